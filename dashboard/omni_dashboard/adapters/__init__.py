@@ -1,0 +1,1 @@
+"""What is read from outside this package's code."""

@@ -1,0 +1,77 @@
+"""Put the dashboard together."""
+
+import asyncio
+import os
+from contextlib import suppress
+
+from fastapi import FastAPI
+from omni_core.clock import monotonic
+from omni_core.component import Check
+from omni_core.ports.analytics import AnalyticsPort
+from omni_core.ports.auth import AuthPort
+from omni_core.ports.quota import QuotaPort
+from omni_core.runtime import Runtime
+from starlette.types import ASGIApp
+
+from omni_dashboard.adapters import installation
+from omni_dashboard.ports import ProcessChecks
+from omni_dashboard.server.app import Api, create_app
+from omni_dashboard.server.shell import Shell
+from omni_dashboard.service import Management
+from omni_dashboard.settings import DashboardSettings
+
+
+class DashboardComponent:
+    """Satisfies ``omni_core.component.Component``. ``app`` is the ASGI application; whoever launches it serves it."""
+
+    name = "dashboard"
+
+    def __init__(self, app: ASGIApp, api: FastAPI, service: Management, settings: DashboardSettings) -> None:
+        self.app = app
+        self.api = api
+        self.service = service
+        self._settings = settings
+        self._prober: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Its ports may be away: what needs them answers 503 until they are back."""
+        await self.service.probe()
+        self._prober = asyncio.create_task(self._probe(), name="dashboard-probe")
+
+    async def drain(self) -> None:
+        """Nothing to finish: requests are short, and the server that carries them waits for them."""
+
+    async def stop(self) -> None:
+        prober, self._prober = self._prober, None
+        if prober is not None:
+            prober.cancel()
+            with suppress(asyncio.CancelledError):
+                await prober
+
+    def checks(self) -> dict[str, Check]:
+        return dict(self.service.checks)
+
+    async def _probe(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.probe_interval)
+            await self.service.probe()
+
+
+def build(
+    runtime: Runtime,
+    *,
+    auth: AuthPort,
+    quota: QuotaPort,
+    analytics: AnalyticsPort,
+    checks: ProcessChecks | None = None,
+    settings: DashboardSettings | None = None,
+) -> DashboardComponent:
+    """``checks`` are those of the whole process, for ``/api/system`` and ``/readyz``; without it, the dashboard's own.
+    ``settings`` come from the environment where they are not given."""
+    settings = settings or DashboardSettings.from_env(os.environ)
+    service = Management(auth, quota, analytics, settings, clock=monotonic)
+    seen = checks or (lambda: {DashboardComponent.name: dict(service.checks)})
+    api = Api(service, settings, seen, version=installation.version(), instance_id=runtime.instance_id)
+    app = create_app(api, service, seen, installation.assets(), runtime.metrics)
+    shell = Shell(app, runtime.metrics, max_body_bytes=settings.max_body_bytes, clock=monotonic)
+    return DashboardComponent(shell, app, service, settings)

@@ -1,0 +1,21 @@
+"""What the dashboard needs: the ports of auth, quota and analytics (``omni_core.ports``), its process, a page."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+from omni_core.component import Check
+
+
+class ProcessChecks(Protocol):
+    def __call__(self) -> Mapping[str, Mapping[str, Check]]:
+        """What every component of this process says of its dependencies. Answers at once."""
+        ...
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """One file of the web page. ``etag`` is quoted, and changes with the body."""
+
+    body: bytes
+    media_type: str
+    etag: str

@@ -1,0 +1,1 @@
+"""HTTP: the application, its schemas, its errors and its static files."""

@@ -1,0 +1,276 @@
+"""What ``/api/*`` takes and gives, as OpenAPI shows it. Money is given twice: exact decimal USD and nano-USD."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from omni_core.component import Check
+from omni_core.ports.analytics import UsageTotals
+from omni_core.ports.auth import Identity, KeyInfo, NewKey
+from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from pydantic import BaseModel, ConfigDict, Field
+
+from omni_dashboard.domain.values import nano_usd, usd
+
+GroupBy = Literal["key", "model", "provider", "account", "status"]
+Role = Literal["admin", "developer"]
+Window = Literal["day", "week", "month", "total"]
+
+
+class Problem(BaseModel):
+    """RFC 9457. ``code`` is stable, for programs; ``errors`` has ``param`` and ``message`` of each
+    wrong field."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    param: str | None = None
+    errors: list[dict[str, str]] | None = None
+
+
+class About(BaseModel):
+    """``endpoint`` is empty when it is the page's own origin followed by /v1."""
+
+    version: str
+    endpoint: str
+
+
+class Me(BaseModel):
+    key_id: str
+    name: str
+    role: str
+
+    @classmethod
+    def of(cls, identity: Identity) -> "Me":
+        return cls(key_id=identity.key_id, name=identity.name, role=identity.role)
+
+
+class Totals(BaseModel):
+    """Input includes cached and cache-write tokens, output includes reasoning tokens."""
+
+    requests: int
+    errors: int
+    attempts: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    total_tokens: int
+    unpriced_requests: int
+    cost_nano_usd: int
+    cost_usd: str
+
+    @classmethod
+    def of(cls, totals: UsageTotals) -> "Totals":
+        return cls(
+            requests=totals.requests,
+            errors=totals.errors,
+            attempts=totals.attempts,
+            input_tokens=totals.input_tokens,
+            cached_input_tokens=totals.cached_input_tokens,
+            cache_write_tokens=totals.cache_write_tokens,
+            output_tokens=totals.output_tokens,
+            reasoning_tokens=totals.reasoning_tokens,
+            total_tokens=totals.input_tokens + totals.output_tokens,
+            unpriced_requests=totals.unpriced_requests,
+            cost_nano_usd=totals.cost_nano_usd,
+            cost_usd=usd(totals.cost_nano_usd),
+        )
+
+
+class Group(BaseModel):
+    """``value`` is empty where there is none, as for the provider of a request that none served."""
+
+    value: str
+    totals: Totals
+
+
+class UsageAnswer(BaseModel):
+    """Usage that started in [from_ms, until_ms); null is open. ``groups`` by cost, dearest first; when there are too
+    many, ``groups_omitted`` says how many were left out (their sums are in ``totals``)."""
+
+    from_ms: int | None
+    until_ms: int | None
+    key: str | None
+    group_by: str | None
+    totals: Totals
+    groups: list[Group]
+    groups_omitted: int
+
+
+class Limits(BaseModel):
+    """0 means no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+    requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class BudgetIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    usd: Annotated[Decimal, Field(gt=0, le=1_000_000, max_digits=16, decimal_places=9)]
+    window: Window = "month"
+
+
+class KeyIn(BaseModel):
+    """The same words as a key in the configuration file. ``models`` are glob patterns."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$")]
+    role: Role = "developer"
+    models: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)
+    ] = ["*"]
+    limits: Limits = Limits()
+    budget: BudgetIn | None = None
+
+    def to_new(self) -> NewKey:
+        return NewKey(
+            name=self.name,
+            role=self.role,
+            models=tuple(self.models),
+            requests_per_minute=self.limits.requests_per_minute,
+            budget_nano_usd=nano_usd(self.budget.usd) if self.budget else 0,
+            budget_window=self.budget.window if self.budget else "month",
+        )
+
+
+class BudgetOut(BaseModel):
+    usd: str
+    nano_usd: int
+    window: str
+
+
+class KeyOut(BaseModel):
+    """``managed_by`` is "file" or "api"; only the latter can be revoked here. ``created`` in epoch seconds."""
+
+    id: str
+    name: str
+    role: str
+    models: list[str]
+    limits: Limits
+    budget: BudgetOut | None
+    managed_by: str
+    created: int
+    hint: str
+
+    @classmethod
+    def of(cls, key: KeyInfo) -> "KeyOut":
+        budget = BudgetOut(usd=usd(key.budget_nano_usd), nano_usd=key.budget_nano_usd, window=key.budget_window)
+        return cls(
+            id=key.id,
+            name=key.name,
+            role=key.role,
+            models=list(key.models),
+            limits=Limits.model_construct(requests_per_minute=key.requests_per_minute),
+            budget=budget if key.budget_nano_usd else None,
+            managed_by=key.managed_by,
+            created=key.created,
+            hint=key.hint,
+        )
+
+
+class Keys(BaseModel):
+    keys: list[KeyOut]
+
+
+class KeyCreated(BaseModel):
+    """``secret`` is shown this once."""
+
+    key: KeyOut
+    secret: str
+
+
+class BudgetState(BaseModel):
+    """``held`` is reserved by requests in flight. ``resets_at`` in epoch seconds, 0 for never."""
+
+    usd: str
+    nano_usd: int
+    spent_usd: str
+    spent_nano_usd: int
+    held_usd: str
+    held_nano_usd: int
+    window: str
+    resets_at: int
+
+
+class KeyQuota(BaseModel):
+    key_id: str
+    requests_in_window: int
+    requests_per_minute: int
+    budget: BudgetState | None
+
+    @classmethod
+    def of(cls, state: KeyState) -> "KeyQuota":
+        budget = BudgetState(
+            usd=usd(state.budget_nano_usd),
+            nano_usd=state.budget_nano_usd,
+            spent_usd=usd(state.spent_nano_usd),
+            spent_nano_usd=state.spent_nano_usd,
+            held_usd=usd(state.held_nano_usd),
+            held_nano_usd=state.held_nano_usd,
+            window=state.budget_window,
+            resets_at=state.budget_resets_at,
+        )
+        return cls(
+            key_id=state.key_id,
+            requests_in_window=state.requests_in_window,
+            requests_per_minute=state.requests_per_minute,
+            budget=budget if state.budget_nano_usd else None,
+        )
+
+
+class Breaker(BaseModel):
+    """``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds."""
+
+    account_id: str
+    state: str
+    failures: int
+    retry_after: float
+
+    @classmethod
+    def of(cls, state: BreakerState) -> "Breaker":
+        return cls(
+            account_id=state.account_id, state=state.state, failures=state.failures, retry_after=state.retry_after
+        )
+
+
+class Quota(BaseModel):
+    keys: list[KeyQuota]
+    breakers: list[Breaker]
+    open_reservations: int
+
+    @classmethod
+    def of(cls, snapshot: QuotaSnapshot) -> "Quota":
+        return cls(
+            keys=[KeyQuota.of(state) for state in snapshot.keys],
+            breakers=[Breaker.of(state) for state in snapshot.breakers],
+            open_reservations=snapshot.open_reservations,
+        )
+
+
+class CheckOut(BaseModel):
+    ok: bool
+    detail: str
+
+    @classmethod
+    def of(cls, check: Check) -> "CheckOut":
+        return cls(ok=check.ok, detail=check.detail)
+
+
+class ConfigState(BaseModel):
+    """``rejected`` says why a newer configuration file is not in force; empty when the newest is."""
+
+    revision: int
+    rejected: str
+
+
+class System(BaseModel):
+    """``checks`` are of the components in this process."""
+
+    version: str
+    instance_id: str
+    config: ConfigState
+    checks: dict[str, dict[str, CheckOut]]

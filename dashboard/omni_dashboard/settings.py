@@ -1,0 +1,28 @@
+"""Tunables of the dashboard."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Times in seconds, sizes in bytes.
+
+    ``endpoint`` is the base URL clients use for models, shown on the page; empty means the page's own origin.
+    An identity is trusted for ``identity_ttl`` after auth named it, so a key revoked elsewhere ends that much later.
+    """
+
+    endpoint: str = ""
+    identity_ttl: float = 5.0
+    identity_entries: int = 1024
+    call_timeout: float = 5.0
+    query_timeout: float = 10.0
+    probe_interval: float = 10.0
+    probe_timeout: float = 2.0
+    max_body_bytes: int = 64 * 1024
+    max_groups: int = 1000
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "DashboardSettings":
+        """Read ``OMNIROUTE_PUBLIC_URL`` ("https://ai.example.org/v1")."""
+        return cls(endpoint=env.get("OMNIROUTE_PUBLIC_URL", "").strip())

@@ -1,0 +1,288 @@
+// The page: asks /api/* with the key of this tab and shows what it says. Everything is set as text, never as HTML.
+"use strict";
+
+const EVERY_MS = 3000;
+const SLOT = "omniroute.key";
+const $ = (id) => document.getElementById(id);
+const state = { key: sessionStorage.getItem(SLOT) || "", me: null, names: {}, timer: 0, round: 0 };
+
+class Problem extends Error {
+  constructor(status, message) { super(message); this.status = status; }
+}
+
+async function ask(path, method = "GET") {
+  const answer = await fetch(path, {
+    method, headers: { Authorization: `Bearer ${state.key}` }, cache: "no-store", signal: AbortSignal.timeout(15000),
+  });
+  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  const told = await answer.json().catch(() => ({}));
+  throw new Problem(answer.status, told.detail || `The server answered ${answer.status}.`);
+}
+
+function make(tag, text, className) {
+  const node = document.createElement(tag);
+  if (text !== undefined) node.textContent = text;
+  if (className) node.className = className;
+  return node;
+}
+
+function fill(id, ...nodes) { $(id).replaceChildren(...nodes); }
+
+// Redrawn only when something changed, so that focus, selection and scroll position stay.
+function draw(id, data, render) {
+  const node = $(id), seen = JSON.stringify(data);
+  if (node.dataset.seen === seen) return;
+  node.dataset.seen = seen;
+  fill(id, ...render(data));
+}
+
+const whole = new Intl.NumberFormat();
+const count = (number) => whole.format(number);
+// The amount is an exact decimal string; below a cent every digit is shown.
+function money(usd) {
+  const number = Number(usd);
+  return Math.abs(number) >= 0.01 || number === 0
+    ? `$${number.toLocaleString(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 4 })}`
+    : `$${usd}`;
+}
+
+function tiles(totals) {
+  const share = totals.requests ? ((100 * totals.errors) / totals.requests).toFixed(1) : "0.0";
+  return [
+    ["Requests", count(totals.requests), `${count(totals.attempts)} attempts`],
+    ["Errors", count(totals.errors), `${share} % of requests`],
+    ["Input tokens", count(totals.input_tokens), `${count(totals.cached_input_tokens)} from cache`],
+    ["Output tokens", count(totals.output_tokens), `${count(totals.reasoning_tokens)} reasoning`],
+    ["Cost", money(totals.cost_usd), totals.unpriced_requests ? `${count(totals.unpriced_requests)} requests without a price` : ""],
+  ].map(([name, value, note]) => {
+    const tile = make("div"), number = make("dd", value);
+    number.append(make("span", note, "small"));
+    tile.append(make("dt", name), number);
+    return tile;
+  });
+}
+
+function table(first, groups, nameOf) {
+  const sheet = make("table"), head = make("tr"), body = make("tbody"), top = make("thead");
+  for (const title of [first, "Requests", "Errors", "Input", "Output", "Cost"]) {
+    const cell = make("th", title);
+    cell.scope = "col";
+    head.append(cell);
+  }
+  for (const { value, totals } of groups) {
+    const row = make("tr"), name = make("th", nameOf(value));
+    name.scope = "row";
+    row.append(name, ...[count(totals.requests), count(totals.errors), count(totals.input_tokens),
+      count(totals.output_tokens), money(totals.cost_usd)].map((text) => make("td", text)));
+    body.append(row);
+  }
+  top.append(head);
+  sheet.append(top, body);
+  return sheet;
+}
+
+function item(name, mood, text, ...more) {
+  const line = make("div", undefined, "item");
+  line.append(make("b", name), make("span", undefined, "grow"), make("span", text, mood), ...more);
+  return line;
+}
+
+function breakers(found) {
+  if (!found.length) return [make("p", "No breaker has a story to tell: every account is in use.", "muted")];
+  return found.map((one) => {
+    if (one.state === "closed") return item(one.account_id, "good", one.failures ? `closed, ${one.failures} recent failures` : "closed");
+    const button = make("button", "Reset");
+    button.type = "button";
+    button.append(make("span", ` the breaker of ${one.account_id}`, "sr"));
+    button.addEventListener("click", () => reset(one.account_id, button));
+    return item(one.account_id, "bad", one.state === "open" ? `open, again in ${Math.ceil(one.retry_after)} s` : "half open", button);
+  });
+}
+
+async function reset(account, button) {
+  button.disabled = true;
+  try {
+    await ask(`/api/quota/breakers/${account.split("/").map(encodeURIComponent).join("/")}/reset`, "POST");
+    say(`Reset ${account}`);
+    await refresh();
+  } catch (problem) {
+    warn(problem.message);
+    button.disabled = false;
+  }
+}
+
+function budgets(keys) {
+  const limited = keys.filter((one) => one.budget || one.requests_per_minute);
+  if (!limited.length) return [make("p", "No key has a limit or a budget.", "muted")];
+  return limited.map((one) => {
+    const texts = [], name = state.names[one.key_id] || one.key_id;
+    if (one.requests_per_minute) texts.push(`${count(one.requests_in_window)} of ${count(one.requests_per_minute)} requests this minute`);
+    const line = item(name, "muted", texts.join(""));
+    if (one.budget) {
+      const { usd, spent_usd, held_usd, window, nano_usd, spent_nano_usd, held_nano_usd } = one.budget;
+      const gauge = make("meter", undefined, "wide");
+      Object.assign(gauge, { min: 0, max: nano_usd, low: nano_usd * 0.8, high: nano_usd * 0.95, optimum: 0, value: spent_nano_usd + held_nano_usd });
+      gauge.setAttribute("aria-label", `Budget of ${name}`);
+      const held = held_nano_usd ? `, ${money(held_usd)} held by requests in flight` : "";
+      const span = window === "total" ? "in total" : `a ${window}`;
+      line.append(gauge, make("span", `${money(spent_usd)} of ${money(usd)} ${span}${held}`, "muted wide"));
+    }
+    return line;
+  });
+}
+
+function system(found) {
+  const lines = [item("Configuration", found.config.rejected ? "bad" : "good", `revision ${found.config.revision}`)];
+  if (found.config.rejected) lines[0].append(make("span", `A newer file was refused: ${found.config.rejected}`, "bad wide"));
+  for (const [component, checks] of Object.entries(found.checks)) {
+    for (const [name, check] of Object.entries(checks)) {
+      lines.push(item(`${component} · ${name}`, check.ok ? "good" : "bad", check.ok ? "well" : check.detail || "not well"));
+    }
+  }
+  return lines;
+}
+
+function period() {
+  const hours = Number(document.querySelector("input[name=span]:checked").value);
+  return hours ? `&from=${Date.now() - hours * 3600000}` : "";
+}
+
+async function refresh() {
+  const round = ++state.round, span = period(), admin = state.me.role === "admin";
+  const [byModel, byKey, quota, keys, about] = await Promise.all([
+    ask(`/api/usage?group_by=model${span}`),
+    ask(`/api/usage?group_by=key${span}`),
+    admin ? ask("/api/quota") : null,
+    admin ? ask("/api/keys") : null,
+    admin ? ask("/api/system") : null,
+  ]);
+  if (round !== state.round) return; // a newer one is under way
+  state.names = Object.fromEntries(keys ? keys.keys.map((one) => [one.id, one.name]) : [[state.me.key_id, state.me.name]]);
+  draw("tiles", byModel.totals, tiles);
+  const none = byModel.totals.requests === 0 && byModel.totals.attempts === 0;
+  $("empty").hidden = !none;
+  $("models-card").hidden = $("keys-card").hidden = none;
+  draw("models", byModel.groups, (groups) => [table("Model", groups, (value) => value || "(none)")]);
+  draw("keys", [byKey.groups, state.names], ([groups, names]) => [table("Key", groups, (value) => names[value] || value || "(none)")]);
+  $("admin").hidden = !admin;
+  if (admin) {
+    draw("breakers", quota.breakers, breakers);
+    draw("budgets", [quota.keys, state.names], ([found]) => budgets(found));
+    draw("system", about, system);
+  }
+}
+
+async function tick() {
+  clearTimeout(state.timer);
+  if (!state.me) return;
+  if (!document.hidden) {
+    try {
+      await refresh();
+      live("live");
+      warn("");
+    } catch (problem) {
+      if (problem.status === 401) return leave("This key is not known any more.");
+      live("waiting", true);
+      warn(problem.status ? problem.message : "The server does not answer; trying again.");
+    }
+  }
+  if (state.me) state.timer = setTimeout(tick, EVERY_MS);
+}
+
+async function enter() {
+  try {
+    state.me = await ask("/api/me");
+  } catch (problem) {
+    return problem.status === 401
+      ? leave("This key is not known. Check that all of it was pasted.")
+      : (warn(problem.status ? problem.message : "The server does not answer; try again."), undefined);
+  }
+  sessionStorage.setItem(SLOT, state.key);
+  $("who").textContent = `${state.me.name} (${state.me.role})`;
+  $("enter").hidden = true;
+  $("leave").hidden = $("inside").hidden = false;
+  warn("");
+  nameModel();
+  await tick();
+}
+
+function leave(why = "") {
+  clearTimeout(state.timer);
+  sessionStorage.removeItem(SLOT);
+  Object.assign(state, { key: "", me: null });
+  state.round += 1;
+  $("who").textContent = "";
+  $("enter").hidden = false;
+  $("leave").hidden = $("inside").hidden = $("pulse").hidden = true;
+  for (const id of ["tiles", "models", "keys", "breakers", "budgets", "system"]) { fill(id); delete $(id).dataset.seen; }
+  warn(why);
+  $("key").focus();
+}
+
+function live(text, late = false) {
+  $("pulse").hidden = false;
+  $("pulse").classList.toggle("late", late);
+  if ($("pulse").textContent !== text) $("pulse").textContent = text;
+}
+function warn(text) {
+  if ($("notice").textContent !== text) $("notice").textContent = text;
+  $("notice").hidden = !text;
+}
+function say(text) { $("said").textContent = text; }
+
+function example(model) {
+  const body = JSON.stringify({ model, stream: true, messages: [{ role: "user", content: "Say hello." }] });
+  const quoted = body.replaceAll("'", "'\\''");
+  $("curl").textContent = [
+    `curl -N ${$("endpoint").textContent}/chat/completions \\`,
+    '  -H "Authorization: Bearer $OMNIROUTE_KEY" \\',
+    '  -H "Content-Type: application/json" \\',
+    `  -d '${quoted}'`,
+  ].join("\n");
+}
+
+// A model this key may use, when models are served here; the placeholder stays otherwise.
+async function nameModel() {
+  try {
+    const found = await ask("/v1/models");
+    const usable = found.data.map((one) => one.id).find((id) => !id.endsWith("*"));
+    if (usable) example(usable);
+  } catch { /* the example works with any model's name */ }
+}
+
+async function start() {
+  const port = location.port === "20130" ? ":20128" : location.port && `:${location.port}`;
+  $("endpoint").textContent = `${location.protocol}//${location.hostname}${port}/v1`;
+  example("MODEL");
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText($(button.dataset.copy).textContent);
+        say("Copied");
+        const label = button.firstChild;
+        label.data = "Copied";
+        setTimeout(() => { label.data = "Copy"; }, 1500);
+      } catch {
+        getSelection().selectAllChildren($(button.dataset.copy)); // no clipboard without https: ready for Ctrl-C
+      }
+    });
+  }
+  $("key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    state.key = $("key").value.trim();
+    $("key").value = "";
+    if (/[^\x21-\x7e]/.test(state.key)) leave("This is not an API key: it has characters that no key has.");
+    else if (state.key) enter();
+  });
+  $("leave").addEventListener("click", () => leave());
+  for (const choice of document.querySelectorAll("input[name=span]")) choice.addEventListener("change", tick);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
+  try {
+    const about = await (await fetch("/api/about")).json();
+    $("version").textContent = about.version;
+    if (about.endpoint) { $("endpoint").textContent = about.endpoint.replace(/\/+$/, ""); example("MODEL"); }
+  } catch { /* the page works without it */ }
+  if (state.key) await enter();
+}
+
+start();

@@ -1,0 +1,123 @@
+"""A snapshot made ready for looking things up: which candidates serve a requested id, and what a key may ask for.
+
+Resolution order: combo by exact name, then "provider/model" split at the first slash, then a bare id that exactly one
+provider lists.
+"""
+
+from fnmatch import fnmatchcase
+
+import msgspec
+from omni_wire.errors import AmbiguousModel, ModelNotFound
+
+from omni_catalogue.snapshot import Account, KeyPolicy, Model, Provider, Snapshot
+
+# Requested ids come from clients, so what is remembered about them is bounded.
+_MEMO = 4096
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One place a request can go."""
+
+    provider: Provider
+    model: Model
+    account: Account
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """``candidates`` in the order to try them; ``combo`` is empty unless a combo was asked for."""
+
+    requested: str
+    combo: str
+    candidates: tuple[Candidate, ...]
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A model id that can be asked for; sizes in tokens, 0 when unknown."""
+
+    id: str
+    owned_by: str
+    context: int = 0
+    max_output: int = 0
+
+
+class Catalogue:
+    """One snapshot, indexed. Immutable but for a bounded memo of resolved ids."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._providers = {provider.id: provider for provider in snapshot.providers}
+        self._combos = {combo.name: combo for combo in snapshot.combos}
+        self._keys = {key.id: key for key in snapshot.keys}
+        self._bare: dict[str, list[str]] = {}
+        for provider in snapshot.providers:
+            for model in provider.models:
+                if model.id != "*":
+                    self._bare.setdefault(model.id, []).append(f"{provider.id}/{model.id}")
+        self._plans: dict[str, Plan] = {}
+        self._allowed: dict[tuple[str, str], bool] = {}
+
+    def key(self, key_id: str) -> KeyPolicy | None:
+        return self._keys.get(key_id)
+
+    def plan(self, requested: str) -> Plan:
+        """The candidates for a requested id. Raises ``ModelNotFound`` or ``AmbiguousModel``."""
+        plan = self._plans.get(requested)
+        if plan is None:
+            plan = self._resolve(requested)
+            if len(self._plans) >= _MEMO:
+                self._plans.clear()
+            self._plans[requested] = plan
+        return plan
+
+    def may_ask(self, policy: KeyPolicy, requested: str) -> bool:
+        """Whether one of the key's patterns matches the id as asked for, or the provider/model a bare id stands for."""
+        memo = (policy.id, requested)
+        allowed = self._allowed.get(memo)
+        if allowed is None:
+            names = [requested, *(self._bare.get(requested, []) if requested not in self._combos else [])]
+            allowed = any(fnmatchcase(name, pattern) for name in names for pattern in policy.models)
+            if len(self._allowed) >= _MEMO:
+                self._allowed.clear()
+            self._allowed[memo] = allowed
+        return allowed
+
+    def listed(self, policy: KeyPolicy) -> list[Listed]:
+        """What the key may ask for by name: combos first, then provider/model. Wildcards have no name to list."""
+        entries = [Listed(combo.name, "combo") for combo in self.snapshot.combos]
+        entries += [
+            Listed(f"{provider.id}/{model.id}", provider.id, model.context, model.max_output)
+            for provider in self.snapshot.providers
+            for model in provider.models
+            if model.id != "*"
+        ]
+        return [entry for entry in entries if self.may_ask(policy, entry.id)]
+
+    def _resolve(self, requested: str) -> Plan:
+        combo = self._combos.get(requested)
+        if combo is not None:
+            chain = [candidate for target in combo.targets for candidate in self._target(target)]
+            return Plan(requested, combo.name, tuple(chain))
+        candidates = self._target(requested)
+        if not candidates:
+            owners = self._bare.get(requested, [])
+            if len(owners) > 1:
+                raise AmbiguousModel(
+                    f"{requested!r} is offered by several providers: ask for one of {', '.join(owners)}", param="model"
+                )
+            if owners:
+                candidates = self._target(owners[0])
+        if not candidates:
+            raise ModelNotFound(
+                f"there is no model {requested!r} here; GET /v1/models lists what your key may use", param="model"
+            )
+        return Plan(requested, "", candidates)
+
+    def _target(self, target: str) -> tuple[Candidate, ...]:
+        provider_id, slash, model_id = target.partition("/")
+        provider = self._providers.get(provider_id)
+        if provider is None or not slash or not model_id:
+            return ()
+        model = provider.model(model_id)
+        if model is None:
+            return ()
+        return tuple(Candidate(provider, model, account) for account in provider.accounts)

@@ -1,0 +1,153 @@
+"""The configuration in force, as every service sees it: immutable, numbered, without secrets.
+
+Auth compiles it from the configuration file and its own keys and publishes it; the JSON form is what crosses the bus
+and what a router keeps on disk.
+"""
+
+import msgspec
+from omni_wire.errors import WireError
+from omni_wire.formats import WireFormat
+
+TIERS = ("subscription", "api_key", "cheap", "free")
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """Nano-USD per million tokens (1.25 USD per 1M is 1_250_000_000): integers, so that sums are exact.
+
+    ``cached_input`` and ``cache_write`` default to ``input``.
+    """
+
+    input: int
+    output: int
+    cached_input: int
+    cache_write: int
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """``id`` "*" passes any id through. Sizes in tokens, 0 when unknown."""
+
+    id: str
+    price: Price | None = None
+    context: int = 0
+    max_output: int = 0
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """One credential at a provider. ``id`` is "provider/name"; ``secret_version`` changes when the secret does."""
+
+    id: str
+    name: str
+    secret_version: str
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    format: WireFormat
+    base_url: str
+    tier: str = "api_key"
+    allow_private_address: bool = False
+    accounts: tuple[Account, ...]
+    models: tuple[Model, ...]
+
+    def model(self, model_id: str) -> Model | None:
+        """The exact entry for ``model_id``, else the wildcard's with the id filled in, else None."""
+        wildcard = None
+        for model in self.models:
+            if model.id == model_id:
+                return model
+            if model.id == "*":
+                wildcard = model
+        return msgspec.structs.replace(wildcard, id=model_id) if wildcard is not None else None
+
+
+class Combo(msgspec.Struct, frozen=True, kw_only=True):
+    """A named chain of "provider/model" targets."""
+
+    name: str
+    strategy: str
+    targets: tuple[str, ...]
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """A USD cap per ``window`` ("day", "week", "month", "total"; calendar windows in UTC).
+
+    ``unpriced`` says what happens to a model without a price: "refuse", "serve" (not counted, marked) or "assume",
+    and then ``assumed_price`` is taken for it.
+    """
+
+    nano_usd: int
+    window: str = "month"
+    unpriced: str = "refuse"
+    assumed_price: Price | None = None
+
+
+class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit."""
+
+    id: str
+    name: str
+    role: str = "developer"
+    models: tuple[str, ...] = ("*",)
+    requests_per_minute: int = 0
+    budget: Budget | None = None
+
+
+class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """``failures`` within ``window`` seconds open it for ``open_for`` seconds; then one probe is let through."""
+
+    failures: int = 5
+    window: int = 60
+    open_for: int = 30
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds. ``first_byte`` bounds the wait for a stream's first byte, ``idle`` the silence between two,
+    ``total`` a whole answer that is not streamed."""
+
+    connect: float = 10.0
+    first_byte: float = 120.0
+    idle: float = 60.0
+    total: float = 600.0
+
+
+class Routing(msgspec.Struct, frozen=True, kw_only=True):
+    """``retries`` are further tries of the same account; ``breaker`` None is off."""
+
+    retries: int = 0
+    breaker: BreakerPolicy | None = BreakerPolicy()
+    cache: bool = False
+    default_max_output: int = 32_000
+    timeouts: Timeouts = Timeouts()
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """``max_body_bytes`` bounds a request body."""
+
+    host: str = "127.0.0.1"
+    port: int = 20128
+    require_api_key: bool = True
+    max_body_bytes: int = 20 * 1024 * 1024
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One revision. Revisions only grow; ``created`` is in epoch seconds."""
+
+    revision: int
+    created: int
+    server: Server
+    providers: tuple[Provider, ...]
+    combos: tuple[Combo, ...]
+    keys: tuple[KeyPolicy, ...]
+    routing: Routing
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    return msgspec.json.encode(snapshot)
+
+
+def decode(data: bytes) -> Snapshot:
+    """Raises ``WireError`` naming the field that is not as it must be."""
+    try:
+        return msgspec.json.decode(data, type=Snapshot)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"not a configuration snapshot: {error}") from error

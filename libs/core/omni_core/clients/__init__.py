@@ -1,0 +1,1 @@
+"""The gRPC twins of the ports: each class satisfies its Protocol in ``omni_core.ports``."""

@@ -1,0 +1,40 @@
+"""AnalyticsPort over gRPC."""
+
+from omniroute_proto.analytics.v1 import analytics_pb2 as pb
+
+from omni_core.ports.analytics import UsageQuery, UsageReport, UsageTotals
+from omni_core.rpc import Peer, ServiceChannel
+
+
+class AnalyticsClient:
+    """Satisfies ``AnalyticsPort``."""
+
+    def __init__(self, channel: ServiceChannel) -> None:
+        peer = Peer(channel, "omniroute.analytics.v1.AnalyticsPort", "analytics")
+        self._query = peer.unary("Query", pb.QueryResponse)
+
+    async def query(self, query: UsageQuery) -> UsageReport:
+        response = await self._query(
+            pb.QueryRequest(
+                from_ms=query.from_ms, until_ms=query.until_ms, key_id=query.key_id, group_by=query.group_by
+            )
+        )
+        return UsageReport(
+            totals=_totals(response.totals),
+            groups={group.value: _totals(group.totals) for group in response.groups},
+        )
+
+
+def _totals(totals: pb.Totals) -> UsageTotals:
+    return UsageTotals(
+        requests=totals.requests,
+        errors=totals.errors,
+        attempts=totals.attempts,
+        input_tokens=totals.input_tokens,
+        cached_input_tokens=totals.cached_input_tokens,
+        cache_write_tokens=totals.cache_write_tokens,
+        output_tokens=totals.output_tokens,
+        reasoning_tokens=totals.reasoning_tokens,
+        cost_nano_usd=totals.cost_nano_usd,
+        unpriced_requests=totals.unpriced_requests,
+    )

@@ -1,0 +1,48 @@
+"""QuotaPort over gRPC."""
+
+from omniroute_proto.quota.v1 import quota_pb2 as pb
+
+from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_core.rpc import Peer, ServiceChannel
+
+
+class QuotaClient:
+    """Satisfies ``QuotaPort``."""
+
+    def __init__(self, channel: ServiceChannel) -> None:
+        peer = Peer(channel, "omniroute.quota.v1.QuotaPort", "quota")
+        self._snapshot = peer.unary("Snapshot", pb.SnapshotResponse)
+        self._reset = peer.unary("Reset", pb.ResetResponse)
+
+    async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
+        response = await self._snapshot(pb.SnapshotRequest(key_id=key_id))
+        return QuotaSnapshot(
+            keys=tuple(map(_key, response.keys)),
+            breakers=tuple(map(_breaker, response.breakers)),
+            open_reservations=response.open_reservations,
+        )
+
+    async def reset(self, account_id: str) -> None:
+        await self._reset(pb.ResetRequest(account_id=account_id))
+
+
+def _key(key: pb.KeyState) -> KeyState:
+    return KeyState(
+        key_id=key.key_id,
+        requests_in_window=key.requests_in_window,
+        requests_per_minute=key.requests_per_minute,
+        spent_nano_usd=key.spent_nano_usd,
+        held_nano_usd=key.held_nano_usd,
+        budget_nano_usd=key.budget_nano_usd,
+        budget_window=key.budget_window,
+        budget_resets_at=key.budget_resets_at,
+    )
+
+
+def _breaker(breaker: pb.BreakerState) -> BreakerState:
+    return BreakerState(
+        account_id=breaker.account_id,
+        state=breaker.state,
+        failures=breaker.failures,
+        retry_after=breaker.retry_after,
+    )

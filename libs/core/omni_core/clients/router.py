@@ -1,0 +1,72 @@
+"""RouterPort over gRPC."""
+
+from collections.abc import AsyncGenerator
+
+from omniroute_proto.common.v1 import common_pb2
+from omniroute_proto.router.v1 import router_pb2 as pb
+
+from omni_core.ports.context import CallContext
+from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
+from omni_core.rpc import Peer, ServiceChannel, from_failure
+
+
+class RouterClient:
+    """Satisfies ``RouterPort``. Closing ``complete``'s generator cancels the call at the router."""
+
+    def __init__(self, channel: ServiceChannel) -> None:
+        peer = Peer(channel, "omniroute.router.v1.RouterPort", "router")
+        self._errors = peer.errors
+        self._complete = peer.server_stream("Complete", pb.CompleteResponse)
+        self._models = peer.unary("Models", pb.ModelsResponse)
+
+    async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
+        request = pb.CompleteRequest(
+            context=common_pb2.CallContext(request_id=call.context.request_id, traceparent=call.context.traceparent),
+            key_id=call.key_id,
+            client_format=call.client_format.value,
+            body=call.body,
+            headers=call.headers,
+            attempt=call.attempt,
+            event_id=call.event_id,
+        )
+        rpc = self._complete(request)
+        try:
+            with self._errors():
+                async for message in rpc:
+                    if message.HasField("head"):
+                        yield _head(message.head)
+                    if message.data:
+                        yield message.data
+                    if message.HasField("failure"):
+                        raise from_failure(message.failure)
+        finally:
+            rpc.cancel()
+
+    async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
+        request = pb.ModelsRequest(
+            context=common_pb2.CallContext(request_id=context.request_id, traceparent=context.traceparent),
+            key_id=key_id,
+        )
+        response = await self._models(request)
+        return [
+            ModelEntry(
+                id=model.id,
+                owned_by=model.owned_by,
+                created=model.created,
+                context_length=model.context_length,
+                max_output=model.max_output,
+            )
+            for model in response.models
+        ]
+
+
+def _head(head: pb.Head) -> Head:
+    return Head(
+        status=head.status,
+        stream=head.stream,
+        content_type=head.content_type,
+        provider=head.provider,
+        model=head.model,
+        losses=tuple(head.losses),
+        passthrough=head.passthrough,
+    )

@@ -1,0 +1,130 @@
+"""TranslatorPort over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from grpc import aio
+from omni_wire.usage import Usage
+from omniroute_proto.common.v1 import common_pb2
+from omniroute_proto.translator.v1 import translator_pb2 as pb
+
+from omni_core.coalesce import coalesce
+from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, StreamCall, Translated
+from omni_core.rpc import Peer, ServiceChannel
+
+# Seconds: a large body with media takes a while to convert.
+ENCODE_TIMEOUT = 30.0
+
+
+class TranslatorClient:
+    """Satisfies ``TranslatorPort``. Closing ``translate_stream``'s generator cancels the call at the translator."""
+
+    def __init__(self, channel: ServiceChannel) -> None:
+        peer = Peer(channel, "omniroute.translator.v1.TranslatorPort", "translator")
+        self._errors = peer.errors
+        self._encode = peer.unary("EncodeRequest", pb.EncodeRequestResponse, ENCODE_TIMEOUT)
+        self._translate = peer.bidi("TranslateStream", pb.TranslateStreamResponse)
+
+    async def encode_request(self, call: EncodeCall) -> EncodedRequest:
+        response = await self._encode(
+            pb.EncodeRequestRequest(
+                context=common_pb2.CallContext(
+                    request_id=call.context.request_id, traceparent=call.context.traceparent
+                ),
+                client_format=call.client_format.value,
+                provider_format=call.provider_format.value,
+                body=call.body,
+                model=call.model,
+                max_output=call.max_output,
+                strict=call.strict,
+            )
+        )
+        return EncodedRequest(body=response.body, losses=tuple(map(_loss, response.losses)))
+
+    async def translate_stream(
+        self, call: StreamCall, source: AsyncIterator[bytes]
+    ) -> AsyncGenerator[Translated, None]:
+        rpc = self._translate()
+        sender = asyncio.get_running_loop().create_task(_send(rpc, call, source))
+        try:
+            try:
+                with self._errors():
+                    async for message in rpc:
+                        yield _translated(message)
+            finally:
+                # Where the source broke, that is the error, whatever the translator made of a stream cut short.
+                if sender.done() and not sender.cancelled() and (broken := sender.exception()) is not None:
+                    raise broken
+        finally:
+            rpc.cancel()
+            sender.cancel()
+            await asyncio.wait([sender])
+
+
+async def _send(rpc: aio.StreamStreamCall[Any, Any], call: StreamCall, source: AsyncIterator[bytes]) -> None:
+    """Write the head, then the source's bytes, and half-close.
+
+    A source that breaks is told by a message without content, since its end would look like the answer's; what it
+    raised is raised then.
+    """
+    head = pb.StreamHead(
+        context=common_pb2.CallContext(request_id=call.context.request_id, traceparent=call.context.traceparent),
+        client_format=call.client_format.value,
+        provider_format=call.provider_format.value,
+        stream=call.stream,
+        model=call.model,
+        include_usage=call.include_usage,
+        created=call.created,
+        response_id=call.response_id,
+    )
+    if not await _write(rpc, pb.TranslateStreamRequest(head=head)):
+        return
+    try:
+        async with aclosing(coalesce(source, len)) as batches:
+            async for batch in batches:
+                data = batch[0] if len(batch) == 1 else b"".join(batch)
+                if not await _write(rpc, pb.TranslateStreamRequest(data=data)):
+                    return
+    except Exception:
+        await _write(rpc, pb.TranslateStreamRequest())
+        raise
+    finally:
+        if not rpc.done():
+            await rpc.done_writing()
+
+
+async def _write(rpc: aio.StreamStreamCall[Any, Any], message: pb.TranslateStreamRequest) -> bool:
+    """False when the call is over; whoever reads it learns why."""
+    try:
+        await rpc.write(message)
+    except (aio.AioRpcError, asyncio.InvalidStateError):
+        return False
+    return True
+
+
+def _translated(message: pb.TranslateStreamResponse) -> Translated:
+    usage = message.usage if message.HasField("usage") else None
+    return Translated(
+        data=message.data,
+        usage=None
+        if usage is None
+        else Usage(
+            input_tokens=usage.input_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            estimated=usage.estimated,
+        ),
+        finished=message.finished,
+        finish_reason=message.finish_reason,
+        losses=tuple(map(_loss, message.losses)),
+    )
+
+
+def _loss(loss: pb.Loss) -> Loss:
+    return Loss(field=loss.field, kind=loss.kind, reason=loss.reason)

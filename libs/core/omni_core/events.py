@@ -1,0 +1,37 @@
+"""Usage events in batches, for those who carry events without reading them."""
+
+from collections.abc import Sequence
+
+from google.protobuf.message import DecodeError
+from omni_wire.errors import WireError
+from omniroute_proto.events.v1 import events_pb2
+
+_EVENTS_TAG = bytes([events_pb2.EventBatch.EVENTS_FIELD_NUMBER << 3 | 2])  # length-delimited
+
+
+def pack_batch(batch_id: str, router_id: str, events: Sequence[bytes]) -> bytes:
+    """An ``events.v1.EventBatch`` of serialised ``events.v1.Event``, which are copied as they are."""
+    # Concatenating serialised messages merges them, so a repeated field can be appended without parsing its members
+    # (protobuf.dev/programming-guides/encoding, "Last one wins").
+    parts = [events_pb2.EventBatch(batch_id=batch_id, router_id=router_id).SerializeToString()]
+    for event in events:
+        parts += (_EVENTS_TAG, _varint(len(event)), event)
+    return b"".join(parts)
+
+
+def unpack_batch(data: bytes) -> tuple[str, str, list[bytes]]:
+    """Batch id, router id and the events, serialised again. Raises ``WireError``."""
+    try:
+        batch = events_pb2.EventBatch.FromString(data)
+    except DecodeError as error:
+        raise WireError("not an events.v1.EventBatch") from error
+    return batch.batch_id, batch.router_id, [event.SerializeToString() for event in batch.events]
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

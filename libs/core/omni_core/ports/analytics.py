@@ -1,0 +1,43 @@
+"""AnalyticsPort: questions about recorded usage."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class UsageQuery(msgspec.Struct, frozen=True):
+    """Times in epoch milliseconds, from inclusive, until exclusive; 0 leaves an end open.
+
+    ``group_by`` is empty or one of "key", "model", "provider", "account", "status".
+    """
+
+    from_ms: int = 0
+    until_ms: int = 0
+    key_id: str = ""
+    group_by: str = ""
+
+
+class UsageTotals(msgspec.Struct, frozen=True):
+    """Counts and nano-USD. ``unpriced_requests`` were served under a budget without a price."""
+
+    requests: int = 0
+    errors: int = 0
+    attempts: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano_usd: int = 0
+    unpriced_requests: int = 0
+
+
+class UsageReport(msgspec.Struct, frozen=True):
+    totals: UsageTotals
+    groups: dict[str, UsageTotals]
+
+
+class AnalyticsPort(Protocol):
+    async def query(self, query: UsageQuery) -> UsageReport:
+        """Raises ``InvalidRequest`` for an unknown ``group_by``."""
+        ...

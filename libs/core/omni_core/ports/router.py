@@ -1,0 +1,64 @@
+"""RouterPort: a client's raw request in, the answer's bytes out."""
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+import msgspec
+from omni_wire.formats import WireFormat
+
+from omni_core.ports.context import CallContext
+
+
+class CompleteCall(msgspec.Struct, frozen=True):
+    """One request as the edge hands it on: the body untouched, the key authenticated.
+
+    ``headers`` are lower case, never credentials. ``attempt`` counts the edge's own tries, from 0. ``event_id`` is
+    unique and the same for each of them; the context's ``request_id`` may be the client's own, which it may repeat.
+    """
+
+    context: CallContext
+    key_id: str
+    client_format: WireFormat
+    body: bytes
+    event_id: str
+    headers: dict[str, str] = {}
+    attempt: int = 0
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The first frame of an answer. ``losses`` are the dotted fields a translation could not keep."""
+
+    status: int
+    stream: bool
+    content_type: str
+    provider: str
+    model: str
+    losses: tuple[str, ...] = ()
+    passthrough: bool = False
+
+
+Frame = Head | bytes
+
+
+class ModelEntry(msgspec.Struct, frozen=True):
+    """A model id a key may use. ``created`` is in epoch seconds; 0 tokens means unknown."""
+
+    id: str
+    owned_by: str
+    created: int = 0
+    context_length: int = 0
+    max_output: int = 0
+
+
+class RouterPort(Protocol):
+    def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
+        """Yield one ``Head``, then bytes in the client's dialect, whole SSE events at a time.
+
+        Raises a ``GatewayError``: before the head nothing has been sent; after it, the stream broke and the error is
+        the last thing to render. Closing the generator cancels the provider call and settles what was used.
+        """
+        ...
+
+    async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
+        """The ids that ``key_id`` may use: combos first, then provider/model."""
+        ...

@@ -1,0 +1,316 @@
+"""gRPC between our services: one server class, one channel class, the service token and the error tree.
+
+A handler raises ``GatewayError`` and the caller's client raises it again; anything else a handler raises is logged here
+and becomes ``Internal`` without details. Cancelling a call closes the implementation's generator.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+import grpc
+from grpc import aio
+from omni_wire.errors import GatewayError, Internal
+
+from omni_core.failures import FAILURE_TRAILER, from_failure, from_rpc_error, grpc_status, to_failure
+
+__all__ = [
+    "CALL_TIMEOUT",
+    "STREAM_TIMEOUT",
+    "TOKEN_METADATA",
+    "Peer",
+    "RpcServer",
+    "ServiceChannel",
+    "bidi",
+    "from_failure",
+    "open_channel",
+    "server_stream",
+    "settled",
+    "to_failure",
+    "unary",
+]
+
+log = logging.getLogger("omniroute.rpc")
+
+TOKEN_METADATA = "omniroute-service-token"  # noqa: S105 — the name of the header, not a token
+
+# Seconds. A control call answers soon or not at all; a stream is bounded by the provider's own timeouts long before.
+CALL_TIMEOUT = 5.0
+STREAM_TIMEOUT = 3600.0
+
+_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_send_message_length", 64 * 1024 * 1024),
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    # Errors travel in trailers: above the default of 8 KiB they would be dropped now and then (the limit is random
+    # between "max" and "absolute max").
+    ("grpc.max_metadata_size", 64 * 1024),
+    ("grpc.absolute_max_metadata_size", 128 * 1024),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+_SERVER_OPTIONS: list[tuple[str, int]] = [
+    *_OPTIONS,
+    ("grpc.so_reuseport", 0),  # two servers on one port is a mistake here, and must be seen
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+]
+_CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    *_OPTIONS,
+    ("grpc.enable_http_proxy", 0),  # our services are never behind the proxy that providers may be
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config_disable_resolution", 1),
+    ("grpc.use_local_subchannel_pool", 1),
+    # A neighbour that restarts is found again within a second.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+
+
+class Message(Protocol):
+    """What is used of a generated protobuf class."""
+
+    @classmethod
+    def FromString(cls, data: bytes, /) -> Self: ...  # noqa: N802
+
+    def SerializeToString(self) -> bytes: ...  # noqa: N802
+
+
+Req = TypeVar("Req", bound=Message)
+Res = TypeVar("Res", bound=Message)
+if TYPE_CHECKING:  # generic in the stubs only
+    Context = aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+# ---- server ---------------------------------------------------------------------------------------------------------
+
+
+class RpcServer:
+    """A gRPC listener whose every call must carry ``token``. ``port`` 0 takes a free one."""
+
+    def __init__(self, host: str, port: int, token: str) -> None:
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._token = token
+        self._services: dict[str, dict[str, Handler]] = {}
+        self._server: aio.Server | None = None
+
+    def add(self, service_name: str, handlers: dict[str, Handler]) -> None:
+        """``service_name`` as in the .proto, for instance "omniroute.auth.v1.AuthPort". Before ``start``."""
+        self._services[service_name] = handlers
+
+    async def start(self) -> int:
+        """Listen, and return the port. Raises ``OSError`` when the address is taken."""
+        server = aio.server(interceptors=[_TokenGate(self._token)], options=_SERVER_OPTIONS)
+        server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in self._services.items()]
+        )
+        try:
+            port = server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._address}") from error
+        await server.start()
+        self._server = server
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Take no new call, give running ones ``grace`` seconds, then cancel them. Safe when it never started."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(grace)
+
+
+class _TokenGate(aio.ServerInterceptor):
+    def __init__(self, token: str) -> None:
+        if not token:
+            raise ValueError("a service token must not be empty")
+        self._token = token.encode()
+        # A stream handler that reads nothing can refuse calls of every shape.
+        self._refusal: Handler = grpc.stream_stream_rpc_method_handler(_refuse)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        for key, value in handler_call_details.invocation_metadata or ():
+            if key == TOKEN_METADATA:
+                presented = value if isinstance(value, bytes) else value.encode()
+                if hmac.compare_digest(presented, self._token):
+                    return await continuation(handler_call_details)
+        return self._refusal
+
+
+async def _refuse(_requests: AsyncIterator[bytes], context: Context) -> None:
+    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid service token is required")
+
+
+def settled(error: Exception, request: object) -> GatewayError:
+    """What the caller may know of ``error``: itself when it is of the tree, else ``Internal``, and it is logged."""
+    if isinstance(error, GatewayError):
+        return error
+    request_id = getattr(getattr(request, "context", None), "request_id", "")
+    log.error(
+        "a handler failed unexpectedly",
+        exc_info=error,
+        extra={"fields": {"call": type(request).__name__, "request_id": request_id}},
+    )
+    return Internal("internal error")
+
+
+async def _abort(context: Context, error: GatewayError) -> None:
+    trailer = ((FAILURE_TRAILER, to_failure(error).SerializeToString()),)
+    await context.abort(grpc_status(error), error.kind, trailer)
+
+
+def unary(request_type: type[Req], handle: Callable[[Req], Awaitable[Res]]) -> Handler:
+    """One message in, one out."""
+
+    async def call(request: Req, context: Context) -> Res | None:
+        try:
+            return await handle(request)
+        except Exception as error:  # noqa: BLE001 — the border: settled() logs what is not of the tree
+            await _abort(context, settled(error, request))
+            return None
+
+    return grpc.unary_unary_rpc_method_handler(call, request_type.FromString, _serialize)
+
+
+def server_stream(request_type: type[Req], handle: Callable[[Req], AsyncGenerator[Res, None]]) -> Handler:
+    """One message in, many out. ``handle``'s generator is closed however the call ends."""
+
+    async def call(request: Req, context: Context) -> None:
+        try:
+            async with aclosing(handle(request)) as messages:
+                async for message in messages:
+                    await context.write(message)
+        except aio.BaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 — as above
+            await _abort(context, settled(error, request))
+
+    return grpc.unary_stream_rpc_method_handler(call, request_type.FromString, _serialize)
+
+
+def bidi(request_type: type[Req], handle: Callable[[AsyncIterator[Req]], AsyncGenerator[Res, None]]) -> Handler:
+    """Many messages in, many out. ``handle``'s generator is closed however the call ends."""
+
+    async def call(requests: AsyncIterator[Req], context: Context) -> None:
+        try:
+            async with aclosing(handle(requests)) as messages:
+                async for message in messages:
+                    await context.write(message)
+        except aio.BaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 — as above
+            await _abort(context, settled(error, request_type))
+
+    return grpc.stream_stream_rpc_method_handler(call, request_type.FromString, _serialize)
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+# ---- client ---------------------------------------------------------------------------------------------------------
+
+
+class ServiceChannel(aio.Channel):
+    """A connection to one service: a plain channel that knows its address and its token."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self.address = address
+        self.metadata = ((TOKEN_METADATA, token),)
+        self._channel = aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+
+    def __repr__(self) -> str:
+        return f"ServiceChannel({self.address!r})"
+
+    async def close(self, grace: float | None = None) -> None:
+        """Cancel what is running (after ``grace`` seconds) and disconnect."""
+        await self._channel.close(grace)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> aio.UnaryUnaryMultiCallable[Any, Any]:
+        return self._channel.unary_unary(*args, **kwargs)
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> aio.UnaryStreamMultiCallable[Any, Any]:
+        return self._channel.unary_stream(*args, **kwargs)
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> aio.StreamUnaryMultiCallable[Any, Any]:
+        return self._channel.stream_unary(*args, **kwargs)
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> aio.StreamStreamMultiCallable[Any, Any]:
+        return self._channel.stream_stream(*args, **kwargs)
+
+
+def open_channel(address: str, token: str) -> ServiceChannel:
+    """A channel to ``address`` ("host:port"). It connects when first used and again whenever it must."""
+    return ServiceChannel(address, token)
+
+
+class Peer:
+    """One service at the other end of a channel; ``name`` is how errors call it."""
+
+    def __init__(self, channel: ServiceChannel, service: str, name: str) -> None:
+        self._channel = channel
+        self._service = service
+        self._name = name
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise gRPC's own errors as ``GatewayError``."""
+        try:
+            yield
+        except aio.AioRpcError as error:
+            raise from_rpc_error(error, self._name, self._channel.address) from error
+
+    def unary(
+        self, method: str, response_type: type[Res], timeout: float = CALL_TIMEOUT
+    ) -> Callable[[Message], Awaitable[Res]]:
+        """A function that calls ``method`` within ``timeout`` seconds and raises ``GatewayError``."""
+        stub = self._channel.unary_unary(f"/{self._service}/{method}", _serialize, response_type.FromString)
+        metadata, errors = self._channel.metadata, self.errors
+
+        async def call(request: Message) -> Res:
+            with errors():
+                response: Res = await stub(request, timeout=timeout, metadata=metadata)
+                return response
+
+        return call
+
+    def server_stream(
+        self, method: str, response_type: type[Res], timeout: float = STREAM_TIMEOUT
+    ) -> Callable[[Message], aio.UnaryStreamCall[Any, Res]]:
+        """A function that starts ``method``; the caller reads within ``errors()`` and cancels in the end."""
+        stub = self._channel.unary_stream(f"/{self._service}/{method}", _serialize, response_type.FromString)
+        metadata = self._channel.metadata
+        return lambda request: stub(request, timeout=timeout, metadata=metadata)
+
+    def bidi(
+        self, method: str, response_type: type[Res], timeout: float = STREAM_TIMEOUT
+    ) -> Callable[[], aio.StreamStreamCall[Any, Res]]:
+        """As ``server_stream``, with a call to write to."""
+        stub = self._channel.stream_stream(f"/{self._service}/{method}", _serialize, response_type.FromString)
+        metadata = self._channel.metadata
+        return lambda: stub(timeout=timeout, metadata=metadata)

@@ -1,0 +1,124 @@
+"""Where a process finds things, put together from flags, the environment and the configuration file, in this order."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import msgspec
+from omni_core.settings import HTTP_PORTS
+
+from omni_launch.data_dir import data_dir_of
+from omni_launch.problems import CannotStart
+from omni_launch.targets import Target
+
+CONFIG_NAME = "omniroute.yaml"
+
+
+class Flags(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line said; None where it was silent."""
+
+    host: str | None = None
+    port: int | None = None
+    data_dir: Path | None = None
+    config: Path | None = None
+    open_browser: bool = False
+
+
+class Listen(msgspec.Struct, frozen=True, kw_only=True):
+    """HTTP addresses: ``ports`` maps a served name ("edge", "dashboard", or a gRPC service's own /healthz) to its port.
+    When edge and dashboard are given the same port, they share the listener. ``grpc_port`` None is the default."""
+
+    host: str
+    ports: dict[str, int]
+    grpc_port: int | None = None
+
+
+class ServerSection(msgspec.Struct, frozen=True):
+    """``server.host`` and ``server.port`` of the configuration file, and whether it has providers."""
+
+    host: str
+    port: int
+    has_providers: bool
+
+
+def merged(flags: Flags, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment with ``DATA_DIR`` as the flags have it, so that everything downstream sees one."""
+    place = flags.data_dir.expanduser().absolute() if flags.data_dir else data_dir_of(env)
+    return {**env, "DATA_DIR": str(place)}
+
+
+def config_file(flags: Flags, env: Mapping[str, str]) -> Path | None:
+    """--config, else ``OMNIROUTE_CONFIG``, else ./omniroute.yaml, else DATA_DIR/omniroute.yaml, else none.
+
+    Raises ``CannotStart`` when one that was asked for is not there.
+    """
+    asked = flags.config or (Path(env["OMNIROUTE_CONFIG"]) if env.get("OMNIROUTE_CONFIG") else None)
+    if asked is not None:
+        if not asked.exists():
+            raise CannotStart(f"there is no configuration file {asked}", "Check --config or OMNIROUTE_CONFIG")
+        return asked.absolute()
+    for found in (Path(CONFIG_NAME), data_dir_of(env) / CONFIG_NAME):
+        if found.is_file():
+            return found.absolute()
+    return None
+
+
+def server_section(path: Path | None, env: Mapping[str, str]) -> ServerSection:
+    """What the file (with its ``OMNIROUTE__…`` overrides) says of the listener; no secret is fetched for it.
+
+    A file that is not good counts as silent: auth, which owns it, says what is wrong.
+    """
+    from omni_auth.domain import document, overrides, schema
+
+    try:
+        read = document.read(path.read_text(encoding="utf-8") if path else "")
+    except (OSError, UnicodeDecodeError):
+        read = document.read("")
+    overrides.apply(read, env)
+    config, _ = schema.validate(read.tree)
+    config = config or schema.Config()
+    return ServerSection(config.server.host, config.server.port, bool(config.providers))
+
+
+def listen(target: Target, flags: Flags, env: Mapping[str, str], server: ServerSection) -> Listen:
+    """--port, then ``API_PORT``/``DASHBOARD_PORT`` (which part the shared listener in two) or ``OMNIROUTE_HTTP_PORT``,
+    then the file, then the default. --host, then ``OMNIROUTE_HTTP_HOST``, then the file."""
+    host = flags.host or env.get("OMNIROUTE_HTTP_HOST") or server.host
+    generic = flags.port if flags.port is not None else port_of(env, "OMNIROUTE_HTTP_PORT")
+    ports: dict[str, int] = {}
+    for name in target.over_http or target.parts:
+        own = port_of(env, {"edge": "API_PORT", "dashboard": "DASHBOARD_PORT"}.get(name, ""))
+        # In one process the dashboard is behind the edge's listener unless it is given a port of its own.
+        default = server.port if name == "edge" or "edge" in target.parts else HTTP_PORTS[name]
+        first, second = (own, generic) if len(target.over_http) > 1 else (generic, own)
+        ports[name] = next(port for port in (first, second, default) if port is not None)
+    return Listen(host=host, ports=ports, grpc_port=port_of(env, "OMNIROUTE_GRPC_PORT"))
+
+
+def port_of(env: Mapping[str, str], name: str) -> int | None:
+    """Raises ``CannotStart`` for what is no port."""
+    text = env.get(name, "").strip() if name else ""
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise CannotStart(f"{name} is '{text}', which is no port", "Give a number from 0 to 65535 (0 takes a free one)")
+    return int(text)
+
+
+def external_url(env: Mapping[str, str], name: str) -> str:
+    """``OMNIROUTE_REDIS_URL`` or ``OMNIROUTE_NATS_URL`` ("" when not set), with the password that
+    ``OMNIROUTE_<NAME>_PASSWORD_FILE`` holds put in, so that the URL itself is no secret. Raises ``CannotStart``."""
+    url = env.get(f"OMNIROUTE_{name}_URL", "").strip()
+    file = env.get(f"OMNIROUTE_{name}_PASSWORD_FILE", "").strip()
+    if not url or not file:
+        return url
+    try:
+        password = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotStart(
+            f"cannot read OMNIROUTE_{name}_PASSWORD_FILE {file}", "It holds the password on one line"
+        ) from error
+    parts = urlsplit(url)
+    user = parts.username or ""
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

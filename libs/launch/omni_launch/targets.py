@@ -1,0 +1,76 @@
+"""What each target starts, as data: which components, in which order, what they call, what they need, how they serve.
+
+A component whose callee runs in the same process gets the service object itself (its in-process twin); any other callee
+is reached over gRPC at ``OMNIROUTE_<NAME>_ADDR``. A new grouping is one more row of ``TARGETS``.
+
+    omniroute up                 all of them in one process
+    omniroute run router         one of them; the others over gRPC
+"""
+
+import msgspec
+
+from omni_launch.problems import CannotStart
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A component. ``calls`` are the ports it is given; ``serves`` is "http" (an ASGI app of its own) or "grpc";
+    ``owns_files`` says that two processes must not run it on one data directory."""
+
+    calls: tuple[str, ...] = ()
+    serves: str = "grpc"
+    redis: bool = False
+    nats: bool = False
+    owns_files: bool = False
+
+
+# In the order they start: callees before callers, and the edge, which lets requests in, last. They stop in reverse.
+PARTS: dict[str, Part] = {
+    "auth": Part(nats=True, owns_files=True),
+    "analytics": Part(nats=True, owns_files=True),
+    "translator": Part(),
+    "quota": Part(redis=True, nats=True),
+    "router": Part(calls=("translator", "auth"), redis=True, nats=True),
+    "dashboard": Part(calls=("auth", "quota", "analytics"), serves="http"),
+    "edge": Part(calls=("router", "auth"), serves="http", nats=True),
+}
+
+TARGETS: dict[str, tuple[str, ...]] = {"all": tuple(PARTS), **{name: (name,) for name in PARTS}}
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A row of ``TARGETS`` with what follows from it."""
+
+    name: str
+    parts: tuple[str, ...]
+
+    @property
+    def redis(self) -> bool:
+        return any(PARTS[name].redis for name in self.parts)
+
+    @property
+    def nats(self) -> bool:
+        return any(PARTS[name].nats for name in self.parts)
+
+    @property
+    def remote(self) -> tuple[str, ...]:
+        """The services it calls in other processes."""
+        called = dict.fromkeys(callee for name in self.parts for callee in PARTS[name].calls)
+        return tuple(name for name in called if name not in self.parts)
+
+    @property
+    def over_grpc(self) -> tuple[str, ...]:
+        """The services it offers to other processes: none when every caller is in this one."""
+        if self.name == "all":
+            return ()
+        return tuple(name for name in self.parts if PARTS[name].serves == "grpc")
+
+    @property
+    def over_http(self) -> tuple[str, ...]:
+        return tuple(name for name in self.parts if PARTS[name].serves == "http")
+
+
+def target(name: str) -> Target:
+    """Raises ``CannotStart`` with the names there are."""
+    if name not in TARGETS:
+        raise CannotStart(f"there is no target '{name}'", f"Choose one of {', '.join(TARGETS)}")
+    return Target(name, TARGETS[name])

@@ -1,0 +1,128 @@
+"""``omniroute up`` and ``omniroute run TARGET``: from flags and environment to a running process."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvloop
+from omni_catalogue.snapshot import Snapshot, decode
+from omni_core.ports.auth import AuthPort
+from rich.console import Console
+
+from omni_launch import banner
+from omni_launch.data_dir import prepare
+from omni_launch.demo import MODEL
+from omni_launch.environment import Flags, config_file, listen, merged, server_section
+from omni_launch.problems import CannotStart
+from omni_launch.process import Plan, Process, Started, set_up_logging
+from omni_launch.targets import Target, target
+
+
+def up(flags: Flags) -> int:
+    """Everything in one process. Raises ``CannotStart``."""
+    env = merged(flags, os.environ)
+    path = config_file(flags, env)
+    require_good(path, env)
+    data_dir = Path(env["DATA_DIR"])
+    prepare(data_dir)
+    from omni_auth.adapters.offline import ensure_local_key
+
+    key = ensure_local_key(data_dir)  # before auth reads its store, so that the key we print works at once
+    return _run(target("all"), flags, env, path, key)
+
+
+def run(name: str, flags: Flags) -> int:
+    """One target. Raises ``CannotStart``."""
+    env = merged(flags, os.environ)
+    return _run(target(name), flags, env, config_file(flags, env))
+
+
+def require_good(path: Path | None, env: Mapping[str, str]) -> None:
+    """Raises ``CannotStart`` with every problem of the configuration file, before anything is started."""
+    from omni_auth.adapters.config_file import check_file
+
+    if path is not None:
+        report = check_file(path, env)
+        if not report.ok:
+            count = f"{len(report.problems)} problems" if len(report.problems) > 1 else "a problem"
+            lines = "\n  ".join(report.problems)
+            raise CannotStart(f"the configuration file has {count}:\n  {lines}\nNothing was started")
+
+
+def _run(chosen: Target, flags: Flags, env: dict[str, str], path: Path | None, key: str = "") -> int:
+    set_up_logging(env)
+    server = server_section(path, env)
+    whole = chosen.name == "all"
+    plan = Plan(
+        target=chosen,
+        listen=listen(chosen, flags, env, server),
+        env=env,
+        config_file=path,
+        demo=whole and not server.has_providers,
+        embedded=whole,
+    )
+    # The edge has its own bound on a drain; it follows the process' unless it is set by name.
+    if seconds := env.get("OMNIROUTE_DRAIN_SECONDS"):
+        os.environ.setdefault("OMNIROUTE_EDGE_DRAIN_TIMEOUT", seconds)
+
+    async def announce(started: Started) -> None:
+        await (_welcome(plan, flags, started, key) if whole else _ready(plan, started))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Process(plan, announce).run())
+
+
+async def _welcome(plan: Plan, flags: Flags, started: Started, key: str) -> None:
+    auth: AuthPort = started.assembly.service("auth")
+    snapshot = decode((await auth.configuration()).snapshot)
+    from omni_auth.adapters.offline import LOCAL_KEY_FILE
+
+    host = reachable(plan.listen.host)
+    edge, dashboard = started.http["edge"], started.http["dashboard"]
+    running = [f"{', '.join(plan.target.parts)}: one process, pid {os.getpid()}"]
+    running += [f"{name} {version}" for name, version in sorted(started.embedded.items())]
+    running += [f"{name} of your own" for name in ("redis", "nats") if name not in started.embedded]
+    if started.demo_url:
+        running.append(f"simulator as provider 'demo' at {started.demo_url}")
+    welcome = banner.Welcome(
+        endpoint=f"http://{host}:{edge}/v1",
+        dashboard=f"http://{host}:{dashboard}/",
+        key=key if snapshot.server.require_api_key else "",
+        key_file=str(Path(plan.env["DATA_DIR"]) / LOCAL_KEY_FILE),
+        model=first_model(snapshot),
+        running=tuple(running),
+        config_file=str(plan.config_file or ""),
+        demo=bool(started.demo_url),
+    )
+    banner.show(welcome, Console(file=sys.stdout, highlight=False))
+    sys.stdout.flush()
+    if flags.open_browser:
+        await asyncio.to_thread(banner.open_dashboard, welcome.dashboard, plan.env)
+
+
+async def _ready(plan: Plan, started: Started) -> None:
+    """One line that a script can wait for."""
+    host = reachable(plan.listen.host)
+    http = " ".join(f"http://{host}:{port}" for port in started.http.values())
+    grpc = f" grpc {plan.env.get('OMNIROUTE_GRPC_HOST', '127.0.0.1')}:{started.grpc_port}" if started.grpc_port else ""
+    print(f"omniroute {plan.target.name} is up: {http}{grpc}", flush=True)
+
+
+def first_model(snapshot: Snapshot) -> str:
+    """A model id to show in the example: the demo's, a combo, or the first that a provider names."""
+    if any(provider.id == "demo" for provider in snapshot.providers):
+        return MODEL
+    if snapshot.combos:
+        return snapshot.combos[0].name
+    named = (f"{provider.id}/{model.id}" for provider in snapshot.providers for model in provider.models)
+    found = list(named)
+    return next((model for model in found if not model.endswith("/*")), found[0].replace("*", "MODEL"))
+
+
+def reachable(host: str) -> str:
+    """How this machine reaches a listener on ``host``."""
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,36 @@
+"""The quota and circuit protocol over Redis: what may be spent, what was, and which accounts are out of order.
+
+Owns the Redis keys ``quota:*`` and ``circuit:*``: nobody else writes them. Every change is one atomic step in Redis, by
+Redis' clock; money is in whole nano-USD; reservations are named by attempt, leased and settled once; events leave
+through an outbox that the same step fills.
+
+Must never know models, prices, requests or wire formats, decide by the clock of a process, or change a limit in two
+steps.
+
+    Hold ──admit──▶ Grant | Refusal          Settlement ──settle──▶ spent, breaker, outbox ──Relay──▶ JetStream
+                      └── nobody settled ──▶ Janitor.reap ──────────────────────▲
+"""
+
+from omni_ledger.janitor import BreakerStanding, Janitor, KeyStanding, Reaped, Standing
+from omni_ledger.ledger import Ledger
+from omni_ledger.model import BudgetHold, Grant, Hold, Refusal, Settlement
+from omni_ledger.outbox import Outbox, drain, ensure_stream
+from omni_ledger.relay import Relay
+
+__all__ = [
+    "BreakerStanding",
+    "BudgetHold",
+    "Grant",
+    "Hold",
+    "Janitor",
+    "KeyStanding",
+    "Ledger",
+    "Outbox",
+    "Reaped",
+    "Refusal",
+    "Relay",
+    "Settlement",
+    "Standing",
+    "drain",
+    "ensure_stream",
+]

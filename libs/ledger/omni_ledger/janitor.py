@@ -1,0 +1,99 @@
+"""What only the quota service does with the ledger: reap, look, reset, and find outboxes nobody drains."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from omni_wire.errors import Internal
+from redis.asyncio import Redis
+
+from omni_ledger import operations
+from omni_ledger.operations import Operation
+from omni_ledger.script import FAILURES, STEP_LUA, ScriptConnection, unavailable
+
+WITHIN = 5.0
+CHUNK = 100
+
+
+class Reaped(msgspec.Struct, frozen=True):
+    reservations: int
+    charged_nano_usd: int
+
+
+class KeyStanding(msgspec.Struct, frozen=True):
+    """Of one key now; ``resets_at`` in epoch seconds, 0 for never."""
+
+    requests_in_window: int
+    spent_nano_usd: int
+    held_nano_usd: int
+    resets_at: int
+
+
+class BreakerStanding(msgspec.Struct, frozen=True):
+    """``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds."""
+
+    state: str
+    failures: int
+    retry_after: float
+
+
+class Standing(msgspec.Struct, frozen=True):
+    open_reservations: int
+    keys: tuple[KeyStanding, ...]
+    breakers: tuple[BreakerStanding, ...]
+
+
+class Janitor:
+    """All methods raise ``DependencyUnavailable`` when Redis is away. ``script`` is for tests."""
+
+    def __init__(self, redis: Redis, *, script: str = STEP_LUA) -> None:
+        self._connection = ScriptConnection(redis, script)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def close(self) -> None:
+        await self._connection.drop()
+
+    async def reap(self, limit: int = CHUNK) -> Reaped:
+        """Close up to ``limit`` reservations past their expiry, charge each in full, emit its abort events.
+
+        In full, because nobody can prove that the provider was not asked: a router that died before it sent anything
+        looks the same as one that died after. A true settlement that comes later (within a day) corrects the charge.
+        Each is reaped once, however many janitors there are.
+        """
+        count, charged = await self._run(operations.reap(limit))
+        return Reaped(count, charged)
+
+    async def look(self, keys: list[tuple[str, str]], accounts: list[str]) -> Standing:
+        """How the ``keys`` (id, budget window or "") and the ``accounts``' breakers stand."""
+        open_reservations = 0
+        found_keys: list[KeyStanding] = []
+        found_breakers: list[BreakerStanding] = []
+        for start in range(0, max(len(keys), len(accounts), 1), CHUNK):  # in pieces: Redis does nothing else meanwhile
+            part = operations.look(keys[start : start + CHUNK], accounts[start : start + CHUNK])
+            open_reservations, some_keys, some_breakers = await self._run(part)
+            found_keys += [KeyStanding(*values) for values in some_keys]
+            found_breakers += [BreakerStanding(state, count, float(wait)) for state, count, wait in some_breakers]
+        return Standing(open_reservations, tuple(found_keys), tuple(found_breakers))
+
+    async def reset(self, account_id: str) -> None:
+        """Close the account's breaker and forget its failures."""
+        await self._run(operations.reset(account_id))
+
+    async def orphans(self) -> list[str]:
+        """Routers that left events and show no sign of life."""
+        return [str(router) for router in await self._run(operations.orphans())]
+
+    async def _run(self, operation: Operation) -> Any:
+        async with self._one_at_a_time:
+            try:
+                async with asyncio.timeout(WITHIN):
+                    reply = await self._connection.call(operation)
+            except BaseException as error:  # also cancelled: an answer may still be under way on this connection
+                await self._connection.drop()
+                if isinstance(error, FAILURES):
+                    raise unavailable(error) from error
+                raise
+        (result,) = operations.results(reply)
+        if operations.failure(result) is not None:
+            raise Internal("the quota ledger refused an operation")
+        return result

@@ -1,0 +1,142 @@
+"""The ledger: reserve before an attempt, settle after it, each in one atomic step in Redis."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from omni_wire.errors import DependencyUnavailable, Internal
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from omni_ledger import operations
+from omni_ledger.batcher import Batcher, Entry
+from omni_ledger.metrics import LedgerMetrics
+from omni_ledger.model import Grant, Hold, Refusal, Settlement
+from omni_ledger.script import STEP_LUA, ScriptConnection
+
+STOP_WITHIN = 5.0
+
+
+class Ledger:
+    """One per process. ``on_events`` is called (often) after events have reached the outbox: a relay's ``wake``.
+
+    ``script`` is for tests, which bring their own clock.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        metrics: CollectorRegistry,
+        *,
+        on_events: Callable[[], None] | None = None,
+        script: str = STEP_LUA,
+    ) -> None:
+        self._metrics = LedgerMetrics(metrics)
+        self._batcher = Batcher(ScriptConnection(redis, script), self._metrics)
+        self._on_events = on_events
+
+    @property
+    def healthy(self) -> bool:
+        """Whether Redis answered the last time it was asked, at most a few seconds ago."""
+        return self._batcher.healthy
+
+    async def start(self) -> None:
+        """Returns at once; Redis may come later."""
+        self._batcher.start()
+
+    async def stop(self) -> None:
+        """Send what is queued, for up to five seconds; reservations not settled by then are left to the reaper."""
+        await self._batcher.flush(STOP_WITHIN)
+        await self._batcher.stop()
+
+    async def flush(self, timeout: float) -> bool:
+        """Wait until everything queued is in Redis; false when ``timeout`` seconds did not suffice."""
+        return await self._batcher.flush(timeout)
+
+    async def admit(self, hold: Hold) -> Grant | Refusal:
+        """Check rate limit, budget and breaker, in this order, and take all of them or none.
+
+        Raises ``DependencyUnavailable`` within two seconds when Redis is away, and then, or when the caller is
+        cancelled, the reservation is given back as soon as Redis is there, whether or not it had been taken; this
+        attempt id is then closed. (A request counted towards its rate limit stays counted.) Raises ``Internal`` when
+        the attempt is closed already, ``ValueError`` when a field of ``hold`` is wrong.
+        """
+        operation = operations.admit(hold)
+        counts = self._metrics.admissions
+        try:
+            entry = self._batcher.submit(operation)
+        except DependencyUnavailable:
+            counts["unavailable"].inc()
+            raise
+        try:
+            result = await entry.answer()
+        except (DependencyUnavailable, asyncio.CancelledError) as error:
+            counts["unavailable" if isinstance(error, DependencyUnavailable) else "failed"].inc()
+            if entry.sent:
+                self._release(hold)
+            raise
+        outcome = operations.admitted(result)
+        if type(outcome) is Grant:
+            counts["granted"].inc()
+            return outcome
+        if outcome is None:
+            counts["failed"].inc()
+            raise Internal("this attempt is closed already")
+        counts[outcome.reason].inc()  # type: ignore[union-attr]
+        return outcome
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Release the reservation, add the cost to the window it was taken in, take the evidence, emit the events.
+
+        Returns when Redis has it; while Redis is away it is kept and tried again, also when the caller is cancelled.
+        Once per attempt: a repetition has no effect. A cost above what was reserved is charged in full. Raises
+        ``DependencyUnavailable`` when too many wait already, ``ValueError`` when a field is wrong.
+        """
+        await self._enqueue(settlement, wait=True).answer()
+
+    def settle_soon(self, settlement: Settlement) -> None:
+        """``settle`` without waiting for Redis, in the order of the calls.
+
+        When too many wait already it is dropped and counted: the reaper then charges the reservation in full and emits
+        the events that were deposited with it. Raises ``ValueError`` when a field is wrong.
+        """
+        with contextlib.suppress(DependencyUnavailable):  # counted where it was raised
+            self._enqueue(settlement, wait=False)
+
+    async def renew(self, attempt_id: str, ttl_ms: int) -> bool:
+        """Let the reservation live ``ttl_ms`` from now; false when it is not held any more.
+
+        Raises ``DependencyUnavailable`` within two seconds when Redis is away.
+        """
+        entry = self._batcher.submit(operations.renew(attempt_id, ttl_ms))
+        return bool((await entry.answer())[0])
+
+    def renew_soon(self, attempt_id: str, ttl_ms: int) -> None:
+        """``renew`` without waiting; when Redis is away nothing is renewed, and the caller asks again later."""
+        with contextlib.suppress(DependencyUnavailable):
+            self._batcher.submit(operations.renew(attempt_id, ttl_ms), wait=False)
+
+    def _enqueue(self, settlement: Settlement, *, wait: bool) -> Entry:
+        operation = operations.settle(settlement)
+        try:
+            return self._batcher.submit(operation, kept=True, wait=wait, note=self._settled)
+        except DependencyUnavailable:
+            self._metrics.dropped.inc()
+            raise
+
+    def _settled(self, entry: Entry, result: Any) -> None:
+        if operations.failure(result) is not None:
+            self._metrics.settlements["failed"].inc()
+            return
+        self._metrics.settlements[result[0]].inc()
+        if result[1]:
+            self._metrics.overruns.inc()
+        if self._on_events is not None and len(entry.operation) > 1:
+            self._on_events()
+
+    def _release(self, hold: Hold) -> None:
+        try:
+            self._batcher.submit(operations.release(hold.attempt_id, hold.account_id), kept=True, wait=False)
+        except DependencyUnavailable:
+            self._metrics.dropped.inc()

@@ -1,0 +1,44 @@
+-- Shared by every operation of one step. The files of this folder are joined in the order of script.py, so that one
+-- EVALSHA carries many operations and all of them see one clock: Redis' own.
+--
+-- Money is in whole nano-USD below 2^53, so that Lua's doubles are exact; Redis formats numbers given to redis.call
+-- with 17 digits, but Lua's own `..` keeps only 14: every number put into a string goes through `whole`.
+local QUOTA, CIRCUIT = 'quota:{omni}:', 'circuit:{omni}:'
+local HOLDS, OUTBOXES = QUOTA .. 'holds', QUOTA .. 'outboxes'
+
+local floor, min, max = math.floor, math.min, math.max
+local call, pack, unpack_value = redis.call, cmsgpack.pack, cmsgpack.unpack
+
+local clock = redis.call('TIME')
+local now_s = tonumber(clock[1])
+local now = now_s * 1000 + floor(tonumber(clock[2]) / 1000) -- milliseconds
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Days since 1970-01-01 of the first of the month that holds `days` (Howard Hinnant, "chrono-compatible low-level
+-- date algorithms", civil_from_days).
+local function month_start(days)
+  local z = days + 719468
+  local doe = z % 146097
+  local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))
+  local month = floor((5 * doy + 2) / 153)
+  return days - (doy - floor((153 * month + 2) / 5))
+end
+
+-- Start and end in epoch seconds of the calendar window (UTC, weeks from Monday) that holds `seconds`; 0, 0 for "total".
+local function bounds(window, seconds)
+  local days = floor(seconds / 86400)
+  if window == 'day' then
+    return days * 86400, (days + 1) * 86400
+  elseif window == 'week' then
+    local monday = days - (days + 3) % 7 -- 1970-01-01 was a Thursday
+    return monday * 86400, (monday + 7) * 86400
+  elseif window == 'month' then
+    local first = month_start(days)
+    return first * 86400, month_start(first + 31) * 86400
+  end
+  return 0, 0
+end

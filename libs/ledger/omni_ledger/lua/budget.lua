@@ -1,0 +1,61 @@
+-- A USD budget per calendar window: a hash {s: spent, h: held by reservations}, kept a day past the window's end, so
+-- that what was reserved in it settles in it. "total" has no end and is kept for good.
+local SLACK = 86400
+
+local function budget_key(key_id, window)
+  local start, finish = bounds(window, now_s)
+  return QUOTA .. 'budget:' .. key_id .. ':' .. window .. ':' .. whole(start), finish
+end
+
+local function budget_read(key)
+  local values = call('HMGET', key, 's', 'h')
+  return tonumber(values[1] or '0'), tonumber(values[2] or '0'), not values[1]
+end
+
+-- As many output tokens as fit, at least one. Returns the reservation, or nil, the reason and the seconds to wait.
+local function budget_look(key_id, budget, wanted)
+  local cap, window, fixed, per_token = budget[1], budget[2], budget[3], budget[4]
+  local key, finish = budget_key(key_id, window)
+  local spent, held, fresh = budget_read(key)
+  local room = cap - spent - held - fixed
+  local granted = wanted
+  if per_token > 0 then
+    granted = min(wanted, floor(room / per_token))
+    if granted * per_token > room then -- the quotient was rounded up
+      granted = granted - 1
+    end
+  end
+  local least = min(1, wanted)
+  if fixed + least * per_token > 0 and (room < 0 or granted < least) then
+    if cap - spent - fixed - least * per_token >= 0 then
+      return nil, 'budget_held', 1
+    end
+    return nil, 'budget_exhausted', finish > 0 and (finish * 1000 - now) / 1000 or 0
+  end
+  return { key = key, finish = finish, granted = granted, amount = fixed + granted * per_token, fresh = fresh }
+end
+
+local function budget_expire(key, finish)
+  if finish > 0 then
+    call('EXPIREAT', key, finish + SLACK)
+  end
+end
+
+local function budget_hold(budget)
+  call('HINCRBY', budget.key, 'h', budget.amount)
+  if budget.fresh then
+    call('HINCRBY', budget.key, 's', 0)
+    budget_expire(budget.key, budget.finish)
+  end
+end
+
+-- Give back what was held and add what was spent.
+local function budget_move(key, finish, held, spent)
+  if held > 0 and call('HINCRBY', key, 'h', -held) < 0 then -- Redis had lost the window
+    call('HSET', key, 'h', 0)
+    budget_expire(key, finish)
+  end
+  if spent ~= 0 then
+    call('HINCRBY', key, 's', spent)
+  end
+end

@@ -1,0 +1,234 @@
+-- The step: ARGV is a sequence of operations, each a packed array {name, number of blobs, …} and then its blobs
+-- (serialised events, opaque here). Returns one packed array with one result an operation.
+--
+-- A reservation is quota:{omni}:hold:<attempt>, a packed array:
+--   {'H', granted, amount, budget key or '', window end, account, probe 0|1, router, expires (ms), abort events…}
+--   {'R', … the same eight}  reaped: charged in full, waits for the truth
+--   {'S'}                    settled, for two minutes: settling again does nothing. Past that, a repetition charges
+--                            nothing either (it is unknown), but its events are emitted again: their ids are the same
+-- Held ones have no TTL: their amount would stay held for ever. The reaper takes each past its expiry.
+local SETTLED_TTL, REAPED_TTL = 120000, 86400000
+
+local function hold_read(attempt)
+  local raw = call('GET', QUOTA .. 'hold:' .. attempt)
+  return raw and unpack_value(raw)
+end
+
+local function emit(router, blobs)
+  if #blobs > 0 and call('RPUSH', QUOTA .. 'outbox:' .. router, unpack(blobs)) == #blobs then
+    call('SADD', OUTBOXES, router)
+  end
+end
+
+local ops = {}
+
+-- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router}
+-- → {'g', granted, amount, probe} | {'n', reason, seconds} | {'c'}: this attempt is already closed
+function ops.a(op, blobs)
+  local attempt, key_id, account, limit, wanted = op[3], op[4], op[5], op[7], op[8]
+  local known = hold_read(attempt)
+  if known then
+    if known[1] == 'H' then
+      return { 'g', known[2], known[3], known[7] }
+    end
+    return { 'c' }
+  end
+  local rate, budget, breaker
+  if op[6] == 1 and limit > 0 then
+    rate = rate_look(key_id)
+    if rate.used >= limit then
+      return { 'n', 'rate_limited', rate_wait(rate, limit) / 1000 }
+    end
+  end
+  if op[9] ~= 0 then
+    local reason, wait
+    budget, reason, wait = budget_look(key_id, op[9], wanted)
+    if not budget then
+      return { 'n', reason, wait }
+    end
+  end
+  local probe = false
+  if op[10] ~= 0 then
+    breaker = breaker_read(account)
+    local free, detail = breaker_look(breaker, attempt)
+    if not free then
+      return { 'n', 'breaker_open', detail }
+    end
+    probe = detail
+  end
+
+  local granted, amount = wanted, 0
+  local hold = { 'H', granted, amount, '', 0, account, probe and 1 or 0, op[12], now + op[11] }
+  if budget then
+    granted, amount = budget.granted, budget.amount
+    hold[2], hold[3], hold[4], hold[5] = granted, amount, budget.key, budget.finish
+  end
+  for _, blob in ipairs(blobs) do
+    hold[#hold + 1] = blob
+  end
+  call('SET', QUOTA .. 'hold:' .. attempt, pack(hold)) -- first, because it is what fails when memory is short
+  call('ZADD', HOLDS, hold[9], attempt)
+  if rate then
+    rate_count(rate)
+  end
+  if budget then
+    budget_hold(budget)
+  end
+  if probe then
+    breaker_probe(account, breaker, attempt, op[11])
+  end
+  return { 'g', granted, amount, hold[7] }
+end
+
+-- {s, n, attempt or '', account, cost, outcome, breaker|0, router}
+-- → {'settled' | 'late' | 'unknown' | 'again' | 'events', overrun 0|1}
+function ops.s(op, blobs)
+  local attempt, account, cost, router = op[3], op[4], op[5], op[8]
+  local result, overrun = 'events', 0
+  if attempt ~= '' then
+    local hold = hold_read(attempt)
+    if hold and hold[1] == 'S' then
+      return { 'again', 0 }
+    end
+    -- First, because it is what fails when memory is short. An attempt never heard of is closed too: its admission may
+    -- still be on its way, on a connection that was given up.
+    call('SET', QUOTA .. 'hold:' .. attempt, pack({ 'S' }), 'PX', SETTLED_TTL)
+    result = 'unknown'
+    if hold then
+      local held = hold[1] == 'H'
+      result = held and 'settled' or 'late'
+      if held then
+        call('ZREM', HOLDS, attempt)
+      end
+      if hold[4] ~= '' then
+        budget_move(hold[4], hold[5], held and hold[3] or 0, held and cost or cost - hold[3])
+        overrun = cost > hold[3] and 1 or 0
+      end
+      account = hold[6]
+    end
+  end
+  emit(router, blobs)
+  if account ~= '' then
+    breaker_learn(account, op[7], op[6], attempt)
+  end
+  return { result, overrun }
+end
+
+-- {r, 0, attempt, ttl ms} → {1 | 0}: still held or not
+function ops.r(op)
+  local hold = hold_read(op[3])
+  if not hold or hold[1] ~= 'H' then
+    return { 0 }
+  end
+  hold[9] = now + op[4]
+  call('SET', QUOTA .. 'hold:' .. op[3], pack(hold))
+  call('ZADD', HOLDS, hold[9], op[3])
+  return { 1 }
+end
+
+-- A reaped event says what was charged. The bytes appended repeat the event with only its cost: protobuf merges what
+-- comes twice (protobuf.dev/programming-guides/encoding, "last one wins"). events.v1: AttemptEvent is field 1 of Event
+-- and its cost field 16, RequestEvent field 2 and 18.
+local COST_FIELD = { ['\10'] = '\128\1', ['\18'] = '\144\1' }
+
+local function charged_event(blob, amount)
+  local kind = string.sub(blob, 1, 1)
+  local cost = COST_FIELD[kind]
+  if not cost or amount == 0 then
+    return blob
+  end
+  while amount >= 128 do
+    cost = cost .. string.char(amount % 128 + 128)
+    amount = floor(amount / 128)
+  end
+  cost = cost .. string.char(amount)
+  return blob .. kind .. string.char(#cost) .. cost
+end
+
+-- {reap, 0, limit} → {reservations reaped, nano-USD charged}
+function ops.reap(op)
+  local charged = 0
+  local due = call('ZRANGEBYSCORE', HOLDS, '-inf', now, 'LIMIT', 0, op[3])
+  for _, attempt in ipairs(due) do
+    local hold = hold_read(attempt)
+    if hold and hold[1] == 'H' then
+      local blobs = {}
+      for i = 10, #hold do
+        blobs[#blobs + 1] = charged_event(hold[i], hold[3])
+        hold[i] = nil
+      end
+      hold[1] = 'R'
+      call('SET', QUOTA .. 'hold:' .. attempt, pack(hold), 'PX', REAPED_TTL)
+      if hold[4] ~= '' then
+        budget_move(hold[4], hold[5], hold[3], hold[3])
+        charged = charged + hold[3]
+      end
+      emit(hold[8], blobs)
+    end
+    call('ZREM', HOLDS, attempt)
+  end
+  return { #due, charged }
+end
+
+-- {look, 0, {{key, window or ''}…}, {account…}} → {open reservations, {{used, spent, held, resets}…}, {{state, failures, wait}…}}
+function ops.look(op)
+  local keys, breakers = {}, {}
+  for i, wanted in ipairs(op[3]) do
+    local spent, held, finish, key = 0, 0, 0, nil
+    if wanted[2] ~= '' then
+      key, finish = budget_key(wanted[1], wanted[2])
+      spent, held = budget_read(key)
+    end
+    keys[i] = { rate_look(wanted[1]).used, spent, held, finish }
+  end
+  for i, account in ipairs(op[4]) do
+    local breaker = breaker_read(account)
+    if not breaker then
+      breakers[i] = { 'closed', 0, 0 }
+    elseif breaker[2] == 0 then
+      breakers[i] = { 'closed', #breaker[4], 0 }
+    elseif now < breaker[2] then
+      breakers[i] = { 'open', #breaker[4], (breaker[2] - now) / 1000 }
+    else
+      breakers[i] = { 'half_open', #breaker[4], 0 }
+    end
+  end
+  return { call('ZCARD', HOLDS), keys, breakers }
+end
+
+-- {reset, 0, account} → {1 | 0}: there was something to forget
+function ops.reset(op)
+  return { call('DEL', CIRCUIT .. op[3]) }
+end
+
+-- {orphans, 0} → {router…}: outboxes with events whose router shows no sign of life
+function ops.orphans()
+  local found = {}
+  for _, router in ipairs(call('SMEMBERS', OUTBOXES)) do
+    if call('EXISTS', QUOTA .. 'router:' .. router) == 0 then
+      if call('EXISTS', QUOTA .. 'outbox:' .. router) == 0 then
+        call('SREM', OUTBOXES, router)
+        call('DEL', QUOTA .. 'sealed:' .. router)
+      else
+        found[#found + 1] = router
+      end
+    end
+  end
+  return found
+end
+
+local results, cursor = {}, 1
+while cursor <= #ARGV do
+  local op = unpack_value(ARGV[cursor])
+  local blobs = {}
+  for i = 1, op[2] do
+    blobs[i] = ARGV[cursor + i]
+  end
+  cursor = cursor + 1 + op[2]
+  local fine, result = pcall(ops[op[1]], op, blobs) -- one that fails must not take the others with it
+  if not fine then
+    result = { '!', type(result) == 'table' and result.err or tostring(result) }
+  end
+  results[#results + 1] = result
+end
+return pack(results)

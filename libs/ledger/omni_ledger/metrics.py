@@ -1,0 +1,53 @@
+"""What the ledger's client counts, as children already bound to their labels: they are on the request path."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_ADMISSIONS = ("granted", "rate_limited", "budget_exhausted", "budget_held", "breaker_open", "unavailable", "failed")
+_SETTLEMENTS = ("settled", "late", "unknown", "again", "events", "failed")
+
+
+class LedgerMetrics:
+    """``settlements`` by result: "settled"; "late" (the reaper came first, its charge was corrected); "unknown" (no
+    such reservation: given back before it arrived, or Redis lost it); "again" (a repetition, without effect);
+    "events" (nothing was reserved); "failed" (Redis refused this one for good)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        admissions = Counter(
+            "omniroute_ledger_admissions", "Reservations asked for, by result", ["result"], registry=registry
+        )
+        settlements = Counter("omniroute_ledger_settlements", "Settlements, by result", ["result"], registry=registry)
+        self.admissions = {result: admissions.labels(result) for result in _ADMISSIONS}
+        self.settlements = {result: settlements.labels(result) for result in _SETTLEMENTS}
+        self.overruns = Counter(
+            "omniroute_ledger_overruns", "Settlements above what was reserved, charged in full", registry=registry
+        )
+        self.dropped = Counter(
+            "omniroute_ledger_dropped_settlements",
+            "Settlements given up because too many waited for Redis; the reaper charges their reservations",
+            registry=registry,
+        )
+        self.kept = Gauge("omniroute_ledger_kept_operations", "Settlements waiting for Redis", registry=registry)
+        self.up = Gauge("omniroute_ledger_up", "1 while Redis answers", registry=registry)
+        self.step_operations = Counter(
+            "omniroute_ledger_step_operations", "Operations carried by steps", registry=registry
+        )
+        self.step_seconds = Histogram(
+            "omniroute_ledger_step_seconds",
+            "Round trip of one step (a batch of operations)",
+            buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.0),
+            registry=registry,
+        )
+
+
+class RelayMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.waiting = Gauge(
+            "omniroute_ledger_outbox_events", "Events waiting in this router's outbox", registry=registry
+        )
+        self.events = Counter("omniroute_ledger_relayed_events", "Events acknowledged by JetStream", registry=registry)
+        self.batches = Counter(
+            "omniroute_ledger_relayed_batches", "Messages acknowledged by JetStream", registry=registry
+        )
+        self.failures = Counter(
+            "omniroute_ledger_relay_failures", "Turns that failed because Redis or NATS was away", registry=registry
+        )

@@ -1,0 +1,80 @@
+"""What crosses the ledger's border: reservations asked for, granted, refused and settled.
+
+Money in whole nano-USD, below 2^53 (9,007,199 USD) so that Lua's doubles hold it exactly; larger amounts are taken as
+that bound. Limits, budgets and breakers are passed with every call, so the ledger needs no configuration of its own.
+"""
+
+import msgspec
+from omni_catalogue.snapshot import BreakerPolicy
+
+WINDOWS = ("day", "week", "month", "total")
+
+
+class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt may cost at most: ``fixed`` (its input) plus ``per_output_token`` for each token granted.
+
+    ``cap`` applies to ``window``, a calendar window in UTC: "day", "week" (from Monday), "month" or "total".
+    """
+
+    cap_nano_usd: int
+    window: str
+    fixed_nano_usd: int
+    per_output_token_nano_usd: int
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """A reservation to take before one attempt, named by ``attempt_id``: asking again gives the same grant.
+
+    ``count_request`` is true on the attempts of a request until one of them is granted: it then counts as one towards
+    ``requests_per_minute`` (0: no limit). ``wanted_output`` is in tokens. ``breaker`` None: the account's breaker is
+    not asked. After ``ttl_ms`` without a settlement or a renewal the reservation is charged in full and
+    ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of ``router_id``.
+    """
+
+    attempt_id: str
+    request_id: str
+    key_id: str
+    account_id: str
+    count_request: bool
+    requests_per_minute: int
+    budget: BudgetHold | None
+    wanted_output: int
+    breaker: BreakerPolicy | None
+    ttl_ms: int
+    router_id: str
+    abort_events: tuple[bytes, ...] = ()
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """``granted_output`` tokens are paid for; ``probe`` says that this attempt decides about the account's breaker."""
+
+    granted_output: int
+    reserved_nano_usd: int
+    probe: bool
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """``reason`` is "rate_limited", "budget_exhausted", "budget_held" or "breaker_open".
+
+    ``retry_after`` is in seconds; 0 for a budget that never starts anew ("total").
+    """
+
+    reason: str
+    retry_after: float
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """The truth about an attempt. ``attempt_id`` "" means that nothing was reserved and there are only events.
+
+    ``outcome`` is evidence for the account's breaker: "success", "failure" or "neutral" (says nothing about the
+    account; a probe is given back). ``breaker`` None: no evidence is taken. ``events`` are serialised
+    ``events.v1.Event``, emitted in the same atomic step, through the outbox of ``router_id``.
+    """
+
+    attempt_id: str
+    account_id: str
+    cost_nano_usd: int
+    outcome: str
+    breaker: BreakerPolicy | None
+    events: tuple[bytes, ...]
+    router_id: str

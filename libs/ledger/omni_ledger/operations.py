@@ -1,0 +1,151 @@
+"""Packing of operations for ``lua/step.lua`` and reading of its results. Pure.
+
+One operation is its packed array and then its blobs, each an argument of the script (Redis 6's cmsgpack has no binary
+type, and its strings must be text for us: events therefore travel beside the arrays, not in them).
+"""
+
+from typing import Any
+
+import msgspec
+from omni_catalogue.snapshot import BreakerPolicy
+from omni_wire.errors import DependencyUnavailable
+
+from omni_ledger.model import WINDOWS, Grant, Hold, Refusal, Settlement
+
+MAX_AMOUNT = 2**53 - 1
+MAX_TTL_MS = 24 * 3600 * 1000
+MAX_EVENT_BYTES = 256 * 1024
+_OUTCOMES = ("success", "failure", "neutral")
+
+Operation = list[bytes]
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+
+
+def _amount(value: int, what: str) -> int:
+    if value < 0:
+        raise ValueError(f"{what} is negative")
+    return value if value < MAX_AMOUNT else MAX_AMOUNT
+
+
+def _breaker(policy: BreakerPolicy | None) -> tuple[int, int, int] | int:
+    if policy is None:
+        return 0
+    return max(1, policy.failures), max(1, policy.window) * 1000, max(1, policy.open_for) * 1000
+
+
+def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
+    for blob in blobs:
+        if len(blob) > MAX_EVENT_BYTES:
+            raise ValueError(f"an event has {len(blob)} bytes, more than {MAX_EVENT_BYTES}")
+    return [head, *blobs]
+
+
+def admit(hold: Hold) -> Operation:
+    """Raises ``ValueError`` for a hold that no caller should make: it says which field."""
+    if not hold.attempt_id:
+        raise ValueError("attempt_id is empty")
+    if not 0 < hold.ttl_ms <= MAX_TTL_MS:
+        raise ValueError(f"ttl_ms is not within 1 to {MAX_TTL_MS}")
+    packed_budget: tuple[int, str, int, int] | int = 0
+    budget = hold.budget
+    if budget is not None:
+        if budget.window not in WINDOWS:
+            raise ValueError(f"unknown budget window {budget.window!r}")
+        packed_budget = (
+            _amount(budget.cap_nano_usd, "cap_nano_usd"),
+            budget.window,
+            _amount(budget.fixed_nano_usd, "fixed_nano_usd"),
+            _amount(budget.per_output_token_nano_usd, "per_output_token_nano_usd"),
+        )
+    head = _pack(
+        (
+            "a",
+            len(hold.abort_events),
+            hold.attempt_id,
+            hold.key_id,
+            hold.account_id,
+            1 if hold.count_request else 0,
+            _amount(hold.requests_per_minute, "requests_per_minute"),
+            _amount(hold.wanted_output, "wanted_output"),
+            packed_budget,
+            _breaker(hold.breaker),
+            hold.ttl_ms,
+            hold.router_id,
+        )
+    )
+    return _with_blobs(head, hold.abort_events)
+
+
+def settle(settlement: Settlement) -> Operation:
+    """Raises ``ValueError`` as ``admit`` does."""
+    if settlement.outcome not in _OUTCOMES:
+        raise ValueError(f"unknown outcome {settlement.outcome!r}")
+    head = _pack(
+        (
+            "s",
+            len(settlement.events),
+            settlement.attempt_id,
+            settlement.account_id,
+            _amount(settlement.cost_nano_usd, "cost_nano_usd"),
+            settlement.outcome,
+            _breaker(settlement.breaker),
+            settlement.router_id,
+        )
+    )
+    return _with_blobs(head, settlement.events)
+
+
+def release(attempt_id: str, account_id: str) -> Operation:
+    """Give a reservation back as if it had never been; its admission, should it still arrive, finds it closed."""
+    return [_pack(("s", 0, attempt_id, account_id, 0, "neutral", 0, ""))]
+
+
+def renew(attempt_id: str, ttl_ms: int) -> Operation:
+    if not 0 < ttl_ms <= MAX_TTL_MS:
+        raise ValueError(f"ttl_ms is not within 1 to {MAX_TTL_MS}")
+    return [_pack(("r", 0, attempt_id, ttl_ms))]
+
+
+def reap(limit: int) -> Operation:
+    return [_pack(("reap", 0, limit))]
+
+
+def look(keys: list[tuple[str, str]], accounts: list[str]) -> Operation:
+    """``keys`` are (key id, budget window or "")."""
+    return [_pack(("look", 0, keys, accounts))]
+
+
+def reset(account_id: str) -> Operation:
+    return [_pack(("reset", 0, account_id))]
+
+
+def orphans() -> Operation:
+    return [_pack(("orphans", 0))]
+
+
+def results(reply: object) -> list[Any]:
+    """The script's reply, one result an operation. Raises ``DependencyUnavailable`` when it is none."""
+    if isinstance(reply, bytes):
+        try:
+            decoded = _unpack(reply)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            decoded = None
+        if isinstance(decoded, list):
+            return decoded
+    raise DependencyUnavailable("the quota ledger (Redis) gave an answer that is not its own", retry_after=1.0)
+
+
+def failure(result: Any) -> str | None:
+    """Redis' message when this operation failed inside the script."""
+    return result[1] if result and result[0] == "!" else None
+
+
+def admitted(result: Any) -> Grant | Refusal | None:
+    """None: the attempt is already closed."""
+    if result[0] == "g":
+        return Grant(result[1], result[2], result[3] == 1)
+    if result[0] == "n":
+        return Refusal(result[1], float(result[2]))
+    return None

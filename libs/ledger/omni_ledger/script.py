@@ -1,0 +1,76 @@
+"""Lua scripts and the one connection that runs each of them.
+
+The scripts are in ``lua/``. ``EVALSHA`` first, ``EVAL`` when Redis does not know it (a restart, ``SCRIPT FLUSH``); a
+script that was not known has not run, so that is always safe.
+"""
+
+import hashlib
+from pathlib import Path
+
+import hiredis
+from omni_wire.errors import DependencyUnavailable
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+# Routes the call on Redis Cluster: every key the scripts touch has this hash tag.
+_ANCHOR = "quota:{omni}:ledger"
+_LUA = Path(__file__).parent / "lua"
+
+STEP_LUA = "\n".join((_LUA / f"{part}.lua").read_text() for part in ("base", "rate", "budget", "breaker", "step"))
+RELAY_LUA = (_LUA / "relay.lua").read_text()
+
+# What a Redis that is away, starting, full or a replica says, by whichever exception it comes.
+FAILURES = (RedisError, OSError, TimeoutError)
+
+
+class ScriptConnection:
+    """One script on one connection of its own, one call at a time (the caller sees to that).
+
+    A connection of its own, because redis-py's pool, retries and timers cost more than the call itself, and because
+    its own retries would outlast our deadlines: the caller bounds a call with ``asyncio.timeout`` and, after any
+    exception, must ``drop`` the connection (an answer may still be under way on it).
+    """
+
+    def __init__(self, redis: "Redis", script: str) -> None:
+        self._pool = redis.connection_pool
+        sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        self._known = ("EVALSHA", sha, "1", _ANCHOR)
+        self._whole = ("EVAL", script, "1", _ANCHOR)
+        self._connection: AbstractConnection | None = None
+
+    async def call(self, args: list[bytes]) -> object:
+        """Run the script with ``args``; the reply is undecoded. Raises one of ``FAILURES``."""
+        connection = self._connection or await self._connect()
+        try:
+            return await self._ask(connection, (*self._known, *args))
+        except NoScriptError:
+            return await self._ask(connection, (*self._whole, *args))
+
+    async def _ask(self, connection: AbstractConnection, command: tuple[str | bytes, ...]) -> object:
+        # hiredis packs into one buffer, several times cheaper than redis-py; its stub knows tuples of one only.
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]
+        await connection.send_packed_command(packed, check_health=False)
+        return await connection.read_response(disable_decoding=True)
+
+    async def _connect(self) -> AbstractConnection:
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        connection.retry = Retry(NoBackoff(), 0)
+        connection.socket_timeout = None
+        self._connection = connection
+        await connection.connect()  # type: ignore[no-untyped-call]
+        return connection
+
+    async def drop(self) -> None:
+        """Close the connection; the next call opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+
+def unavailable(error: BaseException | None) -> DependencyUnavailable:
+    """The error callers see. It names the kind of failure only: a message may hold an address or a user."""
+    detail = f" ({type(error).__name__})" if error is not None else ""
+    return DependencyUnavailable(f"the quota ledger (Redis) is unavailable{detail}", retry_after=1.0)

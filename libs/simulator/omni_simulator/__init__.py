@@ -1,0 +1,74 @@
+"""A scripted model provider in four wire formats, for demonstrations, tests, benchmarks and fault injection.
+
+It owns what a provider would do: paths, shapes, streams, usage, errors and every way of failing on purpose. It never
+imports a service, keeps nothing on disk, and calls nobody.
+
+    simulator = Simulator("127.0.0.1", 0)
+    port = await simulator.start()
+    ...
+    await simulator.stop()
+
+Paths
+    POST /v1/chat/completions · /v1/responses · /v1/messages · /v1/messages/count_tokens
+    POST /v1beta/models/{model}:generateContent · :streamGenerateContent · :countTokens        (also under /v1)
+    GET  /v1/models (the shape follows the headers, as each vendor's SDK expects) · /v1/models/{model} · /v1beta/models
+    GET  /healthz · /sim/stats        DELETE /sim/stats sets the counters back
+    Everything under /v1 also answers without it. /v1/v1/… is a 404, as it would be at a provider.
+
+The script
+    A model name is ``name+step+step…``; a step is ``key`` or ``key:value``. Any name will do, and the whole string is
+    echoed back as the model. The header ``x-sim-script: step,step`` adds steps and wins over the name; a simulator
+    started with a script of its own applies that to every request first. Values are percent-decoded. An unknown key
+    or a value out of bounds is a 400 that says so. Examples: ``sim``, ``sim+latency:50+cut:3``,
+    ``sim-a+fail-first:2+status:503+retry-after:7``, ``sim+think+tools+parallel:2``.
+
+    What it says
+      tokens:n         an answer of n words                     say:text          exactly this text
+      think[:n]        n words of reasoning first (8)           cached:n          n input tokens came from a cache
+      input:n          report n input tokens                    cache-write:n     n input tokens were written to one
+      tools            call a tool that is offered              parallel:n        n calls at once (implies tools)
+      agent            play the agent, below                    file:path         the file that the agent writes
+      content:text     what the agent writes into it            finish:length     or finish:filter: end with this reason
+      no-usage         leave usage out
+    How fast
+      latency:ms       before the first byte                    ttft:ms           between headers and first event
+      tps:n            tokens a second                          split-utf8        writes cut in characters and events
+    Faults instead of an answer
+      status:n         this status, with the error body of the format; with retry-after:s, code:text, html (not JSON)
+      hang             accept, and never answer                 reset             TCP reset without an answer
+      empty            200 and an empty body                    error-200         200 with an error object
+    Faults in a stream, after n events (3); at the latest before the event that says how the answer ended
+      cut[:n]          the connection closes                    clean-cut[:n]     the body ends properly, but too early
+      stall[:n]        silence; for ever, or for stall-ms:ms    malformed[:n]     one event that is not JSON, then on
+      error-event[:n]  the format's own error event, saying what status:n says (500), then the end
+    Faults in a body that is not streamed
+      truncate         Content-Length promises all, half comes, the connection closes (cut does the same here)
+      malformed        well framed, not JSON                    stall             half the body, then silence
+    Which requests the faults hit (all, when nothing is said)
+      fail-first:n     the first n with this model and script   fail-every:n      every nth of them
+      only-key:value   those that carry this API key            require-key:value 401 for any other key
+
+Counting, so that bills can be checked
+    Input tokens: ⌈UTF-8 bytes of all text ÷ 4⌉, at least 1, where text is the system prompt, every text part, tool-call
+    arguments and tool results, but not the tool definitions; an image, audio or document counts 100.
+    Output tokens: the pieces emitted, one a delta: a word of text or of reasoning; 12 characters of structured output
+    or of tool arguments; one for each tool name. The output limit of the request holds for all of them together; a call
+    that does not fit is left out, and the finish reason says ``length``.
+    Ids, signatures and time stamps derive from the request: the same request has the same answer, byte for byte.
+
+What it reads
+    ``tool_choice`` is obeyed (required and named ones by every name). A tool result answers a call in the history, else
+    400. After tool results, the answer quotes them. Stop sequences, parallel-call switches, structured output and
+    ``stream_options.include_usage`` are honoured.
+
+The agent
+    Among the tools offered it takes the one with a path-like and a content-like property (``write_file`` before
+    ``edit``), else a shell (``command``, ``cmd``, ``commands``), else a freeform patch or script tool; calls it with
+    the file named in ``file:``, or in the user's words, or ``simulated.txt``, under the working directory that the
+    prompt names; reads the result; ends with a word about it.
+"""
+
+from omni_simulator.serve import run
+from omni_simulator.server import Options, Simulator
+
+__all__ = ["Options", "Simulator", "run"]

@@ -1,0 +1,60 @@
+"""A JSON request body opened at its top level only: read a few fields, replace a few, keep the rest byte for byte."""
+
+from typing import Any
+
+import msgspec
+
+from omni_wire.errors import WireError
+
+# No client writes an empty list with more blanks than this; one that does is taken for a filled one.
+_BLANKS = 1024
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+class Body:
+    """``raw`` parsed once. Nested values stay as the bytes they came in; only edited fields change.
+
+    Raises ``WireError`` when the body is not one JSON object.
+    """
+
+    __slots__ = ("_fields", "_raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        try:
+            self._fields = _FIELDS.decode(raw)
+        except RecursionError as error:
+            raise WireError("the body is nested too deeply") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise WireError(f"the body is not a JSON object: {error}") from error
+
+    def get(self, field: str) -> Any:
+        """The decoded value, or None when the field is absent (or null)."""
+        value = self._fields.get(field)
+        if value is None:
+            return None
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise WireError(f"{field}: {error}", field) from error
+
+    def is_filled_list(self, field: str) -> bool:
+        """Whether the field is a list with something in it, without reading what."""
+        value = self._fields.get(field)
+        if value is None or memoryview(value)[0] != ord("["):
+            return False
+        return len(value) > _BLANKS or bytes(value)[1:].strip() != b"]"
+
+    def with_fields(self, changes: dict[str, Any]) -> bytes:
+        """The body with ``changes`` applied, a None removing its field; the very bytes when nothing differs."""
+        fields = dict(self._fields)
+        edited = False
+        for field, value in changes.items():
+            if value is None:
+                edited |= fields.pop(field, None) is not None
+            elif field not in fields or msgspec.json.decode(fields[field]) != value:
+                fields[field] = msgspec.Raw(_encode(value))
+                edited = True
+        return _encode(fields) if edited else self._raw

@@ -1,0 +1,371 @@
+"""The error tree, and how each wire format says it.
+
+Everything that can go wrong between a client and a provider is one of these, whichever process it happened in.
+
+    GatewayError
+    ├── RequestError                    the client must change something
+    │   ├── InvalidRequest        400   malformed body, bad field
+    │   ├── AmbiguousModel        400   a bare model id that several providers offer
+    │   ├── LossRefused           400   strict translation asked for, and something would be lost
+    │   ├── Unauthenticated       401   no key, or a wrong one
+    │   ├── BudgetExhausted       402   the USD budget is spent (or no priced candidate is left under one)
+    │   ├── PermissionDenied      403   the key may not do this
+    │   ├── ModelNotFound         404
+    │   ├── BodyTooLarge          413
+    │   └── UnsupportedMediaType  415
+    ├── LimitError                      the client may try again later
+    │   ├── RateLimited           429   the key's own limit
+    │   └── BudgetHeld            429   the budget is held by requests in flight
+    ├── UpstreamError                   the provider's doing
+    │   ├── UpstreamRejected   as sent  it answered 4xx; its message is passed on
+    │   ├── UpstreamFailed        502   it answered 5xx, or not as its format prescribes
+    │   ├── UpstreamUnreachable   502   no connection
+    │   ├── UpstreamTimeout       504   no answer, or a stream that fell silent
+    │   └── StreamInterrupted     502   the stream ended before its end
+    └── ServiceError                    our doing
+        ├── Internal              500
+        ├── NotBuilt              501   a wire format that has no codec yet
+        ├── CredentialUnavailable 503
+        ├── DependencyUnavailable 503   Redis, NATS or one of our services is away
+        ├── NoCandidate           503   every candidate is cooling down or switched off
+        └── ClientGone            499   recorded, never rendered
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from omni_wire.formats import WireFormat
+
+
+class GatewayError(Exception):
+    """Root of the tree.
+
+    ``message`` is for the person; ``kind`` is the stable name for programs, metrics and other processes.
+    ``retry_after`` is in seconds. ``param`` names the offending request field.
+    """
+
+    kind: ClassVar[str] = "gateway_error"
+    status: int = 500
+    code: str = "internal_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        param: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+        self.param = param
+        if status is not None:
+            self.status = status
+        if code is not None:
+            self.code = code
+
+
+class RequestError(GatewayError):
+    kind = "request_error"
+    status = 400
+    code = "bad_request"
+
+
+class InvalidRequest(RequestError):
+    kind = "invalid_request"
+
+
+class AmbiguousModel(RequestError):
+    kind = "ambiguous_model"
+    code = "ambiguous_model"
+
+
+class LossRefused(RequestError):
+    kind = "loss_refused"
+    code = "translation_loss"
+
+
+class Unauthenticated(RequestError):
+    kind = "unauthenticated"
+    status = 401
+    code = "invalid_api_key"
+
+
+class BudgetExhausted(RequestError):
+    kind = "budget_exhausted"
+    status = 402
+    code = "budget_exhausted"
+
+
+class PermissionDenied(RequestError):
+    kind = "permission_denied"
+    status = 403
+    code = "permission_denied"
+
+
+class ModelNotFound(RequestError):
+    kind = "model_not_found"
+    status = 404
+    code = "model_not_found"
+
+
+class BodyTooLarge(RequestError):
+    kind = "body_too_large"
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    kind = "unsupported_media_type"
+    status = 415
+    code = "unsupported_media_type"
+
+
+class LimitError(GatewayError):
+    kind = "limit_error"
+    status = 429
+    code = "rate_limit_exceeded"
+
+
+class RateLimited(LimitError):
+    kind = "rate_limited"
+
+
+class BudgetHeld(LimitError):
+    kind = "budget_held"
+    code = "budget_held"
+
+
+class UpstreamError(GatewayError):
+    kind = "upstream_error"
+    status = 502
+    code = "upstream_error"
+
+
+class UpstreamRejected(UpstreamError):
+    kind = "upstream_rejected"
+    status = 400
+    code = "upstream_rejected"
+
+
+class UpstreamFailed(UpstreamError):
+    kind = "upstream_failed"
+    code = "upstream_failed"
+
+
+class UpstreamUnreachable(UpstreamError):
+    kind = "upstream_unreachable"
+    code = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamError):
+    kind = "upstream_timeout"
+    status = 504
+    code = "upstream_timeout"
+
+
+class StreamInterrupted(UpstreamError):
+    kind = "stream_interrupted"
+    code = "stream_interrupted"
+
+
+class ServiceError(GatewayError):
+    kind = "service_error"
+
+
+class Internal(ServiceError):
+    kind = "internal"
+
+
+class NotBuilt(ServiceError):
+    kind = "not_built"
+    status = 501
+    code = "not_implemented"
+
+
+class CredentialUnavailable(ServiceError):
+    kind = "credential_unavailable"
+    status = 503
+    code = "credential_unavailable"
+
+
+class DependencyUnavailable(ServiceError):
+    kind = "dependency_unavailable"
+    status = 503
+    code = "service_unavailable"
+
+
+class NoCandidate(ServiceError):
+    kind = "no_candidate"
+    status = 503
+    code = "no_candidate"
+
+
+class ClientGone(ServiceError):
+    kind = "client_gone"
+    status = 499
+    code = "client_gone"
+
+
+class WireError(ValueError):
+    """Bytes that are not what their format prescribes. The only thing a codec or a framer raises on bad input.
+
+    ``field`` is a dotted path, where one is known.
+    """
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def _leaves(cls: type[GatewayError]) -> list[type[GatewayError]]:
+    return [cls, *(leaf for child in cls.__subclasses__() for leaf in _leaves(child))]
+
+
+KINDS: dict[str, type[GatewayError]] = {cls.kind: cls for cls in _leaves(GatewayError)}
+
+
+def from_kind(
+    kind: str,
+    message: str,
+    *,
+    status: int | None = None,
+    retry_after: float | None = None,
+    param: str | None = None,
+    code: str | None = None,
+) -> GatewayError:
+    """Rebuild an error that crossed a process border; a kind this version does not know becomes ``Internal``."""
+    cls = KINDS.get(kind, Internal)
+    return cls(message, status=status, retry_after=retry_after, param=param, code=code)
+
+
+# ---- rendering ------------------------------------------------------------------------------------------------------
+
+# OpenAI's `type` by status (platform.openai.com/docs/guides/error-codes); SDKs choose the exception class by status.
+_OPENAI_TYPE = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    413: "invalid_request_error",
+    415: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+# Anthropic's `error.type` by status (docs.anthropic.com/en/api/errors).
+_ANTHROPIC_TYPE = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    415: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+# Google's `error.status` by HTTP status (cloud.google.com/apis/design/errors).
+_GOOGLE_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    402: "FAILED_PRECONDITION",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def render_body(error: GatewayError, wire_format: WireFormat, request_id: str) -> bytes:
+    """The whole JSON body that ``wire_format`` prescribes for ``error``; the status is ``error.status``."""
+    return msgspec.json.encode(_payload(error, wire_format, request_id))
+
+
+def render_frame(error: GatewayError, wire_format: WireFormat, request_id: str) -> bytes:
+    """One SSE frame that ends a stream already begun, in the words of ``wire_format``."""
+    payload = _payload(error, wire_format, request_id)
+    if wire_format is WireFormat.ANTHROPIC_MESSAGES:
+        return b"event: error\ndata: " + msgspec.json.encode(payload) + b"\n\n"
+    if wire_format is WireFormat.OPENAI_RESPONSES:
+        inner = payload["error"]
+        frame = {"type": "error", "code": inner["code"], "message": inner["message"], "param": inner["param"]}
+        return b"event: error\ndata: " + msgspec.json.encode(frame) + b"\n\n"
+    return b"data: " + msgspec.json.encode(payload) + b"\n\n"
+
+
+def _payload(error: GatewayError, wire_format: WireFormat, request_id: str) -> dict[str, Any]:
+    # JSON in UTF-8 has no lone surrogates, and a message may quote what had some.
+    message = error.message.encode("utf-8", "replace").decode()
+    if wire_format is WireFormat.ANTHROPIC_MESSAGES:
+        kind = _ANTHROPIC_TYPE.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
+        return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+    if wire_format is WireFormat.GEMINI_GENERATE:
+        status = _GOOGLE_STATUS.get(error.status, "INTERNAL" if error.status >= 500 else "INVALID_ARGUMENT")
+        info = {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": error.code.upper(),
+            "domain": "omniroute",
+            "metadata": {"request_id": request_id},
+        }
+        return {"error": {"code": error.status, "message": message, "status": status, "details": [info]}}
+    kind = _OPENAI_TYPE.get(error.status, "server_error" if error.status >= 500 else "invalid_request_error")
+    return {
+        "error": {
+            "message": message,
+            "type": kind,
+            "code": error.code,
+            "param": error.param,
+            "request_id": request_id,
+        }
+    }
+
+
+# ---- reading a provider's own error ---------------------------------------------------------------------------------
+
+
+_MAX_NESTING = 8
+
+
+def upstream_message(body: bytes) -> str:
+    """The human message inside a provider's error body, whatever its dialect; a short extract when there is none."""
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested past any sense
+        decoded = None
+    found = _find_message(decoded)
+    if found:
+        return found[:2000]
+    return body[:200].decode("utf-8", "replace").strip() or "no details given"
+
+
+def _find_message(node: object) -> str | None:
+    for _ in range(_MAX_NESTING):
+        if isinstance(node, list) and node:  # Gemini's JSON-array streams wrap the error in a list
+            node = node[0]
+            continue
+        if not isinstance(node, dict):
+            return None
+        inner = node.get("error")
+        if isinstance(inner, dict):
+            node = inner
+            continue
+        if isinstance(inner, str) and inner:
+            return inner
+        message = node.get("message")
+        return message if isinstance(message, str) and message else None
+    return None

@@ -1,0 +1,30 @@
+"""Token counts, in the one convention used behind the codecs."""
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one answer.
+
+    ``input_tokens`` includes ``cached_input_tokens`` and ``cache_write_tokens``; ``output_tokens`` includes
+    ``reasoning_tokens``. Anthropic's own input count excludes the cached ones, and Gemini's output count excludes
+    thoughts; the codecs convert. ``estimated`` is true when a count was derived here because the provider gave none.
+    """
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+    def merge(self, other: "Usage") -> "Usage":
+        """The larger of each count: providers report cumulatively, and some repeat themselves."""
+        return Usage(
+            max(self.input_tokens, other.input_tokens),
+            max(self.cached_input_tokens, other.cached_input_tokens),
+            max(self.cache_write_tokens, other.cache_write_tokens),
+            max(self.output_tokens, other.output_tokens),
+            max(self.reasoning_tokens, other.reasoning_tokens),
+            self.estimated and other.estimated,
+        )

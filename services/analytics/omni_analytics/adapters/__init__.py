@@ -1,0 +1,1 @@
+"""SQLite, the bus, protobuf and Prometheus, each behind its port."""

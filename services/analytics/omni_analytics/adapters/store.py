@@ -1,0 +1,203 @@
+"""Usage in SQLite: one file, one connection, one thread, one writer.
+
+Every write is one ``BEGIN IMMEDIATE`` transaction that reads what is stored, lets ``domain.rollup.plan`` decide, and
+writes rows and rollup together; ``synchronous=FULL`` makes a commit survive a power cut. Questions about whole hours
+read the rollup alone; the broken hours at either end are read from the rows.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from omni_core.ports.analytics import UsageQuery, UsageReport, UsageTotals
+from omni_wire.errors import DependencyUnavailable, WireError
+
+from omni_analytics.adapters.schema import migrate
+from omni_analytics.domain.rollup import HOUR_MS, MEASURES, ZERO, Cell, Row, Sums, merge, plan
+from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
+from omni_analytics.ports import Recorded
+
+T = TypeVar("T")
+
+_COLUMN = {
+    "key": "key_id",
+    "model": "model",
+    "provider": "provider",
+    "account": "account_id",
+    "status": "status",
+}
+_TABLE: dict[type[AttemptRow] | type[RequestRow], str] = {AttemptRow: "attempt_event", RequestRow: "request_event"}
+_SUMS = ", ".join(f"sum({name})" for name in MEASURES)
+_CELL = ", ".join(Cell.__struct_fields__)
+_ADD_CELL = (
+    f"INSERT INTO usage_hour ({_CELL}, {', '.join(MEASURES)}) "  # noqa: S608 - names from this code only
+    f"VALUES ({', '.join('?' * (len(Cell.__struct_fields__) + len(MEASURES)))}) "
+    f"ON CONFLICT ({_CELL}) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in MEASURES)}"
+)
+# A cell that nothing counts in any more would show as a group of zeros.
+_SAME_CELL = " AND ".join(f"{name} = ?" for name in Cell.__struct_fields__)
+_DROP_EMPTY = f"DELETE FROM usage_hour WHERE requests = 0 AND attempts = 0 AND {_SAME_CELL}"  # noqa: S608 - as above
+
+
+class SqliteStore:
+    """Satisfies ``UsageStore``. ``query_timeout`` in seconds."""
+
+    def __init__(self, path: Path, *, query_timeout: float = 5.0) -> None:
+        self._path = path
+        self._query_timeout = query_timeout
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="usage-store")
+        self._connection: sqlite3.Connection | None = None
+        self.fault = "not open"
+
+    async def open(self) -> None:
+        """Make the file and its tables where they are missing. Raises ``DependencyUnavailable`` or ``Internal``."""
+        await self._run(self._open)
+
+    async def close(self) -> None:
+        """Safe to call at any time; afterwards every call raises ``DependencyUnavailable``."""
+        if self._connection is not None:
+            await self._run(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def record(self, rows: Sequence[UsageRow]) -> Recorded:
+        return await self._run(lambda: self._record(rows)) if rows else Recorded()
+
+    async def query(self, query: UsageQuery) -> UsageReport:
+        return await self._run(lambda: self._query(query))
+
+    # ---- below: in the store's own thread ---------------------------------------------------------------------------
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except (sqlite3.OperationalError, OSError) as error:
+            # Disk full, I/O error, locked for too long: the store's trouble, not the row's.
+            self.fault = str(error)
+            raise DependencyUnavailable(f"the usage store is not available: {error}") from error
+        except (sqlite3.Error, OverflowError) as error:
+            raise WireError(f"the usage store refuses a row: {error}") from error
+        self.fault = ""
+        return result
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=5.0, check_same_thread=True)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        self.fault = "closed"
+        if connection is not None:
+            connection.close()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise sqlite3.OperationalError("it is not open")
+        return self._connection
+
+    def _record(self, rows: Sequence[UsageRow]) -> Recorded:
+        connection = self._opened()
+        attempts = [row for row in rows if isinstance(row, AttemptRow)]
+        requests = [row for row in rows if isinstance(row, RequestRow)]
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            attempt_change = plan(_stored(connection, AttemptRow, attempts), attempts)
+            request_change = plan(_stored(connection, RequestRow, requests), requests)
+            _write(connection, AttemptRow, attempt_change.write)
+            _write(connection, RequestRow, request_change.write)
+            _roll_up(connection, merge(attempt_change.cells, request_change.cells))
+            connection.execute("COMMIT")
+        except BaseException:
+            # A failed COMMIT may have ended the transaction already (disk full).
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return Recorded(
+            len(attempt_change.write), attempt_change.ignored, len(request_change.write), request_change.ignored
+        )
+
+    def _query(self, query: UsageQuery) -> UsageReport:
+        connection = self._opened()
+        deadline = time.monotonic() + self._query_timeout
+        connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 50_000)
+        try:
+            groups = _groups(connection, query)
+        except sqlite3.OperationalError as error:
+            if time.monotonic() <= deadline:
+                raise
+            raise DependencyUnavailable(
+                "this question takes too long; ask for whole hours or a shorter span"
+            ) from error
+        finally:
+            connection.set_progress_handler(None, 0)
+        totals = tuple(map(sum, zip(ZERO, *groups.values(), strict=True)))
+        named = groups if query.group_by else {}
+        return UsageReport(UsageTotals(*totals), {value: UsageTotals(*sums) for value, sums in named.items()})
+
+
+def _stored(connection: sqlite3.Connection, kind: type[Row], rows: Sequence[Row]) -> dict[str, Row]:
+    """What is stored under the ids of ``rows``: nearly always nothing, so one look-up a batch."""
+    if not rows:
+        return {}
+    ids = msgspec.json.encode([row.id for row in rows]).decode()
+    sql = (
+        f"SELECT {', '.join(kind.__struct_fields__)} FROM {_TABLE[kind]} "  # noqa: S608 - names from this code only
+        "WHERE id IN (SELECT value FROM json_each(?))"
+    )
+    return {found[0]: kind(*found) for found in connection.execute(sql, (ids,))}
+
+
+def _write(connection: sqlite3.Connection, kind: type[Row], rows: Iterable[Row]) -> None:
+    marks = ", ".join("?" * len(kind.__struct_fields__))
+    sql = f"REPLACE INTO {_TABLE[kind]} ({', '.join(kind.__struct_fields__)}) VALUES ({marks})"  # noqa: S608 - as above
+    connection.executemany(sql, map(msgspec.structs.astuple, rows))
+
+
+def _roll_up(connection: sqlite3.Connection, cells: Mapping[Cell, Sums]) -> None:
+    connection.executemany(_ADD_CELL, [(*msgspec.structs.astuple(cell), *sums) for cell, sums in cells.items()])
+    shrunk = [msgspec.structs.astuple(cell) for cell, sums in cells.items() if min(sums) < 0]
+    connection.executemany(_DROP_EMPTY, shrunk)
+
+
+def _groups(connection: sqlite3.Connection, query: UsageQuery) -> dict[str, Sums]:
+    """Sums by the value of ``group_by`` (all under "" without one), from at most three pieces of the span."""
+    column = _COLUMN[query.group_by] if query.group_by else "''"
+    groups: dict[str, Sums] = {}
+    # Nothing commits between the pieces: this thread is the only writer.
+    for table, time_column, start, end in pieces(query.from_ms, query.until_ms):
+        bounds = [(">=", start)] if start else []
+        bounds += [("<", end)] if end else []
+        where = [f"{time_column} {sign} ?" for sign, _ in bounds] + (["key_id = ?"] if query.key_id else [])
+        values = [value for _, value in bounds] + ([query.key_id] if query.key_id else [])
+        sql = f"SELECT {column}, {_SUMS} FROM {table}"  # noqa: S608 - names from this code only
+        sql += f" WHERE {' AND '.join(where)}" if where else ""
+        sql += " GROUP BY 1"
+        for value, *sums in connection.execute(sql, values):
+            groups[value] = tuple(map(sum, zip(groups.get(value, ZERO), sums, strict=True)))
+    return groups
+
+
+def pieces(from_ms: int, until_ms: int) -> list[tuple[str, str, int, int]]:
+    """How to read a span: (table, time column, from, until), 0 for an open end. Whole hours come from the rollup."""
+    first_hour = -(-from_ms // HOUR_MS) * HOUR_MS
+    last_hour = until_ms // HOUR_MS * HOUR_MS
+    if until_ms and last_hour <= first_hour:
+        return [("usage_fact", "started_ms", from_ms, until_ms)] if from_ms < until_ms else []
+    spans = [("usage_hour", "hour_ms", first_hour, last_hour if until_ms else 0)]
+    if from_ms < first_hour:
+        spans.append(("usage_fact", "started_ms", from_ms, first_hour))
+    if last_hour < until_ms:
+        spans.append(("usage_fact", "started_ms", last_hour, until_ms))
+    return spans

@@ -1,0 +1,77 @@
+"""What analytics needs from outside: a store that counts once, messages, a place for dead letters, a meter."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+from omni_core.ports.analytics import UsageQuery, UsageReport
+
+from omni_analytics.domain.rows import UsageRow
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """How many rows of each kind were written, and how many said nothing new."""
+
+    attempts_stored: int = 0
+    attempts_ignored: int = 0
+    requests_stored: int = 0
+    requests_ignored: int = 0
+
+
+class UsageStore(Protocol):
+    """The only writer of recorded usage."""
+
+    async def record(self, rows: Sequence[UsageRow]) -> Recorded:
+        """Store all rows and their rollups in one durable transaction, or nothing.
+
+        A row replaces the stored one of its id when its ``seq`` is higher, else it is ignored. Raises ``WireError``
+        when a row itself cannot be stored, ``DependencyUnavailable`` when the store cannot.
+        """
+        ...
+
+    async def query(self, query: UsageQuery) -> UsageReport:
+        """Raises ``DependencyUnavailable`` when the store cannot answer in time."""
+        ...
+
+
+class UsageMessage(Protocol):
+    """One message of the stream, as the bus delivers it."""
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def num_delivered(self) -> int: ...
+
+    async def ack(self) -> None: ...
+
+    async def nak(self, delay: float) -> None: ...
+
+    async def term(self) -> None: ...
+
+
+class Decoded(msgspec.Struct, frozen=True):
+    """The rows of a message that can be counted, and why the others cannot (empty when all can)."""
+
+    rows: tuple[UsageRow, ...]
+    fault: str = ""
+
+
+class Decoder(Protocol):
+    def __call__(self, data: bytes) -> Decoded: ...
+
+
+class DeadLetters(Protocol):
+    async def bury(self, data: bytes, reason: str, deliveries: int) -> None:
+        """Keep a message that cannot be taken. Raises ``DependencyUnavailable``."""
+        ...
+
+
+class Meter(Protocol):
+    """Where ingestion is counted. Times in seconds."""
+
+    def committed(self, recorded: Recorded, messages: int, seconds: float) -> None: ...
+
+    def buried(self) -> None: ...
+
+    def behind(self, seconds: float) -> None: ...

@@ -1,0 +1,117 @@
+"""The story of usage: messages in, each counted once, and questions answered.
+
+One call of ``take`` is one transaction. Whatever happens around it (a crash after the commit, a lost acknowledgement,
+a message delivered twice or out of order), counting again is harmless, so a message is acknowledged only when its rows
+are on disk, and given back in every other case.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from omni_core.ports.analytics import UsageQuery, UsageReport
+from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
+
+from omni_analytics.domain.rows import UsageRow
+from omni_analytics.ports import DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
+from omni_analytics.settings import AnalyticsSettings
+
+logger = logging.getLogger("omniroute.analytics")
+
+GROUPS = ("", "key", "model", "provider", "account", "status")
+
+
+class Analytics:
+    """Satisfies ``AnalyticsPort``; ``now_ms`` is the wall clock, ``clock`` a monotonic one in seconds."""
+
+    def __init__(
+        self,
+        store: UsageStore,
+        decode: Decoder,
+        dead_letters: DeadLetters,
+        meter: Meter,
+        settings: AnalyticsSettings,
+        *,
+        now_ms: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._decode = decode
+        self._dead_letters = dead_letters
+        self._meter = meter
+        self._settings = settings
+        self._now_ms = now_ms
+        self._clock = clock
+
+    async def query(self, query: UsageQuery) -> UsageReport:
+        """Raises ``InvalidRequest`` for an unknown ``group_by`` or a time before the epoch."""
+        if query.group_by not in GROUPS:
+            known = ", ".join(name for name in GROUPS if name)
+            raise InvalidRequest(f"group_by {query.group_by!r} is not one of {known}", param="group_by")
+        for name, value in (("from", query.from_ms), ("until", query.until_ms)):
+            if not 0 <= value < 2**62:
+                raise InvalidRequest(f"{name} {value} is not a time in epoch milliseconds", param=name)
+        return await self._store.query(query)
+
+    async def take(self, messages: Sequence[UsageMessage]) -> None:
+        """Count what ``messages`` carry and settle each with the bus.
+
+        Raises ``DependencyUnavailable`` when the store cannot keep it: the messages were given back.
+        """
+        try:
+            outcomes = await self._count(messages)
+        except DependencyUnavailable:
+            for message in messages:
+                await self._settle(message.nak(self._settings.retry_delay))
+            raise
+        for message, fault in outcomes:
+            if fault:
+                await self._refuse(message, fault)
+            else:
+                await self._settle(message.ack())
+
+    async def _count(self, messages: Sequence[UsageMessage]) -> list[tuple[UsageMessage, str]]:
+        """Every message with what is wrong with it; what is right in it is on disk."""
+        decoded = [(message, self._decode(message.data)) for message in messages]
+        try:
+            await self._record([row for _, found in decoded for row in found.rows], len(messages))
+        except WireError:
+            # One row spoils the transaction of all: find the message it came in.
+            return [(message, await self._count_alone(found)) for message, found in decoded]
+        return [(message, found.fault) for message, found in decoded]
+
+    async def _count_alone(self, found: Decoded) -> str:
+        try:
+            await self._record(found.rows, 1)
+        except WireError as error:
+            return f"cannot be stored: {error}"
+        return found.fault
+
+    async def _record(self, rows: Sequence[UsageRow], messages: int) -> None:
+        began = self._clock()
+        recorded = await self._store.record(rows)
+        self._meter.committed(recorded, messages, self._clock() - began)
+        if rows:
+            oldest = min(row.started_ms + max(row.duration_ms, 0) for row in rows)
+            self._meter.behind(max(0.0, (self._now_ms() - oldest) / 1000))
+
+    async def _refuse(self, message: UsageMessage, reason: str) -> None:
+        """Try a faulty message again later (a newer version of us may understand it), then put it aside for good."""
+        if message.num_delivered < self._settings.max_deliveries:
+            delay = self._settings.retry_delay * 2 ** (message.num_delivered - 1)
+            await self._settle(message.nak(min(delay, self._settings.retry_delay_max)))
+            return
+        try:
+            await self._dead_letters.bury(message.data, reason, message.num_delivered)
+        except DependencyUnavailable:
+            await self._settle(message.nak(self._settings.retry_delay_max))
+            return
+        self._meter.buried()
+        logger.warning("put a usage message aside", extra={"fields": {"reason": reason, "bytes": len(message.data)}})
+        await self._settle(message.term())
+
+    async def _settle(self, answer: Awaitable[None]) -> None:
+        try:
+            await answer
+        except GatewayError as error:
+            # The bus delivers it again, and it is counted no second time.
+            logger.debug("could not answer for a message", extra={"fields": {"error": error.message}})

@@ -1,0 +1,1 @@
+"""The rim: SQLite, files, NATS and metrics."""

@@ -1,0 +1,34 @@
+"""``omniroute_auth_…``."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class PrometheusMetrics:
+    """The ``AuthMetrics`` port."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        results = Counter(
+            "omniroute_auth_authentications", "API keys presented, by result.", ["result"], registry=registry
+        )
+        self._ok, self._wrong = results.labels("ok"), results.labels("wrong")
+        self._revision = Gauge(
+            "omniroute_auth_config_revision", "Number of the configuration in force.", registry=registry
+        )
+        self._rejected = Gauge(
+            "omniroute_auth_config_rejected", "1 while the configuration file is refused.", registry=registry
+        )
+        self._failures = Counter(
+            "omniroute_auth_publish_failures", "Attempts to publish that NATS did not take.", registry=registry
+        )
+
+    def authenticated(self, ok: bool) -> None:
+        (self._ok if ok else self._wrong).inc()
+
+    def in_force(self, revision: int) -> None:
+        self._revision.set(revision)
+
+    def rejected(self, is_rejected: bool) -> None:
+        self._rejected.set(int(is_rejected))
+
+    def publish_failed(self) -> None:
+        self._failures.inc()

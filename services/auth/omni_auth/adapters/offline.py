@@ -1,0 +1,122 @@
+"""Keys without a running gateway: what ``omniroute keys`` and ``omniroute up`` use.
+
+They write to the store; an auth service that runs on it notices within a second.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from omni_core.clock import now_ms
+from omni_core.ports.auth import CreatedKey, KeyInfo, NewKey
+from omni_wire.errors import InvalidRequest
+
+from omni_auth.adapters.config_file import ConfigFile
+from omni_auth.adapters.store import SqliteStore
+from omni_auth.domain import apikeys
+from omni_auth.domain.compilation import file_key_policy
+from omni_auth.service import check_new, make_key, policy_info, stored_info
+
+LOCAL_KEY_FILE = "local.key"
+
+
+def _now() -> int:
+    return now_ms() // 1000
+
+
+class OfflineKeys:
+    """Create, list and revoke. Use as a context manager. Every call raises ``DependencyUnavailable`` for a store that
+    cannot be used."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        config_file: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        *,
+        now: Callable[[], int] = _now,
+        chance: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._store = SqliteStore(data_dir)
+        self._now, self._chance = now, chance
+        self._filename = str(config_file) if config_file else "the configuration file"
+        declared = ConfigFile(config_file, env or {}).declared_keys() if config_file else ()
+        self._file_policies = [file_key_policy(key) for key in declared]
+
+    def __enter__(self) -> "OfflineKeys":
+        self._store.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._store.close()
+
+    def create(self, new: NewKey) -> CreatedKey:
+        """Raises ``InvalidRequest`` when the name is taken or a field is wrong."""
+        check_new(new)
+        apikeys.refuse_taken(new.name, self._store.stored_keys(), self._file_names())
+        return self._insert(new)
+
+    def list(self) -> list[KeyInfo]:
+        """The keys of the configuration file, where one was given, then the stored ones."""
+        return [*map(policy_info, self._file_policies), *map(stored_info, self._store.stored_keys())]
+
+    def revoke(self, key: str) -> KeyInfo:
+        """By id or name. Raises ``InvalidRequest`` when there is none, or the configuration file manages it."""
+        found = apikeys.find(key, self._store.stored_keys(), self._file_names(), self._filename)
+        if not self._store.revoke(found.id, self._now()):
+            raise InvalidRequest(f"there is no key '{key}'", param="key")
+        return stored_info(found)
+
+    def local(self, keep: Path) -> str:
+        """The admin key of this machine, in ``keep``; a new one when that file has none that is valid."""
+        digests = {key.digest: key for key in self._store.stored_keys() if key.name == apikeys.LOCAL_NAME}
+        secret = _read_text(keep)
+        digest = apikeys.stored_digest(self._store.pepper(), apikeys.presented_digest(secret))
+        if digest in digests:
+            keep.chmod(0o600)
+            return secret
+        for lost in digests.values():
+            self._store.revoke(lost.id, self._now())
+        created = self._insert(NewKey(name=apikeys.LOCAL_NAME, role="admin"))
+        _write_private(keep, created.secret)
+        return created.secret
+
+    def _insert(self, new: NewKey) -> CreatedKey:
+        key, secret = make_key(new, self._chance(apikeys.ENTROPY_BYTES), self._store.pepper(), self._now())
+        self._store.insert(key)
+        return CreatedKey(stored_info(key), secret)
+
+    def _file_names(self) -> tuple[str, ...]:
+        return tuple(policy.name for policy in self._file_policies)
+
+
+def open_keys(data_dir: Path, config_file: Path | None = None, env: Mapping[str, str] | None = None) -> OfflineKeys:
+    """``with open_keys(data_dir) as keys: keys.create(NewKey(name="ci"))``."""
+    return OfflineKeys(data_dir, config_file, env)
+
+
+def ensure_local_key(data_dir: Path) -> str:
+    """The plain text of the admin key ``local``, kept in ``<data dir>/local.key`` (0600) and made when there is none
+    that works."""
+    with OfflineKeys(data_dir) as keys:
+        return keys.local(data_dir / LOCAL_KEY_FILE)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _write_private(path: Path, secret: str) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.unlink(missing_ok=True)
+    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(secret + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

@@ -1,0 +1,123 @@
+"""The configuration file as a whole: text and environment in, a checked configuration or every problem out.
+
+omniroute.yaml:7: providers[0].tier: must be one of subscription, api_key, cheap, free
+"""
+
+import hashlib
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+from omni_wire.formats import WireFormat
+
+from omni_auth.domain import document, overrides, rules, schema, secrecy
+from omni_auth.domain.problems import ConfigErrors, Loc, Places, Problem, render
+from omni_auth.domain.schema import Config, KeySection
+
+SHORT_KEY = 16
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """A file that can be put in force. ``secrets`` maps the place of each source to its secret;
+    ``secret_files`` are the files some of them came from; ``warnings`` are rendered lines."""
+
+    config: Config
+    secrets: dict[Loc, str]
+    filename: str
+    secret_files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Configuration({self.filename!r})"
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What ``check-config`` tells. Without ``problems`` the file is good; the counts are then those of the file."""
+
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    providers: int = 0
+    accounts: int = 0
+    combos: int = 0
+    keys: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def empty() -> Configuration:
+    """What is in force without a file."""
+    return Configuration(Config(), {}, "")
+
+
+def load(text: str, filename: str, env: Mapping[str, str], read_secret: secrecy.ReadSecret) -> Configuration:
+    """Read a file's text with the overrides of ``env`` (``OMNIROUTE__SERVER__PORT=…``) and fetch its secrets.
+
+    Raises ``ConfigErrors`` with all problems at once, each naming file, line and key.
+    """
+    read = document.read(text)
+    overrides.apply(read, env)
+    config, wrong = schema.validate(read.tree)
+    secrets, missing = secrecy.resolve(read.tree, env, read_secret)
+    files = tuple(dict.fromkeys(source.where for _, source in secrecy.sources(read.tree) if source.kind == "file"))
+    # What the reader could not make sense of is not complained about again by the schema.
+    unread = {problem.loc for problem in read.problems}
+    problems = [
+        *read.problems,
+        *(problem for problem in (*wrong, *rules.cross_check(read.tree), *missing) if problem.loc not in unread),
+    ]
+    if problems or config is None:
+        raise ConfigErrors(render(problems, read.places, filename), files)
+    return Configuration(config, secrets, filename, files, _warnings(config, secrets, read.places, filename))
+
+
+def check(text: str, filename: str, env: Mapping[str, str], read_secret: secrecy.ReadSecret | None = None) -> Report:
+    """Say what ``load`` would make of a file. Without ``read_secret`` the secret files are taken on trust."""
+    try:
+        found = load(text, filename, env, read_secret or _trust)
+    except ConfigErrors as error:
+        return Report(problems=error.problems)
+    return report(found)
+
+
+def report(found: Configuration) -> Report:
+    config = found.config
+    return Report(
+        warnings=found.warnings,
+        providers=len(config.providers),
+        accounts=sum(len(provider.accounts) for provider in config.providers),
+        combos=len(config.combos),
+        keys=len(config.keys),
+    )
+
+
+def declared_keys(text: str, env: Mapping[str, str]) -> tuple[KeySection, ...]:
+    """The keys of a file, whether or not their secrets can be had here; none when the file is not good."""
+    read = document.read(text)
+    overrides.apply(read, env)
+    config, _ = schema.validate(read.tree)
+    return config.keys if config is not None else ()
+
+
+def _trust(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()  # another for each file, so that none looks used twice
+
+
+def _warnings(config: Config, secrets: Mapping[Loc, str], places: Places, filename: str) -> tuple[str, ...]:
+    found: list[Problem] = []
+    for index, provider in enumerate(config.providers):
+        loc = ("providers", index, "base_url")
+        path = urlsplit(provider.base_url).path
+        if provider.format in (WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE):
+            if path.rpartition("/")[2] in ("v1", "v1beta"):
+                found.append(Problem(loc, f"warning: for {provider.format.value} it is given without the version"))
+        elif not path:
+            found.append(Problem(loc, f"warning: for {provider.format.value} it usually ends in /v1"))
+    for index, _key in enumerate(config.keys):
+        loc = ("keys", index, "secret")
+        if len(secrets[loc]) < SHORT_KEY:
+            found.append(Problem(loc, f"warning: shorter than {SHORT_KEY} characters, which can be guessed"))
+    if config.routing.cache:
+        found.append(Problem(("routing", "cache"), "warning: answers are not cached yet; this has no effect"))
+    return render(found, places, filename)

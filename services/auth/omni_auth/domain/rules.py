@@ -1,0 +1,105 @@
+"""What must hold between the parts of a file: names are unique, targets exist, private addresses are meant.
+
+Works on the raw tree, so that these problems are told together with those of single keys.
+"""
+
+from collections.abc import Iterator
+
+from omni_auth.domain import scalars
+from omni_auth.domain.document import Tree
+from omni_auth.domain.problems import Loc, Problem, suggestion
+
+Items = Iterator[tuple[Loc, dict[str, Tree]]]
+
+
+def cross_check(tree: Tree) -> list[Problem]:
+    return [*_names(tree), *_addresses(tree), *_targets(tree)]
+
+
+def sections(tree: Tree, loc: Loc, key: str) -> Items:
+    """The mappings in the list under ``key``, each with its place."""
+    listed = tree.get(key) if isinstance(tree, dict) else None
+    for index, item in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(item, dict):
+            yield (*loc, key, index), item
+
+
+def _names(tree: Tree) -> Iterator[Problem]:
+    yield from _unique(sections(tree, (), "providers"), "id", "provider")
+    for loc, provider in sections(tree, (), "providers"):
+        yield from _unique(sections(provider, loc, "accounts"), "name", "account of this provider")
+        yield from _unique(sections(provider, loc, "models"), "id", "model of this provider")
+    yield from _unique(sections(tree, (), "combos"), "name", "combo")
+    yield from _unique(sections(tree, (), "keys"), "name", "key")
+    providers = {provider.get("id") for _, provider in sections(tree, (), "providers")}
+    for loc, combo in sections(tree, (), "combos"):
+        if combo.get("name") is not None and combo.get("name") in providers:
+            yield Problem((*loc, "name"), "a provider has this name already")
+
+
+def _unique(items: Items, key: str, what: str) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for loc, item in items:
+        word = item.get(key)
+        if not isinstance(word, str):
+            continue
+        if word in seen:
+            yield Problem((*loc, key), f"another {what} is called '{word}' already ({seen[word]})")
+        else:
+            seen[word] = f"{loc[-2]}[{loc[-1]}]"
+
+
+def _addresses(tree: Tree) -> Iterator[Problem]:
+    for loc, provider in sections(tree, (), "providers"):
+        url = provider.get("base_url")
+        allowed = scalars.flag_or_none(provider.get("allow_private_address"))
+        if isinstance(url, str) and not allowed and scalars.is_private(url):
+            yield Problem(
+                (*loc, "base_url"), "is a loopback or private address; set allow_private_address: true if it is meant"
+            )
+
+
+def _targets(tree: Tree) -> Iterator[Problem]:
+    known = {
+        word: _models(provider)
+        for _, provider in sections(tree, (), "providers")
+        if isinstance(word := provider.get("id"), str)
+    }
+    combos = {combo.get("name") for _, combo in sections(tree, (), "combos")}
+    for loc, combo in sections(tree, (), "combos"):
+        targets = combo.get("targets")
+        seen: set[str] = set()
+        for index, target in enumerate(targets if isinstance(targets, list) else ()):
+            place = (*loc, "targets", index)
+            if not isinstance(target, str):
+                continue
+            if target in seen:
+                yield Problem(place, "is in this combo already")
+            elif message := _target_problem(target, known, combos):
+                yield Problem(place, message)
+            seen.add(target)
+
+
+def _target_problem(target: str, known: dict[str, set[str] | None], combos: set[Tree]) -> str:
+    provider, slash, model = target.partition("/")
+    if not slash or not model or not provider:
+        if target in combos:
+            return "is a combo; a combo's targets are provider/model"
+        return "must be provider/model"
+    if provider not in known:
+        return f"there is no provider '{provider}'{suggestion(provider, known)}"
+    if "*" in model:
+        return "must name one model, without '*'"
+    models = known[provider]
+    if models is not None and "*" not in models and model not in models:
+        return f"provider '{provider}' has no model '{model}'{suggestion(model, models)}"
+    return ""
+
+
+def _models(provider: dict[str, Tree]) -> set[str] | None:
+    """The ids a provider lists, or None where it lists nothing to check against."""
+    listed = provider.get("models")
+    if not isinstance(listed, list):
+        return None
+    found = {item.get("id") for item in listed if isinstance(item, dict)}
+    return {word for word in found if isinstance(word, str)}

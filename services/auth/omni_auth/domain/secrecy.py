@@ -1,0 +1,68 @@
+"""From ``{env: …}``, ``{file: …}`` and ``{value: …}`` to the secrets themselves."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from pydantic_core import PydanticCustomError
+
+from omni_auth.domain.document import Tree
+from omni_auth.domain.problems import Loc, Problem
+from omni_auth.domain.rules import sections
+from omni_auth.domain.schema import SecretSource, secret_source
+
+
+class SecretUnreadable(ValueError):
+    """A secret file that cannot be read; the message says why, without its content."""
+
+
+# The text of a secret file. Raises ``SecretUnreadable``.
+ReadSecret = Callable[[str], str]
+
+
+def sources(tree: Tree) -> Iterator[tuple[Loc, SecretSource]]:
+    """Every well-formed secret source of a file, in its order."""
+    for loc, provider in sections(tree, (), "providers"):
+        for inner, account in sections(provider, loc, "accounts"):
+            yield from _source((*inner, "api_key"), account.get("api_key"))
+    for loc, key in sections(tree, (), "keys"):
+        yield from _source((*loc, "secret"), key.get("secret"))
+
+
+def _source(loc: Loc, value: Tree) -> Iterator[tuple[Loc, SecretSource]]:
+    try:
+        yield loc, secret_source(value)
+    except PydanticCustomError:
+        return  # the schema tells it
+
+
+def resolve(tree: Tree, env: Mapping[str, str], read_secret: ReadSecret) -> tuple[dict[Loc, str], list[Problem]]:
+    """The secret at each place, and what could not be had."""
+    secrets: dict[Loc, str] = {}
+    problems: list[Problem] = []
+    for loc, source in sources(tree):
+        try:
+            secrets[loc] = _fetch(source, env, read_secret)
+        except SecretUnreadable as error:
+            problems.append(Problem(loc, str(error)))
+    first: dict[str, Loc] = {}
+    for loc, secret in secrets.items():
+        if loc[0] == "keys" and first.setdefault(secret, loc) != loc:
+            problems.append(Problem(loc, f"is the same secret as that of keys[{first[secret][1]}]"))
+    return secrets, problems
+
+
+def _fetch(source: SecretSource, env: Mapping[str, str], read_secret: ReadSecret) -> str:
+    if source.kind == "env":
+        told = f"the environment variable {source.where}"
+        found = env.get(source.where)
+        if found is None:
+            raise SecretUnreadable(f"{told} is not set")
+        secret = found.strip()
+    elif source.kind == "file":
+        told, secret = f"the file {source.where}", read_secret(source.where).strip()
+    else:
+        told, secret = "the value", source.where
+    if not secret:
+        raise SecretUnreadable(f"{told} is empty")
+    if not secret.isascii() or not secret.isprintable():
+        raise SecretUnreadable(f"{told} has characters that no HTTP header can carry")
+    return secret

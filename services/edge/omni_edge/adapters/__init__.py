@@ -1,0 +1,1 @@
+"""Where the edge touches the outside on its own account: the published configuration."""

@@ -1,0 +1,104 @@
+"""The edge, assembled."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from importlib import metadata
+
+from omni_core.component import Check
+from omni_core.ports.auth import AuthPort
+from omni_core.ports.router import RouterPort
+from omni_core.runtime import Runtime
+from starlette.types import ASGIApp
+
+from omni_edge.adapters.configuration import Configuration
+from omni_edge.domain.surfaces import owns
+from omni_edge.server.app import EdgeApp
+from omni_edge.server.metrics import EdgeMetrics
+from omni_edge.server.pages import build_pages
+from omni_edge.service import EdgeService
+from omni_edge.settings import EdgeSettings
+
+
+class EdgeComponent:
+    """``app`` is the ASGI callable to serve, ``service`` the story. Start the component before serving."""
+
+    name = "edge"
+
+    def __init__(self, runtime: Runtime, *, router: RouterPort, auth: AuthPort, settings: EdgeSettings) -> None:
+        self._settings = settings
+        self._configuration = Configuration(runtime.bus, runtime.settings.data_dir / "edge" / "snapshot.json")
+        self._probing: asyncio.Task[None] | None = None
+        self._watched: dict[str, Callable[[], dict[str, Check]]] = {}
+        self.service = EdgeService(
+            router, auth, settings, runtime.metrics, feed_alive=self._configuration.alive
+        )  # fmt: skip
+        pages = build_pages(self.service, runtime.metrics, self._all_checks, _version())
+        self.app = EdgeApp(self.service, pages, EdgeMetrics(runtime.metrics), settings)
+
+    async def start(self) -> None:
+        """Returns when requests can be answered.
+
+        A configuration that does not come in time is not fatal: until it does, a key is required and /readyz says what
+        is missing."""
+        await self._configuration.start(self.service.configure, self._settings.configuration_wait)
+        await self.service.probe()
+        self._probing = asyncio.create_task(self._probe_for_ever())
+
+    async def drain(self) -> None:
+        """Refuse what is new and wait for what runs, ``drain_timeout`` seconds at most."""
+        self.service.draining = True
+        await self.app.until_idle(self._settings.drain_timeout)
+
+    async def stop(self) -> None:
+        """End what still runs with an error its client can read, and let go of everything."""
+        self.service.draining = True
+        self.app.interrupt_all()
+        await self.app.until_idle(self._settings.linger)
+        if self._probing is not None:
+            self._probing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._probing
+            self._probing = None
+        await self._configuration.stop()
+
+    def checks(self) -> dict[str, Check]:
+        return self.service.checks() | {"nats": self._configuration.check()}
+
+    def watch(self, name: str, checks: Callable[[], dict[str, Check]]) -> None:
+        """Have /readyz name another component's dependencies too, as "name.dependency"."""
+        self._watched[name] = checks
+
+    def mount(self, elsewhere: ASGIApp) -> None:
+        """Let ``elsewhere`` answer, on a shared listener, every path that ``owns`` denies."""
+        self.app.elsewhere = elsewhere
+
+    @staticmethod
+    def owns(path: str) -> bool:
+        return owns(path)
+
+    def _all_checks(self) -> dict[str, Check]:
+        others = {
+            f"{name}.{dependency}": check
+            for name, checks in self._watched.items()
+            for dependency, check in checks().items()
+        }
+        return self.checks() | others
+
+    async def _probe_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.probe_interval)
+            await self.service.probe()
+
+
+def _version() -> str:
+    try:
+        return metadata.version("omniroute")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def build(runtime: Runtime, *, router: RouterPort, auth: AuthPort) -> EdgeComponent:
+    """Connects nothing yet; ``start`` does. Settings come from ``OMNIROUTE_EDGE_*``."""
+    return EdgeComponent(runtime, router=router, auth=auth, settings=EdgeSettings.from_env(os.environ))

@@ -1,0 +1,1 @@
+"""Quota's hands: JetStream and Prometheus."""

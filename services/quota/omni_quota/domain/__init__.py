@@ -1,0 +1,1 @@
+"""What quota knows of a configuration. Pure."""

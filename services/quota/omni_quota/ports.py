@@ -1,0 +1,35 @@
+"""What the service needs from outside."""
+
+from typing import Protocol
+
+from omni_ledger import Reaped, Standing
+
+
+class Books(Protocol):
+    """The ledger (``omni_ledger.Janitor``). All methods raise ``DependencyUnavailable``."""
+
+    async def reap(self, limit: int) -> Reaped: ...
+
+    async def look(self, keys: list[tuple[str, str]], accounts: list[str]) -> Standing: ...
+
+    async def reset(self, account_id: str) -> None: ...
+
+    async def orphans(self) -> list[str]: ...
+
+
+class Courier(Protocol):
+    async def deliver(self, router_id: str) -> int:
+        """Publish all that a router left; how many events. Raises ``DependencyUnavailable``."""
+        ...
+
+
+class Meter(Protocol):
+    def reaped(self, reservations: int, charged_nano_usd: int) -> None: ...
+
+    def open_reservations(self, count: int) -> None: ...
+
+    def adopted(self, events: int) -> None: ...
+
+    def failed(self, task: str) -> None:
+        """``task`` is "reap" or "adopt"."""
+        ...

@@ -1,0 +1,124 @@
+"""The quota service: show what stands, close what nobody settled, deliver what nobody relays."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from omni_catalogue.snapshot import KeyPolicy, Snapshot
+from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_ledger import KeyStanding
+from omni_wire.errors import DependencyUnavailable, GatewayError
+
+from omni_quota.domain.scope import budget_window, scope_of
+from omni_quota.ports import Books, Courier, Meter
+from omni_quota.settings import QuotaSettings
+
+log = logging.getLogger("omniroute.quota")
+
+
+class QuotaService:
+    """Satisfies ``QuotaPort``. ``configuration`` gives the snapshot in force, None before the first."""
+
+    def __init__(
+        self,
+        books: Books,
+        courier: Courier,
+        meter: Meter,
+        configuration: Callable[[], Snapshot | None],
+        settings: QuotaSettings,
+    ) -> None:
+        self._books = books
+        self._courier = courier
+        self._meter = meter
+        self._configuration = configuration
+        self._settings = settings
+        self._tasks: list[asyncio.Task[None]] = []
+        self.trouble = "not started"
+
+    # ---- QuotaPort --------------------------------------------------------------------------------------------------
+
+    async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
+        """Raises ``DependencyUnavailable`` when Redis is away or no configuration has come yet."""
+        configuration = self._configuration()
+        if configuration is None:
+            raise DependencyUnavailable("no configuration has been published yet", retry_after=1.0)
+        scope = scope_of(configuration, key_id)
+        standing = await self._books.look(scope.keys(), list(scope.accounts))
+        return QuotaSnapshot(
+            keys=tuple(map(_key_state, scope.policies, standing.keys)),
+            breakers=tuple(
+                BreakerState(account, breaker.state, breaker.failures, breaker.retry_after)
+                for account, breaker in zip(scope.accounts, standing.breakers, strict=True)
+            ),
+            open_reservations=standing.open_reservations,
+        )
+
+    async def reset(self, account_id: str) -> None:
+        """Raises ``DependencyUnavailable`` when Redis is away."""
+        await self._books.reset(account_id)
+        log.info("breaker closed by hand", extra={"fields": {"account": account_id}})
+
+    # ---- tidying ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._every(self._settings.reap_every, self.reap, "reap"), name="quota-reap"),
+            asyncio.create_task(self._every(self._settings.adopt_every, self.adopt, "adopt"), name="quota-adopt"),
+        ]
+
+    async def stop(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.trouble = "stopped"
+
+    async def reap(self) -> None:
+        """Close every reservation past its expiry. Raises ``DependencyUnavailable``."""
+        at_once = self._settings.reap_at_once
+        while True:
+            reaped = await self._books.reap(at_once)
+            if reaped.reservations:
+                self._meter.reaped(reaped.reservations, reaped.charged_nano_usd)
+                log.warning(
+                    "charged reservations that nobody settled",
+                    extra={"fields": {"count": reaped.reservations, "nano_usd": reaped.charged_nano_usd}},
+                )
+            if reaped.reservations < at_once:
+                break
+        self._meter.open_reservations((await self._books.look([], [])).open_reservations)
+
+    async def adopt(self) -> None:
+        """Deliver the events of routers that are gone. Raises ``DependencyUnavailable``."""
+        for router_id in await self._books.orphans():
+            events = await self._courier.deliver(router_id)
+            self._meter.adopted(events)
+            log.info("delivered what a router left", extra={"fields": {"router": router_id, "events": events}})
+
+    async def _every(self, pause: float, work: Callable[[], Awaitable[None]], task: str) -> None:
+        while True:
+            try:
+                await work()
+            except GatewayError as error:
+                self._meter.failed(task)
+                if task == "reap":
+                    if not self.trouble:
+                        log.warning("cannot tidy", extra={"fields": {"error": error.message}})
+                    self.trouble = error.message
+            else:
+                if task == "reap":
+                    self.trouble = ""
+            await asyncio.sleep(pause)
+
+
+def _key_state(policy: KeyPolicy, standing: KeyStanding) -> KeyState:
+    return KeyState(
+        key_id=policy.id,
+        requests_in_window=standing.requests_in_window,
+        requests_per_minute=policy.requests_per_minute,
+        spent_nano_usd=standing.spent_nano_usd,
+        held_nano_usd=standing.held_nano_usd,
+        budget_nano_usd=policy.budget.nano_usd if policy.budget is not None else 0,
+        budget_window=budget_window(policy),
+        budget_resets_at=standing.resets_at,
+    )

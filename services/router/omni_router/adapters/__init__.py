@@ -1,0 +1,1 @@
+"""The router's outside: providers over HTTP, events as protobuf."""

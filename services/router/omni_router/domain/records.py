@@ -1,0 +1,75 @@
+"""What is written down about an attempt and about a request: the facts of the usage events."""
+
+import msgspec
+from omni_wire.usage import Usage
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to one account. Times in milliseconds, ``first_byte_ms`` -1 when none came; money in nano-USD.
+
+    ``outcome`` is "ok", "failed", "partial", "cancelled" or "aborted"; a higher ``seq`` replaces a lower.
+    """
+
+    id: str
+    request_id: str
+    seq: int
+    started_ms: int
+    duration_ms: int
+    first_byte_ms: int
+    key_id: str
+    provider: str
+    account_id: str
+    model: str
+    provider_format: str
+    outcome: str
+    error_kind: str
+    provider_status: int
+    usage: Usage
+    cost_nano_usd: int
+    reserved_nano_usd: int
+    pricing: str
+    overrun: bool
+    config_revision: int
+    router_id: str
+
+
+class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One request a router took. ``status`` is what the client was given, 499 when it went away; ``request_id`` is what
+    it was told, while ``id`` is ours and unique."""
+
+    id: str
+    request_id: str
+    seq: int
+    started_ms: int
+    duration_ms: int
+    first_byte_ms: int
+    key_id: str
+    client_format: str
+    model_requested: str
+    combo: str
+    provider: str
+    account_id: str
+    model_served: str
+    stream: bool
+    status: int
+    error_kind: str
+    attempts: int
+    usage: Usage
+    cost_nano_usd: int
+    pricing: str
+    outcome: str
+    losses: tuple[str, ...]
+    config_revision: int
+    router_id: str
+
+
+def add(left: Usage, right: Usage) -> Usage:
+    """The sum of two attempts' usage."""
+    return Usage(
+        left.input_tokens + right.input_tokens,
+        left.cached_input_tokens + right.cached_input_tokens,
+        left.cache_write_tokens + right.cache_write_tokens,
+        left.output_tokens + right.output_tokens,
+        left.reasoning_tokens + right.reasoning_tokens,
+        left.estimated or right.estimated,
+    )

@@ -1,0 +1,70 @@
+"""What a provider's failure means: the client's error, whether another candidate may help, what a breaker learns."""
+
+from collections.abc import Mapping
+
+from omni_wire.errors import (
+    CredentialUnavailable,
+    GatewayError,
+    NotBuilt,
+    StreamInterrupted,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    upstream_message,
+)
+
+# About the request itself: another account of the same provider would say the same.
+_ABOUT_THE_REQUEST = frozenset({400, 404, 405, 413, 415, 422})
+
+
+def from_status(status: int, headers: Mapping[str, str], body: bytes, where: str) -> UpstreamError:
+    """The error for an answer that is not 200. ``where`` is "provider/model"; the provider's status is kept, as SDKs
+    choose their exception class by it."""
+    message = f"[{where}] {upstream_message(body)}"
+    retry_after = _seconds(headers.get("retry-after"))
+    if 400 <= status < 500:
+        return UpstreamRejected(message, status=status, retry_after=retry_after, code=_CODES.get(status))
+    return UpstreamFailed(message, status=status if 500 <= status < 600 else 502, retry_after=retry_after)
+
+
+_CODES = {
+    401: "upstream_unauthenticated",
+    402: "upstream_payment_required",
+    403: "upstream_permission_denied",
+    404: "upstream_not_found",
+    429: "upstream_rate_limited",
+}
+
+
+def _seconds(value: str | None) -> float | None:
+    """``Retry-After`` in seconds; its date form is left unread, as it needs a clock both sides agree on."""
+    try:
+        seconds = float(value) if value is not None else None
+    except ValueError:
+        return None
+    return seconds if seconds is not None and 0 <= seconds < 1e9 else None
+
+
+def same_account_may_help(error: GatewayError) -> bool:
+    """Worth another try of the same account: the failure looks passing, and nothing was refused."""
+    return isinstance(error, (UpstreamFailed, UpstreamUnreachable, UpstreamTimeout, StreamInterrupted))
+
+
+def other_account_may_help(error: GatewayError) -> bool:
+    """False when the provider objected to the request itself; the next provider in a combo may still take it."""
+    return not (isinstance(error, UpstreamRejected) and error.status in _ABOUT_THE_REQUEST)
+
+
+def other_candidate_may_help(error: GatewayError) -> bool:
+    return isinstance(error, (UpstreamError, CredentialUnavailable, NotBuilt))
+
+
+def breaker_evidence(error: GatewayError | None) -> str:
+    """ "success", "failure", or "neutral" for what says nothing about the account."""
+    if error is None:
+        return "success"
+    if isinstance(error, UpstreamRejected):
+        return "neutral" if error.status in _ABOUT_THE_REQUEST else "failure"
+    return "failure" if isinstance(error, UpstreamError) else "neutral"

@@ -1,0 +1,430 @@
+"""One call to one account: reserve, convert, send, wait for the first byte, relay, settle.
+
+An attempt's life is ``open`` (raises while nothing has been sent to the client, so another candidate can follow) →
+``frames`` → ``settle``, which happens exactly once, whatever went before.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import msgspec
+from omni_catalogue.catalogue import Candidate
+from omni_catalogue.dialects import chat_output_limit_field
+from omni_catalogue.snapshot import KeyPolicy, Routing
+from omni_core import clock
+from omni_core.ids import new_id
+from omni_core.ports.router import CompleteCall, Head
+from omni_core.ports.translator import EncodeCall, StreamCall, Translated, TranslatorPort
+from omni_ledger import BudgetHold, Grant, Hold, Ledger, Refusal, Settlement
+from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamFailed, UpstreamTimeout
+from omni_wire.usage import Usage
+
+from omni_router.domain import pricing, provider_call, verdict
+from omni_router.domain.pricing import Pricing
+from omni_router.domain.records import AttemptRecord, RequestRecord
+from omni_router.domain.request import Request
+from omni_router.domain.tap import ChatStreamTap, read_answer
+from omni_router.ports import EventCodec, Upstream, UpstreamAnswer, UpstreamRequest
+from omni_router.service.credentials import Credentials
+from omni_router.settings import RouterSettings
+
+_JSON = "application/json"
+_SSE = "text/event-stream; charset=utf-8"
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What attempts work with; one for the router's whole life."""
+
+    ledger: Ledger
+    translator: TranslatorPort
+    upstream: Upstream
+    credentials: Credentials
+    events: EventCodec
+    settings: RouterSettings
+    router_id: str
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request as admitted: what it asks, who asks, and under which configuration."""
+
+    call: CompleteCall
+    request: Request
+    policy: KeyPolicy
+    routing: Routing
+    revision: int
+
+
+class Attempt:
+    """See the module's docstring. Not shared between tasks."""
+
+    def __init__(self, tools: Tools, asked: Asked, candidate: Candidate, price: Pricing) -> None:
+        self.id = new_id()
+        self.candidate = candidate
+        self.pricing = price
+        self.losses: tuple[str, ...] = ()
+        self.first_byte_ms = -1
+        self.usage = Usage()
+        self.cost = 0
+        self.sent = False
+        self.finished = False
+        self._tools = tools
+        self._asked = asked
+        self._started_ms = clock.now_ms()
+        self._began = clock.monotonic()
+        self._renew_at = 0.0
+        self._ttl = 0.0
+        self._grant: Grant | None = None
+        self._answer: UpstreamAnswer | None = None
+        self._source: AsyncIterator[bytes] | None = None
+        self._translated: AsyncGenerator[Translated, None] | None = None
+        self._tap = ChatStreamTap(relay_usage=asked.request.include_usage)
+        self._first: list[bytes] = []
+        self._reported: Usage | None = None
+        self._estimate = 0
+        self._input_estimate = 0
+        self._status = 0
+        self._settled = False
+
+    # ---- before the first byte --------------------------------------------------------------------------------------
+
+    async def admit(self, count_request: bool, abort_request: bytes) -> Refusal | None:
+        """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``.
+
+        ``abort_request`` is the request's event, should this router die before it can settle.
+        """
+        asked, settings = self._asked, self._tools.settings
+        timeouts = asked.routing.timeouts
+        waits = timeouts.first_byte + timeouts.idle if asked.request.stream else timeouts.total
+        self._ttl = timeouts.connect + waits + settings.hold_margin
+        self._renew_at = self._began + self._ttl / 2
+        outcome = await self._tools.ledger.admit(
+            Hold(
+                attempt_id=self.id,
+                request_id=asked.call.event_id,
+                key_id=asked.policy.id,
+                account_id=self.candidate.account.id,
+                count_request=count_request,
+                requests_per_minute=asked.policy.requests_per_minute,
+                budget=self._budget(),
+                wanted_output=self._wanted(),
+                breaker=asked.routing.breaker,
+                ttl_ms=int(self._ttl * 1000),
+                router_id=self._tools.router_id,
+                abort_events=(self._tools.events.attempt(self._record("aborted", "internal", seq=0)), abort_request),
+            )
+        )
+        if isinstance(outcome, Refusal):
+            return outcome
+        self._grant = outcome
+        return None
+
+    async def open(self) -> Head:
+        """Call the provider and wait for the first byte worth passing on. Raises a ``GatewayError``."""
+        asked, candidate = self._asked, self.candidate
+        context, timeouts = asked.call.context, asked.routing.timeouts
+        body = await self._encode()
+        secret = await self._tools.credentials.get(context, candidate.account.id, candidate.account.secret_version)
+        stream = asked.request.stream
+        request = UpstreamRequest(
+            url=provider_call.url(candidate.provider),
+            headers=provider_call.headers(
+                candidate.provider,
+                secret,
+                stream=stream,
+                request_id=context.request_id,
+                traceparent=context.traceparent,
+            ),
+            body=body,
+            allow_private=candidate.provider.allow_private_address,
+            timeouts=timeouts,
+        )
+        self._input_estimate = -(-len(body) // 4)
+        self.sent = True
+        try:
+            async with asyncio.timeout(timeouts.first_byte if stream else timeouts.total):
+                self._answer = await self._tools.upstream.send(request)
+                await self._await_first_byte(self._answer)
+        except TimeoutError as error:
+            raise UpstreamTimeout(f"[{self._where}] no answer in time") from error
+        self.first_byte_ms = self._elapsed_ms()
+        return Head(
+            status=200,
+            stream=stream,
+            content_type=_SSE if stream else _JSON,
+            provider=candidate.provider.id,
+            model=candidate.model.id,
+            losses=self.losses,
+            passthrough=self._passthrough,
+        )
+
+    async def _encode(self) -> bytes:
+        """The body for this provider: the client's own bytes with the declared edits, or a translation."""
+        asked, candidate = self._asked, self.candidate
+        granted = self._grant.granted_output if self._grant is not None else 0
+        if self._passthrough:
+            return asked.request.body.with_fields(self._edits(granted))
+        encoded = await self._tools.translator.encode_request(
+            EncodeCall(
+                context=asked.call.context,
+                client_format=asked.call.client_format,
+                provider_format=candidate.provider.format,
+                body=asked.call.body,
+                model=candidate.model.id,
+                max_output=granted,
+                strict=asked.call.headers.get("x-omniroute-translation", "") == "strict",
+            )
+        )
+        self.losses = tuple(loss.field for loss in encoded.losses)
+        return encoded.body
+
+    def _edits(self, granted: int) -> dict[str, object]:
+        """What a relayed Chat body must say differently: the provider's model id, the clamp, and usage on streams."""
+        request, candidate = self._asked.request, self.candidate
+        edits: dict[str, object] = {"model": candidate.model.id}
+        if self._budget() is not None:
+            field = chat_output_limit_field(candidate.provider, candidate.model)
+            if request.body.get("max_completion_tokens") is not None:
+                field = "max_completion_tokens"
+            elif request.body.get("max_tokens") is not None:
+                field = "max_tokens"
+            other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
+            edits |= {field: granted, other: None}
+        if request.stream and not request.include_usage:
+            edits["stream_options"] = {**(request.body.get("stream_options") or {}), "include_usage": True}
+        return edits
+
+    async def _await_first_byte(self, answer: UpstreamAnswer) -> None:
+        self._status = answer.status
+        settings, stream = self._tools.settings, self._asked.request.stream
+        if answer.status != 200:
+            if answer.status in (401, 403):
+                self._tools.credentials.forget(self.candidate.account.id)
+            raise verdict.from_status(
+                answer.status, answer.headers, await answer.read(settings.max_error_bytes), self._where
+            )
+        is_sse = answer.headers.get("content-type", "").startswith("text/event-stream")
+        if stream and not is_sse:
+            body = await answer.read(settings.max_error_bytes)
+            raise UpstreamFailed(f"[{self._where}] answered one body where a stream was asked for: {body[:100]!r}")
+        if not stream:
+            if is_sse:
+                raise UpstreamFailed(f"[{self._where}] answered a stream where one body was asked for")
+            await self._read_whole(answer)
+            return
+        if self._passthrough:
+            self._source = answer.chunks()
+            while not self._tap.begun and self._tap.failure is None:
+                chunk = await anext(self._source, None)
+                if chunk is None:
+                    self._tap.end()
+                    raise UpstreamFailed(f"[{self._where}] answered an empty stream")
+                self._first.append(self._tap.feed(chunk))
+            if self._tap.failure is not None and not self._tap.begun:
+                raise self._tap.failure
+            return
+        self._translated = self._translate(answer.chunks())
+        async for item in self._translated:
+            self._note(item)
+            self._first.append(item.data)
+            if item.data or item.finished:
+                return
+        raise StreamInterrupted(f"[{self._where}] ended the stream before it began")
+
+    async def _read_whole(self, answer: UpstreamAnswer) -> None:
+        limit = self._tools.settings.max_answer_bytes
+        body = await answer.read(limit)
+        if len(body) >= limit:
+            raise UpstreamFailed(f"[{self._where}] answered more than {limit} bytes")
+        if self._passthrough:
+            self._reported, self._estimate = read_answer(body)
+            self._first.append(body)
+            self.finished = True
+            return
+        async for item in self._translate(_once(body)):
+            self._note(item)
+            self._first.append(item.data)
+        if not self.finished:
+            raise UpstreamFailed(f"[{self._where}] gave an incomplete answer")
+
+    # ---- relaying ---------------------------------------------------------------------------------------------------
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """The answer's bytes. Raises ``UpstreamError`` where the provider broke off."""
+        first = b"".join(self._first)
+        self._first.clear()
+        if first:
+            yield first
+        if self._translated is not None:
+            async for item in self._translated:
+                self._note(item)
+                self._keep_held()
+                if item.data:
+                    yield item.data
+            if not self.finished:
+                raise StreamInterrupted("the provider ended the stream before the answer was complete")
+        elif self._source is not None:
+            tap = self._tap
+            try:
+                while tap.failure is None and (chunk := await anext(self._source, None)) is not None:
+                    data = tap.feed(chunk)
+                    self._keep_held()
+                    if data:
+                        yield data
+            except (StreamInterrupted, UpstreamTimeout):
+                if not tap.complete:
+                    raise
+            if tap.failure is not None:
+                raise tap.failure
+            tail = tap.end()
+            self.finished = True
+            if tail:
+                yield tail
+
+    async def close(self) -> None:
+        """End a translation that was left early; the provider's connection went with ``settle``."""
+        if self._translated is not None:
+            await self._translated.aclose()
+
+    def _translate(self, source: AsyncIterator[bytes]) -> AsyncGenerator[Translated, None]:
+        asked = self._asked
+        return self._tools.translator.translate_stream(
+            StreamCall(
+                context=asked.call.context,
+                client_format=asked.call.client_format,
+                provider_format=self.candidate.provider.format,
+                stream=asked.request.stream,
+                model=asked.request.model,
+                include_usage=asked.request.include_usage,
+                created=self._started_ms // 1000,
+                response_id=f"chatcmpl-{asked.call.context.request_id}",
+            ),
+            source,
+        )
+
+    def _note(self, item: Translated) -> None:
+        if item.usage is not None:
+            self._reported = item.usage
+        if item.finished:
+            self.finished = True
+        if item.losses:
+            self.losses += tuple(loss.field for loss in item.losses)
+        self._estimate += item.data.count(b"\n\n") if self._asked.request.stream else -(-len(item.data) // 4)
+
+    def _keep_held(self) -> None:
+        """A stream that goes on for long keeps its reservation alive."""
+        if clock.monotonic() > self._renew_at:
+            self._renew_at = clock.monotonic() + self._ttl / 2
+            self._tools.ledger.renew_soon(self.id, int(self._ttl * 1000))
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def settle(
+        self, outcome: str, error: GatewayError | None, evidence: str, request: RequestRecord | None = None
+    ) -> bool:
+        """Release the reservation, charge what was used, write the events: one step, queued at once, done once.
+
+        False when it had been settled before, and nothing was written now.
+        """
+        if self._settled:
+            return False
+        self._settled = True
+        if self._answer is not None:
+            self._answer.close()
+        self._tools.ledger.settle_soon(
+            Settlement(
+                attempt_id=self.id,
+                account_id=self.candidate.account.id,
+                cost_nano_usd=self.cost,
+                outcome=evidence,
+                breaker=self._asked.routing.breaker,
+                events=tuple(self._events(outcome, error, request)),
+                router_id=self._tools.router_id,
+            )
+        )
+        return True
+
+    def count_usage(self) -> None:
+        """Fix what was used, before it is settled: the provider's count, else an estimate of what went by."""
+        usage = self._tap.usage or self._reported
+        if usage is None:
+            usage = Usage(input_tokens=self._input_estimate, estimated=True) if self.first_byte_ms >= 0 else Usage()
+        if usage.estimated or not self.finished:
+            seen = max(self._estimate, self._tap.estimate()) if self.first_byte_ms >= 0 else 0
+            if self._grant is not None:
+                seen = min(seen, self._grant.granted_output * self._asked.request.choices)
+            if seen > usage.output_tokens:
+                usage = msgspec.structs.replace(usage, output_tokens=seen, estimated=True)
+        self.usage = usage
+        self.cost = pricing.cost(usage, self.pricing.price)
+
+    def _events(self, outcome: str, error: GatewayError | None, request: RequestRecord | None) -> list[bytes]:
+        codec = self._tools.events
+        events = [codec.attempt(self._record(outcome, error.kind if error is not None else "", seq=1))]
+        if request is not None:
+            events.append(codec.request(request))
+        return events
+
+    def _record(self, outcome: str, error_kind: str, *, seq: int) -> AttemptRecord:
+        asked, candidate = self._asked, self.candidate
+        reserved = self._grant.reserved_nano_usd if self._grant is not None else 0
+        return AttemptRecord(
+            id=self.id,
+            request_id=asked.call.event_id,
+            seq=seq,
+            started_ms=self._started_ms,
+            duration_ms=self._elapsed_ms(),
+            first_byte_ms=self.first_byte_ms,
+            key_id=asked.policy.id,
+            provider=candidate.provider.id,
+            account_id=candidate.account.id,
+            model=candidate.model.id,
+            provider_format=candidate.provider.format,
+            outcome=outcome,
+            error_kind=error_kind,
+            provider_status=self._status,
+            usage=self.usage,
+            cost_nano_usd=self.cost,
+            reserved_nano_usd=reserved,
+            pricing=self.pricing.mode,
+            overrun=reserved > 0 and self.cost > reserved,
+            config_revision=asked.revision,
+            router_id=self._tools.router_id,
+        )
+
+    def since_request(self, began: float) -> int:
+        """Milliseconds from ``began`` to the first byte."""
+        return int((self._began - began) * 1000) + self.first_byte_ms
+
+    # ---- small things -----------------------------------------------------------------------------------------------
+
+    @property
+    def _where(self) -> str:
+        return f"{self.candidate.provider.id}/{self.candidate.model.id}"
+
+    @property
+    def _passthrough(self) -> bool:
+        return self.candidate.provider.format is self._asked.call.client_format
+
+    def _wanted(self) -> int:
+        """Output tokens of one choice to reserve: the client's limit, the model's own, else the default."""
+        limit, model = self._asked.request.limit, self.candidate.model
+        wanted = limit or model.max_output or self._asked.routing.default_max_output
+        return min(wanted, model.max_output) if model.max_output else wanted
+
+    def _budget(self) -> BudgetHold | None:
+        budget, price = self._asked.policy.budget, self.pricing.price
+        if budget is None or price is None:
+            return None
+        return BudgetHold(
+            cap_nano_usd=budget.nano_usd,
+            window=budget.window,
+            fixed_nano_usd=pricing.input_ceiling(pricing.input_bound(self._asked.call.body), price),
+            per_output_token_nano_usd=pricing.output_token_ceiling(price) * self._asked.request.choices,
+        )
+
+    def _elapsed_ms(self) -> int:
+        return int((clock.monotonic() - self._began) * 1000)
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body

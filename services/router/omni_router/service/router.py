@@ -1,0 +1,301 @@
+"""The story of one request: who asks, what for, where it can go; try in order; answer; settle; write it down."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator
+from math import ceil
+
+import msgspec
+from omni_catalogue.catalogue import Candidate, Catalogue, Plan
+from omni_catalogue.snapshot import KeyPolicy, Snapshot
+from omni_core import clock
+from omni_core.ports.context import CallContext
+from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
+from omni_ledger import Refusal, Settlement
+from omni_wire.errors import (
+    BudgetExhausted,
+    BudgetHeld,
+    ClientGone,
+    DependencyUnavailable,
+    GatewayError,
+    Internal,
+    InvalidRequest,
+    NoCandidate,
+    PermissionDenied,
+    RateLimited,
+    Unauthenticated,
+)
+from omni_wire.usage import Usage
+
+from omni_router.domain import records, verdict
+from omni_router.domain.pricing import Pricing, pricing_for
+from omni_router.domain.records import RequestRecord
+from omni_router.domain.request import Request, read
+from omni_router.service.attempt import Asked, Attempt, Tools
+from omni_router.service.metrics import RouterMetrics
+
+log = logging.getLogger("omniroute.router")
+
+
+class RouterService:
+    """``RouterPort``. Holds the catalogue of the newest snapshot and nothing else a second router would miss."""
+
+    def __init__(self, tools: Tools, metrics: RouterMetrics) -> None:
+        self._tools = tools
+        self._metrics = metrics
+        self._catalogue: Catalogue | None = None
+        self._changed = asyncio.Event()
+
+    def configure(self, snapshot: Snapshot) -> None:
+        """Take a newer snapshot; requests already under way keep the one they began with."""
+        self._catalogue = Catalogue(snapshot)
+        self._metrics.revision.set(snapshot.revision)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    @property
+    def revision(self) -> int:
+        return self._catalogue.snapshot.revision if self._catalogue is not None else 0
+
+    async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
+        policy, catalogue = await self._policy(key_id)
+        created = catalogue.snapshot.created
+        return [
+            ModelEntry(entry.id, entry.owned_by, created, entry.context, entry.max_output)
+            for entry in catalogue.listed(policy)
+        ]
+
+    async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
+        run = _Run(call, self._tools.router_id)
+        error: GatewayError | None = None
+        try:
+            head = await self._begin(run)
+            yield head
+            async for data in run.attempts[-1].frames():
+                yield data
+        except GatewayError as failure:
+            error = failure
+            raise
+        except (GeneratorExit, asyncio.CancelledError):
+            error = ClientGone("the client went away")
+            raise
+        except Exception as failure:
+            log.exception("unexpected failure", extra={"fields": {"request_id": call.context.request_id}})
+            error = Internal("something went wrong inside the gateway")
+            raise error from failure
+        finally:
+            self._finish(run, error)
+            if run.attempts:
+                await run.attempts[-1].close()
+
+    # ---- before the first byte --------------------------------------------------------------------------------------
+
+    async def _begin(self, run: "_Run") -> Head:
+        """Answer from the first candidate that gives a first byte. Raises the last candidate's error."""
+        call = run.call
+        policy, catalogue = await self._policy(call.key_id)
+        run.revision = catalogue.snapshot.revision
+        request = read(call.client_format, call.body)
+        run.request = request
+        if not catalogue.may_ask(policy, request.model):
+            raise PermissionDenied(
+                f"this key may not use the model {request.model!r}", param="model", code="model_not_allowed"
+            )
+        plan = catalogue.plan(request.model)
+        run.combo = plan.combo
+        asked = Asked(call, request, policy, catalogue.snapshot.routing, run.revision)
+        return await self._first_answer(run, asked, self._affordable(plan, asked))
+
+    def _affordable(self, plan: Plan, asked: Asked) -> list[tuple[Candidate, Pricing]]:
+        """The plan without what the key's budget refuses for want of a price."""
+        budget = asked.policy.budget
+        if budget is not None and asked.request.body.get("web_search_options") is not None:
+            raise InvalidRequest(
+                "web_search_options is billed apart from tokens, so it cannot be held under this key's USD budget",
+                param="web_search_options",
+            )
+        priced = [(candidate, pricing_for(candidate.model, budget)) for candidate in plan.candidates]
+        affordable = [(candidate, price) for candidate, price in priced if price is not None]
+        if not affordable:
+            raise BudgetExhausted(
+                f"{plan.requested!r} has no price, and this key has a USD budget: give the model a price, "
+                "or the budget `unpriced: serve`",
+                code="model_unpriced",
+            )
+        return affordable
+
+    async def _first_answer(self, run: "_Run", asked: Asked, candidates: list[tuple[Candidate, Pricing]]) -> Head:
+        error: GatewayError | None = None
+        cooling: list[float] = []
+        refused: Candidate | None = None
+        for candidate, price in candidates:
+            if refused is not None and _same_model(refused, candidate):
+                continue
+            for attempt_number in range(1 + asked.routing.retries):
+                if attempt_number:
+                    await asyncio.sleep(
+                        self._tools.settings.retry_pause * 2 ** (attempt_number - 1) * (0.5 + random.random())
+                    )
+                if run.attempts and error is not None:  # before the next hold, so that a budget carries one at a time
+                    run.attempts[-1].settle("failed", error, verdict.breaker_evidence(error))
+                attempt = Attempt(self._tools, asked, candidate, price)
+                refusal = await attempt.admit(not run.counted, self._tools.events.request(run.aborted(attempt)))
+                if refusal is not None:
+                    if refusal.reason != "breaker_open":
+                        raise _refused(refusal)
+                    cooling.append(refusal.retry_after)
+                    break
+                run.counted = True
+                run.attempts.append(attempt)
+                try:
+                    return await attempt.open()
+                except GatewayError as failure:
+                    error = failure
+                if not verdict.same_account_may_help(error):
+                    break
+            if error is not None and not verdict.other_candidate_may_help(error):
+                raise error
+            refused = candidate if error is not None and not verdict.other_account_may_help(error) else None
+        if error is not None:
+            raise error
+        wait = min(cooling, default=1.0)
+        raise NoCandidate(
+            f"every account for {asked.request.model!r} is cooling down after failures; try again in {ceil(wait)} s",
+            retry_after=wait,
+        )
+
+    async def _policy(self, key_id: str) -> tuple[KeyPolicy, Catalogue]:
+        """The key's policy and the catalogue it is in. A key just made may be known to the edge before the snapshot
+        that carries it arrives here, so an unknown one is waited for briefly."""
+        deadline = clock.monotonic() + self._tools.settings.new_key_wait
+        while True:
+            catalogue = self._catalogue
+            policy = catalogue.key(key_id) if catalogue is not None else None
+            if catalogue is not None and policy is not None:
+                return policy, catalogue
+            try:
+                async with asyncio.timeout(deadline - clock.monotonic()):
+                    await self._changed.wait()
+            except TimeoutError:
+                if catalogue is None:
+                    raise DependencyUnavailable("the router has no configuration yet", retry_after=1.0) from None
+                raise Unauthenticated("this API key is not valid any more") from None
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def _finish(self, run: "_Run", error: GatewayError | None) -> None:
+        """Settle what is open and write the request down. Nothing here waits, so it also runs when the client left."""
+        last = run.attempts[-1] if run.attempts else None
+        if last is not None:
+            last.count_usage()
+        record = run.record(error)
+        if last is None or not last.settle(record.outcome, error, verdict.breaker_evidence(error), record):
+            self._tools.ledger.settle_soon(_events_only(self._tools.events.request(record), self._tools.router_id))
+        self._metrics.observe(record, [attempt.candidate for attempt in run.attempts])
+
+
+def _events_only(event: bytes, router_id: str) -> Settlement:
+    return Settlement(
+        attempt_id="",
+        account_id="",
+        cost_nano_usd=0,
+        outcome="neutral",
+        breaker=None,
+        events=(event,),
+        router_id=router_id,
+    )
+
+
+class _Run:
+    """What has become of one request so far."""
+
+    def __init__(self, call: CompleteCall, router_id: str) -> None:
+        self.call = call
+        self.request: Request | None = None
+        self.combo = ""
+        self.revision = 0
+        self.counted = False
+        self.attempts: list[Attempt] = []
+        self._router_id = router_id
+        self._started_ms = clock.now_ms()
+        self._began = clock.monotonic()
+
+    def aborted(self, attempt: Attempt) -> RequestRecord:
+        """What stands if this router dies during ``attempt``: replaced by anything written later."""
+        record = self.record(Internal("the router died"))
+        return msgspec.structs.replace(
+            record,
+            seq=0,
+            provider=attempt.candidate.provider.id,
+            account_id=attempt.candidate.account.id,
+            model_served=attempt.candidate.model.id,
+            attempts=len(self.attempts) + 1,
+        )
+
+    def record(self, error: GatewayError | None) -> RequestRecord:
+        last = self.attempts[-1] if self.attempts else None
+        usage = Usage()
+        for attempt in self.attempts:
+            usage = records.add(usage, attempt.usage)
+        served = last is not None and last.first_byte_ms >= 0
+        return RequestRecord(
+            id=self.call.event_id,
+            request_id=self.call.context.request_id,
+            seq=1 + self.call.attempt,
+            started_ms=self._started_ms,
+            duration_ms=int((clock.monotonic() - self._began) * 1000),
+            first_byte_ms=last.since_request(self._began) if last is not None and served else -1,
+            key_id=self.call.key_id,
+            client_format=self.call.client_format,
+            model_requested=self.request.model if self.request is not None else "",
+            combo=self.combo,
+            provider=last.candidate.provider.id if last is not None else "",
+            account_id=last.candidate.account.id if last is not None else "",
+            model_served=last.candidate.model.id if last is not None else "",
+            stream=self.request is not None and self.request.stream,
+            status=_status(error, served, self.request),
+            error_kind=error.kind if error is not None else "",
+            attempts=len(self.attempts),
+            usage=usage,
+            cost_nano_usd=sum(attempt.cost for attempt in self.attempts),
+            pricing=last.pricing.mode if last is not None else "",
+            outcome=_outcome(error, served),
+            losses=last.losses if last is not None else (),
+            config_revision=self.revision,
+            router_id=self._router_id,
+        )
+
+
+def _status(error: GatewayError | None, served: bool, request: Request | None) -> int:
+    if error is None:
+        return 200
+    if isinstance(error, ClientGone):
+        return error.status
+    return 200 if served and request is not None and request.stream else error.status
+
+
+def _outcome(error: GatewayError | None, served: bool) -> str:
+    if error is None:
+        return "ok"
+    if isinstance(error, ClientGone):
+        return "cancelled"
+    return "partial" if served else "failed"
+
+
+def _same_model(left: Candidate, right: Candidate) -> bool:
+    return left.provider.id == right.provider.id and left.model.id == right.model.id
+
+
+def _refused(refusal: Refusal) -> GatewayError:
+    if refusal.reason == "rate_limited":
+        return RateLimited(
+            f"this key's requests per minute are used up; try again in {ceil(refusal.retry_after)} s",
+            retry_after=refusal.retry_after,
+        )
+    if refusal.reason == "budget_held":
+        return BudgetHeld(
+            "what is left of this key's USD budget is held by requests in flight; try again shortly",
+            retry_after=refusal.retry_after,
+        )
+    return BudgetExhausted("this key's USD budget is spent")

@@ -1,0 +1,38 @@
+"""Puts the translator together."""
+
+from omni_core.component import Check
+from omni_core.runtime import Runtime
+
+from omni_translator.domain.codecs import CODECS
+from omni_translator.service import TranslatorMetrics, TranslatorService
+from omni_translator.settings import TranslatorSettings
+
+
+class TranslatorComponent:
+    """The translator as the composition root runs it. It depends on nothing, so it is ready once started."""
+
+    name = "translator"
+
+    def __init__(self, service: TranslatorService) -> None:
+        self.service = service
+        self._ready = False
+
+    async def start(self) -> None:
+        if self._ready:
+            raise RuntimeError("the translator was started twice")
+        self._ready = True
+
+    async def drain(self) -> None:
+        """Answers in flight end with their callers; there is nothing here to wait for."""
+        self._ready = False
+
+    async def stop(self) -> None:
+        self._ready = False
+
+    def checks(self) -> dict[str, Check]:
+        return {"codecs": Check(ok=self._ready, detail=", ".join(sorted(CODECS)))}
+
+
+def build(runtime: Runtime, settings: TranslatorSettings | None = None) -> TranslatorComponent:
+    settings = settings or TranslatorSettings()
+    return TranslatorComponent(TranslatorService(TranslatorMetrics(runtime.metrics, settings), settings))

@@ -1,0 +1,224 @@
+"""Content blocks of Anthropic's messages, both ways."""
+
+import re
+from typing import Any, Final
+
+from omni_wire.errors import WireError
+from omni_wire.formats import WireFormat
+
+from omni_translator.domain.fields import Fields, json_object, overlay, to_json
+from omni_translator.domain.losses import Losses
+from omni_translator.domain.model import (
+    Audio,
+    Document,
+    Image,
+    Json,
+    Opaque,
+    Part,
+    Piece,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+
+HOME: Final = WireFormat.ANTHROPIC_MESSAGES
+# What Anthropic takes as a tool_use id.
+_TOOL_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
+_NOT_TOOL_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def read_content(value: Any, path: str, *, in_result: bool = False) -> tuple[Part, ...]:
+    """``content`` (or ``system``): null, a string or a list of blocks. A result within a result means nothing."""
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        return (Text(value),)
+    if not isinstance(value, list):
+        raise WireError(f"{path} must be a string or a list of blocks", path)
+    return tuple(read_block(Fields(item, f"{path}[{index}]"), in_result) for index, item in enumerate(value))
+
+
+def read_block(block: Fields, in_result: bool = False) -> Part:
+    match block.peek("type"):
+        case "text":
+            block.take("type")
+            return Text(block.need_text("text"), cache=block.plain("cache_control"), extra=block.rest())
+        case "image" | "document" if isinstance(block.peek("source"), dict):
+            return _read_source(block)
+        case "thinking":
+            block.take("type")
+            text, signature = block.need_text("thinking"), block.text("signature") or ""
+            return Reasoning(text=text, origin=HOME, signature=signature, extra=block.rest())
+        case "tool_use":
+            block.take("type")
+            call_id, name, arguments = block.need_text("id"), block.need_text("name"), block.take("input")
+            return ToolCall(
+                id=call_id,
+                name=name,
+                arguments="" if arguments is None else to_json(arguments).decode(),
+                cache=block.plain("cache_control"),
+                extra=block.rest(),
+            )
+        case "tool_result" if not in_result:
+            block.take("type")
+            return ToolResult(
+                id=block.need_text("tool_use_id"),
+                parts=read_content(block.take("content"), block.at("content"), in_result=True),
+                is_error=block.flag("is_error") or False,
+                cache=block.plain("cache_control"),
+                extra=block.rest(),
+            )
+        case _:
+            return Opaque(origin=HOME, data=block.rest())
+
+
+# source type -> the key that holds it
+_SOURCES: Final = {"base64": "data", "url": "url", "file": "file_id", "text": "data"}
+
+
+def _read_source(block: Fields) -> Part:
+    """An image or a document; a source of a kind unknown here leaves the block opaque."""
+    source: Json = block.peek("source")
+    kind, form = block.peek("type"), source.get("type")
+    key = _SOURCES.get(form) if isinstance(form, str) else None
+    if key is None or not source.get(key) or (form == "text" and kind == "image"):
+        return Opaque(origin=HOME, data=block.rest())
+    block.take("type")
+    fields = block.need_child("source")
+    fields.take("type")
+    value = fields.need_text(key)
+    media_type = "" if form in ("url", "file") else fields.text("media_type") or ""
+    cache = block.plain("cache_control")
+    data = value if form == "base64" else ""
+    url = value if form == "url" else ""
+    file_id = value if form == "file" else ""
+    if kind == "image":
+        return Image(data=data, media_type=media_type, url=url, file_id=file_id, cache=cache, extra=block.rest())
+    text = value if form == "text" else ""
+    title = block.text("title") or ""
+    return Document(
+        data=data,
+        media_type="" if text and media_type == "text/plain" else media_type,
+        text=text,
+        url=url,
+        file_id=file_id,
+        title=title,
+        cache=cache,
+        extra=block.rest(),
+    )
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+class BlockWriter:
+    """Writes parts of one conversation as blocks, and declares what cannot be said."""
+
+    __slots__ = ("home", "losses")
+
+    def __init__(self, origin: WireFormat, losses: Losses) -> None:
+        self.home = origin is HOME
+        self.losses = losses
+
+    def blocks(self, parts: tuple[Part, ...]) -> list[Json]:
+        return [block for part in parts if (block := self.block(part)) is not None]
+
+    def content(self, parts: tuple[Part, ...]) -> str | list[Json]:
+        """A string where one will do."""
+        blocks = self.blocks(parts)
+        if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+            text: str = blocks[0]["text"]
+            return text
+        return blocks
+
+    def block(self, part: Part) -> Json | None:
+        if isinstance(part, Opaque):
+            if part.origin is HOME:
+                return part.data
+            self.losses.dropped(f"messages.content.{part.data.get('type')}")
+            return None
+        block = self._block(part)
+        if block is None:
+            return None
+        if isinstance(part, Piece) and part.cache is not None:
+            block["cache_control"] = (
+                part.cache
+            )  # OpenRouter's and LiteLLM's clients mark chat parts in Anthropic's words
+        if self.home:
+            overlay(block, part.extra)
+        else:
+            self.losses.unknown(part.extra, "messages.content")
+        return block
+
+    def _block(self, part: Part) -> Json | None:
+        match part:
+            case Text():
+                return self._text(part)
+            case Image() | Document():
+                return self._media(part)
+            case Reasoning():
+                return self._thinking(part)
+            case ToolCall():
+                arguments = {} if not part.arguments.strip() else json_object(part.arguments)
+                if arguments is None:
+                    self.losses.approximated("messages.tool_calls.function.arguments", "not a JSON object; sent empty")
+                    arguments = {}
+                return {"type": "tool_use", "id": self._id(part.id), "name": part.name, "input": arguments}
+            case ToolResult():
+                out: Json = {"type": "tool_result", "tool_use_id": self._id(part.id)}
+                if part.parts and (content := self.content(part.parts)):
+                    out["content"] = content
+                if part.is_error:
+                    out["is_error"] = True
+                return out
+            case Refusal():
+                self.losses.approximated("messages.refusal", "sent as text")
+                return {"type": "text", "text": part.text} if part.text else None
+            case Audio():
+                self.losses.dropped("messages.content.input_audio", "Anthropic takes no audio")
+                return None
+            case _:
+                return None
+
+    def _text(self, part: Text) -> Json | None:
+        if not part.text and not self.home:  # Anthropic refuses empty text
+            if part.cache is not None:
+                self.losses.dropped("messages.content.cache_control", "an empty text cannot carry it")
+            self.losses.unknown(part.extra, "messages.content")
+            return None
+        return {"type": "text", "text": part.text}
+
+    def _media(self, part: Image | Document) -> Json | None:
+        kind = "image" if isinstance(part, Image) else "document"
+        text = part.text if isinstance(part, Document) else ""
+        if part.data:
+            source = {"type": "base64", "media_type": part.media_type, "data": part.data}
+        elif text:
+            source = {"type": "text", "media_type": "text/plain", "data": text}
+        elif part.url:
+            source = {"type": "url", "url": part.url}
+        elif self.home:
+            source = {"type": "file", "file_id": part.file_id}
+        else:
+            self.losses.dropped(f"messages.content.{kind}", "a file id means nothing to another provider")
+            return None
+        out: Json = {"type": kind, "source": source}
+        if isinstance(part, Document) and part.title:
+            out["title"] = part.title
+        if isinstance(part, Image) and part.detail:
+            self.losses.dropped("messages.content.image_url.detail")
+        return out
+
+    def _thinking(self, part: Reasoning) -> Json | None:
+        if part.origin is HOME and part.signature:
+            return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+        self.losses.dropped("messages.reasoning_content", "Anthropic takes thoughts with its own signature only")
+        return None
+
+    def _id(self, call_id: str) -> str:
+        if _TOOL_ID.fullmatch(call_id) or self.home:
+            return call_id
+        self.losses.approximated("messages.tool_calls.id", "Anthropic takes letters, digits, _ and - only")
+        return _NOT_TOOL_ID.sub("_", call_id) or "call"

@@ -1,0 +1,68 @@
+"""How much to think, in Anthropic's words.
+
+Facts (Anthropic's documentation of extended thinking): ``budget_tokens`` is at least 1024 and below ``max_tokens``;
+thinking goes neither with a forced tool nor with a history whose pending tool call lacks its signed thought; from
+Claude 4.6 on ``adaptive`` thinking takes an effort instead of a budget.
+"""
+
+from typing import Final
+
+from omni_translator.domain.codecs.anthropic_messages.content import HOME
+from omni_translator.domain.dialects import thinks_adaptively
+from omni_translator.domain.losses import Losses
+from omni_translator.domain.model import Conversation, Json, Reasoning, Role, ToolCall
+
+_MIN_BUDGET: Final = 1024
+_BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 10240, "high": 32768, "xhigh": 65536, "max": 65536}
+_EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
+
+
+def write_thinking(conversation: Conversation, body: Json, losses: Losses) -> bool:
+    """Write ``thinking`` and ``output_config.effort``; whether the model will think."""
+    wish = conversation.thinking
+    if wish is None:
+        return False
+    if conversation.origin is HOME:
+        if wish.mode:
+            budget = {} if wish.budget is None else {"budget_tokens": wish.budget}
+            body["thinking"] = {"type": wish.mode} | budget
+        if wish.effort:
+            body["output_config"] = {"effort": wish.effort}
+        return wish.mode not in ("", "disabled")
+    if wish.effort == "none":
+        losses.approximated("reasoning_effort", "none is Anthropic's default")
+        return False
+    if wish.effort not in _BUDGETS:
+        losses.dropped("reasoning_effort", "an effort Anthropic does not know")
+        return False
+    choice = conversation.tool_choice
+    if choice is not None and choice.mode in ("required", "named"):
+        losses.dropped("reasoning_effort", "Anthropic does not think when a tool is forced")
+        return False
+    if thinks_adaptively(conversation.model):
+        body["thinking"] = {"type": "adaptive"}
+        body["output_config"] = {"effort": _EFFORTS[wish.effort]}
+        losses.approximated("reasoning_effort", f"sent as adaptive thinking, effort {_EFFORTS[wish.effort]}")
+        return True
+    if _unsigned_call_pending(conversation):
+        losses.dropped("reasoning_effort", "the pending tool call has no signed thought, which Anthropic wants")
+        return False
+    budget_tokens = min(_BUDGETS[wish.effort], body["max_tokens"] - 1)
+    if budget_tokens < _MIN_BUDGET:
+        losses.dropped("reasoning_effort", "the output limit leaves no room to think")
+        return False
+    body["thinking"] = {"type": "enabled", "budget_tokens": budget_tokens}
+    losses.approximated("reasoning_effort", f"sent as a thinking budget of {budget_tokens} tokens")
+    return True
+
+
+def _unsigned_call_pending(conversation: Conversation) -> bool:
+    """Whether the last assistant turn calls a tool without a thought that Anthropic signed."""
+    for message in reversed(conversation.messages):
+        if message.role is Role.ASSISTANT:
+            calls = any(isinstance(part, ToolCall) for part in message.parts)
+            signed = any(
+                isinstance(part, Reasoning) and part.origin is HOME and part.signature for part in message.parts
+            )
+            return calls and not signed
+    return False

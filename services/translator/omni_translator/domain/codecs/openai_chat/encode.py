@@ -1,0 +1,270 @@
+"""A chat request, written."""
+
+from typing import Final
+
+from omni_translator.domain.codec import Encoded
+from omni_translator.domain.codecs.openai_chat.content import HOME, ContentWriter
+from omni_translator.domain.codecs.openai_chat.decode import UNNAMED_SCHEMA
+from omni_translator.domain.codecs.openai_chat.order import OrderWatch
+from omni_translator.domain.dialects import output_limit_key
+from omni_translator.domain.fields import overlay, to_json
+from omni_translator.domain.losses import Losses
+from omni_translator.domain.model import (
+    Conversation,
+    Document,
+    Image,
+    Json,
+    Message,
+    Opaque,
+    OutputFormat,
+    Part,
+    Reasoning,
+    Role,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+from omni_translator.domain.normal import merged
+
+_MAX_STOPS: Final = 4
+_MAX_USER: Final = 64  # characters; OpenAI answers 400 beyond
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
+
+
+def encode_request(conversation: Conversation) -> Encoded:
+    losses = Losses("OpenAI Chat")
+    writer = ContentWriter(conversation.origin, losses)
+    home = writer.home
+    messages: list[Json] = []
+    for message in conversation.messages if home else merged(conversation.messages):
+        messages.extend(_messages(message, writer))
+    body: Json = {"model": conversation.model, "messages": messages}
+    if conversation.max_output is not None:
+        body[output_limit_key(conversation.model)] = conversation.max_output
+    body["stream"] = conversation.stream
+    if conversation.stream:
+        body["stream_options"] = {"include_usage": True}
+    _sampling(conversation, body, losses)
+    _tools(conversation, body, losses)
+    if conversation.output_format is not None:
+        body["response_format"] = _output_format(conversation.output_format)
+    if conversation.thinking is not None:
+        _thinking(conversation.thinking, body, losses)
+    if len(conversation.user) <= _MAX_USER or home:
+        body |= {"user": conversation.user} if conversation.user else {}
+    else:
+        losses.dropped("metadata.user_id", f"OpenAI takes at most {_MAX_USER} characters")
+    if home:
+        overlay(body, conversation.extra)
+    else:
+        losses.unknown(conversation.extra)
+    return Encoded(to_json(body), losses.all())
+
+
+def _messages(message: Message, writer: ContentWriter) -> list[Json]:
+    if message.role is Role.ASSISTANT:
+        out = [_assistant(message, writer)]
+    elif message.role is Role.USER:
+        out = _user(message, writer)
+    else:
+        out = [{"role": message.role.value, "content": writer.content(_texts(message, writer))}]
+    if writer.home:
+        overlay(out[-1], message.extra)
+    else:
+        writer.losses.unknown(message.extra, "messages")
+    return out
+
+
+def _texts(message: Message, writer: ContentWriter) -> list[Part]:
+    kept: list[Part] = []
+    for part in message.parts:
+        if writer.home or isinstance(part, Text | Opaque):
+            kept.append(part)
+        else:
+            writer.losses.dropped(f"system.{type(part).__name__.lower()}", "system messages are text")
+    return kept
+
+
+def _user(message: Message, writer: ContentWriter) -> list[Json]:
+    """One message for each tool result, one for each run of anything else.
+
+    Chat's tool messages hold text only, so media of results follow in a user message once all results are said.
+    """
+    out: list[Json] = []
+    media: list[Part] = []
+    run: list[Part] = []
+    for part in message.parts:
+        if isinstance(part, ToolResult):
+            if run:
+                out.append({"role": "user", "content": writer.content(run)})
+                run = []
+            out.append(_tool_message(part, media, writer))
+        else:
+            run.append(part)
+    run = media + run
+    if run or not out:
+        out.append({"role": "user", "content": writer.content(run)})
+    return out
+
+
+def _tool_message(result: ToolResult, media: list[Part], writer: ContentWriter) -> Json:
+    parts: list[Part] = []
+    for part in result.parts:
+        if isinstance(part, Image | Document) and not writer.home and not (isinstance(part, Document) and part.text):
+            media.append(part)
+            writer.losses.approximated(
+                "messages.content.tool_result.content", "media moved to the user message after it"
+            )
+        else:
+            parts.append(part)
+    out: Json = {"role": "tool", "tool_call_id": result.id, "content": writer.content(parts)}
+    if writer.home:
+        if result.cache is not None:
+            out["cache_control"] = result.cache
+    else:
+        writer.foreign(result)
+    if result.is_error:
+        writer.losses.dropped("messages.content.is_error")
+    return out
+
+
+def _assistant(message: Message, writer: ContentWriter) -> Json:
+    losses = writer.losses
+    order = OrderWatch(losses, "messages.content", joins_text=False)
+    thoughts: list[str] = []
+    calls: list[Json] = []
+    content: list[Part] = []
+    for part in message.parts:
+        order.see(part)
+        if isinstance(part, Reasoning):
+            thoughts.append(part.text)
+            if part.signature:
+                losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
+            if not writer.home:
+                writer.foreign(part)
+        elif isinstance(part, ToolCall):
+            calls.append(_call(part, writer))
+        elif isinstance(part, Opaque) and part.slot == "tool_calls" and writer.home:
+            calls.append(part.data)
+        elif writer.home or not isinstance(part, Image | Document | ToolResult):
+            content.append(part)
+        else:
+            losses.dropped(f"messages.content.{type(part).__name__.lower()}", "assistant messages are text")
+    written = writer.content(content)
+    out: Json = {"role": "assistant", "content": written if written or not calls else None}
+    if thoughts:
+        out["reasoning_content"] = "\n\n".join(thoughts)
+    if calls:
+        out["tool_calls"] = calls
+    return out
+
+
+def _call(call: ToolCall, writer: ContentWriter) -> Json:
+    function = {"name": call.name, "arguments": call.arguments}
+    out: Json = {"id": call.id, "type": "function", "function": function}
+    if writer.home:
+        if call.cache is not None:
+            out["cache_control"] = call.cache
+        overlay(out, call.extra)
+    else:
+        writer.foreign(call)
+    return out
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+
+def _sampling(conversation: Conversation, body: Json, losses: Losses) -> None:
+    sampling = conversation.sampling
+    for key in ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty"):
+        value = getattr(sampling, key)
+        if value is not None:
+            body[key] = value
+    if sampling.top_k is not None:
+        if conversation.origin is HOME:
+            body["top_k"] = sampling.top_k
+        else:
+            losses.dropped("top_k")
+    stops = list(sampling.stop)
+    if len(stops) > _MAX_STOPS and conversation.origin is not HOME:
+        losses.approximated("stop_sequences", f"OpenAI takes at most {_MAX_STOPS}")
+        stops = stops[:_MAX_STOPS]
+    if stops:
+        body["stop"] = stops
+
+
+def _tools(conversation: Conversation, body: Json, losses: Losses) -> None:
+    tools: list[Json] = []
+    for tool in conversation.tools:
+        if isinstance(tool, Tool):
+            tools.append(_tool(tool, conversation.origin is HOME, losses))
+        elif tool.origin is HOME:
+            tools.append(tool.data)
+        else:
+            losses.dropped(f"tools.{tool.data.get('type')}", "a tool of the other provider's own")
+    if tools:
+        body["tools"] = tools
+    choice = conversation.tool_choice
+    if not tools and conversation.origin is not HOME:  # OpenAI refuses both without tools
+        if choice is not None or conversation.parallel_tools is not None:
+            losses.dropped("tool_choice", "there are no tools to choose from")
+        return
+    if choice is not None:
+        named = {"type": "function", "function": {"name": choice.name}}
+        body["tool_choice"] = named if choice.mode == "named" else choice.mode
+    if conversation.parallel_tools is not None:
+        body["parallel_tool_calls"] = conversation.parallel_tools
+
+
+def _tool(tool: Tool, home: bool, losses: Losses) -> Json:
+    function: Json = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.schema is not None:
+        function["parameters"] = tool.schema
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    out: Json = {"type": "function", "function": function}
+    if home:
+        if tool.cache is not None:
+            out["cache_control"] = tool.cache
+        overlay(out, tool.extra)
+    else:
+        if tool.cache is not None:
+            losses.dropped("tools.cache_control", "OpenAI caches prompts by itself")
+        losses.unknown(tool.extra, "tools")
+    return out
+
+
+def _output_format(form: OutputFormat) -> Json:
+    if form.kind == "json_object":
+        return {"type": "json_object"}
+    schema: Json = {"name": form.name or UNNAMED_SCHEMA}
+    if form.description:
+        schema["description"] = form.description
+    if form.schema is not None:
+        schema["schema"] = form.schema
+    if form.strict is not None:
+        schema["strict"] = form.strict
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _thinking(thinking: Thinking, body: Json, losses: Losses) -> None:
+    """``reasoning_effort`` from an effort, or else from a budget by the usual thresholds."""
+    effort = thinking.effort
+    if effort and effort not in _EFFORTS and thinking.mode:
+        losses.approximated("output_config.effort", "sent as high")
+        effort = "high"
+    if thinking.mode == "disabled":
+        losses.dropped("thinking", "chat has no switch that every provider knows")
+        return
+    if thinking.mode == "enabled" and not effort:
+        budget = thinking.budget or 0
+        effort = "low" if budget <= 1024 else "medium" if budget <= 10240 else "high"
+        losses.approximated("thinking.budget_tokens", f"sent as reasoning_effort {effort}")
+    elif thinking.mode:
+        losses.approximated("thinking.type", "chat knows efforts only" if effort else "left to the provider")
+    if effort:
+        body["reasoning_effort"] = effort

@@ -1,0 +1,54 @@
+"""What a translation could not keep, as values."""
+
+from typing import Any
+
+import msgspec
+
+from omni_translator.domain.model import Json
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """``field`` is a dotted path without positions ("messages.content.cache_control"), so that repeats are one loss;
+    ``kind`` is "dropped" or "approximated"."""
+
+    field: str
+    kind: str
+    reason: str
+
+
+class Losses:
+    """The losses of one translation so far, each once."""
+
+    __slots__ = ("_seen", "_target")
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._seen: dict[Loss, None] = {}
+
+    def dropped(self, field: str, reason: str = "") -> None:
+        self._seen[Loss(field, "dropped", reason or f"{self._target} has no place for it")] = None
+
+    def approximated(self, field: str, reason: str) -> None:
+        self._seen[Loss(field, "approximated", reason)] = None
+
+    def unknown(self, extra: Json, path: str = "", unsaid: Json | None = None) -> None:
+        """Declare unknown keys that cannot go along. Nulls and empty containers say nothing, nor does a key that has
+        the value ``unsaid`` gives it: its format's default, spelt out."""
+        for key, value in extra.items():
+            if not says_something(value) or (unsaid and key in unsaid and unsaid[key] == value):
+                continue
+            self.dropped(f"{path}.{key}" if path else key)
+
+    def all(self) -> tuple[Loss, ...]:
+        return tuple(self._seen)
+
+
+def says_something(value: Any, levels: int = 8) -> bool:
+    """Whether a value holds anything but nulls and empty containers; what lies deeper than ``levels`` is something."""
+    if levels == 0:
+        return True
+    if isinstance(value, dict):
+        return any(says_something(item, levels - 1) for item in value.values())
+    if isinstance(value, list):
+        return any(says_something(item, levels - 1) for item in value)
+    return value is not None

@@ -1,0 +1,104 @@
+"""TranslatorPort on a gRPC listener."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
+
+from omni_core.coalesce import coalesce
+from omni_core.ports.context import CallContext
+from omni_core.ports.translator import EncodeCall, Loss, StreamCall, Translated, TranslatorPort
+from omni_core.rpc import RpcServer, bidi, unary
+from omni_wire.errors import InvalidRequest, StreamInterrupted
+from omni_wire.formats import WireFormat
+from omniroute_proto.common.v1 import common_pb2
+from omniroute_proto.translator.v1 import translator_pb2 as pb
+
+
+def register(server: RpcServer, port: TranslatorPort) -> None:
+    async def encode(request: pb.EncodeRequestRequest) -> pb.EncodeRequestResponse:
+        encoded = await port.encode_request(
+            EncodeCall(
+                context=CallContext(request.context.request_id, request.context.traceparent),
+                client_format=WireFormat(request.client_format),
+                provider_format=WireFormat(request.provider_format),
+                body=request.body,
+                model=request.model,
+                max_output=request.max_output,
+                strict=request.strict,
+            )
+        )
+        return pb.EncodeRequestResponse(body=encoded.body, losses=_losses(encoded.losses))
+
+    async def translate(
+        requests: AsyncIterator[pb.TranslateStreamRequest],
+    ) -> AsyncGenerator[pb.TranslateStreamResponse, None]:
+        call = await _head(requests)
+        async with aclosing(coalesce(port.translate_stream(call, _data(requests)), _weight)) as batches:
+            async for batch in batches:
+                yield _pack(batch)
+
+    server.add(
+        "omniroute.translator.v1.TranslatorPort",
+        {
+            "EncodeRequest": unary(pb.EncodeRequestRequest, encode),
+            "TranslateStream": bidi(pb.TranslateStreamRequest, translate),
+        },
+    )
+
+
+async def _head(requests: AsyncIterator[pb.TranslateStreamRequest]) -> StreamCall:
+    first = await anext(requests, None)
+    if first is None or first.WhichOneof("message") != "head":
+        raise InvalidRequest("the first message of a translation must be its head")
+    head = first.head
+    return StreamCall(
+        context=CallContext(head.context.request_id, head.context.traceparent),
+        client_format=WireFormat(head.client_format),
+        provider_format=WireFormat(head.provider_format),
+        stream=head.stream,
+        model=head.model,
+        include_usage=head.include_usage,
+        created=head.created,
+        response_id=head.response_id,
+    )
+
+
+async def _data(requests: AsyncIterator[pb.TranslateStreamRequest]) -> AsyncGenerator[bytes, None]:
+    async for message in requests:
+        if message.WhichOneof("message") != "data":  # empty: the caller's source broke, and it did not end
+            raise StreamInterrupted("the source of the translation broke")
+        yield message.data
+
+
+def _weight(item: Translated) -> int:
+    return len(item.data)
+
+
+def _pack(batch: list[Translated]) -> pb.TranslateStreamResponse:
+    """One message for all: bytes joined, and the newest of what is cumulative."""
+    first = batch[0]
+    if len(batch) == 1:
+        data, usage, reason, losses = first.data, first.usage, first.finish_reason, first.losses
+    else:
+        data = b"".join([item.data for item in batch])
+        usage = next((item.usage for item in reversed(batch) if item.usage is not None), None)
+        reason = next((item.finish_reason for item in reversed(batch) if item.finish_reason), "")
+        losses = tuple(dict.fromkeys(loss for item in batch for loss in item.losses))
+    response = pb.TranslateStreamResponse(data=data, finished=batch[-1].finished, finish_reason=reason)
+    if usage is not None:
+        response.usage.CopyFrom(
+            common_pb2.Usage(
+                input_tokens=usage.input_tokens,
+                cached_input_tokens=usage.cached_input_tokens,
+                cache_write_tokens=usage.cache_write_tokens,
+                output_tokens=usage.output_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+                estimated=usage.estimated,
+            )
+        )
+    if losses:
+        response.losses.extend(_losses(losses))
+    return response
+
+
+def _losses(losses: Iterable[Loss]) -> list[pb.Loss]:
+    return [pb.Loss(field=loss.field, kind=loss.kind, reason=loss.reason) for loss in losses]

@@ -1,0 +1,1 @@
+"""The tests. Run them from the root of the project: `make test`."""

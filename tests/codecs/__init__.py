@@ -1,0 +1,1 @@
+"""The laws every codec keeps, and golden conversions between formats."""

@@ -1,0 +1,138 @@
+"""Transcripts, streams as event lists, and the form in which two canonical values are compared."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from omni_translator.domain.codec import Codec, Reply
+from omni_translator.domain.codecs import CODECS
+from omni_translator.domain.events import Event
+from omni_translator.domain.losses import says_something
+from omni_translator.domain.model import (
+    Conversation,
+    FinishReason,
+    Opaque,
+    Part,
+    Reasoning,
+    Response,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+from omni_translator.domain.normal import merged
+from omni_wire.errors import WireError
+from omni_wire.formats import WireFormat
+
+TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
+CHAT, MESSAGES = CODECS[WireFormat.OPENAI_CHAT], CODECS[WireFormat.ANTHROPIC_MESSAGES]
+ALL = list(CODECS.values())
+PAIRS = [(one, other) for one in ALL for other in ALL]
+CROSS = [(one, other) for one, other in PAIRS if one is not other]
+REPLY = Reply("id-1", "model-1", 1_700_000_000, True)
+UNSAID = {"n": 1, "logprobs": False, "store": False}
+
+
+def transcripts() -> list[Any]:
+    """Every stream there is, with its codec."""
+    found = []
+    for codec in ALL:
+        found += [(codec, path) for path in sorted((TRANSCRIPTS / codec.format).glob("*.sse"))]
+    return found
+
+
+def name(value: Any) -> str:
+    """A test id."""
+    return value.format if hasattr(value, "decode_request") else getattr(value, "stem", str(value))
+
+
+def events_of(codec: Codec, chunks: list[bytes]) -> tuple[list[Event], str]:
+    """All events of a stream, and the error it ended in, if any."""
+    decoder, events = codec.stream_decoder(), []
+    try:
+        for chunk in chunks:
+            events += decoder.feed(chunk)
+        events += decoder.end()
+    except WireError as error:
+        return events, str(error)
+    return events, ""
+
+
+def write_stream(codec: Codec, events: Any, reply: Reply = REPLY) -> bytes:
+    encoder = codec.stream_encoder(reply)
+    return b"".join([encoder.emit(event) for event in events])
+
+
+def body(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+# ---- comparing ------------------------------------------------------------------------------------------------------
+
+
+def _arguments(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text or "{}")
+    except msgspec.MsgspecError:
+        return text
+
+
+def _said(extra: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in extra.items() if says_something(value)}
+
+
+def _part(part: Part) -> Any:
+    if isinstance(part, Opaque):
+        return part
+    changes: dict[str, Any] = {"extra": _said(part.extra)}
+    if isinstance(part, ToolCall):
+        return "call", part.id, part.name, _arguments(part.arguments), part.cache, changes["extra"]
+    if isinstance(part, ToolResult):
+        changes["parts"] = tuple(_part(inner) for inner in part.parts if inner != Text(""))
+    if isinstance(part, Reasoning):
+        changes["origin"] = WireFormat.OPENAI_CHAT
+    return msgspec.structs.replace(part, **changes)
+
+
+def same_request(conversation: Conversation) -> Any:
+    """What a conversation means: without its origin, and with what formats spell differently made equal."""
+    messages = tuple(
+        (message.role, tuple(_part(part) for part in message.parts), message.extra)
+        for message in merged(
+            tuple(msgspec.structs.replace(message, extra=_said(message.extra)) for message in conversation.messages)
+        )
+    )
+    tools = tuple(
+        msgspec.structs.replace(
+            tool, schema=tool.schema or {"type": "object", "properties": {}}, extra=_said(tool.extra)
+        )
+        if isinstance(tool, Tool)
+        else tool
+        for tool in conversation.tools
+    )
+    choice = conversation.tool_choice
+    return msgspec.structs.replace(
+        conversation,
+        origin=WireFormat.OPENAI_CHAT,
+        messages=messages,  # type: ignore[arg-type]
+        tools=tools,
+        tool_choice=None if choice is None or choice.mode == "auto" else choice,
+        extra={key: value for key, value in _said(conversation.extra).items() if UNSAID.get(key) != value},
+    )
+
+
+def same_answer(response: Response) -> Any:
+    """What an answer means, without its address."""
+    finish = response.finish
+    if finish is FinishReason.STOP and any(isinstance(part, ToolCall) for part in response.parts):
+        finish = FinishReason.TOOL_CALLS
+    return msgspec.structs.replace(
+        response,
+        origin=WireFormat.OPENAI_CHAT,
+        id="",
+        model="",
+        finish=finish,
+        parts=tuple(_part(part) for part in response.parts if part != Text("")),
+        extra=_said(response.extra),
+    )

@@ -1,0 +1,31 @@
+"""Servers that many tests share. A test that stops or breaks a server makes its own (tests/support/servers.py)."""
+
+from collections.abc import Iterator
+
+import omni_core  # noqa: F401 — before grpc: it quiets grpc's own log
+import pytest
+import redis
+
+from tests.support.servers import nats_server, redis_server
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """One real Redis for the whole run; what is in it is of whichever tests ran before (see ``clean_redis``)."""
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture
+def clean_redis(redis_url: str) -> str:
+    """The shared Redis, emptied."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    return redis_url
+
+
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    """One real NATS with JetStream for the whole run; tests choose names of their own for streams and buckets."""
+    with nats_server() as url:
+        yield url

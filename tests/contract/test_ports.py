@@ -1,0 +1,434 @@
+"""The same promises hold whether a port is called in process or over gRPC.
+
+Each test runs twice: once against a small implementation itself, once through its gRPC twin.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import omni_analytics.server
+import omni_auth.server
+import omni_quota.server
+import omni_router.server
+import omni_translator.server
+import pytest
+from omni_core.clients.analytics import AnalyticsClient
+from omni_core.clients.auth import AuthClient
+from omni_core.clients.quota import QuotaClient
+from omni_core.clients.router import RouterClient
+from omni_core.clients.translator import TranslatorClient
+from omni_core.ports.analytics import AnalyticsPort, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
+from omni_core.ports.context import CallContext
+from omni_core.ports.quota import BreakerState, KeyState, QuotaPort, QuotaSnapshot
+from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
+from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, StreamCall, Translated, TranslatorPort
+from omni_core.rpc import RpcServer, open_channel
+from omni_wire.errors import (
+    CredentialUnavailable,
+    GatewayError,
+    InvalidRequest,
+    LossRefused,
+    StreamInterrupted,
+    Unauthenticated,
+    UpstreamFailed,
+)
+from omni_wire.formats import WireFormat
+from omni_wire.usage import Usage
+
+CONTEXT = CallContext("0192f0c1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+REGISTER: dict[type, Callable[[RpcServer, Any], None]] = {
+    RouterClient: omni_router.server.register,
+    TranslatorClient: omni_translator.server.register,
+    AuthClient: omni_auth.server.register,
+    QuotaClient: omni_quota.server.register,
+    AnalyticsClient: omni_analytics.server.register,
+}
+
+Reach = Callable[[Any, type], Awaitable[Any]]
+
+
+@pytest.fixture(params=["in process", "gRPC"])
+async def reach(request: pytest.FixtureRequest) -> AsyncIterator[Reach]:
+    """``reach(implementation, client class)`` is the port as its caller holds it."""
+    server = RpcServer("127.0.0.1", 0, "token")
+    channels = []
+
+    async def wire(port: Any, client: type) -> Any:
+        if request.param == "in process":
+            return port
+        REGISTER[client](server, port)
+        channels.append(open_channel(f"127.0.0.1:{await server.start()}", "token"))
+        return client(channels[0])
+
+    yield wire
+    for channel in channels:
+        await channel.close()
+    await server.stop(0)
+
+
+async def collect(source: AsyncGenerator[Any, None]) -> tuple[list[Any], GatewayError | None]:
+    """What came, and the error that ended it."""
+    seen: list[Any] = []
+    try:
+        async for item in source:
+            seen.append(item)  # noqa: PERF401 — what came before the error counts
+    except GatewayError as error:
+        return seen, error
+    return seen, None
+
+
+# ---- router ---------------------------------------------------------------------------------------------------------
+
+HEAD = Head(200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True)
+CALL = CompleteCall(
+    CONTEXT,
+    "key-1",
+    WireFormat.OPENAI_CHAT,
+    b'{"model":"\xff"}',
+    "event-1",
+    {"user-agent": "openai/3", "x-a": "\u00e9"},
+    2,
+)
+
+
+class Router:
+    def __init__(self, *frames: Frame | Exception) -> None:
+        self.frames = frames
+        self.call: CompleteCall | None = None
+        self.left = asyncio.Event()
+
+    async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
+        self.call = call
+        try:
+            for frame in self.frames:
+                if isinstance(frame, Exception):
+                    raise frame
+                yield frame
+                await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)
+            self.left.set()
+
+    async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
+        assert (context, key_id) == (CONTEXT, "key-1")
+        return [ModelEntry("always-on", "omniroute"), ModelEntry("acme/gpt-x", "acme", 1, 272_000, 128_000)]
+
+
+def _is_router(port: Router) -> RouterPort:
+    return port
+
+
+async def test_the_call_arrives_as_it_was_made_and_the_answer_in_order(reach: Reach) -> None:
+    router = Router(HEAD, *(b"data: %d\n\n" % number for number in range(100)))
+    port: RouterPort = await reach(router, RouterClient)
+    (head, *rest), error = await collect(port.complete(CALL))
+    assert error is None
+    assert router.call == CALL
+    assert head == HEAD
+    assert b"".join(rest) == b"".join(b"data: %d\n\n" % number for number in range(100))
+
+
+async def test_an_error_before_the_head_is_all_there_is(reach: Reach) -> None:
+    router = Router(UpstreamFailed("it answered 500", status=503, retry_after=7))
+    port: RouterPort = await reach(router, RouterClient)
+    seen, error = await collect(port.complete(CALL))
+    assert seen == []
+    assert isinstance(error, UpstreamFailed)
+    assert (error.message, error.status, error.retry_after) == ("it answered 500", 503, 7)
+
+
+async def test_an_error_in_mid_stream_comes_after_the_data_before_it(reach: Reach) -> None:
+    router = Router(HEAD, b"one", b"two", StreamInterrupted("cut"))
+    port: RouterPort = await reach(router, RouterClient)
+    (head, *rest), error = await collect(port.complete(CALL))
+    assert head == HEAD
+    assert b"".join(rest) == b"onetwo"
+    assert isinstance(error, StreamInterrupted)
+
+
+async def test_closing_the_answer_closes_the_implementation(reach: Reach) -> None:
+    router = Router(HEAD, *[b"x"] * 100_000)
+    port: RouterPort = await reach(router, RouterClient)
+    async with aclosing(port.complete(CALL)) as frames:
+        assert await anext(frames) == HEAD
+    async with asyncio.timeout(1):
+        await router.left.wait()
+
+
+async def test_models_keep_their_order_and_their_numbers(reach: Reach) -> None:
+    port: RouterPort = await reach(Router(), RouterClient)
+    assert await port.models(CONTEXT, "key-1") == await Router().models(CONTEXT, "key-1")
+
+
+# ---- translator -----------------------------------------------------------------------------------------------------
+
+ENCODE = EncodeCall(
+    CONTEXT, WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, b'{"a":1}', "claude-x", 32_000, True
+)
+STREAM = StreamCall(
+    CONTEXT, WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, True, "gpt-x", True, 1_700_000_000, "chatcmpl-1"
+)
+LOSS = Loss("logit_bias", "dropped", "the provider has no such field")
+USAGE = Usage(10, 4, 3, 7, 2, True)
+
+
+class Translator:
+    """Upper-cases, counts, and fails where the bytes say so."""
+
+    def __init__(self) -> None:
+        self.calls: list[EncodeCall | StreamCall] = []
+        self.left = asyncio.Event()
+
+    async def encode_request(self, call: EncodeCall) -> EncodedRequest:
+        self.calls.append(call)
+        if call.body == b"lossy":
+            raise LossRefused("logit_bias would be dropped", param="logit_bias")
+        return EncodedRequest(call.body.upper(), (LOSS,))
+
+    async def translate_stream(
+        self, call: StreamCall, source: AsyncIterator[bytes]
+    ) -> AsyncGenerator[Translated, None]:
+        self.calls.append(call)
+        count = 0
+        try:
+            async for chunk in source:
+                if b"bad" in chunk:
+                    raise UpstreamFailed("not its format")
+                count += len(chunk)
+                yield Translated(chunk.upper(), Usage(output_tokens=count), losses=(LOSS,))
+            yield Translated(b".", USAGE, True, "stop", (LOSS,))
+        finally:
+            self.left.set()
+
+
+def _is_translator(port: Translator) -> TranslatorPort:
+    return port
+
+
+async def chunks(*values: bytes | Exception) -> AsyncGenerator[bytes, None]:
+    for value in values:
+        if isinstance(value, Exception):
+            raise value
+        yield value
+        await asyncio.sleep(0.01)  # so that the translator sees it before the next
+
+
+async def test_a_request_is_encoded_with_everything_the_caller_said(reach: Reach) -> None:
+    translator = Translator()
+    port: TranslatorPort = await reach(translator, TranslatorClient)
+    assert await port.encode_request(ENCODE) == EncodedRequest(b'{"A":1}', (LOSS,))
+    assert translator.calls == [ENCODE]
+
+
+async def test_a_refused_loss_names_its_field(reach: Reach) -> None:
+    port: TranslatorPort = await reach(Translator(), TranslatorClient)
+    lossy = EncodeCall(CONTEXT, WireFormat.OPENAI_CHAT, WireFormat.GEMINI_GENERATE, b"lossy", "m", 1)
+    with pytest.raises(LossRefused) as raised:
+        await port.encode_request(lossy)
+    assert raised.value.param == "logit_bias"
+
+
+async def test_a_stream_is_translated_to_its_end(reach: Reach) -> None:
+    translator = Translator()
+    port: TranslatorPort = await reach(translator, TranslatorClient)
+    items, error = await collect(port.translate_stream(STREAM, chunks(b"one ", b"two ", b"three")))
+    assert error is None
+    assert translator.calls == [STREAM]
+    assert b"".join(item.data for item in items) == b"ONE TWO THREE."
+    assert [item.finished for item in items] == [False] * (len(items) - 1) + [True]
+    assert items[-1].usage == USAGE
+    assert items[-1].finish_reason == "stop"
+    assert items[-1].losses == (LOSS,)
+
+
+async def test_an_empty_source_is_an_answer_too(reach: Reach) -> None:
+    port: TranslatorPort = await reach(Translator(), TranslatorClient)
+    items, error = await collect(port.translate_stream(STREAM, chunks()))
+    assert error is None
+    assert [item.data for item in items] == [b"."]
+
+
+async def test_a_large_burst_is_neither_lost_nor_reordered(reach: Reach) -> None:
+    port: TranslatorPort = await reach(Translator(), TranslatorClient)
+
+    async def burst() -> AsyncGenerator[bytes, None]:
+        for number in range(20_000):
+            yield b"%06d," % number
+
+    items, error = await collect(port.translate_stream(STREAM, burst()))
+    assert error is None
+    assert b"".join(item.data for item in items) == b"".join(b"%06d," % number for number in range(20_000)) + b"."
+
+
+async def test_what_was_converted_comes_before_the_translators_error(reach: Reach) -> None:
+    port: TranslatorPort = await reach(Translator(), TranslatorClient)
+    items, error = await collect(port.translate_stream(STREAM, chunks(b"good ", b"bad", b"never")))
+    assert b"".join(item.data for item in items) == b"GOOD "
+    assert isinstance(error, UpstreamFailed)
+
+
+async def test_what_was_converted_comes_before_the_sources_error(reach: Reach) -> None:
+    port: TranslatorPort = await reach(Translator(), TranslatorClient)
+    items, error = await collect(
+        port.translate_stream(STREAM, chunks(b"one ", b"two", StreamInterrupted("the provider hung up")))
+    )
+    assert b"".join(item.data for item in items) == b"ONE TWO"
+    assert isinstance(error, StreamInterrupted)
+    assert error.message == "the provider hung up"
+    assert not any(item.finished for item in items)
+
+
+async def test_any_error_of_the_source_passes_through(reach: Reach) -> None:
+    port: TranslatorPort = await reach(Translator(), TranslatorClient)
+    with pytest.raises(ZeroDivisionError):
+        [item async for item in port.translate_stream(STREAM, chunks(b"one", ZeroDivisionError()))]
+
+
+async def test_closing_a_translation_closes_the_implementation(reach: Reach) -> None:
+    translator = Translator()
+    port: TranslatorPort = await reach(translator, TranslatorClient)
+    async with aclosing(port.translate_stream(STREAM, chunks(*[b"x"] * 1000))) as items:
+        assert (await anext(items)).data == b"X"
+    async with asyncio.timeout(1):
+        await translator.left.wait()
+
+
+# ---- auth -----------------------------------------------------------------------------------------------------------
+
+KEY = KeyInfo("k1", "ci", "admin", ("gpt-*", "acme/*"), 600, 25_000_000_000, "week", "api", 1_700_000_000, "or-ab")
+PLAIN = KeyInfo("k2", "plain", "developer", (), 0, 0, "month", "file", 0)
+
+
+class Auth:
+    async def authenticate(self, context: CallContext, key_digest: bytes) -> Identity:
+        assert context == CONTEXT
+        if key_digest != bytes(range(224, 256)):
+            raise Unauthenticated("no such key")
+        return Identity("k1", "ci", "admin")
+
+    async def credential(self, context: CallContext, account_id: str) -> Credential:
+        assert context == CONTEXT
+        if account_id != "acme/first":
+            raise CredentialUnavailable(f"{account_id} has no credential")
+        return Credential("sk-secret", "v3")
+
+    async def configuration(self) -> Configuration:
+        return Configuration(2**63 + 1, b'{"revision":\xff}', "line 3: no such provider")
+
+    async def create_key(self, new: NewKey) -> CreatedKey:
+        if new.name == "ci":
+            raise InvalidRequest("the name is taken", param="name")
+        return CreatedKey(
+            KeyInfo(
+                "k9", new.name, new.role, new.models, new.requests_per_minute, new.budget_nano_usd, new.budget_window,
+                "api", 5, "or-zz",
+            ),
+            "or-zzsecret",
+        )  # fmt: skip
+
+    async def list_keys(self) -> list[KeyInfo]:
+        return [KEY, PLAIN]
+
+    async def revoke_key(self, key: str) -> KeyInfo:
+        if key not in ("k1", "ci"):
+            raise InvalidRequest(f"there is no key {key}", param="key")
+        return KEY
+
+
+def _is_auth(port: Auth) -> AuthPort:
+    return port
+
+
+async def test_a_key_is_known_by_its_digest(reach: Reach) -> None:
+    port: AuthPort = await reach(Auth(), AuthClient)
+    assert await port.authenticate(CONTEXT, bytes(range(224, 256))) == Identity("k1", "ci", "admin")
+    with pytest.raises(Unauthenticated, match="no such key"):
+        await port.authenticate(CONTEXT, b"other")
+
+
+async def test_a_credential_comes_with_its_version_or_not_at_all(reach: Reach) -> None:
+    port: AuthPort = await reach(Auth(), AuthClient)
+    found = await port.credential(CONTEXT, "acme/first")
+    assert (found.secret, found.version) == ("sk-secret", "v3")
+    assert "sk-secret" not in repr(found)
+    with pytest.raises(CredentialUnavailable):
+        await port.credential(CONTEXT, "acme/second")
+
+
+async def test_the_configuration_crosses_byte_for_byte(reach: Reach) -> None:
+    port: AuthPort = await reach(Auth(), AuthClient)
+    assert await port.configuration() == await Auth().configuration()
+
+
+@pytest.mark.parametrize("new", [NewKey("a"), NewKey("b", "admin", ("x", "y/*"), 60, 5_000_000_000, "total")])
+async def test_keys_are_made_listed_and_revoked(reach: Reach, new: NewKey) -> None:
+    port: AuthPort = await reach(Auth(), AuthClient)
+    assert await port.create_key(new) == await Auth().create_key(new)
+    assert await port.list_keys() == [KEY, PLAIN]
+    assert await port.revoke_key("ci") == KEY
+    with pytest.raises(InvalidRequest, match="there is no key zz"):
+        await port.revoke_key("zz")
+    with pytest.raises(InvalidRequest) as raised:
+        await port.create_key(NewKey("ci"))
+    assert raised.value.param == "name"
+
+
+# ---- quota and analytics --------------------------------------------------------------------------------------------
+
+STATE = QuotaSnapshot(
+    (KeyState("k1", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000), KeyState("k2", 0, 0, 0, 0, 0, "", 0)),
+    (BreakerState("acme/first", "open", 5, 12.5), BreakerState("claude/a", "closed", 0, 0.0)),
+    3,
+)
+
+
+class Quota:
+    def __init__(self) -> None:
+        self.reset_accounts: list[str] = []
+
+    async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
+        return STATE if not key_id else QuotaSnapshot(STATE.keys[:1], (), 0)
+
+    async def reset(self, account_id: str) -> None:
+        self.reset_accounts.append(account_id)
+
+
+def _is_quota(port: Quota) -> QuotaPort:
+    return port
+
+
+async def test_limits_and_breakers_are_shown_and_reset(reach: Reach) -> None:
+    quota = Quota()
+    port: QuotaPort = await reach(quota, QuotaClient)
+    assert await port.snapshot() == STATE
+    assert await port.snapshot("k1") == QuotaSnapshot(STATE.keys[:1], (), 0)
+    await port.reset("acme/first")
+    assert quota.reset_accounts == ["acme/first"]
+
+
+TOTALS = UsageTotals(1000, 3, 1004, 10**12, 5, 6, 7, 8, 10**15, 9)
+
+
+class Analytics:
+    async def query(self, query: UsageQuery) -> UsageReport:
+        if query.group_by == "moon":
+            raise InvalidRequest("group_by must be one of …", param="group_by")
+        assert query == UsageQuery(1, 2, "k1", "model")
+        return UsageReport(TOTALS, {"gpt-x": TOTALS, "": UsageTotals()})
+
+
+def _is_analytics(port: Analytics) -> AnalyticsPort:
+    return port
+
+
+async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.query(UsageQuery(1, 2, "k1", "model")) == UsageReport(
+        TOTALS, {"gpt-x": TOTALS, "": UsageTotals()}
+    )
+    with pytest.raises(InvalidRequest) as raised:
+        await port.query(UsageQuery(group_by="moon"))
+    assert raised.value.param == "group_by"

@@ -1,0 +1,406 @@
+"""The router between a real ledger and real (simulated) providers: fallback, clamps, truth, settlement."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from omni_catalogue import snapshot as s
+from omni_core.ports.router import Head
+from omni_wire.errors import (
+    BudgetExhausted,
+    BudgetHeld,
+    GatewayError,
+    ModelNotFound,
+    NoCandidate,
+    NotBuilt,
+    PermissionDenied,
+    RateLimited,
+    StreamInterrupted,
+    Unauthenticated,
+    UpstreamFailed,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from omni_wire.formats import WireFormat
+
+from tests.support.router import PRICE, QUICK, Harness, harness, provider, until
+
+
+@pytest.fixture
+async def gw(clean_redis: str) -> AsyncIterator[Harness]:
+    async with harness(clean_redis) as made:
+        yield made
+
+
+def payloads(data: bytes) -> list[Any]:
+    events = [event.removeprefix(b"data: ") for event in data.split(b"\n\n") if event.startswith(b"data: ")]
+    return [json.loads(event) for event in events if event != b"[DONE]"]
+
+
+def key(**fields: Any) -> tuple[s.KeyPolicy, ...]:
+    return (s.KeyPolicy(id="key-all", name="all", **fields),)
+
+
+# ---- answers ----
+
+
+async def test_a_chat_provider_is_answered_from_with_its_own_bytes(gw: Harness) -> None:
+    head, body = await gw.ask("acme/sim+tokens:5")
+    assert head == Head(200, False, "application/json", "acme", "sim+tokens:5", (), True)
+    assert json.loads(body)["usage"]["completion_tokens"] == 5
+    seen = gw.simulator.recent[-1]
+    assert seen.header("authorization") == "Bearer secret-of-acme/first"
+    assert seen.json()["model"] == "sim+tokens:5", "the provider's prefix is not sent to it"
+
+
+async def test_a_stream_ends_in_done_and_shows_usage_only_to_those_who_asked(gw: Harness) -> None:
+    _, plain = await gw.ask("acme/sim+tokens:5", stream=True)
+    assert plain.endswith(b"data: [DONE]\n\n")
+    assert not any(chunk.get("usage") for chunk in payloads(plain))
+    _, asked = await gw.ask("acme/sim+tokens:5", stream=True, stream_options={"include_usage": True})
+    assert payloads(asked)[-1]["usage"]["completion_tokens"] == 5
+    _, requests = await gw.events()
+    assert [request.usage.output_tokens for request in requests] == [5, 5], "counted either way"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_anthropic_provider_answers_a_chat_client(gw: Harness, stream: bool) -> None:
+    head, body = await gw.ask("claude/sim+tokens:6", stream=stream)
+    assert not head.passthrough
+    if stream:
+        text = "".join(
+            chunk["choices"][0]["delta"].get("content") or "" for chunk in payloads(body) if chunk["choices"]
+        )
+        assert body.endswith(b"data: [DONE]\n\n")
+    else:
+        text = json.loads(body)["choices"][0]["message"]["content"]
+    assert len(text.split()) == 6
+    seen = gw.simulator.recent[-1]
+    assert (seen.header("x-api-key"), seen.header("anthropic-version")) == ("secret-of-claude/first", "2023-06-01")
+    assert seen.json()["max_tokens"] == 32_000
+    _, (request,) = await gw.events()
+    assert request.usage.output_tokens == 6
+    assert not request.usage.estimated
+
+
+async def test_the_bill_is_the_providers_own_count(gw: Harness) -> None:
+    await gw.ask("acme/sim+tokens:7+cached:3+input:100")
+    (attempt,), (request,) = await gw.events()
+    assert (attempt.usage.input_tokens, attempt.usage.cached_input_tokens, attempt.usage.output_tokens) == (100, 3, 7)
+    assert request.cost_nano_usd == attempt.cost_nano_usd == 97 * 1250 + 3 * 125 + 7 * 10_000
+    assert (request.status, request.outcome, request.attempts, attempt.outcome) == (200, "ok", 1, "ok")
+
+
+# ---- fallback before the first byte ----
+
+FAULTS = [
+    "status:500", "status:503", "status:429", "status:401", "status:404", "status:400", "reset", "hang", "empty",
+    "error-200",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fault", [*FAULTS, "cut:0", "clean-cut:0", "malformed:0", "error-event:0", "truncate"])
+async def test_any_failure_before_the_first_byte_moves_on_to_the_next_target(
+    gw: Harness, fault: str, stream: bool
+) -> None:
+    if fault == "truncate" and stream:
+        pytest.skip("a stream has no length to fall short of")
+    bad = f"acme/sim+{fault}"
+    gw.configure(combos=(s.Combo(name="safe", strategy="fill-first", targets=(bad, "claude/sim+tokens:4")),))
+    head, body = await gw.ask("safe", stream=stream)
+    if fault in ("clean-cut:0", "error-event:0") and not stream:
+        return  # these are faults of streams only
+    assert (head.provider, head.model) == ("claude", "sim+tokens:4")
+    assert body
+    attempts, (request,) = await gw.events()
+    assert [attempt.outcome for attempt in attempts] == ["failed", "ok"]
+    assert (request.outcome, request.attempts, request.combo, request.provider) == ("ok", 2, "safe", "claude")
+    assert await gw.open_holds() == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "status"),
+    [
+        ("status:500", UpstreamFailed, 500),
+        ("status:503", UpstreamFailed, 503),
+        ("status:529", UpstreamFailed, 529),
+        ("status:400", UpstreamRejected, 400),
+        ("status:404", UpstreamRejected, 404),
+        ("status:422", UpstreamRejected, 422),
+        ("reset", UpstreamUnreachable, 502),
+        ("hang", UpstreamTimeout, 504),
+        ("empty", UpstreamFailed, 502),
+        ("error-200", UpstreamFailed, 502),
+    ],
+)
+async def test_alone_each_failure_is_told_as_what_it_is(
+    gw: Harness, fault: str, error: type[GatewayError], status: int
+) -> None:
+    with pytest.raises(error) as caught:
+        await gw.ask(f"acme/sim+{fault}")
+    assert caught.value.status == status
+    (attempt,), (request,) = await gw.events()
+    assert (request.status, request.outcome, request.error_kind) == (status, "failed", error.kind)
+    assert attempt.cost_nano_usd == 0
+    assert await gw.open_holds() == 0
+
+
+async def test_a_providers_retry_after_is_passed_on(gw: Harness) -> None:
+    with pytest.raises(UpstreamRejected) as caught:
+        await gw.ask("acme/sim+status:429+retry-after:7")
+    assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
+
+
+async def test_retries_are_further_tries_of_the_same_account(gw: Harness) -> None:
+    gw.configure(routing=s.Routing(retries=2, breaker=None, timeouts=QUICK))
+    head, _ = await gw.ask("acme/sim+fail-first:2+status:503")
+    assert head.provider == "acme"
+    attempts, (request,) = await gw.events()
+    assert [attempt.outcome for attempt in attempts] == ["failed", "failed", "ok"]
+    assert request.attempts == 3
+
+
+async def test_without_retries_a_failure_is_final(gw: Harness) -> None:
+    with pytest.raises(UpstreamFailed):
+        await gw.ask("acme/sim+fail-first:1+status:503")
+
+
+async def test_a_refused_request_is_not_sent_to_another_account_of_the_same_model(gw: Harness) -> None:
+    two = tuple(s.Account(id=f"acme/{name}", name=name, secret_version="1") for name in ("first", "second"))
+    gw.configure(provider("acme", f"{gw.simulator.url}/v1", accounts=two))
+    with pytest.raises(UpstreamRejected):
+        await gw.ask("acme/sim+status:400")
+    assert gw.auth.asked == ["acme/first"]
+    with pytest.raises(UpstreamRejected):
+        await gw.ask("acme/sim+status:401")
+    assert gw.auth.asked == ["acme/first", "acme/second"], "a wrong credential is the account's own trouble"
+
+
+async def test_a_format_without_codec_is_not_built(gw: Harness) -> None:
+    gw.configure(provider("g", gw.simulator.url, WireFormat.GEMINI_GENERATE))
+    with pytest.raises(NotBuilt):
+        await gw.ask("g/sim")
+    assert await gw.open_holds() == 0
+
+
+# ---- truth in mid-stream ----
+
+
+@pytest.mark.parametrize("where", ["acme", "claude"])
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("cut:3", StreamInterrupted),
+        ("clean-cut:3", StreamInterrupted),
+        ("stall:3", UpstreamTimeout),
+        ("malformed:3", UpstreamFailed),
+        ("error-event:3", UpstreamFailed),
+    ],
+)
+async def test_a_stream_that_breaks_says_so_and_bills_what_came(
+    gw: Harness, where: str, fault: str, error: type[GatewayError]
+) -> None:
+    got = b""
+    with pytest.raises(error):
+        async for frame in gw.service.complete(gw.call(f"{where}/sim+tokens:50+{fault}", stream=True)):
+            got += frame if isinstance(frame, bytes) else b""
+    assert got
+    assert b"[DONE]" not in got
+    assert b'"finish_reason":"stop"' not in got
+    (attempt,), (request,) = await gw.events()
+    assert (request.outcome, request.error_kind, request.status) == ("partial", error.kind, 200)
+    assert request.usage.estimated
+    assert 0 < request.usage.output_tokens < 50
+    assert request.cost_nano_usd == attempt.cost_nano_usd > 0
+    assert await gw.open_holds() == 0
+
+
+@pytest.mark.parametrize("where", ["acme", "claude"])
+async def test_bytes_cut_inside_characters_arrive_whole(gw: Harness, where: str) -> None:
+    say = "Gr%C3%BC%C3%9Fe%20an%20%E4%B8%96%E7%95%8C"
+    _, body = await gw.ask(f"{where}/sim+say:{say}+split-utf8", stream=True)
+    text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in payloads(body) if chunk["choices"])
+    assert text == "Grüße an 世界"
+
+
+@pytest.mark.parametrize("where", ["acme", "claude"])
+async def test_a_client_that_leaves_ends_the_providers_work_within_a_second(gw: Harness, where: str) -> None:
+    gw.configure(routing=s.Routing(breaker=None))
+    answer = gw.service.complete(gw.call(f"{where}/sim+tokens:1000+tps:50", stream=True))
+    async for frame in answer:
+        if isinstance(frame, bytes) and b'"content":"' in frame.replace(b'"content":""', b"").replace(b": ", b":"):
+            break
+    await answer.aclose()
+    assert await until(lambda: gw.simulator.cancelled == 1, 1.0)
+    _, (request,) = await gw.events()
+    assert (request.outcome, request.status) == ("cancelled", 499)
+    assert 0 < request.usage.output_tokens < 1000
+    assert await gw.open_holds() == 0
+
+
+async def test_a_client_that_leaves_before_the_first_byte_leaves_nothing_behind(gw: Harness) -> None:
+    gw.configure(routing=s.Routing(breaker=None))
+    answer = gw.service.complete(gw.call("acme/sim+hang"))
+    waiting = asyncio.ensure_future(anext(answer))
+    assert await until(lambda: gw.simulator.active == 1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await until(lambda: gw.simulator.active == 0, 1.0)
+    _, (request,) = await gw.events()
+    assert request.outcome == "cancelled"
+    assert await gw.open_holds() == 0
+
+
+# ---- limits and money ----
+
+
+async def test_requests_per_minute_are_counted_once_a_request(gw: Harness) -> None:
+    gw.configure(
+        keys=key(requests_per_minute=2),
+        combos=(s.Combo(name="safe", strategy="fill-first", targets=("acme/sim+status:500", "acme/sim")),),
+    )
+    await gw.ask("safe")
+    await gw.ask("acme/sim")
+    with pytest.raises(RateLimited) as caught:
+        await gw.ask("acme/sim")
+    assert 0 < (caught.value.retry_after or 0) <= 61
+    _, requests = await gw.events()
+    assert [(request.status, request.attempts) for request in requests] == [(200, 2), (200, 1), (429, 0)]
+
+
+async def test_the_output_is_clamped_to_what_was_reserved(gw: Harness) -> None:
+    gw.configure(keys=key(budget=s.Budget(nano_usd=10**12)))
+    await gw.ask("acme/sim+tokens:3")
+    assert gw.simulator.recent[-1].json()["max_tokens"] == 32_000, "the default"
+    await gw.ask("acme/small")
+    assert gw.simulator.recent[-1].json()["max_tokens"] == 50, "the model's own limit"
+    await gw.ask("acme/sim", max_completion_tokens=9)
+    sent = gw.simulator.recent[-1].json()
+    assert sent["max_completion_tokens"] == 9
+    assert "max_tokens" not in sent
+
+
+async def test_a_budget_that_affords_less_clamps_lower_and_is_never_exceeded(gw: Harness) -> None:
+    cap = 5_000_000  # 0.005 USD: some 400 tokens of output beside the input
+    gw.configure(keys=key(budget=s.Budget(nano_usd=cap)))
+    head, body = await gw.ask("acme/sim+tokens:10000")
+    limit = gw.simulator.recent[-1].json()["max_tokens"]
+    assert head.status == 200
+    assert 300 < limit < 500
+    assert json.loads(body)["choices"][0]["finish_reason"] == "length"
+    spent, held = await gw.money("key-all")
+    assert held == 0
+    assert 0 < spent <= cap
+    with pytest.raises(BudgetExhausted):
+        for _ in range(50):
+            await gw.ask("acme/sim+tokens:10000")
+    assert (await gw.money("key-all"))[0] <= cap
+
+
+async def test_a_budget_held_by_requests_in_flight_is_a_short_wait_not_an_end(gw: Harness) -> None:
+    gw.configure(keys=key(budget=s.Budget(nano_usd=2_000_000)), routing=s.Routing(breaker=None))
+    first = asyncio.ensure_future(gw.ask("acme/sim+latency:600+tokens:2"))
+    assert await until(lambda: gw.simulator.active == 1)
+    with pytest.raises(BudgetHeld) as caught:
+        await gw.ask("acme/sim+tokens:2")
+    assert 0 < (caught.value.retry_after or 0) <= 5
+    await first
+    await gw.ask("acme/sim+tokens:2")
+
+
+async def test_a_model_without_price_is_skipped_under_a_budget(gw: Harness) -> None:
+    budget = s.Budget(nano_usd=10**12)
+    combo = s.Combo(name="mixed", strategy="fill-first", targets=("acme/free", "acme/sim"))
+    gw.configure(keys=key(budget=budget), combos=(combo,))
+    head, _ = await gw.ask("mixed")
+    assert head.model == "sim"
+    with pytest.raises(BudgetExhausted) as caught:
+        await gw.ask("acme/free")
+    assert caught.value.status == 402
+
+
+async def test_unpriced_models_may_be_served_or_given_an_assumed_price(gw: Harness) -> None:
+    gw.configure(keys=key(budget=s.Budget(nano_usd=10**12, unpriced="serve")))
+    await gw.ask("acme/free")
+    gw.configure(keys=key(budget=s.Budget(nano_usd=10**12, unpriced="assume", assumed_price=PRICE)))
+    await gw.ask("acme/free")
+    _, (served, assumed) = await gw.events()
+    assert (served.pricing, served.cost_nano_usd) == ("unpriced", 0)
+    assert assumed.pricing == "assumed"
+    assert assumed.cost_nano_usd == (await gw.money("key-all"))[0] > 0
+
+
+async def test_what_was_spent_is_what_the_events_say(gw: Harness) -> None:
+    gw.configure(keys=key(budget=s.Budget(nano_usd=10**12)))
+    models = [
+        "acme/sim+tokens:9",
+        "claude/sim+tokens:4",
+        "acme/sim+status:500",
+        "acme/sim+tokens:40+cut:5",
+        "claude/sim+think",
+    ]
+    for model in models:
+        try:
+            await gw.ask(model, stream="cut" in model)
+        except GatewayError:
+            continue
+    attempts, requests = await gw.events()
+    spent, held = await gw.money("key-all")
+    assert held == 0
+    assert (
+        spent
+        == sum(attempt.cost_nano_usd for attempt in attempts)
+        == sum(request.cost_nano_usd for request in requests)
+    )
+
+
+# ---- breaker ----
+
+
+async def test_a_breaker_opens_after_failures_and_sends_the_rest_elsewhere(gw: Harness) -> None:
+    policy = s.BreakerPolicy(failures=3, window=60, open_for=60)
+    combo = s.Combo(name="safe", strategy="fill-first", targets=("acme/sim+status:500", "claude/sim"))
+    gw.configure(combos=(combo,), routing=s.Routing(breaker=policy, timeouts=QUICK))
+    for _ in range(5):
+        await gw.ask("safe")
+    assert gw.simulator.requests["/v1/chat/completions"] == 3
+    with pytest.raises(NoCandidate) as caught:
+        await gw.ask("acme/sim")
+    assert 0 < (caught.value.retry_after or 0) <= 60
+
+
+async def test_a_request_the_provider_refuses_is_no_evidence_against_the_account(gw: Harness) -> None:
+    gw.configure(routing=s.Routing(breaker=s.BreakerPolicy(failures=1), timeouts=QUICK))
+    for _ in range(3):
+        with pytest.raises(UpstreamRejected):
+            await gw.ask("acme/sim+status:400")
+    await gw.ask("acme/sim")
+
+
+# ---- refusals ----
+
+
+async def test_refusals_are_written_down_too(gw: Harness) -> None:
+    gw.configure(keys=key(models=("acme/*",)))
+    for model, error in [("claude/sim", PermissionDenied), ("acme/", ModelNotFound)]:
+        with pytest.raises(error):
+            await gw.ask(model)
+    with pytest.raises(Unauthenticated):
+        await gw.ask("acme/sim", key="key-revoked")
+    _, requests = await gw.events()
+    assert [(request.status, request.attempts) for request in requests] == [(403, 0), (404, 0), (401, 0)]
+
+
+async def test_a_private_address_is_refused_unless_allowed(gw: Harness) -> None:
+    gw.configure(provider("acme", f"{gw.simulator.url}/v1", allow_private_address=False))
+    with pytest.raises(UpstreamUnreachable, match="allow_private_address"):
+        await gw.ask("acme/sim")
+    local = gw.simulator.url.replace("127.0.0.1", "localhost")
+    gw.configure(provider("acme", f"{local}/v1", allow_private_address=False))
+    with pytest.raises(UpstreamUnreachable, match="allow_private_address"):
+        await gw.ask("acme/sim")

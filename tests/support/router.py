@@ -1,0 +1,182 @@
+"""A router with a real ledger on real Redis in front of simulated providers over real HTTP."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from omni_catalogue import snapshot as s
+from omni_core.ids import new_id
+from omni_core.ports.auth import Credential
+from omni_core.ports.context import CallContext
+from omni_core.ports.router import CompleteCall, Head
+from omni_core.telemetry import new_registry
+from omni_ledger import Ledger
+from omni_router.adapters.events import ProtobufEvents
+from omni_router.adapters.http import HttpUpstream
+from omni_router.service.attempt import Tools
+from omni_router.service.credentials import Credentials
+from omni_router.service.metrics import RouterMetrics
+from omni_router.service.router import RouterService
+from omni_router.settings import RouterSettings
+from omni_simulator import Simulator
+from omni_translator.service import TranslatorMetrics, TranslatorService
+from omni_translator.settings import TranslatorSettings
+from omni_wire.formats import WireFormat
+from omniroute_proto.events.v1 import events_pb2
+from redis.asyncio import Redis
+
+PRICE = s.Price(input=1_250_000_000, output=10_000_000_000, cached_input=125_000_000, cache_write=1_250_000_000)
+QUICK = s.Timeouts(connect=1.0, first_byte=0.4, idle=0.4, total=1.0)
+
+
+class FixedCredentials:
+    """AuthPort, as far as a router needs it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def credential(self, context: CallContext, account_id: str) -> Credential:
+        self.asked.append(account_id)
+        return Credential(f"secret-of-{account_id}", "1")
+
+
+def provider(name: str, base_url: str, wire_format: WireFormat = WireFormat.OPENAI_CHAT, **changes: Any) -> s.Provider:
+    """One account "first"; any model, priced; loopback allowed."""
+    fields: dict[str, Any] = {
+        "accounts": (s.Account(id=f"{name}/first", name="first", secret_version="1"),),
+        "models": (s.Model(id="*", price=PRICE), s.Model(id="free"), s.Model(id="small", price=PRICE, max_output=50)),
+        "allow_private_address": True,
+    }
+    return s.Provider(id=name, format=wire_format, base_url=base_url, **(fields | changes))
+
+
+def _translator() -> TranslatorService:
+    settings = TranslatorSettings()
+    return TranslatorService(TranslatorMetrics(new_registry(), settings), settings)
+
+
+class Harness:
+    """``ask`` and see; ``events`` are what the router wrote down."""
+
+    def __init__(self, redis: Redis, simulator: Simulator) -> None:
+        self.redis = redis
+        self.simulator = simulator
+        self.router_id = f"router-{new_id()}"
+        self.auth = FixedCredentials()
+        self.upstream = HttpUpstream()
+        registry = new_registry()
+        self.ledger = Ledger(redis, registry)
+        tools = Tools(
+            ledger=self.ledger,
+            translator=_translator(),
+            upstream=self.upstream,
+            credentials=Credentials(self.auth, 60.0),  # type: ignore[arg-type]
+            events=ProtobufEvents(),
+            settings=RouterSettings(retry_pause=0.01, new_key_wait=0.1),
+            router_id=self.router_id,
+        )
+        self.service = RouterService(tools, RouterMetrics(registry))
+        self.revision = 0
+
+    def configure(
+        self,
+        *providers: s.Provider,
+        combos: tuple[s.Combo, ...] = (),
+        keys: tuple[s.KeyPolicy, ...] = (s.KeyPolicy(id="key-all", name="all"),),
+        routing: s.Routing | None = None,
+    ) -> None:
+        self.revision += 1
+        base = self.simulator.url
+        defaults = (provider("acme", f"{base}/v1"), provider("claude", base, WireFormat.ANTHROPIC_MESSAGES))
+        self.service.configure(
+            s.Snapshot(
+                revision=self.revision,
+                created=0,
+                server=s.Server(),
+                providers=providers or defaults,
+                combos=combos,
+                keys=keys,
+                routing=routing or s.Routing(breaker=None, timeouts=QUICK),
+            )
+        )
+
+    def call(
+        self, model: str, *, key: str = "key-all", headers: dict[str, str] | None = None, **fields: Any
+    ) -> CompleteCall:
+        body = {"model": model, "messages": [{"role": "user", "content": "Say something"}]} | fields
+        return CompleteCall(
+            CallContext("the-clients-own"),
+            key,
+            WireFormat.OPENAI_CHAT,
+            json.dumps(body).encode(),
+            new_id(),
+            headers or {},
+        )
+
+    async def ask(self, model: str, **options: Any) -> tuple[Head, bytes]:
+        """The head and all bytes of the answer."""
+        head, parts = None, []
+        async for frame in self.service.complete(self.call(model, **options)):
+            if isinstance(frame, Head):
+                head = frame
+            else:
+                parts.append(frame)
+        assert head is not None
+        return head, b"".join(parts)
+
+    async def events(self) -> tuple[list[events_pb2.AttemptEvent], list[events_pb2.RequestEvent]]:
+        """What has been written so far."""
+        assert await self.ledger.flush(5.0)
+        raw = await self.redis.lrange(f"quota:{{omni}}:outbox:{self.router_id}", 0, -1)  # type: ignore[misc]
+        attempts, requests = [], []
+        for item in raw:
+            event = events_pb2.Event.FromString(item)
+            if event.HasField("attempt"):
+                attempts.append(event.attempt)
+            else:
+                requests.append(event.request)
+        return attempts, requests
+
+    async def open_holds(self) -> int:
+        assert await self.ledger.flush(5.0)
+        return int(await self.redis.zcard("quota:{omni}:holds"))
+
+    async def money(self, key_id: str) -> tuple[int, int]:
+        """(spent, held) of a key in nano-USD, over all its windows."""
+        assert await self.ledger.flush(5.0)
+        spent = held = 0
+        async for name in self.redis.scan_iter(f"quota:{{omni}}:budget:{key_id}:*"):
+            values = await self.redis.hgetall(name)  # type: ignore[misc]
+            spent += int(values.get(b"s", 0))
+            held += int(values.get(b"h", 0))
+        return spent, held
+
+
+@contextlib.asynccontextmanager
+async def harness(redis_url: str) -> AsyncIterator[Harness]:
+    redis = Redis.from_url(redis_url)
+    simulator = Simulator("127.0.0.1", 0)
+    await simulator.start()
+    made = Harness(redis, simulator)
+    await made.upstream.start()
+    await made.ledger.start()
+    made.configure()
+    try:
+        yield made
+    finally:
+        await made.ledger.stop()
+        await made.upstream.stop()
+        await simulator.stop()
+        await redis.aclose()
+
+
+async def until(condition: Any, seconds: float = 1.0) -> bool:
+    """Whether ``condition()`` comes true within ``seconds``."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(0.005)
+    return True

@@ -1,0 +1,171 @@
+"""Messages are answered for only after their rows are on disk, and a faulty one harms no other."""
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from omni_analytics.adapters.decode import decode_batch
+from omni_analytics.domain.rows import UsageRow
+from omni_analytics.ports import Recorded
+from omni_analytics.service import Analytics
+from omni_analytics.settings import AnalyticsSettings
+from omni_core.ports.analytics import UsageQuery, UsageReport, UsageTotals
+from omni_wire.errors import DependencyUnavailable, InvalidRequest, WireError
+
+from tests.unit.analytics.events import T0, attempt_event, batch, request_event
+
+
+class Message:
+    def __init__(self, data: bytes, num_delivered: int = 1, ack_fails: bool = False) -> None:
+        self.data = data
+        self.num_delivered = num_delivered
+        self.answers: list[str] = []
+        self.delay = 0.0
+        self._ack_fails = ack_fails
+
+    async def ack(self) -> None:
+        if self._ack_fails:
+            raise DependencyUnavailable("NATS is away")
+        self.answers.append("ack")
+
+    async def nak(self, delay: float) -> None:
+        self.delay = delay
+        self.answers.append("nak")
+
+    async def term(self) -> None:
+        self.answers.append("term")
+
+
+class Store:
+    """Remembers; refuses a row whose id is in ``refused``; can be switched off."""
+
+    def __init__(self) -> None:
+        self.rows: list[UsageRow] = []
+        self.calls = 0
+        self.refused: set[str] = set()
+        self.away = False
+
+    async def record(self, rows: Sequence[UsageRow]) -> Recorded:
+        self.calls += 1
+        if self.away:
+            raise DependencyUnavailable("the disk is full")
+        if any(row.id in self.refused for row in rows):
+            raise WireError("no")
+        self.rows.extend(rows)
+        return Recorded(attempts_stored=len(rows))
+
+    async def query(self, query: UsageQuery) -> UsageReport:
+        return UsageReport(UsageTotals(), {})
+
+
+class Grave:
+    def __init__(self) -> None:
+        self.letters: list[tuple[bytes, str, int]] = []
+        self.away = False
+
+    async def bury(self, data: bytes, reason: str, deliveries: int) -> None:
+        if self.away:
+            raise DependencyUnavailable("NATS is away")
+        self.letters.append((data, reason, deliveries))
+
+
+class Meter:
+    def __init__(self) -> None:
+        self.batches = self.dead = 0
+        self.lag = 0.0
+
+    def committed(self, recorded: Recorded, messages: int, seconds: float) -> None:
+        self.batches += messages
+
+    def buried(self) -> None:
+        self.dead += 1
+
+    def behind(self, seconds: float) -> None:
+        self.lag = seconds
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.store, self.grave, self.meter = Store(), Grave(), Meter()
+        self.service = Analytics(
+            self.store, decode_batch, self.grave, self.meter, AnalyticsSettings(retry_delay=1.0),
+            now_ms=lambda: T0 + 10_000, clock=lambda: 0.0,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+async def test_all_messages_of_a_fetch_share_one_transaction(stage: Stage) -> None:
+    messages = [Message(batch(attempt_event(id=f"a{n}"), request_event(id=f"r{n}"))) for n in range(5)]
+    await stage.service.take(messages)
+    assert stage.store.calls == 1
+    assert len(stage.store.rows) == 10
+    assert [message.answers for message in messages] == [["ack"]] * 5
+    assert stage.meter.batches == 5
+    assert stage.meter.lag == pytest.approx(9.1)
+
+
+async def test_nothing_is_acknowledged_when_the_store_cannot_keep_it(stage: Stage) -> None:
+    stage.store.away = True
+    messages = [Message(batch(attempt_event())), Message(b"\xff\xff", num_delivered=9)]
+    with pytest.raises(DependencyUnavailable):
+        await stage.service.take(messages)
+    assert [message.answers for message in messages] == [["nak"], ["nak"]]
+    assert stage.grave.letters == []
+
+
+async def test_a_lost_acknowledgement_does_not_stop_the_others(stage: Stage) -> None:
+    lost, other = Message(batch(attempt_event()), ack_fails=True), Message(batch(request_event()))
+    await stage.service.take([lost, other])
+    assert other.answers == ["ack"]
+
+
+async def test_a_poison_message_is_tried_four_times_again_and_then_put_aside(stage: Stage) -> None:
+    delays = []
+    for delivery in range(1, 5):
+        message = Message(b"\xff\xff", delivery)
+        await stage.service.take([message])
+        assert message.answers == ["nak"]
+        delays.append(message.delay)
+    assert delays == [1, 2, 4, 8]
+    last = Message(b"\xff\xff", 5)
+    await stage.service.take([last])
+    assert last.answers == ["term"]
+    assert stage.grave.letters == [(b"\xff\xff", "not an events.v1.EventBatch", 5)]
+    assert stage.meter.dead == 1
+
+
+async def test_it_is_kept_while_the_dead_letters_cannot_be_written(stage: Stage) -> None:
+    stage.grave.away = True
+    message = Message(b"\xff\xff", 5)
+    await stage.service.take([message])
+    assert message.answers == ["nak"]
+    assert stage.meter.dead == 0
+
+
+async def test_what_is_right_in_a_faulty_message_is_counted(stage: Stage) -> None:
+    message = Message(batch(attempt_event(id=""), request_event()))
+    await stage.service.take([message])
+    assert [row.id for row in stage.store.rows] == ["r1"]
+    assert message.answers == ["nak"]
+
+
+async def test_a_row_the_store_refuses_condemns_its_own_message_only(stage: Stage) -> None:
+    stage.store.refused = {"bad"}
+    good, bad = Message(batch(attempt_event(id="good"))), Message(batch(attempt_event(id="bad")), 5)
+    await stage.service.take([good, bad])
+    assert good.answers == ["ack"]
+    assert bad.answers == ["term"]
+    assert "cannot be stored" in stage.grave.letters[0][1]
+
+
+async def test_a_question_must_make_sense(stage: Stage) -> None:
+    assert (await stage.service.query(UsageQuery(group_by="model"))).groups == {}
+    for bad in (UsageQuery(group_by="colour"), UsageQuery(from_ms=-1), UsageQuery(until_ms=2**63)):
+        with pytest.raises(InvalidRequest) as caught:
+            await stage.service.query(bad)
+        assert caught.value.param in ("group_by", "from", "until")
+    assert msgspec.structs.replace(UsageQuery(), group_by="key").group_by == "key"

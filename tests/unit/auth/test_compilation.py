@@ -1,0 +1,116 @@
+"""From a checked file to a snapshot without secrets, the same every time."""
+
+import msgspec
+from omni_auth.domain.apikeys import StoredKey, presented_digest, stored_digest
+from omni_auth.domain.compilation import DEMO_PRICE, DemoProvider, compile_snapshot
+from omni_auth.domain.configuration import empty, load
+from omni_catalogue.snapshot import BreakerPolicy, Budget, KeyPolicy, Model, Price, decode
+
+from tests.unit.auth.test_configuration import ENV, ISSUE_FILE, read_secret
+
+PEPPER = b"p" * 32
+
+
+def compiled(text=ISSUE_FILE, env=ENV, stored=(), pepper=PEPPER, demo=None):
+    return compile_snapshot(load(text, "omniroute.yaml", env, read_secret), stored, pepper, demo)
+
+
+def stored_key(**changes):
+    fields = {"id": "api-1", "name": "s", "role": "admin", "models": ("a/*",), "requests_per_minute": 3,
+              "budget_nano_usd": 5, "budget_window": "day", "created": 9, "hint": "or-1", "digest": b"d"}  # fmt: skip
+    return StoredKey(**fields | changes)
+
+
+def test_the_documented_file_becomes_the_snapshot_it_describes():
+    snapshot = decode(compiled().stamped(7, 1_700_000_000))
+    assert (snapshot.revision, snapshot.created, snapshot.server.port) == (7, 1_700_000_000, 20128)
+    acme, claude = snapshot.providers
+    assert [account.id for account in acme.accounts] == ["acme/first"]
+    assert acme.model("gpt-x") == Model(
+        id="gpt-x",
+        price=Price(input=1_250_000_000, output=10_000_000_000, cached_input=125_000_000, cache_write=1_250_000_000),
+        context=272_000,
+        max_output=128_000,
+    )
+    assert acme.model("anything").price is None
+    wildcard = claude.model("claude-x").price
+    assert (wildcard.input, wildcard.cached_input, wildcard.cache_write) == (3_000_000_000,) * 3
+    assert snapshot.combos[0].targets == ("acme/gpt-x", "claude/claude-x")
+    assert snapshot.keys == (
+        KeyPolicy(id="key-ci", name="ci", requests_per_minute=600, budget=Budget(nano_usd=25_000_000_000)),
+    )
+    assert (snapshot.routing.breaker, snapshot.routing.cache, snapshot.routing.retries) == (None, False, 0)
+
+
+def test_the_same_input_gives_the_same_bytes_and_no_secret_is_in_them():
+    found = compiled()
+    assert found.stamped(1, 2) == compiled().stamped(1, 2)
+    for secret in [*ENV.values(), *(account.secret for account in found.accounts.values())]:
+        assert len(secret) < 4 or secret.encode() not in found.stamped(1, 2)
+        assert len(secret) < 4 or secret not in repr(found)
+    assert "acme-secret" not in repr(found.accounts)
+
+
+def test_secrets_are_found_by_account_and_keys_by_their_stored_digest():
+    found = compiled()
+    assert found.accounts["acme/first"].secret == ENV["ACME_KEY"]
+    digest = stored_digest(PEPPER, presented_digest(ENV["OMNIROUTE_KEY"]))
+    assert found.identities[digest].id == "key-ci"
+
+
+def test_a_secrets_version_changes_with_it_and_cannot_be_guessed_without_the_pepper():
+    def version(env=ENV, pepper=PEPPER):
+        return compiled(env=env, pepper=pepper).content.providers[0].accounts[0].secret_version
+
+    assert version() == version()
+    assert version() != version(ENV | {"ACME_KEY": "another-secret-0123"})
+    assert version() != version(pepper=b"q" * 32)
+
+
+def test_without_required_keys_there_is_an_anonymous_one():
+    text = "server: {require_api_key: false}"
+    assert compiled(text).content.keys == (KeyPolicy(id="anonymous", name="anonymous"),)
+    assert compiled("").content.keys == ()
+
+
+def test_stored_keys_are_policies_too():
+    found = compiled("", stored=[stored_key(), stored_key(id="api-2", digest=b"e", budget_nano_usd=0)])
+    first, second = found.content.keys
+    assert first == KeyPolicy(
+        id="api-1",
+        name="s",
+        role="admin",
+        models=("a/*",),
+        requests_per_minute=3,
+        budget=Budget(nano_usd=5, window="day"),
+    )
+    assert second.budget is None
+    assert found.identities[b"d"] == first
+
+
+def test_the_demo_provider_is_there_only_when_none_is_configured():
+    demo = DemoProvider(base_url="http://127.0.0.1:9/v1")
+    (provider,) = compiled("", demo=demo).content.providers
+    assert (provider.id, provider.tier, provider.allow_private_address) == ("demo", "free", True)
+    assert provider.model("any").price == DEMO_PRICE
+    assert compile_snapshot(empty(), (), PEPPER, demo).accounts["demo/demo"].secret == "demo"
+    assert [item.id for item in compiled(demo=demo).content.providers] == ["acme", "claude"]
+    own = Model(id="*", price=None)
+    chosen = msgspec.structs.replace(demo, models=(own,))
+    assert compiled("", demo=chosen).content.providers[0].models == (own,)
+
+
+def test_assumed_prices_and_tuned_breakers_arrive():
+    text = """
+keys: [{name: a, secret: {env: ACME_KEY}, budget: {usd: 2, unpriced: {input: 1, output: 5}}},
+       {name: b, secret: {env: OMNIROUTE_KEY}, budget: {usd: 2, unpriced: serve}}]
+routing: {breaker: {failures: 2}, timeouts: {idle: 1.5}}
+"""
+    content = compiled(text).content
+    budget = content.keys[0].budget
+    assert (budget.unpriced, budget.assumed_price.output, budget.assumed_price.cached_input) == (
+        "assume", 5_000_000_000, 1_000_000_000,
+    )  # fmt: skip
+    assert content.keys[1].budget.unpriced == "serve"
+    assert content.routing.breaker == BreakerPolicy(failures=2)
+    assert content.routing.timeouts.idle == 1.5

@@ -1,0 +1,464 @@
+"""The configuration file: what loads, and what is said about what does not."""
+
+import textwrap
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from omni_auth.domain.configuration import check, load
+from omni_auth.domain.problems import ConfigErrors
+from omni_auth.domain.secrecy import SecretUnreadable
+from omni_wire.formats import WireFormat
+
+ISSUE_FILE = """\
+server: {host: 127.0.0.1, port: 20128, require_api_key: true}
+providers:
+  - id: acme                        # model ids: acme/<model>
+    format: openai.chat             # openai.chat | openai.responses | anthropic.messages | gemini.generate
+    base_url: http://127.0.0.1:9100/v1
+    tier: api_key                   # subscription | api_key | cheap | free
+    allow_private_address: true     # else loopback/private targets are refused
+    accounts:
+      - {name: first, api_key: {env: ACME_KEY}}     # every secret is {env: …}, {file: …} or {value: …}
+    models:
+      - {id: "*"}                   # pass any id through
+      - {id: gpt-x, price: {input: 1.25, output: 10, cached_input: 0.125}, context: 272000, max_output: 128000}   # USD per 1M tokens
+  - {id: claude, format: anthropic.messages, base_url: http://127.0.0.1:9101, allow_private_address: true,
+     accounts: [{name: a, api_key: {value: k}}], models: [{id: "*", price: {input: 3, output: 15}}]}
+combos:
+  - {name: always-on, strategy: fill-first, targets: [acme/gpt-x, claude/claude-x]}
+keys:
+  - {name: ci, secret: {env: OMNIROUTE_KEY}, models: ["*"], limits: {requests_per_minute: 600}, budget: {usd: 25, window: month}}
+routing: {retries: 0, breaker: off, cache: off}     # each can be switched off (off, false), or tuned
+"""  # noqa: E501 - the file of the documentation, as it is
+ENV = {"ACME_KEY": "acme-secret-0123456789", "OMNIROUTE_KEY": "client-key-0123456789", "SHORT": "k"}
+FILES = {"good.key": "from-a-file-0123456789\n", "empty.key": "\n", "odd.key": "a\x00b"}
+
+
+def read_secret(path: str) -> str:
+    if path not in FILES:
+        raise SecretUnreadable(f"the file {path} cannot be read: no such file or directory")
+    return FILES[path]
+
+
+def config(text, env=ENV):
+    return load(textwrap.dedent(text), "omniroute.yaml", env, read_secret)
+
+
+def problems(text, env=ENV):
+    with pytest.raises(ConfigErrors) as caught:
+        config(text, env)
+    return list(caught.value.problems)
+
+
+def provider(**changes):
+    fields = {
+        "id": "acme",
+        "format": "openai.chat",
+        "base_url": "https://api.example.com/v1",
+        "accounts": "[{name: a, api_key: {env: ACME_KEY}}]",
+    } | changes
+    body = "\n    ".join(f"{key}: {value}" for key, value in fields.items() if value is not None)
+    return f"providers:\n  - {body.lstrip()}\n"
+
+
+def test_the_documented_file_loads_to_the_letter():
+    found = config(ISSUE_FILE)
+    acme, claude = found.config.providers
+    assert (acme.id, acme.format, acme.base_url, acme.tier) == (
+        "acme", WireFormat.OPENAI_CHAT, "http://127.0.0.1:9100/v1", "api_key",
+    )  # fmt: skip
+    assert acme.allow_private_address
+    assert acme.models[1].price.input == 1_250_000_000
+    assert acme.models[1].price.cached_input == 125_000_000
+    assert (acme.models[1].context, acme.models[1].max_output) == (272_000, 128_000)
+    assert claude.format is WireFormat.ANTHROPIC_MESSAGES
+    assert found.config.combos[0].targets == ("acme/gpt-x", "claude/claude-x")
+    key = found.config.keys[0]
+    assert (key.role, key.limits.requests_per_minute, key.budget.usd) == ("developer", 600, 25_000_000_000)
+    assert (key.budget.window, key.budget.unpriced) == ("month", "refuse")
+    routing = found.config.routing
+    assert (routing.retries, routing.breaker, routing.cache) == (0, None, False)
+    assert found.secrets["providers", 0, "accounts", 0, "api_key"] == ENV["ACME_KEY"]
+    assert found.secrets["providers", 1, "accounts", 0, "api_key"] == "k"
+    assert found.warnings == ()
+
+
+def test_an_empty_file_is_all_defaults():
+    for text in ("", "# nothing yet\n", "{}", "providers:\nkeys:\n"):
+        found = config(text).config
+        assert found.server.port == 20128
+        assert found.server.require_api_key
+        assert found.routing.breaker.failures == 5
+        assert found.routing.default_max_output == 32_000
+        assert found.providers == found.keys == found.combos == ()
+
+
+def test_omitted_keys_of_a_provider_have_defaults():
+    (found,) = config(provider()).config.providers
+    assert (found.tier, found.allow_private_address, [model.id for model in found.models]) == ("api_key", False, ["*"])
+
+
+@pytest.mark.parametrize("name", [item.value for item in WireFormat])
+def test_all_four_formats_validate(name):
+    assert config(provider(format=name)).config.providers[0].format.value == name
+
+
+@pytest.mark.parametrize(
+    ("text", "breaker", "retries", "cache"),
+    [
+        ("routing: {}", (5, 60, 30), 0, False),
+        ("routing: {breaker: on, retries: 3, cache: on}", (5, 60, 30), 3, True),
+        ("routing: {breaker: true, retries: off, cache: false}", (5, 60, 30), 0, False),
+        ("routing: {breaker: false, retries: false, cache: no}", None, 0, False),
+        ("routing: {breaker: 'off', cache: {}}", None, 0, True),
+        ("routing: {breaker: {failures: 2, open_for: 5}, retries: 1}", (2, 60, 5), 1, False),
+    ],
+)
+def test_each_routing_feature_is_switched_or_tuned(text, breaker, retries, cache):
+    found = config(text).config.routing
+    tuned = found.breaker and (found.breaker.failures, found.breaker.window, found.breaker.open_for)
+    assert (tuned, found.retries, found.cache) == (breaker, retries, cache)
+
+
+def test_scalars_are_what_their_key_takes_whatever_yaml_would_make_of_them():
+    found = config(
+        """
+        providers:
+          - id: on
+            format: openai.chat
+            base_url: https://api.example.com/v1
+            accounts: [{name: 007, api_key: {value: 0123}}]
+            models: [{id: 4.10}, {id: 2024-01-01}, {id: null-ish}]
+        server: {port: '8_080', require_api_key: 'no'}
+        """
+    )
+    assert found.config.providers[0].id == "on"
+    assert found.config.providers[0].accounts[0].name == "007"
+    assert found.secrets["providers", 0, "accounts", 0, "api_key"] == "0123"
+    assert [model.id for model in found.config.providers[0].models] == ["4.10", "2024-01-01", "null-ish"]
+    assert (found.config.server.port, found.config.server.require_api_key) == (8080, False)
+
+
+def test_anchors_and_merge_keys_work():
+    found = config(
+        """
+        providers:
+          - &base {id: a, format: openai.chat, base_url: https://a.example/v1,
+                   accounts: [{name: x, api_key: {value: s}}]}
+          - {<<: *base, id: b}
+        """
+    )
+    assert [(item.id, item.base_url) for item in found.config.providers] == [
+        ("a", "https://a.example/v1"), ("b", "https://a.example/v1"),
+    ]  # fmt: skip
+
+
+def test_an_assumed_price_and_serving_unpriced_models():
+    text = "keys: [{name: a, secret: {env: ACME_KEY}, budget: {usd: 0.5, window: total, unpriced: %s}}]"
+    assumed = config(text % "{input: 1, output: 5}").config.keys[0].budget
+    assert (assumed.usd, assumed.window, assumed.unpriced.output) == (500_000_000, "total", 5_000_000_000)
+    assert config(text % "serve").config.keys[0].budget.unpriced == "serve"
+
+
+def test_a_strategy_has_an_alias():
+    text = provider() + "combos: [{name: c, strategy: priority, targets: [acme/x]}]"
+    assert config(text).config.combos[0].strategy == "fill-first"
+
+
+def test_a_combo_may_bear_a_models_id():
+    text = provider(models="[{id: gpt-x}]") + "combos: [{name: gpt-x, targets: [acme/gpt-x]}]"
+    assert config(text).config.combos[0].name == "gpt-x"
+
+
+BASE = provider()
+BROKEN = [
+    ("server: {port: 99999}", "1: server.port: must be from 0 to 65535"),
+    ("server:\n  prot: 1", "2: server.prot: unknown key; did you mean 'port'?"),
+    ("server: {require_api_key: maybe}", "1: server.require_api_key: must be true or false"),
+    ("server: {host: 'a b'}", "1: server.host: must be a host name or an address"),
+    ("server: [1]", "1: server: must be a mapping of keys to values"),
+    ("server: {max_body_bytes: 12.5}", "1: server.max_body_bytes: must be a whole number"),
+    ("- 1", "1: must be a mapping of keys to values"),
+    ("provider: []", "1: provider: unknown key; did you mean 'providers'?"),
+    ("providers: {id: 3}", "1: providers: must be a list"),
+    ("providers:\n  - acme", "2: providers[0]: must be a mapping of keys to values"),
+    (provider(tier="paid"), "6: providers[0].tier: must be one of subscription, api_key, cheap, free"),
+    (provider(format="openai.chats"), "3: providers[0].format: must be one of openai.chat, openai.responses,"),
+    (provider(format=None), "2: providers[0].format: is required"),
+    (provider(id="a/b"), "2: providers[0].id: must be a name of letters"),
+    (provider(base_url="api.example.com/v1"), "4: providers[0].base_url: must be an http:// or https:// URL"),
+    (provider(base_url="ftp://a.example/v1"), "4: providers[0].base_url: must be an http:// or https:// URL"),
+    (provider(base_url="https:///v1"), "4: providers[0].base_url: must be an http:// or https:// URL with a host"),
+    (provider(base_url="https://u:p@a.example"), "4: providers[0].base_url: must not carry credentials"),
+    (provider(base_url="https://a.example/?k=v"), "4: providers[0].base_url: must not have a query"),
+    (provider(base_url="https://a.example:99999"), "4: providers[0].base_url: must be a URL such as"),
+    (provider(base_url="http://127.0.0.1:1/v1"), "4: providers[0].base_url: is a loopback or private address;"),
+    (provider(base_url="http://localhost/v1"), "4: providers[0].base_url: is a loopback or private address;"),
+    (provider(base_url="http://10.1.2.3/v1"), "4: providers[0].base_url: is a loopback or private address;"),
+    (provider(base_url="http://169.254.169.254"), "4: providers[0].base_url: is a loopback or private address;"),
+    (provider(base_url="'http://[::1]:80/v1'"), "4: providers[0].base_url: is a loopback or private address;"),
+    (provider(base_url="'http://[::ffff:10.0.0.1]'"), "4: providers[0].base_url: is a loopback or private address;"),
+    (provider(base_url="http://2130706433/v1"), "4: providers[0].base_url: must have a host name or a plain IP"),
+    (provider(base_url="http://127.1/v1"), "4: providers[0].base_url: must have a host name or a plain IP"),
+    (provider(base_url="http://0x7f.1/v1"), "4: providers[0].base_url: must have a host name or a plain IP"),
+    (provider(accounts="[]"), "5: providers[0].accounts: must have at least one item"),
+    (provider(accounts="[{name: a}]"), "5: providers[0].accounts[0].api_key: is required"),
+    (provider(accounts="[{name: a, api_key: sk-oops}]"), "5: providers[0].accounts[0].api_key: must be exactly one"),
+    (
+        provider(accounts="[{name: a, api_key: {env: ACME_KEY, value: x}}]"),
+        "5: providers[0].accounts[0].api_key: must be exactly one of {env: NAME}, {file: PATH} and {value: TEXT}",
+    ),
+    (
+        provider(accounts="[{name: a, api_key: {env: NOT_THERE}}]"),
+        "5: providers[0].accounts[0].api_key: the environment variable NOT_THERE is not set",
+    ),
+    (
+        provider(accounts="[{name: a, api_key: {file: none.key}}]"),
+        "5: providers[0].accounts[0].api_key: the file none.key cannot be read: no such file or directory",
+    ),
+    (provider(accounts="[{name: a, api_key: {file: empty.key}}]"), "5: providers[0].accounts[0].api_key: the file"),
+    (provider(accounts="[{name: a, api_key: {file: odd.key}}]"), "5: providers[0].accounts[0].api_key: the file"),
+    (
+        provider(accounts="[{name: a, api_key: {value: x}},\n    {name: a, api_key: {value: y}}]"),
+        "6: providers[0].accounts[1].name: another account of this provider is called 'a' already (accounts[0])",
+    ),
+    (provider(models="[]"), "6: providers[0].models: must have at least one item"),
+    (provider(models="[{id: 'gpt-*'}]"), "6: providers[0].models[0].id: must be a model's id, or '*' alone"),
+    (provider(models="[{id: a}, {id: a}]"), "6: providers[0].models[1].id: another model of this provider"),
+    (provider(models="[{id: a, price: {input: 1}}]"), "6: providers[0].models[0].price.output: is required"),
+    (
+        provider(models="[{id: a, price: {input: -1, output: 1}}]"),
+        "6: providers[0].models[0].price.input: must be from 0 to 1000000 USD",
+    ),
+    (
+        provider(models="[{id: a, price: {input: 1e-10, output: 1}}]"),
+        "6: providers[0].models[0].price.input: must not be finer than a billionth of a USD",
+    ),
+    (
+        provider(models="[{id: a, price: {input: .nan, output: 1}}]"),
+        "6: providers[0].models[0].price.input: must be an amount in USD, such as 1.25",
+    ),
+    (provider(models="[{id: a, context: 0}]"), "6: providers[0].models[0].context: must be from 1 to 1000000000"),
+    (BASE + BASE.removeprefix("providers:\n"), "6: providers[1].id: another provider is called 'acme' already"),
+    (BASE + "combos:\n  - {name: c, strategy: random, targets: [acme/x]}", "7: combos[0].strategy: must be fill-first"),
+    (BASE + "combos:\n  - {name: c, targets: [acmee/x]}", "7: combos[0].targets[0]: there is no provider 'acmee'; did"),
+    (BASE + "combos:\n  - {name: c, targets: [x]}", "7: combos[0].targets[0]: must be provider/model"),
+    (BASE + "combos:\n  - {name: c, targets: [c]}", "7: combos[0].targets[0]: is a combo; a combo's targets are"),
+    (BASE + "combos:\n  - {name: c, targets: [acme/x, acme/x]}", "7: combos[0].targets[1]: is in this combo already"),
+    (BASE + "combos:\n  - {name: acme, targets: [acme/x]}", "7: combos[0].name: a provider has this name already"),
+    (BASE + "combos:\n  - {name: c, targets: []}", "7: combos[0].targets: must have at least one item"),
+    (BASE + "combos:\n  - {name: c/d, targets: [acme/x]}", "7: combos[0].name: must be a name"),
+    (
+        provider(models="[{id: gpt-x}]") + "combos:\n  - {name: c, targets: [acme/gpt-y]}",
+        "8: combos[0].targets[0]: provider 'acme' has no model 'gpt-y'; did you mean 'gpt-x'?",
+    ),
+    ("keys:\n  - {name: a, secret: {env: ACME_KEY}, role: root}", "2: keys[0].role: must be one of admin, developer"),
+    ("keys:\n  - {secret: {env: ACME_KEY}}", "2: keys[0].name: is required"),
+    (
+        "keys:\n  - {name: a, secret: {env: ACME_KEY}}\n  - {name: a, secret: {env: OMNIROUTE_KEY}}",
+        "3: keys[1].name: another key is called 'a' already (keys[0])",
+    ),
+    (
+        "keys:\n  - {name: a, secret: {env: ACME_KEY}}\n  - {name: b, secret: {env: ACME_KEY}}",
+        "3: keys[1].secret: is the same secret as that of keys[0]",
+    ),
+    (
+        "keys: [{name: a, secret: {env: ACME_KEY}, limits: {requests_per_minute: 0}}]",
+        "1: keys[0].limits.requests_per_minute: must be from 1 to 1000000000 (leave it out for no limit)",
+    ),
+    (
+        "keys: [{name: a, secret: {env: ACME_KEY}, budget: {usd: 0}}]",
+        "1: keys[0].budget.usd: must be more than 0",
+    ),
+    (
+        "keys: [{name: a, secret: {env: ACME_KEY}, budget: {usd: 1, window: year}}]",
+        "1: keys[0].budget.window: must be one of day, week, month, total",
+    ),
+    (
+        "keys: [{name: a, secret: {env: ACME_KEY}, budget: {usd: 1, unpriced: maybe}}]",
+        "1: keys[0].budget.unpriced: must be refuse, serve or an assumed price",
+    ),
+    (
+        "keys: [{name: a, secret: {env: ACME_KEY}, budget: {usd: 1, unpriced: {input: 1, outptu: 2}}}]",
+        "1: keys[0].budget.unpriced.outptu: unknown key; did you mean 'output'?",
+    ),
+    ("keys: [{name: a, secret: {env: ACME_KEY}, models: []}]", "1: keys[0].models: must have at least one item"),
+    ("routing: {retries: -1}", "1: routing.retries: must be from 0 to 10"),
+    ("routing: {retries: on}", "1: routing.retries: must be a whole number"),
+    ("routing: {breaker: sometimes}", "1: routing.breaker: must be on, off or a mapping"),
+    ("routing:\n  breaker:\n    failure: 3", "3: routing.breaker.failure: unknown key; did you mean 'failures'?"),
+    ("routing: {cache: {ttl: 3}}", "1: routing.cache: must be on or off"),
+    ("routing: {timeouts: {idle: 0}}", "1: routing.timeouts.idle: must be more than 0"),
+    ("routing: {timeouts: {idle: 1:30}}", "1: routing.timeouts.idle: must be a number of seconds"),
+    ("routing: {default_max_output: many}", "1: routing.default_max_output: must be a whole number"),
+    ("server: {port: 1}\nkeys: []\nserver: {port: 2}", "3: server: the key is here twice (first in line 1)"),
+    ("a: b\nc: [d", "2: not YAML: while parsing a flow sequence expected ',' or ']'"),
+    ("a: 1\n\tb: 2", "2: not YAML: while scanning for the next token"),
+    ("a: 1\n---\nb: 2", "2: not YAML: expected a single document in the stream"),
+    ("server:\n  host: !secret x", "2: server.host: a YAML tag that is not known here"),
+    ('server: {host: "a\\0b"}', "1: server.host: must not have control characters or line breaks"),
+    ("server:\n  ? [a, b]\n  : 1", "2: server: a key must be a word"),
+    ("server:\n  host: a\x07b", "2: not YAML: a character that text cannot have"),
+    ("[" * 3000, "1: nested too deep or too large"),
+    ("a: &a [*a]", "1: nested too deep or too large"),
+    ('a: "\\UFFFFFFFF"', "1: not YAML: OverflowError in an escape"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "told"), BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_file_is_told_by_file_line_and_key(text, told):
+    found = problems(text)
+    assert any(line.startswith(f"omniroute.yaml:{told}") for line in found), found
+    assert len(found) <= 2, found
+
+
+def test_aliases_cannot_blow_a_small_file_up():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert problems("\n".join(lines))[0].endswith("nested too deep or too large")
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file():
+    text = ISSUE_FILE.replace("tier:", "teir:").replace("fill-first", "random").replace("retries: 0", "retries: x")
+    found = problems(text, {"ACME_KEY": "a" * 20, "OMNIROUTE__SERVER__PROT": "1"})
+    assert [line.split(": ")[:2] for line in found] == [
+        ["omniroute.yaml:6", "providers[0].teir"],
+        ["omniroute.yaml:16", "combos[0].strategy"],
+        ["omniroute.yaml:18", "keys[0].secret"],
+        ["omniroute.yaml:19", "routing.retries"],
+        ["OMNIROUTE__SERVER__PROT", "server.prot"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "secret", ["sk-canary-1", "{sk-canary-1: }", "{valu: sk-canary-1}", "*sk-canary-1", "!sk-canary-1", '"sk-canary-1',
+               "{value: sk-canary-1, env: X}", "[sk-canary-1]", "{value: sk-canary-1\n  x", "{value: 'sk-canary-1ü'}",
+               "%sk-canary-1", "@sk-canary-1", "`sk-canary-1", "{value: 'sk-canary-1' 'sk-canary-1'}",
+               "!sk-canary-1!x y", "&sk-canary-1 &sk-canary-1 x"]
+)  # fmt: skip
+def test_a_secret_in_the_wrong_place_is_not_repeated(secret):
+    found = problems(provider(accounts=f"[{{name: a, api_key: {secret}}}]"))
+    assert found
+    assert "canary" not in "".join(found)
+
+
+def test_nothing_that_is_loaded_shows_a_secret():
+    found = config(ISSUE_FILE.replace("{value: k}", "{value: canary}"), dict.fromkeys(ENV, "canary" * 4))
+    assert "canary" not in repr(found)
+    assert "canary" not in repr(found.config)
+    assert "canary" not in str(found.config)
+
+
+def test_overrides_come_before_validation_and_are_named_in_errors():
+    env = ENV | {
+        "OMNIROUTE__SERVER__PORT": "8080",
+        "omniroute__routing__RETRIES": "2",
+        "OMNIROUTE__ROUTING__BREAKER__FAILURES": "9",
+        "OMNIROUTE__PROVIDERS__0__TIER": "cheap",
+        "OMNIROUTE__PROVIDERS__1__ACCOUNTS__0__API_KEY": "{env: ACME_KEY}",
+        "OMNIROUTE__SERVER__HOST": "",
+        "OMNIROUTE_KEY_OTHER": "not an override",
+    }
+    found = config(ISSUE_FILE, env)
+    assert (found.config.server.port, found.config.server.host) == (8080, "127.0.0.1")
+    assert (found.config.routing.retries, found.config.routing.breaker.failures) == (2, 9)
+    assert found.config.providers[0].tier == "cheap"
+    assert found.secrets["providers", 1, "accounts", 0, "api_key"] == ENV["ACME_KEY"]
+    assert config("", {"OMNIROUTE__SERVER__PORT": "1"}).config.server.port == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("OMNIROUTE__SERVER__PORT", "http", "server.port: must be a whole number"),
+        ("OMNIROUTE__SERVER__PROT", "1", "server.prot: unknown key; did you mean 'port'?"),
+        ("OMNIROUTE__PROVIDERS__7__TIER", "free", "providers: the list has no item 7 (it has 2, counted from 0)"),
+        ("OMNIROUTE__PROVIDERS__X__TIER", "free", "providers: the list has no item x (it has 2, counted from 0)"),
+        ("OMNIROUTE__SERVER__PORT__X", "1", "server.port: must be a whole number"),
+        ("OMNIROUTE__SERVER", "[", "server: not YAML:"),
+        ("OMNIROUTE__", "1", "not the path of a key"),
+        ("OMNIROUTE__KEYS__0__SECRET", "{env: NOT_THERE}", "keys[0].secret: the environment variable NOT_THERE is not"),
+    ],
+)
+def test_a_wrong_override_is_told_by_its_variable(name, value, told):
+    (found,) = problems(ISSUE_FILE, ENV | {name: value})
+    assert found.startswith(f"{name}: {told}")
+
+
+def test_check_counts_what_is_there_and_warns():
+    report = check(ISSUE_FILE, "omniroute.yaml", ENV)
+    assert report.ok
+    assert (report.providers, report.accounts, report.combos, report.keys) == (2, 2, 1, 1)
+    text = """
+keys: [{name: a, secret: {env: SHORT}}]
+providers:
+  - {id: a, format: anthropic.messages, base_url: https://a.example/v1, accounts: [{name: a, api_key: {file: x}}]}
+  - {id: b, format: openai.chat, base_url: https://a.example, accounts: [{name: a, api_key: {file: y}}]}
+"""
+    report = check(text, "f.yaml", ENV)
+    assert report.ok
+    assert [line.split(" warning: ")[0] for line in report.warnings] == [
+        "f.yaml:2: keys[0].secret:",
+        "f.yaml:4: providers[0].base_url:",
+        "f.yaml:5: providers[1].base_url:",
+    ]
+
+
+def test_check_without_a_reader_takes_secret_files_on_trust():
+    text = "keys: [{name: a, secret: {file: x}}, {name: b, secret: {file: y}}]"
+    assert check(text, "f.yaml", {}).ok
+    assert not check(text, "f.yaml", {}, read_secret).ok
+
+
+words = st.sampled_from(
+    ["providers", "keys", "server", "routing", "combos", "id", "name", "secret", "value", "env", "*"]
+)
+scalars = st.one_of(words, st.text(max_size=8), st.integers(), st.booleans(), st.none(), st.floats())
+trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4))
+PIECES = [
+    "providers:", "keys:", "- ", "  ", "\n", "{", "}", "[", "]", ": ", "&a ", "*a", "<<: ", "!x ", "'", '"', "?", "|",
+    ">", "\\U", "%", "---", "...", "#", "id", "off", "1e9", "\t", "\x00", "\ud800", "é", "\ufeff", ",", "!!int ", "@",
+]  # fmt: skip
+
+
+def loads_or_tells(text):
+    told = told_of(text, ENV)
+    assert told is None or (told and all(line.startswith("f.yaml:") for line in told))
+
+
+def told_of(text, env):
+    try:
+        load(text, "f.yaml", env, read_secret)
+    except ConfigErrors as error:
+        return error.problems
+    return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join) | st.text(max_size=60))
+@example("- " * 2000)
+@example("a: !!binary x\n? \n: \n")
+def test_any_text_gives_a_configuration_or_problems_and_nothing_else(text):
+    loads_or_tells(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(trees)
+def test_any_tree_gives_a_configuration_or_problems_and_nothing_else(tree):
+    loads_or_tells(yaml.safe_dump(tree, allow_unicode=True))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, len(ISSUE_FILE)), st.integers(0, 6), st.sampled_from(PIECES))
+def test_any_edit_of_a_good_file_gives_a_configuration_or_problems(place, cut, piece):
+    loads_or_tells(ISSUE_FILE[:place] + piece + ISSUE_FILE[place + cut :])
+
+
+@given(
+    st.dictionaries(st.sampled_from(["server", "port", "0", "providers", ""]).map(str), st.text(max_size=9), max_size=3)
+)
+def test_any_override_gives_a_configuration_or_problems(env):
+    named = {f"OMNIROUTE__{key}__{key}": value for key, value in env.items()}
+    assert told_of(ISSUE_FILE, ENV | named) != ()

@@ -1,0 +1,147 @@
+"""What the service does on its own when the world around it hesitates or fails."""
+
+import asyncio
+import os
+
+import pytest
+from omni_auth.adapters.metrics import PrometheusMetrics
+from omni_auth.adapters.store import SqliteStore
+from omni_auth.domain.apikeys import presented_digest
+from omni_auth.domain.configuration import load
+from omni_auth.ports import Reading
+from omni_auth.service import AuthService
+from omni_auth.settings import AuthSettings
+from omni_catalogue.snapshot import decode
+from omni_core.ports.auth import NewKey
+from omni_core.ports.context import CallContext
+from omni_wire.errors import DependencyUnavailable
+from prometheus_client import CollectorRegistry
+
+SETTINGS = AuthSettings(poll=0.005, republish=0.02, retry=0.01, first_publication=1.0, visible=0.2)
+
+
+class Source:
+    """A file that shows what ``shown`` yields at each look, and always reads as the text last shown."""
+
+    filename = "omniroute.yaml"
+
+    def __init__(self, *texts):
+        self.texts = texts
+        self.looks = self.reads = 0
+
+    @property
+    def text(self):
+        return self.texts[self.looks % len(self.texts)]
+
+    def fingerprint(self):
+        self.looks += 1
+        return self.text.encode()
+
+    def read(self):
+        self.reads += 1
+        return Reading(self.text.encode(), load(self.text, self.filename, {}, str))
+
+
+class Bucket:
+    def __init__(self, value=None):
+        self.value, self.away, self.puts = value, False, 0
+
+    async def get(self):
+        if self.away:
+            raise DependencyUnavailable("NATS is not reachable")
+        return self.value
+
+    async def put(self, snapshot):
+        self.value, self.puts = snapshot, self.puts + 1
+
+
+@pytest.fixture
+async def started(tmp_path):
+    services = []
+
+    async def start(source=None, bucket=None, store=None):
+        service = AuthService(
+            store=store or SqliteStore(tmp_path), source=source, bucket=bucket or Bucket(), settings=SETTINGS,
+            metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: 1_700_000_000, chance=os.urandom,
+        )  # fmt: skip
+        services.append(service)
+        await service.start()
+        return service
+
+    yield start
+    for service in services:
+        await service.stop()
+
+
+async def until(question):
+    async with asyncio.timeout(5):
+        while not question():  # noqa: ASYNC110 - the questions are of many kinds
+            await asyncio.sleep(0.005)
+
+
+async def test_a_change_counts_once_it_was_seen_the_same_twice(started):
+    source = Source("server: {port: 1}", "{}")
+    service = await started(source)
+    await until(lambda: source.looks > 10)
+    assert source.reads == 1
+    source.texts = ("server: {port: 2}",)
+    await until(lambda: source.reads == 2)
+    looks = source.looks
+    await until(lambda: source.looks > looks + 5)
+    assert source.reads == 2
+    assert decode((await service.configuration()).snapshot).server.port == 2
+
+
+async def test_it_numbers_above_whatever_the_bucket_holds(started):
+    bucket = Bucket(b'{"revision": 41, "from": "a newer version"}')
+    service = await started(bucket=bucket)
+    assert decode(bucket.value).revision == (await service.configuration()).revision == 42
+    bucket.value = b"not a snapshot"
+    await until(lambda: bucket.puts == 2)
+    assert decode(bucket.value).revision == 42
+    bucket.value = b'{"revision": 99999999999999999999}'
+    await until(lambda: bucket.puts == 3)
+    assert decode(bucket.value).revision == 42
+
+
+async def test_what_is_published_already_is_not_put_again(started):
+    bucket = Bucket()
+    await started(bucket=bucket)
+    await asyncio.sleep(0.1)
+    assert bucket.puts == 1
+
+
+async def test_a_store_that_fails_is_told_and_what_is_in_force_stays(started, tmp_path):
+    store = SqliteStore(tmp_path)
+    service = await started(store=store)
+    created = await service.create_key(NewKey(name="a"))
+    store.close()
+    await until(lambda: not service.checks()["store"].ok)
+    with pytest.raises(DependencyUnavailable):
+        await service.create_key(NewKey(name="b"))
+    assert (await service.authenticate(CallContext("r"), presented_digest(created.secret))).name == "a"
+    store.open()
+    await until(lambda: service.checks()["store"].ok)
+
+
+async def test_a_key_is_given_out_while_nats_is_away(started):
+    bucket = Bucket()
+    service = await started(bucket=bucket)
+    bucket.away = True
+    created = await service.create_key(NewKey(name="a"))
+    assert (await service.authenticate(CallContext("r"), presented_digest(created.secret))).name == "a"
+    assert not service.checks()["nats"].ok
+    bucket.away = False
+    await until(lambda: service.checks()["nats"].ok)
+    assert [key.name for key in decode(bucket.value).keys] == ["a"]
+
+
+async def test_nothing_is_answered_before_the_start(tmp_path):
+    service = AuthService(
+        store=SqliteStore(tmp_path), source=None, bucket=Bucket(), settings=SETTINGS,
+        metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: 0, chance=os.urandom,
+    )  # fmt: skip
+    with pytest.raises(DependencyUnavailable):
+        await service.authenticate(CallContext("r"), b"")
+    assert not service.checks()["config"].ok
+    await service.stop()

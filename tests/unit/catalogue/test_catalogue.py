@@ -1,0 +1,102 @@
+"""Which candidates a requested model id stands for, and who may ask for it."""
+
+import pytest
+from omni_catalogue import snapshot as s
+from omni_catalogue.catalogue import Catalogue
+from omni_wire.errors import AmbiguousModel, ModelNotFound, WireError
+from omni_wire.formats import WireFormat
+
+PRICE = s.Price(input=1_000_000_000, output=2_000_000_000, cached_input=100_000_000, cache_write=1_000_000_000)
+
+
+def provider(name: str, *models: str, accounts: tuple[str, ...] = ("first",)) -> s.Provider:
+    return s.Provider(
+        id=name,
+        format=WireFormat.OPENAI_CHAT,
+        base_url="http://127.0.0.1:1/v1",
+        accounts=tuple(s.Account(id=f"{name}/{account}", name=account, secret_version="1") for account in accounts),
+        models=tuple(s.Model(id=model, price=PRICE) for model in models),
+    )
+
+
+def catalogue() -> Catalogue:
+    return Catalogue(
+        s.Snapshot(
+            revision=1,
+            created=0,
+            server=s.Server(),
+            providers=(
+                provider("acme", "*", "gpt-x", "shared", accounts=("first", "second")),
+                provider("other", "shared", "only"),
+            ),
+            combos=(s.Combo(name="always-on", strategy="fill-first", targets=("acme/gpt-x", "other/only")),),
+            keys=(
+                s.KeyPolicy(id="key-all", name="all"),
+                s.KeyPolicy(id="key-acme", name="acme", models=("acme/*", "only")),
+            ),
+            routing=s.Routing(),
+        )
+    )
+
+
+def ids(requested: str) -> list[tuple[str, str]]:
+    return [(candidate.account.id, candidate.model.id) for candidate in catalogue().plan(requested).candidates]
+
+
+def test_a_combo_is_its_targets_in_order_each_with_all_accounts() -> None:
+    assert ids("always-on") == [("acme/first", "gpt-x"), ("acme/second", "gpt-x"), ("other/first", "only")]
+    assert catalogue().plan("always-on").combo == "always-on"
+
+
+def test_a_provider_prefix_is_split_at_the_first_slash_only() -> None:
+    assert ids("acme/vendor/model") == [("acme/first", "vendor/model"), ("acme/second", "vendor/model")]
+
+
+def test_an_exact_model_wins_over_the_wildcard() -> None:
+    found = catalogue().plan("acme/gpt-x").candidates[0]
+    assert found.model.id == "gpt-x"
+
+
+def test_a_bare_id_goes_to_the_only_provider_that_lists_it() -> None:
+    assert ids("only") == [("other/first", "only")]
+
+
+def test_a_bare_id_of_several_providers_is_refused_with_the_choices() -> None:
+    with pytest.raises(AmbiguousModel, match=r"acme/shared, other/shared"):
+        catalogue().plan("shared")
+
+
+@pytest.mark.parametrize("requested", ["nobody/x", "nothing", "other/unlisted", "acme/", "/gpt-x", ""])
+def test_an_id_nobody_serves_is_not_found(requested: str) -> None:
+    with pytest.raises(ModelNotFound):
+        catalogue().plan(requested)
+
+
+def test_a_key_may_ask_for_what_its_patterns_match() -> None:
+    cat = catalogue()
+    policy = cat.key("key-acme")
+    assert policy is not None
+    assert cat.may_ask(policy, "acme/anything")
+    assert cat.may_ask(policy, "gpt-x"), "a bare id is allowed as the provider/model it stands for"
+    assert cat.may_ask(policy, "only")
+    assert not cat.may_ask(policy, "other/only")
+    assert not cat.may_ask(policy, "always-on"), "a combo is allowed by its own name only"
+
+
+def test_the_list_shows_combos_first_and_no_wildcards() -> None:
+    cat = catalogue()
+    policy = cat.key("key-all")
+    assert policy is not None
+    listed = [entry.id for entry in cat.listed(policy)]
+    assert listed == ["always-on", "acme/gpt-x", "acme/shared", "other/shared", "other/only"]
+
+
+def test_a_snapshot_survives_its_json_form() -> None:
+    snapshot = catalogue().snapshot
+    assert s.decode(s.encode(snapshot)) == snapshot
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"revision": "x"}'])
+def test_what_is_no_snapshot_is_a_wire_error(data: bytes) -> None:
+    with pytest.raises(WireError):
+        s.decode(data)

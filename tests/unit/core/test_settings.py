@@ -1,0 +1,41 @@
+"""Settings come from the environment, have defaults, and do not show their secrets."""
+
+from pathlib import Path
+
+from omni_core.settings import GRPC_PORTS, CoreSettings
+
+
+def settings(env: dict[str, str]) -> CoreSettings:
+    return CoreSettings.from_env(env, redis_url="redis://:hush@r:1/0", nats_url="nats://hush@n:2", token="hush-token")
+
+
+def test_an_empty_environment_gives_loopback_and_the_documented_ports() -> None:
+    made = settings({})
+    assert made.data_dir == Path.home() / ".omniroute"
+    assert made.grpc_host == made.http_host == "127.0.0.1"
+    assert made.peers == {name: f"127.0.0.1:{port}" for name, port in GRPC_PORTS.items()}
+    assert (made.log_level, made.log_format) == ("INFO", "text")
+
+
+def test_each_variable_is_taken() -> None:
+    made = settings(
+        {
+            "DATA_DIR": "~/gateway",
+            "OMNIROUTE_ROUTER_ADDR": "router:1",
+            "OMNIROUTE_GRPC_HOST": "0.0.0.0",
+            "OMNIROUTE_HTTP_HOST": "::",
+            "OMNIROUTE_LOG_LEVEL": "debug",
+            "OMNIROUTE_LOG_FORMAT": "json",
+        }
+    )
+    assert made.data_dir == Path.home() / "gateway"
+    assert made.peers["router"] == "router:1"
+    assert made.peers["auth"] == f"127.0.0.1:{GRPC_PORTS['auth']}"
+    assert (made.grpc_host, made.http_host) == ("0.0.0.0", "::")
+    assert (made.log_level, made.log_format) == ("DEBUG", "json")
+
+
+def test_neither_the_token_nor_a_url_with_a_password_is_in_the_repr() -> None:
+    made = settings({})
+    assert "hush" not in repr(made)
+    assert "hush" not in f"{made}"

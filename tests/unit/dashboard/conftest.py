@@ -1,0 +1,8 @@
+import pytest
+
+from tests.unit.dashboard.ports import House
+
+
+@pytest.fixture
+async def house() -> House:
+    return House()

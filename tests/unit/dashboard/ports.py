@@ -1,0 +1,177 @@
+"""The ports of auth, quota and analytics, small enough to read, and a dashboard over them."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from omni_core.bus import Bus
+from omni_core.ports.analytics import UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
+from omni_core.ports.context import CallContext
+from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_core.redis import open_redis
+from omni_core.runtime import Runtime
+from omni_core.settings import CoreSettings
+from omni_core.telemetry import new_registry
+from omni_dashboard.build import DashboardComponent, build
+from omni_dashboard.settings import DashboardSettings
+from omni_wire.errors import InvalidRequest, Unauthenticated
+
+ADMIN = "or-admin-0123456789"
+DEV = "or-dev-0123456789"
+ODD = "or-odd-0123456789"
+
+PEOPLE = {
+    ADMIN: Identity("key_admin", "root", "admin"),
+    DEV: Identity("key_dev", "dora", "developer"),
+    ODD: Identity("key_odd", "otto", "auditor"),  # a role this version does not know
+}
+
+
+class Auth:
+    def __init__(self) -> None:
+        self.calls = 0
+        self.contexts: list[CallContext] = []
+        self.people = {hashlib.sha256(key.encode()).digest(): identity for key, identity in PEOPLE.items()}
+        self.list = [
+            KeyInfo("key_admin", "root", "admin", ("*",), 0, 0, "month", "file", 1_700_000_000),
+            KeyInfo("key_dev", "dora", "developer", ("gpt-*",), 60, 25 * 10**9, "month", "api", 1_700_000_001, "…6789"),
+        ]
+        self.created: list[NewKey] = []
+        self.failure: Exception | None = None
+        self.hangs = False
+
+    async def _do(self) -> None:
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.failure is not None:
+            raise self.failure
+
+    async def authenticate(self, context: CallContext, key_digest: bytes) -> Identity:
+        self.calls += 1
+        self.contexts.append(context)
+        await self._do()
+        if key_digest not in self.people:
+            raise Unauthenticated("this API key is not known")
+        return self.people[key_digest]
+
+    async def credential(self, context: CallContext, account_id: str) -> Credential:
+        raise AssertionError("the dashboard never asks for a credential")
+
+    async def configuration(self) -> Configuration:
+        await self._do()
+        return Configuration(7, b"{}", "line 3: unknown key 'provider'")
+
+    async def create_key(self, new: NewKey) -> CreatedKey:
+        await self._do()
+        self.created.append(new)
+        if new.name == "taken":
+            raise InvalidRequest("there is a key named taken", param="name")
+        key = KeyInfo(
+            "key_new", new.name, new.role, new.models, new.requests_per_minute, new.budget_nano_usd, new.budget_window,
+            "api", 1_700_000_002, "…cret",
+        )  # fmt: skip
+        return CreatedKey(key, "or-the-new-secret")
+
+    async def list_keys(self) -> list[KeyInfo]:
+        await self._do()
+        return self.list
+
+    async def revoke_key(self, key: str) -> KeyInfo:
+        await self._do()
+        for found in self.list:
+            if key in (found.id, found.name):
+                self.people = {digest: who for digest, who in self.people.items() if who.key_id != found.id}
+                return found
+        raise InvalidRequest(f"there is no key {key}", status=404)
+
+
+class Quota:
+    def __init__(self) -> None:
+        self.resets: list[str] = []
+        self.failure: Exception | None = None
+
+    async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
+        if self.failure is not None:
+            raise self.failure
+        return QuotaSnapshot(
+            keys=(
+                KeyState("key_dev", 12, 60, 1_250_000, 10**9, 25 * 10**9, "month", 1_800_000_000),
+                KeyState("key_admin", 0, 0, 0, 0, 0, "month", 0),
+            ),
+            breakers=(BreakerState("acme/first", "open", 5, 12.5), BreakerState("claude/a", "closed", 0, 0.0)),
+            open_reservations=3,
+        )
+
+    async def reset(self, account_id: str) -> None:
+        self.resets.append(account_id)
+
+
+class Analytics:
+    def __init__(self) -> None:
+        self.queries: list[UsageQuery] = []
+        self.failure: Exception | None = None
+        self.groups = {
+            "gpt-x": UsageTotals(2, 1, 3, 100, 10, 5, 50, 7, 1_250_000, 0),
+            "claude-x": UsageTotals(1, 0, 1, 1, 0, 0, 2, 0, 2**60, 1),
+        }
+
+    async def query(self, query: UsageQuery) -> UsageReport:
+        self.queries.append(query)
+        if self.failure is not None:
+            raise self.failure
+        totals = UsageTotals(3, 1, 4, 101, 10, 5, 52, 7, 2**60 + 1_250_000, 1)
+        return UsageReport(totals, self.groups if query.group_by else {})
+
+
+class House:
+    """A dashboard over those ports; ``call`` is one HTTP request."""
+
+    def __init__(self, **changed: Any) -> None:
+        self.auth, self.quota, self.analytics = Auth(), Quota(), Analytics()
+        core = CoreSettings(
+            data_dir=Path("unused"),
+            redis_url="redis://127.0.0.1:1/0",
+            nats_url="nats://127.0.0.1:1",
+            token="t",
+            peers={},
+        )
+        self.runtime = Runtime(core, open_redis(core.redis_url), Bus(core.nats_url, name="t"), new_registry(), "dash-1")
+        self.component: DashboardComponent = build(
+            self.runtime,
+            auth=self.auth,
+            quota=self.quota,
+            analytics=self.analytics,
+            settings=DashboardSettings(**({"call_timeout": 0.2, "probe_timeout": 0.2} | changed)),
+        )
+
+    async def call(self, method: str, path: str, key: str | None = None, **more: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        headers |= more.pop("headers", {})
+        async with self.client() as client:
+            return await client.request(method, path, headers=headers, **more)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(app=self.component.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:20128") as client:
+            yield client
+
+
+def is_problem(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
+    """An RFC 9457 body with the request id of the header; returns it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["type"].startswith("urn:omniroute:problem:")
+    assert body["title"]
+    assert body["detail"]
+    assert body["request_id"] == answer.headers["x-request-id"] != ""
+    if code is not None:
+        assert body["code"] == code
+    return body

@@ -1,0 +1,131 @@
+"""The page brings everything it needs, runs under a strict policy, and is small."""
+
+import re
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import pytest
+from omni_dashboard.adapters.installation import PATHS
+
+from tests.unit.dashboard.ports import House
+
+STATIC = files("omni_dashboard") / "static"
+NAMES = sorted({*PATHS.values()})
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.inline: list[str] = []
+        self._in = ""
+        self.feed((STATIC / "index.html").read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        self._in = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._in in ("script", "style") and data.strip():
+            self.inline.append(data)
+
+
+def test_nothing_is_inline() -> None:
+    page = Page()
+    assert page.inline == []
+    for tag, attributes in page.tags:
+        assert tag != "style"
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], (tag, attributes)
+
+
+def test_nothing_comes_from_elsewhere() -> None:
+    for name in NAMES:
+        text = (STATIC / name).read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"https?://|[\"'(]//|@import|url\(", text), name
+    for _, attributes in Page().tags:
+        for link in ("src", "href"):
+            assert attributes.get(link, "#").startswith(("#", "/static/"))
+
+
+def test_nothing_is_set_as_html_or_run_from_text() -> None:
+    script = (STATIC / "app.js").read_text("utf-8")
+    forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|localStorage|\.style\b"
+    assert not re.search(forbidden, script)
+    assert "sessionStorage" in script
+
+
+def test_it_is_small() -> None:
+    assert sum(len((STATIC / name).read_bytes()) for name in NAMES) < 30_000
+
+
+def test_it_can_be_used_without_eyes_or_mouse() -> None:
+    page = Page()
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    by_tag = dict(page.tags)
+    assert by_tag["html"]["lang"] == "en"
+    assert "title" in by_tag
+    assert "main" in by_tag
+    labelled = {attributes["for"] for tag, attributes in page.tags if tag == "label" and "for" in attributes}
+    for tag, attributes in page.tags:
+        if tag == "input" and attributes["type"] != "radio":
+            assert attributes["id"] in labelled
+        if tag == "img":
+            assert "alt" in attributes
+        if tag == "section":
+            assert attributes["aria-labelledby"] in ids
+        if tag == "button":
+            assert attributes["type"] in ("button", "submit")
+
+
+def test_every_element_the_script_names_is_on_the_page() -> None:
+    ids = {attributes.get("id") for _, attributes in Page().tags}
+    script = (STATIC / "app.js").read_text("utf-8")
+    used = set(re.findall(r"(?:\$|draw|fill)\(\"([a-z-]+)\"", script))
+    assert used
+    assert used <= ids
+
+
+def test_colours_can_be_read_in_light_and_dark() -> None:
+    """WCAG 2.2 AA: text has a contrast of 4.5 at least on the grounds it is used on."""
+    css = (STATIC / "app.css").read_text("utf-8")
+    light, dark = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    for text in (light, dark):
+        colour = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{3,6})\b", text))
+        pairs = [(ink, ground) for ink in ("ink", "soft", "good", "warn", "bad") for ground in ("card", "ground")]
+        for ink, ground in [*pairs, ("ink", "code"), ("on-brand", "brand")]:
+            assert contrast(colour[ink], colour[ground]) >= 4.5, (ink, ground)
+
+
+def contrast(one: str, other: str) -> float:
+    first, second = sorted((luminance(one), luminance(other)))
+    return (second + 0.05) / (first + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_files_are_served_with_a_strict_policy_and_revalidated(house: House, path: str) -> None:
+    answer = await house.call("GET", path)
+    assert answer.status_code == 200
+    assert answer.content == (STATIC / PATHS[path]).read_bytes()
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    again = await house.call("GET", path, headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert (await house.call("HEAD", path)).status_code == 200
+
+
+async def test_no_answer_of_the_api_is_kept_by_a_cache(house: House) -> None:
+    assert (await house.call("GET", "/api/about")).headers["cache-control"] == "no-store"

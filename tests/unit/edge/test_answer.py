@@ -1,0 +1,67 @@
+import json
+
+import pytest
+from omni_edge.domain.answer import error_body, error_headers, header_value, success_headers
+from omni_wire.errors import InvalidRequest, NotBuilt, RateLimited, Unauthenticated
+from omni_wire.formats import WireFormat
+
+
+def test_a_stream_forbids_caching_and_buffering() -> None:
+    headers = dict(success_headers(b"r", "text/event-stream", "acme", "m", (), stream=True))
+    assert headers == {
+        b"content-type": b"text/event-stream", b"x-request-id": b"r", b"x-omniroute-provider": b"acme",
+        b"x-omniroute-model": b"m", b"x-omniroute-translation": b"lossless", b"cache-control": b"no-cache",
+        b"x-accel-buffering": b"no",
+    }  # fmt: skip
+
+
+def test_losses_are_named() -> None:
+    headers = dict(success_headers(b"r", "application/json", "a", "m", ("logprobs", "messages.0.name"), stream=False))
+    assert headers[b"x-omniroute-translation"] == b"lossy; dropped=logprobs,messages.0.name"
+    assert b"cache-control" not in headers
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("gpt-x", b"gpt-x"),
+        ("a b/c:d", b"a b/c:d"),
+        ("a\r\nset-cookie: x", b"a%0D%0Aset-cookie: x"),
+        ("modèle", b"mod%C3%A8le"),
+    ],
+)
+def test_a_model_name_cannot_break_out_of_its_header(text: str, value: bytes) -> None:
+    assert header_value(text) == value
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.0, b"1"), (0.2, b"1"), (1.0, b"1"), (1.1, b"2"), (59.5, b"60")])
+def test_retry_after_is_whole_seconds_rounded_up(seconds: float, said: bytes) -> None:
+    headers = dict(error_headers(RateLimited("slow down", retry_after=seconds), b"r", 2, close=False))
+    assert headers[b"retry-after"] == said
+    assert b"connection" not in headers
+
+
+def test_an_error_without_a_known_time_says_none() -> None:
+    assert b"retry-after" not in dict(error_headers(InvalidRequest("no"), b"r", 2, close=True))
+
+
+def test_a_401_names_the_scheme() -> None:
+    assert dict(error_headers(Unauthenticated("no"), b"r", 2, close=False))[b"www-authenticate"] == b"Bearer"
+
+
+@pytest.mark.parametrize(
+    ("wire_format", "path"),
+    [
+        (WireFormat.OPENAI_CHAT, ("error", "message")),
+        (WireFormat.ANTHROPIC_MESSAGES, ("error", "message")),
+        (WireFormat.GEMINI_GENERATE, ("error", "message")),
+        (None, ("error",)),
+    ],
+)
+def test_each_dialect_has_its_message_where_its_clients_look(
+    wire_format: WireFormat | None, path: tuple[str, ...]
+) -> None:
+    node = json.loads(error_body(NotBuilt("not yet"), wire_format, "r"))
+    for step in path:
+        node = node[step]
+    assert node == "not yet"

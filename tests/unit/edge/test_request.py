@@ -1,0 +1,97 @@
+from hashlib import sha256
+
+import pytest
+from omni_edge.domain.request import media_refusal, read_head
+
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_a_bearer_key_is_known_only_by_its_digest() -> None:
+    inbound = read_head([(b"authorization", b"Bearer or-secret")])
+    assert inbound.key_digest == sha256(b"or-secret").digest()
+    assert "or-secret" not in repr(inbound)
+
+
+@pytest.mark.parametrize("name", [b"x-api-key", b"x-goog-api-key"])
+def test_vendors_own_key_headers_are_read_too(name: bytes) -> None:
+    assert read_head([(name, b"k")]).key_digest == sha256(b"k").digest()
+
+
+@pytest.mark.parametrize("value", [b"", b"Bearer", b"Bearer  ", b"Basic dXNlcjpwYXNz"])
+def test_an_authorization_without_a_bearer_key_is_no_key(value: bytes) -> None:
+    assert read_head([(b"authorization", value)]).key_digest is None
+
+
+def test_the_bearer_key_wins_over_the_others() -> None:
+    inbound = read_head([(b"x-api-key", b"b"), (b"authorization", b"bearer a")])
+    assert inbound.key_digest == sha256(b"a").digest()
+
+
+def test_a_well_formed_request_id_and_trace_are_kept() -> None:
+    inbound = read_head([(b"x-request-id", b"My.id-1_2"), (b"traceparent", TRACE)])
+    assert (inbound.request_id, inbound.traceparent) == ("My.id-1_2", TRACE.decode())
+
+
+@pytest.mark.parametrize("value", [b"", b"x" * 65, b"a b", b"a\xe9", b"<script>"])
+def test_an_ill_formed_request_id_is_not_taken(value: bytes) -> None:
+    assert read_head([(b"x-request-id", value)]).request_id == ""
+
+
+def test_an_ill_formed_trace_is_not_taken() -> None:
+    assert read_head([(b"traceparent", TRACE[:-1] + b"X")]).traceparent == ""
+
+
+def test_only_listed_headers_go_on_and_never_a_credential() -> None:
+    inbound = read_head(
+        [
+            (b"authorization", b"Bearer s3cret"), (b"x-api-key", b"s3cret"), (b"x-goog-api-key", b"s3cret"),
+            (b"cookie", b"s3cret"), (b"proxy-authorization", b"s3cret"), (b"host", b"h"),
+            (b"user-agent", b"sdk/1"), (b"idempotency-key", b"i"), (b"x-omniroute-strict", b"1"),
+            (b"tracestate", b"a=b"), (b"anthropic-beta", b"x"),
+        ]
+    )  # fmt: skip
+    assert inbound.headers == {
+        "user-agent": "sdk/1", "idempotency-key": "i", "x-omniroute-strict": "1", "tracestate": "a=b",
+        "anthropic-beta": "x",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("headers", "length"),
+    [([], 0), ([(b"content-length", b"12")], 12), ([(b"transfer-encoding", b"chunked")], -1)],
+)
+def test_the_announced_size_is_known(headers: list[tuple[bytes, bytes]], length: int) -> None:
+    assert read_head(headers).length == length
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        b"",
+        b"application/json",
+        b"application/json; charset=utf-8",
+        b"Application/JSON",
+        b'application/json;charset="UTF-8"',
+    ],
+)
+def test_json_is_taken(content_type: bytes) -> None:
+    assert media_refusal(content_type, b"") is None
+    assert media_refusal(content_type, b"identity") is None
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=x",
+     b"application/json; charset=latin-1", b"application/jsonp"],
+)  # fmt: skip
+def test_anything_else_is_refused_with_415(content_type: bytes) -> None:
+    refusal = media_refusal(content_type, b"")
+    assert refusal is not None
+    assert refusal.status == 415
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"br", b"zstd", b"deflate"])
+def test_a_compressed_body_is_refused_with_415(encoding: bytes) -> None:
+    refusal = media_refusal(b"application/json", encoding)
+    assert refusal is not None
+    assert refusal.status == 415

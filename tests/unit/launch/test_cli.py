@@ -1,0 +1,182 @@
+"""The command line teaches, says what is wrong in one line, and keeps secrets to itself."""
+
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from omni_launch import cli as module
+from omni_launch.banner import Welcome, curl
+from omni_launch.cli import cli
+from omni_launch.up import reachable
+
+
+def invoke(*arguments: str, **env: str) -> Result:
+    return CliRunner().invoke(cli, arguments, env=env)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+
+
+def test_help_shows_every_verb_and_how_to_begin() -> None:
+    shown = invoke("--help").output
+    for verb in ("up", "run", "check-config", "keys", "simulate", "doctor"):
+        assert f"\n  {verb} " in shown
+    assert "omniroute up   " in shown
+    assert "health" not in shown
+
+
+@pytest.mark.parametrize("verb", ["up", "run", "check-config", "keys", "simulate", "doctor"])
+def test_every_verb_has_a_help_of_its_own(verb: str) -> None:
+    result = invoke(verb, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 5
+
+
+def test_the_version_is_told() -> None:
+    assert invoke("--version").output.startswith("omniroute, version ")
+
+
+def test_an_unknown_target_lists_those_there_are() -> None:
+    result = invoke("run", "gatway")
+    assert result.exit_code == 2
+    assert "'translator'" in result.output
+
+
+def test_a_key_is_made_listed_and_revoked_without_a_running_gateway() -> None:
+    made = invoke("keys", "create", "ci", "--model", "acme/*", "--rpm", "60", "--budget-usd", "2.5", "--json")
+    assert made.exit_code == 0, made.output
+    created = json.loads(made.stdout)
+    listed = invoke("keys", "list")
+    assert "ci" in listed.output
+    assert "acme/*" in listed.output
+    assert "60/min, 2.5 USD/month" in listed.output
+    assert created["secret"] not in listed.output
+    assert [key["name"] for key in json.loads(invoke("keys", "list", "--json").stdout)] == ["ci"]
+    assert "revoked" in invoke("keys", "revoke", "ci").output
+    assert "No keys yet" in invoke("keys", "list").output
+
+
+def test_the_secret_alone_is_on_stdout() -> None:
+    made = invoke("keys", "create", "ci")
+    assert made.stdout.strip().startswith("or-")
+    assert len(made.stdout.split()) == 1
+    assert "not shown again" in made.stderr
+
+
+def test_a_name_that_is_taken_is_one_line() -> None:
+    invoke("keys", "create", "ci")
+    again = invoke("keys", "create", "ci")
+    assert again.exit_code == 1
+    assert again.stderr.startswith("omniroute: ")
+    assert "ci" in again.stderr
+    assert "Traceback" not in again.output
+
+
+def test_check_config_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "omniroute.yaml"
+    path.write_text("server:\n  prot: 1\n")
+    bad = invoke("check-config")
+    assert bad.exit_code == 1
+    assert "omniroute.yaml:2: server.prot" in bad.output
+    path.write_text("server: {port: 1}\n")
+    good = invoke("check-config", str(path))
+    assert good.exit_code == 0
+    assert "is good: 0 providers" in good.output
+
+
+def test_check_config_without_a_file_says_so() -> None:
+    assert invoke("check-config").exit_code == 1
+    assert "there is no configuration file" in invoke("check-config").output
+
+
+def test_what_should_not_happen_is_still_one_line_and_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("lost sk-abcdefghijklmnop")
+
+    monkeypatch.setattr(module, "config_file", broken)
+    result = invoke("check-config")
+    assert result.exit_code == 1
+    assert "RuntimeError: lost sk-" in result.output
+    assert "abcdefghijklmnop" not in result.output
+    assert "This should not happen" in result.output
+
+
+def test_doctor_finds_what_this_machine_has(tmp_path: Path) -> None:
+    result = invoke("doctor", "--port", "0")
+    assert result.exit_code == 0, result.output
+    for subject in ("Python", "Data directory", "Disk", "Configuration", "Redis", "NATS"):
+        assert f"✓ {subject}: " in result.output
+
+
+def test_doctor_says_how_to_get_what_is_missing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = invoke(
+            "doctor", "--port", str(port),
+            OMNIROUTE_REDIS_URL="redis://:hunter2@127.0.0.1:1/0", OMNIROUTE_NATS_URL="nats://u:hunter2@127.0.0.1:1",
+        )  # fmt: skip
+    assert result.exit_code == 1
+    assert "✗ Redis: Redis does not answer" in result.output
+    assert "✗ NATS: NATS does not answer" in result.output
+    assert f"✗ Port: {port} on 127.0.0.1 is taken" in result.output
+    assert f"omniroute up --port {port + 1}" in result.output
+    assert "hunter2" not in result.output
+
+
+def test_doctor_reads_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "omniroute.yaml").write_text("combos: 3\n")
+    result = invoke("doctor", "--port", "0")
+    assert result.exit_code == 1
+    assert "✗ Configuration: " in result.output
+    assert "omniroute.yaml:1" in result.output
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/healthz" else 503)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def test_the_health_command_is_for_containers(server: str) -> None:
+    assert invoke("health", f"{server}/healthz").exit_code == 0
+    assert invoke("health", f"{server}/readyz").exit_code == 1
+    assert invoke("health", "http://127.0.0.1:1/healthz").exit_code == 1
+    assert invoke("health", "file:///etc/passwd").exit_code == 2
+
+
+def test_the_curl_shown_is_one_paste() -> None:
+    welcome = Welcome(
+        endpoint="http://127.0.0.1:20128/v1", dashboard="", key="or-key", key_file="", model="demo/sim",
+        running=(), config_file="", demo=True,
+    )  # fmt: skip
+    shown = curl(welcome)
+    assert "Bearer or-key" in shown
+    assert json.loads(shown.rpartition("-d '")[2].removesuffix("'"))["model"] == "demo/sim"
+    assert "or-key" not in repr(welcome)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]"), ("a", "a")]
+)
+def test_an_address_is_shown_as_it_is_reached(host: str, shown: str) -> None:
+    assert reachable(host) == shown

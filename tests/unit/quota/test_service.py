@@ -1,0 +1,144 @@
+"""The quota service alone: what it shows, and that its rounds go on whatever fails."""
+
+import asyncio
+
+import pytest
+from omni_catalogue.snapshot import Account, Budget, KeyPolicy, Provider, Routing, Server, Snapshot
+from omni_core.ports.quota import BreakerState, KeyState
+from omni_ledger import BreakerStanding, KeyStanding, Reaped, Standing
+from omni_quota.service import QuotaService
+from omni_quota.settings import QuotaSettings
+from omni_wire.errors import DependencyUnavailable
+from omni_wire.formats import WireFormat
+
+SNAPSHOT = Snapshot(
+    revision=1,
+    created=0,
+    server=Server(),
+    providers=(
+        Provider(
+            id="acme",
+            format=WireFormat.OPENAI_CHAT,
+            base_url="http://127.0.0.1:1/v1",
+            accounts=(Account(id="acme/first", name="first", secret_version="1"),),
+            models=(),
+        ),
+    ),
+    combos=(),
+    keys=(
+        KeyPolicy(id="k1", name="ci", requests_per_minute=600, budget=Budget(nano_usd=25_000_000_000, window="month")),
+        KeyPolicy(id="k2", name="free"),
+    ),
+    routing=Routing(),
+)
+
+
+class Stage:
+    """Books, courier and meter in one: it only remembers."""
+
+    def __init__(self) -> None:
+        self.due = 0
+        self.away = False
+        self.left = ["gone"]
+        self.looked: list[tuple[list[tuple[str, str]], list[str]]] = []
+        self.said: list[tuple[object, ...]] = []
+
+    def _check(self) -> None:
+        if self.away:
+            raise DependencyUnavailable("redis is away")
+
+    async def reap(self, limit: int) -> Reaped:
+        self._check()
+        count = min(limit, self.due)
+        self.due -= count
+        return Reaped(count, count * 10)
+
+    async def look(self, keys: list[tuple[str, str]], accounts: list[str]) -> Standing:
+        self._check()
+        self.looked.append((keys, accounts))
+        return Standing(
+            7,
+            tuple(KeyStanding(3, 40, 5, 99 if window else 0) for _, window in keys),
+            tuple(BreakerStanding("open", 5, 12.5) for _ in accounts),
+        )
+
+    async def reset(self, account_id: str) -> None:
+        self._check()
+        self.said.append(("reset", account_id))
+
+    async def orphans(self) -> list[str]:
+        self._check()
+        return self.left
+
+    async def deliver(self, router_id: str) -> int:
+        self.left = []
+        return 11
+
+    def reaped(self, reservations: int, charged_nano_usd: int) -> None:
+        self.said.append(("reaped", reservations, charged_nano_usd))
+
+    def open_reservations(self, count: int) -> None:
+        self.said.append(("open", count))
+
+    def adopted(self, events: int) -> None:
+        self.said.append(("adopted", events))
+
+    def failed(self, task: str) -> None:
+        self.said.append(("failed", task))
+
+
+def service(stage: Stage, configuration: Snapshot | None = SNAPSHOT) -> QuotaService:
+    settings = QuotaSettings(reap_every=0.01, adopt_every=0.01, reap_at_once=100)
+    return QuotaService(stage, stage, stage, lambda: configuration, settings)
+
+
+async def test_the_snapshot_joins_limits_with_what_stands() -> None:
+    found = await service(Stage()).snapshot()
+    assert found.keys == (
+        KeyState("k1", 3, 600, 40, 5, 25_000_000_000, "month", 99),
+        KeyState("k2", 3, 0, 40, 5, 0, "", 0),
+    )
+    assert found.breakers == (BreakerState("acme/first", "open", 5, 12.5),)
+    assert found.open_reservations == 7
+
+
+async def test_the_snapshot_of_one_key_asks_for_that_key_only() -> None:
+    stage = Stage()
+    assert [key.key_id for key in (await service(stage).snapshot("k1")).keys] == ["k1"]
+    assert stage.looked == [([("k1", "month")], ["acme/first"])]
+    assert (await service(stage).snapshot("nobody")).keys == ()
+
+
+async def test_without_a_configuration_there_is_nothing_to_show() -> None:
+    with pytest.raises(DependencyUnavailable):
+        await service(Stage(), None).snapshot()
+
+
+async def test_reset_closes_the_breaker() -> None:
+    stage = Stage()
+    await service(stage).reset("acme/first")
+    assert stage.said == [("reset", "acme/first")]
+
+
+async def test_a_round_reaps_everything_that_is_due() -> None:
+    stage = Stage()
+    stage.due = 250
+    await service(stage).reap()
+    assert stage.said == [("reaped", 100, 1000), ("reaped", 100, 1000), ("reaped", 50, 500), ("open", 7)]
+
+
+async def test_rounds_go_on_after_redis_was_away() -> None:
+    stage = Stage()
+    stage.away = True
+    quota = service(stage)
+    quota.start()
+    await asyncio.sleep(0.05)
+    assert quota.trouble == "redis is away"
+    assert ("failed", "reap") in stage.said
+    assert ("failed", "adopt") in stage.said
+    stage.away = False
+    await asyncio.sleep(0.05)
+    assert quota.trouble == ""
+    assert ("adopted", 11) in stage.said
+    await quota.stop()
+    assert quota.trouble == "stopped"

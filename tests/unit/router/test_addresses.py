@@ -1,0 +1,50 @@
+"""Loopback and private addresses are refused, however they are spelt."""
+
+import pytest
+from omni_router.adapters.addresses import PublicResolver, check_literal, is_public
+from omni_wire.errors import UpstreamUnreachable
+
+SPECIAL = [
+    "127.0.0.1", "127.1", "0x7f000001", "0x7f.1", "2130706433", "017700000001", "0177.0.0.1", "0.0.0.0", "0",
+    "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.254", "192.168.0.1", "192.168.1", "169.254.169.254",
+    "100.64.0.1",
+    "224.0.0.1", "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12:3456::1",
+    "ff02::1",
+    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:a9fe:a9fe", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::",
+    "2002:a00:1::",
+]  # fmt: skip
+PUBLIC = [
+    "8.8.8.8",
+    "1.1.1.1",
+    "104.18.7.192",
+    "2606:4700::6810:7c0",
+    "172.15.0.1",
+    "172.32.0.1",
+    "192.167.1.1",
+    "11.0.0.1",
+]
+
+
+@pytest.mark.parametrize("host", SPECIAL)
+def test_a_special_address_is_refused(host: str) -> None:
+    with pytest.raises(UpstreamUnreachable, match="allow_private_address"):
+        check_literal(host)
+
+
+@pytest.mark.parametrize("host", PUBLIC)
+def test_an_ordinary_address_passes(host: str) -> None:
+    check_literal(host)
+    assert is_public(host)
+
+
+def test_a_name_is_left_to_the_resolver() -> None:
+    check_literal("api.example.com")
+
+
+async def test_a_name_that_stands_for_a_private_address_is_refused() -> None:
+    resolver = PublicResolver()
+    try:
+        with pytest.raises(UpstreamUnreachable, match="localhost"):
+            await resolver.resolve("localhost", 80)
+    finally:
+        await resolver.close()

@@ -1,0 +1,43 @@
+"""A reservation is never less than the bill."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from omni_catalogue.snapshot import Budget, Model, Price
+from omni_router.domain import pricing
+from omni_wire.usage import Usage
+
+nano = st.integers(0, 10**12)
+prices = st.builds(Price, input=nano, output=nano, cached_input=nano, cache_write=nano)
+
+
+@given(price=prices, bound=st.integers(0, 10**6), output=st.integers(0, 10**6), data=st.data())
+def test_whatever_the_provider_counts_within_the_bounds_costs_at_most_what_was_held(price, bound, output, data) -> None:
+    used_in = data.draw(st.integers(0, bound))
+    cached = data.draw(st.integers(0, used_in))
+    written = data.draw(st.integers(0, used_in - cached))
+    used_out = data.draw(st.integers(0, output))
+    usage = Usage(used_in, cached, written, used_out)
+    held = pricing.input_ceiling(bound, price) + output * pricing.output_token_ceiling(price)
+    assert pricing.cost(usage, price) <= held
+
+
+def test_the_price_of_the_documentation_is_exact() -> None:
+    price = Price(input=1_250_000_000, output=10_000_000_000, cached_input=125_000_000, cache_write=1_250_000_000)
+    usage = Usage(input_tokens=1000, cached_input_tokens=400, output_tokens=50)
+    assert pricing.cost(usage, price) == 600 * 1250 + 400 * 125 + 50 * 10_000
+
+
+def test_an_image_costs_more_than_its_link_has_bytes() -> None:
+    body = b'{"content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}'
+    assert pricing.input_bound(body) == len(body) + pricing.IMAGE_TOKENS
+
+
+def test_a_budget_decides_what_happens_without_a_price() -> None:
+    assumed = Price(input=1, output=1, cached_input=1, cache_write=1)
+    model = Model(id="m")
+    assert pricing.pricing_for(model, None) == pricing.Pricing("unpriced", None)
+    assert pricing.pricing_for(model, Budget(nano_usd=1)) is None
+    assert pricing.pricing_for(model, Budget(nano_usd=1, unpriced="serve")) == pricing.Pricing("unpriced", None)
+    assert pricing.pricing_for(model, Budget(nano_usd=1, unpriced="assume", assumed_price=assumed)) == pricing.Pricing(
+        "assumed", assumed
+    )
