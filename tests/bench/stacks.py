@@ -104,7 +104,7 @@ def wait_for(url: str, log: Path, seconds: float = 60.0) -> None:
 
 
 def omniroute(*args: str) -> list[str]:
-    return [sys.executable, "-m", "omni_launch.cli", *args]
+    return [sys.executable, "-m", "omni_launch", *args]
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def same_request(conversation: Conversation) -> Any:
     return msgspec.structs.replace(
         conversation,
         origin=WireFormat.OPENAI_CHAT,
-        messages=messages,  # type: ignore[arg-type]
+        messages=messages,
         tools=tools,
         tool_choice=None if choice is None or choice.mode == "auto" else choice,
         extra={key: value for key, value in _said(conversation.extra).items() if UNSAID.get(key) != value},

@@ -21,7 +21,8 @@ from omni_router.service.metrics import RouterMetrics
 from omni_router.service.router import RouterService
 from omni_router.settings import RouterSettings
 from omni_simulator import Simulator
-from omni_translator.service import TranslatorMetrics, TranslatorService
+from omni_translator.adapters.metrics import TranslatorMetrics
+from omni_translator.service import TranslatorService
 from omni_translator.settings import TranslatorSettings
 from omni_wire.formats import WireFormat
 from omniroute_proto.events.v1 import events_pb2

@@ -1,12 +1,16 @@
 """Identifiers: UUIDv7 (RFC 9562), so that ids sort by time of birth."""
 
-import os
 import time
+from random import getrandbits
 
 
 def new_id(now_ms: int | None = None, random_bytes: bytes | None = None) -> str:
-    """A UUIDv7 as 32 hex digits. ``now_ms`` and ten ``random_bytes`` may be given for reproducible tests."""
-    millis = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    chance = int.from_bytes(os.urandom(10) if random_bytes is None else random_bytes, "big")
+    """A UUIDv7 as 32 hex digits. ``now_ms`` and ten ``random_bytes`` may be given for reproducible tests.
+
+    An id has to be unique, not secret: its chance comes from the process' generator, which is seeded by the system and
+    anew after a fork, and not from a call to the system each time.
+    """
+    millis = int(time.time() * 1000) if now_ms is None else now_ms
+    chance = getrandbits(80) if random_bytes is None else int.from_bytes(random_bytes, "big")
     rand_a, rand_b = (chance >> 62) & 0xFFF, chance & ((1 << 62) - 1)
     return f"{(millis << 80) | (0x7 << 76) | (rand_a << 64) | (0b10 << 62) | rand_b:032x}"

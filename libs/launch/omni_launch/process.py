@@ -80,7 +80,8 @@ class Process:
         """Until a signal: 0. Until something that must not end did: 1. Raises what kept it from starting."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._on_signal, number)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means what it says
+                loop.add_signal_handler(number, self._on_signal, number)
         starting = asyncio.create_task(self._start(), name="start")
         asked = asyncio.create_task(self._asked.wait(), name="signal")
         try:

@@ -3,8 +3,9 @@
 from omni_core.component import Check
 from omni_core.runtime import Runtime
 
+from omni_translator.adapters.metrics import TranslatorMetrics
 from omni_translator.domain.codecs import CODECS
-from omni_translator.service import TranslatorMetrics, TranslatorService
+from omni_translator.service import TranslatorService
 from omni_translator.settings import TranslatorSettings
 
 

@@ -43,7 +43,9 @@ def test_a_wrong_field_is_named(change: dict[str, object], param: str) -> None:
     assert caught.value.param == param
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"model": "a"', b'{"a":1} x', b'{"a":' + b"[" * 100_000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"model": "a"', b'{"a":1} x', b'{"a":' + b"[" * 100_000]
+)
 def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read(CHAT, raw)

@@ -1,4 +1,9 @@
-"""Usage events as protobuf."""
+"""Usage events as protobuf.
+
+Theory of operation. Most fields of an event are the same from request to request (who asked, which account, which
+model), so their bytes are kept, and only what differs is encoded: serialised protobufs that follow one another are
+one message (protobuf.dev/programming-guides/encoding, "last one wins").
+"""
 
 from omni_wire.usage import Usage
 from omniroute_proto.common.v1 import common_pb2
@@ -6,64 +11,125 @@ from omniroute_proto.events.v1 import events_pb2
 
 from omni_router.domain.records import AttemptRecord, RequestRecord
 
+# The fields of events.v1.Event, as tags of length-delimited values.
+_ATTEMPT, _REQUEST = b"\x0a", b"\x12"
+# Requested ids are part of what is remembered, and they come from clients.
+_MEMO = 4096
+
 
 class ProtobufEvents:
     """``EventCodec``: one serialized ``events.v1.Event`` a record."""
 
+    def __init__(self) -> None:
+        self._attempts: dict[tuple[object, ...], bytes] = {}
+        self._requests: dict[tuple[object, ...], bytes] = {}
+
     def attempt(self, record: AttemptRecord) -> bytes:
-        event = events_pb2.AttemptEvent(
-            id=record.id,
-            request_id=record.request_id,
-            seq=record.seq,
-            started_ms=record.started_ms,
-            duration_ms=record.duration_ms,
-            first_byte_ms=record.first_byte_ms,
-            key_id=record.key_id,
-            provider=record.provider,
-            account_id=record.account_id,
-            model=record.model,
-            provider_format=record.provider_format,
-            outcome=record.outcome,
-            error_kind=record.error_kind,
-            provider_status=record.provider_status,
-            usage=_usage(record.usage),
-            cost_nano_usd=record.cost_nano_usd,
-            reserved_nano_usd=record.reserved_nano_usd,
-            pricing=record.pricing,
-            overrun=record.overrun,
-            config_revision=record.config_revision,
-            router_id=record.router_id,
-        )
-        return events_pb2.Event(attempt=event).SerializeToString()
+        key = (
+            record.key_id, record.provider, record.account_id, record.model, record.provider_format, record.outcome,
+            record.error_kind, record.pricing, record.config_revision, record.router_id,
+        )  # fmt: skip
+        same = self._attempts.get(key)
+        if same is None:
+            same = _remember(self._attempts, key, _same_of_attempt(record))
+        if record.seq == 0:
+            rest = events_pb2.AttemptEvent(
+                id=record.id, request_id=record.request_id, started_ms=record.started_ms, first_byte_ms=-1
+            )
+        else:
+            rest = events_pb2.AttemptEvent(
+                id=record.id,
+                request_id=record.request_id,
+                seq=record.seq,
+                started_ms=record.started_ms,
+                duration_ms=record.duration_ms,
+                first_byte_ms=record.first_byte_ms,
+                provider_status=record.provider_status,
+                usage=_usage(record.usage),
+                cost_nano_usd=record.cost_nano_usd,
+                reserved_nano_usd=record.reserved_nano_usd,
+                overrun=record.overrun,
+            )
+        return _wrap(_ATTEMPT, same, rest.SerializeToString())
 
     def request(self, record: RequestRecord) -> bytes:
-        event = events_pb2.RequestEvent(
-            id=record.id,
-            seq=record.seq,
-            started_ms=record.started_ms,
-            duration_ms=record.duration_ms,
-            first_byte_ms=record.first_byte_ms,
-            key_id=record.key_id,
-            client_format=record.client_format,
-            model_requested=record.model_requested,
-            combo=record.combo,
-            provider=record.provider,
-            account_id=record.account_id,
-            model_served=record.model_served,
-            stream=record.stream,
-            status=record.status,
-            error_kind=record.error_kind,
-            attempts=record.attempts,
-            usage=_usage(record.usage),
-            cost_nano_usd=record.cost_nano_usd,
-            pricing=record.pricing,
-            outcome=record.outcome,
-            losses=record.losses,
-            config_revision=record.config_revision,
-            router_id=record.router_id,
-            request_id=record.request_id,
-        )
-        return events_pb2.Event(request=event).SerializeToString()
+        key = (
+            record.key_id, record.client_format, record.model_requested, record.combo, record.provider,
+            record.account_id, record.model_served, record.stream, record.status, record.outcome, record.error_kind,
+            record.attempts, record.pricing, record.losses, record.config_revision, record.router_id,
+        )  # fmt: skip
+        same = self._requests.get(key)
+        if same is None:
+            same = _remember(self._requests, key, _same_of_request(record))
+        if record.seq == 0:
+            rest = events_pb2.RequestEvent(
+                id=record.id, request_id=record.request_id, started_ms=record.started_ms, first_byte_ms=-1
+            )
+        else:
+            rest = events_pb2.RequestEvent(
+                id=record.id,
+                request_id=record.request_id,
+                seq=record.seq,
+                started_ms=record.started_ms,
+                duration_ms=record.duration_ms,
+                first_byte_ms=record.first_byte_ms,
+                usage=_usage(record.usage),
+                cost_nano_usd=record.cost_nano_usd,
+            )
+        return _wrap(_REQUEST, same, rest.SerializeToString())
+
+
+def _same_of_attempt(record: AttemptRecord) -> bytes:
+    return events_pb2.AttemptEvent(
+        key_id=record.key_id,
+        provider=record.provider,
+        account_id=record.account_id,
+        model=record.model,
+        provider_format=record.provider_format,
+        outcome=record.outcome,
+        error_kind=record.error_kind,
+        pricing=record.pricing,
+        config_revision=record.config_revision,
+        router_id=record.router_id,
+    ).SerializeToString()
+
+
+def _same_of_request(record: RequestRecord) -> bytes:
+    return events_pb2.RequestEvent(
+        key_id=record.key_id,
+        client_format=record.client_format,
+        model_requested=record.model_requested,
+        combo=record.combo,
+        provider=record.provider,
+        account_id=record.account_id,
+        model_served=record.model_served,
+        stream=record.stream,
+        status=record.status,
+        error_kind=record.error_kind,
+        attempts=record.attempts,
+        pricing=record.pricing,
+        outcome=record.outcome,
+        losses=record.losses,
+        config_revision=record.config_revision,
+        router_id=record.router_id,
+    ).SerializeToString()
+
+
+def _remember(memo: dict[tuple[object, ...], bytes], key: tuple[object, ...], value: bytes) -> bytes:
+    if len(memo) >= _MEMO:
+        memo.clear()
+    memo[key] = value
+    return value
+
+
+def _wrap(tag: bytes, same: bytes, rest: bytes) -> bytes:
+    length = len(same) + len(rest)
+    size = bytearray()
+    while length >= 0x80:
+        size.append(length & 0x7F | 0x80)
+        length >>= 7
+    size.append(length)
+    return b"".join((tag, size, same, rest))
 
 
 def _usage(usage: Usage) -> common_pb2.Usage:

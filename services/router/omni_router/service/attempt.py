@@ -84,6 +84,7 @@ class Attempt:
         self._input_estimate = 0
         self._status = 0
         self._settled = False
+        self._budget = self._worst_case()
 
     # ---- before the first byte --------------------------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class Attempt:
                 account_id=self.candidate.account.id,
                 count_request=count_request,
                 requests_per_minute=asked.policy.requests_per_minute,
-                budget=self._budget(),
+                budget=self._budget,
                 wanted_output=self._wanted(),
                 breaker=asked.routing.breaker,
                 ttl_ms=int(self._ttl * 1000),
@@ -181,7 +182,7 @@ class Attempt:
         """What a relayed Chat body must say differently: the provider's model id, the clamp, and usage on streams."""
         request, candidate = self._asked.request, self.candidate
         edits: dict[str, object] = {"model": candidate.model.id}
-        if self._budget() is not None:
+        if self._budget is not None:
             field = chat_output_limit_field(candidate.provider, candidate.model)
             if request.body.get("max_completion_tokens") is not None:
                 field = "max_completion_tokens"
@@ -411,7 +412,8 @@ class Attempt:
         wanted = limit or model.max_output or self._asked.routing.default_max_output
         return min(wanted, model.max_output) if model.max_output else wanted
 
-    def _budget(self) -> BudgetHold | None:
+    def _worst_case(self) -> BudgetHold | None:
+        """What has to be held against the key's budget; None when it has none, or nothing is counted."""
         budget, price = self._asked.policy.budget, self.pricing.price
         if budget is None or price is None:
             return None

@@ -1,0 +1,1 @@
+"""What the translator says to the outside: its metrics."""

@@ -1,0 +1,32 @@
+"""What the hot path counts is what Prometheus reads."""
+
+from omni_core.meters import Meter, Spread
+from omni_core.telemetry import new_registry
+from prometheus_client import generate_latest
+
+
+def test_a_meter_counts_by_label() -> None:
+    registry = new_registry()
+    meter = Meter("omniroute_test_things", "Things.", ["kind"], registry)
+    meter.add(("a",))
+    meter.add(("a",), 2)
+    assert registry.get_sample_value("omniroute_test_things_total", {"kind": "a"}) == 3
+
+
+def test_a_meter_without_labels_begins_at_zero() -> None:
+    registry = new_registry()
+    Meter("omniroute_test_none", "Nothing yet.", [], registry)
+    assert registry.get_sample_value("omniroute_test_none_total") == 0
+
+
+def test_a_spread_counts_up_to_each_bound() -> None:
+    registry = new_registry()
+    spread = Spread("omniroute_test_seconds", "Spans.", ["stream"], (0.1, 1.0), registry)
+    for value in (0.05, 0.1, 0.5, 7.0):
+        spread.observe(value, ("true",))
+    text = generate_latest(registry).decode()
+    assert 'omniroute_test_seconds_bucket{le="0.1",stream="true"} 2.0' in text
+    assert 'omniroute_test_seconds_bucket{le="1.0",stream="true"} 3.0' in text
+    assert 'omniroute_test_seconds_bucket{le="+Inf",stream="true"} 4.0' in text
+    assert 'omniroute_test_seconds_sum{stream="true"} 7.65' in text
+    assert 'omniroute_test_seconds_count{stream="true"} 4.0' in text

@@ -1,0 +1,215 @@
+"""The port: one request out, one answer back."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from omni_core.ports.context import CallContext
+from omni_core.ports.translator import EncodeCall, StreamCall, Translated
+from omni_core.telemetry import new_registry
+from omni_translator.adapters.metrics import TranslatorMetrics
+from omni_translator.service import TranslatorService
+from omni_translator.settings import TranslatorSettings
+from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, UpstreamFailed, UpstreamTimeout
+from omni_wire.formats import WireFormat
+from omni_wire.usage import Usage
+from prometheus_client import CollectorRegistry
+
+CHAT, MESSAGES = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES
+TRANSCRIPTS = Path(__file__).parents[2] / "transcripts"
+REQUEST: dict[str, Any] = {"model": "claude/claude-x", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return new_registry()
+
+
+@pytest.fixture
+def service(registry: CollectorRegistry) -> TranslatorService:
+    settings = TranslatorSettings(max_answer_bytes=10_000, max_loss_fields=2)
+    return TranslatorService(TranslatorMetrics(registry, settings), settings)
+
+
+def encode_call(request: bytes | dict[str, Any] = REQUEST, **changes: Any) -> EncodeCall:
+    fields: dict[str, Any] = {
+        "context": CallContext("r-1"),
+        "client_format": CHAT,
+        "provider_format": MESSAGES,
+        "body": request if isinstance(request, bytes) else msgspec.json.encode(request),
+        "model": "claude-x",
+        "max_output": 512,
+    }
+    return EncodeCall(**(fields | changes))
+
+
+def stream_call(**changes: Any) -> StreamCall:
+    fields: dict[str, Any] = {
+        "context": CallContext("r-1"),
+        "client_format": CHAT,
+        "provider_format": MESSAGES,
+        "stream": True,
+        "model": "claude/claude-x",
+        "include_usage": True,
+        "created": 1_700_000_000,
+        "response_id": "chatcmpl-1",
+    }
+    return StreamCall(**(fields | changes))
+
+
+async def chunks(data: bytes, size: int = 64) -> AsyncGenerator[bytes, None]:
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+def stored(wire_format: WireFormat, case: str) -> bytes:
+    return (TRANSCRIPTS / wire_format / case).read_bytes()
+
+
+async def collect(service: TranslatorService, call: StreamCall, source: AsyncIterator[bytes]) -> list[Translated]:
+    return [item async for item in service.translate_stream(call, source)]
+
+
+async def test_model_and_limit_of_the_call_replace_the_clients(service: TranslatorService) -> None:
+    encoded = await service.encode_request(encode_call(REQUEST | {"max_tokens": 9999}))
+    body = msgspec.json.decode(encoded.body)
+    assert (body["model"], body["max_tokens"], body["stream"]) == ("claude-x", 512, True)
+    assert encoded.losses == ()
+
+
+async def test_strict_refuses_and_names_every_loss(service: TranslatorService) -> None:
+    call = encode_call(REQUEST | {"seed": 1, "logit_bias": {"1": 1}})
+    assert {loss.field for loss in (await service.encode_request(call)).losses} == {"seed", "logit_bias"}
+    with pytest.raises(LossRefused) as caught:
+        await service.encode_request(msgspec.structs.replace(call, strict=True))
+    assert "seed" in caught.value.message
+    assert "logit_bias" in caught.value.message
+
+
+async def test_a_bad_body_is_the_clients_fault_and_names_the_field(service: TranslatorService) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await service.encode_request(encode_call({"messages": [{"role": "user", "content": 7}]}))
+    assert caught.value.param == "messages[0].content"
+    with pytest.raises(InvalidRequest):
+        await service.encode_request(encode_call(b"{"))
+
+
+@pytest.mark.parametrize("wire_format", [WireFormat.OPENAI_RESPONSES, WireFormat.GEMINI_GENERATE])
+async def test_a_format_without_a_codec_is_named_not_built(service: TranslatorService, wire_format: WireFormat) -> None:
+    with pytest.raises(NotBuilt, match=wire_format):
+        await service.encode_request(encode_call(provider_format=wire_format))
+    with pytest.raises(NotBuilt, match=wire_format):
+        await collect(service, stream_call(provider_format=wire_format), chunks(b""))
+
+
+async def test_a_stream_ends_with_a_finished_item(service: TranslatorService) -> None:
+    items = await collect(service, stream_call(), chunks(stored(MESSAGES, "parallel_tools.sse")))
+    assert [item.finished for item in items] == [False] * (len(items) - 1) + [True]
+    assert items[-1].finish_reason == "tool_calls"
+    assert items[-1].usage == Usage(12, 0, 0, 61)
+    data = b"".join(item.data for item in items)
+    assert data.endswith(b"data: [DONE]\n\n")
+    assert b'"model":"claude/claude-x"' in data
+    assert b'"id":"chatcmpl-1"' in data
+
+
+async def test_usage_is_known_as_soon_as_it_is_told(service: TranslatorService) -> None:
+    items = await collect(service, stream_call(), chunks(stored(MESSAGES, "cached.sse")))
+    assert items[0].usage == Usage(2008, 1900, 100, 1)
+
+
+@pytest.mark.parametrize("provider", [CHAT, MESSAGES])
+async def test_a_cut_stream_ends_unfinished(service: TranslatorService, provider: WireFormat) -> None:
+    call = stream_call(provider_format=provider, client_format=MESSAGES)
+    items = await collect(service, call, chunks(stored(provider, "cut.sse")))
+    assert not any(item.finished for item in items)
+    assert items[-1].finish_reason == ""
+    assert b"message_stop" not in b"".join(item.data for item in items)
+    assert b"Once upon" in b"".join(item.data for item in items)
+
+
+@pytest.mark.parametrize(("provider", "words"), [(CHAT, "had an error"), (MESSAGES, "Overloaded")])
+@pytest.mark.parametrize("size", [7, 100_000])
+async def test_an_error_event_raises_after_what_came_before(
+    service: TranslatorService, provider: WireFormat, words: str, size: int
+) -> None:
+    items: list[Translated] = []
+    source = chunks(stored(provider, "error.sse"), size)
+    with pytest.raises(UpstreamFailed, match=words):
+        async for item in service.translate_stream(stream_call(provider_format=provider), source):
+            items.append(item)  # noqa: PERF401 - what came before the error counts
+    data = b"".join(item.data for item in items)
+    assert b"Once" in data
+    assert b"error" not in data
+
+
+@pytest.mark.parametrize("provider", [CHAT, MESSAGES])
+@pytest.mark.parametrize("size", [7, 100_000])
+async def test_a_malformed_line_raises_after_what_came_before(
+    service: TranslatorService, provider: WireFormat, size: int
+) -> None:
+    items: list[Translated] = []
+    source = chunks(stored(provider, "malformed.sse"), size)
+    with pytest.raises(UpstreamFailed, match=f"not {provider}"):
+        async for item in service.translate_stream(stream_call(provider_format=provider), source):
+            items.append(item)  # noqa: PERF401 - what came before the error counts
+    data = b"".join(item.data for item in items)
+    assert b"Once" in data
+    assert b" upon" not in data
+
+
+async def test_a_malformed_line_is_reported_without_waiting_for_the_next(service: TranslatorService) -> None:
+    async def stalls() -> AsyncGenerator[bytes, None]:
+        yield stored(CHAT, "malformed.sse")
+        await asyncio.sleep(60)
+
+    with pytest.raises(UpstreamFailed):
+        await asyncio.wait_for(collect(service, stream_call(provider_format=CHAT), stalls()), 5)
+
+
+async def test_what_the_source_raises_passes_through(service: TranslatorService) -> None:
+    async def silent() -> AsyncGenerator[bytes, None]:
+        yield stored(MESSAGES, "cut.sse")[:200]
+        raise UpstreamTimeout("silence")
+
+    with pytest.raises(UpstreamTimeout):
+        await collect(service, stream_call(), silent())
+
+
+async def test_a_whole_answer_is_one_item(service: TranslatorService) -> None:
+    (item,) = await collect(service, stream_call(stream=False), chunks(stored(MESSAGES, "text.json")))
+    assert (item.finished, item.finish_reason, item.usage) == (True, "stop", Usage(12, 0, 0, 9))
+    body = msgspec.json.decode(item.data)
+    assert body["choices"][0]["message"]["content"] == 'Grüße from "Zürich"\n😀'
+    assert (body["id"], body["model"], body["created"]) == ("chatcmpl-1", "claude/claude-x", 1_700_000_000)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>busy</html>", b"x" * 10_001, b'{"type":"error","error":{"message":"no"}}']
+)
+async def test_what_is_no_whole_answer_is_the_providers_failure(service: TranslatorService, data: bytes) -> None:
+    with pytest.raises(UpstreamFailed):
+        await collect(service, stream_call(stream=False), chunks(data))
+
+
+async def test_metrics_tell_outcomes_losses_and_bytes(service: TranslatorService, registry: CollectorRegistry) -> None:
+    def value(name: str, **labels: str) -> float:
+        pair = {"client_format": CHAT.value, "provider_format": MESSAGES.value}
+        return registry.get_sample_value(f"omniroute_translator_{name}_total", pair | labels) or 0
+
+    await service.encode_request(encode_call())
+    await service.encode_request(encode_call(REQUEST | {"x_one": 1, "x_two": 1, "x_three": 1, "x_four": 1}))
+    await collect(service, stream_call(), chunks(stored(MESSAGES, "text.sse")))
+    await collect(service, stream_call(), chunks(stored(MESSAGES, "cut.sse")))
+    abandoned = service.translate_stream(stream_call(), chunks(stored(MESSAGES, "text.sse"), 400))
+    await anext(abandoned)
+    await abandoned.aclose()
+    assert (value("requests", outcome="lossless"), value("requests", outcome="lossy")) == (1, 1)
+    assert value("losses", field="x_one") == 1
+    assert value("losses", field="other") == 2
+    assert [value("answers", outcome=outcome) for outcome in ("finished", "interrupted", "abandoned")] == [1, 1, 1]
+    assert value("bytes", flow="request_in") > 0
+    assert value("bytes", flow="answer_out") > 0
