@@ -74,7 +74,7 @@ class Harness:
             translator=_translator(),
             upstream=self.upstream,
             credentials=Credentials(self.auth, 60.0),  # type: ignore[arg-type]
-            events=ProtobufEvents(),
+            events=ProtobufEvents(self.router_id),
             settings=RouterSettings(retry_pause=0.01, new_key_wait=0.1),
             router_id=self.router_id,
         )

@@ -33,7 +33,7 @@ class RouterComponent:
             translator=translator,
             upstream=self._upstream,
             credentials=Credentials(auth, settings.credential_ttl),
-            events=ProtobufEvents(),
+            events=ProtobufEvents(runtime.instance_id),
             settings=settings,
             router_id=runtime.instance_id,
         )

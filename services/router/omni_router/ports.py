@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 from omni_catalogue.snapshot import Timeouts
 
-from omni_router.domain.records import AttemptRecord, RequestRecord
+from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
@@ -56,3 +56,7 @@ class EventCodec(Protocol):
     def attempt(self, record: AttemptRecord) -> bytes: ...
 
     def request(self, record: RequestRecord) -> bytes: ...
+
+    def aborted(self, facts: AbortFacts) -> tuple[bytes, bytes]:
+        """The attempt's and the request's events (seq 0), should nobody live to settle."""
+        ...

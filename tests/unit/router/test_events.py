@@ -6,14 +6,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from omni_router.adapters.events import ProtobufEvents
-from omni_router.domain.records import AttemptRecord, RequestRecord
+from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 from omni_wire.usage import Usage
 from omniroute_proto.events.v1 import events_pb2
 
 counts = st.integers(0, 2**53)
 words = st.text(max_size=200)
 usages = st.builds(Usage, counts, counts, counts, counts, counts, st.booleans())
-codec = ProtobufEvents()
+codec = ProtobufEvents("router-1")
 
 
 def fields(kind: type[msgspec.Struct], **fixed: Any) -> st.SearchStrategy[Any]:
@@ -44,3 +44,28 @@ def test_an_attempt_event_says_all_of_its_record(record: AttemptRecord) -> None:
 def test_a_request_event_says_all_of_its_record(record: RequestRecord) -> None:
     event = events_pb2.Event.FromString(codec.request(record))
     assert told(event.request, record) == msgspec.structs.asdict(record)
+
+
+def test_what_stands_when_a_router_dies_names_the_request_and_its_attempt() -> None:
+    same = (
+        "key-ci",
+        "always-on",
+        "always-on",
+        "openai.chat",
+        True,
+        2,
+        7,
+        "acme",
+        "acme/a",
+        "gpt-x",
+        "openai.chat",
+        "priced",
+    )
+    attempt, request = codec.aborted(AbortFacts("a1", "e1", "mine", 1000, 1005, same))
+    told_attempt = events_pb2.Event.FromString(attempt).attempt
+    told_request = events_pb2.Event.FromString(request).request
+    assert (told_attempt.id, told_attempt.request_id, told_attempt.seq) == ("a1", "e1", 0)
+    assert (told_attempt.outcome, told_attempt.account_id, told_attempt.router_id) == ("aborted", "acme/a", "router-1")
+    assert (told_request.id, told_request.request_id, told_request.seq) == ("e1", "mine", 0)
+    assert (told_request.status, told_request.outcome, told_request.attempts) == (500, "failed", 2)
+    assert (told_request.combo, told_request.key_id, told_request.config_revision) == ("always-on", "key-ci", 7)

@@ -146,9 +146,7 @@ class _Cold:
             if not self._status:
                 await self._refuse(Internal("Something went wrong inside the gateway."), receive)
         finally:
-            metrics = self._app.metrics.surface(self._surface.name)
-            metrics.requests[self._status // 100].inc()
-            metrics.seconds.observe(loop.time() - started)
+            self._app.metrics.surface(self._surface.name).answered(self._status, loop.time() - started)
 
     async def _answer(self, scope: Scope, receive: Receive) -> None:
         surface = self._surface

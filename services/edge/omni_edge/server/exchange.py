@@ -57,9 +57,9 @@ class CompletionPoint:
 
 class Exchange:
     __slots__ = (
-        "_beat", "_body_read", "_complete", "_event_id", "_inbound", "_last", "_last_sent", "_looked", "_loop", "_phase",
-        "_point", "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream", "_task", "_timer", "_verdict",
-        "_watcher", "_writing",
+        "_beat", "_body_read", "_complete", "_event_id", "_inbound", "_last", "_last_sent", "_looked", "_loop",
+        "_phase", "_point", "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream", "_task",
+        "_timer", "_verdict", "_watcher", "_writing",
     )  # fmt: skip
 
     def __init__(self, point: CompletionPoint, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,9 +111,7 @@ class Exchange:
             if self._beat is not None:
                 self._beat.cancel()
             point.active.discard(self)
-            metrics = point.metrics
-            metrics.requests[self._status // 100].inc()
-            metrics.seconds.observe(self._loop.time() - self._started)
+            point.metrics.answered(self._status, self._loop.time() - self._started)
 
     def interrupt(self, verdict: GatewayError) -> None:
         """End the exchange with ``verdict``, unless it is ending already."""
@@ -182,7 +180,7 @@ class Exchange:
                 self._writing = False
                 if first:
                     first = False
-                    metrics.first_byte.observe(self._last - self._started)
+                    metrics.began(self._last - self._started)
             self._writing = True
             await send(_END)
             self._settled = self._complete = True
@@ -214,7 +212,7 @@ class Exchange:
             await self._start(head, size)
             await self._send({"type": "http.response.body", "body": parts[0] if len(parts) == 1 else b"".join(parts)})
         self._settled = self._complete = True
-        self._point.metrics.first_byte.observe(self._loop.time() - self._started)
+        self._point.metrics.began(self._loop.time() - self._started)
 
     async def _write(self, data: bytes) -> None:
         self._last = self._loop.time()

@@ -1,42 +1,52 @@
-"""The edge's numbers. Children are bound once: a labelled lookup per request costs more than the increment."""
+"""The edge's numbers. What is counted once a request is counted in dictionaries (``omni_core.meters``)."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from omni_core.meters import Meter, Spread
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from omni_edge.domain.surfaces import SURFACES
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-_CLASSES = ("2xx", "3xx", "4xx", "5xx", "gone")
+_CLASSES = {0: "gone", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 
 
 class SurfaceMetrics:
-    """Bound children of one surface. ``requests`` is by hundreds digit of the status, 0 for a client that left."""
+    """The numbers of one surface."""
 
-    __slots__ = ("broken", "client_gone", "first_byte", "requests", "seconds")
+    __slots__ = ("_first_byte", "_label", "_requests", "_seconds", "broken", "client_gone")
 
     def __init__(self, name: str, families: "EdgeMetrics") -> None:
-        children = [families.requests.labels(name, status_class) for status_class in _CLASSES]
-        self.requests = {2: children[0], 3: children[1], 4: children[2], 5: children[3], 0: children[4]}
-        self.seconds = families.seconds.labels(name)
-        self.first_byte = families.first_byte.labels(name)
+        self._label = (name,)
+        self._requests = families.requests
+        self._seconds = families.seconds
+        self._first_byte = families.first_byte
         self.client_gone = families.client_gone.labels(name)
         self.broken = families.broken.labels(name)
+
+    def answered(self, status: int, seconds: float) -> None:
+        """``status`` 0 is a client that left before there was one."""
+        self._requests.add((*self._label, _CLASSES[status // 100]))
+        self._seconds.observe(seconds, self._label)
+
+    def began(self, seconds: float) -> None:
+        """The first byte of an answer's body has gone out."""
+        self._first_byte.observe(seconds, self._label)
 
 
 class EdgeMetrics:
     """Families of the edge; labels are bounded: surfaces and error kinds are tables."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter(
+        self.requests = Meter(
             "omniroute_edge_requests", "Requests answered, by surface and status class",
-            ["surface", "status_class"], registry=registry,
+            ["surface", "status_class"], registry,
         )  # fmt: skip
-        self.seconds = Histogram(
+        self.seconds = Spread(
             "omniroute_edge_request_seconds", "From the head of a request to the end of its answer",
-            ["surface"], buckets=_SECONDS, registry=registry,
+            ["surface"], _SECONDS, registry,
         )  # fmt: skip
-        self.first_byte = Histogram(
+        self.first_byte = Spread(
             "omniroute_edge_first_byte_seconds", "From the head of a request to the first byte of its answer's body",
-            ["surface"], buckets=_SECONDS, registry=registry,
+            ["surface"], _SECONDS, registry,
         )  # fmt: skip
         self.active_streams = Gauge(
             "omniroute_edge_active_streams", "Streams being sent to clients now", registry=registry

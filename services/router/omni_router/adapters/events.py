@@ -5,24 +5,30 @@ model), so their bytes are kept, and only what differs is encoded: serialised pr
 one message (protobuf.dev/programming-guides/encoding, "last one wins").
 """
 
+from typing import TypeVar
+
+from omni_wire.errors import Internal
 from omni_wire.usage import Usage
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.events.v1 import events_pb2
 
-from omni_router.domain.records import AttemptRecord, RequestRecord
+from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 
 # The fields of events.v1.Event, as tags of length-delimited values.
 _ATTEMPT, _REQUEST = b"\x0a", b"\x12"
 # Requested ids are part of what is remembered, and they come from clients.
 _MEMO = 4096
+_Kept = TypeVar("_Kept")
 
 
 class ProtobufEvents:
     """``EventCodec``: one serialized ``events.v1.Event`` a record."""
 
-    def __init__(self) -> None:
+    def __init__(self, router_id: str) -> None:
+        self._router_id = router_id
         self._attempts: dict[tuple[object, ...], bytes] = {}
         self._requests: dict[tuple[object, ...], bytes] = {}
+        self._aborted: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
 
     def attempt(self, record: AttemptRecord) -> bytes:
         key = (
@@ -32,24 +38,19 @@ class ProtobufEvents:
         same = self._attempts.get(key)
         if same is None:
             same = _remember(self._attempts, key, _same_of_attempt(record))
-        if record.seq == 0:
-            rest = events_pb2.AttemptEvent(
-                id=record.id, request_id=record.request_id, started_ms=record.started_ms, first_byte_ms=-1
-            )
-        else:
-            rest = events_pb2.AttemptEvent(
-                id=record.id,
-                request_id=record.request_id,
-                seq=record.seq,
-                started_ms=record.started_ms,
-                duration_ms=record.duration_ms,
-                first_byte_ms=record.first_byte_ms,
-                provider_status=record.provider_status,
-                usage=_usage(record.usage),
-                cost_nano_usd=record.cost_nano_usd,
-                reserved_nano_usd=record.reserved_nano_usd,
-                overrun=record.overrun,
-            )
+        rest = events_pb2.AttemptEvent(
+            id=record.id,
+            request_id=record.request_id,
+            seq=record.seq,
+            started_ms=record.started_ms,
+            duration_ms=record.duration_ms,
+            first_byte_ms=record.first_byte_ms,
+            provider_status=record.provider_status,
+            usage=_usage(record.usage),
+            cost_nano_usd=record.cost_nano_usd,
+            reserved_nano_usd=record.reserved_nano_usd,
+            overrun=record.overrun,
+        )
         return _wrap(_ATTEMPT, same, rest.SerializeToString())
 
     def request(self, record: RequestRecord) -> bytes:
@@ -61,22 +62,30 @@ class ProtobufEvents:
         same = self._requests.get(key)
         if same is None:
             same = _remember(self._requests, key, _same_of_request(record))
-        if record.seq == 0:
-            rest = events_pb2.RequestEvent(
-                id=record.id, request_id=record.request_id, started_ms=record.started_ms, first_byte_ms=-1
-            )
-        else:
-            rest = events_pb2.RequestEvent(
-                id=record.id,
-                request_id=record.request_id,
-                seq=record.seq,
-                started_ms=record.started_ms,
-                duration_ms=record.duration_ms,
-                first_byte_ms=record.first_byte_ms,
-                usage=_usage(record.usage),
-                cost_nano_usd=record.cost_nano_usd,
-            )
+        rest = events_pb2.RequestEvent(
+            id=record.id,
+            request_id=record.request_id,
+            seq=record.seq,
+            started_ms=record.started_ms,
+            duration_ms=record.duration_ms,
+            first_byte_ms=record.first_byte_ms,
+            usage=_usage(record.usage),
+            cost_nano_usd=record.cost_nano_usd,
+        )
         return _wrap(_REQUEST, same, rest.SerializeToString())
+
+    def aborted(self, facts: AbortFacts) -> tuple[bytes, bytes]:
+        same = self._aborted.get(facts.same)
+        if same is None:
+            same = _remember(self._aborted, facts.same, _same_of_aborted(facts, self._router_id))
+        attempt = events_pb2.AttemptEvent(
+            id=facts.attempt_id, request_id=facts.event_id, started_ms=facts.attempt_started_ms
+        )
+        request = events_pb2.RequestEvent(id=facts.event_id, request_id=facts.request_id, started_ms=facts.started_ms)
+        return (
+            _wrap(_ATTEMPT, same[0], attempt.SerializeToString()),
+            _wrap(_REQUEST, same[1], request.SerializeToString()),
+        )
 
 
 def _same_of_attempt(record: AttemptRecord) -> bytes:
@@ -115,7 +124,45 @@ def _same_of_request(record: RequestRecord) -> bytes:
     ).SerializeToString()
 
 
-def _remember(memo: dict[tuple[object, ...], bytes], key: tuple[object, ...], value: bytes) -> bytes:
+def _same_of_aborted(facts: AbortFacts, router_id: str) -> tuple[bytes, bytes]:
+    key, asked, combo, client, stream, attempts, revision, provider, account, model, provider_format, priced = (
+        facts.same
+    )
+    attempt = events_pb2.AttemptEvent(
+        first_byte_ms=-1,
+        key_id=key,
+        provider=provider,
+        account_id=account,
+        model=model,
+        provider_format=provider_format,
+        outcome="aborted",
+        error_kind=Internal.kind,
+        pricing=priced,
+        config_revision=revision,
+        router_id=router_id,
+    )
+    request = events_pb2.RequestEvent(
+        first_byte_ms=-1,
+        key_id=key,
+        client_format=client,
+        model_requested=asked,
+        combo=combo,
+        provider=provider,
+        account_id=account,
+        model_served=model,
+        stream=stream,
+        status=Internal.status,
+        error_kind=Internal.kind,
+        attempts=attempts,
+        pricing=priced,
+        outcome="failed",
+        config_revision=revision,
+        router_id=router_id,
+    )
+    return attempt.SerializeToString(), request.SerializeToString()
+
+
+def _remember(memo: dict[tuple[object, ...], _Kept], key: tuple[object, ...], value: _Kept) -> _Kept:
     if len(memo) >= _MEMO:
         memo.clear()
     memo[key] = value

@@ -63,6 +63,21 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     router_id: str
 
 
+class AbortFacts(msgspec.Struct, frozen=True):
+    """What must be known of an attempt and its request before it begins, in case the router dies during it.
+
+    What is in ``same`` repeats from request to request: key, requested model, combo, client format, stream, attempt
+    number, configuration revision, candidate's provider, account, model and format, pricing.
+    """
+
+    attempt_id: str
+    event_id: str
+    request_id: str
+    started_ms: int
+    attempt_started_ms: int
+    same: tuple[str, str, str, str, bool, int, int, str, str, str, str, str]
+
+
 def add(left: Usage, right: Usage) -> Usage:
     """The sum of two attempts' usage."""
     return Usage(

@@ -21,7 +21,7 @@ from omni_wire.usage import Usage
 
 from omni_router.domain import pricing, provider_call, verdict
 from omni_router.domain.pricing import Pricing
-from omni_router.domain.records import AttemptRecord, RequestRecord
+from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 from omni_router.domain.request import Request
 from omni_router.domain.tap import ChatStreamTap, read_answer
 from omni_router.ports import EventCodec, Upstream, UpstreamAnswer, UpstreamRequest
@@ -65,7 +65,6 @@ class Attempt:
         self.first_byte_ms = -1
         self.usage = Usage()
         self.cost = 0
-        self.sent = False
         self.finished = False
         self._tools = tools
         self._asked = asked
@@ -88,10 +87,11 @@ class Attempt:
 
     # ---- before the first byte --------------------------------------------------------------------------------------
 
-    async def admit(self, count_request: bool, abort_request: bytes) -> Refusal | None:
+    async def admit(self, count_request: bool, number: int, combo: str, began_ms: int) -> Refusal | None:
         """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``.
 
-        ``abort_request`` is the request's event, should this router die before it can settle.
+        With it go the events that stand should this router die before it settles: ``number`` is the attempt's, from 1,
+        ``began_ms`` when the request came.
         """
         asked, settings = self._asked, self._tools.settings
         timeouts = asked.routing.timeouts
@@ -111,7 +111,7 @@ class Attempt:
                 breaker=asked.routing.breaker,
                 ttl_ms=int(self._ttl * 1000),
                 router_id=self._tools.router_id,
-                abort_events=(self._tools.events.attempt(self._record("aborted", "internal", seq=0)), abort_request),
+                abort_events=self._tools.events.aborted(self._abort_facts(number, combo, began_ms)),
             )
         )
         if isinstance(outcome, Refusal):
@@ -140,7 +140,6 @@ class Attempt:
             timeouts=timeouts,
         )
         self._input_estimate = -(-len(body) // 4)
-        self.sent = True
         try:
             async with asyncio.timeout(timeouts.first_byte if stream else timeouts.total):
                 self._answer = await self._tools.upstream.send(request)
@@ -360,18 +359,28 @@ class Attempt:
 
     def _events(self, outcome: str, error: GatewayError | None, request: RequestRecord | None) -> list[bytes]:
         codec = self._tools.events
-        events = [codec.attempt(self._record(outcome, error.kind if error is not None else "", seq=1))]
+        events = [codec.attempt(self._record(outcome, error.kind if error is not None else ""))]
         if request is not None:
             events.append(codec.request(request))
         return events
 
-    def _record(self, outcome: str, error_kind: str, *, seq: int) -> AttemptRecord:
+    def _abort_facts(self, number: int, combo: str, began_ms: int) -> AbortFacts:
+        asked, candidate = self._asked, self.candidate
+        call, provider = asked.call, candidate.provider
+        same = (
+            asked.policy.id, asked.request.model, combo, call.client_format.value, asked.request.stream, number,
+            asked.revision, provider.id, candidate.account.id, candidate.model.id, provider.format.value,
+            self.pricing.mode,
+        )  # fmt: skip
+        return AbortFacts(self.id, call.event_id, call.context.request_id, began_ms, self._started_ms, same)
+
+    def _record(self, outcome: str, error_kind: str) -> AttemptRecord:
         asked, candidate = self._asked, self.candidate
         reserved = self._grant.reserved_nano_usd if self._grant is not None else 0
         return AttemptRecord(
             id=self.id,
             request_id=asked.call.event_id,
-            seq=seq,
+            seq=1,
             started_ms=self._started_ms,
             duration_ms=self._elapsed_ms(),
             first_byte_ms=self.first_byte_ms,

@@ -6,7 +6,6 @@ import random
 from collections.abc import AsyncGenerator
 from math import ceil
 
-import msgspec
 from omni_catalogue.catalogue import Candidate, Catalogue, Plan
 from omni_catalogue.snapshot import KeyPolicy, Snapshot
 from omni_core import clock
@@ -140,7 +139,7 @@ class RouterService:
                 if run.attempts and error is not None:  # before the next hold, so that a budget carries one at a time
                     run.attempts[-1].settle("failed", error, verdict.breaker_evidence(error))
                 attempt = Attempt(self._tools, asked, candidate, price)
-                refusal = await attempt.admit(not run.counted, self._tools.events.request(run.aborted(attempt)))
+                refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.combo, run.started_ms)
                 if refusal is not None:
                     if refusal.reason != "breaker_open":
                         raise _refused(refusal)
@@ -218,20 +217,8 @@ class _Run:
         self.counted = False
         self.attempts: list[Attempt] = []
         self._router_id = router_id
-        self._started_ms = clock.now_ms()
+        self.started_ms = clock.now_ms()
         self._began = clock.monotonic()
-
-    def aborted(self, attempt: Attempt) -> RequestRecord:
-        """What stands if this router dies during ``attempt``: replaced by anything written later."""
-        record = self.record(Internal("the router died"))
-        return msgspec.structs.replace(
-            record,
-            seq=0,
-            provider=attempt.candidate.provider.id,
-            account_id=attempt.candidate.account.id,
-            model_served=attempt.candidate.model.id,
-            attempts=len(self.attempts) + 1,
-        )
 
     def record(self, error: GatewayError | None) -> RequestRecord:
         last = self.attempts[-1] if self.attempts else None
@@ -243,7 +230,7 @@ class _Run:
             id=self.call.event_id,
             request_id=self.call.context.request_id,
             seq=1 + self.call.attempt,
-            started_ms=self._started_ms,
+            started_ms=self.started_ms,
             duration_ms=int((clock.monotonic() - self._began) * 1000),
             first_byte_ms=last.since_request(self._began) if last is not None and served else -1,
             key_id=self.call.key_id,
