@@ -183,7 +183,8 @@ def separate(work: Path, target: str) -> Iterator[Stack]:
         for name in services:
             log = work / f"{name}.log"
             command = omniroute("run", name, "--port", str(http[name]), "--data-dir", str(work / name))
-            pids.append(stack.enter_context(process(command, SUT_CORE, log, env)))
+            listen = {"OMNIROUTE_GRPC_PORT": str(grpc[name])} if name in grpc else {}
+            pids.append(stack.enter_context(process(command, SUT_CORE, log, env | listen)))
         for name in services:
             wait_for(f"http://127.0.0.1:{http[name]}/readyz", work / f"{name}.log")
         yield Stack("edge + router + translator", f"http://127.0.0.1:{http['edge']}/v1", pids, stores)

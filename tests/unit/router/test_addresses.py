@@ -1,7 +1,10 @@
 """Loopback and private addresses are refused, however they are spelt."""
 
+import asyncio
+import socket
+
 import pytest
-from omni_router.adapters.addresses import PublicResolver, check_literal, is_public
+from omni_router.adapters.addresses import Resolver, check_literal, is_public
 from omni_wire.errors import UpstreamUnreachable
 
 SPECIAL = [
@@ -42,9 +45,53 @@ def test_a_name_is_left_to_the_resolver() -> None:
 
 
 async def test_a_name_that_stands_for_a_private_address_is_refused() -> None:
-    resolver = PublicResolver()
-    try:
-        with pytest.raises(UpstreamUnreachable, match="localhost"):
-            await resolver.resolve("localhost", 80)
-    finally:
-        await resolver.close()
+    with pytest.raises(UpstreamUnreachable, match="localhost"):
+        await Resolver().resolve("localhost", 80, allow_private=False)
+
+
+async def test_a_name_looked_up_for_one_who_may_is_still_refused_to_one_who_may_not() -> None:
+    resolver = Resolver()
+    assert await resolver.resolve("localhost", 80, allow_private=True)
+    with pytest.raises(UpstreamUnreachable, match="localhost"):
+        await resolver.resolve("localhost", 80, allow_private=False)
+
+
+async def test_one_private_address_among_public_ones_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, "8.8.8.8", "10.0.0.1")
+    with pytest.raises(UpstreamUnreachable, match="allow_private_address"):
+        await Resolver().resolve("mixed.example.com", 443, allow_private=False)
+
+
+async def test_a_name_is_looked_up_once_a_minute_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answers(monkeypatch, "8.8.8.8", "2606:4700::6810:7c0")
+    resolver = Resolver()
+    for _ in range(3):
+        found = await resolver.resolve("api.example.com", 443, allow_private=False)
+    assert found == ["8.8.8.8", "2606:4700::6810:7c0"]
+    assert len(asked) == 1
+    resolver.forget("api.example.com", 443)
+    await resolver.resolve("api.example.com", 443, allow_private=False)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".example.com", "a..b"])
+async def test_a_name_without_an_address_is_unreachable(host: str) -> None:
+    with pytest.raises(UpstreamUnreachable, match="no address"):
+        await Resolver().resolve(host, 80, allow_private=False)
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    """Every name stands for ``addresses``; what was asked is noted in the list."""
+    asked: list[str] = []
+
+    async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (a, port, 0, 0))
+            if ":" in a
+            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port))
+            for a in addresses
+        ]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    return asked

@@ -4,14 +4,15 @@ Every resolved address is checked, and the connection goes to the address that w
 rebound in between. IPv4 in IPv6 clothing (mapped, 6to4, NAT64) counts as the IPv4 address inside.
 """
 
+import asyncio
 import ipaddress
 import socket
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import DefaultResolver
 from omni_wire.errors import UpstreamUnreachable
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_TTL = 60.0
+_MAX_NAMES = 4096
 
 
 def is_public(address: str) -> bool:
@@ -44,19 +45,47 @@ def _refused(host: str) -> UpstreamUnreachable:
     )
 
 
-class PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only."""
+class Resolver:
+    """Names to addresses, remembered for a minute."""
 
     def __init__(self) -> None:
-        self._inner = DefaultResolver()
+        self._known: dict[tuple[str, int], tuple[float, list[str]]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        if not all(is_public(entry["host"]) for entry in found):
+    async def resolve(self, host: str, port: int, *, allow_private: bool) -> list[str]:
+        """Address literals in the order to try them, at least one.
+
+        Raises ``UpstreamUnreachable`` when the name is unknown, or when it stands for even one special address and
+        ``allow_private`` is False.
+        """
+        if not allow_private:
+            check_literal(host)
+        now = asyncio.get_running_loop().time()
+        until, addresses = self._known.get((host, port), (0.0, []))
+        if now >= until:
+            addresses = await _look_up(host, port)
+            if len(self._known) >= _MAX_NAMES:
+                self._known.clear()
+            self._known[host, port] = (now + _TTL, addresses)
+        # Checked at every use: the same name may be asked for by a provider that is allowed more.
+        if not allow_private and not all(map(is_public, addresses)):
             raise _refused(host)
-        return found
+        return addresses
 
-    async def close(self) -> None:
-        await self._inner.close()
+    def forget(self, host: str, port: int) -> None:
+        """None of the addresses answered; look the name up again next time."""
+        self._known.pop((host, port), None)
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UpstreamUnreachable(f"{host} has no address ({type(error).__name__})") from error
+    # A link-local address is complete only with its zone, which getaddrinfo gives as the fourth field.
+    literals = [
+        f"{where[0]}%{where[3]}" if len(where) == 4 and where[3] and "%" not in str(where[0]) else str(where[0])
+        for _, _, _, _, where in found
+    ]
+    if not literals:
+        raise UpstreamUnreachable(f"{host} has no address")
+    return list(dict.fromkeys(literals))

@@ -1,121 +1,103 @@
-"""Providers over HTTP/1.1 with aiohttp: pooled, bounded in time, never redirected."""
+"""Providers over HTTP/1.1: pooled, bounded in time, never redirected, no address connected to unchecked."""
 
 import asyncio
-from collections.abc import Mapping
+import ssl
 
-import aiohttp
-from aiohttp.client_exceptions import ClientError
-from omni_wire.errors import StreamInterrupted, UpstreamTimeout, UpstreamUnreachable
-from yarl import URL
+from omni_wire.errors import UpstreamUnreachable
 
-from omni_router.adapters.addresses import PublicResolver, check_literal
+from omni_router.adapters.addresses import Resolver
+from omni_router.adapters.answer import HttpAnswer
+from omni_router.adapters.pool import Pool
+from omni_router.adapters.route import Origin, Route
 from omni_router.ports import UpstreamRequest
 
-_CHUNK = 64 * 1024
-
-
-class HttpAnswer:
-    """``UpstreamAnswer`` over an aiohttp response."""
-
-    __slots__ = ("_idle", "_response", "_total", "headers", "status")
-
-    def __init__(self, response: aiohttp.ClientResponse, idle: float, total: float) -> None:
-        self._response = response
-        self._idle = idle
-        self._total = total
-        self.status = response.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
-
-    async def read(self, limit: int) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._total):
-                while size < limit:
-                    part = await self._response.content.read(min(_CHUNK, limit - size))
-                    if not part:
-                        break
-                    parts.append(part)
-                    size += len(part)
-        except TimeoutError as error:
-            raise UpstreamTimeout("the provider did not finish its answer in time") from error
-        except (ClientError, OSError) as error:
-            raise StreamInterrupted("the provider's answer was cut") from error
-        return b"".join(parts)
-
-    def chunks(self) -> "HttpAnswer":
-        return self
-
-    def __aiter__(self) -> "HttpAnswer":
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            async with asyncio.timeout(self._idle):
-                chunk = await self._response.content.readany()
-        except TimeoutError as error:
-            raise UpstreamTimeout(f"the provider's stream fell silent for {self._idle:g} s") from error
-        except (ClientError, OSError) as error:
-            raise StreamInterrupted("the provider's stream was cut") from error
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
-
-    def close(self) -> None:
-        # Read to its end, the connection goes back to the pool; otherwise it is closed.
-        if self._response.content.is_eof():
-            self._response.release()
-        else:
-            self._response.close()
+_SWEEP_EVERY = 10.0
+_MAX_ROUTES = 4096
+# A server that closes an idle connection just as a request comes does so without an answer and within a round trip.
+# What closes later was at work on the request, and to send that twice would be to pay twice.
+_RACE = 1.0
 
 
 class HttpUpstream:
-    """``Upstream``. One pool for providers at public addresses, one for those allowed private ones."""
+    """``Upstream``. ``tls`` replaces the system's certificate authorities."""
 
-    def __init__(self) -> None:
-        self._public: aiohttp.ClientSession | None = None
-        self._private: aiohttp.ClientSession | None = None
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._given_tls = tls
+        self._tls: ssl.SSLContext | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._resolver = Resolver()
+        self._pools: dict[Origin, Pool] = {}
+        self._routes: dict[tuple[str, bool], tuple[Route, Pool]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        self._public = _session(aiohttp.TCPConnector(limit=0, resolver=PublicResolver(), ttl_dns_cache=60))
-        self._private = _session(aiohttp.TCPConnector(limit=0, ttl_dns_cache=60))
+        tls = self._given_tls
+        if tls is None:
+            tls = await asyncio.to_thread(ssl.create_default_context)
+        tls.set_alpn_protocols(["http/1.1"])
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._sweeper = self._loop.call_later(_SWEEP_EVERY, self._sweep)
 
     async def stop(self) -> None:
-        for session in (self._public, self._private):
-            if session is not None:
-                await session.close()
+        """Every connection is closed afterwards; answers under way end in ``StreamInterrupted``."""
+        self._loop = None
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._routes.clear()
+        for pool in list(self._pools.values()):
+            await pool.close()
+        self._pools.clear()
 
     async def send(self, request: UpstreamRequest) -> HttpAnswer:
-        session = self._private if request.allow_private else self._public
-        if session is None:
+        """The answer, once its head is there. Cancelled, it closes the connection.
+
+        A connection from the pool that is closed before the first byte of an answer, at once, is replaced by a new
+        one, once. Raises ``UpstreamUnreachable``, ``UpstreamTimeout``, ``UpstreamFailed`` (not HTTP) or
+        ``StreamInterrupted`` (cut within the head).
+        """
+        loop = self._loop
+        if loop is None:
             raise UpstreamUnreachable("the router is not started")
-        url = URL(request.url)
-        if not request.allow_private:
-            check_literal(url.host or "")
+        known = self._routes.get((request.url, request.allow_private))
+        route, pool = known if known is not None else self._route(request)
+        data = route.encode(request.headers, request.body)
         timeouts = request.timeouts
-        try:
-            response = await session.post(
-                url,
-                data=request.body,
-                headers=request.headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, connect=timeouts.connect),
-            )
-        except TimeoutError as error:
-            raise UpstreamTimeout("no connection to the provider in time") from error
-        except (ClientError, OSError) as error:
-            if isinstance(error.__cause__, UpstreamUnreachable):
-                raise error.__cause__ from None
-            raise UpstreamUnreachable(f"the provider cannot be reached ({type(error).__name__})") from error
-        return HttpAnswer(response, timeouts.idle, timeouts.total)
+        now = loop.time()
+        begin_by = now + request.begin_within if request.begin_within else 0.0
+        connection = pool.take(now)
+        if connection is not None:
+            answer = HttpAnswer(timeouts, begin_by)
+            connection.start(answer, data)
+            try:
+                await answer.opened()
+            except UpstreamUnreachable:
+                if answer.touched or loop.time() - now > _RACE:
+                    raise
+            else:
+                return answer
+        left = begin_by - loop.time() if begin_by else timeouts.connect
+        connection = await pool.connect(min(left, timeouts.connect))
+        answer = HttpAnswer(timeouts, begin_by)
+        connection.start(answer, data)
+        await answer.opened()
+        return answer
 
+    def _route(self, request: UpstreamRequest) -> tuple[Route, Pool]:
+        route = Route(request.url, allow_private=request.allow_private)
+        pool = self._pools.get(route.origin)
+        if pool is None:
+            pool = Pool(route.origin, self._resolver, self._tls if route.origin.tls else None)
+            self._pools[route.origin] = pool
+        if len(self._routes) >= _MAX_ROUTES:
+            self._routes.clear()
+        self._routes[request.url, request.allow_private] = route, pool
+        return route, pool
 
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        skip_auto_headers=("accept", "accept-encoding", "user-agent"),
-        read_bufsize=256 * 1024,
-    )
+    def _sweep(self) -> None:
+        if self._loop is None:
+            return
+        now = self._loop.time()
+        for pool in self._pools.values():
+            pool.sweep(now)
+        self._sweeper = self._loop.call_later(_SWEEP_EVERY, self._sweep)
