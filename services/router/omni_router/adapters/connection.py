@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
     def start(self, answer: HttpAnswer, request: bytes) -> None:
         """Send ``request``; ``answer`` gets what comes back."""
         transport = self._transport
-        if self.closed or transport is None:
+        if self.closed or transport is None or transport.is_closing():
             answer.error = UpstreamUnreachable("the provider closed the connection")
             return
         self._answer = answer
@@ -124,9 +124,11 @@ class Connection(asyncio.Protocol):
             self._set_timer(self._watched)
 
     def resume(self) -> None:
-        if self._paused and not self.closed and self._transport is not None:
+        transport = self._transport
+        # uvloop raises RuntimeError for a transport that is closing.
+        if self._paused and not self.closed and transport is not None and not transport.is_closing():
             self._paused = False
-            self._transport.resume_reading()
+            transport.resume_reading()
 
     def abort(self) -> None:
         self._gone()

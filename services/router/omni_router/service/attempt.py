@@ -4,7 +4,6 @@ An attempt's life is ``open`` (raises while nothing has been sent to the client,
 ``frames`` → ``settle``, which happens exactly once, whatever went before.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
@@ -138,14 +137,12 @@ class Attempt:
             body=body,
             allow_private=candidate.provider.allow_private_address,
             timeouts=timeouts,
+            begin_within=timeouts.first_byte if stream else timeouts.total,
         )
         self._input_estimate = -(-len(body) // 4)
-        try:
-            async with asyncio.timeout(timeouts.first_byte if stream else timeouts.total):
-                self._answer = await self._tools.upstream.send(request)
-                await self._await_first_byte(self._answer)
-        except TimeoutError as error:
-            raise UpstreamTimeout(f"[{self._where}] no answer in time") from error
+        self._answer = await self._tools.upstream.send(request)
+        await self._await_first_byte(self._answer)
+        self._answer.begun()
         self.first_byte_ms = self._elapsed_ms()
         return Head(
             status=200,
