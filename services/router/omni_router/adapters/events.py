@@ -171,12 +171,19 @@ def _remember(memo: dict[tuple[object, ...], _Kept], key: tuple[object, ...], va
 
 def _wrap(tag: bytes, same: bytes, rest: bytes) -> bytes:
     length = len(same) + len(rest)
-    size = bytearray()
-    while length >= 0x80:
-        size.append(length & 0x7F | 0x80)
-        length >>= 7
-    size.append(length)
-    return b"".join((tag, size, same, rest))
+    return b"".join((tag, _SIZES[length] if length < len(_SIZES) else _varint(length), same, rest))
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number >= 0x80:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+_SIZES = tuple(_varint(length) for length in range(2048))
 
 
 def _usage(usage: Usage) -> common_pb2.Usage:

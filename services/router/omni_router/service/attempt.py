@@ -75,7 +75,7 @@ class Attempt:
         self._answer: UpstreamAnswer | None = None
         self._source: AsyncIterator[bytes] | None = None
         self._translated: AsyncGenerator[Translated, None] | None = None
-        self._tap = ChatStreamTap(relay_usage=asked.request.include_usage)
+        self._tap: ChatStreamTap | None = None
         self._first: list[bytes] = []
         self._reported: Usage | None = None
         self._estimate = 0
@@ -83,6 +83,7 @@ class Attempt:
         self._status = 0
         self._settled = False
         self._budget = self._worst_case()
+        self._passthrough = candidate.provider.format is asked.call.client_format
 
     # ---- before the first byte --------------------------------------------------------------------------------------
 
@@ -122,8 +123,14 @@ class Attempt:
         """Call the provider and wait for the first byte worth passing on. Raises a ``GatewayError``."""
         asked, candidate = self._asked, self.candidate
         context, timeouts = asked.call.context, asked.routing.timeouts
-        body = await self._encode()
-        secret = await self._tools.credentials.get(context, candidate.account.id, candidate.account.secret_version)
+        if self._passthrough:
+            granted = self._grant.granted_output if self._grant is not None else 0
+            body = asked.request.body.with_fields(self._edits(granted))
+        else:
+            body = await self._translate_request()
+        secret = self._tools.credentials.known(candidate.account) or await self._tools.credentials.ask(
+            context, candidate.account
+        )
         stream = asked.request.stream
         request = UpstreamRequest(
             url=provider_call.url(candidate.provider),
@@ -154,12 +161,9 @@ class Attempt:
             passthrough=self._passthrough,
         )
 
-    async def _encode(self) -> bytes:
-        """The body for this provider: the client's own bytes with the declared edits, or a translation."""
+    async def _translate_request(self) -> bytes:
         asked, candidate = self._asked, self.candidate
         granted = self._grant.granted_output if self._grant is not None else 0
-        if self._passthrough:
-            return asked.request.body.with_fields(self._edits(granted))
         encoded = await self._tools.translator.encode_request(
             EncodeCall(
                 context=asked.call.context,
@@ -209,15 +213,16 @@ class Attempt:
             await self._read_whole(answer)
             return
         if self._passthrough:
+            tap = self._tap = ChatStreamTap(relay_usage=self._asked.request.include_usage)
             self._source = answer.chunks()
-            while not self._tap.begun and self._tap.failure is None:
+            while not tap.begun and tap.failure is None:
                 chunk = await anext(self._source, None)
                 if chunk is None:
-                    self._tap.end()
+                    tap.end()
                     raise UpstreamFailed(f"[{self._where}] answered an empty stream")
-                self._first.append(self._tap.feed(chunk))
-            if self._tap.failure is not None and not self._tap.begun:
-                raise self._tap.failure
+                self._first.append(tap.feed(chunk))
+            if tap.failure is not None and not tap.begun:
+                raise tap.failure
             return
         self._translated = self._translate(answer.chunks())
         async for item in self._translated:
@@ -246,7 +251,7 @@ class Attempt:
     # ---- relaying ---------------------------------------------------------------------------------------------------
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
-        """The answer's bytes. Raises ``UpstreamError`` where the provider broke off."""
+        """A stream's bytes. Raises ``UpstreamError`` where the provider broke off."""
         first = b"".join(self._first)
         self._first.clear()
         if first:
@@ -259,8 +264,7 @@ class Attempt:
                     yield item.data
             if not self.finished:
                 raise StreamInterrupted("the provider ended the stream before the answer was complete")
-        elif self._source is not None:
-            tap = self._tap
+        elif self._source is not None and (tap := self._tap) is not None:
             try:
                 while tap.failure is None and (chunk := await anext(self._source, None)) is not None:
                     data = tap.feed(chunk)
@@ -276,6 +280,15 @@ class Attempt:
             self.finished = True
             if tail:
                 yield tail
+
+    @property
+    def whole(self) -> bytes:
+        """The answer, when it is not streamed."""
+        return self._first[0] if len(self._first) == 1 else b"".join(self._first)
+
+    @property
+    def translating(self) -> bool:
+        return self._translated is not None
 
     async def close(self) -> None:
         """End a translation that was left early; the provider's connection went with ``settle``."""
@@ -334,7 +347,7 @@ class Attempt:
                 cost_nano_usd=self.cost,
                 outcome=evidence,
                 breaker=self._asked.routing.breaker,
-                events=tuple(self._events(outcome, error, request)),
+                events=self._events(outcome, error, request),
                 router_id=self._tools.router_id,
             )
         )
@@ -342,11 +355,12 @@ class Attempt:
 
     def count_usage(self) -> None:
         """Fix what was used, before it is settled: the provider's count, else an estimate of what went by."""
-        usage = self._tap.usage or self._reported
+        tap = self._tap
+        usage = tap.usage if tap is not None and tap.usage is not None else self._reported
         if usage is None:
             usage = Usage(input_tokens=self._input_estimate, estimated=True) if self.first_byte_ms >= 0 else Usage()
         if usage.estimated or not self.finished:
-            seen = max(self._estimate, self._tap.estimate()) if self.first_byte_ms >= 0 else 0
+            seen = max(self._estimate, tap.estimate() if tap is not None else 0) if self.first_byte_ms >= 0 else 0
             if self._grant is not None:
                 seen = min(seen, self._grant.granted_output * self._asked.request.choices)
             if seen > usage.output_tokens:
@@ -354,12 +368,10 @@ class Attempt:
         self.usage = usage
         self.cost = pricing.cost(usage, self.pricing.price)
 
-    def _events(self, outcome: str, error: GatewayError | None, request: RequestRecord | None) -> list[bytes]:
+    def _events(self, outcome: str, error: GatewayError | None, request: RequestRecord | None) -> tuple[bytes, ...]:
         codec = self._tools.events
-        events = [codec.attempt(self._record(outcome, error.kind if error is not None else ""))]
-        if request is not None:
-            events.append(codec.request(request))
-        return events
+        attempt = codec.attempt(self._record(outcome, error.kind if error is not None else ""))
+        return (attempt,) if request is None else (attempt, codec.request(request))
 
     def _abort_facts(self, number: int, combo: str, began_ms: int) -> AbortFacts:
         asked, candidate = self._asked, self.candidate
@@ -407,10 +419,6 @@ class Attempt:
     @property
     def _where(self) -> str:
         return f"{self.candidate.provider.id}/{self.candidate.model.id}"
-
-    @property
-    def _passthrough(self) -> bool:
-        return self.candidate.provider.format is self._asked.call.client_format
 
     def _wanted(self) -> int:
         """Output tokens of one choice to reserve: the client's limit, the model's own, else the default."""

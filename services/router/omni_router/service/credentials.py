@@ -1,7 +1,8 @@
 """Accounts' credentials, kept in memory for at most a minute."""
 
+from omni_catalogue.snapshot import Account
 from omni_core import clock
-from omni_core.ports.auth import AuthPort, Credential
+from omni_core.ports.auth import AuthPort
 from omni_core.ports.context import CallContext
 
 
@@ -11,17 +12,21 @@ class Credentials:
     def __init__(self, auth: AuthPort, ttl: float) -> None:
         self._auth = auth
         self._ttl = ttl
-        self._known: dict[str, tuple[float, str, Credential]] = {}
+        self._kept: dict[str, tuple[float, str, str]] = {}
 
-    async def get(self, context: CallContext, account_id: str, version: str) -> str:
-        """The account's secret. Raises ``CredentialUnavailable`` or ``DependencyUnavailable``."""
-        known = self._known.get(account_id)
-        if known is not None and known[0] > clock.monotonic() and known[1] == version:
-            return known[2].secret
-        credential = await self._auth.credential(context, account_id)
-        self._known[account_id] = (clock.monotonic() + self._ttl, version, credential)
+    def known(self, account: Account) -> str:
+        """The account's secret, if it is remembered; else empty."""
+        kept = self._kept.get(account.id)
+        if kept is None or kept[0] <= clock.monotonic() or kept[1] != account.secret_version:
+            return ""
+        return kept[2]
+
+    async def ask(self, context: CallContext, account: Account) -> str:
+        """Raises ``CredentialUnavailable`` or ``DependencyUnavailable``."""
+        credential = await self._auth.credential(context, account.id)
+        self._kept[account.id] = (clock.monotonic() + self._ttl, account.secret_version, credential.secret)
         return credential.secret
 
     def forget(self, account_id: str) -> None:
         """The provider refused it: ask again next time."""
-        self._known.pop(account_id, None)
+        self._kept.pop(account_id, None)

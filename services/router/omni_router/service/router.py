@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from math import ceil
 
 from omni_catalogue.catalogue import Candidate, Catalogue, Plan
-from omni_catalogue.snapshot import KeyPolicy, Snapshot
+from omni_catalogue.snapshot import Budget, KeyPolicy, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
@@ -71,8 +71,12 @@ class RouterService:
         try:
             head = await self._begin(run)
             yield head
-            async for data in run.attempts[-1].frames():
-                yield data
+            attempt = run.attempts[-1]
+            if not head.stream:
+                yield attempt.whole
+            else:
+                async for data in attempt.frames():
+                    yield data
         except GatewayError as failure:
             error = failure
             raise
@@ -85,7 +89,7 @@ class RouterService:
             raise error from failure
         finally:
             self._finish(run, error)
-            if run.attempts:
+            if run.attempts and run.attempts[-1].translating:
                 await run.attempts[-1].close()
 
     # ---- before the first byte --------------------------------------------------------------------------------------
@@ -93,7 +97,10 @@ class RouterService:
     async def _begin(self, run: "_Run") -> Head:
         """Answer from the first candidate that gives a first byte. Raises the last candidate's error."""
         call = run.call
-        policy, catalogue = await self._policy(call.key_id)
+        catalogue = self._catalogue
+        policy = catalogue.key(call.key_id) if catalogue is not None else None
+        if catalogue is None or policy is None:
+            policy, catalogue = await self._policy(call.key_id)
         run.revision = catalogue.snapshot.revision
         request = read(call.client_format, call.body)
         run.request = request
@@ -103,19 +110,21 @@ class RouterService:
             )
         plan = catalogue.plan(request.model)
         run.combo = plan.combo
-        asked = Asked(call, request, policy, catalogue.snapshot.routing, run.revision)
-        return await self._first_answer(run, asked, self._affordable(plan, asked))
-
-    def _affordable(self, plan: Plan, asked: Asked) -> list[tuple[Candidate, Pricing]]:
-        """The plan without what the key's budget refuses for want of a price."""
-        budget = asked.policy.budget
-        if budget is not None and asked.request.body.get("web_search_options") is not None:
+        if policy.budget is not None and request.body.get("web_search_options") is not None:
             raise InvalidRequest(
                 "web_search_options is billed apart from tokens, so it cannot be held under this key's USD budget",
                 param="web_search_options",
             )
-        priced = [(candidate, pricing_for(candidate.model, budget)) for candidate in plan.candidates]
-        affordable = [(candidate, price) for candidate, price in priced if price is not None]
+        asked = Asked(call, request, policy, catalogue.snapshot.routing, run.revision)
+        return await self._first_answer(run, asked, self._affordable(plan, policy.budget))
+
+    def _affordable(self, plan: Plan, budget: Budget | None) -> list[tuple[Candidate, Pricing]]:
+        """The plan without what the key's budget refuses for want of a price."""
+        affordable = [
+            (candidate, price)
+            for candidate in plan.candidates
+            if (price := pricing_for(candidate.model, budget)) is not None
+        ]
         if not affordable:
             raise BudgetExhausted(
                 f"{plan.requested!r} has no price, and this key has a USD budget: give the model a price, "
