@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+
+import trustme
 
 Play = Callable[["Peer"], Awaitable[None]]
 
@@ -146,29 +146,20 @@ def silent_after(*pieces: bytes) -> tuple[Play, list[float]]:
 
 
 class Authority:
-    """A certificate authority of the test's own, made by the openssl command."""
+    """A certificate authority of the test's own."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._run("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-authority"
-                  " -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.pem")  # fmt: skip
+    def __init__(self) -> None:
+        self._authority = trustme.CA()
 
     def client(self) -> ssl.SSLContext:
         """Trusts this authority and no other."""
-        return ssl.create_default_context(cafile=str(self._folder / "ca.pem"))
-
-    def server(self, name: str) -> ssl.SSLContext:
-        """Speaks for ``name``, e.g. ``DNS:localhost`` or ``IP:127.0.0.1``."""
-        stem = name.replace(":", "-").replace(".", "-")
-        (self._folder / f"{stem}.ext").write_text(f"subjectAltName={name}\nextendedKeyUsage=serverAuth\n")
-        self._run("req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=test"
-                  f" -keyout {stem}.key -out {stem}.csr")  # fmt: skip
-        self._run(f"x509 -req -in {stem}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile {stem}.ext"
-                  f" -out {stem}.pem")  # fmt: skip
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._folder / f"{stem}.pem", self._folder / f"{stem}.key")
-        context.set_alpn_protocols(["h2", "http/1.1"])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._authority.configure_trust(context)
         return context
 
-    def _run(self, command: str) -> None:
-        subprocess.run(["openssl", *command.split()], cwd=self._folder, check=True, capture_output=True, timeout=20)
+    def server(self, name: str) -> ssl.SSLContext:
+        """Speaks for ``name``, a host name or an address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert(name).configure_cert(context)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        return context

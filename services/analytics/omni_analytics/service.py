@@ -7,6 +7,7 @@ are on disk, and given back in every other case.
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from operator import add, attrgetter
 
 from omni_core.ports.analytics import UsageQuery, UsageReport
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
@@ -16,6 +17,8 @@ from omni_analytics.ports import DeadLetters, Decoded, Decoder, Meter, UsageMess
 from omni_analytics.settings import AnalyticsSettings
 
 logger = logging.getLogger("omniroute.analytics")
+
+_STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
 GROUPS = ("", "key", "model", "provider", "account", "status")
 
@@ -91,7 +94,7 @@ class Analytics:
         recorded = await self._store.record(rows)
         self._meter.committed(recorded, messages, self._clock() - began)
         if rows:
-            oldest = min(row.started_ms + max(row.duration_ms, 0) for row in rows)
+            oldest = min(map(add, map(_STARTED, rows), map(_DURATION, rows)))
             self._meter.behind(max(0.0, (self._now_ms() - oldest) / 1000))
 
     async def _refuse(self, message: UsageMessage, reason: str) -> None:

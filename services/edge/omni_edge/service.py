@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from omni_catalogue.snapshot import Server, Snapshot
 from omni_core.clock import monotonic
 from omni_core.component import Check
+from omni_core.meters import Meter
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, ModelEntry, RouterPort
@@ -21,7 +22,7 @@ from omni_wire.errors import (
     ServiceError,
     Unauthenticated,
 )
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from omni_edge.domain.keys import KeyCache, Verdict
 from omni_edge.domain.request import Inbound, media_refusal
@@ -32,6 +33,7 @@ logger = logging.getLogger("omniroute.edge")
 ANONYMOUS = "anonymous"
 _NO_KEY = "No API key was given. Send one as 'Authorization: Bearer <key>' or 'x-api-key: <key>'."
 _WRONG_KEY = "The API key is wrong: it is not a key of this gateway, or it was revoked."
+_CACHE, _AUTH, _STALE = ("cache",), ("auth",), ("stale",)
 _PROBE = CallContext(request_id="edge-probe")
 
 
@@ -58,13 +60,11 @@ class EdgeService:
         )  # fmt: skip
         self._asking: dict[bytes, asyncio.Task[str | GatewayError]] = {}
         self._reached: dict[str, Check] = {}
-        lookups = Counter(
-            "omniroute_edge_key_lookups", "Where the answer to 'whose key is this' came from", ["source"],
-            registry=registry,
+        self._lookups = Meter(
+            "omniroute_edge_key_lookups", "Where the answer to 'whose key is this' came from", ["source"], registry
         )  # fmt: skip
-        self._from_cache, self._from_auth, self._from_stale = (
-            lookups.labels(source) for source in ("cache", "auth", "stale")
-        )
+        for source in (_CACHE, _AUTH, _STALE):
+            self._lookups.add(source, 0)
         self.policy = Server()
         self.revision = 0
         self.draining = False
@@ -75,22 +75,11 @@ class EdgeService:
         self.revision = snapshot.revision
         self._keys.clear()
 
-    async def admit(self, inbound: Inbound, context: CallContext) -> str:
-        """The id of the key that asks, if a body of this kind and announced size may come in.
+    def recognise(self, digest: bytes | None) -> str | None:
+        """The id of the key with this SHA-256, None when that takes asking: then ``identify``.
 
-        Raises ``DependencyUnavailable`` (draining, or auth is away), ``Unauthenticated``, ``UnsupportedMediaType``,
-        ``BodyTooLarge``.
+        Raises ``DependencyUnavailable`` (draining), ``Unauthenticated``.
         """
-        key_id = await self.identify(inbound.key_digest, context)
-        refusal = media_refusal(inbound.content_type, inbound.content_encoding)
-        if refusal is not None:
-            raise refusal
-        if inbound.length > self.policy.max_body_bytes:
-            raise self.too_large()
-        return key_id
-
-    async def identify(self, digest: bytes | None, context: CallContext) -> str:
-        """The id of the key with this SHA-256. Raises as ``admit``."""
         if self.draining:
             raise DependencyUnavailable("This gateway is shutting down; try again.", retry_after=1)
         if digest is None:
@@ -99,12 +88,30 @@ class EdgeService:
             return ANONYMOUS
         found = self._keys.find(digest, self._clock())
         if isinstance(found, str):
-            self._from_cache.inc()
+            self._lookups.add(_CACHE)
             return found
         if found is Verdict.REFUSED:
-            self._from_cache.inc()
+            self._lookups.add(_CACHE)
             raise Unauthenticated(_WRONG_KEY)
+        return None
+
+    async def identify(self, digest: bytes | None, context: CallContext) -> str:
+        """As ``recognise``, asking auth when it has to. Raises the same, and ``DependencyUnavailable`` without auth."""
+        known = self.recognise(digest)
+        if known is not None or digest is None:
+            return known or ANONYMOUS
         return await self._ask_once(digest, context)
+
+    def check(self, inbound: Inbound) -> None:
+        """Whether a body of this kind and announced size may come in.
+
+        Raises ``UnsupportedMediaType``, ``BodyTooLarge``.
+        """
+        refusal = media_refusal(inbound.content_type, inbound.content_encoding)
+        if refusal is not None:
+            raise refusal
+        if inbound.length > self.policy.max_body_bytes:
+            raise self.too_large()
 
     async def _ask_once(self, digest: bytes, context: CallContext) -> str:
         """Requests that miss together ask auth together."""
@@ -124,14 +131,14 @@ class EdgeService:
             async with asyncio.timeout(self._settings.auth_timeout):
                 identity = await self._auth.authenticate(context, digest)
         except Unauthenticated:
-            self._from_auth.inc()
+            self._lookups.add(_AUTH)
             self._keys.refuse(digest, self._clock(), generation)
             return Unauthenticated(_WRONG_KEY)
         except (ServiceError, TimeoutError):
             return self._without_auth(digest)
         except GatewayError as refusal:
             return refusal
-        self._from_auth.inc()
+        self._lookups.add(_AUTH)
         self._keys.accept(digest, identity.key_id, self._clock(), generation)
         return identity.key_id
 
@@ -141,7 +148,7 @@ class EdgeService:
         key_id = self._keys.find_stale(digest, now) if self._feed_alive() else None
         if key_id is None:
             return DependencyUnavailable("The API key cannot be checked at the moment; try again.", retry_after=1)
-        self._from_stale.inc()
+        self._lookups.add(_STALE)
         self._keys.extend(digest, now)
         return key_id
 

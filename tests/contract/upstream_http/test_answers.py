@@ -9,7 +9,7 @@ from omni_router.adapters.http import HttpUpstream
 from omni_wire.errors import StreamInterrupted, UpstreamFailed, UpstreamUnreachable
 
 from tests.support.provider_calls import BODY, CHUNKED, LIMIT, OK, ask, post, stream
-from tests.support.scripted import Peer, answering, once, scripted
+from tests.support.scripted import Peer, answering, once, scripted, silent_after
 
 # ---- what is sent ---------------------------------------------------------------------------------------------------
 
@@ -142,6 +142,14 @@ async def test_what_has_arrived_comes_in_one_piece_and_what_has_not_is_not_waite
         assert await anext(chunks) == b"abc"
         go.set()
         assert [chunk async for chunk in chunks] == [b"d"]
+        answer.close()
+
+
+async def test_the_head_is_there_before_the_body(upstream: HttpUpstream) -> None:
+    play, _ = silent_after(b"HTTP/1.1 429 No\r\ncontent-length: 2\r\n\r\n")
+    async with scripted(play) as server:
+        answer = await upstream.send(post(server.url, begin_within=0.5))
+        assert answer.status == 429
         answer.close()
 
 

@@ -99,6 +99,16 @@ def test_where_an_answer_is_cut_into_packets_changes_nothing(whole: bytes) -> No
     check()
 
 
+def test_framing_without_end_is_cut_off_and_framing_with_content_is_not() -> None:
+    for talk in (b"x-trailer: y\r\n", b"x"):
+        *_, end = asyncio.run(fed([CHUNKED + b"1\r\na\r\n0\r\n", *[talk * 1000] * 100]))
+        assert end == "upstream_failed"
+    *_, end = asyncio.run(fed([CHUNKED + b"1;", *[b"x" * 1000] * 100]))
+    assert end == "upstream_failed"
+    *_, body, end = asyncio.run(fed([CHUNKED, *[b"000001\r\n", b"a\r\n"] * 10_000, b"0\r\n\r\n"]))
+    assert (body, end) == (b"a" * 10_000, "complete")
+
+
 _fragments = st.sampled_from(
     [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 ", b"content-length: 3\r\n",
      b"transfer-encoding: chunked\r\n", b"\r\n", b"3\r\n",

@@ -251,7 +251,7 @@ async def test_a_thousand_mixed_calls_leave_no_socket(authority: Authority) -> N
             await task
 
     process = psutil.Process()
-    async with scripted(play) as plain, scripted(play, tls=authority.server("IP:127.0.0.1")) as secure:
+    async with scripted(play) as plain, scripted(play, tls=authority.server("127.0.0.1")) as secure:
         ports = {plain.port, secure.port}
         async with started(authority.client()) as upstream:
             for batch in range(20):

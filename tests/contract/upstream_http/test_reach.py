@@ -77,7 +77,7 @@ async def test_https_verifies_names_itself_and_speaks_http_1_1(authority: Author
         seen.append(peer.writer.get_extra_info("ssl_object").selected_alpn_protocol())
         await answering(CHUNKED + b"2\r\nok\r\n", b"0\r\n\r\n", pause=0.01)(peer)
 
-    async with started(authority.client()) as upstream, scripted(play, tls=authority.server("DNS:localhost")) as server:
+    async with started(authority.client()) as upstream, scripted(play, tls=authority.server("localhost")) as server:
         url = server.url.replace("127.0.0.1", "localhost")
         assert [await ask(upstream, url) for _ in range(3)] == [(200, b"ok")] * 3
         assert await stream(upstream, url) == ([b"ok"], None)
@@ -87,7 +87,7 @@ async def test_https_verifies_names_itself_and_speaks_http_1_1(authority: Author
 
 async def test_the_name_is_told_before_the_handshake(authority: Authority) -> None:
     names = []
-    tls = authority.server("DNS:localhost")
+    tls = authority.server("localhost")
     tls.sni_callback = lambda _socket, name, _context: names.append(name)
     async with started(authority.client()) as upstream, scripted(answering(OK), tls=tls) as server:
         await ask(upstream, server.url.replace("127.0.0.1", "localhost"))
@@ -95,17 +95,17 @@ async def test_the_name_is_told_before_the_handshake(authority: Authority) -> No
 
 
 async def test_a_certificate_for_an_address_is_good_for_it(authority: Authority) -> None:
-    tls = authority.server("IP:127.0.0.1")
+    tls = authority.server("127.0.0.1")
     async with started(authority.client()) as upstream, scripted(answering(OK), tls=tls) as server:
         assert await ask(upstream, server.url) == (200, b"ok")
 
 
 async def test_a_certificate_for_another_name_or_by_a_stranger_is_refused(authority: Authority, tmp_path: Path) -> None:
-    stranger = Authority(tmp_path)
+    stranger = Authority()
     for tls, trusted in [
-        (authority.server("DNS:elsewhere.example.com"), authority.client()),
-        (stranger.server("DNS:localhost"), authority.client()),
-        (authority.server("DNS:localhost"), ssl.create_default_context()),
+        (authority.server("elsewhere.example.com"), authority.client()),
+        (stranger.server("localhost"), authority.client()),
+        (authority.server("localhost"), ssl.create_default_context()),
     ]:
         async with started(trusted) as upstream, scripted(answering(OK), tls=tls) as server:
             with pytest.raises(UpstreamUnreachable, match="SSLCertVerificationError"):
@@ -116,7 +116,7 @@ async def test_certificates_are_verified_by_default(authority: Authority) -> Non
     upstream = HttpUpstream()
     await upstream.start()
     try:
-        async with scripted(answering(OK), tls=authority.server("DNS:localhost")) as server:
+        async with scripted(answering(OK), tls=authority.server("localhost")) as server:
             with pytest.raises(UpstreamUnreachable, match="SSLCertVerificationError"):
                 await ask(upstream, server.url.replace("127.0.0.1", "localhost"))
     finally:
@@ -137,7 +137,7 @@ async def test_a_body_cut_under_tls_is_interrupted(authority: Authority) -> None
     play = once(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello", pause=0.02)
     async with (
         started(authority.client()) as upstream,
-        scripted(play, tls=authority.server("IP:127.0.0.1")) as server,
+        scripted(play, tls=authority.server("127.0.0.1")) as server,
     ):
         chunks, error = await stream(upstream, server.url)
         assert chunks == [b"hello"]

@@ -9,31 +9,16 @@ from msgspec.structs import replace
 from omni_wire.errors import WireError
 from omniroute_proto.events.v1 import events_pb2
 
-from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow, check
+from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow, check, parts
 from omni_analytics.ports import Decoded
 
 # A model's name is the client's to choose; clipped, so that nobody's usage is refused for a long one.
 MAX_TEXT = 512
 
-_RENAMED = {
-    name: f"usage.{name}"
-    for name in (
-        "input_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "estimated",
-    )
-}
-
-
-def _getter(row: type[AttemptRow] | type[RequestRow]) -> Callable[[object], tuple[object, ...]]:
-    return attrgetter(*(_RENAMED.get(name, name) for name in row.__struct_fields__ if name != "losses"))
-
-
-_ATTEMPT = _getter(AttemptRow)
-_REQUEST = _getter(RequestRow)
+_ATTEMPT, _REQUEST = parts(AttemptRow), parts(RequestRow)
+_ATTEMPT_OWN, _ATTEMPT_KIND = attrgetter(*_ATTEMPT.own), attrgetter(*_ATTEMPT.kind)
+_REQUEST_OWN, _REQUEST_KIND = attrgetter(*_REQUEST.own), attrgetter(*_REQUEST.kind[:-1])  # losses are a list
+_USED = attrgetter(*_ATTEMPT.used)
 
 
 def decode_batch(data: bytes) -> Decoded:
@@ -46,28 +31,36 @@ def decode_batch(data: bytes) -> Decoded:
     fault = "" if batch.events else "the batch has no events"
     for event in batch.events:
         try:
-            rows.append(_row(event))
+            rows.append(_READ.get(event.WhichOneof("event"), _unknown)(event))
         except WireError as error:
             fault = fault or str(error)
     return Decoded(tuple(rows), fault)
 
 
-def _row(event: events_pb2.Event) -> UsageRow:
-    which = event.WhichOneof("event")
-    row: UsageRow
-    if which == "attempt":
-        row = AttemptRow(*_ATTEMPT(event.attempt))  # type: ignore[arg-type]
-        if len(row.model) > MAX_TEXT:
-            row = replace(row, model=row.model[:MAX_TEXT])
-    elif which == "request":
-        request = event.request
-        row = RequestRow(*_REQUEST(request), _json_array(request.losses))  # type: ignore[arg-type,call-arg]
-        if max(len(row.model_requested), len(row.model_served)) > MAX_TEXT:
-            row = replace(row, model_requested=row.model_requested[:MAX_TEXT], model_served=row.model_served[:MAX_TEXT])
-    else:
-        raise WireError("an event of a kind this version does not know")
+def _attempt(event: events_pb2.Event) -> AttemptRow:
+    attempt = event.attempt
+    row = AttemptRow(*_ATTEMPT_OWN(attempt), *_USED(attempt.usage), *_ATTEMPT_KIND(attempt))
+    if len(row.model) > MAX_TEXT:
+        row = replace(row, model=row.model[:MAX_TEXT])
     check(row)
     return row
+
+
+def _request(event: events_pb2.Event) -> RequestRow:
+    request = event.request
+    losses = _json_array(request.losses)
+    row = RequestRow(*_REQUEST_OWN(request), *_USED(request.usage), *_REQUEST_KIND(request), losses)
+    if len(row.model_requested) > MAX_TEXT or len(row.model_served) > MAX_TEXT:
+        row = replace(row, model_requested=row.model_requested[:MAX_TEXT], model_served=row.model_served[:MAX_TEXT])
+    check(row)
+    return row
+
+
+def _unknown(_: events_pb2.Event) -> UsageRow:
+    raise WireError("an event of a kind this version does not know")
+
+
+_READ: dict[str | None, Callable[[events_pb2.Event], UsageRow]] = {"attempt": _attempt, "request": _request}
 
 
 def _json_array(texts: Sequence[str]) -> str:

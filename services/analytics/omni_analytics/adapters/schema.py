@@ -1,7 +1,9 @@
 """The tables of ``usage.sqlite3``, and how an older file becomes a newer one (``PRAGMA user_version``).
 
-Rows are kept by id in the primary key's own tree (``WITHOUT ROWID``): ids are UUIDv7, so inserts append.
-``usage_fact`` says in SQL what ``domain.rollup`` says in Python; a property test holds the two together.
+A row is kept in two parts, which halves its bytes and the work of storing it: what is its own under its id
+(``attempt_row``, ``request_row``), and what it shares with many others once (``attempt_kind``, ``request_kind``).
+The views ``attempt_event`` and ``request_event`` show it whole. Rows live in the primary key's own tree
+(``WITHOUT ROWID``): ids are UUIDv7, so inserts append. ``usage_fact`` says in SQL what ``domain.rollup`` says in Python; a property test holds the two together.
 """
 
 import sqlite3
@@ -54,8 +56,57 @@ _VERSION_1 = (
   FROM attempt_event""",
 )
 
+_ATTEMPT_KIND = """key_id, provider, account_id, model, provider_format, outcome, error_kind, provider_status, pricing,
+  overrun, config_revision, router_id"""
+_REQUEST_KIND = """key_id, client_format, model_requested, combo, provider, account_id, model_served, stream, status,
+  error_kind, attempts, pricing, outcome, config_revision, router_id, losses"""
+_ATTEMPT_OWN = """id, seq, request_id, started_ms, duration_ms, first_byte_ms, cost_nano_usd, reserved_nano_usd,
+  input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, estimated"""
+_REQUEST_OWN = """id, seq, request_id, started_ms, duration_ms, first_byte_ms, cost_nano_usd,
+  input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, estimated"""
+_OWN = f"""
+  id TEXT PRIMARY KEY, seq INTEGER NOT NULL, request_id TEXT NOT NULL, started_ms INTEGER NOT NULL,
+  duration_ms INTEGER NOT NULL, first_byte_ms INTEGER NOT NULL, cost_nano_usd INTEGER NOT NULL,{_TOKENS},
+  kind INTEGER NOT NULL"""
+
+_VERSION_2 = (
+    "DROP VIEW usage_fact",
+    "DROP INDEX attempt_event_started",
+    "DROP INDEX request_event_started",
+    "ALTER TABLE attempt_event RENAME TO attempt_old",
+    "ALTER TABLE request_event RENAME TO request_old",
+    f"""CREATE TABLE attempt_kind (kind INTEGER PRIMARY KEY,
+  key_id TEXT NOT NULL, provider TEXT NOT NULL, account_id TEXT NOT NULL, model TEXT NOT NULL,
+  provider_format TEXT NOT NULL, outcome TEXT NOT NULL, error_kind TEXT NOT NULL, provider_status INTEGER NOT NULL,
+  pricing TEXT NOT NULL, overrun INTEGER NOT NULL, config_revision INTEGER NOT NULL, router_id TEXT NOT NULL,
+  UNIQUE ({_ATTEMPT_KIND})) STRICT""",
+    f"""CREATE TABLE request_kind (kind INTEGER PRIMARY KEY,
+  key_id TEXT NOT NULL, client_format TEXT NOT NULL, model_requested TEXT NOT NULL, combo TEXT NOT NULL,
+  provider TEXT NOT NULL, account_id TEXT NOT NULL, model_served TEXT NOT NULL, stream INTEGER NOT NULL,
+  status INTEGER NOT NULL, error_kind TEXT NOT NULL, attempts INTEGER NOT NULL, pricing TEXT NOT NULL,
+  outcome TEXT NOT NULL, config_revision INTEGER NOT NULL, router_id TEXT NOT NULL, losses TEXT NOT NULL,
+  UNIQUE ({_REQUEST_KIND})) STRICT""",
+    f"CREATE TABLE attempt_row ({_OWN}, reserved_nano_usd INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    f"CREATE TABLE request_row ({_OWN}) STRICT, WITHOUT ROWID",
+    f"INSERT INTO attempt_kind ({_ATTEMPT_KIND}) SELECT DISTINCT {_ATTEMPT_KIND} FROM attempt_old",
+    f"INSERT INTO request_kind ({_REQUEST_KIND}) SELECT DISTINCT {_REQUEST_KIND} FROM request_old",
+    f"""INSERT INTO attempt_row ({_ATTEMPT_OWN}, kind)
+  SELECT {_ATTEMPT_OWN}, kind FROM attempt_old JOIN attempt_kind USING ({_ATTEMPT_KIND}) ORDER BY id""",
+    f"""INSERT INTO request_row ({_REQUEST_OWN}, kind)
+  SELECT {_REQUEST_OWN}, kind FROM request_old JOIN request_kind USING ({_REQUEST_KIND}) ORDER BY id""",
+    "DROP TABLE attempt_old",
+    "DROP TABLE request_old",
+    "CREATE INDEX attempt_event_started ON attempt_row (started_ms)",
+    "CREATE INDEX request_event_started ON request_row (started_ms)",
+    f"""CREATE VIEW attempt_event AS
+  SELECT {_ATTEMPT_OWN}, {_ATTEMPT_KIND} FROM attempt_row JOIN attempt_kind USING (kind)""",
+    f"""CREATE VIEW request_event AS
+  SELECT {_REQUEST_OWN}, {_REQUEST_KIND} FROM request_row JOIN request_kind USING (kind)""",
+    _VERSION_1[-1],  # usage_fact, now over the views
+)
+
 # Never edit a statement above once a version of it was released: add a tuple here.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -1,24 +1,25 @@
 """Usage in SQLite: one file, one connection, one thread, one writer.
 
-Every write is one ``BEGIN IMMEDIATE`` transaction that reads what is stored, lets ``domain.rollup.plan`` decide, and
-writes rows and rollup together; ``synchronous=FULL`` makes a commit survive a power cut. Questions about whole hours
+Every write is one ``BEGIN IMMEDIATE`` transaction of rows and rollup together; ``synchronous=FULL`` makes a commit
+survive a power cut. Nearly always no row is known yet, so all are simply inserted. Where the database finds an id
+twice, the transaction starts over, reads what is stored and lets ``domain.rollup.plan`` decide. Questions about whole hours
 read the rollup alone; the broken hours at either end are read from the rows.
 """
 
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 from omni_core.ports.analytics import UsageQuery, UsageReport, UsageTotals
 from omni_wire.errors import DependencyUnavailable, WireError
 
 from omni_analytics.adapters.schema import migrate
-from omni_analytics.domain.rollup import HOUR_MS, MEASURES, ZERO, Cell, Row, Sums, merge, plan
+from omni_analytics.adapters.tables import Tables
+from omni_analytics.domain.rollup import HOUR_MS, MEASURES, ZERO, Sums, merge, plan, tally
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
 from omni_analytics.ports import Recorded
 
@@ -31,17 +32,7 @@ _COLUMN = {
     "account": "account_id",
     "status": "status",
 }
-_TABLE: dict[type[AttemptRow] | type[RequestRow], str] = {AttemptRow: "attempt_event", RequestRow: "request_event"}
 _SUMS = ", ".join(f"sum({name})" for name in MEASURES)
-_CELL = ", ".join(Cell.__struct_fields__)
-_ADD_CELL = (
-    f"INSERT INTO usage_hour ({_CELL}, {', '.join(MEASURES)}) "  # noqa: S608 - names from this code only
-    f"VALUES ({', '.join('?' * (len(Cell.__struct_fields__) + len(MEASURES)))}) "
-    f"ON CONFLICT ({_CELL}) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in MEASURES)}"
-)
-# A cell that nothing counts in any more would show as a group of zeros.
-_SAME_CELL = " AND ".join(f"{name} = ?" for name in Cell.__struct_fields__)
-_DROP_EMPTY = f"DELETE FROM usage_hour WHERE requests = 0 AND attempts = 0 AND {_SAME_CELL}"  # noqa: S608 - as above
 
 
 class SqliteStore:
@@ -52,6 +43,7 @@ class SqliteStore:
         self._query_timeout = query_timeout
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="usage-store")
         self._connection: sqlite3.Connection | None = None
+        self._tables: Tables
         self.fault = "not open"
 
     async def open(self) -> None:
@@ -94,7 +86,7 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._connection, self._tables = connection, Tables(connection)
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -108,25 +100,26 @@ class SqliteStore:
         return self._connection
 
     def _record(self, rows: Sequence[UsageRow]) -> Recorded:
-        connection = self._opened()
-        attempts = [row for row in rows if isinstance(row, AttemptRow)]
-        requests = [row for row in rows if isinstance(row, RequestRow)]
+        attempts = [row for row in rows if type(row) is AttemptRow]
+        requests = [row for row in rows if type(row) is RequestRow]
+        try:
+            return self._transact(lambda tables: _insert(tables, attempts, requests))
+        except sqlite3.IntegrityError:
+            return self._transact(lambda tables: _reconcile(tables, attempts, requests))
+
+    def _transact(self, work: Callable[[Tables], Recorded]) -> Recorded:
+        connection, tables = self._opened(), self._tables
         connection.execute("BEGIN IMMEDIATE")
         try:
-            attempt_change = plan(_stored(connection, AttemptRow, attempts), attempts)
-            request_change = plan(_stored(connection, RequestRow, requests), requests)
-            _write(connection, AttemptRow, attempt_change.write)
-            _write(connection, RequestRow, request_change.write)
-            _roll_up(connection, merge(attempt_change.cells, request_change.cells))
+            recorded = work(tables)
             connection.execute("COMMIT")
         except BaseException:
+            tables.forget()
             # A failed COMMIT may have ended the transaction already (disk full).
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        return Recorded(
-            len(attempt_change.write), attempt_change.ignored, len(request_change.write), request_change.ignored
-        )
+        return recorded
 
     def _query(self, query: UsageQuery) -> UsageReport:
         connection = self._opened()
@@ -147,28 +140,23 @@ class SqliteStore:
         return UsageReport(UsageTotals(*totals), {value: UsageTotals(*sums) for value, sums in named.items()})
 
 
-def _stored(connection: sqlite3.Connection, kind: type[Row], rows: Sequence[Row]) -> dict[str, Row]:
-    """What is stored under the ids of ``rows``: nearly always nothing, so one look-up a batch."""
-    if not rows:
-        return {}
-    ids = msgspec.json.encode([row.id for row in rows]).decode()
-    sql = (
-        f"SELECT {', '.join(kind.__struct_fields__)} FROM {_TABLE[kind]} "  # noqa: S608 - names from this code only
-        "WHERE id IN (SELECT value FROM json_each(?))"
+def _insert(tables: Tables, attempts: Sequence[AttemptRow], requests: Sequence[RequestRow]) -> Recorded:
+    """Raises ``sqlite3.IntegrityError`` when an id is stored already, or twice in the rows."""
+    tables.attempts.insert(attempts)
+    tables.requests.insert(requests)
+    tables.roll_up(merge(tally(attempts), tally(requests)))
+    return Recorded(len(attempts), 0, len(requests), 0)
+
+
+def _reconcile(tables: Tables, attempts: Sequence[AttemptRow], requests: Sequence[RequestRow]) -> Recorded:
+    attempt_change = plan(tables.attempts.stored(attempts), attempts)
+    request_change = plan(tables.requests.stored(requests), requests)
+    tables.attempts.insert(attempt_change.write, "REPLACE")
+    tables.requests.insert(request_change.write, "REPLACE")
+    tables.roll_up(merge(attempt_change.cells, request_change.cells))
+    return Recorded(
+        len(attempt_change.write), attempt_change.ignored, len(request_change.write), request_change.ignored
     )
-    return {found[0]: kind(*found) for found in connection.execute(sql, (ids,))}
-
-
-def _write(connection: sqlite3.Connection, kind: type[Row], rows: Iterable[Row]) -> None:
-    marks = ", ".join("?" * len(kind.__struct_fields__))
-    sql = f"REPLACE INTO {_TABLE[kind]} ({', '.join(kind.__struct_fields__)}) VALUES ({marks})"  # noqa: S608 - as above
-    connection.executemany(sql, map(msgspec.structs.astuple, rows))
-
-
-def _roll_up(connection: sqlite3.Connection, cells: Mapping[Cell, Sums]) -> None:
-    connection.executemany(_ADD_CELL, [(*msgspec.structs.astuple(cell), *sums) for cell, sums in cells.items()])
-    shrunk = [msgspec.structs.astuple(cell) for cell, sums in cells.items() if min(sums) < 0]
-    connection.executemany(_DROP_EMPTY, shrunk)
 
 
 def _groups(connection: sqlite3.Connection, query: UsageQuery) -> dict[str, Sums]:

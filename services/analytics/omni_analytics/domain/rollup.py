@@ -4,9 +4,9 @@ The invariant: the rollup always equals the sum of the stored rows. It is fed on
 really made, so a redelivered event adds nothing and a superseding one adds the difference alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from operator import add
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import add, attrgetter, sub
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -106,17 +106,67 @@ def newest(rows: Iterable[Row]) -> dict[str, Row]:
 def plan(stored: Mapping[str, Row], incoming: Sequence[Row]) -> Change[Row]:
     """A row of an unknown id, or of a higher ``seq`` than the stored one, is written; any other is ignored."""
     write: list[Row] = []
-    cells: dict[Cell, list[int]] = {}
+    replaced: list[Row] = []
     for row in newest(incoming).values():
         old = stored.get(row.id)
         if old is not None:
             if row.seq <= old.seq:
                 continue
-            _add(cells, old, -1)
+            replaced.append(old)
         write.append(row)
-        _add(cells, row, 1)
-    changed = {cell: tuple(sums) for cell, sums in cells.items() if any(sums)}
+    cells = tally(write)
+    for cell, sums in tally(replaced).items():
+        cells[cell] = tuple(map(sub, cells.get(cell, ZERO), sums))
+    changed = {cell: sums for cell, sums in cells.items() if any(sums)}
     return Change(write, changed, len(incoming) - len(write))
+
+
+def tally(rows: Sequence[Row]) -> dict[Cell, Sums]:
+    """The sum of ``sums_of`` each row in its ``cell_of``, worked out once for all rows that are alike."""
+    cells: dict[Cell, Sums] = {}
+    for group in _alike(rows):
+        first = group[0]
+        cell = cell_of(first)
+        if isinstance(first, AttemptRow):
+            sums: Sums = (0, 0, len(group), *map(sum, zip(*map(_SPENT, group), strict=True)), 0)
+        else:
+            sums = tuple(len(group) * value for value in sums_of(first))
+        known = cells.get(cell)
+        cells[cell] = sums if known is None else tuple(map(add, known, sums))
+    return cells
+
+
+# What the cell follows from, but for the hour, and what a request adds to it.
+_LIKENESS: dict[type[AttemptRow] | type[RequestRow], Callable[[Any], tuple[str | int, ...]]] = {
+    AttemptRow: attrgetter("key_id", "provider", "account_id", "model", "provider_status"),
+    RequestRow: attrgetter(
+        "key_id", "provider", "account_id", "model_served", "model_requested", "status", "outcome", "pricing"
+    ),
+}
+_SPENT = attrgetter(*MEASURES[3:9])
+_STARTED = attrgetter("started_ms")
+
+
+def _alike(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    if not rows:
+        return
+    likeness = _LIKENESS[type(rows[0])]
+    groups: dict[tuple[str | int, ...], list[Row]] = {}
+    for row in rows:
+        same = likeness(row)
+        if same in groups:
+            groups[same].append(row)
+        else:
+            groups[same] = [row]
+    for group in groups.values():
+        started = [*map(_STARTED, group)]
+        if min(started) // HOUR_MS == max(started) // HOUR_MS:
+            yield group
+            continue
+        hours: dict[int, list[Row]] = {}
+        for row in group:
+            hours.setdefault(row.started_ms // HOUR_MS, []).append(row)
+        yield from hours.values()
 
 
 def merge(one: Mapping[Cell, Sums], other: Mapping[Cell, Sums]) -> dict[Cell, Sums]:
@@ -126,9 +176,3 @@ def merge(one: Mapping[Cell, Sums], other: Mapping[Cell, Sums]) -> dict[Cell, Su
         known = merged.get(cell)
         merged[cell] = sums if known is None else tuple(map(add, known, sums))
     return merged
-
-
-def _add(cells: dict[Cell, list[int]], row: AttemptRow | RequestRow, sign: int) -> None:
-    sums = cells.setdefault(cell_of(row), list(ZERO))
-    for index, value in enumerate(sums_of(row)):
-        sums[index] += sign * value

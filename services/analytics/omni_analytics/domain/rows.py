@@ -1,4 +1,4 @@
-"""The two kinds of event as rows: field order is column order."""
+"""The two kinds of event as rows."""
 
 import msgspec
 from omni_wire.errors import WireError
@@ -11,8 +11,11 @@ MAX_INT = 2**63 - 1
 MAX_ID = 200
 
 
-class AttemptRow(msgspec.Struct, frozen=True):
-    """One call to one account. Times in epoch milliseconds, spans in milliseconds, money in nano-USD."""
+class AttemptRow(msgspec.Struct, frozen=True, gc=False):
+    """One call to one account. Times in epoch milliseconds, spans in milliseconds, money in nano-USD.
+
+    First what is an attempt's own, then what it used, then what many share: its kind (see ``parts``).
+    """
 
     id: str
     seq: int
@@ -20,6 +23,16 @@ class AttemptRow(msgspec.Struct, frozen=True):
     started_ms: int
     duration_ms: int
     first_byte_ms: int
+    cost_nano_usd: int
+    reserved_nano_usd: int
+
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    estimated: bool
+
     key_id: str
     provider: str
     account_id: str
@@ -28,29 +41,34 @@ class AttemptRow(msgspec.Struct, frozen=True):
     outcome: str
     error_kind: str
     provider_status: int
-    input_tokens: int
-    cached_input_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    estimated: bool
-    cost_nano_usd: int
-    reserved_nano_usd: int
     pricing: str
     overrun: bool
     config_revision: int
     router_id: str
 
 
-class RequestRow(msgspec.Struct, frozen=True):
+class RequestRow(msgspec.Struct, frozen=True, gc=False):
     """One request that a router took; tokens and cost are the sum over its attempts. ``id`` is unique;
-    ``request_id`` is what the client was told, which it may have chosen itself. ``losses`` is a JSON array."""
+    ``request_id`` is what the client was told, which it may have chosen itself. ``losses`` is a JSON array.
+
+    In the same three parts as ``AttemptRow``.
+    """
 
     id: str
     seq: int
+    request_id: str
     started_ms: int
     duration_ms: int
     first_byte_ms: int
+    cost_nano_usd: int
+
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    estimated: bool
+
     key_id: str
     client_format: str
     model_requested: str
@@ -62,22 +80,32 @@ class RequestRow(msgspec.Struct, frozen=True):
     status: int
     error_kind: str
     attempts: int
-    input_tokens: int
-    cached_input_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    estimated: bool
-    cost_nano_usd: int
     pricing: str
     outcome: str
     config_revision: int
     router_id: str
-    request_id: str
     losses: str
 
 
 UsageRow = AttemptRow | RequestRow
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """The field names of a row, by part. ``single`` are those that differ from row to row: own and used."""
+
+    own: tuple[str, ...]
+    used: tuple[str, ...]
+    kind: tuple[str, ...]
+
+    @property
+    def single(self) -> tuple[str, ...]:
+        return self.own + self.used
+
+
+def parts(row: type[AttemptRow] | type[RequestRow]) -> Parts:
+    names = row.__struct_fields__
+    used, kind = names.index("input_tokens"), names.index("key_id")
+    return Parts(names[:used], names[used:kind], names[kind:])
 
 
 def check(row: UsageRow) -> None:
@@ -86,16 +114,21 @@ def check(row: UsageRow) -> None:
         raise WireError("the event has no usable id", "id")
     if not 0 < row.started_ms < MAX_MS:
         raise WireError(f"started_ms {row.started_ms} is not a time", "started_ms")
-    tokens = (
+    used = row.input_tokens | row.cached_input_tokens | row.cache_write_tokens | row.output_tokens | row.reasoning_tokens
+    # One bit operation clears nearly every row: each is below 2^39, and not negative, when all of them together are.
+    if used >> 39 and not all(0 <= count <= MAX_TOKENS for count in _tokens(row)):
+        raise WireError("a token count is out of range", "usage")
+    if not 0 <= row.cost_nano_usd <= MAX_NANO_USD:
+        raise WireError(f"cost_nano_usd {row.cost_nano_usd} is out of range", "cost_nano_usd")
+    if row.config_revision > MAX_INT:
+        raise WireError("config_revision is out of range", "config_revision")
+
+
+def _tokens(row: UsageRow) -> tuple[int, ...]:
+    return (
         row.input_tokens,
         row.cached_input_tokens,
         row.cache_write_tokens,
         row.output_tokens,
         row.reasoning_tokens,
     )
-    if min(tokens) < 0 or max(tokens) > MAX_TOKENS:
-        raise WireError("a token count is out of range", "usage")
-    if not 0 <= row.cost_nano_usd <= MAX_NANO_USD:
-        raise WireError(f"cost_nano_usd {row.cost_nano_usd} is out of range", "cost_nano_usd")
-    if row.config_revision > MAX_INT:
-        raise WireError("config_revision is out of range", "config_revision")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -12,7 +13,7 @@ Headers = list[tuple[bytes, bytes]]
 
 _JSON = (b"content-type", b"application/json")
 _STREAM = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-_LOSSLESS = (b"x-omniroute-translation", b"lossless")
+_LONG_NAME = 256  # characters
 
 KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -31,14 +32,24 @@ def translation(losses: Sequence[str]) -> bytes:
 def success_headers(
     request_id: bytes, content_type: str, provider: str, model: str, losses: Sequence[str], *, stream: bool
 ) -> Headers:
+    if losses or len(model) > _LONG_NAME:  # any client can make as many of these as it likes, of any size
+        told = _told(content_type, provider, model, translation(losses), stream)
+    else:
+        told = _told_again(content_type, provider, model, b"lossless", stream)
+    return [*told, (b"x-request-id", request_id)]
+
+
+def _told(content_type: str, provider: str, model: str, translated: bytes, stream: bool) -> Headers:
     headers = [
         (b"content-type", header_value(content_type)),
-        (b"x-request-id", request_id),
         (b"x-omniroute-provider", header_value(provider)),
         (b"x-omniroute-model", header_value(model)),
-        (b"x-omniroute-translation", translation(losses)) if losses else _LOSSLESS,
+        (b"x-omniroute-translation", translated),
     ]
     return headers + _STREAM if stream else headers
+
+
+_told_again = lru_cache(1024)(_told)
 
 
 def error_headers(error: GatewayError, request_id: bytes, length: int, *, close: bool) -> Headers:

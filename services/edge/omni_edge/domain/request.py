@@ -7,8 +7,8 @@ import msgspec
 from omni_wire.errors import GatewayError, InvalidRequest, UnsupportedMediaType
 
 # Carried on to the router (name as received → name as forwarded). Everything else stays here, credentials above all.
-_FORWARDED: dict[bytes, str] = {
-    name.encode(): name
+_FORWARDED = tuple(
+    (name.encode(), name)
     for name in (
         "accept",
         "anthropic-beta",
@@ -18,14 +18,14 @@ _FORWARDED: dict[bytes, str] = {
         "tracestate",
         "user-agent",
     )
-}
+)
 _OWN_PREFIX = b"x-omniroute-"
 
 _ID_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _TRACE_CHARACTERS = b"0123456789abcdef-"
 
 
-class Inbound(msgspec.Struct, frozen=True):
+class Inbound(msgspec.Struct, frozen=True, gc=False):
     """A head without its secrets.
 
     ``request_id`` is the client's own or empty; ``key_digest`` is SHA-256 of the presented key, None without one;
@@ -46,10 +46,14 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
     """``headers`` as ASGI gives them: names in lower case. Of a repeated header the last counts."""
     found = dict(headers)
     get = found.get
-    forwarded = {text: found[name].decode("latin-1") for name, text in _FORWARDED.items() if name in found}
-    for name in found:
-        if name.startswith(_OWN_PREFIX):
-            forwarded[name.decode("latin-1")] = found[name].decode("latin-1")
+    forwarded = {}
+    for name, text in _FORWARDED:
+        if name in found:
+            forwarded[text] = found[name].decode("latin-1")
+    if _OWN_PREFIX in b"\n".join(found):  # one search in C: hardly any request has one of these
+        for name in found:
+            if name.startswith(_OWN_PREFIX):
+                forwarded[name.decode("latin-1")] = found[name].decode("latin-1")
     key = _presented_key(found)
     own_id = get(b"x-request-id", b"")
     trace = get(b"traceparent", b"")
@@ -61,7 +65,7 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
         get(b"content-type", b""),
         get(b"content-encoding", b""),
         int(length) if length is not None and length.isdigit() else (-1 if b"transfer-encoding" in found else 0),
-        get(b"upgrade", b"").lower() == b"websocket",
+        b"upgrade" in found and found[b"upgrade"].lower() == b"websocket",
         forwarded,
     )
 

@@ -53,7 +53,7 @@ class EdgeApp:
 
     @property
     def active(self) -> int:
-        return sum(len(point.active) for point in self._points.values())
+        return sum(len(point.roster) for point in self._points.values())
 
     async def until_idle(self, timeout: float) -> bool:
         """Wait until no exchange is running; false when ``timeout`` seconds did not do."""
@@ -68,7 +68,7 @@ class EdgeApp:
     def interrupt_all(self) -> None:
         """Tell every client still being served that the gateway goes down."""
         for point in self._points.values():
-            for exchange in tuple(point.active):
+            for exchange in tuple(point.roster):
                 exchange.interrupt(DependencyUnavailable("This gateway is shutting down; try again.", retry_after=1))
 
     def _point(self, surface: Surface) -> CompletionPoint:

@@ -1,42 +1,43 @@
 """One request on a completing surface, from its head to the last byte of its answer, as raw ASGI.
 
-Theory of operation. The server's task runs ``run``. It passes three phases: READING the body, WAITING for the router's
-head, ANSWERING. One timer serves every deadline: it looks at where the request stands when it fires, so that progress
-costs an assignment and not a timer. Its first look, if the body is in by then, also starts a second task that waits on
-``receive`` for the client to leave; most requests of a fast provider are over before. Whoever must end the request from
-outside (the watcher, the timer, the component's stop) leaves a verdict and cancels the task; cancellation reaches the
-router's generator at whatever it awaits, and that stops the provider call.
+Theory of operation. The server's task runs ``run``: it reads the body, asks the router, relays the answer. One look
+serves every deadline: it sees where the request stands, so that progress costs an assignment and not a timer. The first
+look is the roster's, which one timer serves for all; an exchange that is still here then times its next looks itself.
+Once the body is in, a look also starts a second task that waits on ``receive`` for the client to leave; most requests
+of a fast provider are over before. Whoever must end the request from outside (the watcher, a look, the component's
+stop) leaves a verdict and cancels the task; cancellation reaches the router's generator at whatever it awaits, and that
+stops the provider call.
+
+The way of an ordinary request through ``run`` is written for few calls and few awaits: it is most of what the edge
+costs, and every coroutine in between is paid again each time the router below waits for something.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from enum import Enum
+from time import monotonic
 
 from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head
 from omni_wire.errors import ClientGone, GatewayError, Internal, UpstreamTimeout, render_frame
 from omni_wire.formats import WireFormat
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from omni_edge.domain.answer import KEEP_ALIVE, success_headers
 from omni_edge.domain.request import read_head, slow_body
 from omni_edge.domain.surfaces import Surface
 from omni_edge.server.metrics import EdgeMetrics
 from omni_edge.server.reply import SMALL_BODY, linger, send_error
+from omni_edge.server.roster import Guest, Roster
 from omni_edge.service import EdgeService
 from omni_edge.settings import EdgeSettings
 
 logger = logging.getLogger("omniroute.edge")
 
+# A loop whose clock ticks in milliseconds may call early by one or two: not worth a look every microsecond until then.
+_EARLY = 0.002
 _END = {"type": "http.response.body", "body": b"", "more_body": False}
-
-
-class Phase(Enum):
-    READING = 1
-    WAITING = 2
-    ANSWERING = 3
 
 
 class CompletionPoint:
@@ -51,48 +52,69 @@ class CompletionPoint:
         self.settings = settings
         self.families = metrics
         self.metrics = metrics.surface(surface.name)
-        self.active: set[Exchange] = set()
-        self.first_look = min(settings.watch_after, settings.keep_alive, settings.body_idle, settings.answer_idle)
+        self.roster = Roster(
+            min(settings.watch_after, settings.keep_alive, settings.body_idle, settings.answer_idle)
+        )  # fmt: skip
 
 
 class Exchange:
     __slots__ = (
-        "_beat", "_body_read", "_complete", "_event_id", "_inbound", "_last", "_last_sent", "_looked", "_loop",
-        "_phase", "_point", "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream", "_task",
-        "_timer", "_verdict", "_watcher", "_writing",
+        "_asked", "_beat", "_body_read", "_complete", "_inbound", "_last", "_last_sent", "_looked", "_point",
+        "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream", "_task", "_timer", "_verdict",
+        "_watcher", "_writing", "seat",
     )  # fmt: skip
+
+    seat: set[Guest]
 
     def __init__(self, point: CompletionPoint, scope: Scope, receive: Receive, send: Send) -> None:
         self._point = point
         self._receive = receive
         self._send = send
         self._inbound = read_head(scope["headers"])
-        self._event_id = new_id()
-        self._request_id = self._inbound.request_id or self._event_id
-        self._phase = Phase.READING
         self._status = 0  # of the answer begun; 0 while there is none
         self._stream = False
         self._body_read = False
+        self._asked = False  # the router has been
         self._writing = False
-        self._looked = False  # the timer has
+        self._looked = False  # whether anything has been, at this exchange
         self._complete = False  # the whole answer is out
         self._settled = False  # nothing may end this exchange from outside any more
         self._verdict: GatewayError | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._beat: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Answer the request, whatever happens. Only a cancellation of the server's own passes through."""
-        point = self._point
-        self._loop = asyncio.get_running_loop()
+        point, inbound = self._point, self._inbound
+        service = point.service
+        event_id = new_id()
+        self._request_id = request_id = inbound.request_id or event_id
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine that runs is in a task
         self._task = task
-        self._started = self._last = self._last_sent = self._loop.time()
-        self._timer = self._loop.call_at(self._started + point.first_look, self._tick)
-        point.active.add(self)
+        self._started = self._last = self._last_sent = monotonic()
+        point.roster.enter(self)
         try:
-            await self._converse()
+            context = CallContext(request_id, inbound.traceparent)
+            key_id = service.recognise(inbound.key_digest) or await service.identify(inbound.key_digest, context)
+            service.check(inbound)
+            body = await self._read_body()
+            self._asked = True
+            if self._looked:  # else it began so lately that its start will do, and the first look is still to come
+                self._last = monotonic()
+                self._watcher = task.get_loop().create_task(self._watch())
+            answer = service.complete(CompleteCall(context, key_id, point.format, body, event_id, inbound.headers))
+            try:
+                head = await anext(answer, None)
+                if not isinstance(head, Head):
+                    raise TypeError(f"the router's first frame is {type(head).__name__}, not a head")
+                if head.stream:
+                    await self._relay_stream(head, answer)
+                else:
+                    await self._relay_whole(head, answer)
+            finally:
+                await answer.aclose()
         except asyncio.CancelledError:
             if self._verdict is None:
                 raise
@@ -101,48 +123,29 @@ class Exchange:
         except GatewayError as error:
             await self._fail(self._verdict or error)
         except Exception:
-            logger.exception("a request failed unexpectedly", extra={"fields": {"request_id": self._request_id}})
+            logger.exception("a request failed unexpectedly", extra={"fields": {"request_id": request_id}})
             await self._fail(Internal("Something went wrong inside the gateway."))
         finally:
             self._settled = True
+            self.seat.discard(self)
+            if self._looked:
+                self._let_go()
+            point.metrics.answered(self._status, monotonic() - self._started)
+
+    def _let_go(self) -> None:
+        """End what looking has started."""
+        if self._timer is not None:
             self._timer.cancel()
-            if self._watcher is not None and not self._complete:
-                self._watcher.cancel()  # after a complete answer ``receive`` returns by itself, and more cheaply
-            if self._beat is not None:
-                self._beat.cancel()
-            point.active.discard(self)
-            point.metrics.answered(self._status, self._loop.time() - self._started)
+        if self._watcher is not None and not self._complete:
+            self._watcher.cancel()  # after a complete answer ``receive`` returns by itself, and more cheaply
+        if self._beat is not None:
+            self._beat.cancel()
 
     def interrupt(self, verdict: GatewayError) -> None:
         """End the exchange with ``verdict``, unless it is ending already."""
         if not self._settled and self._verdict is None:
             self._verdict = verdict
             self._task.cancel()
-
-    async def _converse(self) -> None:
-        point, inbound = self._point, self._inbound
-        context = CallContext(self._request_id, inbound.traceparent)
-        key_id = await point.service.admit(inbound, context)
-        body = await self._read_body()
-        self._phase = Phase.WAITING
-        self._last = self._loop.time()
-        if self._looked:  # the next look may be far off
-            self._watcher = self._loop.create_task(self._watch())
-        answer = point.service.complete(
-            CompleteCall(context, key_id, point.format, body, self._event_id, inbound.headers)
-        )
-        try:
-            head = await anext(answer, None)
-            if not isinstance(head, Head):
-                raise TypeError(f"the router's first frame is {type(head).__name__}, not a head")
-            self._phase = Phase.ANSWERING
-            self._stream = head.stream
-            if head.stream:
-                await self._relay_stream(head, answer)
-            else:
-                await self._relay_whole(head, answer)
-        finally:
-            await answer.aclose()
 
     async def _read_body(self) -> bytes:
         """The whole body. Raises ``BodyTooLarge`` as soon as it is, ``ClientGone`` when the client leaves."""
@@ -162,19 +165,19 @@ class Exchange:
             if self._body_read:
                 return b"".join((*parts, part)) if parts else part
             parts.append(part)
-            self._last = self._loop.time()
+            self._last = monotonic()
 
     async def _relay_stream(self, head: Head, answer: AsyncGenerator[Frame, None]) -> None:
-        send, loop, metrics = self._send, self._loop, self._point.metrics
-        gauge = self._point.families.active_streams
-        gauge.inc()
+        send, metrics, families = self._send, self._point.metrics, self._point.families
+        self._stream = True
+        families.streams += 1
         try:
-            await self._start(head)
+            await send(self._begin(head))
             first = True
             async for frame in answer:
                 if not isinstance(frame, bytes):
                     raise TypeError("the router sent a second head")
-                self._last = self._last_sent = loop.time()
+                self._last = self._last_sent = monotonic()
                 self._writing = True
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
                 self._writing = False
@@ -185,7 +188,7 @@ class Exchange:
             await send(_END)
             self._settled = self._complete = True
         finally:
-            gauge.dec()
+            families.streams -= 1
 
     async def _relay_whole(self, head: Head, answer: AsyncGenerator[Frame, None]) -> None:
         """Held until whole, so that it goes out with a length and a late failure is still told by status; an answer
@@ -196,31 +199,32 @@ class Exchange:
         async for frame in answer:
             if not isinstance(frame, bytes):
                 raise TypeError("the router sent a second head")
-            self._last = self._loop.time()
+            self._last = monotonic()
             if self._status:
                 await self._write(frame)
                 continue
             parts.append(frame)
             size += len(frame)
             if size > limit:
-                await self._start(head)
+                await self._send(self._begin(head))
                 await self._write(b"".join(parts))
         self._writing = True
         if self._status:
             await self._send(_END)
         else:
-            await self._start(head, size)
+            await self._send(self._begin(head, size))
             await self._send({"type": "http.response.body", "body": parts[0] if len(parts) == 1 else b"".join(parts)})
         self._settled = self._complete = True
-        self._point.metrics.began(self._loop.time() - self._started)
+        self._point.metrics.began(monotonic() - self._started)
 
     async def _write(self, data: bytes) -> None:
-        self._last = self._loop.time()
+        self._last = monotonic()
         self._writing = True
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         self._writing = False
 
-    async def _start(self, head: Head, length: int = -1) -> None:
+    def _begin(self, head: Head, length: int = -1) -> Message:
+        """The message that begins the answer, and with it the exchange's status."""
         self._status = head.status
         headers = success_headers(
             self._request_id.encode("ascii"), head.content_type, head.provider, head.model, head.losses,
@@ -228,7 +232,7 @@ class Exchange:
         )  # fmt: skip
         if length >= 0:
             headers.append((b"content-length", b"%d" % length))
-        await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
+        return {"type": "http.response.start", "status": head.status, "headers": headers}
 
     async def _fail(self, error: GatewayError) -> None:
         """Say ``error`` in the client's dialect at whatever point the answer has come to."""
@@ -238,7 +242,7 @@ class Exchange:
             point.metrics.client_gone.inc()
             return  # an answer that was begun is left unfinished: the server then drops the connection
         if self._status == 0:
-            if self._phase is Phase.READING:
+            if not self._asked:
                 point.families.refusals.labels(point.surface.name, error.kind).inc()
             await self._refuse(error)
             return
@@ -270,16 +274,16 @@ class Exchange:
                 self.interrupt(ClientGone("the client closed the connection"))
                 return
 
-    def _tick(self) -> None:
-        """Act on whatever has run out, and come again."""
+    def look(self) -> None:
+        """Act on whatever has run out, and come again. The first call is the roster's."""
         if self._settled:
             return
-        settings, now = self._point.settings, self._loop.time()
+        settings, loop, now = self._point.settings, self._task.get_loop(), monotonic()
         self._looked = True
         wake = now + settings.keep_alive
-        if self._phase is not Phase.READING and self._watcher is None:
-            self._watcher = self._loop.create_task(self._watch())
-        if self._phase is Phase.READING:
+        if self._asked and self._watcher is None:
+            self._watcher = loop.create_task(self._watch())
+        if not self._asked:
             due = min(self._last + settings.body_idle, self._started + settings.body_total)
             verdict = slow_body(settings.body_idle)
         elif self._writing:
@@ -290,13 +294,13 @@ class Exchange:
             if self._stream and self._status:
                 wake = self._last_sent + settings.keep_alive
                 if now >= wake and (self._beat is None or self._beat.done()):
-                    self._beat = self._loop.create_task(self._send_keep_alive())
+                    self._beat = loop.create_task(self._send_keep_alive())
                     self._last_sent = now
                 wake = max(wake, now + settings.keep_alive / 4)
         if now >= due:
             self.interrupt(verdict)
         else:
-            self._timer = self._loop.call_at(min(due, wake), self._tick)
+            self._timer = loop.call_later(max(min(due, wake) - now, _EARLY), self.look)
 
     async def _send_keep_alive(self) -> None:
         """A comment between two events (frames are whole events): proxies and clients see that the stream lives."""

@@ -12,10 +12,11 @@ _CLASSES = {0: "gone", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 class SurfaceMetrics:
     """The numbers of one surface."""
 
-    __slots__ = ("_first_byte", "_label", "_requests", "_seconds", "broken", "client_gone")
+    __slots__ = ("_classes", "_first_byte", "_label", "_requests", "_seconds", "broken", "client_gone")
 
     def __init__(self, name: str, families: "EdgeMetrics") -> None:
         self._label = (name,)
+        self._classes = {hundred: (name, label) for hundred, label in _CLASSES.items()}
         self._requests = families.requests
         self._seconds = families.seconds
         self._first_byte = families.first_byte
@@ -24,7 +25,7 @@ class SurfaceMetrics:
 
     def answered(self, status: int, seconds: float) -> None:
         """``status`` 0 is a client that left before there was one."""
-        self._requests.add((*self._label, _CLASSES[status // 100]))
+        self._requests.add(self._classes[status // 100])
         self._seconds.observe(seconds, self._label)
 
     def began(self, seconds: float) -> None:
@@ -48,9 +49,10 @@ class EdgeMetrics:
             "omniroute_edge_first_byte_seconds", "From the head of a request to the first byte of its answer's body",
             ["surface"], _SECONDS, registry,
         )  # fmt: skip
-        self.active_streams = Gauge(
+        self.streams = 0
+        Gauge(
             "omniroute_edge_active_streams", "Streams being sent to clients now", registry=registry
-        )  # fmt: skip
+        ).set_function(lambda: self.streams)  # fmt: skip
         self.refusals = Counter(
             "omniroute_edge_refusals", "Requests the edge itself refused, by kind of error",
             ["surface", "kind"], registry=registry,

@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
         "_close_delimited",
         "_done",
         "_head_size",
+        "_idle_talk",
         "_inflater",
         "_interim",
         "_keep_for",
@@ -77,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._raw: list[tuple[bytes, bytes]] = []
         self._inflater: Inflater | None = None
         self._trouble: UpstreamError | None = None
-        self._head_size = 0
+        self._head_size = self._idle_talk = 0
         self._keep_for = _IDLE
         self._interim = self._close_delimited = self._done = self._reusable = self._paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -92,7 +93,7 @@ class Connection(asyncio.Protocol):
             return
         self._answer = answer
         answer.source = self
-        self._head_size = 0
+        self._head_size = self._idle_talk = 0
         self._done = self._reusable = False
         self._inflater = None
         transport.write(request)
@@ -157,6 +158,7 @@ class Connection(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         answer.touched = True
+        size = answer.size
         if not answer.headed:
             self._head_size += len(data)
         try:
@@ -174,11 +176,23 @@ class Connection(asyncio.Protocol):
             if self._head_size > _MAX_HEAD:
                 self.cut(UpstreamFailed("the provider's answer has too large a head"))
             return
-        elif answer.size > answer.high and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        elif answer.size == size:
+            self._add_idle_talk(len(data))
+            if answer.want:  # 0 is a reader who waits for the head, which is here
+                return
+        else:
+            self._idle_talk = 0
+            if answer.size > answer.high and not self._paused and self._transport is not None:
+                self._paused = True
+                self._transport.pause_reading()
         if answer.size >= answer.want or self._done:
             answer.wake()
+
+    def _add_idle_talk(self, size: int) -> None:
+        """Chunk extensions and trailers need no end, and nobody is woken for them."""
+        self._idle_talk += size
+        if self._idle_talk > _MAX_HEAD and self._inflater is None:  # which may take a while before it gives
+            self.cut(UpstreamFailed("the provider's answer goes on without saying anything"))
 
     def eof_received(self) -> bool:
         self._end(None)

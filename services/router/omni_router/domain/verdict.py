@@ -19,10 +19,10 @@ from omni_wire.errors import (
 _ABOUT_THE_REQUEST = frozenset({400, 404, 405, 413, 415, 422})
 
 
-def from_status(status: int, headers: Mapping[str, str], body: bytes, where: str) -> UpstreamError:
-    """The error for an answer that is not 200. ``where`` is "provider/model"; the provider's status is kept, as SDKs
-    choose their exception class by it."""
-    message = f"[{where}] {upstream_message(body)}"
+def from_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+    """The error for an answer that is not 200; the provider's status is kept, as SDKs choose their exception class by
+    it."""
+    message = upstream_message(body)
     retry_after = _seconds(headers.get("retry-after"))
     if 400 <= status < 500:
         return UpstreamRejected(message, status=status, retry_after=retry_after, code=_CODES.get(status))

@@ -15,7 +15,7 @@ from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall, Head
 from omni_core.ports.translator import EncodeCall, StreamCall, Translated, TranslatorPort
 from omni_ledger import BudgetHold, Grant, Hold, Ledger, Refusal, Settlement
-from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamFailed, UpstreamTimeout
+from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.usage import Usage
 
 from omni_router.domain import pricing, provider_call, verdict
@@ -147,8 +147,12 @@ class Attempt:
             begin_within=timeouts.first_byte if stream else timeouts.total,
         )
         self._input_estimate = -(-len(body) // 4)
-        self._answer = await self._tools.upstream.send(request)
-        await self._await_first_byte(self._answer)
+        try:
+            self._answer = await self._tools.upstream.send(request)
+            await self._await_first_byte(self._answer)
+        except UpstreamError as error:
+            error.message = f"[{candidate.provider.id}/{candidate.model.id}] {error.message}"
+            raise
         self._answer.begun()
         self.first_byte_ms = self._elapsed_ms()
         return Head(
@@ -200,16 +204,14 @@ class Attempt:
         if answer.status != 200:
             if answer.status in (401, 403):
                 self._tools.credentials.forget(self.candidate.account.id)
-            raise verdict.from_status(
-                answer.status, answer.headers, await answer.read(settings.max_error_bytes), self._where
-            )
+            raise verdict.from_status(answer.status, answer.headers, await answer.read(settings.max_error_bytes))
         is_sse = answer.headers.get("content-type", "").startswith("text/event-stream")
         if stream and not is_sse:
             body = await answer.read(settings.max_error_bytes)
-            raise UpstreamFailed(f"[{self._where}] answered one body where a stream was asked for: {body[:100]!r}")
+            raise UpstreamFailed(f"the provider answered one body where a stream was asked for: {body[:100]!r}")
         if not stream:
             if is_sse:
-                raise UpstreamFailed(f"[{self._where}] answered a stream where one body was asked for")
+                raise UpstreamFailed("the provider answered a stream where one body was asked for")
             await self._read_whole(answer)
             return
         if self._passthrough:
@@ -219,7 +221,7 @@ class Attempt:
                 chunk = await anext(self._source, None)
                 if chunk is None:
                     tap.end()
-                    raise UpstreamFailed(f"[{self._where}] answered an empty stream")
+                    raise UpstreamFailed("the provider answered an empty stream")
                 self._first.append(tap.feed(chunk))
             if tap.failure is not None and not tap.begun:
                 raise tap.failure
@@ -230,13 +232,13 @@ class Attempt:
             self._first.append(item.data)
             if item.data or item.finished:
                 return
-        raise StreamInterrupted(f"[{self._where}] ended the stream before it began")
+        raise StreamInterrupted("the provider ended the stream before it began")
 
     async def _read_whole(self, answer: UpstreamAnswer) -> None:
         limit = self._tools.settings.max_answer_bytes
         body = await answer.read(limit)
         if len(body) >= limit:
-            raise UpstreamFailed(f"[{self._where}] answered more than {limit} bytes")
+            raise UpstreamFailed(f"the provider answered more than {limit} bytes")
         if self._passthrough:
             self._reported, self._estimate = read_answer(body)
             self._first.append(body)
@@ -246,7 +248,7 @@ class Attempt:
             self._note(item)
             self._first.append(item.data)
         if not self.finished:
-            raise UpstreamFailed(f"[{self._where}] gave an incomplete answer")
+            raise UpstreamFailed("the provider gave an incomplete answer")
 
     # ---- relaying ---------------------------------------------------------------------------------------------------
 
@@ -415,10 +417,6 @@ class Attempt:
         return int((self._began - began) * 1000) + self.first_byte_ms
 
     # ---- small things -----------------------------------------------------------------------------------------------
-
-    @property
-    def _where(self) -> str:
-        return f"{self.candidate.provider.id}/{self.candidate.model.id}"
 
     def _wanted(self) -> int:
         """Output tokens of one choice to reserve: the client's limit, the model's own, else the default."""
