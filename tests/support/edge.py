@@ -12,7 +12,7 @@ from omni_catalogue.snapshot import Routing, Server, Snapshot
 from omni_core.component import Check
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
+from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
 from omni_core.telemetry import new_registry
 from omni_edge.server.app import EdgeApp
 from omni_edge.server.metrics import EdgeMetrics
@@ -148,11 +148,11 @@ def snapshot(revision: int = 1, *, require_api_key: bool = True, max_body_bytes:
 class Edge:
     """The parts, for a test to turn."""
 
-    def __init__(self, settings: EdgeSettings) -> None:
+    def __init__(self, settings: EdgeSettings, router: RouterPort | None) -> None:
         self.router = ScriptedRouter()
         self.auth = ScriptedAuth()
         self.registry: CollectorRegistry = new_registry()
-        self.service = EdgeService(self.router, self.auth, settings, self.registry)
+        self.service = EdgeService(router or self.router, self.auth, settings, self.registry)
         self.service.configure(snapshot())
         self.checks: Callable[[], dict[str, Check]] = self.service.checks
         pages = build_pages(self.service, self.registry, lambda: self.checks(), "0")
@@ -191,8 +191,11 @@ async def serving(app: ASGIApp) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def running_edge(settings: EdgeSettings | None = None) -> AsyncIterator[Edge]:
-    edge = Edge(settings or EdgeSettings())
+async def running_edge(
+    settings: EdgeSettings | None = None, *, router: RouterPort | None = None
+) -> AsyncIterator[Edge]:
+    """``router`` in place of the scripted one."""
+    edge = Edge(settings or EdgeSettings(), router)
     async with serving(edge.app) as edge.port:
         yield edge
 

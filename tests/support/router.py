@@ -11,6 +11,7 @@ from omni_core.ids import new_id
 from omni_core.ports.auth import Credential
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Head
+from omni_core.ports.translator import TranslatorPort
 from omni_core.telemetry import new_registry
 from omni_ledger import Ledger
 from omni_router.adapters.events import ProtobufEvents
@@ -53,7 +54,7 @@ def provider(name: str, base_url: str, wire_format: WireFormat = WireFormat.OPEN
     return s.Provider(id=name, format=wire_format, base_url=base_url, **(fields | changes))
 
 
-def _translator() -> TranslatorService:
+def translator() -> TranslatorPort:
     settings = TranslatorSettings()
     return TranslatorService(TranslatorMetrics(new_registry(), settings), settings)
 
@@ -61,7 +62,7 @@ def _translator() -> TranslatorService:
 class Harness:
     """``ask`` and see; ``events`` are what the router wrote down."""
 
-    def __init__(self, redis: Redis, simulator: Simulator) -> None:
+    def __init__(self, redis: Redis, simulator: Simulator, translator: TranslatorPort) -> None:
         self.redis = redis
         self.simulator = simulator
         self.router_id = f"router-{new_id()}"
@@ -71,7 +72,7 @@ class Harness:
         self.ledger = Ledger(redis, registry)
         tools = Tools(
             ledger=self.ledger,
-            translator=_translator(),
+            translator=translator,
             upstream=self.upstream,
             credentials=Credentials(self.auth, 60.0),  # type: ignore[arg-type]
             events=ProtobufEvents(self.router_id),
@@ -156,11 +157,11 @@ class Harness:
 
 
 @contextlib.asynccontextmanager
-async def harness(redis_url: str) -> AsyncIterator[Harness]:
+async def harness(redis_url: str, port: TranslatorPort | None = None) -> AsyncIterator[Harness]:
     redis = Redis.from_url(redis_url)
     simulator = Simulator("127.0.0.1", 0)
     await simulator.start()
-    made = Harness(redis, simulator)
+    made = Harness(redis, simulator, port or translator())
     await made.upstream.start()
     await made.ledger.start()
     made.configure()

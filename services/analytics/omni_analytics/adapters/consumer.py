@@ -63,7 +63,7 @@ class Consumer:
             except Exception as error:  # noqa: BLE001 - usage must go on being counted after any failure
                 self._troubled(f"{type(error).__name__}: {error}")
             if not self._ending.is_set():
-                await self._pause()
+                await self._pause(self._settings.reconnect_delay)
 
     async def _consume(self) -> None:
         await self._bus.connect()
@@ -77,15 +77,18 @@ class Consumer:
             else:
                 self._meter.behind(0.0)
             self.state = ""
+            if 0 < len(messages) < self._settings.fetch_messages:
+                await self._pause(self._settings.linger)
 
     def _troubled(self, why: str) -> None:
         if self.state != why:
             logger.warning("usage is not being counted; trying again", extra={"fields": {"why": why}})
         self.state = why
 
-    async def _pause(self) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._ending.wait(), self._settings.reconnect_delay)
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
         except TimeoutError:
             return
 

@@ -30,7 +30,7 @@ def translation(losses: Sequence[str]) -> bytes:
 
 
 def success_headers(
-    request_id: bytes, content_type: str, provider: str, model: str, losses: Sequence[str], *, stream: bool
+    request_id: bytes, content_type: str, provider: str, model: str, losses: Sequence[str], stream: bool
 ) -> Headers:
     if losses or len(model) > _LONG_NAME:  # any client can make as many of these as it likes, of any size
         told = _told(content_type, provider, model, translation(losses), stream)

@@ -59,7 +59,7 @@ class CompletionPoint:
 
 class Exchange:
     __slots__ = (
-        "_asked", "_beat", "_body_read", "_complete", "_inbound", "_last", "_last_sent", "_looked", "_point",
+        "_asked", "_at_once", "_beat", "_body_read", "_complete", "_inbound", "_last", "_last_sent", "_looked", "_point",
         "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream", "_task", "_timer", "_verdict",
         "_watcher", "_writing", "seat",
     )  # fmt: skip
@@ -78,6 +78,7 @@ class Exchange:
         self._writing = False
         self._looked = False  # whether anything has been, at this exchange
         self._complete = False  # the whole answer is out
+        self._at_once = False  # and went out in one piece
         self._settled = False  # nothing may end this exchange from outside any more
         self._verdict: GatewayError | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -99,8 +100,11 @@ class Exchange:
             context = CallContext(request_id, inbound.traceparent)
             key_id = service.recognise(inbound.key_digest) or await service.identify(inbound.key_digest, context)
             service.check(inbound)
-            body = await self._read_body()
-            self._asked = True
+            message = await self._receive()
+            body: bytes = message.get("body", b"")
+            if message.get("more_body", True) or len(body) > service.policy.max_body_bytes:
+                body = await self._read_on(message)
+            self._body_read = self._asked = True
             if self._looked:  # else it began so lately that its start will do, and the first look is still to come
                 self._last = monotonic()
                 self._watcher = task.get_loop().create_task(self._watch())
@@ -130,7 +134,7 @@ class Exchange:
             self.seat.discard(self)
             if self._looked:
                 self._let_go()
-            point.metrics.answered(self._status, monotonic() - self._started)
+            point.metrics.answered(self._status, monotonic() - self._started, at_once=self._at_once)
 
     def _let_go(self) -> None:
         """End what looking has started."""
@@ -147,25 +151,25 @@ class Exchange:
             self._verdict = verdict
             self._task.cancel()
 
-    async def _read_body(self) -> bytes:
-        """The whole body. Raises ``BodyTooLarge`` as soon as it is, ``ClientGone`` when the client leaves."""
+    async def _read_on(self, message: Message) -> bytes:
+        """The whole body, of which ``message`` is the first part.
+
+        Raises ``BodyTooLarge`` as soon as it is, ``ClientGone`` when the client leaves."""
         limit = self._point.service.policy.max_body_bytes
         parts: list[bytes] = []
         size = 0
         while True:
-            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone("the client left while sending its request")
-            part: bytes = message.get("body", b"")
-            size += len(part)
-            if not message.get("more_body", False):
-                self._body_read = True
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            self._body_read = not message.get("more_body", False)
             if size > limit:
                 raise self._point.service.too_large()
             if self._body_read:
-                return b"".join((*parts, part)) if parts else part
-            parts.append(part)
+                return b"".join(parts)
             self._last = monotonic()
+            message = await self._receive()
 
     async def _relay_stream(self, head: Head, answer: AsyncGenerator[Frame, None]) -> None:
         send, metrics, families = self._send, self._point.metrics, self._point.families
@@ -208,14 +212,15 @@ class Exchange:
             if size > limit:
                 await self._send(self._begin(head))
                 await self._write(b"".join(parts))
+                self._point.metrics.began(self._last - self._started)
         self._writing = True
         if self._status:
             await self._send(_END)
         else:
             await self._send(self._begin(head, size))
-            await self._send({"type": "http.response.body", "body": parts[0] if len(parts) == 1 else b"".join(parts)})
+            await self._send({"type": "http.response.body", "body": b"".join(parts), "more_body": False})
+            self._at_once = True
         self._settled = self._complete = True
-        self._point.metrics.began(monotonic() - self._started)
 
     async def _write(self, data: bytes) -> None:
         self._last = monotonic()
@@ -227,9 +232,8 @@ class Exchange:
         """The message that begins the answer, and with it the exchange's status."""
         self._status = head.status
         headers = success_headers(
-            self._request_id.encode("ascii"), head.content_type, head.provider, head.model, head.losses,
-            stream=head.stream,
-        )  # fmt: skip
+            self._request_id.encode("ascii"), head.content_type, head.provider, head.model, head.losses, head.stream
+        )
         if length >= 0:
             headers.append((b"content-length", b"%d" % length))
         return {"type": "http.response.start", "status": head.status, "headers": headers}

@@ -23,13 +23,16 @@ class SurfaceMetrics:
         self.client_gone = families.client_gone.labels(name)
         self.broken = families.broken.labels(name)
 
-    def answered(self, status: int, seconds: float) -> None:
-        """``status`` 0 is a client that left before there was one."""
+    def answered(self, status: int, seconds: float, *, at_once: bool = False) -> None:
+        """``status`` 0 is a client that left before there was one. An answer that went out in one piece, ``at_once``,
+        began when it ended."""
         self._requests.add(self._classes[status // 100])
         self._seconds.observe(seconds, self._label)
+        if at_once:
+            self._first_byte.observe(seconds, self._label)
 
     def began(self, seconds: float) -> None:
-        """The first byte of an answer's body has gone out."""
+        """The first byte of an answer's body has gone out, and more is to come."""
         self._first_byte.observe(seconds, self._label)
 
 
