@@ -24,8 +24,9 @@ from tests.support.servers import NatsServer
 from tests.unit.analytics.events import T0, attempt_event, batch, request_event
 
 FAST = AnalyticsSettings(
-    fetch_messages=16, fetch_wait=0.2, retry_delay=0.05, retry_delay_max=0.2, reconnect_delay=0.1, query_timeout=5.0
-)
+    fetch_messages=16, fetch_wait=0.2, linger=0.02, retry_delay=0.05, retry_delay_max=0.2, reconnect_delay=0.1,
+    query_timeout=5.0,
+)  # fmt: skip
 
 ONE = UsageTotals(1, 0, 1, 100, 10, 5, 50, 7, 600_000, 0)  # what request_event() and attempt_event() add
 

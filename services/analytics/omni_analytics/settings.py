@@ -22,7 +22,7 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     fetch_messages: int = 64
     fetch_wait: float = 1.0
-    linger: float = 0.25
+    linger: float = 0.5
     max_deliveries: int = 5
     retry_delay: float = 1.0
     retry_delay_max: float = 30.0

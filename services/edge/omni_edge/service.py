@@ -98,8 +98,9 @@ class EdgeService:
     async def identify(self, digest: bytes | None, context: CallContext) -> str:
         """As ``recognise``, asking auth when it has to. Raises the same, and ``DependencyUnavailable`` without auth."""
         known = self.recognise(digest)
-        if known is not None or digest is None:
-            return known or ANONYMOUS
+        if known is not None:
+            return known
+        assert digest is not None  # noqa: S101 - ``recognise`` knows what to say to those without a key
         return await self._ask_once(digest, context)
 
     def check(self, inbound: Inbound) -> None:

@@ -180,6 +180,59 @@ async def test_the_file_is_durable_and_versioned(store: SqliteStore, tmp_path: P
     assert await store._run(lambda: store._opened().execute("PRAGMA synchronous").fetchone()) == (2,)  # FULL
 
 
+async def test_a_file_of_the_first_version_keeps_every_row(tmp_path: Path) -> None:
+    path = tmp_path / "usage.sqlite3"
+    old: list[UsageRow] = [ATTEMPT, REQUEST, change(ATTEMPT, id="a2", key_id="k2"), change(REQUEST, id="r2")]
+    connection = sqlite3.connect(path)
+    for statement in MIGRATIONS[0]:
+        connection.execute(statement)
+    for row in old:
+        table = "attempt_event" if isinstance(row, AttemptRow) else "request_event"
+        fields = msgspec.structs.asdict(row)
+        marks = ", ".join(f":{name}" for name in fields)
+        connection.execute(f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({marks})", fields)
+    columns = f"key_id, provider, account_id, model, status, {', '.join(MEASURES)}"
+    connection.execute(f"INSERT INTO usage_hour (hour_ms, {columns}) SELECT {HOUR}, {columns} FROM usage_fact WHERE 0")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    for kind in (AttemptRow, RequestRow):
+        table = "attempt_event" if kind is AttemptRow else "request_event"
+        sql = f"SELECT {', '.join(kind.__struct_fields__)} FROM {table} ORDER BY id"
+        found = await store._run(lambda sql=sql: store._opened().execute(sql).fetchall())  # type: ignore[misc]
+        assert [kind(*values) for values in found] == [row for row in old if type(row) is kind]
+    assert await store.record([REQUEST, change(ATTEMPT, id="a3")]) == Recorded(attempts_stored=1, requests_ignored=1)
+    await store.close()
+
+
+async def test_what_was_learned_in_a_transaction_that_failed_is_learned_again(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """The kind of a row is remembered by number, and the number is gone with the transaction that gave it."""
+    with pytest.raises(WireError):
+        await store.record([change(ATTEMPT, model="new"), change(REQUEST, duration_ms=2**80)])
+    await store.record([change(ATTEMPT, id="a2", model="other")])
+    await store.record([change(ATTEMPT, id="a3", model="new")])
+    assert set((await store.query(UsageQuery(group_by="model"))).groups) == {"new", "other"}
+    check_rollup(tmp_path / "analytics" / "usage.sqlite3")
+
+
+async def test_a_large_batch_of_many_kinds_with_one_known_row_is_counted_exactly(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """More rows than one statement takes, over an hour's end, one of them stored before."""
+    rows: list[UsageRow] = [
+        change(ATTEMPT, id=f"a{n}", model=f"m{n % 7}", started_ms=HOUR + HOUR_MS - 50 + n) for n in range(100)
+    ]
+    rows += [change(REQUEST, id=f"r{n}", started_ms=HOUR + HOUR_MS - 50 + n) for n in range(100)]
+    await store.record([rows[42]])
+    assert await store.record(rows) == Recorded(attempts_stored=99, attempts_ignored=1, requests_stored=100)
+    assert (await store.query(UsageQuery())).totals.cost_nano_usd == 100 * ATTEMPT.cost_nano_usd
+    check_rollup(tmp_path / "analytics" / "usage.sqlite3")
+
+
 async def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "usage.sqlite3"
     connection = sqlite3.connect(path)

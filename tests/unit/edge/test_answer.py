@@ -65,3 +65,15 @@ def test_each_dialect_has_its_message_where_its_clients_look(
     for step in path:
         node = node[step]
     assert node == "not yet"
+
+
+def test_a_name_that_is_told_again_is_told_the_same_and_each_answer_has_its_own_list() -> None:
+    first = success_headers(b"r1", "application/json", "acme", "m", (), stream=False)
+    first.append((b"content-length", b"1"))
+    again = success_headers(b"r2", "application/json", "acme", "m", (), stream=False)
+    assert again == [*first[:-2], (b"x-request-id", b"r2")]
+    long_name = "m" * 10_000
+    assert (
+        dict(success_headers(b"r", "application/json", "acme", long_name, (), stream=False))[b"x-omniroute-model"]
+        == long_name.encode()
+    )

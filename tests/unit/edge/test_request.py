@@ -95,3 +95,10 @@ def test_a_compressed_body_is_refused_with_415(encoding: bytes) -> None:
     refusal = media_refusal(b"application/json", encoding)
     assert refusal is not None
     assert refusal.status == 415
+
+
+def test_the_last_of_a_repeated_header_counts() -> None:
+    inbound = read_head(
+        [(b"user-agent", b"a"), (b"content-type", b"x/y"), (b"user-agent", b"b"), (b"content-type", b"z")]
+    )
+    assert (inbound.headers, inbound.content_type) == ({"user-agent": "b"}, b"z")

@@ -49,7 +49,7 @@ def _attempt(event: events_pb2.Event) -> AttemptRow:
 def _request(event: events_pb2.Event) -> RequestRow:
     request = event.request
     losses = _json_array(request.losses)
-    row = RequestRow(*_REQUEST_OWN(request), *_USED(request.usage), *_REQUEST_KIND(request), losses)
+    row = RequestRow(*_REQUEST_OWN(request), *_USED(request.usage), *_REQUEST_KIND(request), losses)  # type: ignore[call-arg]
     if len(row.model_requested) > MAX_TEXT or len(row.model_served) > MAX_TEXT:
         row = replace(row, model_requested=row.model_requested[:MAX_TEXT], model_served=row.model_served[:MAX_TEXT])
     check(row)

@@ -3,7 +3,8 @@
 A row is kept in two parts, which halves its bytes and the work of storing it: what is its own under its id
 (``attempt_row``, ``request_row``), and what it shares with many others once (``attempt_kind``, ``request_kind``).
 The views ``attempt_event`` and ``request_event`` show it whole. Rows live in the primary key's own tree
-(``WITHOUT ROWID``): ids are UUIDv7, so inserts append. ``usage_fact`` says in SQL what ``domain.rollup`` says in Python; a property test holds the two together.
+(``WITHOUT ROWID``): ids are UUIDv7, so inserts append. ``usage_fact`` says in SQL what ``domain.rollup`` says in
+Python; a property test holds the two together.
 """
 
 import sqlite3
@@ -69,6 +70,7 @@ _OWN = f"""
   duration_ms INTEGER NOT NULL, first_byte_ms INTEGER NOT NULL, cost_nano_usd INTEGER NOT NULL,{_TOKENS},
   kind INTEGER NOT NULL"""
 
+# ruff: noqa: S608 - names from this file only
 _VERSION_2 = (
     "DROP VIEW usage_fact",
     "DROP INDEX attempt_event_started",

@@ -2,8 +2,8 @@
 
 Every write is one ``BEGIN IMMEDIATE`` transaction of rows and rollup together; ``synchronous=FULL`` makes a commit
 survive a power cut. Nearly always no row is known yet, so all are simply inserted. Where the database finds an id
-twice, the transaction starts over, reads what is stored and lets ``domain.rollup.plan`` decide. Questions about whole hours
-read the rollup alone; the broken hours at either end are read from the rows.
+twice, the transaction starts over, reads what is stored and lets ``domain.rollup.plan`` decide. Questions about whole
+hours read the rollup alone; the broken hours at either end are read from the rows.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class SqliteStore:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=5.0, check_same_thread=True)
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=5.0, cached_statements=256)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

@@ -33,7 +33,7 @@ class RowTable(Generic[Row]):
 
     def __init__(self, connection: sqlite3.Connection, name: str, row: type[Row]) -> None:
         self._connection = connection
-        self._row = row
+        self._row: type[Row] = row
         names = parts(row)
         self._single = len(names.single)
         self._kinds: dict[Values, int] = {}
@@ -88,7 +88,8 @@ class Tables:
 
     def roll_up(self, cells: Mapping[Cell, Sums]) -> None:
         """Add the differences to the rollup."""
-        self._connection.executemany(_ADD_CELL, [(*msgspec.structs.astuple(cell), *sums) for cell, sums in cells.items()])
+        added = [(*msgspec.structs.astuple(cell), *sums) for cell, sums in cells.items()]
+        self._connection.executemany(_ADD_CELL, added)
         shrunk = [msgspec.structs.astuple(cell) for cell, sums in cells.items() if min(sums) < 0]
         if shrunk:
             self._connection.executemany(_DROP_EMPTY, shrunk)

@@ -103,39 +103,6 @@ def newest(rows: Iterable[Row]) -> dict[str, Row]:
     return best
 
 
-def plan(stored: Mapping[str, Row], incoming: Sequence[Row]) -> Change[Row]:
-    """A row of an unknown id, or of a higher ``seq`` than the stored one, is written; any other is ignored."""
-    write: list[Row] = []
-    replaced: list[Row] = []
-    for row in newest(incoming).values():
-        old = stored.get(row.id)
-        if old is not None:
-            if row.seq <= old.seq:
-                continue
-            replaced.append(old)
-        write.append(row)
-    cells = tally(write)
-    for cell, sums in tally(replaced).items():
-        cells[cell] = tuple(map(sub, cells.get(cell, ZERO), sums))
-    changed = {cell: sums for cell, sums in cells.items() if any(sums)}
-    return Change(write, changed, len(incoming) - len(write))
-
-
-def tally(rows: Sequence[Row]) -> dict[Cell, Sums]:
-    """The sum of ``sums_of`` each row in its ``cell_of``, worked out once for all rows that are alike."""
-    cells: dict[Cell, Sums] = {}
-    for group in _alike(rows):
-        first = group[0]
-        cell = cell_of(first)
-        if isinstance(first, AttemptRow):
-            sums: Sums = (0, 0, len(group), *map(sum, zip(*map(_SPENT, group), strict=True)), 0)
-        else:
-            sums = tuple(len(group) * value for value in sums_of(first))
-        known = cells.get(cell)
-        cells[cell] = sums if known is None else tuple(map(add, known, sums))
-    return cells
-
-
 # What the cell follows from, but for the hour, and what a request adds to it.
 _LIKENESS: dict[type[AttemptRow] | type[RequestRow], Callable[[Any], tuple[str | int, ...]]] = {
     AttemptRow: attrgetter("key_id", "provider", "account_id", "model", "provider_status"),
@@ -158,6 +125,7 @@ def _alike(rows: Sequence[Row]) -> Iterator[list[Row]]:
             groups[same].append(row)
         else:
             groups[same] = [row]
+    group: list[Row]
     for group in groups.values():
         started = [*map(_STARTED, group)]
         if min(started) // HOUR_MS == max(started) // HOUR_MS:
@@ -167,6 +135,40 @@ def _alike(rows: Sequence[Row]) -> Iterator[list[Row]]:
         for row in group:
             hours.setdefault(row.started_ms // HOUR_MS, []).append(row)
         yield from hours.values()
+
+
+def tally(rows: Sequence[Row]) -> dict[Cell, Sums]:
+    """The sum of ``sums_of`` each row in its ``cell_of``, worked out once for all rows that are alike."""
+    cells: dict[Cell, Sums] = {}
+    group: list[Row]
+    for group in _alike(rows):
+        first = group[0]
+        cell = cell_of(first)
+        if isinstance(first, AttemptRow):
+            sums: Sums = (0, 0, len(group), *map(sum, zip(*map(_SPENT, group), strict=True)), 0)
+        else:
+            sums = tuple(len(group) * value for value in sums_of(first))
+        known = cells.get(cell)
+        cells[cell] = sums if known is None else tuple(map(add, known, sums))
+    return cells
+
+
+def plan(stored: Mapping[str, Row], incoming: Sequence[Row]) -> Change[Row]:
+    """A row of an unknown id, or of a higher ``seq`` than the stored one, is written; any other is ignored."""
+    write: list[Row] = []
+    replaced: list[Row] = []
+    for row in newest(incoming).values():
+        old = stored.get(row.id)
+        if old is not None:
+            if row.seq <= old.seq:
+                continue
+            replaced.append(old)
+        write.append(row)
+    cells = tally(write)
+    for cell, sums in tally(replaced).items():
+        cells[cell] = tuple(map(sub, cells.get(cell, ZERO), sums))
+    changed = {cell: sums for cell, sums in cells.items() if any(sums)}
+    return Change(write, changed, len(incoming) - len(write))
 
 
 def merge(one: Mapping[Cell, Sums], other: Mapping[Cell, Sums]) -> dict[Cell, Sums]:

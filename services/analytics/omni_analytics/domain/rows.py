@@ -114,9 +114,9 @@ def check(row: UsageRow) -> None:
         raise WireError("the event has no usable id", "id")
     if not 0 < row.started_ms < MAX_MS:
         raise WireError(f"started_ms {row.started_ms} is not a time", "started_ms")
-    used = row.input_tokens | row.cached_input_tokens | row.cache_write_tokens | row.output_tokens | row.reasoning_tokens
-    # One bit operation clears nearly every row: each is below 2^39, and not negative, when all of them together are.
-    if used >> 39 and not all(0 <= count <= MAX_TOKENS for count in _tokens(row)):
+    # Clears nearly every row at once: each is below 2^39, and not negative, when all of them together are.
+    tokens = row.input_tokens | row.cached_input_tokens | row.cache_write_tokens | row.output_tokens
+    if (tokens | row.reasoning_tokens) >> 39 and not all(0 <= count <= MAX_TOKENS for count in _tokens(row)):
         raise WireError("a token count is out of range", "usage")
     if not 0 <= row.cost_nano_usd <= MAX_NANO_USD:
         raise WireError(f"cost_nano_usd {row.cost_nano_usd} is out of range", "cost_nano_usd")

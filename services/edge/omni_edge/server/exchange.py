@@ -59,9 +59,9 @@ class CompletionPoint:
 
 class Exchange:
     __slots__ = (
-        "_asked", "_at_once", "_beat", "_body_read", "_complete", "_inbound", "_last", "_last_sent", "_looked", "_point",
-        "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream", "_task", "_timer", "_verdict",
-        "_watcher", "_writing", "seat",
+        "_asked", "_at_once", "_beat", "_body_read", "_complete", "_inbound", "_last", "_last_sent", "_looked",
+        "_point", "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream", "_task", "_timer",
+        "_verdict", "_watcher", "_writing", "seat",
     )  # fmt: skip
 
     seat: set[Guest]
