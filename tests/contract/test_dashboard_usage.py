@@ -70,6 +70,7 @@ async def test_usage_over_http_is_what_was_published(nats: NatsServer, tmp_path:
                 request_event(id=f"{tag}-r{number}", key_id="key_dev" if number % 4 else "key_admin"),
             )
         ]
+        await runtime.bus.ensure_stream("OMNIROUTE_USAGE", ["omniroute.usage.*"])  # whoever publishes makes sure of it
         await runtime.bus.publish("omniroute.usage.test", batch(*events, batch_id=tag), msg_id=tag)
         transport = httpx.ASGITransport(app=dashboard.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
