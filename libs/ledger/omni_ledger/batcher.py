@@ -238,7 +238,7 @@ class Batcher:
             await self._connection.drop()
             raise
         self._metrics.step_seconds.observe(clock() - started)
-        self._metrics.step_operations.inc(len(batch))
+        self._metrics.step_operations.add((), len(batch))
         return results
 
     async def _call(self, arguments: list[bytes]) -> object:

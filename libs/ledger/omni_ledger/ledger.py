@@ -67,23 +67,23 @@ class Ledger:
         try:
             entry = self._batcher.submit(operation)
         except DependencyUnavailable:
-            counts["unavailable"].inc()
+            counts.add(("unavailable",))
             raise
         try:
             result = await entry.answer()
         except (DependencyUnavailable, asyncio.CancelledError) as error:
-            counts["unavailable" if isinstance(error, DependencyUnavailable) else "failed"].inc()
+            counts.add(("unavailable" if isinstance(error, DependencyUnavailable) else "failed",))
             if entry.sent:
                 self._release(hold)
             raise
         outcome = operations.admitted(result)
         if type(outcome) is Grant:
-            counts["granted"].inc()
+            counts.add(("granted",))
             return outcome
         if outcome is None:
-            counts["failed"].inc()
+            counts.add(("failed",))
             raise Internal("this attempt is closed already")
-        counts[outcome.reason].inc()  # type: ignore[union-attr]
+        counts.add((outcome.reason,))  # type: ignore[union-attr]
         return outcome
 
     async def settle(self, settlement: Settlement) -> None:
@@ -127,9 +127,9 @@ class Ledger:
 
     def _settled(self, entry: Entry, result: Any) -> None:
         if operations.failure(result) is not None:
-            self._metrics.settlements["failed"].inc()
+            self._metrics.settlements.add(("failed",))
             return
-        self._metrics.settlements[result[0]].inc()
+        self._metrics.settlements.add((result[0],))
         if result[1]:
             self._metrics.overruns.inc()
         if self._on_events is not None and len(entry.operation) > 1:

@@ -1,23 +1,24 @@
-"""What the ledger's client counts, as children already bound to their labels: they are on the request path."""
+"""What the ledger's client counts; what is on the request path, in dictionaries (``omni_core.meters``)."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from omni_core.meters import Meter, Spread
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
-_ADMISSIONS = ("granted", "rate_limited", "budget_exhausted", "budget_held", "breaker_open", "unavailable", "failed")
-_SETTLEMENTS = ("settled", "late", "unknown", "again", "events", "failed")
+_STEP_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.0)
 
 
 class LedgerMetrics:
-    """``settlements`` by result: "settled"; "late" (the reaper came first, its charge was corrected); "unknown" (no
-    such reservation: given back before it arrived, or Redis lost it); "again" (a repetition, without effect);
-    "events" (nothing was reserved); "failed" (Redis refused this one for good)."""
+    """``admissions`` by result: "granted", a refusal's reason, "unavailable", "failed".
+
+    ``settlements`` by result: "settled"; "late" (the reaper came first, its charge was corrected); "unknown" (no such
+    reservation: given back before it arrived, or Redis lost it); "again" (a repetition, without effect); "events"
+    (nothing was reserved); "failed" (Redis refused this one for good).
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        admissions = Counter(
-            "omniroute_ledger_admissions", "Reservations asked for, by result", ["result"], registry=registry
+        self.admissions = Meter(
+            "omniroute_ledger_admissions", "Reservations asked for, by result", ["result"], registry
         )
-        settlements = Counter("omniroute_ledger_settlements", "Settlements, by result", ["result"], registry=registry)
-        self.admissions = {result: admissions.labels(result) for result in _ADMISSIONS}
-        self.settlements = {result: settlements.labels(result) for result in _SETTLEMENTS}
+        self.settlements = Meter("omniroute_ledger_settlements", "Settlements, by result", ["result"], registry)
         self.overruns = Counter(
             "omniroute_ledger_overruns", "Settlements above what was reserved, charged in full", registry=registry
         )
@@ -28,14 +29,13 @@ class LedgerMetrics:
         )
         self.kept = Gauge("omniroute_ledger_kept_operations", "Settlements waiting for Redis", registry=registry)
         self.up = Gauge("omniroute_ledger_up", "1 while Redis answers", registry=registry)
-        self.step_operations = Counter(
-            "omniroute_ledger_step_operations", "Operations carried by steps", registry=registry
-        )
-        self.step_seconds = Histogram(
+        self.step_operations = Meter("omniroute_ledger_step_operations", "Operations carried by steps", [], registry)
+        self.step_seconds = Spread(
             "omniroute_ledger_step_seconds",
             "Round trip of one step (a batch of operations)",
-            buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.0),
-            registry=registry,
+            [],
+            _STEP_SECONDS,
+            registry,
         )
 
 

@@ -14,7 +14,7 @@ from omni_ledger.script import FAILURES, RELAY_LUA, ScriptConnection, unavailabl
 
 STREAM = "OMNIROUTE_USAGE"
 SUBJECTS = "omniroute.usage.*"
-MAX_EVENTS = 256
+MAX_EVENTS = 512
 MAX_BYTES = 512 * 1024  # half of what NATS takes by default
 TURN_WITHIN = 2.0
 PUBLISH_WITHIN = 5.0

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from omni_ledger.metrics import RelayMetrics
 from omni_ledger.outbox import Outbox, drain, ensure_stream
 
-LINGER = 0.05  # after a wake-up, so that one message carries what several requests settle
+LINGER = 0.1  # after a wake-up, so that one message carries what several requests settle
 BUSY_POLL = 0.2
 IDLE_POLL = 1.0
 BUSY_FOR = 5.0

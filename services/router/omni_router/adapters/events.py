@@ -16,6 +16,8 @@ from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 
 # The fields of events.v1.Event, as tags of length-delimited values.
 _ATTEMPT, _REQUEST = b"\x0a", b"\x12"
+# Their ``usage``, fields 15 and 17, likewise.
+_ATTEMPT_USAGE, _REQUEST_USAGE = b"\x7a", b"\x8a\x01"
 # Requested ids are part of what is remembered, and they come from clients.
 _MEMO = 4096
 _Kept = TypeVar("_Kept")
@@ -29,6 +31,8 @@ class ProtobufEvents:
         self._attempts: dict[tuple[object, ...], bytes] = {}
         self._requests: dict[tuple[object, ...], bytes] = {}
         self._aborted: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
+        self._last_usage = Usage()
+        self._last_bytes = b"\x00"
 
     def attempt(self, record: AttemptRecord) -> bytes:
         key = (
@@ -46,12 +50,11 @@ class ProtobufEvents:
             duration_ms=record.duration_ms,
             first_byte_ms=record.first_byte_ms,
             provider_status=record.provider_status,
-            usage=_usage(record.usage),
             cost_nano_usd=record.cost_nano_usd,
             reserved_nano_usd=record.reserved_nano_usd,
             overrun=record.overrun,
         )
-        return _wrap(_ATTEMPT, same, rest.SerializeToString())
+        return _wrap(_ATTEMPT, same, rest.SerializeToString(), _ATTEMPT_USAGE + self._usage(record.usage))
 
     def request(self, record: RequestRecord) -> bytes:
         key = (
@@ -69,10 +72,23 @@ class ProtobufEvents:
             started_ms=record.started_ms,
             duration_ms=record.duration_ms,
             first_byte_ms=record.first_byte_ms,
-            usage=_usage(record.usage),
             cost_nano_usd=record.cost_nano_usd,
         )
-        return _wrap(_REQUEST, same, rest.SerializeToString())
+        return _wrap(_REQUEST, same, rest.SerializeToString(), _REQUEST_USAGE + self._usage(record.usage))
+
+    def _usage(self, usage: Usage) -> bytes:
+        """Length and bytes. A request of one attempt has its attempt's usage, the very object, so it is kept."""
+        if usage is not self._last_usage:
+            message = common_pb2.Usage(
+                input_tokens=usage.input_tokens,
+                cached_input_tokens=usage.cached_input_tokens,
+                cache_write_tokens=usage.cache_write_tokens,
+                output_tokens=usage.output_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+                estimated=usage.estimated,
+            ).SerializeToString()
+            self._last_usage, self._last_bytes = usage, _varint(len(message)) + message
+        return self._last_bytes
 
     def aborted(self, facts: AbortFacts) -> tuple[bytes, bytes]:
         same = self._aborted.get(facts.same)
@@ -169,9 +185,10 @@ def _remember(memo: dict[tuple[object, ...], _Kept], key: tuple[object, ...], va
     return value
 
 
-def _wrap(tag: bytes, same: bytes, rest: bytes) -> bytes:
-    length = len(same) + len(rest)
-    return b"".join((tag, _SIZES[length] if length < len(_SIZES) else _varint(length), same, rest))
+def _wrap(tag: bytes, *parts: bytes) -> bytes:
+    payload = b"".join(parts)
+    length = len(payload)
+    return tag + (_SIZES[length] if length < len(_SIZES) else _varint(length)) + payload
 
 
 def _varint(number: int) -> bytes:
@@ -184,14 +201,3 @@ def _varint(number: int) -> bytes:
 
 
 _SIZES = tuple(_varint(length) for length in range(2048))
-
-
-def _usage(usage: Usage) -> common_pb2.Usage:
-    return common_pb2.Usage(
-        input_tokens=usage.input_tokens,
-        cached_input_tokens=usage.cached_input_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        estimated=usage.estimated,
-    )

@@ -231,8 +231,8 @@ class _Run:
 
     def record(self, error: GatewayError | None) -> RequestRecord:
         last = self.attempts[-1] if self.attempts else None
-        usage = Usage()
-        for attempt in self.attempts:
+        usage = last.usage if last is not None else Usage()
+        for attempt in self.attempts[:-1]:
             usage = records.add(usage, attempt.usage)
         served = last is not None and last.first_byte_ms >= 0
         return RequestRecord(
