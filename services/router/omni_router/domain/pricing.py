@@ -31,6 +31,13 @@ def pricing_for(model: Model, budget: Budget | None) -> Pricing | None:
     return None
 
 
+def wanted_output(limit: int, model: Model, default: int) -> int:
+    """Output tokens of one choice to reserve: the client's ``limit``, else the model's own, else ``default``; never
+    more than the model can say. A limit of 0 is none."""
+    wanted = limit or model.max_output or default
+    return min(wanted, model.max_output) if model.max_output else wanted
+
+
 def input_bound(body: bytes) -> int:
     """Tokens that ``body`` cannot exceed: one a byte (a token is at least one byte of the text it stands for; JSON's
     own punctuation outweighs the few tokens that frame a message), the table's for each image, and tool prompts."""

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
 from omni_catalogue.catalogue import Candidate
-from omni_catalogue.dialects import chat_output_limit_field
 from omni_catalogue.snapshot import KeyPolicy, Routing
 from omni_core import clock
 from omni_core.ids import new_id
@@ -19,6 +18,7 @@ from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamError, Ups
 from omni_wire.usage import Usage
 
 from omni_router.domain import pricing, provider_call, verdict
+from omni_router.domain.edits import chat_edits
 from omni_router.domain.pricing import Pricing
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 from omni_router.domain.request import Request
@@ -107,7 +107,9 @@ class Attempt:
                 count_request=count_request,
                 requests_per_minute=asked.policy.requests_per_minute,
                 budget=self._budget,
-                wanted_output=self._wanted(),
+                wanted_output=pricing.wanted_output(
+                    asked.request.limit, self.candidate.model, asked.routing.default_max_output
+                ),
                 breaker=asked.routing.breaker,
                 ttl_ms=int(self._ttl * 1000),
                 router_id=self._tools.router_id,
@@ -124,8 +126,9 @@ class Attempt:
         asked, candidate = self._asked, self.candidate
         context, timeouts = asked.call.context, asked.routing.timeouts
         if self._passthrough:
-            granted = self._grant.granted_output if self._grant is not None else 0
-            body = asked.request.body.with_fields(self._edits(granted))
+            body = asked.request.body.with_fields(
+                chat_edits(asked.request, candidate.provider, candidate.model, self._granted() if self._budget else 0)
+            )
         else:
             body = await self._translate_request()
         secret = self._tools.credentials.known(candidate.account) or await self._tools.credentials.ask(
@@ -167,7 +170,6 @@ class Attempt:
 
     async def _translate_request(self) -> bytes:
         asked, candidate = self._asked, self.candidate
-        granted = self._grant.granted_output if self._grant is not None else 0
         encoded = await self._tools.translator.encode_request(
             EncodeCall(
                 context=asked.call.context,
@@ -175,28 +177,12 @@ class Attempt:
                 provider_format=candidate.provider.format,
                 body=asked.call.body,
                 model=candidate.model.id,
-                max_output=granted,
+                max_output=self._granted(),
                 strict=asked.call.headers.get("x-omniroute-translation", "") == "strict",
             )
         )
         self.losses = tuple(loss.field for loss in encoded.losses)
         return encoded.body
-
-    def _edits(self, granted: int) -> dict[str, object]:
-        """What a relayed Chat body must say differently: the provider's model id, the clamp, and usage on streams."""
-        request, candidate = self._asked.request, self.candidate
-        edits: dict[str, object] = {"model": candidate.model.id}
-        if self._budget is not None:
-            field = chat_output_limit_field(candidate.provider, candidate.model)
-            if request.body.get("max_completion_tokens") is not None:
-                field = "max_completion_tokens"
-            elif request.body.get("max_tokens") is not None:
-                field = "max_tokens"
-            other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
-            edits |= {field: granted, other: None}
-        if request.stream and not request.include_usage:
-            edits["stream_options"] = {**(request.body.get("stream_options") or {}), "include_usage": True}
-        return edits
 
     async def _await_first_byte(self, answer: UpstreamAnswer) -> None:
         self._status = answer.status
@@ -418,11 +404,8 @@ class Attempt:
 
     # ---- small things -----------------------------------------------------------------------------------------------
 
-    def _wanted(self) -> int:
-        """Output tokens of one choice to reserve: the client's limit, the model's own, else the default."""
-        limit, model = self._asked.request.limit, self.candidate.model
-        wanted = limit or model.max_output or self._asked.routing.default_max_output
-        return min(wanted, model.max_output) if model.max_output else wanted
+    def _granted(self) -> int:
+        return self._grant.granted_output if self._grant is not None else 0
 
     def _worst_case(self) -> BudgetHold | None:
         """What has to be held against the key's budget; None when it has none, or nothing is counted."""
