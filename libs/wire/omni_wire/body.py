@@ -47,10 +47,14 @@ class Body:
             return False
         return len(value) > _BLANKS or bytes(value)[1:].strip() != b"]"
 
-    def with_fields(self, changes: dict[str, Any]) -> bytes:
-        """The body with ``changes`` applied, a None removing its field; the very bytes when nothing differs."""
+    def with_fields(self, changes: dict[str, Any], *, rewrite: bool = False) -> bytes:
+        """The body with ``changes`` applied, a None removing its field; the very bytes when nothing differs.
+
+        With ``rewrite`` it is written anew in any case: a field that came twice then stands once, and the reader
+        cannot take the other one.
+        """
         fields = dict(self._fields)
-        edited = False
+        edited = rewrite
         for field, value in changes.items():
             if value is None:
                 edited |= fields.pop(field, None) is not None

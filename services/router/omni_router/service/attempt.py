@@ -126,9 +126,9 @@ class Attempt:
         asked, candidate = self._asked, self.candidate
         context, timeouts = asked.call.context, asked.routing.timeouts
         if self._passthrough:
-            body = asked.request.body.with_fields(
-                chat_edits(asked.request, candidate.provider, candidate.model, self._granted() if self._budget else 0)
-            )
+            clamp = self._granted() if self._budget is not None else 0
+            edits = chat_edits(asked.request, candidate.provider, candidate.model, clamp)
+            body = asked.request.body.with_fields(edits, rewrite=clamp > 0)
         else:
             body = await self._translate_request()
         secret = self._tools.credentials.known(candidate.account) or await self._tools.credentials.ask(
