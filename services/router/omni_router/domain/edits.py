@@ -17,7 +17,7 @@ def chat_edits(request: Request, provider: Provider, model: Model, clamp: int) -
         elif body.get("max_tokens") is not None:
             field = "max_tokens"
         else:
-            field = chat_output_limit_field(provider, model)
+            field = chat_output_limit_field(model.id, provider.base_url)
         other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
         edits |= {field: clamp, other: None}
     if request.stream and not request.include_usage:

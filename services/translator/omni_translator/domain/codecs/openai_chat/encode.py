@@ -2,11 +2,12 @@
 
 from typing import Final
 
+from omni_catalogue.dialects import chat_output_limit_field
+
 from omni_translator.domain.codec import Encoded
 from omni_translator.domain.codecs.openai_chat.content import HOME, ContentWriter
 from omni_translator.domain.codecs.openai_chat.decode import UNNAMED_SCHEMA
 from omni_translator.domain.codecs.openai_chat.order import OrderWatch
-from omni_translator.domain.dialects import output_limit_key
 from omni_translator.domain.fields import overlay, to_json
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
@@ -42,7 +43,7 @@ def encode_request(conversation: Conversation) -> Encoded:
         messages.extend(_messages(message, writer))
     body: Json = {"model": conversation.model, "messages": messages}
     if conversation.max_output is not None:
-        body[output_limit_key(conversation.model)] = conversation.max_output
+        body[chat_output_limit_field(conversation.model)] = conversation.max_output
     body["stream"] = conversation.stream
     if conversation.stream:
         body["stream_options"] = {"include_usage": True}
