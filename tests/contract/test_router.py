@@ -262,7 +262,34 @@ async def test_a_client_that_leaves_before_the_first_byte_leaves_nothing_behind(
     assert await until(lambda: gw.simulator.active == 0, 1.0)
     _, (request,) = await gw.events()
     assert request.outcome == "cancelled"
+    assert request.usage.estimated
+    assert request.usage.input_tokens > 0, "the provider had read it: leaving early is not a way to read for nothing"
+    assert request.cost_nano_usd > 0
     assert await gw.open_holds() == 0
+
+
+async def test_any_number_of_unknown_fields_is_settled_like_the_rest(gw: Harness) -> None:
+    unknown = {f"unknown_{number}_{'x' * 200}": 1 for number in range(2000)}
+    for stream in (False, True):
+        head, _ = await gw.ask("claude/sim", stream=stream, **unknown)
+        assert len(head.losses) <= 50
+        assert all(len(field) <= 100 for field in head.losses)
+    _, requests = await gw.events()
+    assert [request.outcome for request in requests] == ["ok", "ok"]
+    assert await gw.open_holds() == 0
+
+
+async def test_a_conversation_of_forty_thousand_turns_neither_takes_long_nor_holds_others_up(gw: Harness) -> None:
+    gw.configure(routing=s.Routing(breaker=None))
+    turns = [{"role": "user", "content": "x"}] * 40_000
+    long = asyncio.ensure_future(gw.ask("claude/sim", messages=turns))
+    others = 0
+    async with asyncio.timeout(20):
+        while not long.done():
+            await gw.ask("acme/sim+tokens:1")
+            others += 1
+    assert (await long)[0].provider == "claude"
+    assert others > 3
 
 
 # ---- limits and money ----
@@ -395,9 +422,9 @@ async def test_a_breaker_opens_after_failures_and_sends_the_rest_elsewhere(gw: H
 
 async def test_a_request_the_provider_refuses_is_no_evidence_against_the_account(gw: Harness) -> None:
     gw.configure(routing=s.Routing(breaker=s.BreakerPolicy(failures=1), timeouts=QUICK))
-    for _ in range(3):
+    for status in (400, 403, 404):
         with pytest.raises(UpstreamRejected):
-            await gw.ask("acme/sim+status:400")
+            await gw.ask(f"acme/sim+status:{status}")
     await gw.ask("acme/sim")
 
 

@@ -40,6 +40,10 @@ class Body:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WireError(f"{field}: {error}", field) from error
 
+    def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """The decoded values of those of ``names`` that are there."""
+        return {name: self.get(name) for name in names if name in self._fields}
+
     def is_filled_list(self, field: str) -> bool:
         """Whether the field is a list with something in it, without reading what."""
         value = self._fields.get(field)

@@ -1,5 +1,6 @@
 """TranslatorPort, implemented: the story of one request out and one answer back."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -11,7 +12,7 @@ from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, UpstreamFail
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_translator.domain.codec import Codec, Reply, StreamDecoder, StreamEncoder
+from omni_translator.domain.codec import Codec, Encoded, Reply, StreamDecoder, StreamEncoder
 from omni_translator.domain.codecs import CODECS
 from omni_translator.domain.events import Event
 from omni_translator.domain.losses import Loss as DomainLoss
@@ -21,6 +22,12 @@ from omni_translator.settings import TranslatorSettings
 
 _log: Final = logging.getLogger("omniroute.translator")
 _NAMED_IN_MESSAGE: Final = 8
+
+
+def _encode(call: EncodeCall, client: Codec, provider: Codec) -> Encoded:
+    conversation = client.decode_request(call.body)
+    limit = call.max_output if call.max_output > 0 else conversation.max_output
+    return provider.encode_request(msgspec.structs.replace(conversation, model=call.model, max_output=limit))
 
 
 class TranslatorService:
@@ -35,10 +42,10 @@ class TranslatorService:
         client, provider = self._pair(call.client_format, call.provider_format)
         self._metrics.bytes(call, "request_in", len(call.body))
         try:
-            conversation = client.decode_request(call.body)
-            limit = call.max_output if call.max_output > 0 else conversation.max_output
-            conversation = msgspec.structs.replace(conversation, model=call.model, max_output=limit)
-            encoded = provider.encode_request(conversation)
+            if len(call.body) > self._settings.inline_bytes:
+                encoded = await asyncio.to_thread(_encode, call, client, provider)
+            else:
+                encoded = _encode(call, client, provider)
         except WireError as error:
             self._metrics.request(call, "invalid")
             raise InvalidRequest(str(error), param=error.field) from error

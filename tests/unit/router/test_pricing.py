@@ -1,5 +1,6 @@
 """A reservation is never less than the bill."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omni_catalogue.snapshot import Budget, Model, Price
@@ -27,9 +28,39 @@ def test_the_price_of_the_documentation_is_exact() -> None:
     assert pricing.cost(usage, price) == 600 * 1250 + 400 * 125 + 50 * 10_000
 
 
+IMAGE = b'{"content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}'
+
+
 def test_an_image_costs_more_than_its_link_has_bytes() -> None:
-    body = b'{"content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}'
-    assert pricing.input_bound(body) == len(body) + pricing.IMAGE_TOKENS
+    assert pricing.input_bound(IMAGE, 0) == len(IMAGE) + pricing.IMAGE_TOKENS
+
+
+def test_an_image_spelt_with_escapes_is_an_image() -> None:
+    escaped = IMAGE.replace(b"image_url", b"image\\u005furl")
+    assert pricing.input_bound(escaped, 0) == len(escaped) + pricing.IMAGE_TOKENS
+
+
+@pytest.mark.parametrize("mark", ["file_id", "file_url", "video_url"])
+def test_what_is_only_pointed_at_may_fill_the_window(mark: str) -> None:
+    body = b'{"type":"file","file":{"%s":"x"}}' % mark.encode()
+    assert pricing.input_bound(body, 0) > pricing.REFERENCE_TOKENS
+    assert pricing.input_bound(body, 128_000) == 128_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({"service_tier": "priority"}, "service_tier"),
+        ({"service_tier": "default"}, ""),
+        ({"models": ["a", "b"]}, "models"),
+        ({"plugins": [{"id": "web"}]}, "plugins"),
+        ({"web_search_options": {}}, ""),
+        ({"web_search_options": {"search_context_size": "high"}}, "web_search_options"),
+        ({"audio": None}, ""),
+    ],
+)
+def test_what_is_billed_apart_is_named(fields: dict[str, object], refused: str) -> None:
+    assert pricing.beyond_bounds(fields) == refused
 
 
 def test_a_budget_decides_what_happens_without_a_price() -> None:

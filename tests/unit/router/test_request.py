@@ -26,6 +26,7 @@ def test_stream_defaults_to_false() -> None:
         ({"model": None}, "model"),
         ({"model": ""}, "model"),
         ({"model": 7}, "model"),
+        ({"model": "m" * 513}, "model"),
         ({"messages": None}, "messages"),
         ({"messages": []}, "messages"),
         ({"messages": "hi"}, "messages"),

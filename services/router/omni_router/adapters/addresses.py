@@ -10,7 +10,8 @@ import socket
 
 from omni_wire.errors import UpstreamUnreachable
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# NAT64, and the old "IPv4-compatible" form (RFC 4291, 2.5.5.1).
+_CARRYING_IPV4 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 _TTL = 60.0
 _MAX_NAMES = 4096
 
@@ -19,9 +20,9 @@ def is_public(address: str) -> bool:
     """Whether an IP address literal is an ordinary public one."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = (
-            ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
-        )
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if inner is None and any(ip in network for network in _CARRYING_IPV4):
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
     return ip.is_global and not ip.is_multicast

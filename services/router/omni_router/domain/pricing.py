@@ -1,5 +1,7 @@
 """What an attempt can cost at most, and what it did cost. Integers of nano-USD throughout."""
 
+from collections.abc import Mapping
+
 import msgspec
 from omni_catalogue.snapshot import Budget, Model, Price
 from omni_wire.usage import Usage
@@ -9,6 +11,9 @@ _MILLION = 1_000_000
 # The dearest image a listed provider bills for its own tiles: gpt-4o-mini, 2,833 + 5,667 tokens for each of 8 tiles
 # (platform.openai.com/docs/guides/images-vision). A link or a few bytes can stand for one, so bytes do not bound it.
 IMAGE_TOKENS = 48_169
+# What a file, a document or a video somewhere else may hold: the largest window a listed model has.
+REFERENCE_TOKENS = 1_048_576
+_REFERENCES = (b'"file_id"', b'"file_url"', b'"video_url"', b'"document_url"', b'"audio_url"')
 # Anthropic adds a hidden system prompt of at most 530 tokens when tools are offered (docs.anthropic.com, tool use).
 TOOL_PROMPT_TOKENS = 530
 
@@ -18,6 +23,23 @@ class Pricing(msgspec.Struct, frozen=True):
 
     mode: str
     price: Price | None
+
+
+def beyond_bounds(fields: Mapping[str, object]) -> str:
+    """The first field that makes a provider bill otherwise than by tokens at the listed price, or hands the request to
+    a model that was not asked for; empty when there is none. Such a request cannot be held under a USD budget."""
+    for field, value in fields.items():
+        if value not in (None, False, [], {}, *_HARMLESS.get(field, ())):
+            return field
+    return ""
+
+
+# OpenRouter's own fallback: it answers from a model that this gateway was not asked for.
+OTHER_MODELS = ("models", "route")
+# OpenAI: search and service tiers are billed apart. OpenRouter: plugins are. xAI: live search is, by source. Audio out
+# has a price of its own.
+BILLED_APART = (*OTHER_MODELS, "web_search_options", "plugins", "search_parameters", "service_tier", "audio")
+_HARMLESS: dict[str, tuple[object, ...]] = {"service_tier": ("auto", "default", "flex")}
 
 
 def pricing_for(model: Model, budget: Budget | None) -> Pricing | None:
@@ -38,12 +60,25 @@ def wanted_output(limit: int, model: Model, default: int) -> int:
     return min(wanted, model.max_output) if model.max_output else wanted
 
 
-def input_bound(body: bytes) -> int:
+def input_bound(body: bytes, context: int) -> int:
     """Tokens that ``body`` cannot exceed: one a byte (a token is at least one byte of the text it stands for; JSON's
-    own punctuation outweighs the few tokens that frame a message), the table's for each image, and tool prompts."""
-    images = -(-body.count(b'"image_url"') // 2)  # a part's type and its field both say so
-    tools = TOOL_PROMPT_TOKENS if b'"tools"' in body else 0
-    return len(body) + images * IMAGE_TOKENS + tools
+    own punctuation outweighs the few tokens that frame a message), the table's for each image and for whatever else is
+    only pointed at, and tool prompts; and in any case what fits into the model's ``context`` window, where that is
+    known (0: it is not)."""
+    plain = _without_escapes(body) if b"\\u" in body else body
+    images = -(-plain.count(b'"image_url"') // 2)  # a part's type and its field both say so
+    pointed_at = sum(plain.count(mark) for mark in _REFERENCES)
+    tools = TOOL_PROMPT_TOKENS if b'"tools"' in plain else 0
+    bound = len(body) + images * IMAGE_TOKENS + pointed_at * REFERENCE_TOKENS + tools
+    return min(bound, context) if context else bound
+
+
+def _without_escapes(body: bytes) -> bytes:
+    """JSON may spell any letter of a key as an escape; written anew, every key is spelt plainly."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body  # no provider reads it either
 
 
 def input_ceiling(tokens: int, price: Price) -> int:

@@ -7,6 +7,9 @@ from omni_wire.body import Body
 from omni_wire.errors import InvalidRequest, NotBuilt, WireError
 from omni_wire.formats import WireFormat
 
+# No vendor's id is a quarter as long; ids are remembered, logged and shown, so they must not be of any size.
+MAX_MODEL_ID = 512
+
 
 class Request(msgspec.Struct, frozen=True):
     """``limit`` is the client's own bound on output tokens of one choice, 0 when it set none."""
@@ -36,6 +39,8 @@ def _read_chat(body: Body) -> Request:
         raise InvalidRequest("the request names no model", param="model", code="missing_model")
     if not isinstance(model, str):
         raise InvalidRequest("model must be a string", param="model")
+    if len(model) > MAX_MODEL_ID:
+        raise InvalidRequest(f"model is longer than {MAX_MODEL_ID} characters", param="model")
     if not body.is_filled_list("messages"):
         raise InvalidRequest("messages must be a list with at least one message", param="messages")
     options = body.get("stream_options")

@@ -61,10 +61,15 @@ def other_candidate_may_help(error: GatewayError) -> bool:
     return isinstance(error, (UpstreamError, CredentialUnavailable, NotBuilt))
 
 
+# Of a provider's refusals, those that are about the account whoever asks and whatever for. The rest (403, 408, 409 …)
+# one client's choice of model or content can cause, and it must not close the account to all others.
+_ABOUT_THE_ACCOUNT = frozenset({401, 402, 429})
+
+
 def breaker_evidence(error: GatewayError | None) -> str:
     """ "success", "failure", or "neutral" for what says nothing about the account."""
     if error is None:
         return "success"
     if isinstance(error, UpstreamRejected):
-        return "neutral" if error.status in _ABOUT_THE_REQUEST else "failure"
+        return "failure" if error.status in _ABOUT_THE_ACCOUNT else "neutral"
     return "failure" if isinstance(error, UpstreamError) else "neutral"

@@ -12,7 +12,7 @@ from omni_catalogue.snapshot import KeyPolicy, Routing
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall, Head
-from omni_core.ports.translator import EncodeCall, StreamCall, Translated, TranslatorPort
+from omni_core.ports.translator import EncodeCall, Loss, StreamCall, Translated, TranslatorPort
 from omni_ledger import BudgetHold, Grant, Hold, Ledger, Refusal, Settlement
 from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.usage import Usage
@@ -26,6 +26,8 @@ from omni_router.domain.tap import ChatStreamTap, read_answer
 from omni_router.ports import EventCodec, Upstream, UpstreamAnswer, UpstreamRequest
 from omni_router.service.credentials import Credentials
 from omni_router.settings import RouterSettings
+
+MAX_LOSSES, MAX_LOSS_FIELD = 50, 100
 
 _JSON = "application/json"
 _SSE = "text/event-stream; charset=utf-8"
@@ -81,6 +83,7 @@ class Attempt:
         self._estimate = 0
         self._input_estimate = 0
         self._status = 0
+        self._awaited = False  # the request is with the provider, and nothing says that it failed
         self._settled = False
         self._budget = self._worst_case()
         self._passthrough = candidate.provider.format is asked.call.client_format
@@ -150,10 +153,12 @@ class Attempt:
             begin_within=timeouts.first_byte if stream else timeouts.total,
         )
         self._input_estimate = -(-len(body) // 4)
+        self._awaited = True
         try:
             self._answer = await self._tools.upstream.send(request)
             await self._await_first_byte(self._answer)
         except UpstreamError as error:
+            self._awaited = False
             error.message = f"[{candidate.provider.id}/{candidate.model.id}] {error.message}"
             raise
         self._answer.begun()
@@ -181,7 +186,7 @@ class Attempt:
                 strict=asked.call.headers.get("x-omniroute-translation", "") == "strict",
             )
         )
-        self.losses = tuple(loss.field for loss in encoded.losses)
+        self.losses = _named(encoded.losses)
         return encoded.body
 
     async def _await_first_byte(self, answer: UpstreamAnswer) -> None:
@@ -305,7 +310,7 @@ class Attempt:
         if item.finished:
             self.finished = True
         if item.losses:
-            self.losses += tuple(loss.field for loss in item.losses)
+            self.losses = (self.losses + _named(item.losses))[:MAX_LOSSES]
         self._estimate += item.data.count(b"\n\n") if self._asked.request.stream else -(-len(item.data) // 4)
 
     def _keep_held(self) -> None:
@@ -346,7 +351,8 @@ class Attempt:
         tap = self._tap
         usage = tap.usage if tap is not None and tap.usage is not None else self._reported
         if usage is None:
-            usage = Usage(input_tokens=self._input_estimate, estimated=True) if self.first_byte_ms >= 0 else Usage()
+            read = self.first_byte_ms >= 0 or self._awaited
+            usage = Usage(input_tokens=self._input_estimate, estimated=True) if read else Usage()
         if usage.estimated or not self.finished:
             seen = max(self._estimate, tap.estimate() if tap is not None else 0) if self.first_byte_ms >= 0 else 0
             if self._grant is not None:
@@ -415,12 +421,19 @@ class Attempt:
         return BudgetHold(
             cap_nano_usd=budget.nano_usd,
             window=budget.window,
-            fixed_nano_usd=pricing.input_ceiling(pricing.input_bound(self._asked.call.body), price),
+            fixed_nano_usd=pricing.input_ceiling(
+                pricing.input_bound(self._asked.call.body, self.candidate.model.context), price
+            ),
             per_output_token_nano_usd=pricing.output_token_ceiling(price) * self._asked.request.choices,
         )
 
     def _elapsed_ms(self) -> int:
         return int((clock.monotonic() - self._began) * 1000)
+
+
+def _named(losses: tuple[Loss, ...]) -> tuple[str, ...]:
+    """Their fields. Unknown ones are the client's to invent, so neither their number nor their length may be any."""
+    return tuple(loss.field[:MAX_LOSS_FIELD] for loss in losses[:MAX_LOSSES])
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

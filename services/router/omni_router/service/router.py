@@ -28,7 +28,7 @@ from omni_wire.errors import (
 from omni_wire.usage import Usage
 
 from omni_router.domain import records, verdict
-from omni_router.domain.pricing import Pricing, pricing_for
+from omni_router.domain.pricing import BILLED_APART, OTHER_MODELS, Pricing, beyond_bounds, pricing_for
 from omni_router.domain.records import RequestRecord
 from omni_router.domain.request import Request, read
 from omni_router.service.attempt import Asked, Attempt, Tools
@@ -110,10 +110,12 @@ class RouterService:
             )
         plan = catalogue.plan(request.model)
         run.combo = plan.combo
-        if policy.budget is not None and request.body.get("web_search_options") is not None:
+        refused = BILLED_APART if policy.budget is not None else OTHER_MODELS if policy.models != ("*",) else ()
+        if refused and (field := beyond_bounds(request.body.pick(refused))):
             raise InvalidRequest(
-                "web_search_options is billed apart from tokens, so it cannot be held under this key's USD budget",
-                param="web_search_options",
+                f"{field} makes the provider bill apart from tokens or choose another model, which this key's budget "
+                "or its list of models does not allow",
+                param=field,
             )
         asked = Asked(call, request, policy, catalogue.snapshot.routing, run.revision)
         return await self._first_answer(run, asked, self._affordable(plan, policy.budget))

@@ -6,7 +6,7 @@ Anthropic joins consecutive turns of one role itself, and takes no empty text; "
 
 import msgspec
 
-from omni_translator.domain.model import Message, Role, Text
+from omni_translator.domain.model import Message, Part, Role, Text
 
 
 def merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -15,6 +15,7 @@ def merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     A message with unknown keys of its own stays apart, so that they stay its own.
     """
     out: list[Message] = []
+    run: list[Part] = []  # the parts of the last message, while others may still join it
     for message in messages:
         parts = tuple(
             part
@@ -26,7 +27,15 @@ def merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
         role = Role.SYSTEM if message.role is Role.DEVELOPER else message.role
         last = out[-1] if out else None
         if last is not None and last.role is role and not last.extra and not message.extra:
-            out[-1] = Message(role=role, parts=last.parts + parts)
-        else:
-            out.append(msgspec.structs.replace(message, role=role, parts=parts))
+            run += parts
+            continue
+        _close(out, run)
+        run = list(parts)
+        out.append(msgspec.structs.replace(message, role=role, parts=parts))
+    _close(out, run)
     return tuple(out)
+
+
+def _close(out: list[Message], run: list[Part]) -> None:
+    if out and len(run) > len(out[-1].parts):
+        out[-1] = Message(role=out[-1].role, parts=tuple(run))

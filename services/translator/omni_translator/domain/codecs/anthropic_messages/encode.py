@@ -73,12 +73,12 @@ def _split_system(conversation: Conversation, writer: BlockWriter) -> tuple[tupl
         return (), conversation.messages
     messages = merged(conversation.messages)
     lead = 0
-    system: tuple[Part, ...] = ()
+    leading: list[Part] = []
     while lead < len(messages) and messages[lead].role is Role.SYSTEM:
         writer.losses.unknown(messages[lead].extra, "messages")
-        system += messages[lead].parts
+        leading += messages[lead].parts
         lead += 1
-    turns = messages[lead:]
+    system, turns = tuple(leading), messages[lead:]
     if system and not turns:
         writer.losses.approximated("messages.role", "a lone system message is sent as the user's")
         return (), (Message(role=Role.USER, parts=system),)
