@@ -306,6 +306,36 @@ async def test_what_another_process_does_to_the_keys_shows_within_a_second(nats,
             await component.service.authenticate(CONTEXT, presented_digest(created.secret))
 
 
+async def test_under_a_bad_file_a_key_can_be_revoked_and_a_good_one_takes_effect(nats, tmp_path, config):
+    async with auth(nats.url, tmp_path / "data", config) as (component, runtime):
+        service = component.service
+        created = await service.create_key(NewKey(name="cli"))
+        config.write_text(CONFIG.replace("id: acme", "id: []"))
+
+        async def bad():
+            return (await service.configuration()).rejected
+
+        assert "omniroute.yaml:3: providers[0].id: must be a name" in await until(bad)
+        with open_keys(tmp_path / "data") as keys:
+            keys.revoke("cli")
+
+        async def revoked():
+            try:
+                await service.authenticate(CONTEXT, presented_digest(created.secret))
+            except Unauthenticated:
+                return True
+            return False
+
+        await until(revoked, within=2.0)
+        config.write_text(CONFIG.replace("20128", "20199"))
+
+        async def good():
+            return (await held(runtime)).server.port == 20199
+
+        await until(good)
+        assert not await bad()
+
+
 async def test_a_file_keys_new_secret_is_a_new_revision(nats, tmp_path, config):
     async with auth(nats.url, tmp_path / "data", config) as (_, runtime):
         assert (await held(runtime)).revision == 1

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,8 +18,32 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_PATH = click.Path(path_type=Path)
+# Unreadable is for us to say: like everything else that is wrong on this machine, in one line with what to do next.
+_PATH = click.Path(path_type=Path, readable=False)
 _PORT = click.IntRange(0, 65_535)
+
+
+class _Usd(click.ParamType):  # type: ignore[type-arg] # generic in some releases of click only
+    """An amount of money, as whole nano-USD; refused when that is nothing at all or more than a budget may be."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from omni_auth.domain.scalars import MAX_USD, NANO
+
+        try:
+            amount = Decimal(value)
+        except InvalidOperation:
+            amount = Decimal("nan")
+        # A huge exponent is compared, never written out.
+        if not amount.is_finite():
+            self.fail(f"'{value}' is not an amount in USD, such as 2.50.", param, ctx)
+        nano = round(amount * NANO) if -1 < amount <= MAX_USD else 0
+        if amount > MAX_USD or nano <= 0:
+            self.fail(
+                f"'{value}' is not from 0.000000001 to {MAX_USD} USD (leave the option out for no budget).", param, ctx
+            )
+        return nano
 
 
 def data_dir(command: Command) -> Command:
@@ -191,7 +216,7 @@ def keys() -> None:
 @click.option("--role", type=click.Choice(["developer", "admin"]), default="developer", show_default=True)
 @click.option("--model", "models", multiple=True, metavar="GLOB", help="What it may use; may be repeated. [*]")
 @click.option("--rpm", type=click.IntRange(0), default=0, help="Requests per minute; 0 is no limit. [0]")
-@click.option("--budget-usd", type=click.FloatRange(0), default=0.0, help="A cap in USD; 0 is none. [0]")
+@click.option("--budget-usd", "budget", type=_Usd(), metavar="USD", help="A cap in USD, such as 2.50. [none]")
 @click.option(
     "--budget-window", type=click.Choice(["day", "week", "month", "total"]), default="month", show_default=True
 )
@@ -203,7 +228,7 @@ def create_key(
     role: str,
     models: tuple[str, ...],
     rpm: int,
-    budget_usd: float,
+    budget: int | None,
     budget_window: str,
     as_json: bool,
     data_dir: Path | None,
@@ -217,7 +242,7 @@ def create_key(
         role=role,
         models=models or ("*",),
         requests_per_minute=rpm,
-        budget_nano_usd=round(budget_usd * 1_000_000_000),
+        budget_nano_usd=budget or 0,
         budget_window=budget_window,
     )
     with _key_store(data_dir, config) as store:
@@ -271,7 +296,13 @@ def revoke_key(key: str, data_dir: Path | None, config: Path | None) -> None:
 Examples:
   omniroute simulate --port 9100
   omniroute simulate --script latency:200,tps:30        every answer slowly
-  curl http://127.0.0.1:9100/v1/chat/completions -d '{"model":"sim+status:503","messages":[]}'""",
+
+\b
+Then:
+  curl http://127.0.0.1:9100/v1/chat/completions \\
+    -d '{"model":"sim","messages":[{"role":"user","content":"Hello"}]}'
+  curl http://127.0.0.1:9100/v1/chat/completions \\
+    -d '{"model":"sim+status:503","messages":[{"role":"user","content":"Hello"}]}'  # answers 503""",
 )
 @click.option("--port", type=_PORT, default=9100, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)

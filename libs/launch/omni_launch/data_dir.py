@@ -25,11 +25,16 @@ def prepare(data_dir: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CannotStart(
-            f"cannot write to the data directory {data_dir}: {reason}",
-            "Choose another with --data-dir (or DATA_DIR), or change its owner",
-        ) from error
+        raise unusable("write to", data_dir, error) from error
+
+
+def unusable(what: str, data_dir: Path, error: OSError) -> CannotStart:
+    """The error to raise when the system does not let us ``what`` ("read", "write to") the data directory."""
+    reason = error.strerror or type(error).__name__
+    return CannotStart(
+        f"cannot {what} the data directory {data_dir}: {reason}",
+        "Choose another with --data-dir (or DATA_DIR), or change its owner",
+    )
 
 
 class DataDirLock:
@@ -48,7 +53,10 @@ class DataDirLock:
 
     def acquire(self) -> Self:
         """Raises ``CannotStart`` naming the process that holds it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unusable("write to", self._data_dir, error) from error
         try:
             fcntl.flock(fd, self._mode | fcntl.LOCK_NB)
         except OSError as error:
@@ -91,6 +99,7 @@ def kept_secret(path: Path) -> str:
     """The secret kept in ``path``; 256 random bits (hex) the first time.
 
     Created whole or not at all: of several processes that ask at once, one wins and all read the same.
+    Raises ``CannotStart`` for one that is there and cannot be read.
     """
     with contextlib.suppress(FileNotFoundError):
         return _read_secret(path)
@@ -105,7 +114,12 @@ def kept_secret(path: Path) -> str:
 
 
 def _read_secret(path: Path) -> str:
-    secret = path.read_text().strip()
+    try:
+        secret = path.read_text().strip()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CannotStart(f"cannot read {path}: {error.strerror}", "It must be readable by this user") from error
     if not secret:
         raise CannotStart(f"{path} is empty", "Remove it and start again, and a new secret is made")
     return secret

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import msgspec
 from omni_core.settings import HTTP_PORTS
 
-from omni_launch.data_dir import data_dir_of
+from omni_launch.data_dir import data_dir_of, unusable
 from omni_launch.problems import CannotStart
 from omni_launch.targets import Target
 
@@ -50,17 +50,30 @@ def merged(flags: Flags, env: Mapping[str, str]) -> dict[str, str]:
 def config_file(flags: Flags, env: Mapping[str, str]) -> Path | None:
     """--config, else ``OMNIROUTE_CONFIG``, else ./omniroute.yaml, else DATA_DIR/omniroute.yaml, else none.
 
-    Raises ``CannotStart`` when one that was asked for is not there.
+    Raises ``CannotStart`` when one that was asked for is not there, or the data directory cannot be looked into.
     """
     asked = flags.config or (Path(env["OMNIROUTE_CONFIG"]) if env.get("OMNIROUTE_CONFIG") else None)
     if asked is not None:
-        if not asked.exists():
+        if not _there(asked):
             raise CannotStart(f"there is no configuration file {asked}", "Check --config or OMNIROUTE_CONFIG")
         return asked.absolute()
-    for found in (Path(CONFIG_NAME), data_dir_of(env) / CONFIG_NAME):
-        if found.is_file():
-            return found.absolute()
-    return None
+    here, data_dir = Path(CONFIG_NAME), data_dir_of(env)
+    if here.is_file():
+        return here.absolute()
+    try:
+        kept = data_dir / CONFIG_NAME
+        return kept if kept.is_file() else None
+    except OSError as error:
+        raise unusable("read", data_dir, error) from error
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise CannotStart(
+            f"cannot read the configuration file {path}: {error.strerror}", "Check --config or OMNIROUTE_CONFIG"
+        ) from error
 
 
 def server_section(path: Path | None, env: Mapping[str, str]) -> ServerSection:

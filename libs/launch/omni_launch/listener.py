@@ -9,6 +9,7 @@ from collections.abc import Generator
 from typing import Any
 
 import uvicorn
+from omni_core.http_protocol import BoundedHttpProtocol
 
 from omni_launch.problems import CannotStart
 
@@ -64,7 +65,7 @@ class HttpListener:
             raise RuntimeError("bind comes first")
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedHttpProtocol,
             ws="none",
             loop="uvloop",
             lifespan="off",  # components start and stop by their own methods

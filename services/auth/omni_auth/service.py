@@ -1,8 +1,10 @@
 """The life of a configuration: file → checked → compiled → numbered → published, and answers from what is in force.
 
-Two loops run beside the answers. One watches the file, its secret files and the key store, and puts a good change in
-force; a bad one leaves everything as it is and says so. The other keeps the bucket at the snapshot in force, whatever
-NATS forgets. Every answer comes from memory, so neither NATS nor the disk is needed to say who a key is.
+Three loops run beside the answers. One watches the file and its secret files and puts a good change in force; a bad
+one leaves everything as it is and says so. One does the same for the key store, so that no file, however bad or slow to
+read, keeps a revoked key alive. The last keeps the bucket at the snapshot in force, whatever NATS forgets. A fault of
+our own is told and does not end a loop: it would be deaf until the next restart. Every answer comes from memory, so
+neither NATS nor the disk is needed to say who a key is.
 """
 
 import asyncio
@@ -46,7 +48,7 @@ class InForce(msgspec.Struct, frozen=True):
 
 
 class AuthService:
-    """AuthPort, and the two loops. ``now`` gives epoch seconds."""
+    """AuthPort, and the three loops. ``now`` gives epoch seconds."""
 
     def __init__(
         self,
@@ -93,9 +95,9 @@ class AuthService:
         async with self._changing:
             await self._put_in_force(configuration)
         self._tell_warnings(configuration)
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._publish())]
-        for task in self._tasks:
-            task.add_done_callback(_tell_end)
+        self._tasks = [asyncio.create_task(loop) for loop in (self._watch_keys(), self._publish())]
+        if self._source is not None:
+            self._tasks.append(asyncio.create_task(self._watch_file(self._source)))
         await self._until_published(self._settings.first_publication)
 
     async def stop(self) -> None:
@@ -109,15 +111,15 @@ class AuthService:
         detail = f"revision {self._state.revision}" if self._state else "not started"
         if self._rejected:
             detail += f"; the newer file is refused: {'; '.join(self._rejected)}"
-        alive = all(not task.done() for task in self._tasks)
         return {
-            "config": Check(self._state is not None and alive, detail),
-            "store": self._check("store"),
+            "config": Check(self._state is not None, detail),
+            "store": self._check("store", "storing"),
             "nats": self._check("nats"),
         }
 
-    def _check(self, name: str) -> Check:
-        return Check(name not in self._troubles, self._troubles.get(name, ""))
+    def _check(self, *names: str) -> Check:
+        told = next((self._troubles[name] for name in names if name in self._troubles), "")
+        return Check(not told, told)
 
     # ---- AuthPort ---------------------------------------------------------------------------------------------------
 
@@ -192,28 +194,44 @@ class AuthService:
 
     # ---- the watch --------------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        seen = b""
+    async def _watch_keys(self) -> None:
         while True:
             await asyncio.sleep(self._settings.poll)
             try:
-                seen = await self._look(seen)
+                if await asyncio.to_thread(self._store.version) != self._store_version:
+                    async with self._changing:
+                        await self._put_in_force(self._in_force().configuration)
             except DependencyUnavailable as error:
                 self._trouble("store", error.message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+                self._fault("store", "the keys cannot be taken over", error)
             else:
-                self._troubles.pop("store", None)
+                self._well("store")
 
-    async def _look(self, before: bytes) -> bytes:
-        """One look at everything that may have changed; returns what the file looked like."""
-        if self._source is not None:
-            seen = await asyncio.to_thread(self._source.fingerprint)
-            if seen == before != self._fingerprint:
-                await self._take(await asyncio.to_thread(self._source.read))
-            before = seen
-        if await asyncio.to_thread(self._store.version) != self._store_version:
-            async with self._changing:
-                await self._put_in_force(self._in_force().configuration)
-        return before
+    async def _watch_file(self, source: ConfigSource) -> None:
+        before = b""
+        while True:
+            await asyncio.sleep(self._settings.poll)
+            try:
+                seen = await asyncio.to_thread(source.fingerprint)
+                if seen == before != self._fingerprint:
+                    await self._take(await asyncio.to_thread(source.read))
+                before = seen
+            except DependencyUnavailable as error:
+                self._trouble("storing", error.message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+                self._refuse_unread(source.filename, error)
+            else:
+                self._well("file")
+                self._well("storing")
+
+    def _refuse_unread(self, filename: str, error: Exception) -> None:
+        self._fault("file", f"{filename} cannot be taken over", error)
+        told = f"{filename}: cannot be taken over because of a fault in OmniRoute ({type(error).__name__}, see the log)"
+        self._rejected = (told,)
+        # Like no file: it is tried again, and the old text counts as news when it comes back.
+        self._fingerprint = b""
+        self._metrics.rejected(True)
 
     async def _take(self, reading: Reading) -> None:
         if reading.configuration is not None:
@@ -244,8 +262,12 @@ class AuthService:
                 self._metrics.publish_failed()
                 self._trouble("nats", error.message)
                 pause = self._settings.retry
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+                self._metrics.publish_failed()
+                self._fault("nats", "the configuration cannot be published", error)
+                pause = self._settings.retry
             else:
-                self._troubles.pop("nats", None)
+                self._well("nats")
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -280,12 +302,15 @@ class AuthService:
             log.warning("%s: %s", name, message)
         self._troubles[name] = message
 
+    def _fault(self, name: str, message: str, error: Exception) -> None:
+        """An exception that nobody foresaw: its traceback once, not at every turn of a loop."""
+        told = f"{message}: {type(error).__name__}"
+        if self._troubles.get(name) != told:
+            log.error("%s", told, exc_info=error)
+        self._troubles[name] = told
 
-def _tell_end(task: asyncio.Task[None]) -> None:
-    """The loops end only when they are stopped; anything else is a fault that ``checks`` shows and this tells."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        log.error("a loop of auth has ended: %s", type(error).__name__, exc_info=error)
+    def _well(self, name: str) -> None:
+        self._troubles.pop(name, None)
 
 
 class _Numbered(msgspec.Struct):

@@ -25,7 +25,7 @@ from omni_wire.errors import (
 from prometheus_client import CollectorRegistry
 
 from omni_edge.domain.keys import KeyCache, Verdict
-from omni_edge.domain.request import Inbound, media_refusal
+from omni_edge.domain.request import Inbound, foreign_refusal, media_refusal, untyped_refusal
 from omni_edge.settings import EdgeSettings
 
 logger = logging.getLogger("omniroute.edge")
@@ -106,13 +106,23 @@ class EdgeService:
     def check(self, inbound: Inbound) -> None:
         """Whether a body of this kind and announced size may come in.
 
-        Raises ``UnsupportedMediaType``, ``BodyTooLarge``.
+        Raises ``PermissionDenied``, ``UnsupportedMediaType``, ``BodyTooLarge``.
         """
+        if inbound.key_digest is None:
+            self.check_origin(inbound)
+            if not inbound.content_type:
+                raise untyped_refusal()
         refusal = media_refusal(inbound.content_type, inbound.content_encoding)
         if refusal is not None:
             raise refusal
         if inbound.length > self.policy.max_body_bytes:
             raise self.too_large()
+
+    def check_origin(self, inbound: Inbound) -> None:
+        """Where no key is needed, whoever reaches the gateway may use it, and any page that a user opens makes the
+        browser reach it. Raises ``PermissionDenied`` for those pages."""
+        if inbound.foreign:
+            raise foreign_refusal()
 
     async def _ask_once(self, digest: bytes, context: CallContext) -> str:
         """Requests that miss together ask auth together."""

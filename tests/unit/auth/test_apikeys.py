@@ -72,7 +72,10 @@ def test_a_key_is_found_by_id_or_name_and_one_of_the_file_is_refused_by_name():
 @pytest.mark.parametrize(
     "wrong",
     [{"name": ""}, {"name": "a b"}, {"role": "root"}, {"models": ()}, {"models": ("a b",)}, {"requests_per_minute": -1},
-     {"budget_nano_usd": -1}, {"budget_nano_usd": 10**16}, {"budget_window": "year"}]
+     {"budget_nano_usd": -1}, {"budget_nano_usd": 10**16}, {"budget_window": "year"},
+     {"name": None}, {"models": "*"}, {"models": (1,)}, {"requests_per_minute": 1.5}, {"requests_per_minute": True},
+     {"budget_nano_usd": float("nan")}, {"budget_nano_usd": float("inf")}, {"budget_nano_usd": 0.5},
+     {"budget_nano_usd": "1"}]
 )  # fmt: skip
 def test_a_new_key_with_a_wrong_field_is_refused_by_its_name(wrong):
     fields = {"name": "a", "role": "developer", "models": ("*",), "requests_per_minute": 0, "budget_nano_usd": 0,

@@ -293,6 +293,11 @@ BROKEN = [
     ("routing: {timeouts: {idle: 0}}", "1: routing.timeouts.idle: must be more than 0"),
     ("routing: {timeouts: {idle: 1:30}}", "1: routing.timeouts.idle: must be a number of seconds"),
     ("routing: {default_max_output: many}", "1: routing.default_max_output: must be a whole number"),
+    (provider(id="[]"), "2: providers[0].id: must be a name of letters"),
+    (BASE + "combos:\n  - {name: {a: b}, targets: [acme/x]}", "7: combos[0].name: must be a name of letters"),
+    (BASE + "combos:\n  - {name: c, targets: [[acme/x]]}", "7: combos[0].targets[0]: must be a text"),
+    (provider(models="[{id: {a: b}}]"), "6: providers[0].models[0].id: must be a text"),
+    ("keys: [{name: [a], secret: {env: ACME_KEY}}]", "1: keys[0].name: must be a name of letters"),
     ("server: {port: 1}\nkeys: []\nserver: {port: 2}", "3: server: the key is here twice (first in line 1)"),
     ("a: b\nc: [d", "2: not YAML: while parsing a flow sequence expected ',' or ']'"),
     ("a: 1\n\tb: 2", "2: not YAML: while scanning for the next token"),
@@ -312,6 +317,20 @@ def test_a_broken_file_is_told_by_file_line_and_key(text, told):
     found = problems(text)
     assert any(line.startswith(f"omniroute.yaml:{told}") for line in found), found
     assert len(found) <= 2, found
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (provider(accounts="[{name: a b, api_key: {env: ACME_KEY}}]"), "5: providers[0].accounts[0].name"),
+        (provider(models="[{id: 'a b'}]"), "6: providers[0].models[0].id"),
+        (BASE + "combos: [{name: c, targets: [[x]]}]", "6: combos[0].targets[0]"),
+        ("keys: [{name: a, secret: {env: ACME_KEY}, models: ['']}]", "1: keys[0].models[0]"),
+    ],
+)  # fmt: skip
+def test_a_bad_item_does_not_make_its_list_look_empty_too(text, told):
+    (found,) = problems(text)
+    assert found.startswith(f"omniroute.yaml:{told}: ")
 
 
 def test_aliases_cannot_blow_a_small_file_up():
@@ -406,6 +425,19 @@ providers:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "warned"),
+    [("openai.chat", False), ("anthropic.messages", False), ("openai.responses", True), ("gemini.generate", True)],
+)
+def test_a_format_that_is_not_built_yet_is_warned_of(name, warned):
+    report = check(provider(format=name), "f.yaml", ENV)
+    assert report.ok
+    line = (
+        f"f.yaml:3: providers[0].format: warning: {name} is not built yet: requests for this provider get a 501 for now"
+    )
+    assert (line in report.warnings) is warned
+
+
 def test_check_without_a_reader_takes_secret_files_on_trust():
     text = "keys: [{name: a, secret: {file: x}}, {name: b, secret: {file: y}}]"
     assert check(text, "f.yaml", {}).ok
@@ -446,6 +478,8 @@ def test_any_text_gives_a_configuration_or_problems_and_nothing_else(text):
 
 @settings(max_examples=200, deadline=None)
 @given(trees)
+@example({"providers": [{"id": []}]})
+@example({"providers": [{"id": {"a": "b"}, "models": [{"id": []}]}], "combos": [{"name": {"a": "b"}}]})
 def test_any_tree_gives_a_configuration_or_problems_and_nothing_else(tree):
     loads_or_tells(yaml.safe_dump(tree, allow_unicode=True))
 

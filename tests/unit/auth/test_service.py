@@ -1,10 +1,13 @@
 """What the service does on its own when the world around it hesitates or fails."""
 
 import asyncio
+import logging
 import os
+import time
 
 import pytest
 from omni_auth.adapters.metrics import PrometheusMetrics
+from omni_auth.adapters.offline import open_keys
 from omni_auth.adapters.store import SqliteStore
 from omni_auth.domain.apikeys import presented_digest
 from omni_auth.domain.configuration import load
@@ -14,7 +17,7 @@ from omni_auth.settings import AuthSettings
 from omni_catalogue.snapshot import decode
 from omni_core.ports.auth import NewKey
 from omni_core.ports.context import CallContext
-from omni_wire.errors import DependencyUnavailable
+from omni_wire.errors import DependencyUnavailable, InvalidRequest, Unauthenticated
 from prometheus_client import CollectorRegistry
 
 SETTINGS = AuthSettings(poll=0.005, republish=0.02, retry=0.01, first_publication=1.0, visible=0.2)
@@ -42,11 +45,27 @@ class Source:
         return Reading(self.text.encode(), load(self.text, self.filename, {}, str))
 
 
+class Faulty(Source):
+    """A file whose reading fails in a way that nobody foresaw, while ``fault`` is set."""
+
+    fault = None
+
+    def read(self):
+        if self.fault:
+            self.reads += 1
+            raise self.fault
+        return super().read()
+
+
 class Bucket:
+    fault = None
+
     def __init__(self, value=None):
         self.value, self.away, self.puts = value, False, 0
 
     async def get(self):
+        if self.fault:
+            raise self.fault
         if self.away:
             raise DependencyUnavailable("NATS is not reachable")
         return self.value
@@ -134,6 +153,75 @@ async def test_a_key_is_given_out_while_nats_is_away(started):
     bucket.away = False
     await until(lambda: service.checks()["nats"].ok)
     assert [key.name for key in decode(bucket.value).keys] == ["a"]
+
+
+async def refused(service, secret):
+    """How long it takes (seconds) until the key of that secret is refused."""
+    began = time.monotonic()
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await service.authenticate(CallContext("r"), presented_digest(secret))
+            except Unauthenticated:
+                return time.monotonic() - began
+            await asyncio.sleep(0.005)
+
+
+async def test_a_fault_while_reading_the_file_ends_nothing(started, tmp_path, caplog):
+    source = Faulty("server: {port: 1}")
+    service = await started(source)
+    created = await service.create_key(NewKey(name="a"))
+    source.fault, source.texts = TypeError("unhashable type: 'list'"), ("server: {port: 2}",)
+    await until(lambda: source.reads > 5)
+    assert decode((await service.configuration()).snapshot).server.port == 1
+    rejected = (await service.configuration()).rejected
+    assert rejected.startswith("omniroute.yaml: cannot be taken over because of a fault in OmniRoute (TypeError")
+    assert rejected in service.checks()["config"].detail
+    assert [bool(record.exc_info) for record in caplog.records if record.levelno == logging.ERROR] == [True]
+
+    with open_keys(tmp_path) as keys:
+        keys.revoke("a")
+    assert await refused(service, created.secret) < 2
+
+    source.fault = None
+    await until(lambda: decode(service._in_force().snapshot).server.port == 2)
+    await until(lambda: not service._rejected)
+
+
+async def test_going_back_to_the_file_in_force_ends_a_fault(started):
+    source = Faulty("server: {port: 1}")
+    service = await started(source)
+    source.fault, source.texts = RuntimeError("odd"), ("server: {port: 2}",)
+    await until(lambda: service._rejected)
+    source.fault, source.texts = None, ("server: {port: 1}",)
+    await until(lambda: not service._rejected)
+    assert decode((await service.configuration()).snapshot).server.port == 1
+
+
+async def test_a_fault_of_store_or_bucket_ends_nothing(started, tmp_path, monkeypatch, caplog):
+    bucket, store = Bucket(), SqliteStore(tmp_path)
+    service = await started(bucket=bucket, store=store)
+    created = await service.create_key(NewKey(name="a"))
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "version", lambda: 1 / 0)
+        bucket.fault = RuntimeError("odd")
+        await until(lambda: not service.checks()["store"].ok and not service.checks()["nats"].ok)
+        with open_keys(tmp_path) as keys:
+            keys.revoke("a")
+        await asyncio.sleep(0.1)
+    assert sum(record.levelno == logging.ERROR for record in caplog.records) == 2
+    bucket.fault = None
+    assert await refused(service, created.secret) < 2
+    await until(lambda: all(check.ok for check in service.checks().values()))
+    await until(lambda: not decode(bucket.value).keys)
+
+
+@pytest.mark.parametrize("budget", [float("nan"), float("inf"), 0.5, -1, 10**30])
+async def test_a_key_with_a_nonsense_budget_is_refused(started, budget):
+    service = await started()
+    with pytest.raises(InvalidRequest, match="budget"):
+        await service.create_key(NewKey(name="a", budget_nano_usd=budget))
+    assert await service.list_keys() == []
 
 
 async def test_nothing_is_answered_before_the_start(tmp_path):

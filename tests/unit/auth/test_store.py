@@ -148,6 +148,20 @@ def test_keys_are_made_listed_and_revoked_offline(tmp_path):
             keys.create(NewKey(name="local"))
 
 
+@pytest.mark.parametrize("budget", [float("nan"), float("inf"), 1.5, -1, 10**30])
+def test_a_key_with_a_nonsense_budget_is_refused_offline(tmp_path, budget):
+    with open_keys(tmp_path) as keys:
+        with pytest.raises(InvalidRequest, match="budget"):
+            keys.create(NewKey(name="a", budget_nano_usd=budget))
+        assert keys.list() == []
+
+
+def test_a_local_key_that_cannot_be_kept_is_told(tmp_path):
+    (tmp_path / LOCAL_KEY_FILE).mkdir()
+    with pytest.raises(DependencyUnavailable, match="cannot write the key file"):
+        ensure_local_key(tmp_path)
+
+
 def test_only_a_keyed_digest_of_a_key_is_stored(tmp_path, store):
     with open_keys(tmp_path) as keys:
         secret = keys.create(NewKey(name="a")).secret

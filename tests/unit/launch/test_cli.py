@@ -2,17 +2,21 @@
 
 import http.server
 import json
+import re
+import shlex
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 from omni_launch import cli as module
 from omni_launch.banner import Welcome, curl
 from omni_launch.cli import cli
 from omni_launch.up import reachable
+from omni_simulator import Simulator
 
 
 def invoke(*arguments: str, **env: str) -> Result:
@@ -78,6 +82,74 @@ def test_a_name_that_is_taken_is_one_line() -> None:
     assert again.stderr.startswith("omniroute: ")
     assert "ci" in again.stderr
     assert "Traceback" not in again.output
+
+
+@pytest.mark.parametrize(
+    "budget", ["0", "1e-10", "-1", "nan", "inf", "-inf", "1e300", "1000001", "1e-999999", "many", ""]
+)
+def test_a_budget_that_is_none_is_refused(budget: str) -> None:
+    result = invoke("keys", "create", "ci", "--budget-usd", budget)
+    assert result.exit_code == 2, result.output
+    assert "Invalid value for '--budget-usd'" in result.stderr
+    assert "No keys yet" in invoke("keys", "list").output
+
+
+@pytest.mark.parametrize(
+    ("budget", "nano"), [("0.000000001", 1), ("0.1", 10**8), ("1000000", 10**15), ("2.5", 25 * 10**8)]
+)
+def test_a_budget_is_kept_to_the_nano(budget: str, nano: int) -> None:
+    assert invoke("keys", "create", "ci", "--budget-usd", budget).exit_code == 0
+    assert json.loads(invoke("keys", "list", "--json").stdout)[0]["budget_nano_usd"] == nano
+
+
+@pytest.mark.parametrize("verb", [("keys", "list"), ("keys", "create", "ci"), ("up", "--no-open"), ("check-config",)])
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), None], ids=["unreadable", "too long"])
+def test_a_data_directory_that_cannot_be_read_is_one_clear_line(
+    verb: tuple[str, ...], error: OSError | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / ("d" if error else "d" * 300)
+    if error:
+        place.mkdir()
+    plain = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if error and path.is_relative_to(place):
+            raise error
+        return plain(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    monkeypatch.setattr("os.access", lambda *_, **__: error is None)
+    result = invoke(*verb, "--data-dir", str(place))
+    assert result.exit_code == 1
+    assert re.match(rf"omniroute: cannot (read|write to) the data directory {place}: ", result.stderr)
+    assert result.stderr.count("\n") == 1
+    assert "--data-dir" in result.stderr
+    assert "should not happen" not in result.stderr
+
+
+def test_a_data_directory_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for verb in (("keys", "list"), ("up", "--no-open")):
+        result = invoke(*verb, "--data-dir", str(tmp_path / "file"))
+        assert result.exit_code == 1
+        assert result.stderr.startswith("omniroute: cannot write to the data directory ")
+
+
+async def test_the_curls_that_the_simulator_shows_work_as_printed() -> None:
+    shown = invoke("simulate", "--help").output
+    lines = shown[shown.index("  curl") :].split("Options:")[0].replace("\\\n", "")
+    commands = [shlex.split(line, comments=True) for line in lines.splitlines() if line.strip()]
+    simulator = Simulator()
+    await simulator.start()
+    try:
+        async with httpx.AsyncClient() as client:
+            for (curl_, url, flag, body), status in zip(commands, (200, 503), strict=True):
+                assert (curl_, flag) == ("curl", "-d")
+                url = url.replace("http://127.0.0.1:9100", simulator.url)
+                form = {"content-type": "application/x-www-form-urlencoded"}
+                assert (await client.post(url, content=body, headers=form)).status_code == status
+    finally:
+        await simulator.stop()
 
 
 def test_check_config_names_the_line(tmp_path: Path) -> None:

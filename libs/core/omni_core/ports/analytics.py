@@ -18,7 +18,7 @@ class UsageQuery(msgspec.Struct, frozen=True):
 
 
 class UsageTotals(msgspec.Struct, frozen=True):
-    """Counts and nano-USD. ``unpriced_requests`` were served under a budget without a price."""
+    """Counts and nano-USD. ``unpriced_requests`` are of models without a price."""
 
     requests: int = 0
     errors: int = 0

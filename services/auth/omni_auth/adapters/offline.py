@@ -10,7 +10,7 @@ from types import TracebackType
 
 from omni_core.clock import now_ms
 from omni_core.ports.auth import CreatedKey, KeyInfo, NewKey
-from omni_wire.errors import InvalidRequest
+from omni_wire.errors import DependencyUnavailable, InvalidRequest
 
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.store import SqliteStore
@@ -71,7 +71,15 @@ class OfflineKeys:
         return stored_info(found)
 
     def local(self, keep: Path) -> str:
-        """The admin key of this machine, in ``keep``; a new one when that file has none that is valid."""
+        """The admin key of this machine, in ``keep``; a new one when that file has none that is valid.
+
+        Raises ``DependencyUnavailable`` when the file cannot be kept."""
+        try:
+            return self._local(keep)
+        except OSError as error:
+            raise DependencyUnavailable(f"cannot write the key file {keep}: {error.strerror}") from error
+
+    def _local(self, keep: Path) -> str:
         digests = {key.digest: key for key in self._store.stored_keys() if key.name == apikeys.LOCAL_NAME}
         secret = _read_text(keep)
         digest = apikeys.stored_digest(self._store.pepper(), apikeys.presented_digest(secret))

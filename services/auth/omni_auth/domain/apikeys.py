@@ -91,16 +91,23 @@ def check_new(
     _check("name", scalars.name, name)
     _check("role", scalars.one_of(ROLES), role)
     _check("budget_window", scalars.one_of(WINDOWS), budget_window)
-    if not models:
+    if not models or isinstance(models, str):
         raise InvalidRequest("models: must have at least one pattern", param="models")
     for pattern in models:
         _check("models", scalars.pattern, pattern)
-    if not 0 <= requests_per_minute <= 1_000_000_000:
+    if not _is_whole(requests_per_minute, 1_000_000_000):
         raise InvalidRequest(
             "requests_per_minute: must be from 0 (no limit) to 1000000000", param="requests_per_minute"
         )
-    if not 0 <= budget_nano_usd <= scalars.MAX_USD * scalars.NANO:
-        raise InvalidRequest(f"budget: must be from 0 (none) to {scalars.MAX_USD} USD", param="budget")
+    if not _is_whole(budget_nano_usd, scalars.MAX_USD * scalars.NANO):
+        raise InvalidRequest(
+            f"budget: must be from 0 (none) to {scalars.MAX_USD} USD, in whole nano-USD", param="budget"
+        )
+
+
+def _is_whole(number: object, most: int) -> bool:
+    """A fraction or a NaN would get into the store, and no key could be read from it any more."""
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= most
 
 
 def _check(field: str, reader: object, value: str) -> None:

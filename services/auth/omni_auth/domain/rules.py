@@ -31,10 +31,16 @@ def _names(tree: Tree) -> Iterator[Problem]:
         yield from _unique(sections(provider, loc, "models"), "id", "model of this provider")
     yield from _unique(sections(tree, (), "combos"), "name", "combo")
     yield from _unique(sections(tree, (), "keys"), "name", "key")
-    providers = {provider.get("id") for _, provider in sections(tree, (), "providers")}
+    providers = _words(sections(tree, (), "providers"), "id")
     for loc, combo in sections(tree, (), "combos"):
-        if combo.get("name") is not None and combo.get("name") in providers:
+        name = combo.get("name")
+        if isinstance(name, str) and name in providers:
             yield Problem((*loc, "name"), "a provider has this name already")
+
+
+def _words(items: Items, key: str) -> set[str]:
+    """What is written under ``key``; anything but a text (it may be a list) is for the schema to refuse."""
+    return {word for _, item in items if isinstance(word := item.get(key), str)}
 
 
 def _unique(items: Items, key: str, what: str) -> Iterator[Problem]:
@@ -65,7 +71,7 @@ def _targets(tree: Tree) -> Iterator[Problem]:
         for _, provider in sections(tree, (), "providers")
         if isinstance(word := provider.get("id"), str)
     }
-    combos = {combo.get("name") for _, combo in sections(tree, (), "combos")}
+    combos = _words(sections(tree, (), "combos"), "name")
     for loc, combo in sections(tree, (), "combos"):
         targets = combo.get("targets")
         seen: set[str] = set()
@@ -80,7 +86,7 @@ def _targets(tree: Tree) -> Iterator[Problem]:
             seen.add(target)
 
 
-def _target_problem(target: str, known: dict[str, set[str] | None], combos: set[Tree]) -> str:
+def _target_problem(target: str, known: dict[str, set[str] | None], combos: set[str]) -> str:
     provider, slash, model = target.partition("/")
     if not slash or not model or not provider:
         if target in combos:
@@ -98,8 +104,6 @@ def _target_problem(target: str, known: dict[str, set[str] | None], combos: set[
 
 def _models(provider: dict[str, Tree]) -> set[str] | None:
     """The ids a provider lists, or None where it lists nothing to check against."""
-    listed = provider.get("models")
-    if not isinstance(listed, list):
+    if not isinstance(provider.get("models"), list):
         return None
-    found = {item.get("id") for item in listed if isinstance(item, dict)}
-    return {word for word in found if isinstance(word, str)}
+    return _words(sections(provider, (), "models"), "id")

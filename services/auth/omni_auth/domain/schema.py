@@ -209,7 +209,17 @@ def validate(tree: Tree) -> tuple[Config | None, list[Problem]]:
         return Config.model_validate(tree), []
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-    return None, [Problem(detail["loc"], _words(detail["type"], detail["loc"], detail["msg"])) for detail in details]
+    found = [detail["loc"] for detail in details]
+    return None, [
+        Problem(detail["loc"], _words(detail["type"], detail["loc"], detail["msg"]))
+        for detail in details
+        # A list does not count its bad items and then looks too short; each of those is told already.
+        if detail["type"] != "too_short" or not any(_inside(loc, detail["loc"]) for loc in found)
+    ]
+
+
+def _inside(loc: Loc, outer: Loc) -> bool:
+    return len(loc) > len(outer) and loc[: len(outer)] == outer
 
 
 def _words(kind: str, loc: Loc, message: str) -> str:

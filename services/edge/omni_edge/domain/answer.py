@@ -14,19 +14,40 @@ Headers = list[tuple[bytes, bytes]]
 _JSON = (b"content-type", b"application/json")
 _STREAM = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 _LONG_NAME = 256  # characters
+_MAX_VALUE = 1024  # bytes of one header's value: clients and proxies have bounds of 8 KiB for all of them together
 
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
 def header_value(text: str) -> bytes:
-    """``text`` as a header may carry it: model names come from clients, so what is not printable ASCII is escaped."""
+    """``text`` as a header may carry it: model names come from clients, so what is not printable ASCII is escaped,
+    and what is beyond 1,024 bytes is cut off."""
+    value = _escaped(text[:_MAX_VALUE])
+    if len(value) <= _MAX_VALUE:
+        return value
+    end = value.rfind(b"%", _MAX_VALUE - 2, _MAX_VALUE)  # of an escape, all or nothing
+    return value[: end if end >= 0 else _MAX_VALUE]
+
+
+def _escaped(text: str) -> bytes:
     if text.isascii() and text.isprintable():
         return text.encode("ascii")
     return quote(text, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~").encode("ascii")
 
 
 def translation(losses: Sequence[str]) -> bytes:
-    return header_value("lossy; dropped=" + ",".join(losses)) if losses else b"lossless"
+    """As many whole names as a header has room for, then how many more there are."""
+    if not losses:
+        return b"lossless"
+    value = b"lossy; dropped="
+    reserve = len(b",+%d more" % len(losses))
+    for place, loss in enumerate(losses):
+        left = len(losses) - place
+        field = (b"," if place else b"") + _escaped(loss[: _MAX_VALUE + 1])
+        if len(value) + len(field) > _MAX_VALUE - (reserve if left > 1 else 0):
+            return value + (b",+%d more" if place else b"+%d more") % left
+        value += field
+    return value
 
 
 def success_headers(

@@ -1,10 +1,10 @@
 """What a request's head says, read in one pass over the raw header list."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
-from omni_wire.errors import GatewayError, InvalidRequest, UnsupportedMediaType
+from omni_wire.errors import GatewayError, InvalidRequest, PermissionDenied, UnsupportedMediaType
 
 # Carried on to the router (name as received → name as forwarded). Everything else stays here, credentials above all.
 _FORWARDED: dict[bytes, str] = {
@@ -42,6 +42,7 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
 
     ``request_id`` is the client's own or empty; ``key_digest`` is SHA-256 of the presented key, None without one;
     ``length`` is the announced size of the body in bytes, -1 when it comes in chunks.
+    ``foreign`` is whether a page of another site made a browser send it; told only of a head without a key.
     """
 
     request_id: str
@@ -52,9 +53,10 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
     length: int
     websocket: bool
     headers: dict[str, str]
+    foreign: bool = False
 
 
-def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
+def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Inbound:
     """``headers`` as ASGI gives them: names in lower case. Of a repeated header the last counts."""
     found: dict[bytes, bytes] = {}
     forwarded: dict[str, str] = {}
@@ -81,6 +83,7 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
         int(length) if length is not None and length.isdigit() else (-1 if b"transfer-encoding" in found else 0),
         b"upgrade" in found and found[b"upgrade"].lower() == b"websocket",
         forwarded,
+        not key and _is_foreign(headers),
     )
 
 
@@ -91,6 +94,35 @@ def _presented_key(found: dict[bytes, bytes]) -> bytes:
         if token:
             return token
     return found.get(b"x-api-key", b"").strip() or found.get(b"x-goog-api-key", b"").strip()
+
+
+def _is_foreign(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """By what browsers say of themselves and pages cannot change: Fetch Metadata (w3.org/TR/fetch-metadata), Origin."""
+    host = origin = b""
+    for name, value in headers:
+        if name == b"sec-fetch-site":
+            if value.strip().lower() in (b"cross-site", b"same-site"):
+                return True
+        elif name == b"host":
+            host = value
+        elif name == b"origin":
+            origin = value
+    # "null", a sandboxed page's origin, has no host and is never ours.
+    return bool(origin) and (not host or _authority(origin.partition(b"://")[2]) != _authority(host))
+
+
+def _authority(value: bytes) -> bytes:
+    """Host and port, without a scheme's own port: a proxy that ends TLS may leave it out or put it in."""
+    return value.strip().lower().removesuffix(b":80").removesuffix(b":443")
+
+
+def foreign_refusal() -> GatewayError:
+    return PermissionDenied("A page of another site may not use this gateway without an API key.")
+
+
+def untyped_refusal() -> GatewayError:
+    """A browser sends a body without JSON's content type for any page, and one with it only after asking us first."""
+    return UnsupportedMediaType("Without an API key the body must be sent with 'Content-Type: application/json'.")
 
 
 def media_refusal(content_type: bytes, content_encoding: bytes) -> GatewayError | None:

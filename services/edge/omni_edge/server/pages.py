@@ -70,7 +70,9 @@ def build_pages(service: EdgeService, registry: CollectorRegistry, checks: Check
     async def who(request: Request) -> tuple[CallContext, str]:
         inbound, request_id = _asked(request)
         context = CallContext(request_id, inbound.traceparent)
-        return context, await service.identify(inbound.key_digest, context)
+        key_id = await service.identify(inbound.key_digest, context)
+        service.check_origin(inbound)
+        return context, key_id
 
     @app.get("/v1/models", response_model=schemas.ModelList, responses=_ERRORS, tags=["models"])
     async def list_models(request: Request) -> Response:

@@ -98,7 +98,7 @@ class Totals(_message.Message):
     reasoning_tokens: _builtins.int
     cost_nano_usd: _builtins.int
     unpriced_requests: _builtins.int
-    """Requests served under a budget without a price, and so not counted against it."""
+    """Requests of a model without a price: no cost is known, and no budget was charged."""
     def __init__(
         self,
         *,
