@@ -203,6 +203,28 @@ async def test_without_keys_required_a_request_is_anonymous(edge: Edge) -> None:
     assert edge.router.calls[0].key_id == "anonymous"
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 415),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/json", "sec-fetch-site": "cross-site"}, 403),
+        ({"content-type": "application/json", "origin": "https://evil.example"}, 403),
+    ],
+)
+async def test_a_web_page_cannot_spend_where_no_key_is_needed(
+    edge: Edge, client: httpx.AsyncClient, headers: dict[str, str], status: int
+) -> None:
+    edge.service.configure(snapshot(2, require_api_key=False))
+    async with httpx.AsyncClient(base_url=edge.url, trust_env=False) as anonymous:
+        assert (await anonymous.post(CHAT, content=b"{}", headers=headers)).status_code == status
+        if status == 403:
+            assert (await anonymous.get("/v1/models", headers=headers)).status_code == 403
+    assert edge.router.calls == []
+    if headers.get("content-type") != "text/plain":
+        assert (await client.post(CHAT, content=b"{}", headers=headers)).status_code == 200, "with a key it may"
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
 async def test_json_under_another_name_is_a_415(edge: Edge, client: httpx.AsyncClient, content_type: str) -> None:
     answer = await client.post(CHAT, content=b"{}", headers={"content-type": content_type})

@@ -250,13 +250,23 @@ async def test_an_unexpected_error_is_logged_and_not_told(
 # ---- neighbours that are away ---------------------------------------------------------------------------------------
 
 
-async def test_a_service_that_is_not_there_is_named_with_its_address() -> None:
+async def test_a_service_that_is_not_there_is_named_to_the_caller_and_its_address_to_the_log_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     address = f"127.0.0.1:{free_port()}"
     async with open_channel(address, TOKEN) as channel:
-        with pytest.raises(DependencyUnavailable, match=f"auth is not reachable at {address}"):
-            await AuthClient(channel).configuration()
-        with pytest.raises(DependencyUnavailable, match=f"router is not reachable at {address}"):
+        for _ in range(2):
+            with pytest.raises(DependencyUnavailable) as raised:
+                await AuthClient(channel).configuration()
+            assert raised.value.message == "the auth is not reachable"
+    async with open_channel(address, TOKEN) as channel:
+        with pytest.raises(DependencyUnavailable) as raised:
             [frame async for frame in RouterClient(channel).complete(CALL)]
+        assert raised.value.message == "the router is not reachable"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "omniroute.rpc"] == [
+        ("WARNING", f"the auth is not reachable at {address}"),
+        ("WARNING", f"the router is not reachable at {address}"),
+    ]
 
 
 async def test_a_service_that_comes_back_on_its_port_is_found_again(served: Served) -> None:

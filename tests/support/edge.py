@@ -10,6 +10,7 @@ from hashlib import sha256
 import uvicorn
 from omni_catalogue.snapshot import Routing, Server, Snapshot
 from omni_core.component import Check
+from omni_core.http_protocol import BoundedHttpProtocol
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
@@ -168,11 +169,11 @@ class Edge:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[int]:
+async def serving(app: ASGIApp, protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> AsyncIterator[int]:
     """Serve ``app`` with uvicorn on a free port of the loopback, in this loop; yields the port."""
     config = uvicorn.Config(
-        app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, timeout_keep_alive=5,
-        timeout_graceful_shutdown=2,
+        app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        timeout_keep_alive=5, timeout_graceful_shutdown=2,
     )  # fmt: skip
     server = uvicorn.Server(config)
     config.load()

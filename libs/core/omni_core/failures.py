@@ -59,8 +59,16 @@ def grpc_status(error: GatewayError) -> grpc.StatusCode:
     return _STATUS.get(error.status, grpc.StatusCode.UNKNOWN if error.status < 500 else grpc.StatusCode.INTERNAL)
 
 
-def from_rpc_error(error: aio.AioRpcError, peer: str, address: str) -> GatewayError:
-    """What a failed call means: the error in its trailer, else what gRPC makes of ``peer`` at ``address``."""
+def is_away(error: aio.AioRpcError) -> bool:
+    """Whether nobody answered, so that it is worth knowing where we looked."""
+    return error.code() in _AWAY and (error.trailing_metadata() or {}).get(FAILURE_TRAILER) is None
+
+
+def from_rpc_error(error: aio.AioRpcError, peer: str) -> GatewayError:
+    """What a failed call means: the error in its trailer, else what gRPC makes of ``peer``.
+
+    The message reaches the gateway's clients, so it names no address: that is for the log (rpc.py).
+    """
     trailer = (error.trailing_metadata() or {}).get(FAILURE_TRAILER)
     if isinstance(trailer, bytes):
         return from_failure(common_pb2.Failure.FromString(trailer))
@@ -70,7 +78,7 @@ def from_rpc_error(error: aio.AioRpcError, peer: str, address: str) -> GatewayEr
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return DependencyUnavailable(f"{peer} refuses this process's service token")
     if code in _AWAY:
-        return DependencyUnavailable(f"{peer} is not reachable at {address}")
+        return DependencyUnavailable(f"the {peer} is not reachable")
     return Internal(f"the call to {peer} failed ({code.name.lower()})")
 
 

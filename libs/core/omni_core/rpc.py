@@ -16,7 +16,7 @@ import grpc
 from grpc import aio
 from omni_wire.errors import GatewayError, Internal
 
-from omni_core.failures import FAILURE_TRAILER, from_failure, from_rpc_error, grpc_status, to_failure
+from omni_core.failures import FAILURE_TRAILER, from_failure, from_rpc_error, grpc_status, is_away, to_failure
 
 __all__ = [
     "CALL_TIMEOUT",
@@ -227,10 +227,21 @@ class ServiceChannel(aio.Channel):
     def __init__(self, address: str, token: str) -> None:
         self.address = address
         self.metadata = ((TOKEN_METADATA, token),)
+        self.away = False  # as of the last call
         self._channel = aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
 
     def __repr__(self) -> str:
         return f"ServiceChannel({self.address!r})"
+
+    def note(self, name: str, *, away: bool) -> None:
+        """Log that the service ``name`` went away or came back: errors do not say where it was looked for."""
+        if away is self.away:
+            return
+        self.away = away
+        if away:
+            log.warning("the %s is not reachable at %s", name, self.address)
+        else:
+            log.info("the %s is reachable again at %s", name, self.address)
 
     async def close(self, grace: float | None = None) -> None:
         """Cancel what is running (after ``grace`` seconds) and disconnect."""
@@ -283,7 +294,11 @@ class Peer:
         try:
             yield
         except aio.AioRpcError as error:
-            raise from_rpc_error(error, self._name, self._channel.address) from error
+            if is_away(error):
+                self._channel.note(self._name, away=True)
+            raise from_rpc_error(error, self._name) from error
+        if self._channel.away:
+            self._channel.note(self._name, away=False)
 
     def unary(
         self, method: str, response_type: type[Res], timeout: float = CALL_TIMEOUT

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from omni_edge.domain.answer import error_body, error_headers, header_value, success_headers
+from omni_edge.domain.answer import error_body, error_headers, header_value, success_headers, translation
 from omni_wire.errors import InvalidRequest, NotBuilt, RateLimited, Unauthenticated
 from omni_wire.formats import WireFormat
 
@@ -72,8 +72,24 @@ def test_a_name_that_is_told_again_is_told_the_same_and_each_answer_has_its_own_
     first.append((b"content-length", b"1"))
     again = success_headers(b"r2", "application/json", "acme", "m", (), stream=False)
     assert again == [*first[:-2], (b"x-request-id", b"r2")]
-    long_name = "m" * 10_000
-    assert (
-        dict(success_headers(b"r", "application/json", "acme", long_name, (), stream=False))[b"x-omniroute-model"]
-        == long_name.encode()
-    )
+
+
+def test_no_value_is_longer_than_1024_bytes() -> None:
+    told = dict(success_headers(b"r", "application/json", "p" * 10_000, "m" * 10_000, (), stream=False))
+    assert told[b"x-omniroute-provider"] == b"p" * 1024
+    assert told[b"x-omniroute-model"] == b"m" * 1024
+    assert header_value("a" + "è" * 1000) == b"a" + b"%C3%A8" * 170 + b"%C3", "an escape is whole or not there"
+
+
+def test_as_many_losses_are_named_as_fit_and_the_rest_is_counted() -> None:
+    losses = [f"messages.{n}.name" for n in range(100_000)]
+    value = translation(losses)
+    assert len(value) <= 1024
+    named, _, more = value.removeprefix(b"lossy; dropped=").rpartition(b",+")
+    kept = named.decode().split(",")
+    assert kept == losses[: len(kept)]
+    assert more == b"%d more" % (len(losses) - len(kept))
+    assert len(value) + len(losses[len(kept)]) + 1 > 1024
+    assert translation(["x" * 2000, "y"]) == b"lossy; dropped=+2 more"
+    assert translation(["x" * 1009]) == b"lossy; dropped=" + b"x" * 1009
+    assert translation(["x" * 1010]) == b"lossy; dropped=+1 more"

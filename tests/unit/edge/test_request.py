@@ -102,3 +102,30 @@ def test_the_last_of_a_repeated_header_counts() -> None:
         [(b"user-agent", b"a"), (b"content-type", b"x/y"), (b"user-agent", b"b"), (b"content-type", b"z")]
     )
     assert (inbound.headers, inbound.content_type) == ({"user-agent": "b"}, b"z")
+
+
+@pytest.mark.parametrize(
+    ("headers", "foreign"),
+    [
+        ([], False),
+        ([(b"sec-fetch-site", b"same-origin")], False),
+        ([(b"sec-fetch-site", b"none")], False),
+        ([(b"sec-fetch-site", b"cross-site")], True),
+        ([(b"sec-fetch-site", b"same-site")], True),
+        ([(b"origin", b"http://gw:20128")], False),
+        ([(b"origin", b"http://GW:20128")], False),
+        ([(b"origin", b"http://gw:3000")], True),
+        ([(b"origin", b"https://evil.example")], True),
+        ([(b"origin", b"null")], True),
+        ([(b"origin", b"https://evil.example"), (b"authorization", b"Bearer k")], False),
+    ],
+)
+def test_a_request_without_a_key_from_another_sites_page_is_foreign(
+    headers: list[tuple[bytes, bytes]], foreign: bool
+) -> None:
+    assert read_head([(b"host", b"gw:20128"), *headers]).foreign is foreign
+
+
+def test_a_schemes_own_port_makes_no_other_host_and_no_host_is_nobodys() -> None:
+    assert not read_head([(b"host", b"gw:443"), (b"origin", b"https://gw")]).foreign
+    assert read_head([(b"origin", b"https://gw")]).foreign

@@ -1,0 +1,194 @@
+"""uvicorn's HTTP protocol with bounds on a request's head: its size, its lines, and the time to send it.
+
+httptools keeps whatever comes, so the bounds are held here, ahead of authentication. What is counted is the bytes since
+the parser last had something to say (a head's end, a piece of body, a message's end): in a head those are the head's
+own, and after a body in chunks the trailer's, which is bounded by the same. A head that begins in the same read as an
+earlier request's end is counted from the next read on, so it may be up to twice as large.
+
+Time costs an ordinary request nothing: a clock runs only for a head that a read has left unfinished, and one timer a
+connection looks at it.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD = 64 * 1024  # bytes of request line and header lines
+MAX_LINES = 256  # header lines
+MAX_URL = 16 * 1024  # bytes
+HEAD_TIME = 15.0  # seconds from a head's first byte to its last
+SILENCE = 30.0  # seconds a new connection may say nothing at all
+LINGER = 2.0  # seconds to go on reading after a refusal: closing on unread data would reset it away
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    status: int
+    code: str
+    message: str
+
+
+TOO_LARGE = Refusal(
+    431, "headers_too_large", f"The request's head is larger than {MAX_HEAD} bytes or {MAX_LINES} header lines."
+)  # fmt: skip
+URL_TOO_LONG = Refusal(414, "url_too_long", f"The request's URL is longer than {MAX_URL} bytes.")
+TOO_SLOW = Refusal(408, "request_timeout", f"The request's head did not arrive within {HEAD_TIME:g} s.")
+
+
+class _Refused(Exception):
+    """Ends the parser's work from inside a callback, and goes no further."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """For ``uvicorn.Config(http=…)``. The times are the class's, for a test to shorten."""
+
+    head_time = HEAD_TIME
+    silence = SILENCE
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unheard = 0  # bytes since the parser last said something; ``MAX_HEAD`` once refused
+        self._in_body = False  # or in its trailer
+        self._refusal: Refusal | None = None
+        self._since = 0.0  # when the unfinished head began; 0 while there is none
+        self._behind = False  # whether it came, or was last looked at, behind an answer still to be finished
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._made = self.loop.time()
+        # Never set further ahead than a head's time: one that begins meanwhile is then looked at soon enough.
+        self._timer = self.loop.call_later(min(self.silence, self.head_time), self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        size = self._unheard + len(data)
+        if size <= MAX_HEAD:
+            self._unheard = size
+            HttpToolsProtocol.data_received(self, data)
+            if self._unheard:
+                self._weigh()
+        else:
+            self._feed_pieces(data)
+
+    def _feed_pieces(self, data: bytes) -> None:
+        """``data`` no further than the bounds allow: the parser is never given more than they leave."""
+        rest = memoryview(data)
+        while rest and self._refusal is None and not self.transport.is_closing():
+            room = MAX_HEAD - self._unheard
+            if room <= 0:
+                self._refuse(TOO_LARGE)
+                return
+            piece, rest = rest[:room], rest[room:]
+            self._unheard += len(piece)
+            HttpToolsProtocol.data_received(self, piece)  # type: ignore[arg-type]
+            if self._unheard:
+                self._weigh()
+
+    def _weigh(self) -> None:
+        """Look at what a read has left unfinished: a head, a trailer, or nothing but empty lines."""
+        if self._refusal is not None or self.transport.is_closing():
+            return
+        refusal = self._excess() if self.headers is not None else None
+        if refusal is not None:
+            self._refuse(refusal)
+        elif not self._in_body and not self._since:
+            self._since = self.loop.time()
+            self._behind = self._answering()
+            if self._timer is None:
+                self._timer = self.loop.call_later(self.head_time, self._look)
+
+    def _excess(self) -> Refusal | None:
+        if len(self.url) > MAX_URL:
+            return URL_TOO_LONG
+        return TOO_LARGE if len(self.headers) > MAX_LINES else None
+
+    # ---- what the parser says ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        HttpToolsProtocol.on_message_begin(self)
+        if not self._unheard:
+            self._unheard = 1  # behind another request in one read; what is unfinished must not look done
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > MAX_LINES or len(self.url) > MAX_URL:
+            self._refusal = self._excess()
+            raise _Refused
+        self._unheard = 0
+        self._since = 0.0
+        self._in_body = True
+        HttpToolsProtocol.on_headers_complete(self)
+
+    def on_body(self, body: bytes) -> None:
+        self._unheard = 0
+        HttpToolsProtocol.on_body(self, body)
+
+    def on_message_complete(self) -> None:
+        self._unheard = 0
+        self._in_body = False
+        HttpToolsProtocol.on_message_complete(self)
+
+    # ---- refusing ---------------------------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn's word for whatever the parser would not take, ``_Refused`` included."""
+        if self._refusal is not None:
+            self._refuse(self._refusal)
+        else:
+            super().send_400_response(msg)
+
+    def _answering(self) -> bool:
+        return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say so and take nothing more. While another answer is being written there is no room to say it."""
+        self._refusal = refusal
+        self._unheard = MAX_HEAD
+        self._unset_keepalive_if_required()
+        if self._answering():
+            self.transport.close()
+            return
+        self.transport.write(_answer(refusal, self.server_state.default_headers))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(LINGER, self.transport.close)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        now = self.loop.time()
+        if self._since:
+            if self._behind:  # the rest may have waited for a read that was paused: its time begins anew
+                self._since = now
+                self._behind = self._answering()
+            due = self._since + self.head_time
+        elif self.cycle is None:
+            due = self._made + self.silence
+        else:
+            return
+        if now < due - 0.002:  # a loop's clock may call a tick early
+            self._timer = self.loop.call_later(min(due - now, self.head_time), self._look)
+        elif self._since:
+            self._refuse(TOO_SLOW)
+        else:
+            self.transport.close()
+
+
+def _answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+    error = {"message": refusal.message, "type": "invalid_request_error", "code": refusal.code, "param": None}
+    body = msgspec.json.encode({"error": error})
+    status = HTTPStatus(refusal.status)
+    head = [f"HTTP/1.1 {refusal.status} {status.phrase}".encode()]
+    head += [name + b": " + value for name, value in default_headers]
+    head += [b"content-type: application/json", b"content-length: %d" % len(body), b"connection: close", b"", body]
+    return b"\r\n".join(head)
