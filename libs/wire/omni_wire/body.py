@@ -40,9 +40,22 @@ class Body:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WireError(f"{field}: {error}", field) from error
 
-    def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
+    @property
+    def size(self) -> int:
+        """Bytes of the whole body."""
+        return len(self._raw)
+
+    def has(self, field: str) -> bool:
+        return field in self._fields
+
+    def raw(self, field: str) -> bytes:
+        """The field's value as it was written; empty when it is absent."""
+        value = self._fields.get(field)
+        return bytes(value) if value is not None else b""
+
+    def pick(self, names: frozenset[str]) -> dict[str, Any]:
         """The decoded values of those of ``names`` that are there."""
-        return {name: self.get(name) for name in names if name in self._fields}
+        return {} if names.isdisjoint(self._fields) else {name: self.get(name) for name in names & self._fields.keys()}
 
     def is_filled_list(self, field: str) -> bool:
         """Whether the field is a list with something in it, without reading what."""

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omni_catalogue.snapshot import Budget, Model, Price
 from omni_router.domain import pricing
+from omni_wire.body import Body
 from omni_wire.usage import Usage
 
 nano = st.integers(0, 10**12)
@@ -28,23 +29,38 @@ def test_the_price_of_the_documentation_is_exact() -> None:
     assert pricing.cost(usage, price) == 600 * 1250 + 400 * 125 + 50 * 10_000
 
 
-IMAGE = b'{"content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}'
+def bound(raw: bytes, context: int = 0) -> int:
+    return pricing.input_bound(Body(raw), context)
+
+
+IMAGE = b'{"messages":[{"content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}]}'
+
+
+def test_plain_talk_is_bounded_by_its_bytes() -> None:
+    raw = b'{"messages":[{"role":"user","content":"hello there"}],"max_tokens":7}'
+    assert bound(raw) == len(raw)
 
 
 def test_an_image_costs_more_than_its_link_has_bytes() -> None:
-    assert pricing.input_bound(IMAGE, 0) == len(IMAGE) + pricing.IMAGE_TOKENS
+    assert bound(IMAGE) == len(IMAGE) + pricing.IMAGE_TOKENS
 
 
-def test_an_image_spelt_with_escapes_is_an_image() -> None:
-    escaped = IMAGE.replace(b"image_url", b"image\\u005furl")
-    assert pricing.input_bound(escaped, 0) == len(escaped) + pricing.IMAGE_TOKENS
+@pytest.mark.parametrize("escaped", [b"image\\u005furl", b"\\u0069mage_url"])
+def test_an_image_spelt_with_escapes_is_an_image(escaped: bytes) -> None:
+    raw = IMAGE.replace(b"image_url", escaped)
+    assert bound(raw) == len(raw) + pricing.IMAGE_TOKENS
+
+
+def test_tools_bring_a_prompt_of_their_own() -> None:
+    raw = b'{"messages":[{"content":"x"}],"t\\u006fols":[]}'
+    assert bound(raw) == len(raw) + pricing.TOOL_PROMPT_TOKENS
 
 
 @pytest.mark.parametrize("mark", ["file_id", "file_url", "video_url"])
 def test_what_is_only_pointed_at_may_fill_the_window(mark: str) -> None:
-    body = b'{"type":"file","file":{"%s":"x"}}' % mark.encode()
-    assert pricing.input_bound(body, 0) > pricing.REFERENCE_TOKENS
-    assert pricing.input_bound(body, 128_000) == 128_000
+    raw = b'{"messages":[{"content":[{"type":"file","file":{"%s":"x"}}]}]}' % mark.encode()
+    assert bound(raw) > pricing.REFERENCE_TOKENS
+    assert bound(raw, 128_000) == 128_000
 
 
 @pytest.mark.parametrize(

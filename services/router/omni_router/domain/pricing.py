@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 from omni_catalogue.snapshot import Budget, Model, Price
+from omni_wire.body import Body
 from omni_wire.usage import Usage
 
 _MILLION = 1_000_000
@@ -35,10 +36,10 @@ def beyond_bounds(fields: Mapping[str, object]) -> str:
 
 
 # OpenRouter's own fallback: it answers from a model that this gateway was not asked for.
-OTHER_MODELS = ("models", "route")
+OTHER_MODELS = frozenset({"models", "route"})
 # OpenAI: search and service tiers are billed apart. OpenRouter: plugins are. xAI: live search is, by source. Audio out
 # has a price of its own.
-BILLED_APART = (*OTHER_MODELS, "web_search_options", "plugins", "search_parameters", "service_tier", "audio")
+BILLED_APART = OTHER_MODELS | {"web_search_options", "plugins", "search_parameters", "service_tier", "audio"}
 _HARMLESS: dict[str, tuple[object, ...]] = {"service_tier": ("auto", "default", "flex")}
 
 
@@ -60,25 +61,27 @@ def wanted_output(limit: int, model: Model, default: int) -> int:
     return min(wanted, model.max_output) if model.max_output else wanted
 
 
-def input_bound(body: bytes, context: int) -> int:
-    """Tokens that ``body`` cannot exceed: one a byte (a token is at least one byte of the text it stands for; JSON's
-    own punctuation outweighs the few tokens that frame a message), the table's for each image and for whatever else is
-    only pointed at, and tool prompts; and in any case what fits into the model's ``context`` window, where that is
-    known (0: it is not)."""
-    plain = _without_escapes(body) if b"\\u" in body else body
-    images = -(-plain.count(b'"image_url"') // 2)  # a part's type and its field both say so
-    pointed_at = sum(plain.count(mark) for mark in _REFERENCES)
-    tools = TOOL_PROMPT_TOKENS if b'"tools"' in plain else 0
-    bound = len(body) + images * IMAGE_TOKENS + pointed_at * REFERENCE_TOKENS + tools
+def input_bound(body: Body, context: int) -> int:
+    """Tokens that a Chat ``body`` cannot exceed: one a byte (a token is at least one byte of the text it stands for;
+    JSON's own punctuation outweighs the few tokens that frame a message), the table's for each image and for whatever
+    else is only pointed at, and tool prompts; and in any case what fits into the model's ``context`` window, where that
+    is known (0: it is not)."""
+    bound = body.size + (TOOL_PROMPT_TOKENS if body.has("tools") else 0)
+    messages = body.raw("messages")
+    if b"_" in messages or b"\\" in messages:  # the marks have an underscore, plain or escaped; most talk has none
+        plain = _without_escapes(messages) if b"\\u" in messages else messages
+        images = -(-plain.count(b'"image_url"') // 2)  # a part's type and its field both say so
+        pointed_at = sum(plain.count(mark) for mark in _REFERENCES)
+        bound += images * IMAGE_TOKENS + pointed_at * REFERENCE_TOKENS
     return min(bound, context) if context else bound
 
 
-def _without_escapes(body: bytes) -> bytes:
+def _without_escapes(text: bytes) -> bytes:
     """JSON may spell any letter of a key as an escape; written anew, every key is spelt plainly."""
     try:
-        return msgspec.json.encode(msgspec.json.decode(body))
+        return msgspec.json.encode(msgspec.json.decode(text))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return body  # no provider reads it either
+        return text  # no provider reads it either
 
 
 def input_ceiling(tokens: int, price: Price) -> int:

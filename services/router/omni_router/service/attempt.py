@@ -422,7 +422,7 @@ class Attempt:
             cap_nano_usd=budget.nano_usd,
             window=budget.window,
             fixed_nano_usd=pricing.input_ceiling(
-                pricing.input_bound(self._asked.call.body, self.candidate.model.context), price
+                pricing.input_bound(self._asked.request.body, self.candidate.model.context), price
             ),
             per_output_token_nano_usd=pricing.output_token_ceiling(price) * self._asked.request.choices,
         )

@@ -110,8 +110,8 @@ class RouterService:
             )
         plan = catalogue.plan(request.model)
         run.combo = plan.combo
-        refused = BILLED_APART if policy.budget is not None else OTHER_MODELS if policy.models != ("*",) else ()
-        if refused and (field := beyond_bounds(request.body.pick(refused))):
+        refused = BILLED_APART if policy.budget is not None else OTHER_MODELS if policy.models != ("*",) else None
+        if refused and (unusual := request.body.pick(refused)) and (field := beyond_bounds(unusual)):
             raise InvalidRequest(
                 f"{field} makes the provider bill apart from tokens or choose another model, which this key's budget "
                 "or its list of models does not allow",
