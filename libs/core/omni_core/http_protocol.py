@@ -6,21 +6,31 @@ own, and after a body in chunks the trailer's, which is bounded by the same. A h
 earlier request's end is counted from the next read on, so it may be up to twice as large.
 
 Time costs an ordinary request nothing: a clock runs only for a head that a read has left unfinished, and one timer a
-connection looks at it.
+connection looks at it and at how long the connection has been idle.
+
+What happens between the parser and the application (``http_cycle``) is also ours: uvicorn's own costs twice as much.
 """
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote
 
+import httptools
 import msgspec
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from omni_core.http_cycle import Cycle
 
 MAX_HEAD = 64 * 1024  # bytes of request line and header lines
 MAX_LINES = 256  # header lines
 MAX_URL = 16 * 1024  # bytes
 HEAD_TIME = 15.0  # seconds from a head's first byte to its last
 SILENCE = 30.0  # seconds a new connection may say nothing at all
+CLOSE = (b"connection", b"close")
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-:~"  # a URL of these is its path
 LINGER = 2.0  # seconds to go on reading after a refusal: closing on unread data would reset it away
 
 
@@ -46,6 +56,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     head_time = HEAD_TIME
     silence = SILENCE
+    _defaults: tuple[list[tuple[bytes, bytes]], bytes, bool] = ([], b"", False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,7 +69,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._made = self.loop.time()
+        self._idle_since = self.loop.time()
         # Never set further ahead than a head's time: one that begins meanwhile is then looked at soon enough.
         self._timer = self.loop.call_later(min(self.silence, self.head_time), self._look)
 
@@ -72,11 +83,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         size = self._unheard + len(data)
         if size <= MAX_HEAD:
             self._unheard = size
-            HttpToolsProtocol.data_received(self, data)
+            self._feed(data)
             if self._unheard:
                 self._weigh()
         else:
             self._feed_pieces(data)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
 
     def _feed_pieces(self, data: bytes) -> None:
         """``data`` no further than the bounds allow: the parser is never given more than they leave."""
@@ -88,7 +107,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
             piece, rest = rest[:room], rest[room:]
             self._unheard += len(piece)
-            HttpToolsProtocol.data_received(self, piece)  # type: ignore[arg-type]
+            self._feed(piece)
             if self._unheard:
                 self._weigh()
 
@@ -113,27 +132,91 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # ---- what the parser says ---------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        HttpToolsProtocol.on_message_begin(self)
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         if not self._unheard:
             self._unheard = 1  # behind another request in one read; what is unfinished must not look done
 
     def on_headers_complete(self) -> None:
-        if len(self.headers) > MAX_LINES or len(self.url) > MAX_URL:
+        url, parser = self.url, self.parser
+        if len(self.headers) > MAX_LINES or len(url) > MAX_URL:
             self._refusal = self._excess()
             raise _Refused
         self._unheard = 0
         self._since = 0.0
         self._in_body = True
-        HttpToolsProtocol.on_headers_complete(self)
+        if url.translate(None, _PLAIN):
+            parsed = httptools.parse_url(url)
+            raw_path, query = parsed.path or b"", parsed.query or b""
+            path = unquote(raw_path.decode("ascii"))
+        else:
+            raw_path, query, path = url, b"", url.decode("ascii")
+        version = parser.get_http_version()
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+        }
+        before = self.cycle
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        cycle = Cycle(self, scope, expect_continue=self.expect_100_continue, keep_alive=keep_alive)
+        self.cycle = cycle  # type: ignore[assignment]  # all that uvicorn asks of its own
+        if before is None or before.response_complete:
+            cycle.start(self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
 
     def on_body(self, body: bytes) -> None:
         self._unheard = 0
-        HttpToolsProtocol.on_body(self, body)
+        cycle = cast(Cycle, self.cycle)
+        if not cycle.response_complete and cycle.take(body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         self._unheard = 0
         self._in_body = False
-        HttpToolsProtocol.on_message_complete(self)
+        cycle = cast(Cycle, self.cycle)
+        cycle.more_body = False
+        cycle.set()
+
+    # ---- answers ----------------------------------------------------------------------------------------------------
+
+    def defaults(self) -> tuple[list[tuple[bytes, bytes]], bytes, bool]:
+        """The headers every answer has (the server makes a new list of them every second), as the lines they are, and
+        whether "connection: close" is among them: then the server is leaving, and every answer its connection's last.
+        """
+        headers = self.server_state.default_headers
+        known = BoundedHttpProtocol._defaults
+        if known[0] is headers:
+            return known
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers if pair != CLOSE)
+        BoundedHttpProtocol._defaults = headers, lines, CLOSE in headers
+        return BoundedHttpProtocol._defaults
+
+    def on_response_complete(self) -> None:
+        """The cycle has written its last byte: on with the next request, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            cast(Cycle, cycle).start(app)
+            return
+        self._idle_since = self.loop.time()
+        if self._timer is None:
+            self._timer = self.loop.call_later(min(self.timeout_keep_alive, self.head_time), self._look)
 
     # ---- refusing ---------------------------------------------------------------------------------------------------
 
@@ -172,10 +255,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._since = now
                 self._behind = self._answering()
             due = self._since + self.head_time
-        elif self.cycle is None:
-            due = self._made + self.silence
+        elif self._answering():
+            return  # whoever answers keeps time, and its end sets the next look
         else:
-            return
+            due = self._idle_since + (self.silence if self.cycle is None else self.timeout_keep_alive)
         if now < due - 0.002:  # a loop's clock may call a tick early
             self._timer = self.loop.call_later(min(due - now, self.head_time), self._look)
         elif self._since:
