@@ -10,11 +10,11 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCKED := $(shell cat requirements.lock requirements.build.lock pyproject.toml | cksum | cut -d' ' -f1)
 READY := $(VENV)/.ready-$(LOCKED)
 
-PACKAGES := $(wildcard libs/*/omni_*) $(wildcard services/*/omni_*) dashboard/omni_dashboard tests/support
+PACKAGES := $(wildcard libs/*/omni_*) $(wildcard services/*/omni_*) dashboard/omni_dashboard tests/support tools
 LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto fmt check test e2e bench up lock compose-secrets clean
+.PHONY: help setup proto fmt check test e2e bench fleet up observe dashboards lock compose-secrets k8s-secrets k8s-lint cluster-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -64,6 +64,15 @@ e2e: $(READY) ## the end-to-end tests, over one process and over one process a s
 bench: $(READY) ## requests per second and core, next to a bare pass-through proxy
 	$(BIN)/python -m tests.bench $(ARGS)
 
+fleet: $(READY) ## ten routers: how long a configuration takes to reach them all, and that a bad one reaches none (SEED=…)
+	$(BIN)/python -m tests.bench.propagation $(ARGS)
+
+observe: $(READY) ## every alert rule and dashboard panel against a real Prometheus, after a load of 30 s
+	OMNIROUTE_NEED_PROMETHEUS=1 OMNIROUTE_LOAD_SECONDS=30 $(BIN)/pytest tests/contract/test_observability.py tests/e2e/test_prometheus.py $(ARGS)
+
+dashboards: $(READY) ## write the Grafana dashboards in deploy/grafana again
+	$(BIN)/python -m tools.make_dashboards
+
 lock: $(READY) ## resolve the dependencies again: everything, what builds us, and the image's
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev $(LOCK_FLAGS) --output-file requirements.lock
@@ -75,6 +84,15 @@ lock: $(READY) ## resolve the dependencies again: everything, what builds us, an
 compose-secrets: ## make the secret files that docker-compose.yml mounts (kept where they exist)
 	@sh deploy/docker/make-secrets.sh
 
+k8s-secrets: ## make the files of the Kubernetes Secret (deploy/k8s/secrets; kept where they exist)
+	@sh deploy/k8s/make-secrets.sh
+
+k8s-lint: ## checkov over the Kubernetes overlays, in an environment of its own (290 MB)
+	@PY=$(PY) sh deploy/k8s/lint.sh
+
+cluster-test: ## the dev overlay in a real cluster, with a router killed under load (needs kind and Docker)
+	@sh deploy/k8s/cluster-test.sh
+
 clean: ## remove caches and the virtual environment
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf $(VENV) .venv-checkov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

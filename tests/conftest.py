@@ -1,11 +1,13 @@
 """Servers that many tests share. A test that stops or breaks a server makes its own (tests/support/servers.py)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import omni_core  # noqa: F401 — before grpc: it quiets grpc's own log
 import pytest
 import redis
 
+from tests.support.prometheus import programs
 from tests.support.servers import nats_server, redis_server
 
 
@@ -29,3 +31,9 @@ def nats_url() -> Iterator[str]:
     """One real NATS with JetStream for the whole run; tests choose names of their own for streams and buckets."""
     with nats_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def prometheus_programs() -> Path:
+    """The folder with prometheus and promtool."""
+    return programs()

@@ -14,7 +14,8 @@ from omni_core.runtime import Runtime
 from starlette.types import ASGIApp
 
 from omni_dashboard.adapters import installation
-from omni_dashboard.ports import ProcessChecks
+from omni_dashboard.adapters.members import NatsFleet
+from omni_dashboard.ports import FleetView, ProcessChecks
 from omni_dashboard.server.app import Api, create_app
 from omni_dashboard.server.shell import Shell
 from omni_dashboard.service import Management
@@ -26,15 +27,19 @@ class DashboardComponent:
 
     name = "dashboard"
 
-    def __init__(self, app: ASGIApp, api: FastAPI, service: Management, settings: DashboardSettings) -> None:
+    def __init__(
+        self, app: ASGIApp, api: FastAPI, service: Management, fleet: FleetView, settings: DashboardSettings
+    ) -> None:
         self.app = app
         self.api = api
         self.service = service
+        self._fleet = fleet
         self._settings = settings
         self._prober: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Its ports may be away: what needs them answers 503 until they are back."""
+        await self._fleet.start()
         await self.service.probe()
         self._prober = asyncio.create_task(self._probe(), name="dashboard-probe")
 
@@ -47,9 +52,12 @@ class DashboardComponent:
             prober.cancel()
             with suppress(asyncio.CancelledError):
                 await prober
+        await self._fleet.stop()
 
     def checks(self) -> dict[str, Check]:
-        return dict(self.service.checks)
+        """NATS away is named but does no harm: only the list of processes stands still."""
+        away = "" if self._fleet.now().live else "away; the list of processes is as last heard"
+        return {**self.service.checks, "nats": Check(True, away)}
 
     async def _probe(self) -> None:
         while True:
@@ -64,14 +72,22 @@ def build(
     quota: QuotaPort,
     analytics: AnalyticsPort,
     checks: ProcessChecks | None = None,
+    fleet: FleetView | None = None,
     settings: DashboardSettings | None = None,
 ) -> DashboardComponent:
     """``checks`` are those of the whole process, for ``/api/system`` and ``/readyz``; without it, the dashboard's own.
-    ``settings`` come from the environment where they are not given."""
+    ``fleet`` is who announces itself over NATS, and ``settings`` come from the environment, where they are not given.
+    """
     settings = settings or DashboardSettings.from_env(os.environ)
     service = Management(auth, quota, analytics, settings, clock=monotonic)
-    seen = checks or (lambda: {DashboardComponent.name: dict(service.checks)})
-    api = Api(service, settings, seen, version=installation.version(), instance_id=runtime.instance_id)
+
+    def own() -> dict[str, dict[str, Check]]:
+        return {DashboardComponent.name: component.checks()}
+
+    seen = checks or own
+    fleet = fleet or NatsFleet(runtime.bus)
+    api = Api(service, settings, seen, fleet, version=installation.version(), instance_id=runtime.instance_id)
     app = create_app(api, service, seen, installation.assets(), runtime.metrics)
     shell = Shell(app, runtime.metrics, max_body_bytes=settings.max_body_bytes, clock=monotonic)
-    return DashboardComponent(shell, app, service, settings)
+    component: DashboardComponent = DashboardComponent(shell, app, service, fleet, settings)
+    return component

@@ -1,4 +1,4 @@
-"""What the dashboard needs: the ports of auth, quota and analytics (``omni_core.ports``), its process, a page."""
+"""What the dashboard needs: the ports of auth, quota and analytics (``omni_core.ports``), the processes, a page."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -6,10 +6,24 @@ from typing import Protocol
 import msgspec
 from omni_core.component import Check
 
+from omni_dashboard.domain.fleet import Fleet
+
 
 class ProcessChecks(Protocol):
     def __call__(self) -> Mapping[str, Mapping[str, Check]]:
         """What every component of this process says of its dependencies. Answers at once."""
+        ...
+
+
+class FleetView(Protocol):
+    """Who runs."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def now(self) -> Fleet:
+        """Answers at once, with what was heard so far."""
         ...
 
 

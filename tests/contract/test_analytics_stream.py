@@ -229,6 +229,7 @@ async def test_a_restart_goes_on_where_it_stopped(bus: Bus, process: Callable[[]
     async with process() as analytics:
         await first.publish(bus)
         await totals_become(analytics, first.totals())
+        await until(settled(bus), "all messages acknowledged")  # what changes no totals may come last
     await bus.publish("omniroute.usage.router-1", second, msg_id="later")
     life = process()
     async with life as analytics:

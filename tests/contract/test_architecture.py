@@ -31,7 +31,7 @@ def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str
 
 def test_every_package_is_under_the_contracts() -> None:
     assert sorted(path.name for path in PACKAGES) == sorted(CONFIG["tool"]["importlinter"]["root_packages"])
-    assert sorted(CONTRACTS) == ["clients", "floors", "pure", "root", "stack", "stubs"]
+    assert sorted(CONTRACTS) == ["clients", "floors", "pure", "root", "stack", "stubs", "telemetry"]
 
 
 def test_all_contracts_hold() -> None:
@@ -54,6 +54,7 @@ BREACHES = [
     ("clients", "omni_auth/service/extra.py", "import sqlite3"),
     ("clients", "omni_router/service/extra.py", "import redis.asyncio"),
     ("root", "omni_simulator/extra.py", "import omni_launch"),
+    ("telemetry", "omni_router/service/extra.py", "import opentelemetry.sdk.trace"),
 ]
 
 

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
 import pytest
-from omni_core.bus import Bus, Message, PullConsumer
+from omni_core.bus import Bus, KvChange, Message, PullConsumer
 from omni_wire.errors import DependencyUnavailable
 
+from tests.support.pools import until
 from tests.support.servers import NatsServer, free_port
 
 
@@ -121,9 +122,9 @@ async def test_a_watch_gives_the_current_value_and_then_the_changes(bus: Bus, na
     await bus.kv_put(name, "key", b"current")
     await bus.kv_put(name, "other", b"not this")
     async with aclosing(bus.kv_watch(name, "key")) as values, asyncio.timeout(10):
-        assert await anext(values) == b"current"
+        assert (await anext(values))[1] == b"current"
         await bus.kv_put(name, "key", b"next")
-        assert await anext(values) == b"next"
+        assert (await anext(values))[1] == b"next"
 
 
 async def test_a_watch_may_start_before_there_is_a_bucket(bus: Bus, name: str) -> None:
@@ -131,7 +132,38 @@ async def test_a_watch_may_start_before_there_is_a_bucket(bus: Bus, name: str) -
         first = asyncio.create_task(anext(values))
         await asyncio.sleep(0.1)
         await bus.kv_put(name, "key", b"first")
-        assert await first == b"first"
+        assert (await first)[1] == b"first"
+
+
+async def test_a_bucket_with_a_time_forgets_and_one_key_can_be_deleted(bus: Bus, name: str) -> None:
+    for key in ("a.1", "a.2"):
+        await bus.kv_put(name, key, b"x", ttl=0.5)
+    await bus.kv_delete(name, "a.1")
+    await bus.kv_delete(name, "a.nobody")
+    assert await bus.kv_get(name, "a.1") is None
+    assert await bus.kv_get(name, "a.2") == b"x"
+
+    async def forgotten() -> bool:
+        return await bus.kv_get(name, "a.2") is None
+
+    await until(forgotten)
+
+
+async def test_a_watch_of_many_keys_begins_with_what_is_there_and_tells_of_changes_and_deletions(
+    bus: Bus, name: str
+) -> None:
+    count = 600  # more than one fetch
+    for number in range(count):
+        await bus.kv_put(name, f"a.{number}", b"old")
+    await bus.kv_put(name, "b.1", b"not this")
+    async with aclosing(bus.kv_watch_all(name, "a.>")) as changes, asyncio.timeout(20):
+        assert await anext(changes) is None
+        found = [await anext(changes) for _ in range(count)]
+        assert {change.key for change in found if change is not None} == {f"a.{number}" for number in range(count)}
+        await bus.kv_put(name, "b.1", b"nor this")
+        await bus.kv_put(name, "a.7", b"new")
+        await bus.kv_delete(name, "a.7")
+        assert [await anext(changes), await anext(changes)] == [KvChange("a.7", b"new"), KvChange("a.7", None)]
 
 
 async def test_without_nats_every_call_gives_up_in_time_and_says_so() -> None:
@@ -163,7 +195,7 @@ async def test_nats_may_come_after_its_users(own_nats: NatsServer, name: str) ->
     own_nats.start()
     async with asyncio.timeout(10):
         await bus.kv_put(name, "key", b"late")
-        assert await first == b"late"
+        assert (await first)[1] == b"late"
     await values.aclose()
     await bus.close()
 
@@ -179,7 +211,7 @@ async def test_a_restart_of_nats_is_survived_by_publishers_consumers_and_watcher
     await before.ack()
     await bus.kv_put(name, "key", b"before")
     async with aclosing(bus.kv_watch(name, "key")) as values:
-        assert await anext(values) == b"before"
+        assert (await anext(values))[1] == b"before"
         own_nats.kill()
         with pytest.raises(DependencyUnavailable):
             await bus.publish(f"{name}.a", b"lost", "2", timeout=0.3)
@@ -192,7 +224,7 @@ async def test_a_restart_of_nats_is_survived_by_publishers_consumers_and_watcher
                     break
                 except DependencyUnavailable:
                     await asyncio.sleep(0.1)
-            while await anext(values) != b"after":
+            while (await anext(values))[1] != b"after":
                 pass
         # "lost" may have been sent when the connection came back: what was given up may still arrive, once.
         assert b"after" in [message.data for message in await all_of(consumer, 1)] + [
@@ -205,7 +237,7 @@ async def test_a_server_that_came_back_empty_is_filled_anew(own_nats: NatsServer
     bus = Bus(own_nats.url, name="test")
     await bus.kv_put(name, "key", b"before")
     async with aclosing(bus.kv_watch(name, "key")) as values, asyncio.timeout(20):
-        assert await anext(values) == b"before"
+        assert (await anext(values))[1] == b"before"
         own_nats.forget()
         while True:
             try:
@@ -213,7 +245,7 @@ async def test_a_server_that_came_back_empty_is_filled_anew(own_nats: NatsServer
                 break
             except DependencyUnavailable:
                 await asyncio.sleep(0.1)
-        assert await anext(values) == b"after"
+        assert (await anext(values))[1] == b"after"
     await bus.close()
 
 
@@ -226,3 +258,20 @@ async def test_closing_is_safe_before_and_after(nats_url: str) -> None:
     await used.close()
     await used.close()
     assert not used.connected
+
+
+async def test_who_asks_in_a_loop_hears_that_it_is_to_end(bus: Bus, name: str) -> None:
+    """Also when the answer arrives at the very moment: without care about a third of these would go on for ever."""
+    await bus.kv_put(name, "key", b"value")
+
+    async def ask() -> None:
+        while True:
+            await bus.kv_get(name, "key")
+
+    for turn in range(120):
+        asking = asyncio.create_task(ask())
+        for _ in range(turn % 40):
+            await asyncio.sleep(0)
+        asking.cancel()
+        done, _ = await asyncio.wait([asking], timeout=2)
+        assert done

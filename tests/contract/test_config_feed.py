@@ -5,21 +5,31 @@ import logging
 import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
+from omni_catalogue.snapshot import Combo, Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
-from omni_core.config_feed import BUCKET, KEY, ConfigFeed
+from omni_core.component import ConfigState
+from omni_core.config_feed import BUCKET, KEY, ConfigFeed, ConfigMetrics, Listener, Refused
+from omni_core.telemetry import new_registry
 from omni_wire.errors import DependencyUnavailable
+from prometheus_client import CollectorRegistry
 
 from tests.support.servers import NatsServer, free_port
 
 
-def snapshot(revision: int) -> Snapshot:
+def snapshot(revision: int, *combos: Combo) -> Snapshot:
+    server, routing = Server(port=revision), Routing()
     return Snapshot(
-        revision=revision, created=1, server=Server(port=revision), providers=(), combos=(), keys=(), routing=Routing()
-    )
+        revision=revision, created=1, server=server, providers=(), combos=combos, keys=(), routing=routing
+    )  # fmt: skip
+
+
+def into(seen: list[int]) -> Listener:
+    """Notes the revisions that came into force."""
+    return lambda found: partial(seen.append, found.revision)
 
 
 @pytest.fixture
@@ -46,9 +56,11 @@ async def follow() -> AsyncIterator[Follow]:
     """Starts feeds, and stops them in the end."""
     started: list[tuple[Bus, ConfigFeed]] = []
 
-    async def start(url: str, file: Path | None = None, timeout: float = 5.0) -> ConfigFeed:
+    async def start(
+        url: str, file: Path | None = None, timeout: float = 5.0, registry: CollectorRegistry | None = None
+    ) -> ConfigFeed:
         bus = Bus(url, name="router")
-        feed = ConfigFeed(bus, file)
+        feed = ConfigFeed(bus, file, ConfigMetrics("test", registry) if registry else None)
         started.append((bus, feed))
         await feed.start(timeout)
         return feed
@@ -85,7 +97,7 @@ async def test_a_late_joiner_gets_the_current_snapshot_and_then_each_new_one(
     assert feed.revision == 2
     assert await feed.wait(0.1) == snapshot(2)
     seen: list[int] = []
-    feed.on_change(lambda found: seen.append(found.revision))
+    feed.on_change(into(seen))
     await publish(auth, encode(snapshot(3)))
     await until(lambda: feed.revision == 3)
     assert seen == [2, 3]
@@ -117,13 +129,102 @@ async def test_a_value_that_is_no_snapshot_is_refused_and_the_old_one_kept(
     with caplog.at_level(logging.ERROR, logger="omniroute.config"):
         await publish(auth, bad)
         await until(lambda: "keeping revision 5" in caplog.text)
+    assert feed.refused is not None
+    assert feed.refused.revision == 2  # its number in the bucket: it does not tell its own
     assert feed.current == snapshot(5)
     assert file.read_bytes() == encode(snapshot(5))
     await publish(auth, encode(snapshot(6)))
     await until(lambda: feed.revision == 6)
+    assert feed.refused is None
 
 
-async def test_a_lower_revision_is_ignored(
+NOWHERE = Combo(name="best", strategy="fill-first", targets=("acme/gpt-x",))
+
+
+async def test_a_snapshot_that_contradicts_itself_is_refused_and_named_by_its_own_number(
+    nats: NatsServer, auth: Bus, follow: Follow, tmp_path: Path
+) -> None:
+    file, registry, seen = tmp_path / "snapshot.json", new_registry(), []
+    await publish(auth, encode(snapshot(5)))
+    feed = await follow(nats.url, file, registry=registry)
+    feed.on_change(into(seen))
+    await until(file.exists)
+    await publish(auth, encode(snapshot(6, NOWHERE)))
+    await until(lambda: feed.refused is not None)
+    assert feed.state == ConfigState(5, 6, "the combo 'best' has a target that is not there: 'acme/gpt-x'")
+    assert (gauge(registry, "revision"), gauge(registry, "refused_revision")) == (5, 6)
+    assert feed.current == snapshot(5)
+    assert file.read_bytes() == encode(snapshot(5))
+    before = gauge(registry, "applied_timestamp_seconds")
+    await publish(auth, encode(snapshot(7)))
+    await until(lambda: feed.revision == 7)
+    assert feed.state == ConfigState(7)
+    assert (gauge(registry, "revision"), gauge(registry, "refused_revision")) == (7, 0)
+    assert before < gauge(registry, "applied_timestamp_seconds") <= time.time()
+    assert seen == [5, 7]
+
+
+def gauge(registry: CollectorRegistry, name: str) -> float:
+    value = registry.get_sample_value(f"omniroute_test_config_{name}")
+    assert value is not None
+    return value
+
+
+async def test_when_one_listener_cannot_use_a_snapshot_none_of_them_switches_to_it(
+    nats: NatsServer, auth: Bus, follow: Follow, tmp_path: Path
+) -> None:
+    file, first, last = tmp_path / "snapshot.json", [], []
+    feed = await follow(nats.url, file, timeout=0.1)
+
+    def picky(found: Snapshot) -> Callable[[], None]:
+        if found.revision == 2:
+            raise RuntimeError("what is in here must not be told to everybody")
+        return lambda: None
+
+    for listener in (into(first), picky, into(last)):
+        feed.on_change(listener)
+    await publish(auth, encode(snapshot(1)))
+    await until(lambda: last == [1] and file.exists())
+    await publish(auth, encode(snapshot(2)))
+    await until(lambda: feed.refused is not None)
+    assert feed.refused == Refused(2, "it cannot be put into force (RuntimeError)")
+    assert (feed.revision, first, last) == (1, [1], [1])
+    assert file.read_bytes() == encode(snapshot(1))
+    await publish(auth, encode(snapshot(3)))
+    await until(lambda: last == [1, 3])
+    assert (first, feed.refused) == ([1, 3], None)
+
+
+async def test_a_listener_that_breaks_its_promise_leaves_the_others_in_step(
+    nats: NatsServer, auth: Bus, follow: Follow, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[int] = []
+    feed = await follow(nats.url, timeout=0.1)
+
+    def fail() -> None:
+        raise RuntimeError("it had agreed to it")
+
+    feed.on_change(lambda _: fail)
+    feed.on_change(into(seen))
+    await publish(auth, encode(snapshot(1)))
+    await publish(auth, encode(snapshot(2)))
+    await until(lambda: seen[-1:] == [2])
+    assert "failed to switch" in caplog.text
+
+
+async def test_what_was_refused_is_forgotten_when_the_snapshot_in_force_is_published_again(
+    nats: NatsServer, auth: Bus, follow: Follow
+) -> None:
+    await publish(auth, encode(snapshot(5)))
+    feed = await follow(nats.url)
+    await publish(auth, b"garbage")
+    await until(lambda: feed.refused is not None)
+    await publish(auth, encode(snapshot(5)))  # as auth does within two seconds
+    await until(lambda: feed.refused is None)
+    assert feed.revision == 5
+
+
+async def test_a_lower_revision_is_refused(
     nats: NatsServer, auth: Bus, follow: Follow, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "snapshot.json"
@@ -131,7 +232,8 @@ async def test_a_lower_revision_is_ignored(
     feed = await follow(nats.url, file)
     with caplog.at_level(logging.WARNING, logger="omniroute.config"):
         await publish(auth, encode(snapshot(4)))
-        await until(lambda: "ignored configuration 4, 5 is in force" in caplog.text)
+        await until(lambda: "refused configuration 4" in caplog.text)
+    assert feed.state == ConfigState(5, 4, "it is older than 5, which is in force")
     assert feed.revision == 5
     assert file.read_bytes() == encode(snapshot(5))
 
@@ -203,20 +305,3 @@ async def test_a_restart_of_nats_on_the_same_port_is_survived(nats: NatsServer, 
     nats.start()
     await publish(auth, encode(snapshot(2)))
     await until(lambda: feed.revision == 2)
-
-
-async def test_one_listener_that_fails_keeps_neither_the_others_nor_the_next_revision_away(
-    nats: NatsServer, auth: Bus, follow: Follow
-) -> None:
-    seen: list[int] = []
-    feed = await follow(nats.url, timeout=0.1)
-
-    def fail(_: Snapshot) -> None:
-        raise RuntimeError("a listener's own mistake")
-
-    feed.on_change(fail)
-    feed.on_change(lambda found: seen.append(found.revision))
-    await publish(auth, encode(snapshot(1)))
-    await until(lambda: seen == [1])
-    await publish(auth, encode(snapshot(2)))
-    await until(lambda: seen == [1, 2])

@@ -68,7 +68,7 @@ class Harness:
         self.router_id = f"router-{new_id()}"
         self.auth = FixedCredentials()
         self.upstream = HttpUpstream()
-        registry = new_registry()
+        self.registry = registry = new_registry()
         self.ledger = Ledger(redis, registry)
         tools = Tools(
             ledger=self.ledger,

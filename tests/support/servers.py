@@ -6,6 +6,7 @@ those that pull it away and bring it back: ``kill`` or ``stop``, then ``start`` 
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,11 +25,24 @@ STOP_WITHIN = 10.0
 _TRIES = 5
 
 
+# Below the ports that the system gives to outgoing connections (32768 and up): one of those could take a port between
+# the look at it and its use, and in a run with many processes some do.
+_PORTS = range(21_000, 32_000)  # and above our own
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback port that was free a moment ago; whoever binds it must be ready to try another."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody has, and that was not given before in this process."""
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def redis_binary() -> str:

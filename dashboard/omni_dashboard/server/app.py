@@ -18,12 +18,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from omni_dashboard.domain.access import ADMIN, DEVELOPER, presented_key
 from omni_dashboard.domain.values import epoch_ms
-from omni_dashboard.ports import Asset, ProcessChecks
+from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import page, problems
 from omni_dashboard.server.schemas import (
     About,
     CheckOut,
-    ConfigState,
+    ConfigOut,
     Group,
     GroupBy,
     KeyCreated,
@@ -32,6 +32,7 @@ from omni_dashboard.server.schemas import (
     Keys,
     Me,
     Problem,
+    ProcessOut,
     Quota,
     System,
     Totals,
@@ -93,6 +94,7 @@ class Api:
         management: Management,
         settings: DashboardSettings,
         checks: ProcessChecks,
+        fleet: FleetView,
         *,
         version: str,
         instance_id: str,
@@ -100,6 +102,7 @@ class Api:
         self._management = management
         self._settings = settings
         self._checks = checks
+        self._fleet = fleet
         self._version = version
         self._instance_id = instance_id
 
@@ -170,8 +173,9 @@ class Api:
         await self._management.reset_breaker(account)
 
     async def system(self) -> System:
-        """Which configuration is in force, and how this process is."""
+        """Which configuration is published, who works with it, and how this process is."""
         configuration = await self._management.configuration()
+        published, fleet = configuration.revision, self._fleet.now()
         checks = {
             component: {name: CheckOut.of(check) for name, check in found.items()}
             for component, found in self._checks().items()
@@ -179,7 +183,10 @@ class Api:
         return System(
             version=self._version,
             instance_id=self._instance_id,
-            config=ConfigState(revision=configuration.revision, rejected=configuration.rejected),
+            config=ConfigOut(revision=published, rejected=configuration.rejected),
+            in_step=fleet.in_step(published),
+            live=fleet.live,
+            processes=[ProcessOut.of(process, published) for process in fleet.processes],
             checks=checks,
         )
 

@@ -9,6 +9,7 @@ from omni_core.ports.auth import Identity, KeyInfo, NewKey
 from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
 from pydantic import BaseModel, ConfigDict, Field
 
+from omni_dashboard.domain.fleet import Process
 from omni_dashboard.domain.values import nano_usd, usd
 
 GroupBy = Literal["key", "model", "provider", "account", "status"]
@@ -260,17 +261,55 @@ class CheckOut(BaseModel):
         return cls(ok=check.ok, detail=check.detail)
 
 
-class ConfigState(BaseModel):
-    """``rejected`` says why a newer configuration file is not in force; empty when the newest is."""
+class ConfigOut(BaseModel):
+    """``revision`` is the published one. ``rejected`` says why a newer configuration file is not in force; empty when
+    the newest is."""
 
     revision: int
     rejected: str
 
 
+class ProcessOut(BaseModel):
+    """A component of a process, as it last announced itself. ``address`` is the "host:port" it is called at, empty
+    where it is not called. ``revision`` is the configuration it works with, 0 before its first and null where it
+    follows none; ``refused_revision`` and ``refused_reason`` are of one that it would not take, 0 and empty when there
+    is none."""
+
+    service: str
+    instance: str
+    address: str
+    draining: bool
+    started_ms: int
+    version: str
+    revision: int | None
+    refused_revision: int
+    refused_reason: str
+    in_step: bool
+
+    @classmethod
+    def of(cls, process: Process, published: int) -> "ProcessOut":
+        return cls(
+            service=process.service,
+            instance=process.instance,
+            address=process.address,
+            draining=process.draining,
+            started_ms=process.started_ms,
+            version=process.version,
+            revision=process.revision,
+            refused_revision=process.refused_revision,
+            refused_reason=process.refused_reason,
+            in_step=process.in_step(published),
+        )
+
+
 class System(BaseModel):
-    """``checks`` are of the components in this process."""
+    """``in_step`` says whether every process works with the published configuration, ``live`` whether ``processes`` is
+    of now: while NATS is away it is as last heard. ``checks`` are of the components in this process."""
 
     version: str
     instance_id: str
-    config: ConfigState
+    config: ConfigOut
+    in_step: bool
+    live: bool
+    processes: list[ProcessOut]
     checks: dict[str, dict[str, CheckOut]]

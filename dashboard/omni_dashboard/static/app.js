@@ -131,8 +131,45 @@ function budgets(keys) {
   });
 }
 
+function age(started) {
+  const minutes = Math.max(0, Math.floor((Date.now() - started) / 60000));
+  if (minutes < 60) return `${minutes} min`;
+  return minutes < 2880 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} days`;
+}
+
+// What a process works with, and what it would not take.
+function inForce(one) {
+  const cell = make("td");
+  if (one.revision === null) return cell;
+  cell.append(make("span", one.revision ? `revision ${one.revision}` : "none yet", one.in_step ? "good" : "bad"));
+  if (one.refused_reason) cell.append(make("span", `refused${one.refused_revision ? ` ${one.refused_revision}` : ""}: ${one.refused_reason}`, "bad under"));
+  return cell;
+}
+
+function fleet(processes) {
+  const sheet = make("table", undefined, "list"), head = make("tr"), body = make("tbody"), top = make("thead");
+  for (const title of ["Process", "Address", "Version", "Up", "Configuration"]) {
+    const cell = make("th", title);
+    cell.scope = "col";
+    head.append(cell);
+  }
+  for (const one of processes) {
+    const row = make("tr"), name = make("th", one.service), up = make("td", age(one.started_ms));
+    name.scope = "row";
+    name.append(make("span", one.instance, "under"));
+    if (one.draining) up.append(make("span", "draining", "warn under"));
+    row.append(name, make("td", one.address), make("td", one.version), up, inForce(one));
+    body.append(row);
+  }
+  top.append(head);
+  sheet.append(top, body);
+  return [sheet];
+}
+
 function system(found) {
   const lines = [item("Configuration", found.config.rejected ? "bad" : "good", `revision ${found.config.revision}`)];
+  if (found.processes.length) lines.push(item("Processes", found.in_step ? "good" : "bad", found.in_step ? "all in step" : "not all in step"));
+  if (!found.live) lines.push(item("List of processes", "warn", "as last heard: NATS is away"));
   if (found.config.rejected) lines[0].append(make("span", `A newer file was refused: ${found.config.rejected}`, "bad wide"));
   for (const [component, checks] of Object.entries(found.checks)) {
     for (const [name, check] of Object.entries(checks)) {
@@ -164,11 +201,12 @@ async function refresh() {
   $("models-card").hidden = $("keys-card").hidden = none;
   draw("models", byModel.groups, (groups) => [table("Model", groups, (value) => value || "(none)")]);
   draw("keys", [byKey.groups, state.names], ([groups, names]) => [table("Key", groups, (value) => names[value] || value || "(none)")]);
-  $("admin").hidden = !admin;
+  $("admin").hidden = $("fleet-card").hidden = !admin;
   if (admin) {
     draw("breakers", quota.breakers, breakers);
     draw("budgets", [quota.keys, state.names], ([found]) => budgets(found));
     draw("system", about, system);
+    draw("fleet", [about.processes, Math.floor(Date.now() / 60000)], ([found]) => fleet(found));
   }
 }
 
@@ -214,7 +252,7 @@ function leave(why = "") {
   $("who").textContent = "";
   $("enter").hidden = false;
   $("leave").hidden = $("inside").hidden = $("pulse").hidden = true;
-  for (const id of ["tiles", "models", "keys", "breakers", "budgets", "system"]) { fill(id); delete $(id).dataset.seen; }
+  for (const id of ["tiles", "models", "keys", "breakers", "budgets", "system", "fleet"]) { fill(id); delete $(id).dataset.seen; }
   warn(why);
   $("key").focus();
 }

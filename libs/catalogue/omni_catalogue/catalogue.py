@@ -4,12 +4,16 @@ Resolution order: combo by exact name, then "provider/model" split at the first 
 provider lists.
 """
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import msgspec
-from omni_wire.errors import AmbiguousModel, ModelNotFound
+from omni_wire.errors import AmbiguousModel, ModelNotFound, WireError
 
 from omni_catalogue.snapshot import Account, KeyPolicy, Model, Provider, Snapshot
+
+T = TypeVar("T")
 
 # Requested ids come from clients, so what is remembered about them is bounded.
 _MEMO = 4096
@@ -41,13 +45,20 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Catalogue:
-    """One snapshot, indexed. Immutable but for a bounded memo of resolved ids."""
+    """One snapshot, indexed. Immutable but for a bounded memo of resolved ids.
+
+    Raises ``WireError`` for a snapshot that contradicts itself: it names something twice, or a combo's target nowhere.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self._providers = {provider.id: provider for provider in snapshot.providers}
-        self._combos = {combo.name: combo for combo in snapshot.combos}
-        self._keys = {key.id: key for key in snapshot.keys}
+        self._providers = _named("provider", ((provider.id, provider) for provider in snapshot.providers))
+        self._combos = _named("combo", ((combo.name, combo) for combo in snapshot.combos))
+        self._keys = _named("key", ((key.id, key) for key in snapshot.keys))
+        for combo in snapshot.combos:
+            for target in combo.targets:
+                if self._model(target) is None:
+                    raise WireError(f"the combo {combo.name!r} has a target that is not there: {target!r}", "combos")
         self._bare: dict[str, list[str]] = {}
         for provider in snapshot.providers:
             for model in provider.models:
@@ -113,11 +124,25 @@ class Catalogue:
         return Plan(requested, "", candidates)
 
     def _target(self, target: str) -> tuple[Candidate, ...]:
+        found = self._model(target)
+        if found is None:
+            return ()
+        provider, model = found
+        return tuple(Candidate(provider, model, account) for account in provider.accounts)
+
+    def _model(self, target: str) -> tuple[Provider, Model] | None:
         provider_id, slash, model_id = target.partition("/")
         provider = self._providers.get(provider_id)
         if provider is None or not slash or not model_id:
-            return ()
+            return None
         model = provider.model(model_id)
-        if model is None:
-            return ()
-        return tuple(Candidate(provider, model, account) for account in provider.accounts)
+        return (provider, model) if model is not None else None
+
+
+def _named(what: str, things: Iterable[tuple[str, T]]) -> dict[str, T]:
+    named: dict[str, T] = {}
+    for name, thing in things:
+        if name in named:
+            raise WireError(f"two {what}s are called {name!r}", f"{what}s")
+        named[name] = thing
+    return named

@@ -33,7 +33,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """One credential at a provider. ``id`` is "provider/name"; ``secret_version`` changes when the secret does."""
+    """One credential at a provider. ``id`` is "provider/name"; ``secret_version`` changes when the secret does, and is
+    empty for an account that needs none."""
 
     id: str
     name: str

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -39,19 +40,37 @@ def render_metrics(metrics: CollectorRegistry) -> tuple[str, bytes]:
 
 
 class AdminServer:
-    """One listener for all ``components`` of this process. ``port`` 0 takes a free one."""
+    """One listener for all ``components`` of this process. ``port`` 0 takes a free one.
 
-    def __init__(self, host: str, port: int, components: Sequence[Component], metrics: CollectorRegistry) -> None:
+    ``sock`` is a socket that listens already, instead of an address. ``page`` makes the body of /metrics where it is
+    more than what ``metrics`` holds.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        components: Sequence[Component],
+        metrics: CollectorRegistry,
+        *,
+        sock: socket.socket | None = None,
+        page: Callable[[], Awaitable[bytes]] | None = None,
+    ) -> None:
         self._host = host
         self._port = port
         self._components = components
         self._metrics = metrics
+        self._sock = sock
+        self._all_metrics = page
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
     async def start(self) -> int:
         """Listen, and return the port. Raises ``OSError`` when the address is taken."""
-        self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=_MAX_HEAD)
+        if self._sock is not None:
+            self._server = await asyncio.start_server(self._serve, sock=self._sock, limit=_MAX_HEAD)
+        else:
+            self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=_MAX_HEAD)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -73,7 +92,7 @@ class AdminServer:
         try:
             async with asyncio.timeout(DEADLINE):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(self._answer(head))
+                writer.write(await self._answer(head))
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             log.debug("a probe went away or dawdled")
@@ -82,15 +101,15 @@ class AdminServer:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    def _answer(self, head: bytes) -> bytes:
+    async def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b" ")
         if method not in (b"GET", b"HEAD"):
             return _response(405, "text/plain", b"only GET and HEAD\n", b"Allow: GET, HEAD\r\n")
-        status, kind, body = self._page(rest.partition(b" ")[0].partition(b"?")[0])
+        status, kind, body = await self._page(rest.partition(b" ")[0].partition(b"?")[0])
         answer = _response(status, kind, body)
         return answer if method == b"GET" else answer[: len(answer) - len(body)]
 
-    def _page(self, path: bytes) -> tuple[int, str, bytes]:
+    async def _page(self, path: bytes) -> tuple[int, str, bytes]:
         try:
             match path:
                 case b"/healthz":
@@ -98,6 +117,8 @@ class AdminServer:
                 case b"/readyz":
                     status, body = readiness(self._components)
                     return status, "application/json", body
+                case b"/metrics" if self._all_metrics is not None:
+                    return 200, CONTENT_TYPE_PLAIN_0_0_4, await self._all_metrics()
                 case b"/metrics":
                     return 200, *render_metrics(self._metrics)
         except Exception:

@@ -75,14 +75,42 @@ async def coalesce(
                 pump.ready.clear()
                 await pump.ready.wait()
     finally:
-        if not task.done():
-            task.cancel()
-            _closing.add(task)
-            task.add_done_callback(_closed)
-            # Not awaited itself: a second cancellation must not cut the source's cleaning up short.
-            await asyncio.wait([task])
-        elif not task.cancelled():
-            task.exception()  # already raised above, or of no interest to a reader that has left
+        await _end(task)
+
+
+class Gathered(Generic[T]):
+    """As ``coalesce``, for a reader that may be given up while the source goes on: ``close`` ends the source, and the
+    cancellation of ``batch`` does not."""
+
+    def __init__(self, source: AsyncIterator[T], weigh: Callable[[T], int], limit: int = LIMIT) -> None:
+        self._pump = _Pump(source, weigh, limit)
+        self._task = asyncio.get_running_loop().create_task(self._pump.run())
+
+    async def batch(self) -> list[T]:
+        """What is ready, as soon as anything is; empty at the end. Raises what the source raised."""
+        pump = self._pump
+        while not pump.items:
+            if pump.done:
+                await self._task
+                return []
+            pump.ready.clear()
+            await pump.ready.wait()
+        return pump.take()
+
+    async def close(self) -> None:
+        """Cancel the source where it stands and wait for its ``finally`` blocks."""
+        await _end(self._task)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    if not task.done():
+        task.cancel()
+        _closing.add(task)
+        task.add_done_callback(_closed)
+        # Not awaited itself: a second cancellation must not cut the source's cleaning up short.
+        await asyncio.wait([task])
+    elif not task.cancelled():
+        task.exception()  # already raised above, or of no interest to a reader that has left
 
 
 def _closed(task: asyncio.Task[None]) -> None:

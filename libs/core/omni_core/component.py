@@ -1,6 +1,6 @@
 """What the composition root starts, watches and stops."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -10,6 +10,15 @@ class Check(msgspec.Struct, frozen=True):
 
     ok: bool
     detail: str = ""
+
+
+class ConfigState(msgspec.Struct, frozen=True):
+    """Which configuration a component works with: ``revision``, 0 before the first. ``refused_revision`` and
+    ``refused_reason`` are of a newer one that it would not take; 0 and "" when there is none."""
+
+    revision: int
+    refused_revision: int = 0
+    refused_reason: str = ""
 
 
 class Component(Protocol):
@@ -29,3 +38,12 @@ class Component(Protocol):
     async def stop(self) -> None: ...
 
     def checks(self) -> dict[str, Check]: ...
+
+
+@runtime_checkable
+class FollowsConfig(Protocol):
+    """A component that works with the published configuration."""
+
+    def config_state(self) -> ConfigState:
+        """Answers at once."""
+        ...

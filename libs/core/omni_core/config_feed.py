@@ -1,4 +1,9 @@
-"""The configuration snapshot in force, as it comes over the bus, with the last good copy on disk."""
+"""The configuration snapshot in force, as it comes over the bus, with the last good copy on disk.
+
+A snapshot comes into force as a whole or not at all: it must decode and hold together, and every listener must be able
+to prepare it, before any of them switches over. One that does not pass is refused: the old one goes on everywhere, the
+copy on disk stays, and ``refused`` says which one it was and why, until a good one comes.
+"""
 
 import asyncio
 import contextlib
@@ -6,11 +11,17 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
+import msgspec
+from omni_catalogue.catalogue import Catalogue
 from omni_catalogue.snapshot import Snapshot, decode
 from omni_wire.errors import DependencyUnavailable, WireError
+from prometheus_client import CollectorRegistry, Gauge
 
+from omni_core import clock
 from omni_core.bus import Bus
+from omni_core.component import ConfigState
 
 log = logging.getLogger("omniroute.config")
 
@@ -20,23 +31,57 @@ KEY = "snapshot"
 # Seconds that a process which already has a copy of its own waits for a newer one before it serves.
 FRESHNESS_WAIT = 1.0
 
+# Characters of a reason that go to logs, to other processes and onto a page.
+MAX_REASON = 300
+
+# Prepares a snapshot and returns what puts it into force. The first may raise, the second must not.
+Switch: TypeAlias = Callable[[], None]
+Listener: TypeAlias = Callable[[Snapshot], Switch]
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A snapshot that is not in force. Its ``revision``, or its number in the bucket where that cannot be read."""
+
+    revision: int
+    reason: str
+
+
+class ConfigMetrics:
+    """Which configuration a service works with: ``omniroute_<service>_config_…``."""
+
+    def __init__(self, service: str, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"omniroute_{service}_config_{name}", text, registry=registry)
+
+        self.revision = gauge("revision", "Configuration revision in force.")
+        self.refused = gauge("refused_revision", "Configuration revision that is refused, 0 when none is.")
+        self.applied = gauge("applied_timestamp_seconds", "When the revision in force was put into force.")
+
 
 class ConfigFeed:
     """Follows the published snapshot. ``cache_file`` keeps the last good one; None keeps none."""
 
-    def __init__(self, bus: Bus, cache_file: Path | None) -> None:
+    def __init__(self, bus: Bus, cache_file: Path | None, metrics: ConfigMetrics | None = None) -> None:
         self._bus = bus
         self._file = cache_file
-        self._callbacks: list[Callable[[Snapshot], None]] = []
+        self._metrics = metrics
+        self._listeners: list[Listener] = []
         self._arrived = asyncio.Event()
         self._live = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.current: Snapshot | None = None
+        self.refused: Refused | None = None
 
     @property
     def revision(self) -> int:
         """Of the snapshot in force; 0 before the first."""
         return self.current.revision if self.current is not None else 0
+
+    @property
+    def state(self) -> ConfigState:
+        """For a component's ``config_state``."""
+        refused = self.refused
+        return ConfigState(self.revision, refused.revision, refused.reason) if refused else ConfigState(self.revision)
 
     async def start(self, timeout: float) -> None:
         """Take the copy on disk, follow the bus, and wait up to ``timeout`` seconds for the first published snapshot.
@@ -56,11 +101,12 @@ class ConfigFeed:
             task.cancel()
             await asyncio.wait([task])
 
-    def on_change(self, callback: Callable[[Snapshot], None]) -> None:
-        """Call ``callback`` with every snapshot that comes into force from now on, and at once with the current one."""
-        self._callbacks.append(callback)
+    def on_change(self, listener: Listener) -> None:
+        """Have ``listener`` prepare every snapshot from now on, and call what it returns once all agree. At once with
+        the current one, if there is one: raises what the listener raises."""
         if self.current is not None:
-            self._call(callback, self.current)
+            listener(self.current)()
+        self._listeners.append(listener)
 
     async def wait(self, timeout: float) -> Snapshot:
         """The snapshot in force; waits for the first. Raises ``DependencyUnavailable``."""
@@ -76,15 +122,15 @@ class ConfigFeed:
         while True:
             try:
                 async with contextlib.aclosing(self._bus.kv_watch(BUCKET, KEY)) as values:
-                    async for value in values:
-                        await self._take(value)
+                    async for number, value in values:
+                        await self._take(value, number)
             except Exception:
                 # A process must never go deaf to its configuration in silence.
                 log.exception("following the configuration failed; trying again")
                 await asyncio.sleep(1.0)
 
-    async def _take(self, value: bytes) -> None:
-        if self._offer(value, "published"):
+    async def _take(self, value: bytes, number: int) -> None:
+        if self._offer(value, number, "published"):
             self._live.set()
             if self._file is not None:
                 await asyncio.to_thread(_store, self._file, value)
@@ -97,32 +143,66 @@ class ConfigFeed:
         except OSError as error:
             log.warning("cannot read the configuration copy on disk: %s", error.strerror)
             return
-        self._offer(value, "stored")
+        self._offer(value, 0, "stored")
 
-    def _offer(self, value: bytes, origin: str) -> bool:
-        """Put a snapshot into force unless it is unreadable or older; True when the bus and we agree afterwards."""
+    def _offer(self, value: bytes, number: int, origin: str) -> bool:
+        """Put a snapshot into force unless it is refused; True when the bus and we agree afterwards."""
         try:
             snapshot = decode(value)
         except (WireError, RecursionError) as error:
-            log.error("refused a %s configuration, keeping revision %d: %s", origin, self.revision, error)
-            return False
-        if self.current is not None and snapshot.revision <= self.revision:
-            if snapshot.revision < self.revision:
-                log.warning("ignored configuration %d, %d is in force", snapshot.revision, self.revision)
-            return snapshot.revision == self.revision
-        self.current = snapshot
-        self._arrived.set()
-        log.info("configuration %d is in force (%s)", snapshot.revision, origin)
-        for callback in self._callbacks:
-            self._call(callback, snapshot)
+            return self._refuse(_revision(value) or number, str(error), origin)
+        if self.current is not None and snapshot.revision < self.revision:
+            return self._refuse(snapshot.revision, f"it is older than {self.revision}, which is in force", origin)
+        if self.current is None or snapshot.revision > self.revision:
+            try:
+                Catalogue(snapshot)
+                switches = [listener(snapshot) for listener in self._listeners]
+            except WireError as error:
+                return self._refuse(snapshot.revision, str(error), origin)
+            except Exception as error:
+                log.exception("configuration %d cannot be put into force", snapshot.revision)
+                return self._refuse(snapshot.revision, f"it cannot be put into force ({type(error).__name__})", origin)
+            self._put_in_force(snapshot, switches, origin)
+        self.refused = None
+        if self._metrics is not None:
+            self._metrics.refused.set(0)
         return True
 
-    def _call(self, callback: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
-        try:
-            callback(snapshot)
-        except Exception:
-            # One listener's mistake must not keep the others, or the next revision, from coming.
-            log.exception("a listener failed on configuration %d", snapshot.revision)
+    def _put_in_force(self, snapshot: Snapshot, switches: list[Switch], origin: str) -> None:
+        self.current = snapshot
+        for switch in switches:
+            try:
+                switch()
+            except Exception:
+                # It promised not to. The others must not be left behind.
+                log.exception("a listener failed to switch to configuration %d", snapshot.revision)
+        if self._metrics is not None:
+            self._metrics.revision.set(snapshot.revision)
+            self._metrics.applied.set(clock.now_ms() / 1000)
+        self._arrived.set()
+        log.info("configuration %d is in force (%s)", snapshot.revision, origin)
+
+    def _refuse(self, revision: int, reason: str, origin: str) -> bool:
+        refused = Refused(revision, reason[:MAX_REASON])
+        if refused != self.refused:
+            text = "refused configuration %d (%s), keeping revision %d: %s"
+            log.error(text, revision, origin, self.revision, refused.reason)
+        self.refused = refused
+        if self._metrics is not None:
+            self._metrics.refused.set(revision)
+        return False
+
+
+class _Numbered(msgspec.Struct):
+    revision: int
+
+
+def _revision(value: bytes) -> int:
+    """The number that a snapshot gives itself, though the rest of it cannot be read; 0 when that cannot be either."""
+    try:
+        return max(0, msgspec.json.decode(value, type=_Numbered).revision)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
 
 
 def _store(file: Path, value: bytes) -> None:

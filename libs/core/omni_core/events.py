@@ -6,6 +6,8 @@ from google.protobuf.message import DecodeError
 from omni_wire.errors import WireError
 from omniroute_proto.events.v1 import events_pb2
 
+# How a request's ``traceparent`` begins on the wire: the tag of field 25, its length, its version.
+_TRACED = b"\xca\x01\x3700-"
 _EVENTS_TAG = bytes([events_pb2.EventBatch.EVENTS_FIELD_NUMBER << 3 | 2])  # length-delimited
 
 
@@ -26,6 +28,22 @@ def unpack_batch(data: bytes) -> tuple[str, str, list[bytes]]:
     except DecodeError as error:
         raise WireError("not an events.v1.EventBatch") from error
     return batch.batch_id, batch.router_id, [event.SerializeToString() for event in batch.events]
+
+
+def traces_among(events: Sequence[bytes]) -> list[str]:
+    """The trace contexts of the requests that are traced. Their bytes are looked at before any is parsed."""
+    return [events_pb2.Event.FromString(event).request.traceparent for event in events if _TRACED in event]
+
+
+def traces_in(batch: bytes) -> list[str]:
+    """As ``traces_among``, of a batch; none of what is no batch."""
+    if _TRACED not in batch:
+        return []
+    try:
+        events = events_pb2.EventBatch.FromString(batch).events
+    except DecodeError:
+        return []
+    return [event.request.traceparent for event in events if event.request.traceparent]
 
 
 def _varint(number: int) -> bytes:

@@ -29,6 +29,13 @@ _STATUS = {
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED})
 
 
+class PeerAway(DependencyUnavailable):
+    """Nobody answered the call, as opposed to a service that answered that something it needs is away.
+
+    Only on this side of the wire: it crosses another border as its base.
+    """
+
+
 def to_failure(error: GatewayError) -> common_pb2.Failure:
     """``error`` for the wire; what equals its kind's default is left out."""
     cls = KINDS.get(error.kind, GatewayError)
@@ -78,7 +85,7 @@ def from_rpc_error(error: aio.AioRpcError, peer: str) -> GatewayError:
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return DependencyUnavailable(f"{peer} refuses this process's service token")
     if code in _AWAY:
-        return DependencyUnavailable(f"the {peer} is not reachable")
+        return PeerAway(f"the {peer} is not reachable")
     return Internal(f"the call to {peer} failed ({code.name.lower()})")
 
 

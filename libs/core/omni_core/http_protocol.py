@@ -218,6 +218,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is None:
             self._timer = self.loop.call_later(min(self.timeout_keep_alive, self.head_time), self._look)
 
+    def shutdown(self) -> None:
+        """The server's word that it ends. Who is in the middle of asking may finish, and is told with the answer."""
+        if not self._unheard:
+            super().shutdown()
+
     # ---- refusing ---------------------------------------------------------------------------------------------------
 
     def send_400_response(self, msg: str) -> None:

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 import grpc
 from grpc import aio
 from omni_wire.errors import GatewayError, Internal
+from prometheus_client import CollectorRegistry
 
 from omni_core.failures import FAILURE_TRAILER, from_failure, from_rpc_error, grpc_status, is_away, to_failure
+from omni_core.rpc_metrics import CallMeter
+from omni_core.telemetry import about_request
 
 __all__ = [
     "CALL_TIMEOUT",
@@ -71,6 +74,12 @@ _CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
+# A name of several addresses: calls go to each in turn, and a lost connection has the name looked up again (no oftener
+# than this). Without the servers' maximum age a new address would wait for that until some connection breaks.
+_DNS_OPTIONS: list[tuple[str, str | int]] = [
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+]
 
 
 class Message(Protocol):
@@ -93,21 +102,29 @@ if TYPE_CHECKING:  # generic in the stubs only
 
 
 class RpcServer:
-    """A gRPC listener whose every call must carry ``token``. ``port`` 0 takes a free one."""
+    """A gRPC listener whose every call must carry ``token``. ``port`` 0 takes a free one.
 
-    def __init__(self, host: str, port: int, token: str) -> None:
+    A connection older than ``max_age`` seconds (gRPC varies it by a tenth, so that not all come back at once) takes no
+    new call, and what runs on it goes on; 0 lets connections live.
+    """
+
+    def __init__(
+        self, host: str, port: int, token: str, *, max_age: float = 0.0, metrics: CollectorRegistry | None = None
+    ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._token = token
+        self._options = _SERVER_OPTIONS if max_age <= 0 else [*_SERVER_OPTIONS, *_ages(max_age)]
+        self._meter = CallMeter(metrics) if metrics is not None else None
         self._services: dict[str, dict[str, Handler]] = {}
         self._server: aio.Server | None = None
 
     def add(self, service_name: str, handlers: dict[str, Handler]) -> None:
         """``service_name`` as in the .proto, for instance "omniroute.auth.v1.AuthPort". Before ``start``."""
-        self._services[service_name] = handlers
+        self._services[service_name] = handlers if self._meter is None else self._meter.timed(service_name, handlers)
 
     async def start(self) -> int:
         """Listen, and return the port. Raises ``OSError`` when the address is taken."""
-        server = aio.server(interceptors=[_TokenGate(self._token)], options=_SERVER_OPTIONS)
+        server = aio.server(interceptors=[_TokenGate(self._token)], options=self._options)
         server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in self._services.items()]
         )
@@ -124,6 +141,13 @@ class RpcServer:
         server, self._server = self._server, None
         if server is not None:
             await server.stop(grace)
+
+
+def _ages(max_age: float) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_connection_age_ms", int(max_age * 1000)),
+        ("grpc.max_connection_age_grace_ms", int(STREAM_TIMEOUT * 1000)),
+    ]
 
 
 class _TokenGate(aio.ServerInterceptor):
@@ -155,12 +179,10 @@ def settled(error: Exception, request: object) -> GatewayError:
     """What the caller may know of ``error``: itself when it is of the tree, else ``Internal``, and it is logged."""
     if isinstance(error, GatewayError):
         return error
-    request_id = getattr(getattr(request, "context", None), "request_id", "")
-    log.error(
-        "a handler failed unexpectedly",
-        exc_info=error,
-        extra={"fields": {"call": type(request).__name__, "request_id": request_id}},
-    )
+    context = getattr(request, "context", None)
+    request_id, traceparent = getattr(context, "request_id", ""), getattr(context, "traceparent", "")
+    extra = about_request(request_id, traceparent, call=type(request).__name__)
+    log.error("a handler failed unexpectedly", exc_info=error, extra=extra)
     return Internal("internal error")
 
 
@@ -222,13 +244,16 @@ def _serialize(message: Message) -> bytes:
 
 
 class ServiceChannel(aio.Channel):
-    """A connection to one service: a plain channel that knows its address and its token."""
+    """A connection to one service: a plain channel that knows its address and its token. One whose address is
+    ``named`` (dns:) spreads calls over all that the name stands for."""
 
     def __init__(self, address: str, token: str) -> None:
         self.address = address
         self.metadata = ((TOKEN_METADATA, token),)
         self.away = False  # as of the last call
-        self._channel = aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self.named = address.startswith("dns:")
+        options = [*_CHANNEL_OPTIONS, *_DNS_OPTIONS] if self.named else _CHANNEL_OPTIONS
+        self._channel = aio.insecure_channel(address, options=options)
 
     def __repr__(self) -> str:
         return f"ServiceChannel({self.address!r})"
@@ -276,7 +301,8 @@ class ServiceChannel(aio.Channel):
 
 
 def open_channel(address: str, token: str) -> ServiceChannel:
-    """A channel to ``address`` ("host:port"). It connects when first used and again whenever it must."""
+    """A channel to ``address``: "host:port", "dns:///name:port" (all that the name stands for, in turn) or
+    "dns://resolver:port/name:port". It connects when first used and again whenever it must."""
     return ServiceChannel(address, token)
 
 

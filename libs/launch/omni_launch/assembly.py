@@ -10,21 +10,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from omni_core.component import Check, Component
 from omni_core.runtime import Runtime
+from omni_core.settings import DISCOVERED
 from prometheus_client import CollectorRegistry
 
+from omni_launch.problems import CannotStart
 from omni_launch.targets import PARTS, Target
 
 if TYPE_CHECKING:
     from omni_auth.build import DemoProvider
+    from omni_core.clients.pool import Pool, PoolMetrics
     from omni_core.rpc import RpcServer, ServiceChannel
 
 
 class ProcessState:
-    """What /readyz says of the process itself; not ready from the first signal on."""
+    """What /readyz says of the process itself: ready between the end of its start and the first signal."""
 
     name = "process"
 
     def __init__(self) -> None:
+        self.serving = False
         self.draining = False
 
     async def start(self) -> None:
@@ -37,7 +41,8 @@ class ProcessState:
         """Nothing to release."""
 
     def checks(self) -> dict[str, Check]:
-        return {"accepting": Check(not self.draining, "draining" if self.draining else "")}
+        told = "draining" if self.draining else "" if self.serving else "starting"
+        return {"accepting": Check(not told, told)}
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +60,8 @@ class Assembly:
         self.components: dict[str, Component] = {}
         self._services: dict[str, Any] = {}
         self._channels: list[ServiceChannel] = []
+        self._pools: dict[str, Pool[Any]] = {}
+        self._pool_metrics: PoolMetrics | None = None
         self._runtime = runtime
         self._inputs = inputs
         self._state = state
@@ -114,7 +121,14 @@ class Assembly:
             case _:
                 raise ValueError(f"{name} is not offered over gRPC")
 
+    async def open_pools(self) -> None:
+        """Begin to look for those that there may be many of. Before the components start."""
+        for pool in self._pools.values():
+            await pool.start()
+
     async def close_channels(self) -> None:
+        for pool in self._pools.values():
+            await pool.close()
         for channel in self._channels:
             await channel.close()
 
@@ -159,15 +173,31 @@ class Assembly:
                 raise ValueError(f"nobody knows how to build {name}")
 
     def _port(self, name: str) -> Any:
-        """The twin in this process, else a client of the peer's address."""
+        """The twin in this process, else a pool of all that there are or a client of the peer's address."""
         if name in self._services:
             return self._services[name]
+        if name in DISCOVERED:
+            if name not in self._pools:
+                self._pools[name] = self._pool(name)
+            return self._pools[name]
         from omni_core.rpc import open_channel
 
         settings = self._runtime.settings
         channel = open_channel(settings.peers[name], settings.token)
         self._channels.append(channel)
         return _client(name, channel)
+
+    def _pool(self, name: str) -> "Pool[Any]":
+        from omni_core.clients.pool import PoolMetrics, RouterPool, TranslatorPool
+
+        runtime = self._runtime
+        settings = runtime.settings
+        self._pool_metrics = self._pool_metrics or PoolMetrics(runtime.metrics)
+        kind = RouterPool if name == "router" else TranslatorPool
+        try:
+            return kind(settings.peers[name], token=settings.token, bus=runtime.bus, metrics=self._pool_metrics)
+        except ValueError as error:
+            raise CannotStart(f"OMNIROUTE_{name.upper()}_ADDR: {error}") from error
 
 
 def _client(name: str, channel: "ServiceChannel") -> Any:
@@ -180,17 +210,9 @@ def _client(name: str, channel: "ServiceChannel") -> Any:
             from omni_core.clients.analytics import AnalyticsClient
 
             return AnalyticsClient(channel)
-        case "translator":
-            from omni_core.clients.translator import TranslatorClient
-
-            return TranslatorClient(channel)
         case "quota":
             from omni_core.clients.quota import QuotaClient
 
             return QuotaClient(channel)
-        case "router":
-            from omni_core.clients.router import RouterClient
-
-            return RouterClient(channel)
         case _:
             raise ValueError(f"{name} has no gRPC client")

@@ -66,6 +66,17 @@ def address(command: Command) -> Command:
     return click.option("--host", metavar="HOST", help="HTTP address to listen on. [127.0.0.1]")(command)
 
 
+def workers(command: Command) -> Command:
+    command = click.option(
+        "--admin-port", type=_PORT, metavar="PORT", help="With workers: health and numbers of all. [20156]"
+    )(command)
+    return click.option(
+        "--workers",
+        metavar="N",
+        help="Processes that share the port; 0 or auto is one a core. [no workers: one process]",
+    )(command)
+
+
 class _Group(click.Group):
     """Whatever goes wrong is one clear line and what to do next; a traceback only at OMNIROUTE_LOG_LEVEL=DEBUG."""
 
@@ -105,6 +116,7 @@ Start here:
 
 \b
 Then:
+  omniroute up --workers auto           the same on all cores of this machine
   omniroute check-config                what is wrong with omniroute.yaml, line by line
   omniroute keys create laptop          a key for one of your programs
   omniroute doctor                      what is missing on this machine, and how to get it
@@ -125,31 +137,43 @@ Examples:
   omniroute up --port 8080 --no-open
   omniroute up --host 0.0.0.0                      reachable from other machines: keep the key safe
   API_PORT=20128 DASHBOARD_PORT=20130 omniroute up  a port each for the API and the dashboard
-  OMNIROUTE_REDIS_URL=redis://cache:6379/0 omniroute up""",
+  OMNIROUTE_REDIS_URL=redis://cache:6379/0 omniroute up
+  omniroute up --workers auto                      as many gateways as cores, the dashboard at 20130""",
 )
 @address
+@workers
 @data_dir
 @config
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the dashboard in a browser. [--open]")
-def up(host: str | None, port: int | None, data_dir: Path | None, config: Path | None, open_browser: bool) -> None:
+def up(open_browser: bool, **given: Any) -> None:
     """Start everything here, in one process, and keep running.
 
     Redis and NATS are started too (from PATH, else from the wheels that came along), unless OMNIROUTE_REDIS_URL and
     OMNIROUTE_NATS_URL name others. Without a provider in the configuration file a simulator answers as 'demo'. Ctrl-C
     lets running requests finish, then stops everything; a second Ctrl-C does not wait.
+
+    With --workers the requests are served by processes of their own, which are started again when they die; SIGHUP
+    replaces them one after the other without losing a request.
     """
     from omni_launch.up import up as start
 
-    flags = Flags(host=host, port=port, data_dir=data_dir, config=config, open_browser=open_browser)
-    raise click.exceptions.Exit(start(flags))
+    raise click.exceptions.Exit(start(Flags(open_browser=open_browser, **given)))
 
 
 @cli.command(
-    short_help="Run one service; the others over gRPC.",
+    short_help="Run one service, or several as a gateway; the others over gRPC.",
     epilog="""\b
 Examples:
   omniroute run auth --config omniroute.yaml
+  omniroute run gateway --workers auto          edge, router and translator in one process, one process a core
   OMNIROUTE_ROUTER_ADDR=dns:///router:20141 omniroute run edge
+
+
+Targets:
+  edge, router, translator, quota, auth, analytics, dashboard     each by itself
+  gateway        edge + router + translator: the way of a request, in one process
+  control        auth + quota + analytics + dashboard: what is beside that way
+  all            everything, as 'omniroute up'
 
 \b
 Where things are:
@@ -157,21 +181,29 @@ Where things are:
   OMNIROUTE_{ROUTER,TRANSLATOR,QUOTA,AUTH,ANALYTICS}_ADDR     host:port of the others' gRPC
   OMNIROUTE_SERVICE_TOKEN or _FILE              what every call carries; else service.token in the data directory
   OMNIROUTE_GRPC_HOST, OMNIROUTE_GRPC_PORT, OMNIROUTE_HTTP_HOST, OMNIROUTE_HTTP_PORT     where this one listens
-  OMNIROUTE_DRAIN_SECONDS                       how long running requests may take to finish on SIGTERM [120]""",
+
+
+Start, in any order: what is missing is waited for, and named in the log and at /readyz.
+Stop: SIGTERM or Ctrl-C. /readyz says no, what runs is finished, events are handed over; a second one does not wait.
+  OMNIROUTE_DRAIN_DELAY                         how long to go on as before first, for others to notice [0]
+  OMNIROUTE_DRAIN_SECONDS                       how long running requests may then take to finish [120]
+With workers, SIGHUP replaces them one after the other.""",
 )
 @click.argument("target", type=click.Choice(list(TARGETS)))
 @address
+@workers
 @data_dir
 @config
 @click.option("--no-open", is_flag=True, help="For 'all': do not open a browser.")
-def run(
-    target: str, host: str | None, port: int | None, data_dir: Path | None, config: Path | None, no_open: bool
-) -> None:
-    """Run one service as a process of its own, the others over gRPC. 'all' is the same as 'up'."""
+def run(target: str, no_open: bool, **given: Any) -> None:
+    """Run one service as a process of its own, the others over gRPC. 'all' is the same as 'up'.
+
+    'edge' and 'gateway' may have workers: processes that share the port and are started again when they die.
+    """
     from omni_launch.up import run as start_one
     from omni_launch.up import up as start_all
 
-    flags = Flags(host=host, port=port, data_dir=data_dir, config=config, open_browser=not no_open)
+    flags = Flags(open_browser=not no_open, **given)
     raise click.exceptions.Exit(start_all(flags) if target == "all" else start_one(target, flags))
 
 

@@ -72,6 +72,17 @@ class EmbeddedServers:
         for child in self._children.values():
             child.kill()
 
+    def environment(self) -> dict[str, str]:
+        """For another process to find them: URLs without passwords, and the files that hold those."""
+        given: dict[str, str] = {}
+        for name, url in (("redis", self.redis_url), ("nats", self.nats_url)):
+            if name in self._children:
+                user, _, rest = url.partition("://")[2].rpartition("@")
+                start = f"{name}://{user.partition(':')[0]}"
+                given[f"OMNIROUTE_{name.upper()}_URL"] = f"{start}@{rest}" if user else f"{name}://{rest}"
+                given[f"OMNIROUTE_{name.upper()}_PASSWORD_FILE"] = str(self._data_dir / name / "password")
+        return given
+
     def pids(self) -> dict[str, int]:
         return {name: child.pid for name, child in self._children.items() if child.pid is not None}
 

@@ -1,4 +1,11 @@
-"""An HTTP listener: uvicorn with our own signals, bound early so that a taken port is known before anything starts."""
+"""An HTTP listener: uvicorn with our own signals, bound early so that a taken port is known before anything starts.
+
+    bind or adopt → serve → open → leave → close → stop
+
+From ``serve`` on probes are answered, and from ``open`` on everything; what comes in between waits. After ``leave``
+each answer is its connection's last; ``close`` takes no new connection and ends the idle ones, while running answers
+go on. Each later step also does what an earlier one left out.
+"""
 
 import asyncio
 import contextlib
@@ -9,11 +16,12 @@ from collections.abc import Generator
 from typing import Any
 
 import uvicorn
-from omni_core.http_protocol import BoundedHttpProtocol
+from omni_core.http_protocol import CLOSE, BoundedHttpProtocol
 
 from omni_launch.problems import CannotStart
 
 _BACKLOG = 4096
+_PROBES = ("/healthz", "/readyz", "/metrics")
 
 _log = logging.getLogger("omniroute.launch")
 
@@ -26,8 +34,21 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Early:
+    """The app of connections that came before ``open``: probes are answered, whatever else there is waits."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.opened = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("path") not in _PROBES:
+            await self.opened.wait()
+        await self.app(scope, receive, send)
+
+
 class HttpListener:
-    """``bind``, then ``serve(app)``, then ``stop``. ``port`` 0 takes a free one."""
+    """See above. ``port`` 0 takes a free one."""
 
     def __init__(self, name: str, host: str, port: int) -> None:
         self.name = name
@@ -35,10 +56,24 @@ class HttpListener:
         self.port = port
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
+        self._early: _Early | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def socket(self) -> socket.socket:
+        """The socket that listens, after ``bind``."""
+        if self._socket is None:
+            raise RuntimeError("bind comes first")
+        return self._socket
+
+    def adopt(self, fd: int) -> int:
+        """Take over a socket that another process has bound, and return its port. Raises ``CannotStart``."""
+        self._socket = adopted(fd)
+        self.host, self.port = self._socket.getsockname()[:2]
+        return self.port
+
     def bind(self) -> int:
-        """Take the address and return the port. Raises ``CannotStart``."""
+        """Take the address, listen, and return the port. Raises ``CannotStart``."""
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -60,11 +95,10 @@ class HttpListener:
 
     async def serve(self, app: Any) -> None:
         """Returns once connections are taken."""
-        listener = self._socket
-        if listener is None:
-            raise RuntimeError("bind comes first")
+        listener = self.socket
+        self._early = _Early(app)
         config = uvicorn.Config(
-            app,
+            self._early,
             http=BoundedHttpProtocol,
             ws="none",
             loop="uvloop",
@@ -92,8 +126,33 @@ class HttpListener:
             raise RuntimeError("serve comes first")
         return self._task
 
+    def open(self) -> None:
+        """Let everything in."""
+        early, self._early = self._early, None
+        if early is not None and self._server is not None:
+            self._server.config.loaded_app = early.app  # new connections go there without a detour
+            early.opened.set()
+
+    def leave(self) -> None:
+        """Every answer from now on says that its connection ends with it."""
+        if (server := self._server) is not None:
+            server.config.encoded_headers.append(CLOSE)  # what the server goes on giving to every answer
+            server.server_state.default_headers = [*server.server_state.default_headers, CLOSE]
+
+    def close(self) -> None:
+        """Take no new connection; other processes that share the socket go on."""
+        if (server := self._server) is not None:
+            self.leave()
+            for listening in server.servers:
+                listening.close()
+            for connection in list(server.server_state.connections):
+                connection.shutdown()
+        if self._socket is not None:
+            self._socket.close()
+
     async def stop(self) -> None:
-        """Close the listener, end idle connections, give running answers five seconds. Safe at any time."""
+        """Close, and give running answers five seconds. Safe at any time."""
+        self.open()
         server, self._server = self._server, None
         task, self._task = self._task, None
         if server is not None and task is not None:
@@ -106,10 +165,28 @@ class HttpListener:
 
     def _refused(self, error: OSError) -> CannotStart:
         if error.errno == errno.EADDRINUSE:
+            other = self.port + 1 if self.port < 65_535 else 20128
+            option = f"DASHBOARD_PORT={other}" if self.name == "dashboard" else f"--port {other}"
             return CannotStart(
                 f"port {self.port} on {self.host} is taken by another program",
-                f"Stop that one, or choose another port (--port {self.port + 1 if self.port < 65_535 else 20128})",
+                f"Stop that one, or choose another port ({option})",
             )
         if error.errno == errno.EACCES:
             return CannotStart(f"this user may not listen on port {self.port}", "Choose a port above 1023 with --port")
         return CannotStart(f"cannot listen on {self.host}:{self.port}: {error.strerror}", "Choose another --host")
+
+
+def adopted(fd: int) -> socket.socket:
+    """A listening socket inherited as descriptor ``fd``, kept from the children of this process. Raises
+    ``CannotStart``."""
+    try:
+        taken = socket.socket(fileno=fd)
+        taken.set_inheritable(False)
+        taken.setblocking(False)
+        listens = taken.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise CannotStart(f"descriptor {fd} is no socket: {error.strerror}", "It is --workers that sets it") from error
+    if not listens:
+        taken.close()
+        raise CannotStart(f"descriptor {fd} is no socket that listens", "It is --workers that sets it")
+    return taken

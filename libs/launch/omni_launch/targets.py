@@ -5,6 +5,7 @@ is reached over gRPC at ``OMNIROUTE_<NAME>_ADDR``. A new grouping is one more ro
 
     omniroute up                 all of them in one process
     omniroute run router         one of them; the others over gRPC
+    omniroute run gateway        the way of a request, edge to provider, in one process; the rest over gRPC
 """
 
 import msgspec
@@ -27,14 +28,22 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 PARTS: dict[str, Part] = {
     "auth": Part(nats=True, owns_files=True),
     "analytics": Part(nats=True, owns_files=True),
-    "translator": Part(),
+    "translator": Part(nats=True),
     "quota": Part(redis=True, nats=True),
     "router": Part(calls=("translator", "auth"), redis=True, nats=True),
-    "dashboard": Part(calls=("auth", "quota", "analytics"), serves="http"),
+    "dashboard": Part(calls=("auth", "quota", "analytics"), serves="http", nats=True),
     "edge": Part(calls=("router", "auth"), serves="http", nats=True),
 }
 
-TARGETS: dict[str, tuple[str, ...]] = {"all": tuple(PARTS), **{name: (name,) for name in PARTS}}
+TARGETS: dict[str, tuple[str, ...]] = {
+    "all": tuple(PARTS),
+    "gateway": ("translator", "router", "edge"),  # the data plane, as one unit to scale
+    "control": ("auth", "analytics", "quota", "dashboard"),  # the rest: what ``up --workers`` runs beside its gateways
+    **{name: (name,) for name in PARTS},
+}
+
+# Those of which several processes may share one port (``--workers``): they answer nothing but HTTP.
+IN_WORKERS = ("gateway", "edge")
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -59,10 +68,13 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def over_grpc(self) -> tuple[str, ...]:
-        """The services it offers to other processes: none when every caller is in this one."""
-        if self.name == "all":
-            return ()
-        return tuple(name for name in self.parts if PARTS[name].serves == "grpc")
+        """The services it offers to other processes: those that some caller has in another one."""
+        elsewhere = [part for name, part in PARTS.items() if name not in self.parts]
+        return tuple(
+            name
+            for name in self.parts
+            if PARTS[name].serves == "grpc" and any(name in part.calls for part in elsewhere)
+        )
 
     @property
     def over_http(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import uvloop
 from omni_catalogue.snapshot import Snapshot, decode
 from omni_core.ports.auth import AuthPort
@@ -14,14 +15,25 @@ from rich.console import Console
 from omni_launch import banner
 from omni_launch.data_dir import prepare
 from omni_launch.demo import MODEL
-from omni_launch.environment import Flags, config_file, listen, merged, server_section
+from omni_launch.environment import (
+    Flags,
+    config_file,
+    inherited,
+    listen,
+    merged,
+    reachable,
+    server_section,
+    worker_count,
+)
+from omni_launch.logs import set_up_logging
+from omni_launch.plan import Plan, Started
 from omni_launch.problems import CannotStart
-from omni_launch.process import Plan, Process, Started, set_up_logging
-from omni_launch.targets import Target, target
+from omni_launch.process import Process
+from omni_launch.targets import IN_WORKERS, Target, target
 
 
 def up(flags: Flags) -> int:
-    """Everything in one process. Raises ``CannotStart``."""
+    """Everything in one process, or in one and its gateways (``--workers``). Raises ``CannotStart``."""
     env = merged(flags, os.environ)
     path = config_file(flags, env)
     require_good(path, env)
@@ -34,8 +46,13 @@ def up(flags: Flags) -> int:
 
 
 def run(name: str, flags: Flags) -> int:
-    """One target. Raises ``CannotStart``."""
+    """One target, in one process or (``--workers``) in several behind one port. Raises ``CannotStart``."""
     env = merged(flags, os.environ)
+    if flags.workers is not None and name not in IN_WORKERS:
+        raise CannotStart(
+            f"'omniroute run {name}' cannot have workers",
+            f"Start more of it instead. With workers there are 'up' and 'run {'|'.join(IN_WORKERS)}'",
+        )
     return _run(target(name), flags, env, config_file(flags, env))
 
 
@@ -55,20 +72,32 @@ def _run(chosen: Target, flags: Flags, env: dict[str, str], path: Path | None, k
     set_up_logging(env)
     server = server_section(path, env)
     whole = chosen.name == "all"
+    given = inherited(env)
+    workers = worker_count(flags, env) if given is None and (whole or chosen.name in IN_WORKERS) else 0
     plan = Plan(
         target=chosen,
-        listen=listen(chosen, flags, env, server),
+        listen=listen(chosen, flags, env, server, apart=whole and workers > 0),
         env=env,
         config_file=path,
         demo=whole and not server.has_providers,
         embedded=whole,
+        inherited=given,
     )
+    if workers:
+        gateways = target("gateway") if whole else chosen
+        beside = target("control") if whole else Target(chosen.name, ())
+        if whole and plan.listen.grpc_port is None:  # for its own gateways only: any port does
+            plan = msgspec.structs.replace(plan, listen=msgspec.structs.replace(plan.listen, grpc_port=0))
+        plan = msgspec.structs.replace(plan, target=beside, workers=workers, worker_target=gateways)
     # The edge has its own bound on a drain; it follows the process' unless it is set by name.
     if seconds := env.get("OMNIROUTE_DRAIN_SECONDS"):
         os.environ.setdefault("OMNIROUTE_EDGE_DRAIN_TIMEOUT", seconds)
 
     async def announce(started: Started) -> None:
-        await (_welcome(plan, flags, started, key) if whole else _ready(plan, started))
+        if whole:
+            await _welcome(plan, flags, started, key)
+        elif given is None:  # a worker's stdout is the supervisor's
+            _ready(plan, started)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Process(plan, announce).run())
@@ -82,6 +111,9 @@ async def _welcome(plan: Plan, flags: Flags, started: Started, key: str) -> None
     host = reachable(plan.listen.host)
     edge, dashboard = started.http["edge"], started.http["dashboard"]
     running = [f"{', '.join(plan.target.parts)}: one process, pid {os.getpid()}"]
+    if plan.workers:
+        running.append(f"{', '.join(target('gateway').parts)}: {plan.workers} processes that share the endpoint")
+        running.append(f"their health and numbers: http://{host}:{started.http['admin']}/readyz, /metrics")
     running += [f"{name} {version}" for name, version in sorted(started.embedded.items())]
     running += [f"{name} of your own" for name in ("redis", "nats") if name not in started.embedded]
     if started.demo_url:
@@ -102,12 +134,14 @@ async def _welcome(plan: Plan, flags: Flags, started: Started, key: str) -> None
         await asyncio.to_thread(banner.open_dashboard, welcome.dashboard, plan.env)
 
 
-async def _ready(plan: Plan, started: Started) -> None:
+def _ready(plan: Plan, started: Started) -> None:
     """One line that a script can wait for."""
     host = reachable(plan.listen.host)
-    http = " ".join(f"http://{host}:{port}" for port in started.http.values())
+    ports = {name: port for name, port in started.http.items() if name != "admin"}
+    http = " ".join(f"http://{host}:{port}" for port in ports.values())
     grpc = f" grpc {plan.env.get('OMNIROUTE_GRPC_HOST', '127.0.0.1')}:{started.grpc_port}" if started.grpc_port else ""
-    print(f"omniroute {plan.target.name} is up: {http}{grpc}", flush=True)
+    crew = f" workers {plan.workers} admin http://{host}:{started.http['admin']}" if plan.workers else ""
+    print(f"omniroute {plan.target.name} is up: {http}{grpc}{crew}", flush=True)
 
 
 def first_model(snapshot: Snapshot) -> str:
@@ -119,10 +153,3 @@ def first_model(snapshot: Snapshot) -> str:
     named = (f"{provider.id}/{model.id}" for provider in snapshot.providers for model in provider.models)
     found = list(named)
     return next((model for model in found if not model.endswith("/*")), found[0].replace("*", "MODEL"))
-
-
-def reachable(host: str) -> str:
-    """How this machine reaches a listener on ``host``."""
-    if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host

@@ -95,14 +95,14 @@ class Ledger:
         """
         await self._enqueue(settlement, wait=True).answer()
 
-    def settle_soon(self, settlement: Settlement) -> None:
-        """``settle`` without waiting for Redis, in the order of the calls.
+    def settle_soon(self, settlement: Settlement, done: Callable[[], None] | None = None) -> None:
+        """``settle`` without waiting for Redis, in the order of the calls; ``done`` is called when Redis has it.
 
         When too many wait already it is dropped and counted: the reaper then charges the reservation in full and emits
         the events that were deposited with it. Raises ``ValueError`` when a field is wrong.
         """
         with contextlib.suppress(DependencyUnavailable):  # counted where it was raised
-            self._enqueue(settlement, wait=False)
+            self._enqueue(settlement, wait=False, done=done)
 
     async def renew(self, attempt_id: str, ttl_ms: int) -> bool:
         """Let the reservation live ``ttl_ms`` from now; false when it is not held any more.
@@ -117,10 +117,11 @@ class Ledger:
         with contextlib.suppress(DependencyUnavailable):
             self._batcher.submit(operations.renew(attempt_id, ttl_ms), wait=False)
 
-    def _enqueue(self, settlement: Settlement, *, wait: bool) -> Entry:
+    def _enqueue(self, settlement: Settlement, *, wait: bool, done: Callable[[], None] | None = None) -> Entry:
         operation = operations.settle(settlement)
+        note = self._settled if done is None else self._telling(done)
         try:
-            return self._batcher.submit(operation, kept=True, wait=wait, note=self._settled)
+            return self._batcher.submit(operation, kept=True, wait=wait, note=note)
         except DependencyUnavailable:
             self._metrics.dropped.inc()
             raise
@@ -134,6 +135,13 @@ class Ledger:
             self._metrics.overruns.inc()
         if self._on_events is not None and len(entry.operation) > 1:
             self._on_events()
+
+    def _telling(self, done: Callable[[], None]) -> Callable[[Entry, Any], None]:
+        def note(entry: Entry, result: Any) -> None:
+            self._settled(entry, result)
+            done()
+
+        return note
 
     def _release(self, hold: Hold) -> None:
         try:

@@ -4,6 +4,10 @@ from omni_core.meters import Meter, Spread
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 _STEP_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.0)
+ADMISSIONS = (
+    "granted", "rate_limited", "budget_exhausted", "budget_held", "breaker_open", "unavailable", "failed",
+)  # fmt: skip
+SETTLEMENTS = ("settled", "late", "unknown", "again", "events", "failed")
 
 
 class LedgerMetrics:
@@ -19,6 +23,9 @@ class LedgerMetrics:
             "omniroute_ledger_admissions", "Reservations asked for, by result", ["result"], registry
         )
         self.settlements = Meter("omniroute_ledger_settlements", "Settlements, by result", ["result"], registry)
+        for meter, results in ((self.admissions, ADMISSIONS), (self.settlements, SETTLEMENTS)):
+            for result in results:
+                meter.add((result,), 0)  # else a rate would miss the first of each
         self.overruns = Counter(
             "omniroute_ledger_overruns", "Settlements above what was reserved, charged in full", registry=registry
         )

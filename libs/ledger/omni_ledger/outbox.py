@@ -5,9 +5,11 @@ import re
 from collections.abc import Callable
 
 import msgspec
+from omni_core import genai
 from omni_core.bus import Bus
-from omni_core.events import pack_batch
+from omni_core.events import pack_batch, traces_among
 from omni_core.ids import new_id
+from omni_core.tracing import Kind, Tracer, Value
 from redis.asyncio import Redis
 
 from omni_ledger.script import FAILURES, RELAY_LUA, ScriptConnection, unavailable
@@ -63,7 +65,13 @@ def subject(router_id: str) -> str:
 
 
 async def drain(
-    outbox: Outbox, bus: Bus, router_id: str, *, alive: str = "", on_batch: Callable[[int, int], None]
+    outbox: Outbox,
+    bus: Bus,
+    router_id: str,
+    *,
+    alive: str = "",
+    on_batch: Callable[[int, int], None],
+    tracer: Tracer | None = None,
 ) -> None:
     """Publish all of the router's events. ``on_batch`` is told events published and events still waiting.
 
@@ -72,16 +80,28 @@ async def drain(
     turn = await outbox.turn(router_id, alive=alive)
     on_batch(0, turn.waiting)
     while turn.batch_id:
-        await publish(bus, router_id, turn)
+        await publish(bus, router_id, turn, tracer)
         published = len(turn.events)
         turn = await outbox.turn(router_id, done=turn.batch_id, alive=alive)
         on_batch(published, turn.waiting)
 
 
-async def publish(bus: Bus, router_id: str, turn: Turn) -> None:
-    """One sealed batch, acknowledged by JetStream. Raises ``DependencyUnavailable``."""
+async def publish(bus: Bus, router_id: str, turn: Turn, tracer: Tracer | None = None) -> None:
+    """One sealed batch, acknowledged by JetStream; a span linked to the requests in it that are traced, where any is.
+    Raises ``DependencyUnavailable``."""
     data = pack_batch(turn.batch_id, router_id, turn.events)
-    await bus.publish(subject(router_id), data, turn.batch_id, PUBLISH_WITHIN)
+    traced = traces_among(turn.events) if tracer is not None else []
+    if tracer is None or not traced:
+        await bus.publish(subject(router_id), data, turn.batch_id, PUBLISH_WITHIN)
+        return
+    described: dict[str, Value] = {
+        genai.MESSAGING_SYSTEM: "nats",
+        genai.MESSAGING_OPERATION: "send",
+        genai.MESSAGING_DESTINATION: STREAM,
+        genai.MESSAGING_BATCH: len(turn.events),
+    }
+    with tracer.begin(f"send {STREAM}", Kind.PRODUCER, attributes=described, links=traced) as span:
+        await bus.publish(subject(router_id), data, turn.batch_id, PUBLISH_WITHIN, traceparent=span.traceparent)
 
 
 async def ensure_stream(bus: Bus) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from omni_core.bus import Bus
+from omni_core.tracing import Tracer
 from omni_wire.errors import DependencyUnavailable
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -27,8 +28,11 @@ class Relay:
     It also shows the router's sign of life: the outbox of a router without one is drained by the quota service.
     """
 
-    def __init__(self, redis: Redis, bus: Bus, router_id: str, metrics: CollectorRegistry) -> None:
+    def __init__(
+        self, redis: Redis, bus: Bus, router_id: str, metrics: CollectorRegistry, *, tracer: Tracer | None = None
+    ) -> None:
         self._outbox = Outbox(redis)
+        self._tracer = tracer
         self._bus = bus
         self._router_id = router_id
         self._metrics = RelayMetrics(metrics)
@@ -83,7 +87,7 @@ class Relay:
             await self._outbox.turn(self._router_id, seal=False, alive="up")  # alive even while NATS is away
             await ensure_stream(self._bus)
             self._stream_known = True
-        await drain(self._outbox, self._bus, self._router_id, alive="up", on_batch=self._on_batch)
+        await drain(self._outbox, self._bus, self._router_id, alive="up", on_batch=self._on_batch, tracer=self._tracer)
 
     def _on_batch(self, published: int, waiting: int) -> None:
         self._metrics.waiting.set(waiting)

@@ -42,10 +42,12 @@ class GatewayError(Exception):
     """Root of the tree.
 
     ``message`` is for the person; ``kind`` is the stable name for programs, metrics and other processes.
-    ``retry_after`` is in seconds. ``param`` names the offending request field.
+    ``retry_after`` is in seconds. ``param`` names the offending request field. ``reported`` says that somebody nearer
+    to the cause has written it down already.
     """
 
     kind: ClassVar[str] = "gateway_error"
+    reported = False
     status: int = 500
     code: str = "internal_error"
 

@@ -9,6 +9,7 @@ from omni_analytics.adapters.consumer import BusDeadLetters, Consumer
 from omni_analytics.adapters.decode import decode_batch
 from omni_analytics.adapters.metrics import PrometheusMeter
 from omni_analytics.adapters.store import SqliteStore
+from omni_analytics.adapters.tracing import traced
 from omni_analytics.service import Analytics
 from omni_analytics.settings import AnalyticsSettings
 
@@ -73,5 +74,7 @@ def build(runtime: Runtime, *, settings: AnalyticsSettings | None = None) -> Ana
         now_ms=now_ms,
         clock=monotonic,
     )
-    consumer = Consumer(runtime.bus, service.take, meter, settings)
+    tracer = runtime.tracer(AnalyticsComponent.name)
+    take = service.take if tracer is None else traced(service.take, tracer)
+    consumer = Consumer(runtime.bus, take, meter, settings)
     return AnalyticsComponent(service, store, consumer, meter, runtime.bus, settings)

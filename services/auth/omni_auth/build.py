@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from omni_core.clock import now_ms
-from omni_core.component import Check
+from omni_core.component import Check, ConfigState
+from omni_core.ports.auth import AuthPort
 from omni_core.runtime import Runtime
+from omni_core.tracing import Tracer
 
 from omni_auth.adapters.bucket import KvBucket
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.metrics import PrometheusMetrics
 from omni_auth.adapters.store import SqliteStore
+from omni_auth.adapters.tracing import TracedAuth
 from omni_auth.domain.compilation import DemoProvider
 from omni_auth.service import AuthService
 from omni_auth.settings import AuthSettings
@@ -24,21 +27,25 @@ class AuthComponent:
 
     name = "auth"
 
-    def __init__(self, service: AuthService) -> None:
-        self.service = service
+    def __init__(self, service: AuthService, tracer: Tracer | None = None) -> None:
+        self._service = service
+        self.service: AuthPort = service if tracer is None else TracedAuth(service, tracer)
 
     async def start(self) -> None:
         """Raises ``ConfigErrors`` with every problem of a file that cannot be used."""
-        await self.service.start()
+        await self._service.start()
 
     async def drain(self) -> None:
         """Nothing runs longer than a call."""
 
     async def stop(self) -> None:
-        await self.service.stop()
+        await self._service.stop()
+
+    def config_state(self) -> ConfigState:
+        return self._service.config_state()
 
     def checks(self) -> dict[str, Check]:
-        return self.service.checks()
+        return self._service.checks()
 
 
 def build(
@@ -62,4 +69,4 @@ def build(
         chance=os.urandom,
         demo=demo,
     )
-    return AuthComponent(service)
+    return AuthComponent(service, runtime.tracer(AuthComponent.name))

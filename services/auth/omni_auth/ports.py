@@ -84,6 +84,10 @@ class AuthMetrics(Protocol):
 
     def rejected(self, is_rejected: bool) -> None: ...
 
+    def publishing(self) -> None:
+        """The snapshot in force is about to be put into the bucket."""
+        ...
+
     def publish_failed(self) -> None: ...
 
 

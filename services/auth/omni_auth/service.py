@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 from omni_catalogue.snapshot import KeyPolicy
-from omni_core.component import Check
+from omni_core.component import Check, ConfigState
 from omni_core.ports.auth import Configuration as PublishedConfiguration
 from omni_core.ports.auth import CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.context import CallContext
@@ -114,8 +114,18 @@ class AuthService:
         return {
             "config": Check(self._state is not None, detail),
             "store": self._check("store", "storing"),
-            "nats": self._check("nats"),
+            "nats": self._bucket_check(),
         }
+
+    def config_state(self) -> ConfigState:
+        """What it has in force itself. A file that is refused has no number yet."""
+        return ConfigState(self._state.revision if self._state else 0, 0, "; ".join(self._rejected))
+
+    def _bucket_check(self) -> Check:
+        """Once something is published, NATS being away keeps nobody from asking us, and everybody else from asking
+        at all were we to call ourselves not ready."""
+        told = self._troubles.get("nats", "")
+        return Check(not told or self._published > 0, told and f"revision {self._published} is published; {told}")
 
     def _check(self, *names: str) -> Check:
         told = next((self._troubles[name] for name in names if name in self._troubles), "")
@@ -283,6 +293,7 @@ class AuthService:
                 async with self._changing:
                     await self._put_in_force(self._in_force().configuration, above=number)
                 state = self._in_force()
+            self._metrics.publishing()
             await self._bucket.put(state.snapshot)
             log.info("published configuration revision %d", state.revision)
         async with self._spread:

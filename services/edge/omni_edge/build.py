@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from importlib import metadata
 
-from omni_core.component import Check
+from omni_core.component import Check, ConfigState
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.router import RouterPort
 from omni_core.runtime import Runtime
@@ -17,6 +17,7 @@ from omni_edge.domain.surfaces import owns
 from omni_edge.server.app import EdgeApp
 from omni_edge.server.metrics import EdgeMetrics
 from omni_edge.server.pages import build_pages
+from omni_edge.server.traced import TracedApp
 from omni_edge.service import EdgeService
 from omni_edge.settings import EdgeSettings
 
@@ -28,14 +29,17 @@ class EdgeComponent:
 
     def __init__(self, runtime: Runtime, *, router: RouterPort, auth: AuthPort, settings: EdgeSettings) -> None:
         self._settings = settings
-        self._configuration = Configuration(runtime.bus, runtime.settings.data_dir / "edge" / "snapshot.json")
+        cache_file = runtime.settings.data_dir / "edge" / "snapshot.json"
+        self._configuration = Configuration(runtime.bus, cache_file, runtime.metrics)
         self._probing: asyncio.Task[None] | None = None
         self._watched: dict[str, Callable[[], dict[str, Check]]] = {}
         self.service = EdgeService(
             router, auth, settings, runtime.metrics, feed_alive=self._configuration.alive
         )  # fmt: skip
         pages = build_pages(self.service, runtime.metrics, self._all_checks, _version())
-        self.app = EdgeApp(self.service, pages, EdgeMetrics(runtime.metrics), settings)
+        self._edge = EdgeApp(self.service, pages, EdgeMetrics(runtime.metrics), settings)
+        tracer = runtime.tracer(self.name)
+        self.app: ASGIApp = self._edge if tracer is None else TracedApp(self._edge, tracer)
 
     async def start(self) -> None:
         """Returns when requests can be answered.
@@ -49,13 +53,13 @@ class EdgeComponent:
     async def drain(self) -> None:
         """Refuse what is new and wait for what runs, ``drain_timeout`` seconds at most."""
         self.service.draining = True
-        await self.app.until_idle(self._settings.drain_timeout)
+        await self._edge.until_idle(self._settings.drain_timeout)
 
     async def stop(self) -> None:
         """End what still runs with an error its client can read, and let go of everything."""
         self.service.draining = True
-        self.app.interrupt_all()
-        await self.app.until_idle(self._settings.linger)
+        self._edge.interrupt_all()
+        await self._edge.until_idle(self._settings.linger)
         if self._probing is not None:
             self._probing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -66,13 +70,16 @@ class EdgeComponent:
     def checks(self) -> dict[str, Check]:
         return self.service.checks() | {"nats": self._configuration.check()}
 
+    def config_state(self) -> ConfigState:
+        return self._configuration.state()
+
     def watch(self, name: str, checks: Callable[[], dict[str, Check]]) -> None:
         """Have /readyz name another component's dependencies too, as "name.dependency"."""
         self._watched[name] = checks
 
     def mount(self, elsewhere: ASGIApp) -> None:
         """Let ``elsewhere`` answer, on a shared listener, every path that ``owns`` denies."""
-        self.app.elsewhere = elsewhere
+        self._edge.elsewhere = elsewhere
 
     @staticmethod
     def owns(path: str) -> bool:

@@ -60,6 +60,7 @@ class EdgeService:
         )  # fmt: skip
         self._asking: dict[bytes, asyncio.Task[str | GatewayError]] = {}
         self._reached: dict[str, Check] = {}
+        self._met: set[str] = set()
         self._lookups = Meter(
             "omniroute_edge_key_lookups", "Where the answer to 'whose key is this' came from", ["source"], registry
         )  # fmt: skip
@@ -210,14 +211,21 @@ class EdgeService:
         before = self._reached.get(name)
         if before is not None and before.ok != check.ok:
             logger.warning("%s is %s", name, "back" if check.ok else "away", extra={"fields": {"detail": check.detail}})
+        if check.ok:
+            self._met.add(name)
         self._reached[name] = check
 
     def checks(self) -> dict[str, Check]:
         """What the edge needs to serve. The feed's connection is the component's to add."""
         unknown = Check(ok=False, detail="not reached yet")
         configured = self.revision > 0
+        auth = self._reached.get("auth", unknown)
+        if not auth.ok and not self.policy.require_api_key:  # whoever shows none is served without it
+            auth = Check(True, f"away, requests without a key go on; {auth.detail}")
+        elif not auth.ok and "auth" in self._met:  # no reason to send those elsewhere whose keys are known here
+            auth = Check(True, f"away, known keys go on; {auth.detail}")
         return {
             "configuration": Check(ok=configured, detail=f"revision {self.revision}" if configured else "none yet"),
-            "auth": self._reached.get("auth", unknown),
+            "auth": auth,
             "router": self._reached.get("router", unknown),
         }

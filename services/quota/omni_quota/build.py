@@ -1,7 +1,7 @@
 """Put quota together."""
 
-from omni_core.component import Check
-from omni_core.config_feed import ConfigFeed
+from omni_core.component import Check, ConfigState
+from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.runtime import Runtime
 from omni_ledger import Janitor
 
@@ -19,7 +19,8 @@ class QuotaComponent:
     def __init__(self, runtime: Runtime, settings: QuotaSettings) -> None:
         self._janitor = Janitor(runtime.redis)
         self._courier = JetStreamCourier(runtime.redis, runtime.bus)
-        self._feed = ConfigFeed(runtime.bus, runtime.settings.data_dir / "quota" / "snapshot.json")
+        cache_file = runtime.settings.data_dir / "quota" / "snapshot.json"
+        self._feed = ConfigFeed(runtime.bus, cache_file, ConfigMetrics("quota", runtime.metrics))
         self._bus = runtime.bus
         self._settings = settings
         self.service = QuotaService(
@@ -39,6 +40,9 @@ class QuotaComponent:
         await self._feed.stop()
         await self._courier.close()
         await self._janitor.close()
+
+    def config_state(self) -> ConfigState:
+        return self._feed.state
 
     def checks(self) -> dict[str, Check]:
         trouble = self.service.trouble

@@ -1,5 +1,6 @@
 """What the service needs from outside."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from omni_ledger import Reaped, Standing
@@ -31,5 +32,9 @@ class Meter(Protocol):
     def adopted(self, events: int) -> None: ...
 
     def failed(self, task: str) -> None:
-        """``task`` is "reap" or "adopt"."""
+        """``task`` is "reap", "adopt" or "watch"."""
+        ...
+
+    def breakers(self, states: Sequence[str]) -> None:
+        """The states of all accounts' breakers: "closed", "open", "half_open"."""
         ...

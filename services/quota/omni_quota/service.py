@@ -64,6 +64,7 @@ class QuotaService:
         self._tasks = [
             asyncio.create_task(self._every(self._settings.reap_every, self.reap, "reap"), name="quota-reap"),
             asyncio.create_task(self._every(self._settings.adopt_every, self.adopt, "adopt"), name="quota-adopt"),
+            asyncio.create_task(self._every(self._settings.watch_every, self.watch, "watch"), name="quota-watch"),
         ]
 
     async def stop(self) -> None:
@@ -94,6 +95,13 @@ class QuotaService:
             events = await self._courier.deliver(router_id)
             self._meter.adopted(events)
             log.info("delivered what a router left", extra={"fields": {"router": router_id, "events": events}})
+
+    async def watch(self) -> None:
+        """Count the breakers by state. Raises ``DependencyUnavailable``."""
+        configuration = self._configuration()
+        if configuration is not None:
+            standing = await self._books.look([], list(scope_of(configuration, "").accounts))
+            self._meter.breakers([breaker.state for breaker in standing.breakers])
 
     async def _every(self, pause: float, work: Callable[[], Awaitable[None]], task: str) -> None:
         while True:

@@ -1,8 +1,9 @@
 """Puts a router together for one process."""
 
-from omni_catalogue.snapshot import Snapshot
-from omni_core.component import Check
-from omni_core.config_feed import ConfigFeed
+import os
+
+from omni_core.component import Check, ConfigState
+from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.translator import TranslatorPort
 from omni_core.runtime import Runtime
@@ -23,19 +24,23 @@ class RouterComponent:
     name = "router"
 
     def __init__(self, runtime: Runtime, translator: TranslatorPort, auth: AuthPort, settings: RouterSettings) -> None:
-        self._relay = Relay(runtime.redis, runtime.bus, runtime.instance_id, runtime.metrics)
+        tracer = runtime.tracer(self.name)
+        self._relay = Relay(runtime.redis, runtime.bus, runtime.instance_id, runtime.metrics, tracer=tracer)
         self._ledger = Ledger(runtime.redis, runtime.metrics, on_events=self._relay.wake)
         self._upstream = HttpUpstream()
-        self._feed = ConfigFeed(runtime.bus, runtime.settings.data_dir / "router" / "snapshot.json")
+        self._credentials = Credentials(auth, settings.credential_ttl)
+        cache_file = runtime.settings.data_dir / "router" / "snapshot.json"
+        self._feed = ConfigFeed(runtime.bus, cache_file, ConfigMetrics("router", runtime.metrics))
         self._bus = runtime.bus
         tools = Tools(
             ledger=self._ledger,
             translator=translator,
             upstream=self._upstream,
-            credentials=Credentials(auth, settings.credential_ttl),
+            credentials=self._credentials,
             events=ProtobufEvents(runtime.instance_id),
             settings=settings,
             router_id=runtime.instance_id,
+            tracer=tracer,
         )
         self.service = RouterService(tools, RouterMetrics(runtime.metrics))
 
@@ -43,11 +48,8 @@ class RouterComponent:
         await self._upstream.start()
         await self._ledger.start()
         await self._relay.start()
-        self._feed.on_change(self._configure)
+        self._feed.on_change(self.service.prepare)
         await self._feed.start(timeout=5.0)
-
-    def _configure(self, snapshot: Snapshot) -> None:
-        self.service.configure(snapshot)
 
     async def drain(self) -> None:
         """The callers stop first; what is left here is to hand over what was settled."""
@@ -57,18 +59,26 @@ class RouterComponent:
         await self._feed.stop()
         await self._ledger.stop()
         await self._relay.stop()
+        await self._credentials.close()
         await self._upstream.stop()
 
+    def config_state(self) -> ConfigState:
+        return self._feed.state
+
     def checks(self) -> dict[str, Check]:
-        revision = self.service.revision
+        """NATS away is named, but once there is a configuration it does no harm to a request: that one holds, and
+        events wait in Redis."""
+        revision, connected = self.service.revision, self._bus.connected
+        bus = "" if connected else f"away; revision {revision} holds" if revision else "not connected"
         return {
             "config": Check(revision > 0, f"revision {revision}" if revision else "no configuration yet"),
             "redis": Check(self._ledger.healthy, "" if self._ledger.healthy else "not reachable"),
-            "nats": Check(self._bus.connected, "" if self._bus.connected else "not connected"),
+            "nats": Check(connected or revision > 0, bus),
         }
 
 
 def build(
     runtime: Runtime, *, translator: TranslatorPort, auth: AuthPort, settings: RouterSettings | None = None
 ) -> RouterComponent:
-    return RouterComponent(runtime, translator, auth, settings or RouterSettings())
+    """Connects nothing yet; ``start`` does. Settings come from ``OMNIROUTE_ROUTER_*`` unless they are given."""
+    return RouterComponent(runtime, translator, auth, settings or RouterSettings.from_env(os.environ))

@@ -1,5 +1,7 @@
 """Tunables of the router."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 
@@ -15,3 +17,12 @@ class RouterSettings(msgspec.Struct, frozen=True, kw_only=True):
     new_key_wait: float = 1.0
     max_answer_bytes: int = 64 * 1024 * 1024
     max_error_bytes: int = 64 * 1024
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "RouterSettings":
+        """``OMNIROUTE_ROUTER_<FIELD>`` overrides a field. Raises ``ValueError`` naming the field that is no number."""
+        given = {field: env.get(f"OMNIROUTE_ROUTER_{field.upper()}") for field in cls.__struct_fields__}
+        try:
+            return msgspec.convert({field: text for field, text in given.items() if text}, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"OMNIROUTE_ROUTER_*: {error}") from error

@@ -1,9 +1,11 @@
 """Puts the translator together."""
 
 from omni_core.component import Check
+from omni_core.ports.translator import TranslatorPort
 from omni_core.runtime import Runtime
 
 from omni_translator.adapters.metrics import TranslatorMetrics
+from omni_translator.adapters.tracing import TracedTranslator
 from omni_translator.domain.codecs import CODECS
 from omni_translator.service import TranslatorService
 from omni_translator.settings import TranslatorSettings
@@ -14,7 +16,7 @@ class TranslatorComponent:
 
     name = "translator"
 
-    def __init__(self, service: TranslatorService) -> None:
+    def __init__(self, service: TranslatorPort) -> None:
         self.service = service
         self._ready = False
 
@@ -36,4 +38,7 @@ class TranslatorComponent:
 
 def build(runtime: Runtime, settings: TranslatorSettings | None = None) -> TranslatorComponent:
     settings = settings or TranslatorSettings()
-    return TranslatorComponent(TranslatorService(TranslatorMetrics(runtime.metrics, settings), settings))
+    service: TranslatorPort = TranslatorService(TranslatorMetrics(runtime.metrics, settings), settings)
+    if (tracer := runtime.tracer(TranslatorComponent.name)) is not None:
+        service = TracedTranslator(service, tracer)
+    return TranslatorComponent(service)

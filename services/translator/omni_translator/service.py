@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, StreamCall, Translated
+from omni_core.telemetry import about
 from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, UpstreamFailed, WireError
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
@@ -185,9 +186,5 @@ def _refusal(losses: tuple[DomainLoss, ...], provider_format: WireFormat) -> str
 
 
 def _not_its_format(call: StreamCall, error: WireError) -> UpstreamFailed:
-    _log.warning(
-        "the provider's answer is not %s",
-        call.provider_format,
-        extra={"fields": {"request_id": call.context.request_id}},
-    )
+    _log.warning("the provider's answer is not %s", call.provider_format, extra=about(call.context))
     return UpstreamFailed(f"the provider's answer is not {call.provider_format}: {error}")

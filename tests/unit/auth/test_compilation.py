@@ -67,6 +67,19 @@ def test_a_secrets_version_changes_with_it_and_cannot_be_guessed_without_the_pep
     assert version() != version(pepper=b"q" * 32)
 
 
+LOCAL = """
+providers:
+  - {id: local, format: openai.chat, base_url: "http://127.0.0.1:11434/v1", allow_private_address: true,
+     accounts: [{name: any, api_key: none}]}
+"""
+
+
+def test_an_account_that_needs_no_credential_says_so_in_the_snapshot():
+    found = compiled(LOCAL)
+    assert found.content.providers[0].accounts[0].secret_version == ""
+    assert found.accounts["local/any"].secret == ""
+
+
 def test_without_required_keys_there_is_an_anonymous_one():
     text = "server: {require_api_key: false}"
     assert compiled(text).content.keys == (KeyPolicy(id="anonymous", name="anonymous"),)

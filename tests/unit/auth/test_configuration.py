@@ -205,6 +205,12 @@ BROKEN = [
     (provider(base_url="http://0x7f.1/v1"), "4: providers[0].base_url: must have a host name or a plain IP"),
     (provider(accounts="[]"), "5: providers[0].accounts: must have at least one item"),
     (provider(accounts="[{name: a}]"), "5: providers[0].accounts[0].api_key: is required"),
+    (
+        provider(accounts="[{name: a, api_key: nothing}]"),
+        "5: providers[0].accounts[0].api_key: must be exactly one of {env: NAME}, {file: PATH} and {value: TEXT}, or "
+        "none for a provider that asks for no key",
+    ),
+    ("keys: [{name: a, secret: none}]", "1: keys[0].secret: must be exactly one of {env: NAME}, {file: PATH} and"),
     (provider(accounts="[{name: a, api_key: sk-oops}]"), "5: providers[0].accounts[0].api_key: must be exactly one"),
     (
         provider(accounts="[{name: a, api_key: {env: ACME_KEY, value: x}}]"),

@@ -7,7 +7,8 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_core.coalesce import coalesce
+from omni_core.clients.translator import Feed
+from omni_core.coalesce import Gathered, coalesce
 
 
 async def items(values: list[bytes], pauses: frozenset[int] = frozenset()) -> AsyncGenerator[bytes, None]:
@@ -108,3 +109,83 @@ async def test_leaving_runs_the_sources_finally_blocks_to_their_end(how: str, wh
     if how == "cancel twice":
         await asyncio.sleep(0.1)
     assert log == ["cleaned up"]
+
+
+# ---- gathered for a reader that may be replaced ---------------------------------------------------------------------
+
+
+async def test_a_reader_that_is_cancelled_leaves_the_source_to_the_next_one() -> None:
+    go_on, closed = asyncio.Event(), asyncio.Event()
+
+    async def source() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"one"
+            await go_on.wait()
+            yield b"two"
+        finally:
+            closed.set()
+
+    gathered = Gathered(source(), len)
+    assert await gathered.batch() == [b"one"]
+    first = asyncio.create_task(gathered.batch())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    assert not closed.is_set()
+    go_on.set()
+    assert [await gathered.batch(), await gathered.batch()] == [[b"two"], []]
+    await gathered.close()
+
+
+async def test_closing_what_is_gathered_ends_the_source_and_waits_for_it() -> None:
+    closed = asyncio.Event()
+
+    async def source() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"one"
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            closed.set()
+
+    gathered = Gathered(source(), len)
+    await gathered.batch()
+    await gathered.close()
+    assert closed.is_set()
+
+
+async def test_what_breaks_a_gathered_source_is_raised_after_what_came_before() -> None:
+    async def source() -> AsyncGenerator[bytes, None]:
+        yield b"one"
+        raise RuntimeError("broken")
+
+    gathered = Gathered(source(), len)
+    assert await gathered.batch() == [b"one"]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="broken"):
+            await gathered.batch()
+    await gathered.close()
+
+
+@given(st.lists(st.binary(min_size=1, max_size=4), max_size=8), st.lists(st.integers(0, 9), max_size=4), st.booleans())
+def test_a_kept_feed_plays_from_its_beginning_each_time_until_it_is_forgotten(
+    values: list[bytes], stops: list[int], keep: bool
+) -> None:
+    async def play() -> None:
+        feed = Feed(items(values, frozenset(range(len(values)))), keep=keep)
+        whole, read = b"".join(values), b""
+        for stop in stops:
+            so_far = b""
+            async with aclosing(feed.play()) as played:
+                async for data in played:
+                    so_far += data
+                    if len(so_far) >= stop:
+                        break
+            read = so_far if keep else read + so_far
+            assert whole.startswith(read)
+        feed.forget()
+        rest = b"".join([data async for data in feed.play()])
+        assert whole.endswith(rest)
+        await feed.close()
+
+    asyncio.run(play())

@@ -1,6 +1,6 @@
 """What the hot path counts is what Prometheus reads."""
 
-from omni_core.meters import Meter, Spread
+from omni_core.meters import MOST_COUNTED, MOST_SPREAD, Meter, Spread
 from omni_core.telemetry import new_registry
 from prometheus_client import generate_latest
 
@@ -30,3 +30,20 @@ def test_a_spread_counts_up_to_each_bound() -> None:
     assert 'omniroute_test_seconds_bucket{le="+Inf",stream="true"} 4.0' in text
     assert 'omniroute_test_seconds_sum{stream="true"} 7.65' in text
     assert 'omniroute_test_seconds_count{stream="true"} 4.0' in text
+
+
+def test_label_sets_without_end_are_counted_as_other() -> None:
+    registry = new_registry()
+    meter = Meter("omniroute_test_wild", "Wild.", ["provider", "kind"], registry)
+    spread = Spread("omniroute_test_wild_seconds", "Wild.", ["provider"], (1.0,), registry)
+    for number in range(2 * MOST_COUNTED):
+        meter.add((str(number), "a"))
+        spread.observe(0.5, (str(number),))
+    meter.add(("1", "a"), 10)
+    assert registry.get_sample_value("omniroute_test_wild_total", {"provider": "1", "kind": "a"}) == 11
+    rest = registry.get_sample_value("omniroute_test_wild_total", {"provider": "other", "kind": "other"})
+    assert rest == MOST_COUNTED
+    assert generate_latest(registry).count(b"omniroute_test_wild_total{") == MOST_COUNTED + 1
+    count = registry.get_sample_value("omniroute_test_wild_seconds_count", {"provider": "other"})
+    assert count == 2 * MOST_COUNTED - MOST_SPREAD
+    assert generate_latest(registry).count(b"omniroute_test_wild_seconds_count{") == MOST_SPREAD + 1

@@ -18,6 +18,7 @@ from omni_core.runtime import Runtime
 from omni_core.settings import CoreSettings
 from omni_core.telemetry import new_registry
 from omni_dashboard.build import DashboardComponent, build
+from omni_dashboard.domain.fleet import Fleet, Process, ordered
 from omni_dashboard.settings import DashboardSettings
 from omni_wire.errors import InvalidRequest, Unauthenticated
 
@@ -128,11 +129,41 @@ class Analytics:
         return UsageReport(totals, self.groups if query.group_by else {})
 
 
+class Processes:
+    """FleetView: two routers, one of which would not take revision 7."""
+
+    def __init__(self) -> None:
+        self.live = True
+        self.running = False
+        self.list = [
+            process(
+                "router", "router-2", revision=6, refused_revision=7, refused_reason="the combo 'best' leads nowhere"
+            ),
+            process("translator", "translator-1", revision=None, draining=True),
+            process("router", "router-1", revision=7),
+        ]
+
+    async def start(self) -> None:
+        self.running = True
+
+    async def stop(self) -> None:
+        self.running = False
+
+    def now(self) -> Fleet:
+        return Fleet(ordered(self.list), self.live)
+
+
+def process(service: str, instance: str, *, revision: int | None, **more: Any) -> Process:
+    fields = {"address": "10.0.0.1:20141", "draining": False, "started_ms": 1_700_000_000_000, "version": "1.2.3"}
+    refused = {"refused_revision": 0, "refused_reason": ""}
+    return Process(service=service, instance=instance, revision=revision, **(fields | refused | more))
+
+
 class House:
     """A dashboard over those ports; ``call`` is one HTTP request."""
 
     def __init__(self, **changed: Any) -> None:
-        self.auth, self.quota, self.analytics = Auth(), Quota(), Analytics()
+        self.auth, self.quota, self.analytics, self.fleet = Auth(), Quota(), Analytics(), Processes()
         core = CoreSettings(
             data_dir=Path("unused"),
             redis_url="redis://127.0.0.1:1/0",
@@ -146,6 +177,7 @@ class House:
             auth=self.auth,
             quota=self.quota,
             analytics=self.analytics,
+            fleet=self.fleet,
             settings=DashboardSettings(**({"call_timeout": 0.2, "probe_timeout": 0.2} | changed)),
         )
 

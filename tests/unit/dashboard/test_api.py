@@ -8,7 +8,7 @@ from omni_core.component import Check
 from omni_core.ports.analytics import UsageQuery, UsageTotals
 from omni_wire.errors import DependencyUnavailable, InvalidRequest
 
-from tests.unit.dashboard.ports import ADMIN, House, is_problem
+from tests.unit.dashboard.ports import ADMIN, DEV, House, is_problem, process
 
 
 async def test_usage_has_exact_totals_and_groups_dearest_first(house: House) -> None:
@@ -159,6 +159,10 @@ async def test_a_breaker_is_reset_by_its_accounts_name(house: House) -> None:
     is_problem(await house.call("POST", "/api/quota/breakers/" + "a" * 300 + "/reset", ADMIN), 422)
 
 
+async def test_a_developer_does_not_see_the_system(house: House) -> None:
+    is_problem(await house.call("GET", "/api/system", DEV), 403, "permission_denied")
+
+
 async def test_system_shows_the_configuration_in_force_and_the_checks(house: House) -> None:
     await house.component.start()
     body = (await house.call("GET", "/api/system", ADMIN)).json()
@@ -167,6 +171,39 @@ async def test_system_shows_the_configuration_in_force_and_the_checks(house: Hou
     assert body["instance_id"] == "dash-1"
     assert body["version"]
     assert body["checks"]["dashboard"]["analytics"] == {"ok": True, "detail": ""}
+
+
+async def test_system_names_every_process_and_who_is_out_of_step_and_why(house: House) -> None:
+    body = (await house.call("GET", "/api/system", ADMIN)).json()
+    assert [one["instance"] for one in body["processes"]] == ["router-1", "router-2", "translator-1"]
+    good, behind, indifferent = body["processes"]
+    assert good == {
+        "service": "router", "instance": "router-1", "address": "10.0.0.1:20141", "draining": False,
+        "started_ms": 1_700_000_000_000, "version": "1.2.3", "revision": 7, "refused_revision": 0,
+        "refused_reason": "", "in_step": True,
+    }  # fmt: skip
+    assert (behind["revision"], behind["in_step"], behind["refused_revision"]) == (6, False, 7)
+    assert behind["refused_reason"] == "the combo 'best' leads nowhere"
+    assert (indifferent["revision"], indifferent["in_step"], indifferent["draining"]) == (None, True, True)
+    assert (body["in_step"], body["live"]) == (False, True)
+
+
+async def test_the_processes_are_in_step_once_the_last_of_them_is(house: House) -> None:
+    house.fleet.list[0] = process("router", "router-2", revision=7)
+    assert (await house.call("GET", "/api/system", ADMIN)).json()["in_step"]
+    house.fleet.list.append(process("edge", "edge-1", revision=0))  # it has none yet
+    assert not (await house.call("GET", "/api/system", ADMIN)).json()["in_step"]
+
+
+async def test_a_list_of_processes_that_stands_still_says_so_and_keeps_the_dashboard_ready(house: House) -> None:
+    await house.component.start()
+    assert house.fleet.running
+    house.fleet.live = False
+    body = (await house.call("GET", "/api/system", ADMIN)).json()
+    assert (body["live"], len(body["processes"])) == (False, 3)
+    assert body["checks"]["dashboard"]["nats"] == {"ok": True, "detail": "away; the list of processes is as last heard"}
+    await house.component.stop()
+    assert not house.fleet.running
 
 
 async def test_a_port_that_is_away_or_silent_is_a_503_that_says_when_to_come_back(house: House) -> None:
@@ -207,13 +244,14 @@ async def test_readiness_follows_the_ports(house: House) -> None:
     ready = await house.call("GET", "/readyz")
     assert ready.status_code == 200
     assert ready.json()["ready"] is True
-    assert set(ready.json()["components"]["dashboard"]) == {"auth", "quota", "analytics"}
+    assert set(ready.json()["components"]["dashboard"]) == {"auth", "quota", "analytics", "nats"}
     house.quota.failure = InvalidRequest("no")
     house.auth.hangs = True
     await house.component.service.probe()
     assert (await house.call("GET", "/readyz")).status_code == 503
     assert house.component.checks() == {
         "auth": Check(False, "auth does not answer"), "quota": Check(False, "no"), "analytics": Check(True),
+        "nats": Check(True),
     }  # fmt: skip
     await house.component.stop()
     await house.component.stop()

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from omni_launch import cli as module
 from omni_launch.banner import Welcome, curl
 from omni_launch.cli import cli
-from omni_launch.up import reachable
+from omni_launch.environment import reachable
 from omni_simulator import Simulator
 
 

@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 from omni_launch.environment import (
     Flags,
+    Inherited,
     ServerSection,
     config_file,
+    cores,
     external_url,
+    inherited,
     listen,
     merged,
     server_section,
+    worker_count,
 )
 from omni_launch.problems import CannotStart
 from omni_launch.targets import target
@@ -92,6 +96,50 @@ def test_separate_processes_have_ports_of_their_own() -> None:
     assert listen(target("router"), Flags(port=5), {"OMNIROUTE_GRPC_PORT": "6"}, FILE).grpc_port == 6
 
 
+def test_beside_gateways_the_dashboard_has_a_port_of_its_own() -> None:
+    file = ServerSection("127.0.0.1", 1111, has_providers=True)
+    whole = target("all")
+    assert listen(whole, Flags(), {}, file, apart=True).ports == {"edge": 1111, "dashboard": 20130}
+    assert listen(whole, Flags(port=5), {}, file, apart=True).ports == {"edge": 5, "dashboard": 20130}
+    env = {"DASHBOARD_PORT": "6", "OMNIROUTE_HTTP_PORT": "7"}
+    assert listen(whole, Flags(), env, file, apart=True).ports == {"edge": 7, "dashboard": 6}
+
+
+def test_a_supervisor_answers_at_a_port_of_its_own() -> None:
+    assert listen(target("gateway"), Flags(), {}, FILE).admin_port == 20156
+    assert listen(target("gateway"), Flags(), {"OMNIROUTE_ADMIN_PORT": "0"}, FILE).admin_port == 0
+    assert listen(target("gateway"), Flags(admin_port=9), {"OMNIROUTE_ADMIN_PORT": "0"}, FILE).admin_port == 9
+
+
+def test_workers_are_as_many_as_asked_for_or_as_there_are_cores() -> None:
+    assert worker_count(Flags(), {}) == 0
+    assert worker_count(Flags(), {"OMNIROUTE_WORKERS": "3"}) == 3
+    assert worker_count(Flags(workers="2"), {"OMNIROUTE_WORKERS": "3"}) == 2
+    assert worker_count(Flags(workers="0"), {}) == worker_count(Flags(workers="auto"), {}) == cores() >= 1
+    for text in ("many", "-1", "257", "1.5"):
+        with pytest.raises(CannotStart, match="no number of workers"):
+            worker_count(Flags(workers=text), {})
+
+
+def test_a_quota_of_the_control_group_counts_as_cores(tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    unbounded = cores(tmp_path / "none")
+    quota.write_text("max 100000\n")
+    assert cores(quota) == unbounded
+    quota.write_text("50000 100000\n")
+    assert cores(quota) == 1
+    quota.write_text("99900000 100000\n")
+    assert cores(quota) == unbounded
+
+
+def test_what_a_supervisor_hands_down_comes_whole() -> None:
+    env = {"OMNIROUTE_WORKER": "2", "OMNIROUTE_LISTEN_FD": "7", "OMNIROUTE_ADMIN_FD": "8"}
+    assert inherited({}) is None
+    assert inherited(env) == Inherited(2, 7, 8)
+    with pytest.raises(CannotStart, match="supervisor's to set"):
+        inherited({"OMNIROUTE_WORKER": "2"})
+
+
 @pytest.mark.parametrize("text", ["http", "-1", "65536", "1.5", "١٢"])
 def test_what_is_no_port_is_named(text: str) -> None:
     with pytest.raises(CannotStart, match="API_PORT is"):
@@ -104,6 +152,8 @@ def test_a_password_file_completes_a_url(tmp_path: Path) -> None:
     assert external_url(env, "REDIS") == "redis://:a%2Fb%40c@redis:6379/0"
     env = {"OMNIROUTE_NATS_URL": "nats://omniroute@nats:4222", "OMNIROUTE_NATS_PASSWORD_FILE": str(tmp_path / "p")}
     assert external_url(env, "NATS") == "nats://omniroute:a%2Fb%40c@nats:4222"
+    env["OMNIROUTE_NATS_URL"] = "nats://omniroute@n1:4222, nats://omniroute@n2:4222"
+    assert external_url(env, "NATS") == "nats://omniroute:a%2Fb%40c@n1:4222,nats://omniroute:a%2Fb%40c@n2:4222"
     assert external_url({}, "NATS") == ""
     with pytest.raises(CannotStart, match="cannot read OMNIROUTE_NATS_PASSWORD_FILE"):
         external_url(env | {"OMNIROUTE_NATS_PASSWORD_FILE": str(tmp_path / "none")}, "NATS")

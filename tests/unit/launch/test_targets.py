@@ -3,12 +3,12 @@
 import pytest
 from omni_core.settings import GRPC_PORTS, HTTP_PORTS
 from omni_launch.problems import CannotStart
-from omni_launch.targets import PARTS, TARGETS, target
+from omni_launch.targets import IN_WORKERS, PARTS, TARGETS, target
 
 
 def test_every_service_is_a_target_and_all_is_all_of_them() -> None:
     services = {"edge", "router", "translator", "quota", "auth", "analytics", "dashboard"}
-    assert set(TARGETS) == {"all", *services}
+    assert set(TARGETS) == {"all", "gateway", "control", *services}
     assert set(target("all").parts) == services
     assert services == set(HTTP_PORTS)
 
@@ -39,10 +39,28 @@ def test_a_separate_router_calls_its_callees_elsewhere() -> None:
     assert router.over_http == ()
 
 
-def test_a_translator_needs_no_server_at_all() -> None:
-    assert (target("translator").redis, target("translator").nats) == (False, False)
+def test_the_gateway_is_the_way_of_a_request_and_the_control_plane_what_is_beside_it() -> None:
+    gateway, control = target("gateway"), target("control")
+    assert gateway.parts == ("translator", "router", "edge")
+    assert (gateway.remote, gateway.over_grpc, gateway.over_http) == (("auth",), (), ("edge",))
+    assert (gateway.redis, gateway.nats) == (True, True)
+    assert set(gateway.parts) | set(control.parts) == set(PARTS)
+    assert control.over_grpc == ("auth",), "the others of it are called by none but its dashboard"
+    assert control.remote == ()
+
+
+def test_workers_share_nothing_but_their_http_port() -> None:
+    for name in IN_WORKERS:
+        assert target(name).over_grpc == ()
+        assert target(name).over_http == ("edge",)
+        assert not any(PARTS[part].owns_files for part in target(name).parts)
+
+
+def test_everybody_is_announced_over_nats_and_a_translator_needs_nothing_else() -> None:
+    assert all(target(name).nats for name in TARGETS)
+    assert not target("translator").redis
 
 
 def test_an_unknown_target_names_those_there_are() -> None:
-    with pytest.raises(CannotStart, match=r"no target 'gatway'.*Choose one of all, auth"):
+    with pytest.raises(CannotStart, match=r"no target 'gatway'.*Choose one of all, gateway, control, auth"):
         target("gatway")

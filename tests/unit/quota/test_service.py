@@ -5,11 +5,15 @@ import asyncio
 import pytest
 from omni_catalogue.snapshot import Account, Budget, KeyPolicy, Provider, Routing, Server, Snapshot
 from omni_core.ports.quota import BreakerState, KeyState
+from omni_core.telemetry import new_registry
 from omni_ledger import BreakerStanding, KeyStanding, Reaped, Standing
+from omni_quota.adapters.metrics import PrometheusMeter
 from omni_quota.service import QuotaService
 from omni_quota.settings import QuotaSettings
 from omni_wire.errors import DependencyUnavailable
 from omni_wire.formats import WireFormat
+
+STATES = ("closed", "open", "half_open")
 
 SNAPSHOT = Snapshot(
     revision=1,
@@ -77,6 +81,9 @@ class Stage:
     def reaped(self, reservations: int, charged_nano_usd: int) -> None:
         self.said.append(("reaped", reservations, charged_nano_usd))
 
+    def breakers(self, states: list[str]) -> None:
+        self.said.append(("breakers", *states))
+
     def open_reservations(self, count: int) -> None:
         self.said.append(("open", count))
 
@@ -142,3 +149,21 @@ async def test_rounds_go_on_after_redis_was_away() -> None:
     assert ("adopted", 11) in stage.said
     await quota.stop()
     assert quota.trouble == "stopped"
+
+
+async def test_breakers_are_counted_by_state_and_by_nothing_else() -> None:
+    stage = Stage()
+    service = QuotaService(stage, stage, stage, lambda: SNAPSHOT, QuotaSettings())
+    await service.watch()
+    assert stage.said == [("breakers", "open")]
+    registry = new_registry()
+    meter = PrometheusMeter(registry)
+    meter.breakers(["open", "closed", "open"])
+    found = {state: registry.get_sample_value("omniroute_quota_breakers", {"state": state}) for state in STATES}
+    assert found == {"closed": 1, "open": 2, "half_open": 0}
+
+
+async def test_without_a_configuration_there_is_nothing_to_count() -> None:
+    stage = Stage()
+    await QuotaService(stage, stage, stage, lambda: None, QuotaSettings()).watch()
+    assert stage.said == stage.looked == []

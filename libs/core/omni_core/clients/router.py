@@ -38,7 +38,9 @@ class RouterClient:
                     if message.data:
                         yield message.data
                     if message.HasField("failure"):
-                        raise from_failure(message.failure)
+                        error = from_failure(message.failure)
+                        error.reported = True  # by the router
+                        raise error
         finally:
             rpc.cancel()
 

@@ -12,12 +12,41 @@ from omni_wire.usage import Usage
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.translator.v1 import translator_pb2 as pb
 
-from omni_core.coalesce import coalesce
+from omni_core.coalesce import Gathered
 from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, StreamCall, Translated
 from omni_core.rpc import Peer, ServiceChannel
 
 # Seconds: a large body with media takes a while to convert.
 ENCODE_TIMEOUT = 30.0
+
+
+class Feed:
+    """A source on its way to a translator. While it is kept it can be played to another one from its beginning."""
+
+    def __init__(self, source: AsyncIterator[bytes], *, keep: bool) -> None:
+        self._source = source
+        self._gathered: Gathered[bytes] | None = None
+        self._kept: list[bytes] | None = [] if keep else None
+
+    async def play(self) -> AsyncGenerator[bytes, None]:
+        """All of it. Raises what the source raised. One player at a time, and leaving it does not end the source."""
+        if self._gathered is None:
+            self._gathered = Gathered(self._source, len)
+        for data in tuple(self._kept or ()):
+            yield data
+        while batch := await self._gathered.batch():
+            data = batch[0] if len(batch) == 1 else b"".join(batch)
+            if self._kept is not None:
+                self._kept.append(data)
+            yield data
+
+    def forget(self) -> None:
+        self._kept = None
+
+    async def close(self) -> None:
+        """End the source where it stands, and wait for its ``finally`` blocks."""
+        if self._gathered is not None:
+            await self._gathered.close()
 
 
 class TranslatorClient:
@@ -48,8 +77,18 @@ class TranslatorClient:
     async def translate_stream(
         self, call: StreamCall, source: AsyncIterator[bytes]
     ) -> AsyncGenerator[Translated, None]:
+        feed = Feed(source, keep=False)
+        try:
+            async with aclosing(self.translate(call, feed)) as items:
+                async for item in items:
+                    yield item
+        finally:
+            await feed.close()
+
+    async def translate(self, call: StreamCall, feed: Feed) -> AsyncGenerator[Translated, None]:
+        """``translate_stream`` of a source that the caller closes."""
         rpc = self._translate()
-        sender = asyncio.get_running_loop().create_task(_send(rpc, call, source))
+        sender = asyncio.get_running_loop().create_task(_send(rpc, call, feed))
         try:
             try:
                 with self._errors():
@@ -65,7 +104,7 @@ class TranslatorClient:
             await asyncio.wait([sender])
 
 
-async def _send(rpc: aio.StreamStreamCall[Any, Any], call: StreamCall, source: AsyncIterator[bytes]) -> None:
+async def _send(rpc: aio.StreamStreamCall[Any, Any], call: StreamCall, feed: Feed) -> None:
     """Write the head, then the source's bytes, and half-close.
 
     A source that breaks is told by a message without content, since its end would look like the answer's; what it
@@ -84,9 +123,8 @@ async def _send(rpc: aio.StreamStreamCall[Any, Any], call: StreamCall, source: A
     if not await _write(rpc, pb.TranslateStreamRequest(head=head)):
         return
     try:
-        async with aclosing(coalesce(source, len)) as batches:
-            async for batch in batches:
-                data = batch[0] if len(batch) == 1 else b"".join(batch)
+        async with aclosing(feed.play()) as played:
+            async for data in played:
                 if not await _write(rpc, pb.TranslateStreamRequest(data=data)):
                     return
     except Exception:

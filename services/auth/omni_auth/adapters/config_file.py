@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from omni_core.redaction import keep_secret
+
 from omni_auth.domain import configuration
 from omni_auth.domain.configuration import Report
 from omni_auth.domain.problems import ConfigErrors
@@ -47,6 +49,8 @@ class ConfigFile:
             return Reading(self._last, None, error.problems)
         self._secret_files = found.secret_files
         self._last = _digest(content, secrets)
+        for secret in found.secrets.values():
+            keep_secret(secret)
         return Reading(self._last, found)
 
     def declared_keys(self) -> tuple[KeySection, ...]:

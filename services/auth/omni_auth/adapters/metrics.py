@@ -1,5 +1,6 @@
 """``omniroute_auth_…``."""
 
+from omni_core.clock import now_ms
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
@@ -17,6 +18,11 @@ class PrometheusMetrics:
         self._rejected = Gauge(
             "omniroute_auth_config_rejected", "1 while the configuration file is refused.", registry=registry
         )
+        self._published = Gauge(
+            "omniroute_auth_config_published_timestamp_seconds",
+            "When the configuration in the bucket was put there.",
+            registry=registry,
+        )
         self._failures = Counter(
             "omniroute_auth_publish_failures", "Attempts to publish that NATS did not take.", registry=registry
         )
@@ -29,6 +35,9 @@ class PrometheusMetrics:
 
     def rejected(self, is_rejected: bool) -> None:
         self._rejected.set(int(is_rejected))
+
+    def publishing(self) -> None:
+        self._published.set(now_ms() / 1000)
 
     def publish_failed(self) -> None:
         self._failures.inc()

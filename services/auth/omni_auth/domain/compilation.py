@@ -80,7 +80,8 @@ def compile_snapshot(
     providers = []
     for index, provider in enumerate(config.providers):
         for number, account in enumerate(provider.accounts):
-            secret = configuration.secrets["providers", index, "accounts", number, "api_key"]
+            needed = account.api_key.kind != "none"
+            secret = configuration.secrets["providers", index, "accounts", number, "api_key"] if needed else None
             _keep(accounts, f"{provider.id}/{account.name}", secret, pepper)
         providers.append(_provider(provider, accounts))
     if demo is not None and not providers:
@@ -112,7 +113,11 @@ def compile_snapshot(
     return Compiled(content, accounts, identities)
 
 
-def _keep(accounts: dict[str, AccountSecret], account_id: str, secret: str, pepper: bytes) -> None:
+def _keep(accounts: dict[str, AccountSecret], account_id: str, secret: str | None, pepper: bytes) -> None:
+    """None is for an account that needs no secret, which its empty version tells."""
+    if secret is None:
+        accounts[account_id] = AccountSecret("", "")
+        return
     version = hmac.digest(pepper, f"{account_id}\n{secret}".encode(), "sha256").hex()[:16]
     accounts[account_id] = AccountSecret(secret, version)
 

@@ -29,7 +29,8 @@ Usd = Annotated[int, BeforeValidator(scalars.usd)]  # nano-USD
 
 
 class SecretSource(msgspec.Struct, frozen=True):
-    """Where a secret is: ``kind`` is "env", "file" or "value", ``where`` the variable, the path or the secret."""
+    """Where a secret is: ``kind`` is "env", "file" or "value", ``where`` the variable, the path or the secret.
+    ``kind`` "none" says that there is none to be had."""
 
     kind: str
     where: str
@@ -48,7 +49,19 @@ def secret_source(value: object) -> SecretSource:
     raise PydanticCustomError("omniroute", "{message}", {"message": message})
 
 
+def optional_source(value: object) -> SecretSource:
+    """As ``secret_source``, or the word ``none``: said, not left out, so that a forgotten key is still told."""
+    if value == "none":
+        return SecretSource("none", "")
+    try:
+        return secret_source(value)
+    except PydanticCustomError as error:
+        message = f"{error.message()}, or none for a provider that asks for no key"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message}) from None
+
+
 Secret = Annotated[SecretSource, PlainValidator(secret_source)]
+OptionalSecret = Annotated[SecretSource, PlainValidator(optional_source)]
 
 
 class Section(BaseModel):
@@ -91,7 +104,7 @@ class ModelSection(Section):
 
 class AccountSection(Section):
     name: Name
-    api_key: Secret
+    api_key: OptionalSecret
 
 
 class ProviderSection(Section):

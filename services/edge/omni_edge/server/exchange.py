@@ -20,6 +20,7 @@ from time import monotonic
 from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head
+from omni_core.telemetry import about_request
 from omni_wire.errors import ClientGone, GatewayError, Internal, UpstreamTimeout, render_frame
 from omni_wire.formats import WireFormat
 from starlette.types import Message, Receive, Scope, Send
@@ -126,9 +127,10 @@ class Exchange:
             await self._fail(self._verdict)
         except GatewayError as error:
             await self._fail(self._verdict or error)
-        except Exception:
-            logger.exception("a request failed unexpectedly", extra={"fields": {"request_id": request_id}})
-            await self._fail(Internal("Something went wrong inside the gateway."))
+        except Exception as failure:  # noqa: BLE001 - ``_fail`` writes it down
+            internal = Internal("Something went wrong inside the gateway.")
+            internal.__cause__ = failure
+            await self._fail(internal)
         finally:
             self._settled = True
             self.seat.discard(self)
@@ -245,6 +247,8 @@ class Exchange:
         if isinstance(error, ClientGone):
             point.metrics.client_gone.inc()
             return  # an answer that was begun is left unfinished: the server then drops the connection
+        if error.status >= 500 and not error.reported:
+            self._report(error)
         if self._status == 0:
             if not self._asked:
                 point.families.refusals.labels(point.surface.name, error.kind).inc()
@@ -259,6 +263,16 @@ class Exchange:
                     await self._send(_END)
             except TimeoutError:
                 point.metrics.client_gone.inc()
+
+    def _report(self, error: GatewayError) -> None:
+        """The one line that a failed request leaves, where the router could not write it."""
+        cause = error.__cause__ if isinstance(error, Internal) else None
+        logger.log(
+            logging.WARNING if cause is None else logging.ERROR,
+            "a request failed",
+            exc_info=cause,
+            extra=about_request(self._request_id, self._inbound.traceparent, kind=error.kind, detail=error.message),
+        )
 
     async def _refuse(self, error: GatewayError) -> None:
         point = self._point

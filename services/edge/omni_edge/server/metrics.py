@@ -18,6 +18,8 @@ class SurfaceMetrics:
         self._label = (name,)
         self._classes = {hundred: (name, label) for hundred, label in _CLASSES.items()}
         self._requests = families.requests
+        for labels in self._classes.values():
+            self._requests.add(labels, 0)  # else a rate would miss the first 5xx of all
         self._seconds = families.seconds
         self._first_byte = families.first_byte
         self.client_gone = families.client_gone.labels(name)

@@ -1,5 +1,7 @@
 """What quota counts, for Prometheus."""
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 _NANO = 1_000_000_000
@@ -22,8 +24,11 @@ class PrometheusMeter:
         self._failures = Counter(
             "omniroute_quota_failures", "Rounds that failed because Redis or NATS was away", ["task"], registry=registry
         )
-        for task in ("reap", "adopt"):
+        for task in ("reap", "adopt", "watch"):
             self._failures.labels(task)
+        self._breakers = Gauge(
+            "omniroute_quota_breakers", "Accounts by the state of their breaker", ["state"], registry=registry
+        )
 
     def reaped(self, reservations: int, charged_nano_usd: int) -> None:
         self._reservations.inc(reservations)
@@ -34,6 +39,10 @@ class PrometheusMeter:
 
     def adopted(self, events: int) -> None:
         self._adopted.inc(events)
+
+    def breakers(self, states: Sequence[str]) -> None:
+        for state in ("closed", "open", "half_open"):
+            self._breakers.labels(state).set(states.count(state))
 
     def failed(self, task: str) -> None:
         self._failures.labels(task).inc()

@@ -74,6 +74,8 @@ class ProtobufEvents:
             first_byte_ms=record.first_byte_ms,
             cost_nano_usd=record.cost_nano_usd,
         )
+        if record.traceparent:
+            rest.traceparent = record.traceparent
         return _wrap(_REQUEST, same, rest.SerializeToString(), _REQUEST_USAGE + self._usage(record.usage))
 
     def _usage(self, usage: Usage) -> bytes:

@@ -19,7 +19,7 @@ def url(provider: Provider) -> str:
 
 
 def headers(provider: Provider, secret: str, *, stream: bool, request_id: str, traceparent: str) -> dict[str, str]:
-    """Headers of a call; the client's own credentials never come here."""
+    """Headers of a call; the client's own credentials never come here. ``secret`` is empty where none is needed."""
     result = {
         "content-type": "application/json",
         "accept": "text/event-stream" if stream else "application/json",
@@ -30,8 +30,9 @@ def headers(provider: Provider, secret: str, *, stream: bool, request_id: str, t
     if traceparent:
         result["traceparent"] = traceparent
     if provider.format is WireFormat.ANTHROPIC_MESSAGES:
-        result["x-api-key"] = secret
+        if secret:
+            result["x-api-key"] = secret
         result["anthropic-version"] = _ANTHROPIC_VERSION
-    else:
+    elif secret:
         result["authorization"] = f"Bearer {secret}"
     return result

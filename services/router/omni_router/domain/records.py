@@ -35,7 +35,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One request a router took. ``status`` is what the client was given, 499 when it went away; ``request_id`` is what
-    it was told, while ``id`` is ours and unique."""
+    it was told, while ``id`` is ours and unique. ``traceparent`` is empty where it is not traced."""
 
     id: str
     request_id: str
@@ -61,6 +61,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     losses: tuple[str, ...]
     config_revision: int
     router_id: str
+    traceparent: str = ""
 
 
 class AbortFacts(msgspec.Struct, frozen=True):

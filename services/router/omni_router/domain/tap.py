@@ -61,13 +61,17 @@ def _usage(found: _Usage) -> Usage:
 class ChatStreamTap:
     """``feed`` chunks, then ``end`` at a clean end. ``usage`` is the provider's own count, None until it comes."""
 
-    __slots__ = ("_bytes", "_done", "_events", "_finished", "_relay_usage", "_splitter", "begun", "failure", "usage")
+    __slots__ = (
+        "_bytes", "_done", "_events", "_finished", "_relay_usage", "_splitter", "begun", "failure", "finish_reason",
+        "usage",
+    )  # fmt: skip
 
     def __init__(self, *, relay_usage: bool) -> None:
         self._splitter = SseSplitter()
         self._relay_usage = relay_usage
         self._done = self._finished = self.begun = False
         self._events = self._bytes = 0
+        self.finish_reason = ""
         self.usage: Usage | None = None
         self.failure: UpstreamFailed | None = None
 
@@ -142,6 +146,7 @@ class ChatStreamTap:
     def _watch(self, choice: _Choice) -> None:
         if choice.finish_reason is not None:
             self._finished = True
+            self.finish_reason = choice.finish_reason
         delta = choice.delta
         if delta is None:
             return

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 
 from omni_wire.errors import (
+    ClientGone,
     CredentialUnavailable,
     GatewayError,
+    LimitError,
     NotBuilt,
+    RequestError,
     StreamInterrupted,
     UpstreamError,
     UpstreamFailed,
@@ -59,6 +62,18 @@ def other_account_may_help(error: GatewayError) -> bool:
 
 def other_candidate_may_help(error: GatewayError) -> bool:
     return isinstance(error, (UpstreamError, CredentialUnavailable, NotBuilt))
+
+
+def is_the_clients(error: GatewayError) -> bool:
+    """The client's own doing, and nothing an operator would look into."""
+    if isinstance(error, UpstreamRejected):
+        return error.status in _ABOUT_THE_REQUEST
+    return isinstance(error, (RequestError, LimitError, ClientGone))
+
+
+def may_be_quoted(error: GatewayError) -> bool:
+    """Whether its message is in our words: a provider's may repeat what it was asked."""
+    return not isinstance(error, (UpstreamFailed, UpstreamRejected))
 
 
 # Of a provider's refusals, those that are about the account whoever asks and whatever for. The rest (403, 408, 409 …)

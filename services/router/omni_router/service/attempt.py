@@ -4,7 +4,7 @@ An attempt's life is ``open`` (raises while nothing has been sent to the client,
 ``frames`` → ``settle``, which happens exactly once, whatever went before.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import msgspec
 from omni_catalogue.catalogue import Candidate
@@ -13,6 +13,7 @@ from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall, Head
 from omni_core.ports.translator import EncodeCall, Loss, StreamCall, Translated, TranslatorPort
+from omni_core.tracing import Tracer
 from omni_ledger import BudgetHold, Grant, Hold, Ledger, Refusal, Settlement
 from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.usage import Usage
@@ -43,6 +44,7 @@ class Tools(msgspec.Struct, frozen=True):
     events: EventCodec
     settings: RouterSettings
     router_id: str
+    tracer: Tracer | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -56,7 +58,9 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Attempt:
-    """See the module's docstring. Not shared between tasks."""
+    """See the module's docstring. Not shared between tasks. ``sent`` is the provider's call (monotonic), or 0."""
+
+    _on_settled: Callable[[], None] | None = None  # told when the ledger has the settlement
 
     def __init__(self, tools: Tools, asked: Asked, candidate: Candidate, price: Pricing) -> None:
         self.id = new_id()
@@ -67,6 +71,7 @@ class Attempt:
         self.usage = Usage()
         self.cost = 0
         self.finished = False
+        self.sent = 0.0
         self._tools = tools
         self._asked = asked
         self._started_ms = clock.now_ms()
@@ -154,6 +159,7 @@ class Attempt:
         )
         self._input_estimate = -(-len(body) // 4)
         self._awaited = True
+        self.sent = clock.monotonic()
         try:
             self._answer = await self._tools.upstream.send(request)
             await self._await_first_byte(self._answer)
@@ -342,7 +348,8 @@ class Attempt:
                 breaker=self._asked.routing.breaker,
                 events=self._events(outcome, error, request),
                 router_id=self._tools.router_id,
-            )
+            ),
+            self._on_settled,
         )
         return True
 

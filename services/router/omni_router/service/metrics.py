@@ -7,6 +7,25 @@ from prometheus_client import CollectorRegistry, Gauge
 from omni_router.domain.records import RequestRecord
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+# Of what a router does itself: tenths of a millisecond, when all is well.
+_STAGE_SECONDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    5.0,
+    30.0,
+    120.0,
+)
 
 
 class RouterMetrics:
@@ -16,27 +35,41 @@ class RouterMetrics:
         def meter(name: str, text: str, *labels: str) -> Meter:
             return Meter(f"omniroute_router_{name}", text, labels, registry)
 
-        def spread(name: str, text: str, *labels: str) -> Spread:
-            return Spread(f"omniroute_router_{name}", text, labels, _SECONDS, registry)
+        def spread(name: str, text: str, *labels: str, bounds: tuple[float, ...] = _SECONDS) -> Spread:
+            return Spread(f"omniroute_router_{name}", text, labels, bounds, registry)
 
         self._requests = meter("requests", "Requests taken.", "outcome", "error")
         self._attempts = meter("attempts", "Calls to providers.", "provider", "format")
         self._tokens = meter("tokens", "Tokens used.", "provider", "direction")
         self._cost = meter("cost_usd", "What was spent.", "provider")
         self._seconds = spread("request_seconds", "From request to last byte.", "stream")
-        self._first_byte = spread("first_byte_seconds", "From request to first byte.", "provider")
-        self.revision = Gauge("omniroute_router_config_revision", "Configuration revision in force.", registry=registry)
+        self._first_byte = spread("first_byte_seconds", "From request to first byte.", "provider", "stream")
+        self.stages = spread(
+            "stage_seconds",
+            "Time to the first byte by stage of one request in 16: plan, admit, encode, provider.",
+            "stage",
+            bounds=_STAGE_SECONDS,
+        )
+        self.own = spread(
+            "own_seconds",
+            "From request to the head of its answer less the waiting for providers, of one request in 16.",
+            bounds=_STAGE_SECONDS,
+        )
+        self.active = 0
+        under_way = Gauge("omniroute_router_active_requests", "Requests under way.", registry=registry)
+        under_way.set_function(lambda: self.active)
 
     def observe(self, record: RequestRecord, candidates: list[Candidate]) -> None:
         self._requests.add((record.outcome, record.error_kind))
-        self._seconds.observe(record.duration_ms / 1000, ("true" if record.stream else "false",))
+        stream = "true" if record.stream else "false"
+        self._seconds.observe(record.duration_ms / 1000, (stream,))
         for candidate in candidates:
             self._attempts.add((candidate.provider.id, candidate.provider.format.value))
         provider = record.provider
         if not provider:
             return
         if record.first_byte_ms >= 0:
-            self._first_byte.observe(record.first_byte_ms / 1000, (provider,))
+            self._first_byte.observe(record.first_byte_ms / 1000, (provider, stream))
         self._tokens.add((provider, "input"), record.usage.input_tokens)
         self._tokens.add((provider, "output"), record.usage.output_tokens)
         self._cost.add((provider,), record.cost_nano_usd / 1e9)

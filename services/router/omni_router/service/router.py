@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from math import ceil
 
 from omni_catalogue.catalogue import Candidate, Catalogue, Plan
@@ -11,6 +11,8 @@ from omni_catalogue.snapshot import Budget, KeyPolicy, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
+from omni_core.telemetry import about
+from omni_core.tracing import sampled
 from omni_ledger import Refusal, Settlement
 from omni_wire.errors import (
     BudgetExhausted,
@@ -33,6 +35,7 @@ from omni_router.domain.records import RequestRecord
 from omni_router.domain.request import Request, read
 from omni_router.service.attempt import Asked, Attempt, Tools
 from omni_router.service.metrics import RouterMetrics
+from omni_router.service.watch import EVERY, Watch
 
 log = logging.getLogger("omniroute.router")
 
@@ -45,13 +48,25 @@ class RouterService:
         self._metrics = metrics
         self._catalogue: Catalogue | None = None
         self._changed = asyncio.Event()
+        self._taken = 0
+
+    def prepare(self, snapshot: Snapshot) -> Callable[[], None]:
+        """What takes a newer snapshot into use; requests already under way keep the one they began with.
+
+        Raises ``WireError`` for one that cannot be used.
+        """
+        catalogue = Catalogue(snapshot)
+
+        def switch() -> None:
+            self._catalogue = catalogue
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+        return switch
 
     def configure(self, snapshot: Snapshot) -> None:
-        """Take a newer snapshot; requests already under way keep the one they began with."""
-        self._catalogue = Catalogue(snapshot)
-        self._metrics.revision.set(snapshot.revision)
-        self._changed.set()
-        self._changed = asyncio.Event()
+        """``prepare``, and use it."""
+        self.prepare(snapshot)()
 
     @property
     def revision(self) -> int:
@@ -67,7 +82,12 @@ class RouterService:
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         run = _Run(call, self._tools.router_id)
+        self._taken += 1
+        measured, tracer = not self._taken % EVERY, self._tools.tracer
+        if measured or (tracer is not None and sampled(call.context.traceparent)):
+            run.watched_by(Watch(call, self._metrics if measured else None, tracer))
         error: GatewayError | None = None
+        self._metrics.active += 1
         try:
             head = await self._begin(run)
             yield head
@@ -84,10 +104,10 @@ class RouterService:
             error = ClientGone("the client went away")
             raise
         except Exception as failure:
-            log.exception("unexpected failure", extra={"fields": {"request_id": call.context.request_id}})
             error = Internal("something went wrong inside the gateway")
             raise error from failure
         finally:
+            self._metrics.active -= 1
             self._finish(run, error)
             if run.attempts and run.attempts[-1].translating:
                 await run.attempts[-1].close()
@@ -137,6 +157,10 @@ class RouterService:
 
     async def _first_answer(self, run: "_Run", asked: Asked, candidates: list[tuple[Candidate, Pricing]]) -> Head:
         error: GatewayError | None = None
+        make: Callable[[Tools, Asked, Candidate, Pricing], Attempt] = Attempt
+        if run.watch is not None:
+            run.watch.planned()
+            make = run.watch.attempt
         cooling: list[float] = []
         refused: Candidate | None = None
         for candidate, price in candidates:
@@ -149,7 +173,7 @@ class RouterService:
                     )
                 if run.attempts and error is not None:  # before the next hold, so that a budget carries one at a time
                     run.attempts[-1].settle("failed", error, verdict.breaker_evidence(error))
-                attempt = Attempt(self._tools, asked, candidate, price)
+                attempt = make(self._tools, asked, candidate, price)
                 refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.combo, run.started_ms)
                 if refusal is not None:
                     if refusal.reason != "breaker_open":
@@ -203,6 +227,34 @@ class RouterService:
         if last is None or not last.settle(record.outcome, error, verdict.breaker_evidence(error), record):
             self._tools.ledger.settle_soon(_events_only(self._tools.events.request(record), self._tools.router_id))
         self._metrics.observe(record, [attempt.candidate for attempt in run.attempts])
+        if run.watch is not None:
+            run.watch.finish(record, error)
+        if error is not None and not verdict.is_the_clients(error):
+            _report(run.call.context, record, error)
+
+
+def _report(context: CallContext, record: RequestRecord, error: GatewayError) -> None:
+    """The one line that a failed request leaves."""
+    error.reported = True
+    fields: dict[str, object] = {
+        "kind": error.kind,
+        "outcome": record.outcome,
+        "status": error.status,
+        "model": record.model_requested,
+        "attempts": record.attempts,
+        "key": record.key_id,
+    }
+    if record.provider:
+        fields |= {"provider": record.provider, "account": record.account_id}
+    if verdict.may_be_quoted(error):
+        fields["detail"] = error.message
+    cause = error.__cause__ if isinstance(error, Internal) else None
+    log.log(
+        logging.WARNING if cause is None else logging.ERROR,
+        "a request failed",
+        exc_info=cause,
+        extra=about(context, **fields),
+    )
 
 
 def _events_only(event: bytes, router_id: str) -> Settlement:
@@ -227,9 +279,13 @@ class _Run:
         self.revision = 0
         self.counted = False
         self.attempts: list[Attempt] = []
+        self.watch: Watch | None = None
         self._router_id = router_id
         self.started_ms = clock.now_ms()
         self._began = clock.monotonic()
+
+    def watched_by(self, watch: Watch) -> None:
+        self.watch, self.call = watch, watch.call
 
     def record(self, error: GatewayError | None) -> RequestRecord:
         last = self.attempts[-1] if self.attempts else None
@@ -262,6 +318,7 @@ class _Run:
             losses=last.losses if last is not None else (),
             config_revision=self.revision,
             router_id=self._router_id,
+            traceparent=self.watch.traceparent if self.watch is not None else "",
         )
 
 

@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, Counter
 from omni_translator.domain.losses import Loss
 from omni_translator.settings import TranslatorSettings
 
+MAX_FIELD = 100  # characters: a client's own key may be of any length
+
 
 class TranslatorMetrics:
     """Satisfies ``omni_translator.ports.Metrics``. Children are bound once, so a count costs a dictionary look-up."""
@@ -36,7 +38,7 @@ class TranslatorMetrics:
 
     def losses(self, call: EncodeCall | StreamCall, losses: tuple[Loss, ...]) -> None:
         for loss in losses:
-            field = loss.field
+            field = loss.field[:MAX_FIELD]
             if field not in self._fields:
                 if len(self._fields) >= self._max_fields:
                     field = "other"  # unknown keys are the client's to invent
