@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.bench import stacks
 
+PER_ROUTER = 300
 WORDS = "the quick brown fox jumps over the lazy dog " * 20
 
 
@@ -27,10 +28,10 @@ def body(model: str, *, stream: bool) -> bytes:
     ).encode()
 
 
-def load(stack: stacks.Stack, payload: Path, concurrency: int, seconds: float) -> dict[str, Any]:
+def load(stack: stacks.Stack, payload: Path, concurrency: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
     """Run the generator in its own process on the load core, and charge the stack for the CPU it used meanwhile."""
     command = [sys.executable, "-m", "tests.bench.loadgen", f"{stack.url}/chat/completions", str(payload)]
-    command += ["--key", stacks.KEY, "-c", str(concurrency), "-s", str(seconds)]
+    command += ["--key", stacks.KEY, "-c", str(concurrency), "-s", str(seconds), "-r", str(rate)]
     ours, stores = stack.cpu()
     child = subprocess.Popen(command, stdout=subprocess.PIPE)
     stacks.pin(child.pid, stacks.LOAD_CORE)
@@ -69,6 +70,28 @@ def measure(make: Any, work: Path, target: str, seconds: float) -> dict[str, Any
             "rss_mib": stack.rss_mib(),
             "failed": failed,
         }
+
+
+def replicas(work: Path, target: str, seconds: float) -> dict[str, float]:
+    """Requests per router CPU second: of one router alone, and of each of two that have as much to do.
+
+    Each is given ``PER_ROUTER`` requests a second, which leaves it idle time: a router that is full is given many
+    requests at once, and those are cheaper together, so one router and two are compared at the same load each. What
+    shows is whether they are in each other's way. They have a core of their own, everything else has the other.
+    """
+    figures = {"failed": 0.0}
+    for count in (1, 2):
+        with stacks.separate(work, target, routers=count, apart=True) as stack:
+            one = work / "replica.json"
+            one.write_bytes(body("acme/sim", stream=False))
+            load(stack, one, 16, 1.0)  # warm up
+            before = stack.router_cpu()
+            busy = load(stack, one, 16 * count, seconds, rate=PER_ROUTER * count)
+            figures[f"routers_{count}"] = busy["done"] / (stack.router_cpu() - before)
+            figures[f"per_second_{count}"] = busy["per_second"]
+            figures["failed"] += busy["failed"]
+    figures["ratio"] = figures["routers_2"] / figures["routers_1"]
+    return figures
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -123,8 +146,18 @@ def main() -> int:
                     continue
                 print(f"measuring {make.__name__} …", file=sys.stderr, flush=True)
                 rows.append(measure(make, work, target, args.seconds))
+            shared: dict[str, float] = {}
+            if not args.only:
+                print("measuring one router and two …", file=sys.stderr, flush=True)
+                shared = replicas(work, target, args.seconds)
     print(f"\nMachine: {machine()}\n\n{table(rows)}\n")
-    failed = sum(row["failed"] for row in rows)
+    if shared:
+        print(
+            f"Requests per router CPU second: one router {shared['routers_1']:.0f}, "
+            f"each of two {shared['routers_2']:.0f}: {shared['ratio']:.2f} of it.\n"
+        )
+        print(json.dumps({"test": "replicas", "seed": 0, "figures": shared, "pass": shared["failed"] == 0}))
+    failed = sum(row["failed"] for row in rows) + shared.get("failed", 0)
     print(
         json.dumps({"test": "bench", "seed": 0, "figures": {row.pop("name"): row for row in rows}, "pass": failed == 0})
     )

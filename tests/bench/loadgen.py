@@ -7,6 +7,7 @@ core it stays far from being what is measured. ``python -m tests.bench.loadgen``
 import argparse
 import asyncio
 import json
+import random
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,10 +30,15 @@ class Tally:
 
 
 class Connection(asyncio.Protocol):
-    """Sends ``request`` again as soon as its answer has ended, until ``stop_at`` or ``budget`` requests are through."""
+    """Sends ``request`` again as soon as its answer has ended, and not before ``pace`` seconds are over, until
+    ``stop_at``."""
 
-    def __init__(self, request: bytes, tally: Tally, stop_at: float, closed: asyncio.Future[None]) -> None:
+    def __init__(
+        self, request: bytes, tally: Tally, stop_at: float, pace: float, closed: asyncio.Future[None]
+    ) -> None:  # fmt: skip
         self._request, self._tally, self._stop_at, self._closed = request, tally, stop_at, closed
+        self._pace = pace
+        self._due = time.perf_counter() + random.random() * pace  # else all would send at the same moments
         self._transport: asyncio.Transport | None = None
         self._reset()
 
@@ -50,11 +56,17 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         assert self._transport is not None
-        if time.perf_counter() >= self._stop_at:
+        now = time.perf_counter()
+        if now >= self._stop_at:
             self._transport.close()
             return
+        if self._pace:
+            if now < self._due:
+                asyncio.get_running_loop().call_later(self._due - now, self._send)
+                return
+            self._due = max(self._due, now - self._pace) + self._pace
         self._reset()
-        self._began = time.perf_counter()
+        self._began = now
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
@@ -101,8 +113,9 @@ class Connection(asyncio.Protocol):
             self._closed.set_result(None)
 
 
-async def run(url: str, body: bytes, key: str, concurrency: int, seconds: float) -> dict[str, float]:
-    """Load ``url`` for ``seconds`` (bounded) and sum up: counts, rates, quantiles in milliseconds."""
+async def run(url: str, body: bytes, key: str, concurrency: int, seconds: float, rate: float = 0.0) -> dict[str, float]:
+    """Load ``url`` for ``seconds`` (bounded) and sum up: counts, rates, quantiles in milliseconds. ``rate`` is how many
+    requests a second all connections together make at most; 0 for as many as are answered."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     request = (
@@ -114,7 +127,11 @@ async def run(url: str, body: bytes, key: str, concurrency: int, seconds: float)
     began = time.perf_counter()
     closed = [loop.create_future() for _ in range(concurrency)]
     for future in closed:
-        await loop.create_connection(partial(Connection, request, tally, began + seconds, future), host, port)
+        await loop.create_connection(
+            partial(Connection, request, tally, began + seconds, concurrency / rate if rate else 0.0, future),
+            host,
+            port,
+        )
     async with asyncio.timeout(seconds + 30):
         await asyncio.gather(*closed)
     span = time.perf_counter() - began
@@ -143,8 +160,10 @@ def main() -> None:
     parser.add_argument("--key", default="k")
     parser.add_argument("-c", "--concurrency", type=int, default=16)
     parser.add_argument("-s", "--seconds", type=float, default=5.0)
+    parser.add_argument("-r", "--rate", type=float, default=0.0)
     args = parser.parse_args()
-    print(json.dumps(uvloop.run(run(args.url, args.body.read_bytes(), args.key, args.concurrency, args.seconds))))
+    figures = run(args.url, args.body.read_bytes(), args.key, args.concurrency, args.seconds, args.rate)
+    print(json.dumps(uvloop.run(figures)))
 
 
 if __name__ == "__main__":

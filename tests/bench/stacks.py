@@ -5,6 +5,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+from tests.support.servers import free_port, nats_server, redis_server
 
 LOAD_CORE, SUT_CORE = 0, 1
 KEY = "bench-" + secrets.token_hex(8)
@@ -27,6 +30,11 @@ class Stack:
     url: str
     pids: list[int] = field(default_factory=list)
     stores: list[int] = field(default_factory=list)
+    routers: list[int] = field(default_factory=list)
+
+    def router_cpu(self) -> float:
+        """CPU seconds that its routers have used so far; 0 where they have no process of their own."""
+        return _cpu(self.routers)
 
     def cpu(self) -> tuple[float, float]:
         """CPU seconds used so far: ours, the stores'."""
@@ -39,12 +47,6 @@ class Stack:
 def _cpu(pids: list[int]) -> float:
     times = [psutil.Process(pid).cpu_times() for pid in pids]
     return float(sum(time.user + time.system for time in times))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def configuration(upstream: str) -> str:
@@ -158,15 +160,18 @@ def all_in_one(work: Path, target: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def separate(work: Path, target: str) -> Iterator[Stack]:
-    """Each service a process of its own over gRPC; the same Redis and NATS as `all` uses, started here."""
-    from tests.support.servers import nats_server, redis_server
-
+def separate(work: Path, target: str, routers: int = 1, *, apart: bool = False) -> Iterator[Stack]:
+    """Each service a process of its own over gRPC; the same Redis and NATS as `all` uses, started here. With ``apart``
+    only the routers are on the core of what is measured."""
+    work = Path(tempfile.mkdtemp(prefix="separate-", dir=work))
     config = work / "separate.yaml"
     config.write_text(configuration(target))
-    services = ["auth", "translator", "analytics", "quota", "router", "edge"]
+    replicas = [f"router-{number}" for number in range(1, routers + 1)]
+    services = ["auth", "translator", "analytics", "quota", *replicas, "edge"]
     grpc = {name: free_port() for name in services if name != "edge"}
     http = {name: free_port() for name in services}
+    addresses = {name: f"127.0.0.1:{port}" for name, port in grpc.items() if name not in replicas}
+    addresses["router"] = ",".join(f"127.0.0.1:{grpc[name]}" for name in replicas)
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     with ExitStack() as stack:
         env = {
@@ -174,20 +179,23 @@ def separate(work: Path, target: str) -> Iterator[Stack]:
             "OMNIROUTE_NATS_URL": stack.enter_context(nats_server()),
             "OMNIROUTE_SERVICE_TOKEN": TOKEN,
             "OMNIROUTE_CONFIG": str(config),
-            **{f"OMNIROUTE_{name.upper()}_ADDR": f"127.0.0.1:{port}" for name, port in grpc.items()},
+            **{f"OMNIROUTE_{name.upper()}_ADDR": address for name, address in addresses.items()},
         }
         stores = [child.pid for child in psutil.Process().children(recursive=True) if child.pid not in before]
         for store in stores:
             pin(store, LOAD_CORE)
-        pids = []
+        pids = {}
         for name in services:
             log = work / f"{name}.log"
-            command = omniroute("run", name, "--port", str(http[name]), "--data-dir", str(work / name))
+            target_name = "router" if name in replicas else name
+            command = omniroute("run", target_name, "--port", str(http[name]), "--data-dir", str(work / name))
             listen = {"OMNIROUTE_GRPC_PORT": str(grpc[name])} if name in grpc else {}
-            pids.append(stack.enter_context(process(command, SUT_CORE, log, env | listen)))
+            core = LOAD_CORE if apart and name not in replicas else SUT_CORE
+            pids[name] = stack.enter_context(process(command, core, log, env | listen))
         for name in services:
             wait_for(f"http://127.0.0.1:{http[name]}/readyz", work / f"{name}.log")
-        yield Stack("edge + router + translator", f"http://127.0.0.1:{http['edge']}/v1", pids, stores)
+        url = f"http://127.0.0.1:{http['edge']}/v1"
+        yield Stack("edge + router + translator", url, list(pids.values()), stores, [pids[name] for name in replicas])
 
 
 STACKS: list[Callable[..., object]] = [direct, passthrough, all_in_one, separate]

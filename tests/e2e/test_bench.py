@@ -20,3 +20,7 @@ def test_the_benchmark_runs_and_no_request_fails() -> None:
         assert figures["rps"] > 0, name
         assert figures["chunks_per_second"] > 0, name
         assert figures["failed"] == 0, name
+    replicas = json.loads(done.stdout.splitlines()[-2])
+    assert replicas["test"] == "replicas"
+    assert replicas["pass"] is True
+    assert replicas["figures"]["ratio"] > 0
