@@ -26,3 +26,5 @@ keep redis_password "r$(random)"
 keep nats_password "n$(random)"
 # The key that deploy/docker/config/omniroute.yaml declares: what your programs send.
 keep api_key "or-$(random)"
+# Who logs in to Grafana (profile observability) is `admin` with this.
+keep grafana_password "$(random)"

@@ -1,8 +1,10 @@
 """docker-compose.yml, proved without an engine: read by the real compose binary, and every service of it run.
 
 The runner takes each service's own command, environment, mounted files and health check out of what compose resolved
-and starts it as a local process: host names become 127.0.0.1, ports become free ones, /data, /etc and /run/secrets
-become temporary folders. So what the file says of commands, variables, ports, secrets and URLs is what is tested.
+and starts it as a local process, as often as it has replicas: host names become 127.0.0.1, ports become free ones,
+/data, /etc and /run/secrets become temporary folders. So what the file says of commands, variables, ports, secrets and
+URLs is what is tested. Grafana is not to be had here: of it only the files are judged. Prometheus asks Docker's DNS for
+replicas; here it is given the addresses that the same names and ports stand for.
 """
 
 import asyncio
@@ -21,19 +23,31 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from omni_core.settings import GRPC_PORTS, HTTP_PORTS
 
 from tests.support.servers import free_port, nats_binary, redis_binary
+from tools.get_prometheus import CannotHave, prometheus_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 COMPOSE = ROOT / "docker-compose.yml"
-OURS = ("auth", "analytics", "translator", "quota", "router", "edge", "dashboard", "simulator")
+SERVICES = ("auth", "analytics", "translator", "quota", "router", "edge", "dashboard")
+BASE = ("redis", "nats", *SERVICES)
+MORE = ("router-more", "translator-more")
+OURS = (*SERVICES, *MORE, "simulator")
+PROFILES = {
+    "base": BASE,
+    "demo": (*BASE, "simulator"),
+    "scale": (*BASE, *MORE),
+    "observability": (*BASE, "prometheus", "grafana"),
+}
+PORTS_FILE = ROOT / "deploy/docker/compose.ports.yml"
 
 
-def compose(file: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def compose(*arguments: str | Path, file: Path = COMPOSE, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(BIN / "docker-compose"), "--project-directory", str(ROOT), "-f", str(file), *arguments],
+        [BIN / "docker-compose", "--project-directory", ROOT, "-f", file, *arguments],
         env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **env},
         capture_output=True,
         text=True,
@@ -44,18 +58,66 @@ def compose(file: Path, *arguments: str, **env: str) -> subprocess.CompletedProc
 
 @pytest.fixture(scope="module")
 def model() -> dict[str, Any]:
-    ended = compose(COMPOSE, "--profile", "*", "config", "--format", "json")
+    return resolved("--profile", "*")
+
+
+def resolved(*arguments: str | Path) -> dict[str, Any]:
+    ended = compose(*arguments, "config", "--format", "json")
     assert ended.returncode == 0, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout.replace("$$", "$"))  # it escapes what it has resolved
     return found
+
+
+def published(services: dict[str, Any]) -> dict[str, list[tuple[str, str, int]]]:
+    return {
+        name: [(port["host_ip"], port["published"], port["target"]) for port in service["ports"]]
+        for name, service in services.items()
+        if service.get("ports")
+    }
 
 
 # ---- what it says ---------------------------------------------------------------------------------------------------
 
 
 def test_compose_accepts_the_file() -> None:
-    ended = compose(COMPOSE, "config", "-q")
+    ended = compose("config", "-q")
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_compose_accepts_the_profile_and_finds_its_services(profile: str) -> None:
+    ended = compose("--profile", profile, "config", "-q")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    listed = compose("--profile", profile, "config", "--services").stdout.split()
+    assert sorted(listed) == sorted(PROFILES[profile])
+
+
+def test_without_a_profile_the_base_starts() -> None:
+    assert sorted(compose("config", "--services").stdout.split()) == sorted(BASE)
+
+
+def test_a_router_may_be_scaled_on_the_command_line(model: dict[str, Any]) -> None:
+    """Nothing of it may be there only once: no name, no port of the host, no volume that one process owns."""
+    for name in ("router", "translator", *MORE):
+        service = model["services"][name]
+        assert "container_name" not in service
+        assert not service.get("ports"), name
+        assert not any(mount["type"] == "volume" for mount in service.get("volumes", ())), name
+    for service in model["services"].values():
+        environment = service.get("environment") or {}
+        fixed = {"OMNIROUTE_ROUTER_ADDR", "OMNIROUTE_TRANSLATOR_ADDR", "OMNIROUTE_ADVERTISE"} & set(environment)
+        assert not fixed, "replicas are found by their announcements"
+
+
+@pytest.mark.parametrize("name", ["router", "translator"])
+def test_the_profile_scale_has_more_of_the_same(model: dict[str, Any], name: str) -> None:
+    one, more = dict(model["services"][name]), dict(model["services"][f"{name}-more"])
+    assert more.pop("profiles") == ["scale"]
+    assert more.pop("deploy")["replicas"] == 2
+    networks = more.pop("networks")
+    assert networks["internal"]["aliases"] == [name], "Prometheus finds all of them under one name"
+    assert set(networks) == set(one.pop("networks"))
+    assert more == one
 
 
 @pytest.mark.parametrize(
@@ -64,7 +126,7 @@ def test_compose_accepts_the_file() -> None:
         ("healthcheck:", "healtcheck:"),
         ("condition: service_healthy", "condition: service_helthy"),
         ("depends_on:\n      nats:", "depends_on:\n      natz:"),
-        ("secrets: [service_token]", "secrets: [servicetoken]"),
+        ("secrets: [service_token, nats_password]", "secrets: [servicetoken, nats_password]"),
         ("read_only: true", "read_only: maybe"),
     ],
 )
@@ -72,25 +134,42 @@ def test_compose_refuses_a_broken_copy(tmp_path: Path, right: str, wrong: str) -
     text = COMPOSE.read_text()
     assert right in text
     (tmp_path / "compose.yml").write_text(text.replace(right, wrong, 1))
-    assert compose(tmp_path / "compose.yml", "config", "-q").returncode != 0
+    assert compose("--profile", "*", "config", "-q", file=tmp_path / "compose.yml").returncode != 0
 
 
 def test_every_service_is_there_once(model: dict[str, Any]) -> None:
-    assert sorted(model["services"]) == sorted(("redis", "nats", *OURS))
-    assert model["services"]["simulator"]["profiles"] == ["demo"]
+    assert sorted(model["services"]) == sorted(("redis", "nats", "prometheus", "grafana", *OURS))
     assert len({model["services"][name]["image"] for name in OURS}) == 1, "one image for every service"
 
 
+def test_foreign_images_are_pinned_by_version(model: dict[str, Any]) -> None:
+    for name, service in model["services"].items():
+        if name not in OURS:
+            assert re.search(r":v?\d+\.\d+", service["image"]), f"{name}: {service['image']}"
+
+
 def test_only_edge_and_dashboard_publish_a_port_and_on_loopback(model: dict[str, Any]) -> None:
-    published = {
-        name: [(port["host_ip"], port["published"], port["target"]) for port in service["ports"]]
-        for name, service in model["services"].items()
-        if service.get("ports")
-    }
-    assert published == {
+    assert published(model["services"]) == {
         "edge": [("127.0.0.1", "20128", HTTP_PORTS["edge"])],
         "dashboard": [("127.0.0.1", "20130", HTTP_PORTS["dashboard"])],
     }
+
+
+def test_prometheus_and_grafana_are_published_by_asking_for_it_and_on_loopback() -> None:
+    services = resolved("-f", PORTS_FILE, "--profile", "observability")["services"]
+    found = published(services)
+    assert found["prometheus"] == [("127.0.0.1", "9090", 9090)]
+    assert found["grafana"] == [("127.0.0.1", "3000", 3000)]
+    assert "public" in services["grafana"]["networks"], "a network that is only internal publishes nothing"
+
+
+def test_what_is_needed_first_is_healthy_first(model: dict[str, Any]) -> None:
+    for name, service in model["services"].items():
+        for needed in (service.get("depends_on") or {}).values():
+            assert needed["condition"] == "service_healthy", name
+    needs = {name: set(service.get("depends_on") or ()) for name, service in model["services"].items()}
+    assert {"nats", "auth", "router"} <= needs["edge"]
+    assert {"redis", "nats", "auth", "translator"} <= needs["router"]
 
 
 def test_containers_can_do_as_little_as_possible(model: dict[str, Any]) -> None:
@@ -98,6 +177,8 @@ def test_containers_can_do_as_little_as_possible(model: dict[str, Any]) -> None:
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service, name
+        assert service["pids_limit"] > 0, name
         assert service["healthcheck"]["test"], name
         if name in OURS:
             assert service["user"] == "65532:65532", name
@@ -106,7 +187,7 @@ def test_containers_can_do_as_little_as_possible(model: dict[str, Any]) -> None:
 def test_ways_out_are_only_for_those_that_call_providers(model: dict[str, Any]) -> None:
     assert model["networks"]["internal"]["internal"] is True
     out = {name for name, service in model["services"].items() if "egress" in service["networks"]}
-    assert out == {"auth", "quota", "router"}
+    assert out == {"auth", "quota", "router", "router-more"}
 
 
 def test_secrets_are_files_given_to_those_that_need_them(model: dict[str, Any]) -> None:
@@ -114,9 +195,10 @@ def test_secrets_are_files_given_to_those_that_need_them(model: dict[str, Any]) 
         services = model["services"].items()
         return {name for name, one in services if secret in {given["source"] for given in one.get("secrets", [])}}
 
-    assert holders("redis_password") == {"redis", "quota", "router"}
-    assert holders("nats_password") == {"nats", "auth", "analytics", "quota", "router", "edge"}
+    assert holders("redis_password") == {"redis", "quota", "router", "router-more"}
+    assert holders("nats_password") == {"nats", *OURS} - {"simulator"}
     assert holders("api_key") == {"auth"}
+    assert holders("grafana_password") == {"grafana"}
     assert holders("service_token") == set(OURS) - {"simulator"}
     for name, service in model["services"].items():
         for variable, value in (service.get("environment") or {}).items():
@@ -138,7 +220,9 @@ def test_nothing_is_stopped_before_it_had_time_to_drain(model: dict[str, Any]) -
         service = model["services"][name]
         minutes, _, seconds = service["stop_grace_period"].partition("m")
         grace = int(minutes) * 60 + int(seconds.rstrip("s") or 0)
-        assert grace > int(service["environment"]["OMNIROUTE_DRAIN_SECONDS"]), name
+        delay, drain = (int(service["environment"][f"OMNIROUTE_DRAIN_{what}"]) for what in ("DELAY", "SECONDS"))
+        assert delay == 5, name
+        assert grace >= delay + drain + 30, name
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
@@ -166,8 +250,14 @@ def test_the_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     shutil.copy(ROOT / "deploy/docker/make-secrets.sh", script)
     subprocess.run(["sh", script], check=True, capture_output=True)
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
-    assert sorted(made) == ["api_key", "nats_password", "redis_password", "service_token"]
-    assert len(set(made.values())) == 4
+    assert sorted(made) == [
+        "api_key",
+        "grafana_password",
+        "nats_password",
+        "redis_password",
+        "service_token",
+    ]
+    assert len(set(made.values())) == 5
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
     again = subprocess.run(["sh", script], check=True, capture_output=True)
     assert again.stdout == b""
@@ -177,22 +267,39 @@ def test_the_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
 # ---- what it does ---------------------------------------------------------------------------------------------------
 
 
-class Runner:
-    """The services of a compose model as local processes."""
+# What the image of each service runs when it is only given arguments.
+ENTRY_POINTS = {**dict.fromkeys(OURS, "omniroute"), "prometheus": "prometheus"}
+# How long a process tells others that it will leave before it does, in seconds. There is no need to wait for it here.
+DRAIN_DELAY = "0.5"
 
-    def __init__(self, model: dict[str, Any], home: Path) -> None:
-        self._services = model["services"]
+
+class Runner:
+    """The services of a compose model as local processes; a replica is called ``router-more-1``, or just ``router``."""
+
+    def __init__(self, services: dict[str, Any], home: Path, prometheus: Path) -> None:
+        self._services: dict[str, dict[str, Any]] = {}
+        self.replicas: dict[str, list[str]] = {}
+        for name, service in services.items():
+            count = service.get("deploy", {}).get("replicas", 1)
+            self.replicas[name] = [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
+            self._services |= dict.fromkeys(self.replicas[name], service)
         self.home = home
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports = {(name, port): free_port() for name, port in self._listeners()}
         self._programs = home / "bin"
         self._programs.mkdir()
-        for name, path in (("redis-server", redis_binary()), ("nats-server", nats_binary()), ("omniroute", "")):
-            (self._programs / name).symlink_to(path or BIN / name)
+        for name, path in (
+            ("redis-server", redis_binary()),
+            ("nats-server", nats_binary()),
+            ("prometheus", prometheus / "prometheus"),
+            ("omniroute", BIN / "omniroute"),
+        ):
+            (self._programs / name).symlink_to(path)
 
     def start(self, name: str) -> None:
         service = self._services[name]
-        command = [*(["omniroute"] if name in OURS else []), *service["command"]]
+        entry = ENTRY_POINTS.get(self._service_of(name))
+        command = [*([entry] if entry else []), *service["command"]]
         folder = self.home / name
         folder.mkdir()
         self._mount(name, service)
@@ -233,10 +340,24 @@ class Runner:
             process.kill()
             process.wait(5)
 
+    def url(self, name: str) -> str:
+        """Where the replica answers HTTP."""
+        return f"http://127.0.0.1:{self.ports[name, HTTP_PORTS[self._target_of(name)]]}"
+
+    def _service_of(self, name: str) -> str:
+        return next(service for service, replicas in self.replicas.items() if name in replicas)
+
+    def _target_of(self, name: str) -> str:
+        """What it runs: "router" for ``router-more-1``; "" for what is none of ours."""
+        command = self._services[name].get("command") or [""]
+        return str(command[1]) if command[0] == "run" else ""
+
     def _listeners(self) -> Iterator[tuple[str, int]]:
-        yield from (("redis", 6379), ("nats", 4222), ("nats", 8222), ("simulator", 9100))
-        yield from HTTP_PORTS.items()
-        yield from GRPC_PORTS.items()
+        yield from (("redis", 6379), ("nats", 4222), ("nats", 8222), ("simulator", 9100), ("prometheus", 9090))
+        for name in self._services:
+            for ports in (HTTP_PORTS, GRPC_PORTS):
+                if port := ports.get(self._target_of(name)):
+                    yield name, port
 
     def _environment(self, name: str, service: dict[str, Any]) -> dict[str, str]:
         given = {variable: self._here(name, value) for variable, value in (service.get("environment") or {}).items()}
@@ -244,9 +365,11 @@ class Runner:
         ours = {
             "PATH": f"{self._programs}:{os.environ['PATH']}",
             "DATA_DIR": self._here(name, "/data"),
-            "OMNIROUTE_HTTP_PORT": str(self.ports.get((name, HTTP_PORTS.get(name, 0)), "")),
-            "OMNIROUTE_GRPC_PORT": str(self.ports.get((name, GRPC_PORTS.get(name, 0)), "")),
+            "OMNIROUTE_HTTP_PORT": str(self.ports.get((name, HTTP_PORTS.get(self._target_of(name), 0)), "")),
+            "OMNIROUTE_GRPC_PORT": str(self.ports.get((name, GRPC_PORTS.get(self._target_of(name), 0)), "")),
         }
+        if "OMNIROUTE_DRAIN_DELAY" in given:
+            given["OMNIROUTE_DRAIN_DELAY"] = DRAIN_DELAY
         for variable in ("OMNIROUTE_GRPC_HOST", "OMNIROUTE_HTTP_HOST"):
             if variable in given:
                 assert given[variable] == "0.0.0.0"
@@ -261,11 +384,11 @@ class Runner:
                 continue
             assert mount["read_only"] is True
             source = Path(mount["source"])
-            files = [source] if source.is_file() else [path for path in source.iterdir() if path.is_file()]
-            for file in files:
-                place = target if source.is_file() else target / file.name
+            for file in [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]:
+                place = target if source.is_file() else target / file.relative_to(source)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_text(self._here(name, file.read_text()))
+                text = self._addresses(file.read_text()) if file.name == "prometheus.yml" else file.read_text()
+                place.write_text(self._here(name, text))
         for mount in service.get("tmpfs", []):
             Path(self._here(name, mount.partition(":")[0])).mkdir(parents=True, exist_ok=True)
         for secret in service.get("secrets", []):
@@ -273,29 +396,44 @@ class Runner:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(self.home / "secrets" / secret["source"], place)
 
+    def _addresses(self, text: str) -> str:
+        """A Prometheus configuration with the addresses that Docker's DNS would give; it scrapes every second."""
+        config = yaml.safe_load(text)
+        config["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s"}
+        for job in config["scrape_configs"]:
+            for lookup in job.pop("dns_sd_configs", ()):
+                (host,) = lookup["names"]
+                names = [name for name, service in self._services.items() if host in _names_in_dns(name, service)]
+                found = [f"127.0.0.1:{self.ports[name, lookup['port']]}" for name in names]
+                job["static_configs"] = [{"targets": found}]
+        return str(yaml.safe_dump(config))
+
     def _here(self, name: str, text: str) -> str:
         """Container paths, host names and ports as they are on this machine."""
-        for path in ("/data", "/etc/", "/run/secrets", "/tmp"):
+        for path in ("/data", "/etc/", "/run/secrets", "/tmp", "/prometheus"):
             text = re.sub(rf"(?<![\w/.]){re.escape(path)}", f"{self.home}/{name}{path}", text)
         text = text.replace("bind 0.0.0.0", "bind 127.0.0.1").replace("host: 0.0.0.0", "host: 127.0.0.1")
         for (host, port), here in self.ports.items():
             text = re.sub(rf"\b{host}:{port}\b", f"127.0.0.1:{here}", text)
             if host == name:
+                text = text.replace(f"0.0.0.0:{port}", f"127.0.0.1:{here}")
                 text = re.sub(rf"(127\.0\.0\.1:|port:? |--port=?){port}\b", rf"\g<1>{here}", text)
                 text = str(here) if text == str(port) else text
-        return "127.0.0.1" if text == "0.0.0.0" and name == "simulator" else text
+        if name in ("simulator", "prometheus"):
+            text = text.replace("0.0.0.0", "127.0.0.1")
+        return text
 
     def _check(self, name: str) -> bool:
         service = self._services[name]
         test = service["healthcheck"]["test"]
-        if name in OURS:
+        if self._service_of(name) in OURS:
             assert test[0] == "CMD"
             command = [self._here(name, part) for part in test[1:]]
             environment = self._environment(name, service)
             return (
                 subprocess.run(command, env=environment, capture_output=True, timeout=20, check=False).returncode == 0
             )
-        if name == "nats":
+        if name in ("nats", "prometheus"):
             url = self._here(name, next(part for part in test if part.startswith("http")))
             try:
                 return httpx.get(url, timeout=2).status_code == 200
@@ -306,23 +444,35 @@ class Runner:
         return subprocess.run(["sh", "-c", script], check=False).returncode == 0
 
 
+def _names_in_dns(name: str, service: dict[str, Any]) -> set[str]:
+    networks = (service.get("networks") or {}).values()
+    return {name, *(alias for network in networks for alias in (network or {}).get("aliases", ()))}
+
+
 @pytest.fixture(scope="module")
 def running(model: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """Everything of the file, started in the order that depends_on prescribes, each healthy before the next."""
+    """Everything of the file but Grafana, in the order that depends_on prescribes, each healthy before the next."""
+    not_here = {"grafana"}
+    try:
+        prometheus = prometheus_folder()
+    except CannotHave:  # its own test says so; the others go on without it
+        prometheus, not_here = Path(), {"grafana", "prometheus"}
     home = tmp_path_factory.mktemp("compose")
     shutil.copy(ROOT / "deploy/docker/make-secrets.sh", home)
     subprocess.run(["sh", home / "make-secrets.sh"], check=True, capture_output=True)
-    runner = Runner(model, home)
+    waiting = {name: service for name, service in model["services"].items() if name not in not_here}
+    runner = Runner(dict(waiting), home, prometheus)
     try:
-        waiting = dict(model["services"])
         up: set[str] = set()
         while waiting:
             ready = [name for name, service in waiting.items() if set(service.get("depends_on") or ()) <= up]
             assert ready, f"depends_on has a cycle among {sorted(waiting)}"
             for name in ready:
-                runner.start(name)
+                for replica in runner.replicas[name]:
+                    runner.start(replica)
             for name in ready:
-                runner.healthy(name)
+                for replica in runner.replicas[name]:
+                    runner.healthy(replica)
                 up.add(name)
                 del waiting[name]
         yield runner
@@ -347,12 +497,13 @@ async def ready(url: str, within: float = 20.0) -> dict[str, Any]:
 
 
 async def test_every_health_check_is_green_and_every_service_becomes_ready(running: Runner) -> None:
-    for name, port in HTTP_PORTS.items():
-        await ready(f"http://127.0.0.1:{running.ports[name, port]}")
+    for name in (*SERVICES, *MORE):
+        for replica in running.replicas[name]:
+            await ready(running.url(replica))
 
 
 async def test_a_completion_goes_through_all_of_it(running: Runner) -> None:
-    edge = f"http://127.0.0.1:{running.ports['edge', HTTP_PORTS['edge']]}"
+    edge = running.url("edge")
     await ready(edge)
     async with httpx.AsyncClient(base_url=edge, headers={"authorization": f"Bearer {key_of(running)}"}) as client:
         body = {"model": "demo/sim+say:hello", "messages": [{"role": "user", "content": "hi"}]}
@@ -367,7 +518,7 @@ async def test_a_completion_goes_through_all_of_it(running: Runner) -> None:
 
 
 async def test_the_usage_of_it_is_counted(running: Runner) -> None:
-    dashboard = f"http://127.0.0.1:{running.ports['dashboard', HTTP_PORTS['dashboard']]}"
+    dashboard = running.url("dashboard")
     deadline = time.monotonic() + 15
     async with httpx.AsyncClient(base_url=dashboard, headers={"authorization": f"Bearer {key_of(running)}"}) as client:
         while True:
@@ -379,8 +530,48 @@ async def test_the_usage_of_it_is_counted(running: Runner) -> None:
             await asyncio.sleep(0.2)
 
 
+async def test_requests_are_spread_over_routers_and_translators_that_nobody_told_of(running: Runner) -> None:
+    body = {"model": "demo/sim+say:hello", "messages": [{"role": "user", "content": "hi"}]}
+    routers = [*running.replicas["router"], *running.replicas["router-more"]]
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {key_of(running)}"}) as client:
+        for _ in range(60):
+            answer = await client.post(f"{running.url('edge')}/v1/chat/completions", json=body)
+            assert answer.status_code == 200, answer.text
+        for caller, service in [("edge", "router"), *((router, "translator") for router in routers)]:
+            shown = (await client.get(f"{running.url(caller)}/metrics")).text
+            assert f'omniroute_pool_members{{service="{service}",state="ready"}} 3.0' in shown, caller
+        for router in routers:
+            shown = (await client.get(f"{running.url(router)}/metrics")).text
+            taken = re.findall(r"^omniroute_router_requests_total{.*} (\S+)$", shown, re.MULTILINE)
+            assert sum(map(float, taken)) > 0, f"{router}: {taken}"
+
+
+async def test_prometheus_scrapes_every_replica(prometheus_programs: Path, running: Runner) -> None:
+    url = f"http://127.0.0.1:{running.ports['prometheus', 9090]}/api/v1/targets"
+    deadline = time.monotonic() + 15
+    async with httpx.AsyncClient() as client:
+        while True:
+            targets = (await client.get(url)).json()["data"]["activeTargets"]
+            up = sorted(target["labels"]["job"] for target in targets if target["health"] == "up")
+            if len(up) == len(targets) or time.monotonic() > deadline:
+                assert up == sorted([*HTTP_PORTS, "prometheus", *["router", "translator"] * 2]), targets
+                return
+            await asyncio.sleep(0.2)
+
+
 def test_sigterm_ends_every_service_in_order(running: Runner) -> None:
-    order = ["edge", "dashboard", "router", "quota", "translator", "analytics", "auth"]
-    assert {name: running.stop(name) for name in order} == dict.fromkeys(order, 0)
-    for name in order:
+    order = [
+        "edge",
+        "dashboard",
+        "router",
+        "router-more",
+        "quota",
+        "translator",
+        "translator-more",
+        "analytics",
+        "auth",
+    ]
+    replicas = [replica for name in order for replica in running.replicas[name]]
+    assert {name: running.stop(name) for name in replicas} == dict.fromkeys(replicas, 0)
+    for name in replicas:
         assert "Traceback" not in running.log(name), running.log(name)
