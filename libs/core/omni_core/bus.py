@@ -322,6 +322,7 @@ class Bus:
 
     async def _on_down(self) -> None:
         self._up.clear()
+        self._buckets.clear()  # the server may come back without them
         lost, self._lost = self._lost, asyncio.Event()
         lost.set()
 
@@ -330,7 +331,6 @@ class Bus:
         if not self._closing:
             await self._on_down()
             self._client, self._js = _new_client()
-            self._buckets.clear()
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     async def _on_error(self, error: Exception) -> None:
