@@ -3,9 +3,11 @@
 import base64
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 from omni_translator.domain.model import (
     FinishReason,
+    Image,
     Opaque,
     Reasoning,
     Refusal,
@@ -236,6 +238,285 @@ def messages_request(strange: bool = True) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+# ---- responses requests ---------------------------------------------------------------------------------------------
+
+
+def responses_request(strange: bool = True) -> st.SearchStrategy[dict[str, Any]]:
+    def o(required: dict[str, Any], optional: dict[str, Any] | None = None) -> st.SearchStrategy[dict[str, Any]]:
+        return obj(required, optional, strange)
+
+    named = {"id": ids, "status": st.just("completed")}
+    mark = {"prompt_cache_breakpoint": st.just({"mode": "explicit"})} if strange else {}
+    text = o({"type": st.just("input_text"), "text": words}, mark)
+    image = o(
+        {"type": st.just("input_image"), "image_url": urls | st.builds("data:{};base64,{}".format, media, payloads)},
+        {"detail": st.sampled_from(["auto", "low", "high"])} | mark if strange else None,
+    )
+    stored = o({"type": st.just("input_image"), "file_id": ids})
+    file = o(
+        {
+            "type": st.just("input_file"),
+            "filename": names,
+            "file_data": payloads.map("data:application/pdf;base64,{}".format),
+        }
+    )
+    other_file = o({"type": st.just("input_file"), "file_url": urls}) | o(
+        {"type": st.just("input_file"), "file_id": ids}
+    )
+    audio = o({"type": st.just("input_audio"), "input_audio": o({"data": payloads, "format": st.just("wav")})})
+    block = st.builds(lambda kind, other: {"type": "x_" + kind} | other, names, unknown)
+    part = text | image | file | (stored | other_file | audio | block if strange else st.nothing())
+    said = o(
+        {"type": st.just("output_text"), "text": words},
+        {"annotations": st.just([]) | st.just([{"type": "file_path", "file_id": "f", "index": 1}])}
+        if strange
+        else None,
+    ) | (o({"type": st.just("refusal"), "refusal": words}) if strange else st.nothing())
+    messages = st.one_of(
+        o(
+            {
+                "role": st.sampled_from(["system", "developer"]),
+                "content": words | st.lists(text, min_size=1, max_size=2),
+            },
+            {"type": st.just("message")},
+        ),
+        o(
+            {"role": st.just("user"), "content": words | st.lists(part, min_size=1, max_size=3)},
+            {"type": st.just("message")},
+        ),
+        o(
+            {"role": st.just("assistant"), "content": st.lists(said, min_size=1, max_size=2)},
+            {"type": st.just("message")} | named | ({"phase": st.just("commentary")} if strange else {}),
+        ),
+    )
+    space = {"namespace": names} if strange else {}
+    call = o(
+        {
+            "type": st.just("function_call"),
+            "call_id": ids,
+            "name": names,
+            "arguments": json_text(arguments) | (words if strange else st.nothing()),
+        },
+        named | space,
+    )
+    custom = o({"type": st.just("custom_tool_call"), "call_id": ids, "name": names, "input": words}, named | space)
+    output = words | st.lists(text | (image if strange else st.nothing()), min_size=1, max_size=2)
+    result = o({"type": st.just("function_call_output"), "call_id": ids, "output": output}, named)
+    custom_result = o({"type": st.just("custom_tool_call_output"), "call_id": ids, "output": output})
+    summary = st.lists(o({"type": st.just("summary_text"), "text": words}), max_size=2)
+    thought = st.lists(o({"type": st.just("reasoning_text"), "text": words}), max_size=2)
+    reasoning = o(
+        {"type": st.just("reasoning"), "summary": summary},
+        {"id": ids, "encrypted_content": payloads, "content": thought, "status": st.just("completed")},
+    )
+    odd_item = st.builds(lambda kind, other: {"type": "x_" + kind} | other, names, unknown)
+    function = o(
+        {"type": st.just("function"), "name": names},
+        {"description": words, "parameters": schemas, "strict": st.booleans()},
+    )
+    grammar = {"type": st.just("grammar"), "syntax": st.just("lark"), "definition": words}
+    freeform = o(
+        {"type": st.just("custom"), "name": names},
+        {"description": words, "format": o(grammar) | o({"type": st.just("text")})},
+    )
+    namespace = o(
+        {
+            "type": st.just("namespace"),
+            "name": names,
+            "description": words,
+            "tools": st.lists(function | freeform, min_size=1, max_size=2),
+        }
+    )
+    hosted = o({"type": st.sampled_from(["web_search", "image_generation"])})
+    tool = function | (freeform | namespace | hosted if strange else st.nothing())
+    added = o(
+        {
+            "type": st.just("additional_tools"),
+            "role": st.just("developer"),
+            "tools": st.lists(tool, min_size=1, max_size=2),
+        }
+    )
+    item = messages | call | result
+    if strange:
+        item = item | custom | custom_result | reasoning | odd_item | added
+    choice = st.sampled_from(
+        [
+            "auto",
+            "none",
+            "required",
+            {"type": "function", "name": "a"},
+            {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "a"}]},
+            *([{"type": "custom", "name": "a"}, {"type": "web_search"}] if strange else []),
+        ]
+    )
+    form = st.sampled_from(
+        [
+            {"type": "text"},
+            {"type": "json_schema", "name": "response", "schema": {"type": "object"}, "strict": True},
+            *([{"type": "json_object"}, {"type": "x_grammar", "grammar": "g"}] if strange else []),
+        ]
+    )
+    strange_keys = {
+        "store": st.booleans(),
+        "include": st.just(["reasoning.encrypted_content"]) | st.just(["message.output_text.logprobs"]),
+        "metadata": unknown,
+        "service_tier": st.just("flex"),
+        "prompt_cache_key": names,
+        "truncation": st.sampled_from(["auto", "disabled"]),
+        "top_logprobs": st.integers(0, 5),
+        "background": st.booleans(),
+    }
+    reasons = {"effort": st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh", "max"])}
+    return o(
+        {"model": names, "input": words | st.lists(item, min_size=1, max_size=5)},
+        {
+            "instructions": words,
+            "temperature": st.floats(0, 2 if strange else 1),
+            "top_p": st.floats(0, 1),
+            "max_output_tokens": st.integers(1, 10**6),
+            "stream": st.booleans(),
+            "user": names,
+            "tools": st.lists(tool, min_size=1, max_size=2),
+            "tool_choice": choice,
+            "parallel_tool_calls": st.booleans(),
+            "text": o({}, {"format": form, "verbosity": st.sampled_from(["low", "high"])}),
+            "reasoning": o({}, reasons | ({"summary": st.just("auto")} if strange else {})),
+        }
+        | (strange_keys if strange else {}),
+    )
+
+
+# ---- gemini requests ------------------------------------------------------------------------------------------------
+
+
+def gemini_request(strange: bool = True) -> st.SearchStrategy[dict[str, Any]]:
+    def o(required: dict[str, Any], optional: dict[str, Any] | None = None) -> st.SearchStrategy[dict[str, Any]]:
+        return obj(required, optional, strange)
+
+    none = st.nothing()
+    text = o({"text": words})
+    blob = o({"inlineData": o({"mimeType": media, "data": payloads})})
+    sound = o({"inlineData": o({"mimeType": st.sampled_from(["audio/wav", "video/mp4"]), "data": payloads})})
+    paper = o({"inline_data": o({"mime_type": st.sampled_from(["application/pdf", "text/plain"]), "data": payloads})})
+    file = o(
+        {
+            "fileData": o(
+                {"fileUri": urls.map("{}.png".format) | urls | names.map("gs://b/{}.pdf".format)},
+                {"mimeType": media} if strange else None,
+            )
+        }
+    )
+    signed = {"thoughtSignature": ids} if strange else {}
+    thought = o({"text": words, "thought": st.just(True)}, signed)
+    code = o({"executableCode": o({"language": st.just("PYTHON"), "code": words})})
+    call = o({"functionCall": o({"name": names, "args": arguments}, {"id": ids} if strange else None)}, signed)
+    response = st.builds(lambda key, said: {key: said}, st.sampled_from(["output", "error"]), words)
+    if strange:
+        response = response | arguments | st.builds(lambda said: {"output": said}, st.lists(words, max_size=3))
+    media_parts = {"parts": st.lists(blob, max_size=1)} if strange else {}
+    result = o({"functionResponse": o({"name": names, "response": response}, {"id": ids} | media_parts)})
+    odd = st.builds(lambda kind, other: {"x_" + kind: other}, names, unknown)
+
+    def turn(role: st.SearchStrategy[Any], part: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+        return o({"role": role, "parts": st.lists(part, min_size=1, max_size=3)}).map(lambda content: [content])
+
+    asked = turn(st.just("user"), text | blob | paper | file | (sound | odd | result if strange else none))
+    said = turn(st.just("model"), text | (call | thought | code | odd if strange else none))
+    exchange = st.builds(
+        lambda call_ids, name, args, given: [
+            {"role": "model", "parts": [{"functionCall": {"id": i, "name": name, "args": args}} for i in call_ids]},
+            {
+                "role": "user",
+                "parts": [{"functionResponse": {"id": i, "name": name, "response": given}} for i in call_ids],
+            },
+        ],
+        st.lists(ids, min_size=1, max_size=2, unique=True),
+        names,
+        arguments,
+        response,
+    )
+    contents = st.lists(asked | said | exchange, min_size=1, max_size=4).map(
+        lambda turns: [content for turn_ in turns for content in turn_]
+    )
+    typed = st.fixed_dictionaries(
+        {
+            "type": st.just("OBJECT"),
+            "properties": st.dictionaries(
+                names,
+                st.sampled_from(
+                    [
+                        {"type": "STRING", "nullable": True, "enum": ["a"]},
+                        {"type": "INTEGER", "minimum": 1, "format": "int32"},
+                        {"type": "ARRAY", "items": {"type": "STRING"}, "maxItems": "3"},
+                        {"any_of": [{"type": "STRING"}, {"type": "BOOLEAN"}], "nullable": True},
+                    ]
+                ),
+                max_size=2,
+            ),
+        }
+    )
+    function = o({"name": names}, {"description": words, "parameters": typed | (unknown if strange else none)}) | o(
+        {"name": names, "parametersJsonSchema": schemas}
+    )
+    tools = o({"functionDeclarations": st.lists(function, min_size=1, max_size=2)}) | (
+        o({"googleSearch": st.just({})}) if strange else none
+    )
+    modes = ["AUTO", "ANY", "NONE", *(["VALIDATED", "any"] if strange else [])]
+    allowed = {"allowedFunctionNames": st.lists(names, min_size=1, max_size=2)}
+    config = o(
+        {},
+        {
+            "temperature": st.floats(0, 2 if strange else 1),
+            "topP": st.floats(0, 1),
+            "maxOutputTokens": st.integers(1, 10**6),
+            "stopSequences": st.lists(words, max_size=5 if strange else 4),
+            "candidateCount": st.just(1),
+        }
+        | (
+            {
+                "topK": st.integers(0, 100) | st.integers(0, 100).map(str),
+                "seed": st.integers(0, 9),
+                "presencePenalty": st.floats(-2, 2),
+                "responseModalities": st.just(["TEXT"]),
+                "responseLogprobs": st.booleans(),
+                "thinkingConfig": o(
+                    {},
+                    {"includeThoughts": st.booleans()}
+                    | {"thinkingBudget": st.sampled_from([-1, 0, 100, 5000, "20000"])},
+                )
+                | o({"thinkingLevel": st.sampled_from(["LOW", "HIGH", "MINIMAL"])}),
+            }
+            if strange
+            else {}
+        ),
+    )
+    json_config = st.builds(
+        lambda base, schema: base | {"responseMimeType": "application/json"} | schema,
+        config,
+        st.builds(lambda key, schema: {key: schema}, st.just("responseSchema"), typed)
+        | st.builds(lambda key, schema: {key: schema}, st.just("responseJsonSchema"), schemas)
+        | st.just({}),
+    )
+    return o(
+        {"contents": contents},
+        {
+            "systemInstruction": o({"parts": st.lists(text, min_size=1, max_size=2)}),
+            "tools": st.lists(tools, min_size=1, max_size=2),
+            "toolConfig": o({}, {"functionCallingConfig": o({"mode": st.sampled_from(modes)}, allowed)}),
+            "generationConfig": config | json_config,
+        }
+        | (
+            {
+                "safetySettings": st.just([{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}]),
+                "cachedContent": names,
+                "labels": st.just({"a": "b"}),
+            }
+            if strange
+            else {}
+        ),
+    )
+
+
 # ---- answers --------------------------------------------------------------------------------------------------------
 
 counts = st.integers(0, 10**6)
@@ -267,6 +548,38 @@ def answers(origin: WireFormat, strange: bool = True) -> st.SearchStrategy[Respo
         ).map(lambda groups: tuple(part for group in groups for part in group))
         usage = usages
         reasons = [FinishReason.STOP, FinishReason.LENGTH, FinishReason.TOOL_CALLS, FinishReason.CONTENT_FILTER]
+    elif origin is WireFormat.OPENAI_RESPONSES:
+        said = st.builds(Text, words, extra=extra, item=ids) | st.builds(Refusal, words, extra=extra, item=ids)
+        thoughts = st.builds(
+            Reasoning,
+            text=words,
+            origin=st.just(origin),
+            signature=payloads | st.just(""),
+            full=st.booleans(),
+            item=ids,
+            extra=extra,
+        )
+        freeform = st.builds(ToolCall, id=ids, name=names, arguments=json_text(arguments), freeform=st.just(True))
+        item = st.builds(
+            lambda kind, rest: Opaque(origin=origin, data={"type": "x_" + kind} | rest, slot="item"), names, unknown
+        )
+        odd = thoughts | freeform | item if strange else st.nothing()
+        plain_said = st.builds(Text, words, item=ids)
+        parts = st.lists((said if strange else plain_said) | calls | odd, max_size=4).map(tuple)
+        usage = usages
+        reasons = [FinishReason.STOP, FinishReason.LENGTH, FinishReason.CONTENT_FILTER]
+    elif origin is WireFormat.GEMINI_GENERATE:
+        signed = st.builds(Reasoning, text=words, origin=st.just(origin), signature=ids | st.just(""), extra=extra)
+        marked = st.builds(Text, words, extra=extra)
+        proven = st.builds(
+            ToolCall, id=ids, name=names, arguments=json_text(arguments), signature=ids | st.just(""), extra=extra
+        )
+        picture = st.builds(Image, data=payloads, media_type=media, extra=extra)
+        block = st.builds(lambda rest: Opaque(origin=origin, data={"executableCode": rest}), unknown)
+        ours: Any = signed | proven | picture | block if strange else st.nothing()
+        parts = st.lists(marked | calls | ours, max_size=4).map(_apart)
+        usage = usages.map(lambda known: msgspec.structs.replace(known, cache_write_tokens=0))
+        reasons = [FinishReason.STOP, FinishReason.LENGTH, FinishReason.CONTENT_FILTER]
     else:
         signed = st.builds(Reasoning, text=words, origin=st.just(origin), signature=ids | st.just(""), extra=extra)
         block = st.builds(lambda kind, rest: Opaque(origin=origin, data={"type": "x_" + kind} | rest), names, unknown)
@@ -288,6 +601,17 @@ def answers(origin: WireFormat, strange: bool = True) -> st.SearchStrategy[Respo
         usage=usage,
         extra=extra,
     )
+
+
+def _apart(parts: list[Any]) -> tuple[Any, ...]:
+    """Without texts that Gemini's readers would take for the one before going on."""
+    kept: list[Any] = []
+    for part in parts:
+        last = kept[-1] if kept else None
+        open_end = isinstance(last, Text | Reasoning) and not last.extra and not getattr(last, "signature", "")
+        if not (open_end and type(part) is type(last)):
+            kept.append(part)
+    return tuple(kept)
 
 
 # ---- damage ---------------------------------------------------------------------------------------------------------

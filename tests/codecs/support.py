@@ -11,7 +11,9 @@ from omni_translator.domain.events import Event
 from omni_translator.domain.losses import says_something
 from omni_translator.domain.model import (
     Conversation,
+    Document,
     FinishReason,
+    Image,
     Opaque,
     Part,
     Reasoning,
@@ -27,11 +29,19 @@ from omni_wire.formats import WireFormat
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 CHAT, MESSAGES = CODECS[WireFormat.OPENAI_CHAT], CODECS[WireFormat.ANTHROPIC_MESSAGES]
+RESPONSES = CODECS[WireFormat.OPENAI_RESPONSES]
+GEMINI = CODECS[WireFormat.GEMINI_GENERATE]
 ALL = list(CODECS.values())
 PAIRS = [(one, other) for one in ALL for other in ALL]
 CROSS = [(one, other) for one, other in PAIRS if one is not other]
 REPLY = Reply("id-1", "model-1", 1_700_000_000, True)
-UNSAID = {"n": 1, "logprobs": False, "store": False}
+UNSAID = {
+    "n": 1,
+    "logprobs": False,
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+    "truncation": "disabled",
+}
 
 
 def transcripts() -> list[Any]:
@@ -68,6 +78,13 @@ def body(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+def addressed(codec: Codec, decoded: Conversation, conversation: Conversation) -> Conversation:
+    """Gemini's requests name model and delivery in their address, so what is read of a body lacks both."""
+    if codec is not GEMINI:
+        return decoded
+    return msgspec.structs.replace(decoded, model=conversation.model, stream=conversation.stream)
+
+
 # ---- comparing ------------------------------------------------------------------------------------------------------
 
 
@@ -85,13 +102,15 @@ def _said(extra: dict[str, Any]) -> dict[str, Any]:
 def _part(part: Part) -> Any:
     if isinstance(part, Opaque):
         return part
-    changes: dict[str, Any] = {"extra": _said(part.extra)}
+    changes: dict[str, Any] = {"extra": _said(part.extra), "item": ""}
     if isinstance(part, ToolCall):
-        return "call", part.id, part.name, _arguments(part.arguments), part.cache, changes["extra"]
+        return "call", part.id, part.name, _arguments(part.arguments), part.cache, part.signature, changes["extra"]
+    if isinstance(part, Image | Document) and part.url:
+        changes["media_type"] = ""  # a hint: whoever fetches it is told
     if isinstance(part, ToolResult):
         changes["parts"] = tuple(_part(inner) for inner in part.parts if inner != Text(""))
     if isinstance(part, Reasoning):
-        changes["origin"] = WireFormat.OPENAI_CHAT
+        changes |= {"origin": WireFormat.OPENAI_CHAT, "full": False}
     return msgspec.structs.replace(part, **changes)
 
 
@@ -105,7 +124,10 @@ def same_request(conversation: Conversation) -> Any:
     )
     tools = tuple(
         msgspec.structs.replace(
-            tool, schema=tool.schema or {"type": "object", "properties": {}}, extra=_said(tool.extra)
+            tool,
+            schema=tool.schema or {"type": "object", "properties": {}},
+            strict=tool.strict or None,
+            extra=_said(tool.extra),
         )
         if isinstance(tool, Tool)
         else tool
@@ -117,7 +139,8 @@ def same_request(conversation: Conversation) -> Any:
         origin=WireFormat.OPENAI_CHAT,
         messages=messages,
         tools=tools,
-        tool_choice=None if choice is None or choice.mode == "auto" else choice,
+        tool_choice=None if choice is None or (choice.mode == "auto" and not choice.allowed) else choice,
+        parallel_tools=conversation.parallel_tools and None,  # every format's default is true
         extra={key: value for key, value in _said(conversation.extra).items() if UNSAID.get(key) != value},
     )
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omni_translator.domain.codec import Codec
-from omni_translator.domain.events import Event
+from omni_translator.domain.events import Event, PartDelta
 from omni_wire.errors import WireError
 
-from tests.codecs.support import ALL, CHAT, events_of, name, transcripts
+from tests.codecs.support import ALL, CHAT, GEMINI, RESPONSES, events_of, name, transcripts
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
     ['"', "\\", '"}', '\\"', "\n", "é", "😀", ',"obfuscation":"']
@@ -70,8 +70,18 @@ def test_chat_chunks_read_the_same_slowly(deltas: list[tuple[str, str]], ascii_o
 def test_bytes_that_only_look_like_the_template_are_read_in_full(data: st.DataObject) -> None:
     """Frames with the template's two ends and anything between."""
     codec = data.draw(st.sampled_from(ALL))
+    between = st.binary(max_size=4) | st.sampled_from(
+        [b'""', b'"a","x":"b"', b'"a"},"x":{"y":"b"', b"1", b'"\\u00e9"', b'"\xff"', b'"a', b"null"]
+    )
+    if codec is RESPONSES:
+        stream = responses_frames(data, between)
+        assert slowly(codec, stream) == events_of(codec, [stream])
+        return
     if codec is CHAT:
         head, tail = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":', b'},"finish_reason":null}]}\n\n'
+        stream = b""
+    elif codec is GEMINI:
+        head, tail = b'data: {"candidates": [{"content": {"parts": [{"text": ', b'}],"role":"model"},"index":0}]}\n\n'
         stream = b""
     else:
         head = (
@@ -85,9 +95,50 @@ def test_bytes_that_only_look_like_the_template_are_read_in_full(data: st.DataOb
             b'"content_block":{"type":"text","text":""}}\n\n'
         )
     stream += head + b'"one"' + tail + head + b'"two"' + tail
-    between = st.binary(max_size=4) | st.sampled_from(
-        [b'""', b'"a","x":"b"', b'"a"},"x":{"y":"b"', b"1", b'"\\u00e9"', b'"\xff"', b'"a', b"null"]
-    )
     for _ in range(data.draw(st.integers(1, 3))):
         stream += head + data.draw(between) + tail + head + b'"end"' + tail
     assert slowly(codec, stream) == events_of(codec, [stream])
+
+
+def responses_frames(data: st.DataObject, between: st.SearchStrategy[bytes]) -> bytes:
+    """Numbered frames; now and then one whose number, text or end is something else."""
+    numbers = st.integers(0, 10**6).map(lambda number: b"%d" % number) | st.sampled_from(
+        [b"007", b"-1", b"1.5", b'"1"', b"null", b"1e3", b'1,"x":2', b'1,"sequence_number":2', b"", b" 5"]
+    )
+    ends = st.sampled_from([b"", b',"obfuscation":"aB3"', b',"obfuscation":"a\\""', b',"logprobs":[]', b',"x":1'])
+    key = b"response.output_text.delta"
+    out = b""
+    for at in range(data.draw(st.integers(2, 6))):
+        number, text, end = (b"%d" % at, b'"t%d"' % at, b"") if at < 2 else data.draw(st.tuples(numbers, between, ends))
+        out += b'event: %b\ndata: {"type":"%b","sequence_number":%b,"item_id":"m","output_index":0,' % (
+            key,
+            key,
+            number,
+        )
+        out += b'"content_index":0,"delta":%b%b}\n\n' % (text, end)
+    return out
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    deltas=st.lists(texts, max_size=12),
+    ascii_only=st.booleans(),
+    noise=st.lists(st.text("abc123", max_size=4), max_size=3),
+    last=st.booleans(),
+)
+def test_numbered_deltas_read_the_same_slowly(
+    deltas: list[str], ascii_only: bool, noise: list[str], last: bool
+) -> None:
+    out = []
+    for at, text in enumerate(deltas):
+        number = {"sequence_number": at * 37}
+        place = {"item_id": "m", "output_index": 0, "content_index": 0, "delta": text, "logprobs": []}
+        frame = {"type": "response.output_text.delta"} | (place | number if last else number | place)
+        if noise:
+            frame["obfuscation"] = noise[at % len(noise)]
+        out.append("data: " + json.dumps(frame, ensure_ascii=ascii_only, separators=(",", ":")) + "\n\n")
+    data = "".join(out).encode()
+    assert slowly(RESPONSES, data) == events_of(RESPONSES, [data])
+    told, error = events_of(RESPONSES, [data])
+    assert error == ""
+    assert "".join(event.text for event in told if isinstance(event, PartDelta)) == "".join(deltas)

@@ -20,6 +20,7 @@ from tests.codecs.support import (
     CROSS,
     PAIRS,
     REPLY,
+    addressed,
     body,
     events_of,
     name,
@@ -32,6 +33,8 @@ from tests.codecs.support import (
 REQUESTS = {
     WireFormat.OPENAI_CHAT: (strategies.chat_request(), strategies.chat_request(strange=False)),
     WireFormat.ANTHROPIC_MESSAGES: (strategies.messages_request(), strategies.messages_request(strange=False)),
+    WireFormat.OPENAI_RESPONSES: (strategies.responses_request(), strategies.responses_request(strange=False)),
+    WireFormat.GEMINI_GENERATE: (strategies.gemini_request(), strategies.gemini_request(strange=False)),
 }
 STREAMS = [path.read_bytes() for _, path in transcripts()]
 law = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -92,7 +95,8 @@ def test_a_request_that_loses_nothing_comes_back_the_same(source: Codec, target:
     conversation = msgspec.structs.replace(conversation, max_output=1000)
     encoded = encode_unless_empty(target, conversation)
     if encoded.losses == ():
-        assert same_request(target.decode_request(encoded.body)) == same_request(conversation)
+        decoded = addressed(target, target.decode_request(encoded.body), conversation)
+        assert same_request(decoded) == same_request(conversation)
 
 
 @every_crossing

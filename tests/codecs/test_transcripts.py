@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from omni_translator.domain.codec import Codec
 from omni_translator.domain.events import Failed, Finished, KeepAlive, PartDelta, PartEnded, PartStarted, check, fold
@@ -11,9 +12,11 @@ from omni_wire.usage import Usage
 
 from tests.codecs.support import (
     CHAT,
+    GEMINI,
     MESSAGES,
     PAIRS,
     REPLY,
+    RESPONSES,
     TRANSCRIPTS,
     events_of,
     name,
@@ -50,7 +53,7 @@ def test_the_same_events_come_byte_by_byte(codec: Codec, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("codec", "path"), ENDED, ids=name)
-@pytest.mark.parametrize("target", [CHAT, MESSAGES], ids=name)
+@pytest.mark.parametrize("target", [CHAT, MESSAGES, RESPONSES], ids=name)
 def test_every_ended_stream_is_an_ended_stream_in_the_other_format(codec: Codec, path: Path, target: Codec) -> None:
     events, _ = events_of(codec, [path.read_bytes()])
     again, error = events_of(target, [write_stream(target, events)])
@@ -60,7 +63,7 @@ def test_every_ended_stream_is_an_ended_stream_in_the_other_format(codec: Codec,
     assert "".join(told) == "".join(event.text for event in again if isinstance(event, PartDelta))
 
 
-@pytest.mark.parametrize("codec", [CHAT, MESSAGES], ids=name)
+@pytest.mark.parametrize("codec", [CHAT, MESSAGES, RESPONSES], ids=name)
 def test_a_cut_stream_never_finishes(codec: Codec) -> None:
     events, error = events_of(codec, [read(codec, "cut.sse")])
     assert error == ""
@@ -68,16 +71,25 @@ def test_a_cut_stream_never_finishes(codec: Codec) -> None:
     assert "".join(event.text for event in events if isinstance(event, PartDelta)) == "Once upon a ti"
 
 
-@pytest.mark.parametrize("codec", [CHAT, MESSAGES], ids=name)
+@pytest.mark.parametrize("codec", [CHAT, MESSAGES, RESPONSES], ids=name)
 def test_a_stream_cut_anywhere_before_its_finish_reason_never_finishes(codec: Codec) -> None:
     data = read(codec, "parallel_tools.sse")
-    last = data.index(b'"tool_calls"}' if codec is CHAT else b'"stop_reason": "tool_use"')
+    ends = {
+        CHAT: b'"tool_calls"}',
+        MESSAGES: b'"stop_reason": "tool_use"',
+        RESPONSES: b'"usage":{"input_tokens":80',
+    }
+    last = data.index(ends[codec])
     for cut in range(last):
         events, _ = events_of(codec, [data[:cut]])
         assert not any(isinstance(event, Finished) for event in events)
 
 
-@pytest.mark.parametrize(("codec", "words"), [(CHAT, "The server had an error"), (MESSAGES, "Overloaded")], ids=name)
+@pytest.mark.parametrize(
+    ("codec", "words"),
+    [(CHAT, "The server had an error"), (MESSAGES, "Overloaded"), (RESPONSES, "The server had an error")],
+    ids=name,
+)
 def test_an_error_event_fails_the_answer_with_its_message(codec: Codec, words: str) -> None:
     events, error = events_of(codec, [read(codec, "error.sse")])
     assert error == ""
@@ -85,7 +97,7 @@ def test_an_error_event_fails_the_answer_with_its_message(codec: Codec, words: s
     assert words in events[-1].message
 
 
-@pytest.mark.parametrize("codec", [CHAT, MESSAGES], ids=name)
+@pytest.mark.parametrize("codec", [CHAT, MESSAGES, RESPONSES], ids=name)
 def test_what_came_before_a_malformed_line_is_told_before_the_error(codec: Codec) -> None:
     decoder = codec.stream_decoder()
     events = decoder.feed(read(codec, "malformed.sse"))
@@ -101,7 +113,10 @@ def test_what_came_before_a_malformed_line_is_told_before_the_error(codec: Codec
 def test_the_usage_of_an_answer_survives_every_pair(source: Codec, target: Codec) -> None:
     events, _ = events_of(source, [read(source, "cached.sse")])
     again, _ = events_of(target, [write_stream(target, events)])
-    assert fold(again).usage == fold(events).usage
+    usage = fold(events).usage
+    if target is GEMINI and usage is not None:  # it has no count of what a cache was given, which is declared
+        usage = msgspec.structs.replace(usage, cache_write_tokens=0)
+    assert fold(again).usage == usage
 
 
 def test_anthropics_input_count_leaves_out_the_cache_and_ours_does_not() -> None:

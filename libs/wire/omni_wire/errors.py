@@ -298,16 +298,48 @@ def render_body(error: GatewayError, wire_format: WireFormat, request_id: str) -
     return msgspec.json.encode(_payload(error, wire_format, request_id))
 
 
-def render_frame(error: GatewayError, wire_format: WireFormat, request_id: str) -> bytes:
-    """One SSE frame that ends a stream already begun, in the words of ``wire_format``."""
+# Above any number that an event of a Responses stream had: clients check that they rise.
+_LAST_EVENT = 2**31 - 2
+
+
+def render_frame(
+    error: GatewayError, wire_format: WireFormat, request_id: str, *, sequence_number: int = _LAST_EVENT
+) -> bytes:
+    """What ends a stream already begun, in the words of ``wire_format``: one SSE event, for Responses two.
+
+    Responses numbers its events; ``sequence_number`` is that of the first one here, where the caller has counted.
+    """
     payload = _payload(error, wire_format, request_id)
     if wire_format is WireFormat.ANTHROPIC_MESSAGES:
         return b"event: error\ndata: " + msgspec.json.encode(payload) + b"\n\n"
     if wire_format is WireFormat.OPENAI_RESPONSES:
-        inner = payload["error"]
-        frame = {"type": "error", "code": inner["code"], "message": inner["message"], "param": inner["param"]}
-        return b"event: error\ndata: " + msgspec.json.encode(frame) + b"\n\n"
+        return _responses_frames(payload["error"], request_id, sequence_number)
     return b"data: " + msgspec.json.encode(payload) + b"\n\n"
+
+
+def _responses_frames(inner: dict[str, Any], request_id: str, number: int) -> bytes:
+    """``error`` and ``response.failed``. OpenAI's SDKs raise on any event that holds an ``error`` object (the reference
+    has its fields flat, so both are given); Codex heeds ``response.failed`` only."""
+    flat = {"code": inner["code"], "message": inner["message"], "param": inner["param"]}
+    first = {"type": "error", "sequence_number": number, **flat, "error": {"type": inner["type"], **flat}}
+    response: dict[str, Any] = {
+        "id": f"resp_{request_id}",
+        "object": "response",
+        "status": "failed",
+        "error": {"code": inner["code"], "message": inner["message"]},
+        "incomplete_details": None,
+        "output": [],
+        "usage": None,
+    }
+    last = {"type": "response.failed", "sequence_number": number + 1, "response": response}
+    frames = [(b"error", first), (b"response.failed", last)]
+    return b"".join(b"event: %b\ndata: %b\n\n" % (name, msgspec.json.encode(body)) for name, body in frames)
+
+
+def render_item(error: GatewayError, request_id: str, *, first: bool) -> bytes:
+    """The element that ends a Gemini stream given as one JSON array, and the array with it; ``first`` when nothing of
+    the array has been sent yet."""
+    return (b"[" if first else b",\n") + render_body(error, WireFormat.GEMINI_GENERATE, request_id) + b"]\n"
 
 
 def _payload(error: GatewayError, wire_format: WireFormat, request_id: str) -> dict[str, Any]:

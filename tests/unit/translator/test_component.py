@@ -18,7 +18,7 @@ async def test_it_is_ready_between_start_and_drain_and_starts_once(tmp_path: Pat
         assert not component.checks()["codecs"].ok
         await component.start()
         assert component.checks()["codecs"].ok
-        assert "anthropic.messages, openai.chat" in component.checks()["codecs"].detail
+        assert "anthropic.messages, gemini.generate, openai.chat" in component.checks()["codecs"].detail
         with pytest.raises(RuntimeError):
             await component.start()
         await component.drain()

@@ -11,6 +11,7 @@ from omni_core.ports.context import CallContext
 from omni_core.ports.translator import EncodeCall, StreamCall, Translated
 from omni_core.telemetry import new_registry
 from omni_translator.adapters.metrics import TranslatorMetrics
+from omni_translator.domain.codecs import CODECS
 from omni_translator.service import TranslatorService
 from omni_translator.settings import TranslatorSettings
 from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, UpstreamFailed, UpstreamTimeout
@@ -98,7 +99,11 @@ async def test_a_bad_body_is_the_clients_fault_and_names_the_field(service: Tran
 
 
 @pytest.mark.parametrize("wire_format", [WireFormat.OPENAI_RESPONSES, WireFormat.GEMINI_GENERATE])
-async def test_a_format_without_a_codec_is_named_not_built(service: TranslatorService, wire_format: WireFormat) -> None:
+async def test_a_format_without_a_codec_is_named_not_built(
+    service: TranslatorService, wire_format: WireFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = {known: codec for known, codec in CODECS.items() if known is not wire_format}
+    monkeypatch.setattr("omni_translator.service.CODECS", built)
     with pytest.raises(NotBuilt, match=wire_format):
         await service.encode_request(encode_call(provider_format=wire_format))
     with pytest.raises(NotBuilt, match=wire_format):

@@ -113,12 +113,13 @@ def test_the_gemini_body() -> None:
 
 
 @given(ERRORS, st.sampled_from(list(WireFormat)))
-def test_a_frame_is_exactly_one_event_that_holds_the_error(error: GatewayError, wire_format: WireFormat) -> None:
+def test_a_frame_is_a_whole_event_that_holds_the_error(error: GatewayError, wire_format: WireFormat) -> None:
     frame = render_frame(error, wire_format, "req-1")
     splitter = SseSplitter()
-    assert splitter.feed(frame) == [frame]
+    first, *others = splitter.feed(frame)
+    assert b"".join([first, *others]) == frame
     assert splitter.rest == b""
-    event = parse_event(frame)
+    event = parse_event(first)
     assert event.data is not None
     payload = json.loads(event.data)
     if wire_format in (CHAT, GEMINI):
@@ -127,9 +128,23 @@ def test_a_frame_is_exactly_one_event_that_holds_the_error(error: GatewayError, 
     else:
         assert event.event == b"error"
         assert payload["type"] == "error"
-    if wire_format is RESPONSES:
-        assert payload["message"] == error.message
-        assert set(payload) == {"type", "code", "message", "param"}
+    if wire_format is not RESPONSES:
+        assert others == []
+        return
+    flat = {"code": error.code, "message": error.message, "param": error.param}
+    assert payload == {"type": "error", "sequence_number": payload["sequence_number"]} | flat | {
+        "error": flat | {"type": payload["error"]["type"]}
+    }
+    (second,) = others
+    failed = json.loads(parse_event(second).data or b"")
+    assert (failed["type"], failed["sequence_number"]) == ("response.failed", payload["sequence_number"] + 1)
+    assert failed["response"]["status"] == "failed"
+    assert failed["response"]["error"] == {"code": error.code, "message": error.message}
+
+
+def test_the_events_of_a_failed_response_go_on_with_its_numbers() -> None:
+    first, second = SseSplitter().feed(render_frame(Internal("no"), RESPONSES, "req-1", sequence_number=7))
+    assert [json.loads(parse_event(event).data or b"")["sequence_number"] for event in (first, second)] == [7, 8]
 
 
 @given(ERRORS, st.sampled_from(list(WireFormat)))

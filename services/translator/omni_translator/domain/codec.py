@@ -1,5 +1,6 @@
 """What a wire format must be able to do. One object a format, without state; streams get a machine each."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -16,13 +17,27 @@ class Encoded(msgspec.Struct, frozen=True):
     losses: tuple[Loss, ...] = ()
 
 
+class ClientTool(msgspec.Struct, frozen=True):
+    """What the client called a tool that the provider was offered as a plain function."""
+
+    name: str
+    namespace: str = ""
+    freeform: bool = False
+
+
 class Reply(msgspec.Struct, frozen=True):
-    """How to address an answer. ``created`` in epoch seconds; ``include_usage`` matters to chat streams only."""
+    """How to address an answer. ``created`` in epoch seconds; ``include_usage`` matters to chat streams only.
+
+    ``array`` matters to Gemini's streams only: one JSON array, as a client gets that does not ask for ``alt=sse``.
+    ``tools`` gives calls their client's names back, by the name the provider knows (``plain.client_tools``).
+    """
 
     id: str
     model: str
     created: int = 0
     include_usage: bool = True
+    array: bool = False
+    tools: Mapping[str, ClientTool] = {}
 
 
 class StreamDecoder(Protocol):

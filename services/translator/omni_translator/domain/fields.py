@@ -4,7 +4,7 @@
 residue, a tree of the node's own shape. ``overlay`` lays a residue back over what a codec wrote.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 from omni_wire.errors import WireError
@@ -58,7 +58,7 @@ class Fields:
         self.path = path
 
     @classmethod
-    def of_body(cls, body: bytes) -> "Fields":
+    def of_body(cls, body: bytes) -> Self:
         return cls(from_json(body), "")
 
     def at(self, key: str) -> str:
@@ -117,16 +117,16 @@ class Fields:
             raise self.wrong(key, "an object")
         return value
 
-    def child(self, key: str) -> "Fields | None":
+    def child(self, key: str) -> Self | None:
         """An object to be taken apart; what is left of it stays part of this one's ``rest``."""
         value = self._data.pop(key, None)
         if value is None:
             return None
-        fields = Fields(value, self.at(key))
+        fields = type(self)(value, self.at(key))
         self._children.append((key, fields))
         return fields
 
-    def need_child(self, key: str) -> "Fields":
+    def need_child(self, key: str) -> Self:
         child = self.child(key)
         if child is None:
             raise self.wrong(key, "given")
@@ -138,9 +138,9 @@ class Fields:
             raise self.wrong(key, "a list")
         return value
 
-    def each(self, key: str) -> "list[Fields]":
+    def each(self, key: str) -> list[Self]:
         """A list of objects; what is left of them is theirs to keep."""
-        return [Fields(item, f"{self.at(key)}[{index}]") for index, item in enumerate(self.items(key) or ())]
+        return [type(self)(item, f"{self.at(key)}[{index}]") for index, item in enumerate(self.items(key) or ())]
 
     def rest(self) -> Json:
         """What was not taken, here and in the children."""

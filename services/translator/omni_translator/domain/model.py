@@ -16,9 +16,14 @@ Json = dict[str, Any]
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """Anything that may carry keys its codec did not understand."""
+    """Anything that may carry keys its codec did not understand.
+
+    ``item`` is the id its format gives this very node (Responses numbers its items so): an address, worth nothing in
+    another format and so no loss there.
+    """
 
     extra: Json = {}
+    item: str = ""
 
 
 class Piece(Node, frozen=True, kw_only=True):
@@ -35,7 +40,8 @@ class Text(Piece, frozen=True):
 
 
 class Image(Piece, frozen=True, kw_only=True):
-    """Exactly one of ``data`` (base64, with ``media_type``), ``url`` and ``file_id`` is set."""
+    """Exactly one of ``data`` (base64, with ``media_type``), ``url`` and ``file_id`` is set; with the latter two
+    ``media_type`` is a hint."""
 
     data: str = ""
     media_type: str = ""
@@ -63,25 +69,39 @@ class Document(Piece, frozen=True, kw_only=True):
 
 
 class Reasoning(Node, frozen=True, kw_only=True):
-    """What the model thought. ``signature`` proves it to the ``origin`` that gave it, and to nobody else."""
+    """What the model thought. ``signature`` proves it to the ``origin`` that gave it, and to nobody else.
+
+    ``full`` marks the thoughts themselves in a format that tells them from their summary.
+    """
 
     text: str
     origin: WireFormat
     signature: str = ""
+    full: bool = False
 
 
 class ToolCall(Piece, frozen=True, kw_only=True):
-    """``arguments`` is JSON text as the model wrote it, so possibly not JSON at all; empty means no arguments."""
+    """``arguments`` is JSON text as the model wrote it, so possibly not JSON at all; empty means no arguments.
+
+    Of a ``freeform`` call it is the text itself. ``namespace`` is that of the tool. ``signature`` is Gemini's proof of
+    the thought that led to the call; no other format signs calls.
+    """
 
     id: str
     name: str
     arguments: str = ""
+    freeform: bool = False
+    namespace: str = ""
+    signature: str = ""
 
 
 class ToolResult(Piece, frozen=True, kw_only=True):
+    """``freeform``: it answers a freeform call."""
+
     id: str
     parts: "tuple[Part, ...]" = ()
     is_error: bool = False
+    freeform: bool = False
 
 
 class Refusal(Node, frozen=True):
@@ -95,8 +115,20 @@ class Opaque(msgspec.Struct, frozen=True, kw_only=True):
     data: Json
     slot: str = ""
 
+    @property
+    def kind(self) -> str:
+        """What to call it in a report: its type, or the key it hangs on (Gemini's blocks have no type)."""
+        named = self.data.get("type")
+        return named if isinstance(named, str) else next(iter(self.data), "unknown")
 
-Part = Text | Image | Audio | Document | Reasoning | ToolCall | ToolResult | Refusal | Opaque
+
+class NewTools(Node, frozen=True, kw_only=True):
+    """Tools that are offered from this place of the conversation on (Codex's ``additional_tools``)."""
+
+    tools: "tuple[Tool | Opaque, ...]"
+
+
+Part = Text | Image | Audio | Document | Reasoning | ToolCall | ToolResult | Refusal | NewTools | Opaque
 
 
 # ---- a request ------------------------------------------------------------------------------------------------------
@@ -116,20 +148,45 @@ class Message(Node, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
 
 
+class Freeform(msgspec.Struct, frozen=True, kw_only=True):
+    """That a tool takes any text, or text of a grammar: ``syntax`` is "lark" or "regex", empty means any text."""
+
+    syntax: str = ""
+    definition: str = ""
+
+
+class Namespace(Node, frozen=True, kw_only=True):
+    """What tools of one namespace share."""
+
+    name: str
+    description: str = ""
+
+
 class Tool(Piece, frozen=True, kw_only=True):
-    """A function the client runs. ``schema`` is JSON Schema; None means no parameters."""
+    """A function the client runs. ``schema`` is JSON Schema; None means no parameters.
+
+    A tool with ``freeform`` takes one text instead. Tools of one namespace stand together and share the one object.
+    """
 
     name: str
     description: str | None = None
     schema: Json | None = None
     strict: bool | None = None
+    freeform: Freeform | None = None
+    namespace: Namespace | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """``mode`` is "auto", "none", "required" or "named" (and then ``name``)."""
+    """``mode`` is "auto", "none", "required" or "named" (and then ``name``).
+
+    ``allowed`` names the only tools "auto" and "required" may choose from; empty means all. ``freeform``: the named
+    tool is such a one.
+    """
 
     mode: str
     name: str = ""
+    freeform: bool = False
+    allowed: tuple[str, ...] = ()
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,15 +212,20 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):
-    """How much to think: an ``effort`` by name, or a ``mode`` ("enabled", "adaptive", "disabled") with a budget."""
+    """How much to think: an ``effort`` by name, or a ``mode`` ("enabled", "adaptive", "disabled") with a budget.
+
+    ``summary`` is how much of it to tell ("auto", "concise", "detailed"); empty leaves it to the provider.
+    """
 
     effort: str = ""
     mode: str = ""
     budget: int | None = None
+    summary: str = ""
 
 
 class Conversation(Node, frozen=True, kw_only=True):
-    """One request. ``max_output`` in tokens; ``parallel_tools`` None leaves it to the provider."""
+    """One request. ``max_output`` in tokens; ``parallel_tools`` None leaves it to the provider; ``verbosity`` is "low",
+    "medium" or "high"."""
 
     origin: WireFormat
     model: str
@@ -175,6 +237,7 @@ class Conversation(Node, frozen=True, kw_only=True):
     max_output: int | None = None
     output_format: OutputFormat | None = None
     thinking: Thinking | None = None
+    verbosity: str = ""
     user: str = ""
     stream: bool = False
 

@@ -10,6 +10,7 @@ whole JSON object. Calls that come one after another, which is nearly always, ar
 are really interleaved still come out whole.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable
 
 from omni_wire.errors import WireError
@@ -45,7 +46,7 @@ class Assembler:
 
     def __init__(self, *, explicit_ends: bool) -> None:
         self._explicit = explicit_ends
-        self._lanes: list[_Lane] = []
+        self._lanes: OrderedDict[Hashable, _Lane] = OrderedDict()  # the first is live
         self._next = 0
 
     @property
@@ -54,12 +55,12 @@ class Assembler:
         return self._next - 1 if len(self._lanes) == 1 else -1
 
     def has(self, key: Hashable) -> bool:
-        return any(lane.key == key for lane in self._lanes)
+        return key in self._lanes
 
     def open(self, key: Hashable, head: Part, events: list[Event]) -> None:
         if self.has(key):
             raise WireError("a part began twice")
-        self._lanes.append(_Lane(key, head))
+        self._lanes[key] = _Lane(key, head)
         if len(self._lanes) == 1:
             self._begin(events)
         elif not self._explicit:
@@ -67,7 +68,7 @@ class Assembler:
 
     def delta(self, key: Hashable, text: str, events: list[Event]) -> None:
         lane = self._find(key)
-        live = lane is self._lanes[0]
+        live = lane is self._first()
         if lane.is_call or not live:
             lane.texts.append(text)
         if live:
@@ -77,7 +78,7 @@ class Assembler:
 
     def note(self, text: str) -> None:
         """Remember a delta of the live part that the caller has told itself (its fast path)."""
-        lane = self._lanes[0]
+        lane = self._first()
         if lane.is_call:
             lane.texts.append(text)
 
@@ -88,7 +89,7 @@ class Assembler:
     def close(self, key: Hashable, signature: str, events: list[Event]) -> None:
         lane = self._find(key)
         lane.ended, lane.signature = True, signature
-        while self._lanes and self._lanes[0].ended:
+        while self._lanes and self._first().ended:
             self._end(events)
 
     def finish(self, events: list[Event]) -> None:
@@ -97,24 +98,27 @@ class Assembler:
             self._end(events)
 
     def _find(self, key: Hashable) -> _Lane:
-        for lane in self._lanes:
-            if lane.key == key:
-                return lane
-        raise WireError("more of a part that is not open")
+        lane = self._lanes.get(key)
+        if lane is None:
+            raise WireError("more of a part that is not open")
+        return lane
+
+    def _first(self) -> _Lane:
+        return next(iter(self._lanes.values()))
 
     def _settle(self, events: list[Event]) -> None:
-        while len(self._lanes) > 1 and self._lanes[0].complete():
+        while len(self._lanes) > 1 and self._first().complete():
             self._end(events)
 
     def _begin(self, events: list[Event]) -> None:
-        lane = self._lanes[0]
+        lane = self._first()
         events.append(PartStarted(self._next, lane.head))
         self._next += 1
         if lane.texts:
             events.append(PartDelta(self._next - 1, "".join(lane.texts)))
 
     def _end(self, events: list[Event]) -> None:
-        lane = self._lanes.pop(0)
+        _, lane = self._lanes.popitem(last=False)
         events.append(PartEnded(self._next - 1, lane.signature, lane.extra))
         if self._lanes:
             self._begin(events)

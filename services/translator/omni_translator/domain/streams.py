@@ -8,6 +8,9 @@ The template holds while nothing but such events comes, so the part it belongs t
 OpenAI ends chunks with noise of changing length (``"obfuscation"``, against traffic analysis), which would spoil every
 template. Where it is seen it is cut off first: a bare ``,"obfuscation":"`` can stand nowhere inside a JSON string, and
 letters, a quote and one brace after it leave it nowhere but last in the outermost object.
+
+Responses numbers its events, which would spoil them too, so there the number is made the same one everywhere: a bare
+``"sequence_number":`` can stand nowhere inside a string either, so that the digits after it are a number.
 """
 
 from typing import Final
@@ -21,6 +24,8 @@ from omni_translator.domain.fields import to_json
 from omni_translator.domain.parts import Assembler
 
 PADDING: Final = b',"obfuscation":"'
+_NUMBER: Final = b'"sequence_number":'
+_BACKSLASH: Final = 0x5C
 _STRING: Final = msgspec.json.Decoder(str).decode
 
 
@@ -31,6 +36,7 @@ class SseDecoder:
         "_done",
         "_error",
         "_live",
+        "_numbered",
         "_padded",
         "_parts",
         "_prefix",
@@ -40,12 +46,13 @@ class SseDecoder:
         "_suffix",
     )
 
-    def __init__(self, *, explicit_ends: bool) -> None:
+    def __init__(self, *, explicit_ends: bool, numbered: bool = False) -> None:
         self._parts = Assembler(explicit_ends=explicit_ends)
         self._splitter = SseSplitter()
         self._error: WireError | None = None
         self._done = False
         self._live = -1  # the part the template writes to; -1: no template
+        self._numbered = numbered
         self._padded = False
         self._prefix = b""
         self._suffix = b""
@@ -66,6 +73,8 @@ class SseDecoder:
             for raw in self._splitter.feed(chunk):
                 if self._padded:
                     raw = _without_padding(raw)
+                if self._numbered:
+                    raw = _without_number(raw)
                 if self._live >= 0 and raw.startswith(self._prefix) and raw.endswith(self._suffix):
                     try:
                         text = _STRING(raw[self._skip_head : self._skip_tail])
@@ -127,9 +136,27 @@ class SseDecoder:
 
 def _without_padding(raw: bytes) -> bytes:
     at = raw.rfind(PADDING)
-    if at > 0 and raw.endswith(b'"}\n\n') and raw.startswith(b"data: ") and raw[at + len(PADDING) : -4].isalnum():
-        return raw[:at] + b"}\n\n"
+    if at > 0 and raw.endswith(b'"}\n\n') and raw[at + len(PADDING) : -4].isalnum():
+        line = raw.rfind(b"\n", 0, at) + 1
+        if raw.startswith(b"data: ", line):
+            return raw[:at] + b"}\n\n"
     return raw
+
+
+def _without_number(raw: bytes) -> bytes:
+    at = raw.find(_NUMBER)
+    if at <= 0 or raw[at - 1] == _BACKSLASH:
+        return raw
+    start = at + len(_NUMBER)
+    if raw.startswith(b" ", start):
+        start += 1
+    end = raw.find(b",", start, start + 20)
+    if end < 0:
+        end = raw.find(b"}", start, start + 20)
+    digits = raw[start:end]
+    if end < 0 or not digits.isdigit() or (len(digits) > 1 and digits.startswith(b"0")):
+        return raw
+    return b"%b0%b" % (raw[:start], raw[end:])
 
 
 class Tally:

@@ -153,11 +153,15 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
     match part:
         case Opaque():
             if part.origin is not HOME:
-                losses.dropped(f"choices.message.{part.slot or 'content'}.{part.data.get('type')}")
+                losses.dropped(f"choices.message.{part.slot or 'content'}.{part.kind}")
         case Refusal():
             losses.approximated("choices.message.refusal", "said as text")
             losses.unknown(part.extra, "choices.message")
         case Text() | Reasoning() | ToolCall():
+            if isinstance(part, Reasoning | ToolCall) and part.signature and not home:
+                losses.dropped("choices.message.signature", "a signature is worth something to its origin only")
+            if isinstance(part, ToolCall) and part.freeform:
+                losses.approximated("choices.message.custom_tool_call", "its text is given as a tool's input")
             if not home:
                 losses.unknown(part.extra, "choices.message")
         case _:

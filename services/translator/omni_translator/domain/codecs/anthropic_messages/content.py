@@ -137,7 +137,7 @@ class BlockWriter:
         if isinstance(part, Opaque):
             if part.origin is HOME:
                 return part.data
-            self.losses.dropped(f"messages.content.{part.data.get('type')}")
+            self.losses.dropped(f"messages.content.{part.kind}")
             return None
         block = self._block(part)
         if block is None:
@@ -161,6 +161,9 @@ class BlockWriter:
             case Reasoning():
                 return self._thinking(part)
             case ToolCall():
+                if part.signature:
+                    why = "a signature is worth something to its origin only"
+                    self.losses.dropped("messages.content.signature", why)
                 arguments = {} if not part.arguments.strip() else json_object(part.arguments)
                 if arguments is None:
                     self.losses.approximated("messages.tool_calls.function.arguments", "not a JSON object; sent empty")

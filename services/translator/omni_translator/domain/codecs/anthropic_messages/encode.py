@@ -16,11 +16,11 @@ from omni_translator.domain.model import (
     Message,
     Part,
     Role,
-    Text,
     Tool,
     ToolResult,
 )
-from omni_translator.domain.normal import merged
+from omni_translator.domain.normal import split_system
+from omni_translator.domain.plain import plain
 
 _DEFAULT_MAX_TOKENS: Final = 32_000  # Anthropic wants a limit with every request
 _MAX_USER: Final = 256  # characters
@@ -31,6 +31,7 @@ _UNSAID: Final[Json] = {"n": 1, "logprobs": False, "store": False}
 
 def encode_request(conversation: Conversation) -> Encoded:
     losses = Losses("Anthropic Messages")
+    conversation = plain(conversation, losses)
     writer = BlockWriter(conversation.origin, losses)
     home = writer.home
     system, messages = _split_system(conversation, writer)
@@ -53,6 +54,8 @@ def encode_request(conversation: Conversation) -> Encoded:
         body["metadata"] = {"user_id": conversation.user}
     elif conversation.user:
         losses.dropped("user", f"Anthropic takes at most {_MAX_USER} characters")
+    if conversation.verbosity:
+        losses.dropped("verbosity")
     if home:
         overlay(body, conversation.extra)
     else:
@@ -61,41 +64,15 @@ def encode_request(conversation: Conversation) -> Encoded:
 
 
 def _split_system(conversation: Conversation, writer: BlockWriter) -> tuple[tuple[Part, ...], tuple[Message, ...]]:
-    """The leading system texts, and the turns after them.
-
-    From another format, system messages further on become user turns where they stand: an instruction keeps its place,
-    marked as one. Anthropic's own system messages within the turns stay what they are.
-    """
+    """The leading system texts, and the turns after them. Anthropic's own system messages within the turns stay what
+    they are."""
     if writer.home:
         first, *others = conversation.messages
         if first.role is Role.SYSTEM and not first.extra and others:
             return first.parts, tuple(others)
         return (), conversation.messages
-    messages = merged(conversation.messages)
-    lead = 0
-    leading: list[Part] = []
-    while lead < len(messages) and messages[lead].role is Role.SYSTEM:
-        writer.losses.unknown(messages[lead].extra, "messages")
-        leading += messages[lead].parts
-        lead += 1
-    system, turns = tuple(leading), messages[lead:]
-    if system and not turns:
-        writer.losses.approximated("messages.role", "a lone system message is sent as the user's")
-        return (), (Message(role=Role.USER, parts=system),)
-    if not all(turn.role in (Role.USER, Role.ASSISTANT) for turn in turns):
-        writer.losses.approximated("messages.role", "a later system message is sent as the user's, in its place")
-        turns = merged(tuple(_as_user(turn) for turn in turns))
+    system, turns = split_system(conversation.messages, writer.losses)
     return system, tuple(_results_first(turn, writer.losses) for turn in turns)
-
-
-def _as_user(turn: Message) -> Message:
-    if turn.role in (Role.USER, Role.ASSISTANT):
-        return turn
-    parts = tuple(
-        msgspec.structs.replace(part, text=f"<system>\n{part.text}\n</system>") if isinstance(part, Text) else part
-        for part in turn.parts
-    )
-    return msgspec.structs.replace(turn, role=Role.USER, parts=parts)
 
 
 def _results_first(turn: Message, losses: Losses) -> Message:
@@ -162,7 +139,7 @@ def _tools(conversation: Conversation, body: Json, losses: Losses) -> None:
         elif tool.origin is HOME:
             tools.append(tool.data)
         else:
-            losses.dropped(f"tools.{tool.data.get('type')}", "a tool of the other provider's own")
+            losses.dropped(f"tools.{tool.kind}", "a tool of the other provider's own")
     if tools:
         body["tools"] = tools
     choice, parallel = conversation.tool_choice, conversation.parallel_tools
@@ -174,6 +151,8 @@ def _tools(conversation: Conversation, body: Json, losses: Losses) -> None:
     out: Json = {"type": _CHOICES[choice.mode] if choice is not None else "auto"}
     if choice is not None and choice.mode == "named":
         out["name"] = choice.name
+    if choice is not None and choice.allowed:
+        losses.approximated("tool_choice", "Anthropic lets the model choose among all tools")
     if parallel is not None:
         if out["type"] != "none" or home:
             out["disable_parallel_tool_use"] = not parallel
@@ -187,8 +166,8 @@ def _tool(tool: Tool, home: bool, losses: Losses) -> Json:
     if tool.description is not None:
         out["description"] = tool.description
     out["input_schema"] = tool.schema if tool.schema is not None else {"type": "object", "properties": {}}
-    if tool.strict is not None:
-        out["strict"] = tool.strict
+    if tool.strict:
+        out["strict"] = True
     if tool.cache is not None:
         out["cache_control"] = tool.cache
     if home:

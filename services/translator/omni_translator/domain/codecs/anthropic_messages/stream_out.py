@@ -123,6 +123,8 @@ class Encoder:
                 self._losses.unknown({key: value}, "choices.message")
         if event.signature and isinstance(part, Reasoning) and part.origin is HOME:
             out.append(self._delta({"type": "signature_delta", "signature": event.signature}))
+        elif event.signature:
+            self._losses.dropped("choices.message.signature", "a signature is worth something to its origin only")
         out.append(_frame("content_block_stop", {"index": self._index}))
         return b"".join(out)
 

@@ -29,31 +29,45 @@ def write_thinking(conversation: Conversation, body: Json, losses: Losses) -> bo
         if wish.effort:
             body["output_config"] = {"effort": wish.effort}
         return wish.mode not in ("", "disabled")
-    if wish.effort == "none":
-        losses.approximated("reasoning_effort", "none is Anthropic's default")
+    if wish.summary:
+        losses.dropped("reasoning.summary", "Anthropic gives thoughts as it likes")
+    if not wish.effort and not wish.mode:
         return False
-    if wish.effort not in _BUDGETS:
+    field = "reasoning_effort" if wish.effort else "thinking"
+    if wish.effort == "none" or wish.mode == "disabled":
+        losses.approximated(field, "not to think is Anthropic's default")
+        return False
+    if wish.effort and wish.effort not in _BUDGETS:
         losses.dropped("reasoning_effort", "an effort Anthropic does not know")
         return False
     choice = conversation.tool_choice
     if choice is not None and choice.mode in ("required", "named"):
-        losses.dropped("reasoning_effort", "Anthropic does not think when a tool is forced")
+        losses.dropped(field, "Anthropic does not think when a tool is forced")
         return False
     if thinks_adaptively(conversation.model):
         body["thinking"] = {"type": "adaptive"}
-        body["output_config"] = {"effort": _EFFORTS[wish.effort]}
-        losses.approximated("reasoning_effort", f"sent as adaptive thinking, effort {_EFFORTS[wish.effort]}")
+        if wish.mode == "adaptive" and not wish.effort:
+            return True
+        effort = _EFFORTS[wish.effort] if wish.effort else _effort_of(wish.budget or 0)
+        body["output_config"] = {"effort": effort}
+        losses.approximated(field, f"sent as adaptive thinking, effort {effort}")
         return True
     if _unsigned_call_pending(conversation):
-        losses.dropped("reasoning_effort", "the pending tool call has no signed thought, which Anthropic wants")
+        losses.dropped(field, "the pending tool call has no signed thought, which Anthropic wants")
         return False
-    budget_tokens = min(_BUDGETS[wish.effort], body["max_tokens"] - 1)
+    wanted = _BUDGETS[wish.effort or "medium"] if wish.effort or wish.budget is None else wish.budget
+    budget_tokens = min(max(wanted, _MIN_BUDGET), body["max_tokens"] - 1)
     if budget_tokens < _MIN_BUDGET:
-        losses.dropped("reasoning_effort", "the output limit leaves no room to think")
+        losses.dropped(field, "the output limit leaves no room to think")
         return False
     body["thinking"] = {"type": "enabled", "budget_tokens": budget_tokens}
-    losses.approximated("reasoning_effort", f"sent as a thinking budget of {budget_tokens} tokens")
+    if wish.effort or budget_tokens != wish.budget:
+        losses.approximated(field, f"sent as a thinking budget of {budget_tokens} tokens")
     return True
+
+
+def _effort_of(budget: int) -> str:
+    return "low" if budget <= 1024 else "medium" if budget <= 10240 else "high"
 
 
 def _unsigned_call_pending(conversation: Conversation) -> bool:

@@ -247,10 +247,14 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
                 losses.dropped("content.signature", "a signature is worth something to its origin only")
             losses.unknown(part.extra, "content")
         case ToolCall():
+            if part.signature:
+                losses.dropped("content.signature", "a signature is worth something to its origin only")
+            if part.freeform:
+                losses.approximated("content.custom_tool_call", "its text is given as a function's arguments")
             if not home:
                 losses.unknown(part.extra, "content")
         case Opaque():
             if part.origin is not WireFormat.OPENAI_CHAT or part.slot != "tool_calls":
-                losses.dropped(f"content.{part.data.get('type')}")
+                losses.dropped(f"content.{part.kind}")
         case _:
             losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")

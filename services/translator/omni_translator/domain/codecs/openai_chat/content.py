@@ -125,7 +125,7 @@ class ContentWriter:
         if isinstance(part, Opaque):
             if part.origin is HOME:
                 return part.data
-            self.losses.dropped(f"messages.content.{part.data.get('type')}")
+            self.losses.dropped(f"messages.content.{part.kind}")
             return None
         block = self._block(part)
         if block is None:

@@ -8,6 +8,7 @@ from omni_translator.domain.codecs.openai_chat.content import HOME, read_content
 from omni_translator.domain.fields import Fields, to_json
 from omni_translator.domain.model import (
     Conversation,
+    Json,
     Message,
     Opaque,
     OutputFormat,
@@ -47,6 +48,7 @@ def decode_request(body: bytes) -> Conversation:
         max_output=limit if completion is None else completion,
         output_format=_output_format(top),
         thinking=Thinking(effort=effort) if effort else None,
+        verbosity=top.text("verbosity") or "",
         user=top.text("user") or "",
         stream=top.flag("stream") or False,
         extra=top.rest(),
@@ -166,8 +168,30 @@ def _tool_choice(top: Fields) -> ToolChoice | None:
         choice.take("type")
         function = choice.need_child("function")
         return ToolChoice(mode="named", name=function.need_text("name"))
-    top.put_back("tool_choice", value)  # allowed_tools, custom, and what is yet to come
-    return None
+    top.put_back("tool_choice", value)  # custom, and what is yet to come
+    return _allowed_tools(top, value) if isinstance(value, dict) else None
+
+
+def _allowed_tools(top: Fields, value: Json) -> ToolChoice | None:
+    """A choice among some functions; None, and nothing taken, where it is not just that."""
+    allowed = value.get("allowed_tools")
+    if value.get("type") != "allowed_tools" or not isinstance(allowed, dict):
+        return None
+    tools, mode = allowed.get("tools"), allowed.get("mode")
+    if mode not in ("auto", "required") or not isinstance(tools, list) or not tools:
+        return None
+    names = []
+    for tool in tools:
+        function = tool.get("function") if isinstance(tool, dict) and tool.keys() == {"type", "function"} else None
+        if not isinstance(function, dict) or function.keys() != {"name"} or not isinstance(function["name"], str):
+            return None
+        names.append(function["name"])
+    choice = top.need_child("tool_choice")
+    choice.take("type")
+    inner = choice.need_child("allowed_tools")
+    for key in ("mode", "tools"):
+        inner.take(key)
+    return ToolChoice(mode=mode, allowed=tuple(names))
 
 
 def _output_format(top: Fields) -> OutputFormat | None:

@@ -3,6 +3,8 @@
 from typing import Final
 
 from omni_catalogue.dialects import chat_output_limit_field
+from omni_wire.errors import WireError
+from omni_wire.formats import WireFormat
 
 from omni_translator.domain.codec import Encoded
 from omni_translator.domain.codecs.openai_chat.content import HOME, ContentWriter
@@ -25,22 +27,30 @@ from omni_translator.domain.model import (
     Thinking,
     Tool,
     ToolCall,
+    ToolChoice,
     ToolResult,
 )
 from omni_translator.domain.normal import merged
+from omni_translator.domain.plain import plain
 
 _MAX_STOPS: Final = 4
 _MAX_USER: Final = 64  # characters; OpenAI answers 400 beyond
+# What OpenAI's other format says in the very same words, and other vendors' chat endpoints take. Not so the hints to
+# OpenAI's cache, which Codex sends to whatever model: some of them refuse a key they do not know.
+_SHARED: Final = ("metadata", "service_tier", "safety_identifier")
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
 def encode_request(conversation: Conversation) -> Encoded:
     losses = Losses("OpenAI Chat")
+    conversation = plain(conversation, losses)
     writer = ContentWriter(conversation.origin, losses)
     home = writer.home
     messages: list[Json] = []
     for message in conversation.messages if home else merged(conversation.messages):
         messages.extend(_messages(message, writer))
+    if not messages:
+        raise WireError("messages hold nothing that chat takes", "messages")
     body: Json = {"model": conversation.model, "messages": messages}
     if conversation.max_output is not None:
         body[chat_output_limit_field(conversation.model)] = conversation.max_output
@@ -53,6 +63,8 @@ def encode_request(conversation: Conversation) -> Encoded:
         body["response_format"] = _output_format(conversation.output_format)
     if conversation.thinking is not None:
         _thinking(conversation.thinking, body, losses)
+    if conversation.verbosity:
+        body["verbosity"] = conversation.verbosity
     if len(conversation.user) <= _MAX_USER or home:
         body |= {"user": conversation.user} if conversation.user else {}
     else:
@@ -60,7 +72,10 @@ def encode_request(conversation: Conversation) -> Encoded:
     if home:
         overlay(body, conversation.extra)
     else:
-        losses.unknown(conversation.extra)
+        extra = dict(conversation.extra)
+        if conversation.origin is WireFormat.OPENAI_RESPONSES:
+            body |= {key: extra.pop(key) for key in _SHARED if extra.get(key) is not None}
+        losses.unknown(extra)
     return Encoded(to_json(body), losses.all())
 
 
@@ -140,7 +155,8 @@ def _assistant(message: Message, writer: ContentWriter) -> Json:
     for part in message.parts:
         order.see(part)
         if isinstance(part, Reasoning):
-            thoughts.append(part.text)
+            if part.text:
+                thoughts.append(part.text)
             if part.signature:
                 losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
             if not writer.home:
@@ -171,6 +187,8 @@ def _call(call: ToolCall, writer: ContentWriter) -> Json:
         overlay(out, call.extra)
     else:
         writer.foreign(call)
+    if call.signature:
+        writer.losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
     return out
 
 
@@ -204,7 +222,7 @@ def _tools(conversation: Conversation, body: Json, losses: Losses) -> None:
         elif tool.origin is HOME:
             tools.append(tool.data)
         else:
-            losses.dropped(f"tools.{tool.data.get('type')}", "a tool of the other provider's own")
+            losses.dropped(f"tools.{tool.kind}", "a tool of the other provider's own")
     if tools:
         body["tools"] = tools
     choice = conversation.tool_choice
@@ -213,10 +231,18 @@ def _tools(conversation: Conversation, body: Json, losses: Losses) -> None:
             losses.dropped("tool_choice", "there are no tools to choose from")
         return
     if choice is not None:
-        named = {"type": "function", "function": {"name": choice.name}}
-        body["tool_choice"] = named if choice.mode == "named" else choice.mode
+        body["tool_choice"] = _tool_choice(choice)
     if conversation.parallel_tools is not None:
         body["parallel_tool_calls"] = conversation.parallel_tools
+
+
+def _tool_choice(choice: ToolChoice) -> str | Json:
+    if choice.mode == "named":
+        return {"type": "function", "function": {"name": choice.name}}
+    if choice.allowed:
+        tools = [{"type": "function", "function": {"name": name}} for name in choice.allowed]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
+    return choice.mode
 
 
 def _tool(tool: Tool, home: bool, losses: Losses) -> Json:
@@ -225,8 +251,8 @@ def _tool(tool: Tool, home: bool, losses: Losses) -> Json:
         function["description"] = tool.description
     if tool.schema is not None:
         function["parameters"] = tool.schema
-    if tool.strict is not None:
-        function["strict"] = tool.strict
+    if tool.strict:
+        function["strict"] = True
     out: Json = {"type": "function", "function": function}
     if home:
         if tool.cache is not None:
@@ -255,6 +281,8 @@ def _output_format(form: OutputFormat) -> Json:
 def _thinking(thinking: Thinking, body: Json, losses: Losses) -> None:
     """``reasoning_effort`` from an effort, or else from a budget by the usual thresholds."""
     effort = thinking.effort
+    if thinking.summary:
+        losses.dropped("reasoning.summary", "chat gives thoughts as the provider likes")
     if effort and effort not in _EFFORTS and thinking.mode:
         losses.approximated("output_config.effort", "sent as high")
         effort = "high"
