@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -31,6 +32,9 @@ RETRY = 0.5
 STOP_WITHIN = 1.0
 
 Members = dict[str, "Member"]
+
+_FORM = re.compile(r"[a-z]+\.[A-Za-z0-9-]+")
+_ADDRESS = re.compile(r"|(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +186,9 @@ class MemberFeed:
             member = msgspec.json.decode(value, type=Member)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("%s announced what cannot be read: %s", key, error)
+            return
+        if member.key != key or _FORM.fullmatch(key) is None or _ADDRESS.fullmatch(member.address) is None:
+            log.warning("%r announced what no member of ours says", key[:100])
             return
         self._heard[key] = self._clock()
         before = self.members.get(key)

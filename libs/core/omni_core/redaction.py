@@ -34,10 +34,15 @@ def keep_secret(value: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Replace whatever is known to be a secret or has the shape of one, keeping enough to tell keys apart by kind."""
+    """Replace whatever is known to be a secret, has the shape of one or is called one; what is kept tells keys apart by
+    kind."""
+    return _NAMED.sub(r"\1[redacted]", redact_shapes(text))
+
+
+def redact_shapes(text: str) -> str:
+    """As ``redact``, but leaves what is only called a secret: for messages that name keys of a configuration."""
     for secret in _kept:
         if secret in text:
             text = text.replace(secret, "[redacted]")
     text = _IN_URL.sub(r"\1[redacted]@", text)
-    text = _KEY.sub(lambda match: match.group(0)[:3] + "[redacted]", text)
-    return _NAMED.sub(r"\1[redacted]", text)
+    return _KEY.sub(lambda match: match.group(0)[:3] + "[redacted]", text)

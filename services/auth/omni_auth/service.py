@@ -110,7 +110,7 @@ class AuthService:
     def checks(self) -> dict[str, Check]:
         detail = f"revision {self._state.revision}" if self._state else "not started"
         if self._rejected:
-            detail += f"; the newer file is refused: {'; '.join(self._rejected)}"
+            detail += "; the newer file is refused, see the log or /api/system"  # whoever probes may not read it
         return {
             "config": Check(self._state is not None, detail),
             "store": self._check("store", "storing"),

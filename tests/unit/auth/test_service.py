@@ -177,7 +177,9 @@ async def test_a_fault_while_reading_the_file_ends_nothing(started, tmp_path, ca
     assert decode((await service.configuration()).snapshot).server.port == 1
     rejected = (await service.configuration()).rejected
     assert rejected.startswith("omniroute.yaml: cannot be taken over because of a fault in OmniRoute (TypeError")
-    assert rejected in service.checks()["config"].detail
+    detail = service.checks()["config"].detail
+    assert "the newer file is refused" in detail
+    assert rejected not in detail  # /readyz asks for no key
     assert [bool(record.exc_info) for record in caplog.records if record.levelno == logging.ERROR] == [True]
 
     with open_keys(tmp_path) as keys:

@@ -165,3 +165,30 @@ def test_overdue_are_exactly_those_last_heard_longer_ago_than_their_time(
     heard: dict[str, float], now: float, ttl: float
 ) -> None:
     assert set(overdue(heard, now, ttl)) == {key for key, at in heard.items() if now - at > ttl}
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("router.evil$1", Member(service="router", instance="evil", address="127.0.0.1:1")),
+        ("router.evil$1", Member(service="router", instance="evil$1", address="127.0.0.1:1")),
+        ("router.two", Member(service="router", instance="one", address="127.0.0.1:1")),
+        ("router.one", Member(service="edge", instance="one", address="127.0.0.1:1")),
+        ("router.one", Member(service="router", instance="one", address="unix:/tmp/socket")),
+        ("router.one", Member(service="router", instance="one", address="127.0.0.1")),
+        ("router.one", Member(service="router", instance="one", address="dns:///elsewhere:1")),
+    ],
+)
+async def test_what_no_member_of_ours_says_is_nobody(listening: Listening, key: str, said: Member) -> None:
+    listening.bus.changes.put_nowait(KvChange(key, msgspec.json.encode(said)))
+    listening.bus.says(TWO)
+    await listening.settle()
+    assert listening.feed.members == {TWO.key: TWO}
+
+
+@pytest.mark.parametrize("address", ["", "router-1:20141", "10.0.0.7:20141", "[fd00::1]:20141"])
+async def test_every_address_that_we_announce_is_taken(listening: Listening, address: str) -> None:
+    said = msgspec.structs.replace(ONE, address=address)
+    listening.bus.says(said)
+    await listening.settle()
+    assert listening.feed.members == {ONE.key: said}

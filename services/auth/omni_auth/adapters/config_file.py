@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from omni_core.redaction import keep_secret
+from omni_core.redaction import keep_secret, redact_shapes
 
 from omni_auth.domain import configuration
 from omni_auth.domain.configuration import Report
@@ -46,7 +46,8 @@ class ConfigFile:
             self._secret_files = error.secret_files
             secrets |= {name: self._secret(name) for name in error.secret_files if name not in secrets}
             self._last = _digest(content, secrets)
-            return Reading(self._last, None, error.problems)
+            # A key pasted where the name of its variable belongs is quoted as what it was taken for.
+            return Reading(self._last, None, tuple(map(redact_shapes, error.problems)))
         self._secret_files = found.secret_files
         self._last = _digest(content, secrets)
         for secret in found.secrets.values():
