@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from omni_core.admin_http import AdminServer
-from omni_core.component import Check
+from omni_core.component import Check, Spare
 from omni_core.telemetry import new_registry
 from prometheus_client import Counter
 
@@ -61,6 +61,15 @@ async def get(port: int, path: str) -> tuple[int, dict[str, str], bytes]:
 
 async def test_a_process_that_runs_is_healthy(admin: AdminServer) -> None:
     assert (await get(await admin.start(), "/healthz"))[0] == 200
+
+
+async def test_one_of_several_of_which_any_will_do_is_named_and_may_be_away() -> None:
+    crew = Part("workers", {"worker 1": Spare(False, "no answer within 2 s"), "worker 2": Spare(True, "ready")})
+    server = AdminServer("127.0.0.1", 0, [crew], new_registry())
+    status, _, body = await get(await server.start(), "/readyz")
+    await server.stop()
+    assert status == 200
+    assert json.loads(body)["components"]["workers"]["worker 1"] == {"ok": False, "detail": "no answer within 2 s"}
 
 
 async def test_readiness_names_every_dependency_of_every_component(admin: AdminServer) -> None:

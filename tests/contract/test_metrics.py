@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from omni_core.runtime import Runtime, close_runtime, open_runtime
 from omni_core.settings import CoreSettings
 from omni_core.telemetry import new_registry
 from omni_launch.assembly import Assembly, Inputs, ProcessState
+from omni_launch.doors import say_whose
 from omni_launch.targets import PARTS, target
+from omni_launch.workers import Workers
 from omni_simulator import Simulator
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -209,6 +212,12 @@ async def test_every_metric_and_its_labels_stand_in_the_operations_guide(tmp_pat
             found |= _labels(collector)
         await assembly.close_channels()
         await close_runtime(made)
+    with socket.socket() as public:
+        supervisor = CollectorRegistry()
+        Workers(1, [], {}, public, supervisor, places={})
+    say_whose(supervisor, 1)
+    for collector in list(supervisor._collector_to_names):
+        found |= _labels(collector)
     described = {name.removesuffix("_total"): labels for name, labels in _documented().items()}
     missing = {name: labels for name, labels in found.items() if described.get(name) != labels}
     assert not missing, f"not, or otherwise, in {OPERATIONS.name}: {missing}"

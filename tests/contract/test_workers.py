@@ -22,8 +22,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
         yield made
 
 
-def two(house: Household) -> Service:
-    return Service("gateway", house.home, house.env, "--workers", "2").ready(admin=True)
+def two(house: Household, **env: str) -> Service:
+    return Service("gateway", house.home, house.env | env, "--workers", "2").ready(admin=True)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,14 @@ def crew(house: Household) -> Iterator[Service]:
 @pytest.fixture
 def doomed(house: Household) -> Iterator[Service]:
     running = two(house)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def brief(house: Household) -> Iterator[Service]:
+    """One whose drain has a second."""
+    running = two(house, OMNIROUTE_DRAIN_SECONDS="1")
     yield running
     running.close()
 
@@ -86,6 +94,7 @@ async def test_they_share_the_port_and_are_counted_as_one(crew: Service) -> None
 
 async def test_one_that_is_killed_takes_nothing_with_it_but_what_it_had_taken(crew: Service) -> None:
     pids, restarts = workers(crew), counted(crew, "omniroute_supervisor_restarts_total")
+    answered = requests(crew)
     for pid in pids.values():
         os.kill(pid, signal.SIGSTOP)
     async with httpx.AsyncClient(base_url=crew.url, headers=HEADERS, timeout=30) as client:
@@ -98,6 +107,40 @@ async def test_one_that_is_killed_takes_nothing_with_it_but_what_it_had_taken(cr
     assert workers(crew)[1] != pids[1]
     assert f"worker 1 (pid {pids[1]}) ended unexpectedly (signal 9)" in crew.log
     assert counted(crew, "omniroute_supervisor_restarts_total") == restarts + 1
+    assert requests(crew) >= answered, "what a scrape has seen of the one that was killed is kept"
+
+
+def test_one_that_hangs_is_named_holds_up_no_scrape_and_is_killed_in_a_drain(brief: Service) -> None:
+    pids = workers(brief)
+    assert 'omniroute_edge_active_streams{worker="1"}' in brief.get("/metrics", admin=True).text
+    os.kill(pids[1], signal.SIGSTOP)
+    silent = {"ok": False, "detail": "no answer within 2 s"}
+
+    def named() -> bool:
+        found = brief.get("/readyz", admin=True)
+        assert found.status_code == 200, "the other one serves"
+        return bool(found.json()["components"]["workers"]["worker 1"] == silent)
+
+    until(named, "it is named", within=10)
+    began = time.monotonic()
+    assert 'omniroute_edge_active_streams{worker="1"}' in brief.get("/metrics", admin=True).text
+    assert time.monotonic() - began < 1
+    assert brief.end(within=20) == 0
+    assert f"worker 1 (pid {pids[1]}) has not answered for" in brief.log
+    assert "waiting for workers" not in brief.log
+    assert gone(list(pids.values()))
+
+
+def test_the_supervisors_own_port_is_on_loopback_wherever_the_workers_are(house: Household) -> None:
+    crew = Service("gateway", house.home, house.env, "--workers", "1", "--host", "0.0.0.0")
+    try:
+        crew.ready(admin=True)
+        bound = {one.laddr.port: one.laddr.ip for one in psutil.Process(crew.process.pid).net_connections("tcp")
+                 if one.status == psutil.CONN_LISTEN}  # fmt: skip
+        assert bound == {crew.port: "0.0.0.0", crew.admin_port: "127.0.0.1"}
+        assert f"admin {crew.admin}" in crew.log
+    finally:
+        crew.close()
 
 
 def queued(port: int) -> int:

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Path, Query, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from omni_core.admin_http import Readiness, render_metrics
+from omni_core.component import well
 from omni_core.ports.analytics import UsageQuery
 from omni_core.ports.auth import Identity
 from omni_core.ports.context import CallContext
@@ -244,7 +245,7 @@ def _probes(app: FastAPI, checks: ProcessChecks, registry: CollectorRegistry) ->
 
     async def readyz() -> Response:
         found = {component: dict(named) for component, named in checks().items()}
-        ready = all(check.ok for named in found.values() for check in named.values())
+        ready = well(found)
         body = msgspec.json.encode(Readiness(ready, found))
         return Response(body, status_code=200 if ready else 503, media_type="application/json")
 

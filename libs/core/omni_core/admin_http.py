@@ -11,7 +11,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from omni_core.component import Check, Component
+from omni_core.component import Check, Component, well
 
 log = logging.getLogger("omniroute.admin")
 
@@ -28,9 +28,9 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 def readiness(components: Sequence[Component]) -> tuple[int, bytes]:
-    """Status (200, or 503 when any dependency is not well) and JSON body of /readyz."""
+    """Status (200, or 503 when any dependency that is needed is not well) and JSON body of /readyz."""
     checks = {component.name: component.checks() for component in components}
-    ready = all(check.ok for named in checks.values() for check in named.values())
+    ready = well(checks)
     return (200 if ready else 503), msgspec.json.encode(Readiness(ready, checks))
 
 

@@ -1,5 +1,6 @@
 """What the composition root starts, watches and stops."""
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -10,6 +11,15 @@ class Check(msgspec.Struct, frozen=True):
 
     ok: bool
     detail: str = ""
+
+
+class Spare(Check, frozen=True):
+    """One of several of which any will do: /readyz names it like any other, and is not 503 for the want of it alone."""
+
+
+def well(checks: Mapping[str, Mapping[str, Check]]) -> bool:
+    """Whether nothing that is needed is missing, of checks by component and name."""
+    return all(check.ok or isinstance(check, Spare) for named in checks.values() for check in named.values())
 
 
 class ConfigState(msgspec.Struct, frozen=True):

@@ -63,12 +63,21 @@ def config(command: Command) -> Command:
 
 def address(command: Command) -> Command:
     command = click.option("--port", type=_PORT, metavar="PORT", help="HTTP port; 0 takes a free one. [20128]")(command)
-    return click.option("--host", metavar="HOST", help="HTTP address to listen on. [127.0.0.1]")(command)
+    return click.option(
+        "--host",
+        metavar="HOST",
+        help="HTTP address to listen on. Whoever reaches it sees /healthz, /readyz and /metrics (names of providers, "
+        "numbers of requests, tokens, USD) without a key. [127.0.0.1]",
+    )(command)
 
 
 def workers(command: Command) -> Command:
     command = click.option(
-        "--admin-port", type=_PORT, metavar="PORT", help="With workers: health and numbers of all. [20156]"
+        "--admin-port",
+        type=_PORT,
+        metavar="PORT",
+        help="With workers: health and numbers of all, without a key; "
+        "on 127.0.0.1, whatever --host is, or else on OMNIROUTE_HTTP_HOST. [20156]",
     )(command)
     return click.option(
         "--workers",
@@ -130,7 +139,7 @@ def cli() -> None:
 
 
 @cli.command(
-    short_help="Start everything here, in one process.",
+    short_help="Start everything here.",
     epilog="""\b
 Examples:
   omniroute up
@@ -146,14 +155,14 @@ Examples:
 @config
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the dashboard in a browser. [--open]")
 def up(open_browser: bool, **given: Any) -> None:
-    """Start everything here, in one process, and keep running.
+    """Start everything here and keep running: in one process, or with --workers in several.
 
     Redis and NATS are started too (from PATH, else from the wheels that came along), unless OMNIROUTE_REDIS_URL and
     OMNIROUTE_NATS_URL name others. Without a provider in the configuration file a simulator answers as 'demo'. Ctrl-C
     lets running requests finish, then stops everything; a second Ctrl-C does not wait.
 
-    With --workers the requests are served by processes of their own, which are started again when they die; SIGHUP
-    replaces them one after the other without losing a request.
+    With --workers the requests are served by processes of their own, which are started again when they die or hang;
+    SIGHUP replaces them one after the other without losing a request.
     """
     from omni_launch.up import up as start
 
@@ -198,7 +207,7 @@ With workers, SIGHUP replaces them one after the other.""",
 def run(target: str, no_open: bool, **given: Any) -> None:
     """Run one service as a process of its own, the others over gRPC. 'all' is the same as 'up'.
 
-    'edge' and 'gateway' may have workers: processes that share the port and are started again when they die.
+    'edge' and 'gateway' may have workers: processes that share the port and are started again when they die or hang.
     """
     from omni_launch.up import run as start_one
     from omni_launch.up import up as start_all

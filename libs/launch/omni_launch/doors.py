@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from omni_core.admin_http import AdminServer
 from omni_core.component import Component
 from omni_core.settings import GRPC_PORTS, CoreSettings
-from prometheus_client import Gauge
+from prometheus_client import CollectorRegistry, Gauge
 
 from omni_launch.assembly import Assembly
 from omni_launch.listener import HttpListener, adopted
@@ -65,23 +65,25 @@ class Doors:
         plan, listen = self._plan, self._plan.listen
         if plan.inherited is not None:
             own = adopted(plan.inherited.admin_fd)
-            _say_whose(assembly, plan.inherited.number)
-            await self._serve_probes(AdminServer(listen.host, 0, probed, assembly.metrics, sock=own), 0)
+            say_whose(assembly.metrics, plan.inherited.number)
+            admin = AdminServer(listen.host, 0, probed, assembly.metrics, sock=own)
+            await self._serve_probes(admin, listen.host, 0)
         elif plan.workers:
             port = listen.admin_port
-            admin = AdminServer(listen.host, port, probed, assembly.metrics, page=numbers)
-            self.ports["admin"] = await self._serve_probes(admin, port, "--admin-port")
+            admin = AdminServer(listen.admin_host, port, probed, assembly.metrics, page=numbers)
+            self.ports["admin"] = await self._serve_probes(admin, listen.admin_host, port, "--admin-port")
         elif not self._http:
             name = plan.target.parts[0]
             port = listen.ports[name]
-            self.ports[name] = await self._serve_probes(AdminServer(listen.host, port, probed, assembly.metrics), port)
+            admin = AdminServer(listen.host, port, probed, assembly.metrics)
+            self.ports[name] = await self._serve_probes(admin, listen.host, port)
 
-    async def _serve_probes(self, admin: AdminServer, port: int, option: str = "--port") -> int:
+    async def _serve_probes(self, admin: AdminServer, host: str, port: int, option: str = "--port") -> int:
         try:
             bound = await admin.start()
         except OSError as error:
             raise CannotStart(
-                f"port {port} on {self._plan.listen.host} is taken by another program", f"Choose another with {option}"
+                f"port {port} on {host} is taken by another program", f"Choose another with {option}"
             ) from error
         self._undo.insert(0, ("admin http", admin.stop))  # answers to the end
         return bound
@@ -134,10 +136,11 @@ class Doors:
             listener.close()
 
 
-def _say_whose(assembly: Assembly, number: int) -> None:
+def say_whose(metrics: CollectorRegistry, number: int) -> None:
+    """Name the worker whose numbers these are, for whoever asks at the port that all of them share."""
     Gauge(
         "omniroute_worker",
         "These are the numbers of one worker; its supervisor shows the sum of all at its own port",
         ["worker"],
-        registry=assembly.metrics,
+        registry=metrics,
     ).labels(str(number)).set(1)

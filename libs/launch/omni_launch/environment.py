@@ -15,6 +15,7 @@ from omni_launch.targets import Target
 
 CONFIG_NAME = "omniroute.yaml"
 MAX_WORKERS = 256
+LOOPBACK = "127.0.0.1"
 
 
 class Flags(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,11 +33,12 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
 class Listen(msgspec.Struct, frozen=True, kw_only=True):
     """HTTP addresses: ``ports`` maps a served name ("edge", "dashboard", or a gRPC service's own /healthz) to its port.
     When edge and dashboard are given the same port, they share the listener. ``grpc_port`` None is the default.
-    ``admin_port`` is for a supervisor's own /healthz, /readyz and /metrics."""
+    ``admin_host`` and ``admin_port`` are for a supervisor's own /healthz, /readyz and /metrics."""
 
     host: str
     ports: dict[str, int]
     grpc_port: int | None = None
+    admin_host: str = LOOPBACK
     admin_port: int = SUPERVISOR_PORT
 
 
@@ -114,7 +116,11 @@ def listen(
 ) -> Listen:
     """--port, then ``API_PORT``/``DASHBOARD_PORT`` (which part the shared listener in two) or ``OMNIROUTE_HTTP_PORT``,
     then the file, then the default. --host, then ``OMNIROUTE_HTTP_HOST``, then the file. ``apart`` says that edge and
-    dashboard are in different processes: the dashboard's port is ``DASHBOARD_PORT``, whatever the other's is."""
+    dashboard are in different processes: the dashboard's port is ``DASHBOARD_PORT``, whatever the other's is.
+
+    A supervisor's own listener leaves loopback for ``OMNIROUTE_HTTP_HOST`` only: it asks nobody for a key, and --host
+    and the file speak of what has keys.
+    """
     host = flags.host or env.get("OMNIROUTE_HTTP_HOST") or server.host
     generic = flags.port if flags.port is not None else port_of(env, "OMNIROUTE_HTTP_PORT")
     ports: dict[str, int] = {}
@@ -131,6 +137,7 @@ def listen(
         host=host,
         ports=ports,
         grpc_port=port_of(env, "OMNIROUTE_GRPC_PORT"),
+        admin_host=env.get("OMNIROUTE_HTTP_HOST") or LOOPBACK,
         admin_port=SUPERVISOR_PORT if admin is None else admin,
     )
 
@@ -147,7 +154,7 @@ def worker_count(flags: Flags, env: Mapping[str, str]) -> int:
         return cores()
     if not text.isascii() or not text.isdigit() or int(text) > MAX_WORKERS:
         raise CannotStart(
-            f"'{text}' is no number of workers", f"Give one from 1 to {MAX_WORKERS}, or auto for one a core"
+            f"'{text}' is no number of workers", f"Give one from 1 to {MAX_WORKERS}; 0 or auto is one a core"
         )
     return int(text) or cores()
 

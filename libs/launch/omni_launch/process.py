@@ -71,6 +71,7 @@ class Process:
         self._probed: list[Component] = []
         self._workers: Workers | None = None
         self._membership: Membership | None = None
+        self._waiting: asyncio.Task[None] | None = None
         self._had_terminal = has_terminal()
         self._drain_delay = seconds_of(plan.env, "OMNIROUTE_DRAIN_DELAY", 0.0)
         if plan.workers or plan.inherited is not None:
@@ -236,6 +237,7 @@ class Process:
             assembly.metrics,
             places=places(settings),
             drain_delay=self._drain_delay,
+            drain_seconds=self._drain_seconds,
         )
         assembly.components[self._workers.name] = self._workers
         self._probed.append(self._workers)
@@ -250,7 +252,8 @@ class Process:
     def _tell_what_is_missing(self, assembly: Assembly, settings: CoreSettings) -> None:
         if self._plan.inherited is None:  # a worker's supervisor tells
             waiting = Waiting(assembly.checks, places(settings))
-            self._beside.append(asyncio.create_task(waiting.run(), name="waiting"))
+            self._waiting = asyncio.create_task(waiting.run(), name="waiting")
+            self._beside.append(self._waiting)
 
     # ---- end --------------------------------------------------------------------------------------------------------
 
@@ -261,6 +264,8 @@ class Process:
 
     async def _drain(self) -> None:
         _log.info("draining: what runs may finish within %.0f s; a second signal ends at once", self._drain_seconds)
+        if self._waiting is not None:
+            self._waiting.cancel()  # from now on nothing is waited for
         await self._state.drain()
         if self._membership is not None:
             await _within(FLUSH_WITHIN, "membership", "drain", self._membership.drain)

@@ -37,12 +37,13 @@ def up(flags: Flags) -> int:
     env = merged(flags, os.environ)
     path = config_file(flags, env)
     require_good(path, env)
+    plan = _plan(target("all"), flags, env, path)  # what is wrong with it is said before anything is made
     data_dir = Path(env["DATA_DIR"])
     prepare(data_dir)
     from omni_auth.adapters.offline import ensure_local_key
 
     key = ensure_local_key(data_dir)  # before auth reads its store, so that the key we print works at once
-    return _run(target("all"), flags, env, path, key)
+    return _run(plan, flags, key)
 
 
 def run(name: str, flags: Flags) -> int:
@@ -53,7 +54,7 @@ def run(name: str, flags: Flags) -> int:
             f"'omniroute run {name}' cannot have workers",
             f"Start more of it instead. With workers there are 'up' and 'run {'|'.join(IN_WORKERS)}'",
         )
-    return _run(target(name), flags, env, config_file(flags, env))
+    return _run(_plan(target(name), flags, env, config_file(flags, env)), flags)
 
 
 def require_good(path: Path | None, env: Mapping[str, str]) -> None:
@@ -68,8 +69,7 @@ def require_good(path: Path | None, env: Mapping[str, str]) -> None:
             raise CannotStart(f"the configuration file has {count}:\n  {lines}\nNothing was started")
 
 
-def _run(chosen: Target, flags: Flags, env: dict[str, str], path: Path | None, key: str = "") -> int:
-    set_up_logging(env)
+def _plan(chosen: Target, flags: Flags, env: dict[str, str], path: Path | None) -> Plan:
     server = server_section(path, env)
     whole = chosen.name == "all"
     given = inherited(env)
@@ -89,14 +89,19 @@ def _run(chosen: Target, flags: Flags, env: dict[str, str], path: Path | None, k
         if whole and plan.listen.grpc_port is None:  # for its own gateways only: any port does
             plan = msgspec.structs.replace(plan, listen=msgspec.structs.replace(plan.listen, grpc_port=0))
         plan = msgspec.structs.replace(plan, target=beside, workers=workers, worker_target=gateways)
+    return plan
+
+
+def _run(plan: Plan, flags: Flags, key: str = "") -> int:
+    set_up_logging(plan.env)
     # The edge has its own bound on a drain; it follows the process' unless it is set by name.
-    if seconds := env.get("OMNIROUTE_DRAIN_SECONDS"):
+    if seconds := plan.env.get("OMNIROUTE_DRAIN_SECONDS"):
         os.environ.setdefault("OMNIROUTE_EDGE_DRAIN_TIMEOUT", seconds)
 
     async def announce(started: Started) -> None:
-        if whole:
+        if plan.embedded:
             await _welcome(plan, flags, started, key)
-        elif given is None:  # a worker's stdout is the supervisor's
+        elif plan.inherited is None:  # a worker's stdout is the supervisor's
             _ready(plan, started)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -113,7 +118,8 @@ async def _welcome(plan: Plan, flags: Flags, started: Started, key: str) -> None
     running = [f"{', '.join(plan.target.parts)}: one process, pid {os.getpid()}"]
     if plan.workers:
         running.append(f"{', '.join(target('gateway').parts)}: {plan.workers} processes that share the endpoint")
-        running.append(f"their health and numbers: http://{host}:{started.http['admin']}/readyz, /metrics")
+        admin = f"http://{reachable(plan.listen.admin_host)}:{started.http['admin']}"
+        running.append(f"their health and numbers: {admin}/readyz, /metrics")
     running += [f"{name} {version}" for name, version in sorted(started.embedded.items())]
     running += [f"{name} of your own" for name in ("redis", "nats") if name not in started.embedded]
     if started.demo_url:
@@ -140,7 +146,8 @@ def _ready(plan: Plan, started: Started) -> None:
     ports = {name: port for name, port in started.http.items() if name != "admin"}
     http = " ".join(f"http://{host}:{port}" for port in ports.values())
     grpc = f" grpc {plan.env.get('OMNIROUTE_GRPC_HOST', '127.0.0.1')}:{started.grpc_port}" if started.grpc_port else ""
-    crew = f" workers {plan.workers} admin http://{host}:{started.http['admin']}" if plan.workers else ""
+    admin = reachable(plan.listen.admin_host)
+    crew = f" workers {plan.workers} admin http://{admin}:{started.http['admin']}" if plan.workers else ""
     print(f"omniroute {plan.target.name} is up: {http}{grpc}{crew}", flush=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from omni_core.clock import monotonic
-from omni_core.component import Check
+from omni_core.component import Check, Spare
 from omni_core.settings import DISCOVER, CoreSettings
 
 # Seconds.
@@ -58,7 +58,7 @@ def missing(checks: Mapping[str, Mapping[str, Check]], places: Mapping[str, str]
         if part == "process":
             continue  # itself
         for name, check in named.items():
-            if check.ok:
+            if check.ok or isinstance(check, Spare):
                 continue
             place = places.get(name)
             subject = f"{name} {place}" if place else name if name == part else f"{part}'s {name}"

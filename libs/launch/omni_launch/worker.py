@@ -18,7 +18,8 @@ from omni_core.admin_http import Readiness
 from omni_core.component import Check
 
 ASK_WITHIN = 2.0  # seconds for /healthz and /readyz
-NUMBERS_WITHIN = 5.0  # seconds for /metrics
+# Seconds for /metrics: whoever scrapes us waits for the slowest, and the numbers that one had are good enough.
+NUMBERS_WITHIN = 2.0
 _LOOPBACK = "127.0.0.1"
 
 # What is the supervisor's and would mean something else to a worker.
@@ -27,7 +28,8 @@ _NOT_FOR_WORKERS = ("OMNIROUTE_WORKERS", "OMNIROUTE_ADMIN_PORT")
 
 class Worker:
     """``number`` is its place among the others; one that follows it there has the same. ``started`` says whether it
-    takes connections, ``checks`` what its /readyz said last, ``numbers`` its /metrics."""
+    takes connections, ``checks`` what its /readyz said last, ``numbers`` its /metrics; ``heard`` whether it ever
+    answered, ``silent`` for how many seconds it was asked in vain, ``end`` how it ended, "" while it lives."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -36,6 +38,9 @@ class Worker:
         self.checks: dict[str, dict[str, Check]] = {}
         self.numbers = ""
         self.told = False  # to end
+        self.heard = False
+        self.silent = 0.0
+        self.end = ""
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
         self._last: asyncio.Task[bytes] | None = None
@@ -74,6 +79,7 @@ class Worker:
             raise RuntimeError("start comes first")
         code = await self._process.wait()
         self.started = self.ready = False
+        self.end = f"signal {-code}" if code < 0 else f"exit code {code}"
         if last := (await self._last).decode("utf-8", "replace"):
             self.numbers = last
         return code
@@ -83,8 +89,9 @@ class Worker:
         self.told = True
         self._send(signal.SIGTERM)
 
-    def kill(self) -> None:
-        self.told = True
+    def kill(self, *, told: bool = True) -> None:
+        """``told`` false is for one that nobody wants to end, but to be replaced."""
+        self.told = self.told or told
         self._send(signal.SIGKILL)
 
     async def ask(self) -> None:
@@ -95,14 +102,19 @@ class Worker:
             answer = msgspec.json.decode(body, type=Readiness)
         except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError) as error:
             self.ready = False
-            detail = f"no answer within {ASK_WITHIN:g} s" if isinstance(error, TimeoutError) else "does not answer yet"
+            # Only what was waited for is counted, not the time since the last answer: we may have slept ourselves.
+            self.silent += ASK_WITHIN if isinstance(error, TimeoutError) else 0.0
+            detail = f"no answer within {ASK_WITHIN:g} s" if self.heard else "does not answer yet"
             self.checks = {"process": {"answers": Check(False, detail)}}
             return
+        self.heard, self.silent = True, 0.0
         self.checks, self.ready = answer.components, answer.ready
         self.started = self.started or accepts(answer)
 
     async def count(self) -> None:
-        """Fetch its numbers; those it had stay when it does not answer."""
+        """Fetch its numbers; those it had stay when it does not answer, as it is known to do."""
+        if self.silent:
+            return
         with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             async with asyncio.timeout(NUMBERS_WITHIN):
                 status, body = await self._get(b"/metrics")

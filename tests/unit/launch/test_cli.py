@@ -44,6 +44,24 @@ def test_every_verb_has_a_help_of_its_own(verb: str) -> None:
     assert len(result.output.splitlines()) > 5
 
 
+@pytest.mark.parametrize("count", ["-1", "x", "257"])
+def test_a_number_of_workers_that_is_none_is_refused_before_anything_is_made(count: str, tmp_path: Path) -> None:
+    for verb in (("up", "--no-open"), ("run", "gateway")):
+        result = invoke(*verb, "--workers", count)
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"omniroute: '{count}' is no number of workers. ")
+    assert not (tmp_path / "data").exists()
+
+
+def test_help_tells_how_many_processes_there_are_and_what_is_shown_without_a_key() -> None:
+    shown = " ".join(invoke("up", "--help").output.split())
+    assert "in one process, or with --workers in several" in shown
+    host = shown[shown.index("--host HOST") : shown.index("--workers N")]
+    assert "/metrics" in host
+    assert "without a key" in host
+    assert "127.0.0.1, whatever --host is" in shown
+
+
 def test_the_version_is_told() -> None:
     assert invoke("--version").output.startswith("omniroute, version ")
 

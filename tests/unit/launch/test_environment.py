@@ -111,13 +111,21 @@ def test_a_supervisor_answers_at_a_port_of_its_own() -> None:
     assert listen(target("gateway"), Flags(admin_port=9), {"OMNIROUTE_ADMIN_PORT": "0"}, FILE).admin_port == 9
 
 
+def test_what_asks_nobody_for_a_key_stays_on_loopback_unless_the_environment_opens_it() -> None:
+    file = ServerSection("0.0.0.0", 1111, has_providers=True)
+    found = listen(target("gateway"), Flags(host="0.0.0.0"), {}, file)
+    assert (found.host, found.admin_host) == ("0.0.0.0", "127.0.0.1")
+    assert listen(target("gateway"), Flags(), {}, file).admin_host == "127.0.0.1"
+    assert listen(target("gateway"), Flags(), {"OMNIROUTE_HTTP_HOST": "0.0.0.0"}, FILE).admin_host == "0.0.0.0"
+
+
 def test_workers_are_as_many_as_asked_for_or_as_there_are_cores() -> None:
     assert worker_count(Flags(), {}) == 0
     assert worker_count(Flags(), {"OMNIROUTE_WORKERS": "3"}) == 3
     assert worker_count(Flags(workers="2"), {"OMNIROUTE_WORKERS": "3"}) == 2
     assert worker_count(Flags(workers="0"), {}) == worker_count(Flags(workers="auto"), {}) == cores() >= 1
     for text in ("many", "-1", "257", "1.5"):
-        with pytest.raises(CannotStart, match="no number of workers"):
+        with pytest.raises(CannotStart, match=r"no number of workers. Give one from 1 to 256; 0 or auto is one a core"):
             worker_count(Flags(workers=text), {})
 
 

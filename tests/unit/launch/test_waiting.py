@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from omni_core.component import Check
+from omni_core.component import Check, Spare
 from omni_core.settings import CoreSettings
 from omni_launch.waiting import AGAIN, PATIENCE, Waiting, missing, places
 
@@ -29,6 +29,7 @@ def test_each_thing_that_is_missing_is_named_once_with_its_place() -> None:
     assert missing(AWAY, PLACES) == ["redis at redis://cache:6379 (not reachable)", "router's config (none yet)"]
     assert missing(WELL, PLACES) == []
     assert missing({"workers": {"workers": Check(False, "none")}}, {}) == ["workers (none)"]
+    assert missing({"workers": {"workers": Check(True), "worker 1": Spare(False, "away")}}, {}) == []
 
 
 def test_places_hold_no_password() -> None:
