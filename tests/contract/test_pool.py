@@ -14,10 +14,14 @@ from omni_core.clients.pool import PoolMetrics, RouterPool, TranslatorPool
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame
 from omni_core.ports.translator import EncodeCall, StreamCall
+from omni_core.telemetry import new_registry
+from omni_edge.service import EdgeService
+from omni_edge.settings import EdgeSettings
 from omni_wire.errors import DependencyUnavailable, GatewayError, RateLimited
 from omni_wire.formats import WireFormat
 from prometheus_client import CollectorRegistry
 
+from tests.support.edge import ScriptedAuth
 from tests.support.pools import HEAD, TOKEN, Names, Router, Translator, until
 from tests.support.servers import free_port
 
@@ -223,6 +227,78 @@ async def test_a_question_is_tried_elsewhere_too(house: House) -> None:
     for _ in range(5):
         assert [entry.id for entry in await pool.models(CallContext("r"), "key")] == ["b"]
     assert in_flight(pool) == [0, 0]
+
+
+# ---- one hangs ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_question_that_one_leaves_unanswered_is_asked_of_another_who_is_asked_first_from_then_on(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pools, "MODELS_SHARE", 0.2)
+    hangs, lives = await house.router("hangs"), await house.router("lives")
+    pool = await house.pool(hangs.address, lives.address)
+    hangs.gate.clear()
+    while house.tries("retried") == 0:
+        began = time.monotonic()
+        assert [entry.id for entry in await pool.models(CallContext("r"), "key")] == ["lives"]
+        assert time.monotonic() - began < 1.0
+    assert house.members("ejected") == 1
+    assert house.tries("failed") == 0
+    assert f"the router at {hangs.address} does not answer" in caplog.messages
+    assert in_flight(pool) == [0, 0]
+    hangs.gate.set()
+    await until(lambda: house.members("ejected") == 0)
+
+
+async def test_the_only_one_there_is_given_all_the_time_there_is(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "MODELS_SHARE", 0.1)
+    slow = await house.router("slow")
+    pool = await house.pool(slow.address)
+    slow.gate.clear()
+    asyncio.get_running_loop().call_later(0.4, slow.gate.set)
+    assert [entry.id for entry in await pool.models(CallContext("r"), "key")] == ["slow"]
+    assert house.tries("retried") == 0
+
+
+async def test_a_question_that_everybody_leaves_unanswered_fails_when_its_time_is_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "MODELS_SHARE", 0.1)
+    monkeypatch.setattr(pools, "CALL_TIMEOUT", 0.6)
+    routers = [await house.router(name) for name in "ab"]
+    for router in routers:
+        router.gate.clear()
+    pool = await house.pool(*(router.address for router in routers))
+    began = time.monotonic()
+    with pytest.raises(DependencyUnavailable) as raised:
+        await pool.models(CallContext("r"), "key")
+    assert 0.1 < time.monotonic() - began < 2.0
+    assert raised.value.retry_after == pools.RETRY_AFTER
+    assert house.tries("failed") == 1
+    assert in_flight(pool) == [0, 0]
+
+
+async def test_one_of_two_routers_that_hangs_makes_no_edge_unready(house: House) -> None:
+    hangs, lives = await house.router("hangs"), await house.router("lives")
+    pool = await house.pool(hangs.address, lives.address)
+    hangs.gate.clear()
+    edge = EdgeService(pool, ScriptedAuth(), EdgeSettings(), new_registry())
+    while house.tries("retried") == 0:
+        await edge.probe()
+        assert edge.checks()["router"].ok, edge.checks()
+    assert house.tries("failed") == 0
+
+
+async def test_a_request_that_a_translator_which_hangs_was_to_convert_is_converted_by_another(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "ENCODE_SHARE", 0.2)
+    hangs, lives = await house.translator("hangs"), await house.translator("lives")
+    pool = await house.translators(hangs.address, lives.address)
+    hangs.gate.clear()
+    while not hangs.asked.is_set():
+        assert (await pool.encode_request(ENCODE)).body == b"lives"
 
 
 # ---- leaving early --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -309,6 +310,16 @@ async def test_requests_per_minute_are_counted_once_a_request(gw: Harness) -> No
     assert [(request.status, request.attempts) for request in requests] == [(200, 2), (200, 1), (429, 0)]
 
 
+async def test_a_request_that_another_router_had_been_given_first_is_not_counted_again(gw: Harness) -> None:
+    gw.configure(keys=key(requests_per_minute=1))
+    first = gw.call("acme/sim")
+    for attempt in range(3):
+        async for _ in gw.service.complete(msgspec.structs.replace(first, attempt=attempt)):
+            pass
+    with pytest.raises(RateLimited):
+        await gw.ask("acme/sim")
+
+
 async def test_the_output_is_clamped_to_what_was_reserved(gw: Harness) -> None:
     gw.configure(keys=key(budget=s.Budget(nano_usd=10**12)))
     await gw.ask("acme/sim+tokens:3")
@@ -418,6 +429,19 @@ async def test_a_breaker_opens_after_failures_and_sends_the_rest_elsewhere(gw: H
     with pytest.raises(NoCandidate) as caught:
         await gw.ask("acme/sim")
     assert 0 < (caught.value.retry_after or 0) <= 60
+
+
+async def test_what_a_router_did_not_hear_because_it_was_held_up_itself_is_no_evidence_against_the_account(
+    gw: Harness,
+) -> None:
+    policy = s.BreakerPolicy(failures=1, window=60, open_for=60)
+    gw.configure(routing=s.Routing(breaker=policy, timeouts=QUICK))
+    asking = asyncio.create_task(gw.ask("acme/sim+hang"))
+    assert await until(lambda: gw.simulator.requests["/v1/chat/completions"] == 1)
+    time.sleep(QUICK.total + 1.2)  # noqa: ASYNC251 — the loop is to be held up
+    with pytest.raises(UpstreamTimeout):
+        await asking
+    await gw.ask("acme/sim")
 
 
 async def test_a_request_the_provider_refuses_is_no_evidence_against_the_account(gw: Harness) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -285,6 +286,19 @@ async def test_a_service_that_comes_back_on_its_port_is_found_again(served: Serv
                 break
             except DependencyUnavailable:
                 await asyncio.sleep(0.05)
+
+
+async def test_a_place_where_nobody_says_anything_is_given_up_within_a_second_and_a_bit() -> None:
+    with socket.socket() as mute:  # takes connections, as the kernel does for a process that hangs
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        async with open_channel(f"127.0.0.1:{mute.getsockname()[1]}", TOKEN) as channel:
+            peer = rpc.Peer(channel, "omniroute.auth.v1.AuthPort", "auth")
+            call = peer.unary("Configuration", auth_pb2.ConfigurationResponse)
+            began = time.monotonic()
+            with pytest.raises(DependencyUnavailable, match="not reachable"):
+                await call(auth_pb2.ConfigurationRequest())
+            assert time.monotonic() - began < 1.6
 
 
 async def test_a_call_has_a_deadline(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

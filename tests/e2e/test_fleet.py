@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -12,6 +13,8 @@ from tests.support.pools import until
 from tests.support.stack import simulator
 
 LIVELY, SLOW = "or-test-lively-0123456789", "or-test-slow-0123456789"
+# Seconds: 20 of silence and 5 for a ping (rpc.py), the request once more, and the longest stream that is let go on.
+WAITS_AT_MOST = 36.0
 KEYS = f"""
   - {{name: lively, secret: {{value: {LIVELY}}}, budget: {{usd: 1000, window: month}}}}
   - {{name: slow, secret: {{value: {SLOW}}}, budget: {{usd: 1000, window: month}}}}
@@ -66,9 +69,9 @@ async def whole(client: httpx.AsyncClient) -> str:
     return "complete" if answer.status_code == 200 and answer.json()["choices"] else f"{answer.status_code}"
 
 
-async def streamed(client: httpx.AsyncClient, begun: asyncio.Queue[None]) -> str:
+async def streamed(client: httpx.AsyncClient, begun: asyncio.Queue[None], tokens: int = 80) -> str:
     """A long stream: how it ended. One that was cut off must say so in its dialect, and must not look complete."""
-    body = {"model": "acme/sim+tokens:80+tps:20", "messages": HELLO, "stream": True}
+    body = {"model": f"acme/sim+tokens:{tokens}+tps:20", "messages": HELLO, "stream": True}
     headers = {"authorization": f"Bearer {SLOW}"}
     data = b""
     async with client.stream("POST", "/chat/completions", json=body, headers=headers) as answer:
@@ -144,6 +147,50 @@ def test_the_one_that_is_left_serves_on_and_the_dead_one_is_forgotten_and_comes_
     dead = made["router"][0].start().ready()
     eventually(lambda: known(made) == 2, 5)
     eventually(lambda: made.ask("acme/sim").status_code == 200 and served(dead) > 0, 10)
+
+
+async def under_a_hang(made: Fleet, victim: Replica) -> tuple[list[str], list[str]]:
+    """Stop ``victim`` amid streams, and ask plain requests; how both ended. The edge must be ready all the time."""
+    edge = made["edge"][0]
+    async with httpx.AsyncClient(base_url=made.openai, timeout=60, limits=httpx.Limits(max_connections=200)) as client:
+        begun: asyncio.Queue[None] = asyncio.Queue()
+        streams = [asyncio.create_task(streamed(client, begun, tokens=640)) for _ in range(12)]  # 32 s
+        for _ in streams:
+            await begun.get()
+        victim.pause()
+        stopped = time.monotonic()
+        asking = [asyncio.create_task(whole(client)) for _ in range(12)]
+        everything = asyncio.gather(*streams, *asking)
+        while not everything.done():
+            assert await asyncio.to_thread(edge.is_ready), edge.readyz()
+            await asyncio.wait([everything], timeout=1.0)
+        assert time.monotonic() - stopped < WAITS_AT_MOST
+        ended = await everything
+        return ended[len(streams) :], ended[: len(streams)]
+
+
+def test_a_router_that_hangs_costs_no_request_it_had_not_begun_to_answer_and_nobody_waits_for_it_long(
+    made: Fleet,
+) -> None:
+    eventually(lambda: known(made) == 2, 10)
+    edge, victim = made["edge"][0], made["router"][0]
+
+    def tries(outcome: str) -> float:
+        return edge.metric("omniroute_pool_tries_total", service="router", outcome=outcome)
+
+    retried, failed = tries("retried"), tries("failed")
+    try:
+        plain, streams = asyncio.run(under_a_hang(made, victim))
+    finally:
+        victim.resume()
+    assert set(plain) == {"complete"}, plain
+    assert set(streams) == {"complete", "error"}, streams
+    assert tries("retried") > retried
+    assert tries("failed") - failed == streams.count("error")
+    before = served(victim)
+    eventually(lambda: known(made) == 2, 10)
+    eventually(lambda: made.ask("acme/sim").status_code == 200 and served(victim) > before, 10)
+    eventually(lambda: made.open_reservations() == 0, 30, made.open_reservations)
 
 
 def test_an_edge_without_any_router_says_so_and_serves_again_when_one_comes(made: Fleet) -> None:

@@ -73,13 +73,16 @@ class Router:
 
 
 class Translator:
-    """A ``TranslatorPort`` on a listener of its own: it echoes what it is given once it has ``enough`` bytes of it."""
+    """A ``TranslatorPort`` on a listener of its own: it echoes what it is given once it has ``enough`` bytes of it.
+    ``gate`` holds back every converted request."""
 
     def __init__(self, name: str, enough: int = 1) -> None:
         self.name = name
         self.enough = enough
         self.seen = b""
         self.asked = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.port = 0
         self.server: RpcServer | None = None
 
@@ -99,6 +102,8 @@ class Translator:
             await server.stop(0)
 
     async def encode_request(self, call: EncodeCall) -> EncodedRequest:
+        self.asked.set()
+        await self.gate.wait()
         return EncodedRequest(self.name.encode())
 
     async def translate_stream(

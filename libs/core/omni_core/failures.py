@@ -36,6 +36,10 @@ class PeerAway(DependencyUnavailable):
     """
 
 
+class PeerSilent(DependencyUnavailable):
+    """Somebody may be there, but no answer came in time. As ``PeerAway``, only on this side of the wire."""
+
+
 def to_failure(error: GatewayError) -> common_pb2.Failure:
     """``error`` for the wire; what equals its kind's default is left out."""
     cls = KINDS.get(error.kind, GatewayError)
@@ -81,7 +85,7 @@ def from_rpc_error(error: aio.AioRpcError, peer: str) -> GatewayError:
         return from_failure(common_pb2.Failure.FromString(trailer))
     code = error.code()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DependencyUnavailable(f"{peer} did not answer in time")
+        return PeerSilent(f"{peer} did not answer in time")
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return DependencyUnavailable(f"{peer} refuses this process's service token")
     if code in _AWAY:

@@ -52,8 +52,11 @@ _OPTIONS: list[tuple[str, int]] = [
     # between "max" and "absolute max").
     ("grpc.max_metadata_size", 64 * 1024),
     ("grpc.absolute_max_metadata_size", 128 * 1024),
+    # A peer that is silent for 20 s is pinged, and when it does not answer that within 5 s its calls are cut. Which of
+    # the two timeouts decides is gRPC's choice: in 1.85 the ping's, whose default is a minute.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 ]
@@ -69,10 +72,11 @@ _CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.enable_retries", 0),
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.use_local_subchannel_pool", 1),
-    # A neighbour that restarts is found again within a second.
+    # A neighbour that restarts is found again within a second: that long is the longest pause between two tries to
+    # connect (gRPC adds up to a fifth), and that long ("min") a try may last at a place where nobody says anything.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 2_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 800),
 ]
 # A name of several addresses: calls go to each in turn, and a lost connection has the name looked up again (no oftener
 # than this). Without the servers' maximum age a new address would wait for that until some connection breaks.
@@ -93,6 +97,7 @@ class Message(Protocol):
 
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
+Answer = TypeVar("Answer", covariant=True)
 if TYPE_CHECKING:  # generic in the stubs only
     Context = aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -306,6 +311,12 @@ def open_channel(address: str, token: str) -> ServiceChannel:
     return ServiceChannel(address, token)
 
 
+class UnaryCall(Protocol[Answer]):
+    """See ``Peer.unary``."""
+
+    def __call__(self, request: Message, timeout: float = ...) -> Awaitable[Answer]: ...
+
+
 class Peer:
     """One service at the other end of a channel; ``name`` is how errors call it."""
 
@@ -326,14 +337,13 @@ class Peer:
         if self._channel.away:
             self._channel.note(self._name, away=False)
 
-    def unary(
-        self, method: str, response_type: type[Res], timeout: float = CALL_TIMEOUT
-    ) -> Callable[[Message], Awaitable[Res]]:
-        """A function that calls ``method`` within ``timeout`` seconds and raises ``GatewayError``."""
+    def unary(self, method: str, response_type: type[Res], timeout: float = CALL_TIMEOUT) -> UnaryCall[Res]:
+        """A function that calls ``method`` within ``timeout`` seconds, or those it is given, and raises
+        ``GatewayError``."""
         stub = self._channel.unary_unary(f"/{self._service}/{method}", _serialize, response_type.FromString)
         metadata, errors = self._channel.metadata, self.errors
 
-        async def call(request: Message) -> Res:
+        async def call(request: Message, timeout: float = timeout) -> Res:
             with errors():
                 response: Res = await stub(request, timeout=timeout, metadata=metadata)
                 return response

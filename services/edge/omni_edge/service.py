@@ -187,11 +187,13 @@ class EdgeService:
         return BodyTooLarge(f"The request body is larger than this gateway takes ({self.policy.max_body_bytes} bytes).")
 
     async def probe(self) -> None:
-        """Ask auth and router for something cheap, so that ``checks`` knows whether they are there."""
-        timeout = self._settings.auth_timeout
+        """Ask auth and router for something cheap, so that ``checks`` knows whether they are there.
+
+        The question to a router has the time in which another one is asked when the first says nothing.
+        """
         await asyncio.gather(
-            self._reach("auth", timeout, self._auth.configuration),
-            self._reach("router", timeout, lambda: self._router.models(_PROBE, ANONYMOUS)),
+            self._reach("auth", self._settings.auth_timeout, self._auth.configuration),
+            self._reach("router", self._settings.models_timeout, lambda: self._router.models(_PROBE, ANONYMOUS)),
         )
 
     async def _reach(self, name: str, timeout: float, call: Callable[[], Awaitable[object]]) -> None:
@@ -210,7 +212,10 @@ class EdgeService:
             check = Check(ok=False, detail="unexpected failure; see the log")
         before = self._reached.get(name)
         if before is not None and before.ok != check.ok:
-            logger.warning("%s is %s", name, "back" if check.ok else "away", extra={"fields": {"detail": check.detail}})
+            if check.ok:
+                logger.info("%s is back", name)
+            else:
+                logger.warning("%s is away", name, extra={"fields": {"detail": check.detail}})
         if check.ok:
             self._met.add(name)
         self._reached[name] = check

@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from hashlib import sha256
 
 import pytest
@@ -151,6 +152,19 @@ async def test_checks_know_who_answers() -> None:
     bench.router.failure = PermissionDenied("no")  # it answered
     await bench.service.probe()
     assert bench.service.checks()["router"].ok
+
+
+async def test_who_went_away_and_came_back_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench()
+    for failure in (None, DependencyUnavailable("connection refused"), None):
+        bench.router.failure = failure
+        await bench.service.probe()
+    said = [(record.levelname, record.message, getattr(record, "fields", None)) for record in caplog.records]
+    assert said == [
+        ("WARNING", "router is away", {"detail": "connection refused"}),
+        ("INFO", "router is back", None),
+    ]
 
 
 def test_settings_come_from_the_environment_and_name_what_is_wrong() -> None:

@@ -6,6 +6,10 @@ error is gRPC's own, not the service's), that member is left alone for a while a
 times at most. A call that finds nobody waits up to ``PATIENCE`` seconds, once, for somebody to come. After the first
 frame nothing is tried again: what was sent cannot be taken back.
 
+A process that hangs keeps its connections, and only gRPC's keepalive ends what waits for it, after up to 25 s
+(rpc.py). A question without effect (``ask``) need not wait for that: who is silent for its share of the time is as
+good as away.
+
 Members are announced over NATS (``discover``), a fixed list, or whatever a DNS name stands for; behind a name gRPC
 itself spreads, and the pool has one member to try again.
 """
@@ -24,15 +28,15 @@ from omni_core.bus import Bus
 from omni_core.clients.picking import addresses
 from omni_core.clients.router import RouterClient
 from omni_core.clients.seats import Place, Seat, Seats
-from omni_core.clients.translator import Feed, TranslatorClient
+from omni_core.clients.translator import ENCODE_TIMEOUT, Feed, TranslatorClient
 from omni_core.clock import monotonic
-from omni_core.failures import PeerAway
+from omni_core.failures import PeerAway, PeerSilent
 from omni_core.members import MemberFeed, Members
 from omni_core.meters import Meter
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, ModelEntry
 from omni_core.ports.translator import EncodeCall, EncodedRequest, StreamCall, Translated
-from omni_core.rpc import ServiceChannel
+from omni_core.rpc import CALL_TIMEOUT, ServiceChannel
 from omni_core.settings import DISCOVER
 
 log = logging.getLogger("omniroute.pool")
@@ -41,6 +45,11 @@ TRIES = 3
 # Seconds. Less than whoever looks whether a service is there gives it to answer, so that they hear why it is not.
 PATIENCE = 1.75
 RETRY_AFTER = 1.0
+# Seconds that one member is given where another could be asked. A router may wait for a key that was just made for a
+# second before it answers; a large body takes a translator a few.
+MODELS_SHARE = 1.5
+ENCODE_SHARE = 8.0
+LEAST_SHARE = 0.25
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -114,9 +123,14 @@ class Pool(Generic[C]):
             await self._feed.stop()
         await self._seats.close()
 
-    async def ask(self, call: Callable[[C], Awaitable[T]]) -> T:
-        """One question, one answer. Raises ``GatewayError``."""
+    async def ask(self, call: Callable[[C, float], Awaitable[T]], limit: float, share: float) -> T:
+        """One question that has no effect, one answer: ``call(client, seconds)``. Raises ``GatewayError``.
+
+        All tries together have ``limit`` seconds, and each of them ``share``; one that is the last, or at the only
+        member, has all that is left.
+        """
         tries: _Tries[C] | None = None
+        until = monotonic() + limit
         while True:
             seat = self._seats.free() if tries is None else None
             if seat is None:
@@ -124,9 +138,13 @@ class Pool(Generic[C]):
                 seat = await self._wait(tries)
             seat.in_flight += 1
             try:
-                answer = await call(seat.client)
+                left = max(until - monotonic(), LEAST_SHARE)
+                last = self._seats.alone(seat) or (tries is not None and len(tries.seats) == TRIES - 1)
+                answer = await call(seat.client, left if last else min(left, share))
             except PeerAway as error:
-                tries = self._again(seat, error, tries, begun=False)
+                tries = self._again(seat, error, tries)
+            except PeerSilent as error:
+                tries = self._again(seat, error, tries, late=monotonic() + LEAST_SHARE > until)
             except GatewayError:
                 self._answered(seat)
                 raise
@@ -188,12 +206,17 @@ class Pool(Generic[C]):
         self._seats.answered(seat)
         self._tries.add(self._ok)
 
-    def _again(self, seat: Seat[C], error: PeerAway, tries: _Tries[C] | None, *, begun: bool) -> _Tries[C]:
+    def _again(
+        self, seat: Seat[C], error: PeerAway | PeerSilent, tries: _Tries[C] | None, *, begun: bool = False,
+        late: bool = False,
+    ) -> _Tries[C]:  # fmt: skip
         """Note that nobody answered. Raises when that was the last try, or too late for another."""
+        if isinstance(error, PeerSilent) and not seat.ejected:  # of one that is away its channel tells
+            log.warning("the %s at %s does not answer", self._service, seat.place.address)
         self._seats.failed(seat)
         tries = tries or _Tries()
         tries.seats.append(seat)
-        if begun or len(tries.seats) >= TRIES:
+        if begun or late or len(tries.seats) >= TRIES:
             self._tries.add(self._failed)
             if begun:
                 message = f"the {self._service} went away before its answer was complete"
@@ -232,7 +255,9 @@ class RouterPool(Pool[RouterClient]):
         return self.stream(start)
 
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
-        return await self.ask(lambda client: client.models(context, key_id))
+        return await self.ask(
+            lambda client, seconds: client.models(context, key_id, seconds), CALL_TIMEOUT, MODELS_SHARE
+        )
 
 
 class TranslatorPool(Pool[TranslatorClient]):
@@ -242,7 +267,9 @@ class TranslatorPool(Pool[TranslatorClient]):
         super().__init__("translator", TranslatorClient, address, token=token, bus=bus, metrics=metrics)
 
     async def encode_request(self, call: EncodeCall) -> EncodedRequest:
-        return await self.ask(lambda client: client.encode_request(call))
+        return await self.ask(
+            lambda client, seconds: client.encode_request(call, seconds), ENCODE_TIMEOUT, ENCODE_SHARE
+        )
 
     def translate_stream(self, call: StreamCall, source: AsyncIterator[bytes]) -> AsyncGenerator[Translated, None]:
         """What was read of ``source`` is kept until the first item has come, for another translator to begin with."""

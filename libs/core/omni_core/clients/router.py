@@ -7,7 +7,7 @@ from omniroute_proto.router.v1 import router_pb2 as pb
 
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
-from omni_core.rpc import Peer, ServiceChannel, from_failure
+from omni_core.rpc import CALL_TIMEOUT, Peer, ServiceChannel, from_failure
 
 
 class RouterClient:
@@ -44,12 +44,12 @@ class RouterClient:
         finally:
             rpc.cancel()
 
-    async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
+    async def models(self, context: CallContext, key_id: str, timeout: float = CALL_TIMEOUT) -> list[ModelEntry]:
         request = pb.ModelsRequest(
             context=common_pb2.CallContext(request_id=context.request_id, traceparent=context.traceparent),
             key_id=key_id,
         )
-        response = await self._models(request)
+        response = await self._models(request, timeout)
         return [
             ModelEntry(
                 id=model.id,

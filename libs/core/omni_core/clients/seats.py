@@ -83,6 +83,10 @@ class Seats(Generic[C]):
             return None
         return picking.of_two(picking.untried(usable, tried) if tried else usable, random.random)
 
+    def alone(self, seat: Seat[C]) -> bool:
+        """Whether there is nobody else at the moment whom a call to ``seat`` could go to instead."""
+        return len(self._usable) < 2 and not seat.channel.named
+
     async def change(self, until: float) -> bool:
         """Wait until something about the members changes; false when that took until ``until`` (monotonic)."""
         try:

@@ -58,7 +58,7 @@ class TranslatorClient:
         self._encode = peer.unary("EncodeRequest", pb.EncodeRequestResponse, ENCODE_TIMEOUT)
         self._translate = peer.bidi("TranslateStream", pb.TranslateStreamResponse)
 
-    async def encode_request(self, call: EncodeCall) -> EncodedRequest:
+    async def encode_request(self, call: EncodeCall, timeout: float = ENCODE_TIMEOUT) -> EncodedRequest:
         response = await self._encode(
             pb.EncodeRequestRequest(
                 context=common_pb2.CallContext(
@@ -70,7 +70,8 @@ class TranslatorClient:
                 model=call.model,
                 max_output=call.max_output,
                 strict=call.strict,
-            )
+            ),
+            timeout,
         )
         return EncodedRequest(body=response.body, losses=tuple(map(_loss, response.losses)))
 

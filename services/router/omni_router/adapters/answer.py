@@ -153,7 +153,7 @@ class HttpAnswer:
 
     @property
     def waiting(self) -> bool:
-        return self._waiter is not None
+        return self._waiter is not None and not self._waiter.done()
 
     def wake(self) -> None:
         waiter = self._waiter

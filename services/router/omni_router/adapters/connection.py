@@ -10,11 +10,17 @@ from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamFailed, U
 
 from omni_router.adapters.answer import HttpAnswer
 from omni_router.adapters.inflate import Inflater
+from omni_router.domain.verdict import Unheard
 
 _MAX_HEAD = 64 * 1024
 _MAX_HEADERS = 256
 _IDLE = 30.0  # seconds a connection waits for its next request; most servers wait longer
 _TIMER_SLACK = 0.002  # timers may fire a little early, as event loops count in milliseconds
+# Seconds. What the loop has not come to read yet is no silence of the provider: at its deadline it is listened to for
+# one more turn, and for longer where this process was held up for more than ``LAG``.
+_TURN = 0.01
+LAG = 1.0
+_CATCH_UP = 1.0
 
 _KNOWN = {
     spelling.encode(): name
@@ -45,6 +51,8 @@ class Connection(asyncio.Protocol):
         "_inflater",
         "_interim",
         "_keep_for",
+        "_late",
+        "_listen_until",
         "_lost",
         "_parser",
         "_paused",
@@ -83,7 +91,8 @@ class Connection(asyncio.Protocol):
         self._interim = self._close_delimited = self._done = self._reusable = self._paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._watched = math.inf
+        self._watched = self._listen_until = math.inf
+        self._late = -1.0  # how late this process came to what was overdue; negative before
 
     def start(self, answer: HttpAnswer, request: bytes) -> None:
         """Send ``request``; ``answer`` gets what comes back."""
@@ -95,6 +104,7 @@ class Connection(asyncio.Protocol):
         answer.source = self
         self._head_size = self._idle_talk = 0
         self._done = self._reusable = False
+        self._watched = math.inf
         self._inflater = None
         transport.write(request)
 
@@ -103,11 +113,13 @@ class Connection(asyncio.Protocol):
     def watch(self, deadline: float) -> None:
         # The timer is left alone when it will fire early enough: it looks again then. So a busy connection
         # sets a timer once in a timeout, not once in a chunk.
-        self._watched = deadline
-        if deadline < self._timer_at:
+        if deadline != self._watched:  # the same one again gets no more turns
+            self._watched = self._listen_until = deadline
+            self._late = -1.0
+        if self._listen_until < self._timer_at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._set_timer(deadline)
+            self._set_timer(self._listen_until)
 
     def _set_timer(self, at: float) -> None:
         self._timer_at = at
@@ -119,10 +131,17 @@ class Connection(asyncio.Protocol):
         answer = self._answer
         if answer is None or not answer.waiting:
             return  # the next wait sets a timer again
-        if self.loop.time() >= self._watched - _TIMER_SLACK:
-            self.cut(answer.overdue())
+        now = self.loop.time()
+        late = now - self._listen_until
+        if late < -_TIMER_SLACK:
+            self._set_timer(self._listen_until)
+        elif self._late < 0.0:
+            self._late = max(late, 0.0)
+            self._listen_until = now + (_TURN if late <= LAG else _CATCH_UP)
+            self._set_timer(self._listen_until)
         else:
-            self._set_timer(self._watched)
+            error = answer.overdue()
+            self.cut(error if max(late, self._late) <= LAG else Unheard(error.message))
 
     def resume(self) -> None:
         transport = self._transport

@@ -6,8 +6,9 @@ import ssl
 from omni_wire.errors import StreamInterrupted, UpstreamTimeout, UpstreamUnreachable
 
 from omni_router.adapters.addresses import Resolver
-from omni_router.adapters.connection import Connection
+from omni_router.adapters.connection import LAG, Connection
 from omni_router.adapters.route import Origin
+from omni_router.domain.verdict import Unheard
 
 MAX_IDLE = 512
 
@@ -68,7 +69,8 @@ class Pool:
         except TimeoutError as error:
             failure = error
         if isinstance(failure, TimeoutError):
-            raise UpstreamTimeout("no connection to the provider in time") from failure
+            late = loop.time() - deadline > LAG  # this process was held up
+            raise (Unheard if late else UpstreamTimeout)("no connection to the provider in time") from failure
         raise UpstreamUnreachable(f"the provider cannot be reached ({type(failure).__name__})") from failure
 
     async def _open(self, address: str) -> Connection:

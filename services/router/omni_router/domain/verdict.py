@@ -81,10 +81,19 @@ def may_be_quoted(error: GatewayError) -> bool:
 _ABOUT_THE_ACCOUNT = frozenset({401, 402, 429})
 
 
+class Unheard(UpstreamTimeout):
+    """The time was up, but this process itself had been held up, so the provider may have answered in time.
+
+    Its base to everybody but the breaker.
+    """
+
+
 def breaker_evidence(error: GatewayError | None) -> str:
     """ "success", "failure", or "neutral" for what says nothing about the account."""
     if error is None:
         return "success"
+    if isinstance(error, Unheard):
+        return "neutral"
     if isinstance(error, UpstreamRejected):
         return "failure" if error.status in _ABOUT_THE_ACCOUNT else "neutral"
     return "failure" if isinstance(error, UpstreamError) else "neutral"

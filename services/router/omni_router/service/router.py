@@ -277,7 +277,7 @@ class _Run:
         self.request: Request | None = None
         self.combo = ""
         self.revision = 0
-        self.counted = False
+        self.counted = call.attempt > 0  # against the key's requests per minute, by the router that was asked first
         self.attempts: list[Attempt] = []
         self.watch: Watch | None = None
         self._router_id = router_id
