@@ -14,7 +14,7 @@ PACKAGES := $(wildcard libs/*/omni_*) $(wildcard services/*/omni_*) dashboard/om
 LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto fmt check test e2e bench fleet up observe dashboards lock compose-secrets k8s-secrets k8s-lint cluster-test clean
+.PHONY: help setup proto fmt check test e2e bench fleet up observe dashboards wire-formats fuzz lock compose-secrets k8s-secrets k8s-lint cluster-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -72,6 +72,12 @@ observe: $(READY) ## every alert rule and dashboard panel against a real Prometh
 
 dashboards: $(READY) ## write the Grafana dashboards in deploy/grafana again
 	$(BIN)/python -m tools.make_dashboards
+
+wire-formats: $(READY) ## write docs/wire-formats.md from the codecs again
+	$(BIN)/python -m tools.make_wire_formats
+
+fuzz: $(READY) ## hostile bytes for every decoder, a JSON line each; under atheris where it is installed (SEED=1 N=20000 ARGS=target)
+	@SEED=$(or $(SEED),1) N=$(or $(N),20000) $(BIN)/python -m tests.fuzz $(ARGS)
 
 lock: $(READY) ## resolve the dependencies again: everything, what builds us, and the image's
 	$(PIP) install uv

@@ -104,7 +104,8 @@ def _part(part: Part) -> Any:
         return part
     changes: dict[str, Any] = {"extra": _said(part.extra), "item": ""}
     if isinstance(part, ToolCall):
-        return "call", part.id, part.name, _arguments(part.arguments), part.cache, part.signature, changes["extra"]
+        said = _arguments(part.arguments), part.freeform, part.namespace
+        return "call", part.id, part.name, said, part.cache, part.signature, changes["extra"]
     if isinstance(part, Image | Document) and part.url:
         changes["media_type"] = ""  # a hint: whoever fetches it is told
     if isinstance(part, ToolResult):

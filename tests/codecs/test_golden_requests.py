@@ -373,7 +373,7 @@ def test_what_claude_code_sends_beyond_chat_is_declared_and_never_refused() -> N
         "messages.content.signature",
         "tools.defer_loading",
         "tools.web_search_20250305",
-        "thinking",
+        "thinking.display",
         "thinking.type",
         "context_management",
         "metadata.user_id",

@@ -655,7 +655,7 @@ def test_a_turn_of_claude_code_goes_to_responses() -> None:
         "messages.content.is_error": "dropped",
         "top_k": "dropped",
         "stop": "dropped",
-        "thinking": "dropped",
+        "thinking.display": "dropped",
         "thinking.type": "approximated",
     }
 

@@ -59,6 +59,8 @@ def test_every_ended_stream_is_an_ended_stream_in_the_other_format(codec: Codec,
     again, error = events_of(target, [write_stream(target, events)])
     assert error == ""
     assert check(again) == "finished"
+    if path.stem == "codex" and target is MESSAGES:
+        return  # a freeform call becomes one argument there: see the test of it
     told = [event.text for event in events if isinstance(event, PartDelta)]
     assert "".join(told) == "".join(event.text for event in again if isinstance(event, PartDelta))
 

@@ -195,7 +195,9 @@ def test_secrets_are_files_given_to_those_that_need_them(model: dict[str, Any]) 
         services = model["services"].items()
         return {name for name, one in services if secret in {given["source"] for given in one.get("secrets", [])}}
 
-    assert holders("redis_password") == {"redis", "quota", "router", "router-more"}
+    assert holders("redis_password") == {
+        *("redis", "quota", "router", "router-more", "translator", "translator-more"),
+    }
     assert holders("nats_password") == {"nats", *OURS} - {"simulator"}
     assert holders("api_key") == {"auth"}
     assert holders("grafana_password") == {"grafana"}

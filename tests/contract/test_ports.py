@@ -24,7 +24,16 @@ from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential
 from omni_core.ports.context import CallContext
 from omni_core.ports.quota import BreakerState, KeyState, QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
-from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, StreamCall, Translated, TranslatorPort
+from omni_core.ports.translator import (
+    EncodeCall,
+    EncodedRequest,
+    Loss,
+    Parties,
+    RenamedTool,
+    StreamCall,
+    Translated,
+    TranslatorPort,
+)
 from omni_core.rpc import RpcServer, open_channel
 from omni_wire.errors import (
     CredentialUnavailable,
@@ -91,6 +100,9 @@ CALL = CompleteCall(
     "event-1",
     {"user-agent": "openai/3", "x-a": "\u00e9"},
     2,
+    "gemini-x",
+    True,
+    "array",
 )
 
 
@@ -115,6 +127,21 @@ class Router:
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         assert (context, key_id) == (CONTEXT, "key-1")
         return [ModelEntry("always-on", "omniroute"), ModelEntry("acme/gpt-x", "acme", 1, 272_000, 128_000)]
+
+    async def count_tokens(
+        self,
+        context: CallContext,
+        key_id: str,
+        client_format: WireFormat,
+        model: str,
+        body: bytes,
+        headers: dict[str, str] = {},  # noqa: B006 — never written to
+    ) -> int:
+        assert (context, key_id) == (CONTEXT, "key-1")
+        if not model:
+            raise InvalidRequest("the request names no model", param="model")
+        assert (client_format, model, headers) == (WireFormat.GEMINI_GENERATE, "gemini-x", {"a": "b"})
+        return len(body)
 
 
 def _is_router(port: Router) -> RouterPort:
@@ -163,13 +190,50 @@ async def test_models_keep_their_order_and_their_numbers(reach: Reach) -> None:
     assert await port.models(CONTEXT, "key-1") == await Router().models(CONTEXT, "key-1")
 
 
+async def test_a_call_that_says_little_arrives_with_what_it_left_unsaid(reach: Reach) -> None:
+    router = Router(HEAD)
+    port: RouterPort = await reach(router, RouterClient)
+    short = CompleteCall(CONTEXT, "key-1", WireFormat.OPENAI_CHAT, b"{}", "event-1")
+    await collect(port.complete(short))
+    assert router.call == short
+    assert (short.model, short.stream, short.framing) == ("", False, "sse")
+
+
+async def test_tokens_are_counted_of_the_very_bytes_that_were_sent(reach: Reach) -> None:
+    port: RouterPort = await reach(Router(), RouterClient)
+    gemini = WireFormat.GEMINI_GENERATE
+    assert await port.count_tokens(CONTEXT, "key-1", gemini, "gemini-x", b'{"\xff":1}', {"a": "b"}) == 7
+    with pytest.raises(InvalidRequest) as raised:
+        await port.count_tokens(CONTEXT, "key-1", gemini, "", b"{}")
+    assert raised.value.param == "model"
+
+
 # ---- translator -----------------------------------------------------------------------------------------------------
 
 ENCODE = EncodeCall(
-    CONTEXT, WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, b'{"a":1}', "claude-x", 32_000, True
+    CONTEXT,
+    WireFormat.OPENAI_CHAT,
+    WireFormat.ANTHROPIC_MESSAGES,
+    b'{"a":1}',
+    "claude-x",
+    32_000,
+    True,
+    True,
+    Parties("key-1", "claude", "account-1", "claude-x"),
 )
+TOOLS = (RenamedTool("multi__spawn", "spawn", "multi"), RenamedTool("exec", "exec", freeform=True))
 STREAM = StreamCall(
-    CONTEXT, WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, True, "gpt-x", True, 1_700_000_000, "chatcmpl-1"
+    CONTEXT,
+    WireFormat.OPENAI_CHAT,
+    WireFormat.ANTHROPIC_MESSAGES,
+    True,
+    "gpt-x",
+    True,
+    1_700_000_000,
+    "chatcmpl-1",
+    "array",
+    TOOLS,
+    Parties("key-1", "claude", "account-1", "claude-x"),
 )
 LOSS = Loss("logit_bias", "dropped", "the provider has no such field")
 USAGE = Usage(10, 4, 3, 7, 2, True)
@@ -186,7 +250,7 @@ class Translator:
         self.calls.append(call)
         if call.body == b"lossy":
             raise LossRefused("logit_bias would be dropped", param="logit_bias")
-        return EncodedRequest(call.body.upper(), (LOSS,))
+        return EncodedRequest(call.body.upper(), (LOSS,), TOOLS)
 
     async def translate_stream(
         self, call: StreamCall, source: AsyncIterator[bytes]
@@ -219,7 +283,7 @@ async def chunks(*values: bytes | Exception) -> AsyncGenerator[bytes, None]:
 async def test_a_request_is_encoded_with_everything_the_caller_said(reach: Reach) -> None:
     translator = Translator()
     port: TranslatorPort = await reach(translator, TranslatorClient)
-    assert await port.encode_request(ENCODE) == EncodedRequest(b'{"A":1}', (LOSS,))
+    assert await port.encode_request(ENCODE) == EncodedRequest(b'{"A":1}', (LOSS,), TOOLS)
     assert translator.calls == [ENCODE]
 
 

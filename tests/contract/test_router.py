@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from omni_catalogue import snapshot as s
 from omni_core.ports.router import Head
+from omni_translator.domain.codecs import CODECS
 from omni_wire.errors import (
     BudgetExhausted,
     BudgetHeld,
@@ -190,7 +191,9 @@ async def test_a_refused_request_is_not_sent_to_another_account_of_the_same_mode
     assert gw.auth.asked == ["acme/first", "acme/second"], "a wrong credential is the account's own trouble"
 
 
-async def test_a_format_without_codec_is_not_built(gw: Harness) -> None:
+async def test_a_format_without_codec_is_not_built(gw: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = {known: codec for known, codec in CODECS.items() if known is not WireFormat.GEMINI_GENERATE}
+    monkeypatch.setattr("omni_translator.service.CODECS", built)
     gw.configure(provider("g", gw.simulator.url, WireFormat.GEMINI_GENERATE))
     with pytest.raises(NotBuilt):
         await gw.ask("g/sim")

@@ -57,6 +57,17 @@ class ScriptedRouter:
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         raise NotImplementedError
 
+    async def count_tokens(
+        self,
+        context: CallContext,
+        key_id: str,
+        client_format: WireFormat,
+        model: str,
+        body: bytes,
+        headers: dict[str, str] = {},  # noqa: B006 — never written to
+    ) -> int:
+        raise NotImplementedError
+
 
 async def play(*frames: Frame | Exception) -> AsyncIterator[Frame]:
     for frame in frames:

@@ -31,6 +31,8 @@ providers:
      accounts: [{{name: a, api_key: {{value: k}}}}], models: [{{id: "*", price: {{input: 3, output: 15}}}}]}}
   - {{id: google, format: gemini.generate, base_url: "{base}", allow_private_address: true,
      accounts: [{{name: a, api_key: {{value: k}}}}], models: [{{id: "*"}}]}}
+  - {{id: resp, format: openai.responses, base_url: "{base}/v1", allow_private_address: true,
+     accounts: [{{name: a, api_key: {{value: k}}}}], models: [{{id: "*"}}]}}
 combos:
   - {{name: always-on, strategy: fill-first, targets: [acme/gpt-x, claude/claude-x]}}
   - {{name: falls-back, strategy: fill-first, targets: ["acme/gpt-x+status:503", claude/claude-x]}}

@@ -54,7 +54,7 @@ def nothing_is_left_behind(gateway: Gateway) -> Any:
         ({"json": GOOD | {"model": "claude/x"}, "key": "or-test-narrow-0123456789"}, 403, "model_not_allowed"),
         ({"json": GOOD | {"model": "acme/gpt-x"}, "key": "or-test-spent-0123456789"}, 402, "budget_exhausted"),
         ({"json": GOOD | {"model": "acme/sim"}, "key": "or-test-spent-0123456789"}, 402, "model_unpriced"),
-        ({"json": GOOD | {"model": "google/sim"}}, 501, "not_implemented"),
+        ({"json": GOOD | {"model": "google/sim+status:429+retry-after:9"}}, 429, "upstream_rate_limited"),
         ({"json": GOOD | {"model": "acme/sim+status:400"}}, 400, "upstream_rejected"),
         ({"json": GOOD | {"model": "acme/sim+status:404"}}, 404, "upstream_not_found"),
         ({"json": GOOD | {"model": "acme/sim+status:429+retry-after:9"}}, 429, "upstream_rate_limited"),

@@ -21,6 +21,7 @@ from omni_edge.server.pages import build_pages
 from omni_edge.service import EdgeService
 from omni_edge.settings import EdgeSettings
 from omni_wire.errors import GatewayError, Unauthenticated
+from omni_wire.formats import WireFormat
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
@@ -84,6 +85,8 @@ class ScriptedRouter:
         self.closed = asyncio.Event()
         self.entries = [ModelEntry("always-on", "combo"), ModelEntry("acme/gpt-x", "acme", 7, 272_000, 128_000)]
         self.failure: GatewayError | None = None
+        self.counted: list[tuple[str, WireFormat, str, bytes]] = []
+        self.tokens = 17
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         self.calls.append(call)
@@ -98,6 +101,20 @@ class ScriptedRouter:
         if self.failure is not None:
             raise self.failure
         return self.entries
+
+    async def count_tokens(
+        self,
+        context: CallContext,
+        key_id: str,
+        client_format: WireFormat,
+        model: str,
+        body: bytes,
+        headers: dict[str, str] = {},  # noqa: B006 - never written to
+    ) -> int:
+        self.counted.append((key_id, client_format, model, body))
+        if self.failure is not None:
+            raise self.failure
+        return self.tokens
 
 
 class ScriptedAuth:

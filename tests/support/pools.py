@@ -11,6 +11,7 @@ from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
 from omni_core.ports.translator import EncodeCall, EncodedRequest, StreamCall, Translated
 from omni_core.rpc import RpcServer
+from omni_wire.formats import WireFormat
 
 TOKEN = "service-token-of-the-test"
 HEAD = Head(200, True, "text/event-stream", "acme", "gpt-x")
@@ -70,6 +71,18 @@ class Router:
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         await self.gate.wait()
         return [ModelEntry(self.name, "test")]
+
+    async def count_tokens(
+        self,
+        context: CallContext,
+        key_id: str,
+        client_format: WireFormat,
+        model: str,
+        body: bytes,
+        headers: dict[str, str] = {},  # noqa: B006 — never written to
+    ) -> int:
+        await self.gate.wait()
+        return len(body)
 
 
 class Translator:

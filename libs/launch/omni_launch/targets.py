@@ -28,7 +28,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 PARTS: dict[str, Part] = {
     "auth": Part(nats=True, owns_files=True),
     "analytics": Part(nats=True, owns_files=True),
-    "translator": Part(nats=True),
+    "translator": Part(redis=True, nats=True),
     "quota": Part(redis=True, nats=True),
     "router": Part(calls=("translator", "auth"), redis=True, nats=True),
     "dashboard": Part(calls=("auth", "quota", "analytics"), serves="http", nats=True),

@@ -45,6 +45,11 @@ class Body:
         """Bytes of the whole body."""
         return len(self._raw)
 
+    @property
+    def whole(self) -> bytes:
+        """The whole body as it came."""
+        return self._raw
+
     def has(self, field: str) -> bool:
         return field in self._fields
 
@@ -68,13 +73,16 @@ class Body:
         """The body with ``changes`` applied, a None removing its field; the very bytes when nothing differs.
 
         With ``rewrite`` it is written anew in any case: a field that came twice then stands once, and the reader
-        cannot take the other one.
+        cannot take the other one. A ``msgspec.Raw`` is put in as it is.
         """
         fields = dict(self._fields)
         edited = rewrite
         for field, value in changes.items():
             if value is None:
                 edited |= fields.pop(field, None) is not None
+            elif isinstance(value, msgspec.Raw):
+                edited |= bytes(fields.get(field, b"")) != bytes(value)
+                fields[field] = value
             elif field not in fields or msgspec.json.decode(fields[field]) != value:
                 fields[field] = msgspec.Raw(_encode(value))
                 edited = True

@@ -290,6 +290,7 @@ _GOOGLE_STATUS = {
     501: "UNIMPLEMENTED",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
+    529: "UNAVAILABLE",
 }
 
 
@@ -308,12 +309,17 @@ def render_frame(
     """What ends a stream already begun, in the words of ``wire_format``: one SSE event, for Responses two.
 
     Responses numbers its events; ``sequence_number`` is that of the first one here, where the caller has counted.
+    Before Gemini's event stands bare JSON, a line that readers of SSE pass over: gemini-cli (@google/genai up to 1.x)
+    takes the event for one more chunk and sees only that.
     """
     payload = _payload(error, wire_format, request_id)
     if wire_format is WireFormat.ANTHROPIC_MESSAGES:
         return b"event: error\ndata: " + msgspec.json.encode(payload) + b"\n\n"
     if wire_format is WireFormat.OPENAI_RESPONSES:
         return _responses_frames(payload["error"], request_id, sequence_number)
+    if wire_format is WireFormat.GEMINI_GENERATE:
+        bare = msgspec.json.encode(payload)
+        return bare + b"\n\ndata: " + bare + b"\n\n"
     return b"data: " + msgspec.json.encode(payload) + b"\n\n"
 
 
@@ -342,9 +348,16 @@ def render_item(error: GatewayError, request_id: str, *, first: bool) -> bytes:
     return (b"[" if first else b",\n") + render_body(error, WireFormat.GEMINI_GENERATE, request_id) + b"]\n"
 
 
+# Those whose errors have no field for the place of what is wrong, or none that their SDKs show.
+_WITHOUT_PARAM = (WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE)
+
+
 def _payload(error: GatewayError, wire_format: WireFormat, request_id: str) -> dict[str, Any]:
     # JSON in UTF-8 has no lone surrogates, and a message may quote what had some.
-    message = error.message.encode("utf-8", "replace").decode()
+    message = error.message
+    if wire_format in _WITHOUT_PARAM and error.param and error.param not in message:
+        message = f"{error.param}: {message}"
+    message = message.encode("utf-8", "replace").decode()
     if wire_format is WireFormat.ANTHROPIC_MESSAGES:
         kind = _ANTHROPIC_TYPE.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
         return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
@@ -356,7 +369,11 @@ def _payload(error: GatewayError, wire_format: WireFormat, request_id: str) -> d
             "domain": "omniroute",
             "metadata": {"request_id": request_id},
         }
-        return {"error": {"code": error.status, "message": message, "status": status, "details": [info]}}
+        details: list[dict[str, Any]] = [info]
+        if error.param and error.status == 400:
+            place = {"field": error.param, "description": message}
+            details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [place]})
+        return {"error": {"code": error.status, "message": message, "status": status, "details": details}}
     kind = _OPENAI_TYPE.get(error.status, "server_error" if error.status >= 500 else "invalid_request_error")
     return {
         "error": {

@@ -22,6 +22,7 @@ from omni_wire.errors import (
     ServiceError,
     Unauthenticated,
 )
+from omni_wire.formats import WireFormat
 from prometheus_client import CollectorRegistry
 
 from omni_edge.domain.keys import KeyCache, Verdict
@@ -31,7 +32,9 @@ from omni_edge.settings import EdgeSettings
 logger = logging.getLogger("omniroute.edge")
 
 ANONYMOUS = "anonymous"
-_NO_KEY = "No API key was given. Send one as 'Authorization: Bearer <key>' or 'x-api-key: <key>'."
+_NO_KEY = (
+    "No API key was given. Send one as 'Authorization: Bearer <key>', 'x-api-key: <key>' or 'x-goog-api-key: <key>'."
+)
 _WRONG_KEY = "The API key is wrong: it is not a key of this gateway, or it was revoked."
 _CACHE, _AUTH, _STALE = ("cache",), ("auth",), ("stale",)
 _PROBE = CallContext(request_id="edge-probe")
@@ -167,6 +170,12 @@ class EdgeService:
     def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         """The router's answer. See ``RouterPort.complete``."""
         return self._router.complete(call)
+
+    async def count_tokens(
+        self, context: CallContext, key_id: str, dialect: WireFormat, model: str, body: bytes, headers: dict[str, str]
+    ) -> int:
+        """Tokens of the input in ``body``. See ``RouterPort.count_tokens``."""
+        return await self._router.count_tokens(context, key_id, dialect, model, body, headers)
 
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         """Raises ``DependencyUnavailable``."""

@@ -37,9 +37,24 @@ def register(server: RpcServer, port: RouterPort) -> None:
             ]
         )
 
+    async def count_tokens(request: pb.CountTokensRequest) -> pb.CountTokensResponse:
+        tokens = await port.count_tokens(
+            CallContext(request.context.request_id, request.context.traceparent),
+            request.key_id,
+            WireFormat(request.client_format),
+            request.model,
+            request.body,
+            dict(request.headers),
+        )
+        return pb.CountTokensResponse(tokens=tokens)
+
     server.add(
         "omniroute.router.v1.RouterPort",
-        {"Complete": server_stream(pb.CompleteRequest, complete), "Models": unary(pb.ModelsRequest, models)},
+        {
+            "Complete": server_stream(pb.CompleteRequest, complete),
+            "Models": unary(pb.ModelsRequest, models),
+            "CountTokens": unary(pb.CountTokensRequest, count_tokens),
+        },
     )
 
 
@@ -52,6 +67,9 @@ def _call(request: pb.CompleteRequest) -> CompleteCall:
         event_id=request.event_id,
         headers=dict(request.headers),
         attempt=request.attempt,
+        model=request.model,
+        stream=request.stream,
+        framing=request.framing or "sse",
     )
 
 

@@ -6,13 +6,15 @@ from omni_core.runtime import Runtime
 
 from omni_translator.adapters.metrics import TranslatorMetrics
 from omni_translator.adapters.tracing import TracedTranslator
+from omni_translator.adapters.vault import RedisVault
 from omni_translator.domain.codecs import CODECS
 from omni_translator.service import TranslatorService
 from omni_translator.settings import TranslatorSettings
 
 
 class TranslatorComponent:
-    """The translator as the composition root runs it. It depends on nothing, so it is ready once started."""
+    """The translator as the composition root runs it. It is ready once started: without Redis it lacks the reasoning
+    vault and nothing else."""
 
     name = "translator"
 
@@ -38,7 +40,8 @@ class TranslatorComponent:
 
 def build(runtime: Runtime, settings: TranslatorSettings | None = None) -> TranslatorComponent:
     settings = settings or TranslatorSettings()
-    service: TranslatorPort = TranslatorService(TranslatorMetrics(runtime.metrics, settings), settings)
+    metrics = TranslatorMetrics(runtime.metrics, settings)
+    service: TranslatorPort = TranslatorService(metrics, settings, RedisVault(runtime.redis, settings, metrics))
     if (tracer := runtime.tracer(TranslatorComponent.name)) is not None:
         service = TracedTranslator(service, tracer)
     return TranslatorComponent(service)

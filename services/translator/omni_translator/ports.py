@@ -1,5 +1,6 @@
 """What the translator needs from outside."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from omni_core.ports.translator import EncodeCall, StreamCall
@@ -23,3 +24,19 @@ class Metrics(Protocol):
     def bytes(self, call: EncodeCall | StreamCall, flow: str, count: int) -> None:
         """``flow`` is "request_in", "request_out", "answer_in" or "answer_out"."""
         ...
+
+    def vault(self, outcome: str, count: int = 1) -> None:
+        """``outcome`` is "kept", "refused" (too large, or the store is too full), "restored", "missing", "unfit" or
+        "failed"."""
+        ...
+
+
+class Vault(Protocol):
+    """Where entries wait between an answer and a later request, by their principal (a key's id) and a call's id.
+
+    Neither method raises or takes longer than its deadline: what cannot be had in time is not there.
+    """
+
+    async def get(self, principal: str, call_ids: Iterable[str]) -> dict[str, bytes]: ...
+
+    async def put(self, principal: str, call_id: str, entry: bytes) -> None: ...

@@ -5,7 +5,15 @@ from contextlib import aclosing
 
 from omni_core.coalesce import coalesce
 from omni_core.ports.context import CallContext
-from omni_core.ports.translator import EncodeCall, Loss, StreamCall, Translated, TranslatorPort
+from omni_core.ports.translator import (
+    EncodeCall,
+    Loss,
+    Parties,
+    RenamedTool,
+    StreamCall,
+    Translated,
+    TranslatorPort,
+)
 from omni_core.rpc import RpcServer, bidi, unary
 from omni_wire.errors import InvalidRequest, StreamInterrupted
 from omni_wire.formats import WireFormat
@@ -24,9 +32,15 @@ def register(server: RpcServer, port: TranslatorPort) -> None:
                 model=request.model,
                 max_output=request.max_output,
                 strict=request.strict,
+                stream=request.stream,
+                parties=_parties(request.parties),
             )
         )
-        return pb.EncodeRequestResponse(body=encoded.body, losses=_losses(encoded.losses))
+        tools = [
+            pb.RenamedTool(sent=tool.sent, name=tool.name, namespace=tool.namespace, freeform=tool.freeform)
+            for tool in encoded.tools
+        ]
+        return pb.EncodeRequestResponse(body=encoded.body, losses=_losses(encoded.losses), tools=tools)
 
     async def translate(
         requests: AsyncIterator[pb.TranslateStreamRequest],
@@ -59,7 +73,14 @@ async def _head(requests: AsyncIterator[pb.TranslateStreamRequest]) -> StreamCal
         include_usage=head.include_usage,
         created=head.created,
         response_id=head.response_id,
+        framing=head.framing or "sse",
+        tools=tuple(RenamedTool(tool.sent, tool.name, tool.namespace, tool.freeform) for tool in head.tools),
+        parties=_parties(head.parties),
     )
+
+
+def _parties(parties: pb.Parties) -> Parties:
+    return Parties(parties.principal, parties.provider, parties.account, parties.model)
 
 
 async def _data(requests: AsyncIterator[pb.TranslateStreamRequest]) -> AsyncGenerator[bytes, None]:

@@ -431,19 +431,6 @@ providers:
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "warned"),
-    [("openai.chat", False), ("anthropic.messages", False), ("openai.responses", True), ("gemini.generate", True)],
-)
-def test_a_format_that_is_not_built_yet_is_warned_of(name, warned):
-    report = check(provider(format=name), "f.yaml", ENV)
-    assert report.ok
-    line = (
-        f"f.yaml:3: providers[0].format: warning: {name} is not built yet: requests for this provider get a 501 for now"
-    )
-    assert (line in report.warnings) is warned
-
-
 def test_check_without_a_reader_takes_secret_files_on_trust():
     text = "keys: [{name: a, secret: {file: x}}, {name: b, secret: {file: y}}]"
     assert check(text, "f.yaml", {}).ok

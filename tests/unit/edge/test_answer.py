@@ -1,9 +1,20 @@
 import json
 
 import pytest
-from omni_edge.domain.answer import error_body, error_headers, header_value, success_headers, translation
-from omni_wire.errors import InvalidRequest, NotBuilt, RateLimited, Unauthenticated
+from omni_edge.domain.answer import (
+    KEEP_ALIVE,
+    count_body,
+    error_body,
+    error_headers,
+    header_value,
+    last_frames,
+    success_headers,
+    translation,
+)
+from omni_wire.errors import InvalidRequest, NotBuilt, RateLimited, StreamInterrupted, Unauthenticated
 from omni_wire.formats import WireFormat
+
+CHAT = WireFormat.OPENAI_CHAT
 
 
 def test_a_stream_forbids_caching_and_buffering() -> None:
@@ -36,17 +47,16 @@ def test_a_model_name_cannot_break_out_of_its_header(text: str, value: bytes) ->
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.0, b"1"), (0.2, b"1"), (1.0, b"1"), (1.1, b"2"), (59.5, b"60")])
 def test_retry_after_is_whole_seconds_rounded_up(seconds: float, said: bytes) -> None:
-    headers = dict(error_headers(RateLimited("slow down", retry_after=seconds), b"r", 2, close=False))
+    headers = dict(error_headers(RateLimited("slow down", retry_after=seconds), CHAT, b"r", 2))
     assert headers[b"retry-after"] == said
-    assert b"connection" not in headers
 
 
 def test_an_error_without_a_known_time_says_none() -> None:
-    assert b"retry-after" not in dict(error_headers(InvalidRequest("no"), b"r", 2, close=True))
+    assert b"retry-after" not in dict(error_headers(InvalidRequest("no"), CHAT, b"r", 2))
 
 
 def test_a_401_names_the_scheme() -> None:
-    assert dict(error_headers(Unauthenticated("no"), b"r", 2, close=False))[b"www-authenticate"] == b"Bearer"
+    assert dict(error_headers(Unauthenticated("no"), CHAT, b"r", 2))[b"www-authenticate"] == b"Bearer"
 
 
 @pytest.mark.parametrize(
@@ -93,3 +103,46 @@ def test_as_many_losses_are_named_as_fit_and_the_rest_is_counted() -> None:
     assert translation(["x" * 2000, "y"]) == b"lossy; dropped=+2 more"
     assert translation(["x" * 1009]) == b"lossy; dropped=" + b"x" * 1009
     assert translation(["x" * 1010]) == b"lossy; dropped=+1 more"
+
+
+def test_an_answer_of_the_gateways_own_names_no_provider() -> None:
+    headers = success_headers(b"r", "application/json", "", "", (), stream=False)
+    assert headers == [(b"content-type", b"application/json"), (b"x-request-id", b"r")]
+
+
+def test_anthropics_sdks_find_the_request_id_where_they_look() -> None:
+    headers = dict(error_headers(InvalidRequest("no"), WireFormat.ANTHROPIC_MESSAGES, b"r", 2))
+    assert (headers[b"request-id"], headers[b"x-request-id"]) == (b"r", b"r")
+    assert b"request-id" not in dict(error_headers(InvalidRequest("no"), CHAT, b"r", 2))
+
+
+@pytest.mark.parametrize("wire_format", list(WireFormat))
+def test_every_dialect_has_a_sign_of_life_that_is_whole_lines(wire_format: WireFormat) -> None:
+    assert KEEP_ALIVE[wire_format].endswith(b"\n\n")
+    assert not KEEP_ALIVE[wire_format].startswith(b"data")
+
+
+def test_an_error_in_an_array_is_its_last_element() -> None:
+    error = StreamInterrupted("gone")
+    (begun,) = last_frames(error, WireFormat.GEMINI_GENERATE, "r", array=True, first=False)
+    (alone,) = last_frames(error, WireFormat.GEMINI_GENERATE, "r", array=True, first=True)
+    assert json.loads(b"[{}" + begun)[1]["error"]["status"] == "INTERNAL"
+    assert json.loads(alone)[0]["error"]["code"] == 502
+    assert error_body(error, WireFormat.GEMINI_GENERATE, "r", array=True) == alone
+
+
+def test_an_error_among_geminis_events_is_told_as_bare_json_and_as_an_event() -> None:
+    bare, event = last_frames(
+        StreamInterrupted("gone"), WireFormat.GEMINI_GENERATE, "r", array=False, first=False
+    )  # fmt: skip
+    assert json.loads(bare)["error"]["message"] == "gone"
+    assert b"\n" not in bare.rstrip(b"\n")
+    assert event == b"data: " + bare
+
+
+@pytest.mark.parametrize(
+    ("wire_format", "body"),
+    [(WireFormat.ANTHROPIC_MESSAGES, {"input_tokens": 3}), (WireFormat.GEMINI_GENERATE, {"totalTokens": 3})],
+)
+def test_a_count_is_told_in_its_dialect(wire_format: WireFormat, body: dict[str, int]) -> None:
+    assert json.loads(count_body(3, wire_format)) == body

@@ -1,7 +1,8 @@
 from hashlib import sha256
 
 import pytest
-from omni_edge.domain.request import media_refusal, read_head
+from omni_edge.domain.request import media_refusal, read_head, read_query, spoken, wants_events
+from omni_wire.formats import WireFormat
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -129,3 +130,70 @@ def test_a_request_without_a_key_from_another_sites_page_is_foreign(
 def test_a_schemes_own_port_makes_no_other_host_and_no_host_is_nobodys() -> None:
     assert not read_head([(b"host", b"gw:443"), (b"origin", b"https://gw")]).foreign
     assert read_head([(b"origin", b"https://gw")]).foreign
+
+
+def digest(key: bytes) -> bytes:
+    return sha256(key).digest()
+
+
+@pytest.mark.parametrize(
+    ("query", "key"),
+    [
+        (b"key=or-1", b"or-1"),
+        (b"alt=sse&key=or-1", b"or-1"),
+        (b"key=%6fr-1", b"or-1"),
+        (b"key=%20or-1%20", b"or-1"),
+        (b"key=%ff", b"\xff"),
+        (b"key=first&key=second", b"first"),
+    ],
+)
+def test_googles_key_is_read_from_the_query(query: bytes, key: bytes) -> None:
+    assert read_head([], query).key_digest == digest(key)
+
+
+@pytest.mark.parametrize(
+    "query", [b"", b"key", b"key=", b"key=%20", b"monkey=x", b"alt=sse", b"keys=x", b"&&=&", b"\xff"]
+)
+def test_a_query_without_a_key_has_none(query: bytes) -> None:
+    assert read_head([], query).key_digest is None
+
+
+def test_a_headers_key_goes_before_the_querys() -> None:
+    assert read_head([(b"x-goog-api-key", b"a")], b"key=b").key_digest == digest(b"a")
+    assert not read_head([(b"host", b"gw"), (b"origin", b"https://evil.example")], b"key=b").foreign
+
+
+def test_what_a_page_is_told_of_the_query_is_not_the_key() -> None:
+    assert read_query(b"limit=2&key=or-1&after_id=a%2Fb&limit=3&blank=") == {
+        "limit": "3", "after_id": "a/b", "blank": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "events"),
+    [
+        (b"", False), (b"alt=sse", True), (b"alt=json", False), (b"$alt=sse", True), (b"%24alt=sse", True),
+        (b"a=1&alt=sse", True), (b"salt=sse", False), (b"alt=", False), (b"x=alt%3Dsse", False),
+    ],
+)  # fmt: skip
+def test_alt_asks_for_events(query: bytes, events: bool) -> None:
+    assert wants_events(query) is events
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "dialect"),
+    [
+        ([], b"", WireFormat.OPENAI_CHAT),
+        ([], b"limit=2", WireFormat.OPENAI_CHAT),
+        ([], b"key=k", WireFormat.GEMINI_GENERATE),
+        ([(b"authorization", b"Bearer k")], b"", WireFormat.OPENAI_CHAT),
+        ([(b"authorization", b"Bearer k"), (b"x-api-key", b"k")], b"", WireFormat.OPENAI_CHAT),
+        ([(b"authorization", b"Bearer k"), (b"anthropic-version", b"v")], b"", WireFormat.ANTHROPIC_MESSAGES),
+        ([(b"x-api-key", b"k")], b"", WireFormat.ANTHROPIC_MESSAGES),
+        ([(b"x-goog-api-key", b"k")], b"", WireFormat.GEMINI_GENERATE),
+        ([(b"authorization", b"Bearer k"), (b"x-goog-api-client", b"c")], b"", WireFormat.GEMINI_GENERATE),
+        ([(b"user-agent", b"app google-genai-sdk/3 gl-node/24")], b"", WireFormat.GEMINI_GENERATE),
+    ],
+)
+def test_a_dialect_shows_in_its_headers(headers: list[tuple[bytes, bytes]], query: bytes, dialect: WireFormat) -> None:
+    assert spoken(headers, query) is dialect

@@ -1,30 +1,74 @@
 import pytest
-from omni_edge.domain.surfaces import EXACT, Role, match, owns
+from omni_edge.domain.surfaces import SURFACES, Role, endpoints, match, model_in, owns
 from omni_wire.formats import WireFormat
-
-
-def test_chat_is_the_only_completing_surface_so_far() -> None:
-    assert [path for path, surface in EXACT.items() if surface.role is Role.COMPLETE] == ["/v1/chat/completions"]
-    assert match("/v1/chat/completions").format is WireFormat.OPENAI_CHAT
 
 
 @pytest.mark.parametrize(
     ("path", "wire_format"),
     [
+        ("/v1/chat/completions", WireFormat.OPENAI_CHAT),
         ("/v1/responses", WireFormat.OPENAI_RESPONSES),
         ("/v1/messages", WireFormat.ANTHROPIC_MESSAGES),
-        ("/v1/messages/count_tokens", WireFormat.ANTHROPIC_MESSAGES),
         ("/v1beta/models/gemini-x:generateContent", WireFormat.GEMINI_GENERATE),
         ("/v1beta/models/acme/gemini-x:streamGenerateContent", WireFormat.GEMINI_GENERATE),
         ("/v1/models/gemini-x:generateContent", WireFormat.GEMINI_GENERATE),
+    ],
+)
+def test_completing_surfaces_have_their_dialect(path: str, wire_format: WireFormat) -> None:
+    surface = match(path)
+    assert (surface.role, surface.format) == (Role.COMPLETE, wire_format)
+
+
+@pytest.mark.parametrize(
+    ("path", "wire_format"),
+    [
+        ("/v1/messages/count_tokens", WireFormat.ANTHROPIC_MESSAGES),
+        ("/v1beta/models/g:countTokens", WireFormat.GEMINI_GENERATE),
+        ("/v1/models/acme/g:countTokens", WireFormat.GEMINI_GENERATE),
+    ],
+)
+def test_counting_surfaces_have_their_dialect(path: str, wire_format: WireFormat) -> None:
+    surface = match(path)
+    assert (surface.role, surface.format) == (Role.COUNT, wire_format)
+
+
+@pytest.mark.parametrize(
+    ("path", "wire_format"),
+    [
         ("/v1beta/models", WireFormat.GEMINI_GENERATE),
-        ("/api/chat", None),
+        ("/v1beta/models/a/g", WireFormat.GEMINI_GENERATE),
         ("/api/tags", None),
     ],
 )
-def test_surfaces_to_come_are_reserved_in_their_own_dialect(path: str, wire_format: WireFormat | None) -> None:
+def test_lists_are_pages_in_their_dialect(path: str, wire_format: WireFormat | None) -> None:
     surface = match(path)
-    assert (surface.role, surface.format) == (Role.RESERVED, wire_format)
+    assert (surface.role, surface.format, surface.by_header) == (Role.PAGE, wire_format, False)
+
+
+def test_ollamas_chat_is_to_come() -> None:
+    assert (match("/api/chat").role, match("/api/chat").format) == (Role.RESERVED, None)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+@pytest.mark.parametrize("verb", ["generateContent", "streamGenerateContent", "countTokens"])
+@pytest.mark.parametrize("model", ["g", "acme/g", "llama3:8b", "a/b:generateContent", "models/g", "é"])
+def test_the_model_is_what_stands_between(version: str, verb: str, model: str) -> None:
+    path = f"/{version}/models/{model}:{verb}"
+    assert model_in(match(path), path) == model
+
+
+def test_where_the_body_names_the_model_the_path_does_not() -> None:
+    assert model_in(match("/v1/messages"), "/v1/messages") == ""
+
+
+def test_only_one_verb_streams() -> None:
+    assert [surface.verb for surface in SURFACES if surface.stream] == [":streamGenerateContent"]
+
+
+def test_what_several_dialects_share_is_told_by_header() -> None:
+    shared = ["/v1/models", "/v1/models/m", "/v1/nothing"]
+    assert all(match(path).by_header for path in shared)
+    assert not match("/v1/chat/completions").by_header
 
 
 @pytest.mark.parametrize("model", ["gpt-x", "acme/gpt-x", "llama3:8b", "a/b/c"])
@@ -59,3 +103,11 @@ def test_the_edge_owns_its_part_of_a_shared_listener(path: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/api/usage", "/api/keys", "/app.js", "/v10", "/dashboard"])
 def test_the_rest_is_the_dashboards(path: str) -> None:
     assert not owns(path)
+
+
+def test_what_is_here_is_told_and_what_is_to_come_is_not() -> None:
+    told = endpoints()
+    assert "POST /v1beta/models/{model}:streamGenerateContent" in told
+    assert "GET /v1/models/{model}" in told
+    assert "POST /v1/messages" in told
+    assert "POST /api/chat" not in told

@@ -56,9 +56,9 @@ def test_workers_share_nothing_but_their_http_port() -> None:
         assert not any(PARTS[part].owns_files for part in target(name).parts)
 
 
-def test_everybody_is_announced_over_nats_and_a_translator_needs_nothing_else() -> None:
+def test_everybody_is_announced_over_nats_and_only_whoever_keeps_something_there_has_redis() -> None:
     assert all(target(name).nats for name in TARGETS)
-    assert not target("translator").redis
+    assert {name for name, part in PARTS.items() if part.redis} == {"translator", "quota", "router"}
 
 
 def test_an_unknown_target_names_those_there_are() -> None:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omni_catalogue.snapshot import Budget, Model, Price
-from omni_router.domain import pricing
+from omni_router.domain import bounds, pricing
 from omni_wire.body import Body
+from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
 nano = st.integers(0, 10**12)
@@ -30,7 +31,7 @@ def test_the_price_of_the_documentation_is_exact() -> None:
 
 
 def bound(raw: bytes, context: int = 0) -> int:
-    return pricing.input_bound(Body(raw), context)
+    return bounds.input_bound(WireFormat.OPENAI_CHAT, Body(raw), context)
 
 
 IMAGE = b'{"messages":[{"content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}]}'
@@ -42,24 +43,24 @@ def test_plain_talk_is_bounded_by_its_bytes() -> None:
 
 
 def test_an_image_costs_more_than_its_link_has_bytes() -> None:
-    assert bound(IMAGE) == len(IMAGE) + pricing.IMAGE_TOKENS
+    assert bound(IMAGE) == len(IMAGE) + bounds.IMAGE_TOKENS
 
 
 @pytest.mark.parametrize("escaped", [b"image\\u005furl", b"\\u0069mage_url"])
 def test_an_image_spelt_with_escapes_is_an_image(escaped: bytes) -> None:
     raw = IMAGE.replace(b"image_url", escaped)
-    assert bound(raw) == len(raw) + pricing.IMAGE_TOKENS
+    assert bound(raw) == len(raw) + bounds.IMAGE_TOKENS
 
 
 def test_tools_bring_a_prompt_of_their_own() -> None:
     raw = b'{"messages":[{"content":"x"}],"t\\u006fols":[]}'
-    assert bound(raw) == len(raw) + pricing.TOOL_PROMPT_TOKENS
+    assert bound(raw) == len(raw) + bounds.TOOL_PROMPT_TOKENS
 
 
 @pytest.mark.parametrize("mark", ["file_id", "file_url", "video_url"])
 def test_what_is_only_pointed_at_may_fill_the_window(mark: str) -> None:
     raw = b'{"messages":[{"content":[{"type":"file","file":{"%s":"x"}}]}]}' % mark.encode()
-    assert bound(raw) > pricing.REFERENCE_TOKENS
+    assert bound(raw) > bounds.REFERENCE_TOKENS
     assert bound(raw, 128_000) == 128_000
 
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omni_router.domain.request import read
 from omni_wire.body import Body
-from omni_wire.errors import GatewayError, InvalidRequest, NotBuilt, WireError
+from omni_wire.errors import GatewayError, InvalidRequest, WireError
 from omni_wire.formats import WireFormat
 
-CHAT = WireFormat.OPENAI_CHAT
+CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
+MESSAGES, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
 GOOD = {"model": "acme/gpt-x", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -52,15 +53,87 @@ def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
         read(CHAT, raw)
 
 
-@given(st.binary(max_size=200))
-def test_no_bytes_raise_anything_but_the_tree(raw: bytes) -> None:
+@given(
+    st.sampled_from(WireFormat),
+    st.binary(max_size=200)
+    | st.dictionaries(
+        st.sampled_from(
+            ["model", "messages", "input", "contents", "stream", "max_tokens", "generationConfig", "prompt", "n"]
+        ),
+        st.none() | st.integers() | st.text() | st.lists(st.integers()) | st.dictionaries(st.text(), st.integers()),
+    ).map(lambda fields: json.dumps(fields).encode()),
+)
+def test_no_bytes_raise_anything_but_the_tree(wire_format: WireFormat, raw: bytes) -> None:
     with contextlib.suppress(GatewayError):
-        read(CHAT, raw)
+        read(wire_format, raw, model="m")
 
 
-def test_a_surface_still_to_come_says_so() -> None:
-    with pytest.raises(NotBuilt):
-        read(WireFormat.GEMINI_GENERATE, b"{}")
+ASKING: dict[WireFormat, dict[str, object]] = {
+    RESPONSES: {"model": "acme/gpt-x", "input": "hi"},
+    MESSAGES: {"model": "acme/claude-x", "messages": [{"role": "user", "content": "hi"}]},
+    GEMINI: {"contents": [{"parts": [{"text": "hi"}]}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("wire_format", "more", "expected"),
+    [
+        (RESPONSES, {}, (False, 0, 1)),
+        (RESPONSES, {"stream": True, "max_output_tokens": 7}, (True, 7, 1)),
+        (RESPONSES, {"input": [{"role": "user", "content": "hi"}]}, (False, 0, 1)),
+        (RESPONSES, {"input": None, "previous_response_id": "resp_1"}, (False, 0, 1)),
+        (MESSAGES, {"max_tokens": 9, "stream": True}, (True, 9, 1)),
+        (GEMINI, {"generationConfig": {"maxOutputTokens": 5, "candidateCount": 2}}, (True, 5, 2)),
+        (GEMINI, {"generation_config": {"max_output_tokens": "12"}}, (True, 12, 1)),
+        (GEMINI, {"generationConfig": None}, (True, 0, 1)),
+    ],
+)
+def test_each_dialect_says_stream_limit_and_choices_in_its_own_way(
+    wire_format: WireFormat, more: dict[str, object], expected: tuple[bool, int, int]
+) -> None:
+    raw = json.dumps(ASKING[wire_format] | more).encode()
+    path = {"model": "acme/gemini-x", "stream": True, "framing": "array"} if wire_format is GEMINI else {}
+    request = read(wire_format, raw, **path)  # type: ignore[arg-type]
+    assert (request.stream, request.limit, request.choices) == expected
+    assert request.model.startswith("acme/")
+    assert request.include_usage
+    assert request.framing == ("array" if wire_format is GEMINI else "sse")
+
+
+@pytest.mark.parametrize(
+    ("wire_format", "change", "param"),
+    [
+        (RESPONSES, {"model": None}, "model"),
+        (RESPONSES, {"input": None}, "input"),
+        (RESPONSES, {"input": []}, "input"),
+        (RESPONSES, {"input": ""}, "input"),
+        (RESPONSES, {"input": 3}, "input"),
+        (RESPONSES, {"stream": 1}, "stream"),
+        (RESPONSES, {"background": True}, "background"),
+        (RESPONSES, {"max_output_tokens": 0}, "max_output_tokens"),
+        (MESSAGES, {"model": 7}, "model"),
+        (MESSAGES, {"messages": []}, "messages"),
+        (MESSAGES, {"max_tokens": "9"}, "max_tokens"),
+        (GEMINI, {"contents": []}, "contents"),
+        (GEMINI, {"contents": {"parts": []}}, "contents"),
+        (GEMINI, {"generationConfig": []}, "generationConfig"),
+        (GEMINI, {"generationConfig": {"maxOutputTokens": 0}}, "generationConfig.maxOutputTokens"),
+        (GEMINI, {"generation_config": {"candidateCount": 1.5}}, "generation_config.candidateCount"),
+    ],
+)
+def test_a_wrong_field_is_named_in_each_dialect(wire_format: WireFormat, change: dict[str, object], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(wire_format, json.dumps(ASKING[wire_format] | change).encode(), model="g" if wire_format is GEMINI else "")
+    assert caught.value.param == param
+
+
+def test_a_gemini_model_may_stand_in_the_body_where_no_path_names_it() -> None:
+    raw = json.dumps(ASKING[GEMINI] | {"model": "models/gemini-x"}).encode()
+    assert read(GEMINI, raw).model == "gemini-x"
+    assert read(GEMINI, raw, model="other").model == "other"
+    with pytest.raises(InvalidRequest) as caught:
+        read(GEMINI, json.dumps(ASKING[GEMINI]).encode())
+    assert caught.value.param == "model"
 
 
 json_values = st.recursive(

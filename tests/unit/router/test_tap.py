@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_router.domain.tap import ChatStreamTap, read_answer
+from omni_router.domain.taps.chat import ChatStreamTap, read_answer
 from omni_wire.errors import StreamInterrupted, UpstreamFailed
 from omni_wire.usage import Usage
 

@@ -218,3 +218,51 @@ async def test_metrics_tell_outcomes_losses_and_bytes(service: TranslatorService
     assert [value("answers", outcome=outcome) for outcome in ("finished", "interrupted", "abandoned")] == [1, 1, 1]
     assert value("bytes", flow="request_in") > 0
     assert value("bytes", flow="answer_out") > 0
+
+
+GEMINI, RESPONSES = WireFormat.GEMINI_GENERATE, WireFormat.OPENAI_RESPONSES
+
+
+async def test_a_stream_that_only_the_path_asks_for_is_asked_for_in_the_body(service: TranslatorService) -> None:
+    said = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    for stream in (False, True):
+        call = encode_call(said, client_format=GEMINI, provider_format=CHAT, stream=stream)
+        assert msgspec.json.decode((await service.encode_request(call)).body)["stream"] is stream
+
+
+async def test_an_array_is_one_json_text(service: TranslatorService) -> None:
+    call = stream_call(client_format=GEMINI, framing="array", response_id="r-1")
+    items = await collect(service, call, chunks(stored(MESSAGES, "text.sse")))
+    answer = msgspec.json.decode(b"".join(item.data for item in items))
+    assert answer[-1]["candidates"][0]["finishReason"] == "STOP"
+    cut = await collect(service, call, chunks(stored(MESSAGES, "cut.sse")))
+    assert not b"".join(item.data for item in cut).rstrip().endswith(b"]")
+
+
+async def test_tools_made_plain_come_back_under_their_clients_names(service: TranslatorService) -> None:
+    tools = [
+        {"type": "namespace", "name": "crew", "tools": [{"type": "function", "name": "spawn", "parameters": {}}]},
+        {"type": "custom", "name": "exec"},
+    ]
+    said = {"model": "m", "input": "hi", "tools": tools}
+    encoded = await service.encode_request(encode_call(said, client_format=RESPONSES))
+    sent = {tool.sent: (tool.name, tool.namespace, tool.freeform) for tool in encoded.tools}
+    assert sent == {"crew__spawn": ("spawn", "crew", False), "exec": ("exec", "", True)}
+    called = {
+        "type": "message", "role": "assistant", "model": "m", "stop_reason": "tool_use",
+        "content": [
+            {"type": "tool_use", "id": "toolu_1", "name": "crew__spawn", "input": {}},
+            {"type": "tool_use", "id": "toolu_2", "name": "exec", "input": {"input": "ls"}},
+        ],
+    }  # fmt: skip
+    call = stream_call(client_format=RESPONSES, stream=False, tools=encoded.tools)
+    (item,) = await collect(service, call, chunks(msgspec.json.encode(called)))
+    spawn, run = msgspec.json.decode(item.data)["output"]
+    assert (spawn["name"], spawn["namespace"]) == ("spawn", "crew")
+    assert (run["type"], run["name"], run["input"]) == ("custom_tool_call", "exec", "ls")
+
+
+async def test_at_home_no_tool_is_renamed(service: TranslatorService) -> None:
+    said = {"model": "m", "input": "hi", "tools": [{"type": "custom", "name": "exec"}]}
+    call = encode_call(said, client_format=RESPONSES, provider_format=RESPONSES)
+    assert (await service.encode_request(call)).tools == ()

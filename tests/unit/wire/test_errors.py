@@ -112,6 +112,19 @@ def test_the_gemini_body() -> None:
     }
 
 
+def test_the_place_of_what_is_wrong_is_in_the_message_where_there_is_no_field_for_it() -> None:
+    wrong = InvalidRequest("must be a string", param="messages.0.content")
+    assert body(wrong, ANTHROPIC)["error"]["message"] == "messages.0.content: must be a string"
+    told = InvalidRequest("messages.0.content must be a string", param="messages.0.content")
+    assert body(told, ANTHROPIC)["error"]["message"] == "messages.0.content must be a string"
+    google = body(wrong, GEMINI)["error"]
+    assert google["message"] == "messages.0.content: must be a string"
+    assert google["details"][1] == {
+        "@type": "type.googleapis.com/google.rpc.BadRequest",
+        "fieldViolations": [{"field": "messages.0.content", "description": google["message"]}],
+    }
+
+
 @given(ERRORS, st.sampled_from(list(WireFormat)))
 def test_a_frame_is_a_whole_event_that_holds_the_error(error: GatewayError, wire_format: WireFormat) -> None:
     frame = render_frame(error, wire_format, "req-1")
@@ -119,6 +132,9 @@ def test_a_frame_is_a_whole_event_that_holds_the_error(error: GatewayError, wire
     first, *others = splitter.feed(frame)
     assert b"".join([first, *others]) == frame
     assert splitter.rest == b""
+    if wire_format is GEMINI:
+        assert (json.loads(first), parse_event(first).data) == (body(error, GEMINI), None)
+        first, *others = others
     event = parse_event(first)
     assert event.data is not None
     payload = json.loads(event.data)
@@ -150,7 +166,11 @@ def test_the_events_of_a_failed_response_go_on_with_its_numbers() -> None:
 @given(ERRORS, st.sampled_from(list(WireFormat)))
 def test_the_body_always_has_the_message_and_a_type(error: GatewayError, wire_format: WireFormat) -> None:
     inner = body(error, wire_format)["error"]
-    assert inner["message"] == error.message
+    if wire_format in (CHAT, RESPONSES):
+        assert (inner["message"], inner["param"]) == (error.message, error.param)
+    else:
+        assert error.message in inner["message"]
+        assert (error.param or "") in inner["message"]
     if wire_format is GEMINI:
         assert inner["code"] == error.status
         assert inner["status"].isupper()

@@ -20,13 +20,14 @@ from typing import Generic, TypeVar
 
 import msgspec
 from omni_wire.errors import DependencyUnavailable, GatewayError
+from omni_wire.formats import WireFormat
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from omni_core.bus import Bus
 from omni_core.clients.picking import addresses
-from omni_core.clients.router import RouterClient
+from omni_core.clients.router import COUNT_TIMEOUT, RouterClient
 from omni_core.clients.seats import Place, Seat, Seats
 from omni_core.clients.translator import ENCODE_TIMEOUT, Feed, TranslatorClient
 from omni_core.clock import monotonic
@@ -257,6 +258,22 @@ class RouterPool(Pool[RouterClient]):
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         return await self.ask(
             lambda client, seconds: client.models(context, key_id, seconds), CALL_TIMEOUT, MODELS_SHARE
+        )
+
+    async def count_tokens(
+        self,
+        context: CallContext,
+        key_id: str,
+        client_format: WireFormat,
+        model: str,
+        body: bytes,
+        headers: dict[str, str] = {},  # noqa: B006 — never written to
+    ) -> int:
+        # Counting may wait for a provider, so a silence says nothing of the router: one try has all the time.
+        return await self.ask(
+            lambda client, _: client.count_tokens(context, key_id, client_format, model, body, headers),
+            COUNT_TIMEOUT,
+            COUNT_TIMEOUT,
         )
 
 

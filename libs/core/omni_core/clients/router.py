@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncGenerator
 
+from omni_wire.formats import WireFormat
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.router.v1 import router_pb2 as pb
 
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
 from omni_core.rpc import CALL_TIMEOUT, Peer, ServiceChannel, from_failure
+
+# Seconds: a provider may be asked, and its own bound on an answer is longer than anybody waits for a count.
+COUNT_TIMEOUT = 30.0
 
 
 class RouterClient:
@@ -18,6 +22,7 @@ class RouterClient:
         self._errors = peer.errors
         self._complete = peer.server_stream("Complete", pb.CompleteResponse)
         self._models = peer.unary("Models", pb.ModelsResponse)
+        self._count = peer.unary("CountTokens", pb.CountTokensResponse, COUNT_TIMEOUT)
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         request = pb.CompleteRequest(
@@ -28,6 +33,9 @@ class RouterClient:
             headers=call.headers,
             attempt=call.attempt,
             event_id=call.event_id,
+            model=call.model,
+            stream=call.stream,
+            framing=call.framing,
         )
         rpc = self._complete(request)
         try:
@@ -60,6 +68,25 @@ class RouterClient:
             )
             for model in response.models
         ]
+
+    async def count_tokens(
+        self,
+        context: CallContext,
+        key_id: str,
+        client_format: WireFormat,
+        model: str,
+        body: bytes,
+        headers: dict[str, str] = {},  # noqa: B006 — never written to
+    ) -> int:
+        request = pb.CountTokensRequest(
+            context=common_pb2.CallContext(request_id=context.request_id, traceparent=context.traceparent),
+            key_id=key_id,
+            client_format=client_format.value,
+            model=model,
+            body=body,
+            headers=headers,
+        )
+        return (await self._count(request)).tokens
 
 
 def _head(head: pb.Head) -> Head:

@@ -13,7 +13,7 @@ from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.translator.v1 import translator_pb2 as pb
 
 from omni_core.coalesce import Gathered
-from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, StreamCall, Translated
+from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, Parties, RenamedTool, StreamCall, Translated
 from omni_core.rpc import Peer, ServiceChannel
 
 # Seconds: a large body with media takes a while to convert.
@@ -70,10 +70,13 @@ class TranslatorClient:
                 model=call.model,
                 max_output=call.max_output,
                 strict=call.strict,
+                stream=call.stream,
+                parties=_parties(call.parties),
             ),
             timeout,
         )
-        return EncodedRequest(body=response.body, losses=tuple(map(_loss, response.losses)))
+        tools = tuple(RenamedTool(tool.sent, tool.name, tool.namespace, tool.freeform) for tool in response.tools)
+        return EncodedRequest(body=response.body, losses=tuple(map(_loss, response.losses)), tools=tools)
 
     async def translate_stream(
         self, call: StreamCall, source: AsyncIterator[bytes]
@@ -120,6 +123,12 @@ async def _send(rpc: aio.StreamStreamCall[Any, Any], call: StreamCall, feed: Fee
         include_usage=call.include_usage,
         created=call.created,
         response_id=call.response_id,
+        framing=call.framing,
+        tools=[
+            pb.RenamedTool(sent=tool.sent, name=tool.name, namespace=tool.namespace, freeform=tool.freeform)
+            for tool in call.tools
+        ],
+        parties=_parties(call.parties),
     )
     if not await _write(rpc, pb.TranslateStreamRequest(head=head)):
         return
@@ -167,3 +176,9 @@ def _translated(message: pb.TranslateStreamResponse) -> Translated:
 
 def _loss(loss: pb.Loss) -> Loss:
     return Loss(field=loss.field, kind=loss.kind, reason=loss.reason)
+
+
+def _parties(parties: Parties) -> pb.Parties:
+    return pb.Parties(
+        principal=parties.principal, provider=parties.provider, account=parties.account, model=parties.model
+    )

@@ -14,6 +14,8 @@ class CompleteCall(msgspec.Struct, frozen=True):
 
     ``headers`` are lower case, never credentials. ``attempt`` counts the edge's own tries, from 0. ``event_id`` is
     unique and the same for each of them; the context's ``request_id`` may be the client's own, which it may repeat.
+    ``model`` and ``stream`` are given where the path says them and not the body, as Gemini's does. ``framing`` is that
+    of a stream: "sse", or "array" for Gemini's streams without ``alt=sse``.
     """
 
     context: CallContext
@@ -23,6 +25,9 @@ class CompleteCall(msgspec.Struct, frozen=True):
     event_id: str
     headers: dict[str, str] = {}
     attempt: int = 0
+    model: str = ""
+    stream: bool = False
+    framing: str = "sse"
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -52,7 +57,8 @@ class ModelEntry(msgspec.Struct, frozen=True):
 
 class RouterPort(Protocol):
     def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
-        """Yield one ``Head``, then bytes in the client's dialect, whole SSE events at a time.
+        """Yield one ``Head``, then bytes in the client's dialect, whole SSE events at a time (or, framed as an array,
+        whole elements, the bracket that closes it only at a good end).
 
         Raises a ``GatewayError``: before the head nothing has been sent; after it, the stream broke and the error is
         the last thing to render. Closing the generator cancels the provider call and settles what was used.
@@ -61,4 +67,20 @@ class RouterPort(Protocol):
 
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         """The ids that ``key_id`` may use: combos first, then provider/model."""
+        ...
+
+    async def count_tokens(
+        self,
+        context: CallContext,
+        key_id: str,
+        client_format: WireFormat,
+        model: str,
+        body: bytes,
+        headers: dict[str, str] = {},  # noqa: B006 — never written to
+    ) -> int:
+        """Tokens of the input in ``body``, a request to count in ``client_format``; nothing is charged.
+
+        The provider's own count where it speaks that format and can count (Anthropic, Gemini); else an estimate, about
+        four bytes of text a token. ``model`` is given where the path says it, else empty. Raises a ``GatewayError``.
+        """
         ...

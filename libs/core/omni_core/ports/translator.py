@@ -18,8 +18,35 @@ class Loss(msgspec.Struct, frozen=True):
     reason: str
 
 
+class RenamedTool(msgspec.Struct, frozen=True):
+    """A tool that the provider was offered as the plain function ``sent``, and what its client calls it.
+
+    ``freeform`` tools take free text instead of arguments; ``namespace`` is empty for one that stands in none.
+    """
+
+    sent: str
+    name: str
+    namespace: str = ""
+    freeform: bool = False
+
+
+class Parties(msgspec.Struct, frozen=True):
+    """Who asks, by the id of its key, and who answers: the ids of provider and account, and the provider's model.
+
+    What a model signed of its thoughts is kept for the one and given back to the other. Empty: nothing is.
+    """
+
+    principal: str = ""
+    provider: str = ""
+    account: str = ""
+    model: str = ""
+
+
 class EncodeCall(msgspec.Struct, frozen=True):
-    """A client's request to convert. ``model`` and ``max_output`` (tokens) replace the client's own."""
+    """A client's request to convert. ``model`` and ``max_output`` (tokens) replace the client's own.
+
+    ``stream`` says that a stream is asked for where the body cannot say so itself (Gemini's path does).
+    """
 
     context: CallContext
     client_format: WireFormat
@@ -28,17 +55,24 @@ class EncodeCall(msgspec.Struct, frozen=True):
     model: str
     max_output: int
     strict: bool = False
+    stream: bool = False
+    parties: Parties = Parties()
 
 
 class EncodedRequest(msgspec.Struct, frozen=True):
+    """``tools`` are to be handed on in the ``StreamCall`` for the answer."""
+
     body: bytes
     losses: tuple[Loss, ...] = ()
+    tools: tuple[RenamedTool, ...] = ()
 
 
 class StreamCall(msgspec.Struct, frozen=True):
     """How to convert one answer. ``model`` is echoed to the client; ``created`` is in epoch seconds.
 
-    With ``stream`` false the provider's bytes are one whole body, and so is the answer.
+    With ``stream`` false the provider's bytes are one whole body, and so is the answer. ``framing`` is that of the
+    client's stream: "sse", or "array" for Gemini's streams without ``alt=sse``. ``tools`` are those of
+    ``EncodedRequest``.
     """
 
     context: CallContext
@@ -49,6 +83,9 @@ class StreamCall(msgspec.Struct, frozen=True):
     include_usage: bool
     created: int
     response_id: str
+    framing: str = "sse"
+    tools: tuple[RenamedTool, ...] = ()
+    parties: Parties = Parties()
 
 
 class Translated(msgspec.Struct, frozen=True):

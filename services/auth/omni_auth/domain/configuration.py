@@ -16,7 +16,6 @@ from omni_auth.domain.schema import Config, KeySection
 
 SHORT_KEY = 16
 # They can be configured, so that a file need not change later, but no codec talks to such a provider yet.
-NOT_BUILT = (WireFormat.OPENAI_RESPONSES, WireFormat.GEMINI_GENERATE)
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -109,9 +108,6 @@ def _trust(path: str) -> str:
 def _warnings(config: Config, secrets: Mapping[Loc, str], places: Places, filename: str) -> tuple[str, ...]:
     found: list[Problem] = []
     for index, provider in enumerate(config.providers):
-        if provider.format in NOT_BUILT:
-            message = f"warning: {provider.format.value} is not built yet: requests for this provider get a 501 for now"
-            found.append(Problem(("providers", index, "format"), message))
         loc = ("providers", index, "base_url")
         path = urlsplit(provider.base_url).path
         if provider.format in (WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE):

@@ -1,4 +1,4 @@
-"""Response headers, and error bodies in dialects that have no wire format here."""
+"""What the edge itself says around the router's bytes, in each dialect: headers, signs of life, errors, counts."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
-from omni_wire.errors import GatewayError, render_body
+from omni_wire.errors import GatewayError, render_body, render_frame, render_item
 from omni_wire.formats import WireFormat
 
 Headers = list[tuple[bytes, bytes]]
@@ -16,7 +16,15 @@ _STREAM = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 _LONG_NAME = 256  # characters
 _MAX_VALUE = 1024  # bytes of one header's value: clients and proxies have bounds of 8 KiB for all of them together
 
-KEEP_ALIVE = b": keep-alive\n\n"
+# Between two events, so that clients and proxies see that a stream lives. Anthropic's clients know an event for it.
+# Google's SDKs take a comment for a piece of JSON, but blank lines mean nothing to them, and in an array to nobody.
+KEEP_ALIVE = {
+    WireFormat.OPENAI_CHAT: b": keep-alive\n\n",
+    WireFormat.OPENAI_RESPONSES: b": keep-alive\n\n",
+    WireFormat.ANTHROPIC_MESSAGES: b'event: ping\ndata: {"type":"ping"}\n\n',
+    WireFormat.GEMINI_GENERATE: b"\n\n",
+}
+KEEP_ARRAY_ALIVE = b"\n"
 
 
 def header_value(text: str) -> bytes:
@@ -53,6 +61,7 @@ def translation(losses: Sequence[str]) -> bytes:
 def success_headers(
     request_id: bytes, content_type: str, provider: str, model: str, losses: Sequence[str], stream: bool
 ) -> Headers:
+    """Without a ``provider`` nothing is said of one: the answer is the gateway's own."""
     if losses or len(model) > _LONG_NAME:  # any client can make as many of these as it likes, of any size
         told = _told(content_type, provider, model, translation(losses), stream)
     else:
@@ -61,31 +70,62 @@ def success_headers(
 
 
 def _told(content_type: str, provider: str, model: str, translated: bytes, stream: bool) -> Headers:
-    headers = [
-        (b"content-type", header_value(content_type)),
-        (b"x-omniroute-provider", header_value(provider)),
-        (b"x-omniroute-model", header_value(model)),
-        (b"x-omniroute-translation", translated),
-    ]
+    headers = [(b"content-type", header_value(content_type))]
+    if provider:
+        headers += [
+            (b"x-omniroute-provider", header_value(provider)),
+            (b"x-omniroute-model", header_value(model)),
+            (b"x-omniroute-translation", translated),
+        ]
     return headers + _STREAM if stream else headers
 
 
 _told_again = lru_cache(1024)(_told)
 
 
-def error_headers(error: GatewayError, request_id: bytes, length: int, *, close: bool) -> Headers:
+def own_id(dialect: WireFormat | None, request_id: bytes) -> Headers:
+    """The request's id again, where a dialect's SDKs look for it elsewhere than in ``x-request-id``."""
+    return [(b"request-id", request_id)] if dialect is WireFormat.ANTHROPIC_MESSAGES else []
+
+
+def error_headers(error: GatewayError, dialect: WireFormat | None, request_id: bytes, length: int) -> Headers:
     headers: Headers = [_JSON, (b"content-length", b"%d" % length), (b"x-request-id", request_id)]
+    headers += own_id(dialect, request_id)
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if close:
-        headers.append((b"connection", b"close"))
     return headers
 
 
-def error_body(error: GatewayError, wire_format: WireFormat | None, request_id: str) -> bytes:
-    """None is Ollama's dialect: ``{"error": "…"}`` (docs.ollama.com/api/errors)."""
-    if wire_format is None:
+def error_body(error: GatewayError, dialect: WireFormat | None, request_id: str, *, array: bool = False) -> bytes:
+    """A whole answer. None is Ollama's dialect: ``{"error": "…"}`` (docs.ollama.com/api/errors).
+
+    An ``array`` is what Google wraps it in for a client that gets its streams as one.
+    """
+    if dialect is None:
         return msgspec.json.encode({"error": error.message})
-    return render_body(error, wire_format, request_id)
+    if array:
+        return render_item(error, request_id, first=True)
+    return render_body(error, dialect, request_id)
+
+
+def last_frames(
+    error: GatewayError, dialect: WireFormat, request_id: str, *, array: bool, first: bool
+) -> tuple[bytes, ...]:
+    """What ends a stream that has begun, in pieces to send apart; ``first`` when the router has sent none of it."""
+    if array:
+        return (render_item(error, request_id, first=first),)
+    frame = render_frame(error, dialect, request_id)
+    if dialect is WireFormat.GEMINI_GENERATE:  # whose clients see the bare JSON in it only when it comes alone
+        bare, end, event = frame.partition(b"\n\n")
+        return bare + end, event
+    return (frame,)
+
+
+def count_body(tokens: int, dialect: WireFormat) -> bytes:
+    """The answer to a client who asked how many tokens its request has: Anthropic's MessageTokensCount
+    (platform.claude.com/docs/en/api/messages-count-tokens), Google's CountTokensResponse (ai.google.dev/api/tokens)."""
+    return msgspec.json.encode(
+        {"totalTokens": tokens} if dialect is WireFormat.GEMINI_GENERATE else {"input_tokens": tokens}
+    )

@@ -1,10 +1,12 @@
 """What a request's head says, read in one pass over the raw header list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from urllib.parse import parse_qsl
 
 import msgspec
 from omni_wire.errors import GatewayError, InvalidRequest, PermissionDenied, UnsupportedMediaType
+from omni_wire.formats import WireFormat
 
 # Carried on to the router (name as received → name as forwarded). Everything else stays here, credentials above all.
 _FORWARDED: dict[bytes, str] = {
@@ -56,8 +58,33 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
     foreign: bool = False
 
 
-def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Inbound:
-    """``headers`` as ASGI gives them: names in lower case. Of a repeated header the last counts."""
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What a page is told of its request. ``dialect`` None is Ollama's; ``query`` is without the key."""
+
+    inbound: Inbound
+    request_id: str
+    dialect: WireFormat | None
+    query: Mapping[str, str] = {}
+
+
+def read_query(query: bytes) -> dict[str, str]:
+    """What a query string says besides the key. Of a repeated name the last counts."""
+    return {name: value for name, value in _pairs(query) if name != "key"}
+
+
+def wants_events(query: bytes) -> bool:
+    """Whether Google's ``alt`` asks for server-sent events; without it a stream is one JSON array."""
+    return b"alt" in query and any(name in ("alt", "$alt") and value == "sse" for name, value in _pairs(query))
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    # Latin-1 both ways keeps every byte as it came.
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+
+
+def read_head(headers: Sequence[tuple[bytes, bytes]], query: bytes = b"") -> Inbound:
+    """``headers`` as ASGI gives them: names in lower case. Of a repeated header the last counts. ``query`` is looked
+    at for Google's ``key=`` alone, and only where no header has one."""
     found: dict[bytes, bytes] = {}
     forwarded: dict[str, str] = {}
     for name, value in headers:
@@ -71,6 +98,8 @@ def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Inbound:
             forwarded[name.decode("latin-1")] = value.decode("latin-1")
     get = found.get
     key = _presented_key(found)
+    if query and not key and b"key" in query:
+        key = next((value.encode("latin-1") for name, value in _pairs(query) if name == "key"), b"").strip()
     own_id = get(b"x-request-id", b"")
     trace = get(b"traceparent", b"")
     length = get(b"content-length")
@@ -94,6 +123,23 @@ def _presented_key(found: dict[bytes, bytes]) -> bytes:
         if token:
             return token
     return found.get(b"x-api-key", b"").strip() or found.get(b"x-goog-api-key", b"").strip()
+
+
+def spoken(headers: Sequence[tuple[bytes, bytes]], query: bytes) -> WireFormat:
+    """The dialect of somebody who asks on a path that several share. Every SDK of Anthropic's sends
+    ``anthropic-version``, every one of Google's ``x-goog-…``, and OpenAI's a bearer token and neither."""
+    found = dict(headers)
+    if b"anthropic-version" in found:
+        return WireFormat.ANTHROPIC_MESSAGES
+    if any(name.startswith(b"x-goog-") for name in found) or b"google-genai" in found.get(b"user-agent", b""):
+        return WireFormat.GEMINI_GENERATE
+    if b"authorization" in found:
+        return WireFormat.OPENAI_CHAT
+    if b"x-api-key" in found:
+        return WireFormat.ANTHROPIC_MESSAGES
+    if any(name == "key" for name, _ in _pairs(query)):
+        return WireFormat.GEMINI_GENERATE
+    return WireFormat.OPENAI_CHAT
 
 
 def _is_foreign(headers: Sequence[tuple[bytes, bytes]]) -> bool:

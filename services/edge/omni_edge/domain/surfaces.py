@@ -10,9 +10,11 @@ from omni_wire.formats import WireFormat
 
 
 class Role(StrEnum):
-    """``COMPLETE`` hands the body to the router, ``PAGE`` is answered here, ``RESERVED`` is not built yet."""
+    """``COMPLETE`` hands the body to the router, ``COUNT`` has it count the body's tokens, ``PAGE`` is answered here,
+    ``RESERVED`` is not built yet."""
 
     COMPLETE = "complete"
+    COUNT = "count"
     PAGE = "page"
     RESERVED = "reserved"
     UNKNOWN = "unknown"
@@ -21,7 +23,9 @@ class Role(StrEnum):
 class Surface(msgspec.Struct, frozen=True):
     """``name`` is its label in metrics; ``format`` None is Ollama's dialect, which has no wire format here yet.
 
-    A ``probe`` is answered while draining too.
+    A ``probe`` is answered while draining too. Where ``by_header``, several dialects share the path: ``format`` is for
+    those who do not show theirs (``domain.request.spoken``). ``verb`` is what follows the model in a path that names
+    it, and ``stream`` whether that verb asks for a stream.
     """
 
     name: str
@@ -29,24 +33,32 @@ class Surface(msgspec.Struct, frozen=True):
     methods: tuple[str, ...]
     role: Role
     probe: bool = False
+    by_header: bool = False
+    verb: str = ""
+    stream: bool = False
 
 
 _GET = ("GET", "HEAD")
 _POST = ("POST",)
 _OPENAI, _ANTHROPIC, _GEMINI = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
 
-_GENERATE = Surface("generate", _GEMINI, _POST, Role.RESERVED)
-_MODEL = Surface("model", _OPENAI, _GET, Role.PAGE)
+_VERBS = (
+    Surface("generate", _GEMINI, _POST, Role.COMPLETE, verb=":generateContent"),
+    Surface("stream_generate", _GEMINI, _POST, Role.COMPLETE, verb=":streamGenerateContent", stream=True),
+    Surface("gemini_count_tokens", _GEMINI, _POST, Role.COUNT, verb=":countTokens"),
+)
+_MODEL = Surface("model", _OPENAI, _GET, Role.PAGE, by_header=True)
+_GEMINI_MODEL = Surface("gemini_model", _GEMINI, _GET, Role.PAGE)
 
 EXACT: dict[str, Surface] = {
     "/v1/chat/completions": Surface("chat", _OPENAI, _POST, Role.COMPLETE),
-    "/v1/responses": Surface("responses", WireFormat.OPENAI_RESPONSES, _POST, Role.RESERVED),
-    "/v1/messages": Surface("messages", _ANTHROPIC, _POST, Role.RESERVED),
-    "/v1/messages/count_tokens": Surface("count_tokens", _ANTHROPIC, _POST, Role.RESERVED),
-    "/v1beta/models": Surface("gemini_models", _GEMINI, _GET, Role.RESERVED),
+    "/v1/responses": Surface("responses", WireFormat.OPENAI_RESPONSES, _POST, Role.COMPLETE),
+    "/v1/messages": Surface("messages", _ANTHROPIC, _POST, Role.COMPLETE),
+    "/v1/messages/count_tokens": Surface("count_tokens", _ANTHROPIC, _POST, Role.COUNT),
+    "/v1beta/models": Surface("gemini_models", _GEMINI, _GET, Role.PAGE),
     "/api/chat": Surface("ollama_chat", None, _POST, Role.RESERVED),
-    "/api/tags": Surface("ollama_tags", None, _GET, Role.RESERVED),
-    "/v1/models": Surface("models", _OPENAI, _GET, Role.PAGE),
+    "/api/tags": Surface("ollama_tags", None, _GET, Role.PAGE),
+    "/v1/models": Surface("models", _OPENAI, _GET, Role.PAGE, by_header=True),
     "/v1": Surface("index", _OPENAI, _GET, Role.PAGE),
     "/openapi.json": Surface("openapi", _OPENAI, _GET, Role.PAGE),
     "/healthz": Surface("healthz", _OPENAI, _GET, Role.PAGE, probe=True),
@@ -54,17 +66,19 @@ EXACT: dict[str, Surface] = {
     "/metrics": Surface("metrics", _OPENAI, _GET, Role.PAGE, probe=True),
 }
 
-# (prefix, suffix, surface), first match wins; model ids may hold slashes. Google's SDKs use /v1, its CLI /v1beta.
+# (prefix, suffix, surface), first match wins; model ids may hold slashes. Google's newer SDKs use /v1 where its CLI and
+# its older ones use /v1beta.
+_MODELS = "/models/"
 PATTERNS: tuple[tuple[str, str, Surface], ...] = (
-    *(
-        (prefix, suffix, _GENERATE)
-        for prefix in ("/v1beta/models/", "/v1/models/")
-        for suffix in (":generateContent", ":streamGenerateContent", ":countTokens")
-    ),
+    *((version + _MODELS, surface.verb, surface) for version in ("/v1beta", "/v1") for surface in _VERBS),
+    ("/v1beta/models/", "", _GEMINI_MODEL),
     ("/v1/models/", "", _MODEL),
 )
 
-_UNKNOWN = {form: Surface("unknown", form, (), Role.UNKNOWN) for form in (_OPENAI, _ANTHROPIC, _GEMINI)}
+_UNKNOWN = {
+    form: Surface("unknown", form, (), Role.UNKNOWN, by_header=form is _OPENAI)
+    for form in (_OPENAI, _ANTHROPIC, _GEMINI)
+}
 
 SURFACES: tuple[Surface, ...] = tuple(
     {surface.name: surface for surface in (*EXACT.values(), *(row[2] for row in PATTERNS), _UNKNOWN[_OPENAI])}.values()
@@ -82,6 +96,20 @@ def match(path: str) -> Surface:
     if path.startswith("/v1beta/"):
         return _UNKNOWN[_GEMINI]
     return _UNKNOWN[_ANTHROPIC if path.startswith("/v1/messages/") else _OPENAI]
+
+
+def model_in(surface: Surface, path: str) -> str:
+    """The model that a ``path`` of ``surface`` names; "" where the body does."""
+    if not surface.verb:
+        return ""
+    return path[path.index(_MODELS) + len(_MODELS) : -len(surface.verb)]
+
+
+def endpoints() -> list[str]:
+    """Method and path of everything that is here, for people."""
+    rows = list(EXACT.items())
+    rows += [(f"{prefix}{{model}}{suffix}", surface) for prefix, suffix, surface in PATTERNS]
+    return [f"{surface.methods[0]} {path}" for path, surface in rows if surface.role is not Role.RESERVED]
 
 
 def owns(path: str) -> bool:

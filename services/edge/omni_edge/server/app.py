@@ -11,7 +11,8 @@ from omni_core.ids import new_id
 from omni_wire.errors import ClientGone, DependencyUnavailable, GatewayError, Internal, InvalidRequest, NotBuilt
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from omni_edge.domain.request import Inbound, read_head
+from omni_edge.domain.answer import own_id
+from omni_edge.domain.request import Asked, Inbound, read_head, read_query, spoken
 from omni_edge.domain.surfaces import EXACT, Role, Surface, match, owns
 from omni_edge.server.exchange import CompletionPoint, Exchange
 from omni_edge.server.metrics import EdgeMetrics
@@ -20,6 +21,8 @@ from omni_edge.service import EdgeService
 from omni_edge.settings import EdgeSettings
 
 logger = logging.getLogger("omniroute.edge")
+
+_ROUTED = (Role.COMPLETE, Role.COUNT)
 
 
 class EdgeApp:
@@ -31,7 +34,7 @@ class EdgeApp:
         self._metrics = metrics
         self._settings = settings
         self._points: dict[str, CompletionPoint] = {}
-        self._hot = {path: self._point(surface) for path, surface in EXACT.items() if surface.role is Role.COMPLETE}
+        self._hot = {path: self._point(surface) for path, surface in EXACT.items() if surface.role in _ROUTED}
         self.elsewhere: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,11 +81,15 @@ class EdgeApp:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         surface = match(scope["path"])
-        if surface.role is Role.COMPLETE and scope["method"] == "POST":
+        if surface.role in _ROUTED and scope["method"] == "POST":
             await Exchange(self._point(surface), scope, receive, send).run()
             return
-        inbound = read_head(scope["headers"])
-        await _Cold(self, surface, inbound, send).run(scope, receive)
+        query: bytes = scope["query_string"]
+        inbound = read_head(scope["headers"], query)
+        dialect = spoken(scope["headers"], query) if surface.by_header else surface.format
+        asked = Asked(inbound, inbound.request_id or new_id(), dialect, read_query(query))
+        # From here on the query is what ``asked`` has of it: the server's own may hold a key.
+        await _Cold(self, surface, asked, send).run({**scope, "query_string": b"", "omniroute": asked}, receive)
 
     async def page(self, surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a page, or raise why there is none."""
@@ -102,7 +109,7 @@ class EdgeApp:
                 code="method_not_allowed",
             )
         if surface.role is not Role.PAGE:
-            raise NotBuilt(f"{scope['path'][:200]} is not built yet. POST /v1/chat/completions is.")
+            raise NotBuilt(f"{scope['path'][:200]} is not built yet. GET /v1 lists what is.")
         # The server knows that it was a HEAD and leaves the body out; the pages need not know.
         await self._pages({**scope, "method": "GET"} if method == "HEAD" else scope, receive, send)
 
@@ -120,21 +127,20 @@ class EdgeApp:
 
 
 class _Cold:
-    """One request off the hot path: stamped, counted, its errors rendered in the surface's dialect."""
+    """One request off the hot path: stamped, counted, its errors rendered in the asker's dialect."""
 
-    def __init__(self, app: EdgeApp, surface: Surface, inbound: Inbound, send: Send) -> None:
+    def __init__(self, app: EdgeApp, surface: Surface, asked: Asked, send: Send) -> None:
         self._app = app
         self._surface = surface
-        self._inbound = inbound
-        self._request_id = inbound.request_id or new_id()
+        self._inbound: Inbound = asked.inbound
+        self._dialect = asked.dialect
+        self._request_id = asked.request_id
         self._send = send
         self._status = 0
 
     async def run(self, scope: Scope, receive: Receive) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        # The pages find who asks here; the head itself (with the key) stays in scope["headers"] only.
-        scope["omniroute"] = (self._inbound, self._request_id)
         try:
             await self._answer(scope, receive)
         except ClientGone:
@@ -163,8 +169,9 @@ class _Cold:
     async def _stamped(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode("ascii"))]
-            message = {**message, "headers": headers}
+            request_id = self._request_id.encode("ascii")
+            stamp = [(b"x-request-id", request_id), *own_id(self._dialect, request_id)]
+            message = {**message, "headers": [*message.get("headers", ()), *stamp]}
         await self._send(message)
 
     async def _refuse(self, error: GatewayError, receive: Receive) -> None:
@@ -175,7 +182,7 @@ class _Cold:
         if error.status == 405:
             more.append((b"allow", ", ".join((*self._surface.methods, "OPTIONS")).encode("ascii")))
         await send_error(
-            self._send, error, self._surface.format, self._request_id, close=close, more=more, finish=not close
+            self._send, error, self._dialect, self._request_id, close=close, more=more, finish=not close
         )  # fmt: skip
         if close:
             await linger(receive, self._send, self._app.settings)

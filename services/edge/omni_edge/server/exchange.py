@@ -21,13 +21,13 @@ from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head
 from omni_core.telemetry import about_request
-from omni_wire.errors import ClientGone, GatewayError, Internal, UpstreamTimeout, render_frame
+from omni_wire.errors import ClientGone, GatewayError, Internal, UpstreamTimeout
 from omni_wire.formats import WireFormat
 from starlette.types import Message, Receive, Scope, Send
 
-from omni_edge.domain.answer import KEEP_ALIVE, success_headers
-from omni_edge.domain.request import read_head, slow_body
-from omni_edge.domain.surfaces import Surface
+from omni_edge.domain.answer import KEEP_ALIVE, KEEP_ARRAY_ALIVE, count_body, last_frames, own_id, success_headers
+from omni_edge.domain.request import read_head, slow_body, wants_events
+from omni_edge.domain.surfaces import Role, Surface, model_in
 from omni_edge.server.metrics import EdgeMetrics
 from omni_edge.server.reply import SMALL_BODY, linger, send_error
 from omni_edge.server.roster import Guest, Roster
@@ -38,6 +38,7 @@ logger = logging.getLogger("omniroute.edge")
 
 # A loop whose clock ticks in milliseconds may call early by one or two: not worth a look every microsecond until then.
 _EARLY = 0.002
+_APART = 0.02  # seconds before each of several last pieces, so that a client reads it for itself
 _END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
@@ -49,6 +50,8 @@ class CompletionPoint:
             raise ValueError(f"surface {surface.name} has no wire format")
         self.surface = surface
         self.format: WireFormat = surface.format
+        self.plain = surface.role is Role.COMPLETE and not surface.verb  # the body says all there is to know
+        self.id_again = bool(own_id(surface.format, b""))
         self.service = service
         self.settings = settings
         self.families = metrics
@@ -60,9 +63,9 @@ class CompletionPoint:
 
 class Exchange:
     __slots__ = (
-        "_asked", "_at_once", "_beat", "_body_read", "_complete", "_inbound", "_last", "_last_sent", "_looked",
-        "_point", "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream", "_task", "_timer",
-        "_verdict", "_watcher", "_writing", "seat",
+        "_array", "_asked", "_at_once", "_beat", "_begun", "_body_read", "_complete", "_inbound", "_last", "_last_sent",
+        "_looked", "_path", "_point", "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream",
+        "_task", "_timer", "_verdict", "_watcher", "_writing", "seat",
     )  # fmt: skip
 
     seat: set[Guest]
@@ -71,9 +74,13 @@ class Exchange:
         self._point = point
         self._receive = receive
         self._send = send
-        self._inbound = read_head(scope["headers"])
+        self._path: str = scope["path"]
+        query: bytes = scope["query_string"]
+        self._inbound = read_head(scope["headers"], query)
+        self._array = point.surface.stream and not wants_events(query)
         self._status = 0  # of the answer begun; 0 while there is none
         self._stream = False
+        self._begun = False  # and has bytes of the router's in it
         self._body_read = False
         self._asked = False  # the router has been
         self._writing = False
@@ -109,7 +116,10 @@ class Exchange:
             if self._looked:  # else it began so lately that its start will do, and the first look is still to come
                 self._last = monotonic()
                 self._watcher = task.get_loop().create_task(self._watch())
-            answer = service.complete(CompleteCall(context, key_id, point.format, body, event_id, inbound.headers))
+            if point.plain:
+                answer = service.complete(CompleteCall(context, key_id, point.format, body, event_id, inbound.headers))
+            else:
+                answer = self._ask(context, key_id, body, event_id)
             try:
                 head = await anext(answer, None)
                 if not isinstance(head, Head):
@@ -137,6 +147,28 @@ class Exchange:
             if self._looked:
                 self._let_go()
             point.metrics.answered(self._status, monotonic() - self._started, at_once=self._at_once)
+
+    def _ask(self, context: CallContext, key_id: str, body: bytes, event_id: str) -> AsyncGenerator[Frame, None]:
+        """What the router is asked where the path says more than the dialect."""
+        point = self._point
+        surface = point.surface
+        model = model_in(surface, self._path)
+        if surface.role is Role.COUNT:
+            return self._count(context, key_id, model, body)
+        return point.service.complete(
+            CompleteCall(
+                context, key_id, point.format, body, event_id, self._inbound.headers,
+                model=model, stream=surface.stream, framing="array" if self._array else "sse",
+            )
+        )  # fmt: skip
+
+    async def _count(self, context: CallContext, key_id: str, model: str, body: bytes) -> AsyncGenerator[Frame, None]:
+        dialect = self._point.format
+        tokens = await self._point.service.count_tokens(
+            context, key_id, dialect, model, body, self._inbound.headers
+        )  # fmt: skip
+        yield Head(200, False, "application/json", "", "")
+        yield count_body(tokens, dialect)
 
     def _let_go(self) -> None:
         """End what looking has started."""
@@ -189,6 +221,7 @@ class Exchange:
                 self._writing = False
                 if first:
                     first = False
+                    self._begun = True
                     metrics.began(self._last - self._started)
             self._writing = True
             await send(_END)
@@ -236,6 +269,8 @@ class Exchange:
         headers = success_headers(
             self._request_id.encode("ascii"), head.content_type, head.provider, head.model, head.losses, head.stream
         )
+        if self._point.id_again:
+            headers += own_id(self._point.format, self._request_id.encode("ascii"))
         if length >= 0:
             headers.append((b"content-length", b"%d" % length))
         return {"type": "http.response.start", "status": head.status, "headers": headers}
@@ -258,8 +293,13 @@ class Exchange:
         if self._stream:
             try:
                 async with asyncio.timeout(point.settings.linger):  # the client may have stopped reading
-                    frame = render_frame(error, point.format, self._request_id)
-                    await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+                    pieces = last_frames(
+                        error, point.format, self._request_id, array=self._array, first=not self._begun
+                    )
+                    for piece in pieces:
+                        if len(pieces) > 1:
+                            await asyncio.sleep(_APART)
+                        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
                     await self._send(_END)
             except TimeoutError:
                 point.metrics.client_gone.inc()
@@ -281,7 +321,9 @@ class Exchange:
         unread = not self._body_read and not 0 <= self._inbound.length <= SMALL_BODY
         close = unread or stalled or point.service.draining
         lingering = close and not self._body_read and not stalled
-        await send_error(self._send, error, point.format, self._request_id, close=close, finish=not lingering)
+        await send_error(
+            self._send, error, point.format, self._request_id, array=self._array, close=close, finish=not lingering
+        )
         if lingering:
             await linger(self._receive, self._send, point.settings)
 
@@ -321,5 +363,6 @@ class Exchange:
             self._timer = loop.call_later(max(min(due, wake) - now, _EARLY), self.look)
 
     async def _send_keep_alive(self) -> None:
-        """A comment between two events (frames are whole events): proxies and clients see that the stream lives."""
-        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+        """Something without a meaning between two frames (which are whole events)."""
+        sign = KEEP_ARRAY_ALIVE if self._array else KEEP_ALIVE[self._point.format]
+        await self._send({"type": "http.response.body", "body": sign, "more_body": True})

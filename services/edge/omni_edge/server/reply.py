@@ -16,17 +16,20 @@ SMALL_BODY = 64 * 1024
 async def send_error(
     send: Send,
     error: GatewayError,
-    wire_format: WireFormat | None,
+    dialect: WireFormat | None,
     request_id: str,
     *,
+    array: bool = False,
     close: bool = False,
     more: Headers | None = None,
     finish: bool = True,
 ) -> None:
     """Send ``error`` as a whole answer; with ``finish`` false the (empty) last part is left to ``linger``."""
-    body = error_body(error, wire_format, request_id)
-    headers = error_headers(error, request_id.encode("ascii"), len(body), close=close)
-    await send({"type": "http.response.start", "status": error.status, "headers": headers + (more or [])})
+    body = error_body(error, dialect, request_id, array=array)
+    headers = error_headers(error, dialect, request_id.encode("ascii"), len(body)) + (more or [])
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": not finish})
 
 

@@ -8,39 +8,39 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Open(BaseModel):
+class OpenModel(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class ContentPart(_Open):
+class ContentPart(OpenModel):
     type: str = Field(description='"text", "image_url", "input_audio", "file"')
     text: str | None = None
     image_url: dict[str, Any] | None = Field(None, description="{url: https or data URL, detail}")
 
 
-class FunctionCall(_Open):
+class FunctionCall(OpenModel):
     name: str
     arguments: str = Field(description="JSON text, as the model wrote it")
 
 
-class ToolCall(_Open):
+class ToolCall(OpenModel):
     id: str
     type: Literal["function"] = "function"
     function: FunctionCall
 
 
-class ChatMessage(_Open):
+class ChatMessage(OpenModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[ContentPart] | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = Field(None, description='on role "tool": which call this answers')
 
 
-class StreamOptions(_Open):
+class StreamOptions(OpenModel):
     include_usage: bool = Field(False, description="send a last chunk with usage and no choices")
 
 
-class ChatCompletionRequest(_Open):
+class ChatCompletionRequest(OpenModel):
     model: str = Field(description='"provider/model", or the name of a combo', examples=["acme/gpt-x"])
     messages: list[ChatMessage]
     stream: bool = Field(False, description="answer with server-sent events, ended by `data: [DONE]`")
@@ -57,7 +57,7 @@ class ChatCompletionRequest(_Open):
     reasoning_effort: str | None = None
 
 
-class Usage(_Open):
+class Usage(OpenModel):
     prompt_tokens: int = Field(description="cached tokens included")
     completion_tokens: int
     total_tokens: int
@@ -65,13 +65,13 @@ class Usage(_Open):
     completion_tokens_details: dict[str, Any] | None = None
 
 
-class Choice(_Open):
+class Choice(OpenModel):
     index: int
     message: ChatMessage
     finish_reason: str | None = Field(description='"stop", "length", "tool_calls", "content_filter"')
 
 
-class ChatCompletion(_Open):
+class ChatCompletion(OpenModel):
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
@@ -80,7 +80,7 @@ class ChatCompletion(_Open):
     usage: Usage | None = None
 
 
-class ErrorDetail(_Open):
+class ErrorDetail(OpenModel):
     message: str
     type: str
     code: str | None

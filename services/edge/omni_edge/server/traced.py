@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from omni_edge.domain.surfaces import PATTERNS, Role, match
 
 _HEADER = b"traceparent"
+_TRACED = (Role.COMPLETE, Role.COUNT)
 
 
 class TracedApp:
@@ -21,7 +22,7 @@ class TracedApp:
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or match(scope["path"]).role is not Role.COMPLETE:
+        if scope["type"] != "http" or scope["method"] != "POST" or match(scope["path"]).role not in _TRACED:
             await self._app(scope, receive, send)
             return
         sent = _sent(scope)

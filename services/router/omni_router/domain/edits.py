@@ -1,14 +1,26 @@
-"""What a relayed Chat body must say differently from what the client wrote. Everything else stays its very bytes."""
+"""What a relayed body must say differently from what the client wrote. Everything else stays its very bytes.
 
+Between equal formats these are all the edits there are: the provider's own model id (not in a Gemini body, whose path
+says it), usage on Chat streams (the other formats always tell it), and the output limit where a budget bounds it.
+"""
+
+import msgspec
 from omni_catalogue.dialects import chat_output_limit_field
 from omni_catalogue.snapshot import Model, Provider
+from omni_wire.body import Body
+from omni_wire.formats import WireFormat
 
-from omni_router.domain.request import Request
+from omni_router.domain.request import Request, nested
 
 
-def chat_edits(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:
-    """Fields to set, None to remove: the provider's own model id, usage on streams, and, when ``clamp`` is not 0, the
-    output limit that was reserved, in the field the client used, else in the one the provider knows."""
+def relayed(request: Request, provider: Provider, model: Model, clamp: int) -> bytes:
+    """The body for a provider that speaks the client's format; ``clamp`` is the output limit that was reserved, in
+    tokens, 0 for none. Under a clamp a field that came twice stands once, so that the one that was read counts."""
+    edits = _EDITS[provider.format](request, provider, model, clamp)
+    return request.body.with_fields(edits, rewrite=clamp > 0)
+
+
+def _chat(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:
     body = request.body
     edits: dict[str, object] = {"model": model.id}
     if clamp:
@@ -23,3 +35,39 @@ def chat_edits(request: Request, provider: Provider, model: Model, clamp: int) -
     if request.stream and not request.include_usage:
         edits["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     return edits
+
+
+def _responses(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:
+    return {"model": model.id, "max_output_tokens": clamp} if clamp else {"model": model.id}
+
+
+def _messages(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:
+    return {"model": model.id, "max_tokens": clamp} if clamp else {"model": model.id}
+
+
+def _gemini(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:
+    body = request.body
+    edits: dict[str, object] = {}
+    if body.has("model"):  # Google allows it beside the path, if they agree
+        edits["model"] = f"models/{model.id}"
+    if clamp:
+        configs = [name for name in ("generationConfig", "generation_config") if nested(body, name) is not None]
+        for name in configs or ["generationConfig"]:
+            edits[name] = _limited(body.raw(name), clamp)
+    return edits
+
+
+def _limited(config: bytes, clamp: int) -> msgspec.Raw:
+    """A ``generationConfig`` with its limit set, in the spelling it had, and every other field's bytes kept."""
+    opened = Body(config if config and config != b"null" else b"{}")
+    names = [name for name in ("maxOutputTokens", "max_output_tokens") if opened.has(name)]
+    limits: dict[str, object] = dict.fromkeys(names or ["maxOutputTokens"], clamp)
+    return msgspec.Raw(opened.with_fields(limits, rewrite=True))
+
+
+_EDITS = {
+    WireFormat.OPENAI_CHAT: _chat,
+    WireFormat.OPENAI_RESPONSES: _responses,
+    WireFormat.ANTHROPIC_MESSAGES: _messages,
+    WireFormat.GEMINI_GENERATE: _gemini,
+}

@@ -1,5 +1,6 @@
-"""What the router needs to know of a client's body. Everything else stays bytes."""
+"""What the router needs to know of a client's body, whichever dialect it is in. Everything else stays bytes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,8 @@ MAX_MODEL_ID = 512
 
 
 class Request(msgspec.Struct, frozen=True):
-    """``limit`` is the client's own bound on output tokens of one choice, 0 when it set none."""
+    """``limit`` is the client's own bound on output tokens of one choice, 0 when it set none. ``include_usage`` is
+    whether the client wants usage on its stream; only a Chat client can say no. ``framing`` is that of its stream."""
 
     body: Body
     model: str
@@ -20,27 +22,36 @@ class Request(msgspec.Struct, frozen=True):
     include_usage: bool
     limit: int
     choices: int
+    framing: str = "sse"
 
 
-def read(client_format: WireFormat, raw: bytes) -> Request:
-    """Open a client's body. Raises ``InvalidRequest`` naming the field, or ``NotBuilt`` for a surface still to come."""
-    if client_format is not WireFormat.OPENAI_CHAT:
-        raise NotBuilt(f"requests in {client_format} are not served yet; POST /v1/chat/completions is")
+def read(
+    client_format: WireFormat, raw: bytes, *, model: str = "", stream: bool = False, framing: str = "sse"
+) -> Request:
+    """Open a client's body. ``model`` and ``stream`` are what its path says, where the body does not.
+
+    Raises ``InvalidRequest`` naming the field, or ``NotBuilt`` for a dialect still to come.
+    """
+    reader = _READERS.get(client_format)
+    if reader is None:
+        raise NotBuilt(f"requests in {client_format} are not served yet")
     try:
-        body = Body(raw)
-        return _read_chat(body)
+        return reader(Body(raw), model, stream, framing)
     except WireError as error:
         raise InvalidRequest(str(error), param=error.field) from error
 
 
-def _read_chat(body: Body) -> Request:
-    model = body.get("model")
-    if model is None or model == "":
-        raise InvalidRequest("the request names no model", param="model", code="missing_model")
-    if not isinstance(model, str):
-        raise InvalidRequest("model must be a string", param="model")
-    if len(model) > MAX_MODEL_ID:
-        raise InvalidRequest(f"model is longer than {MAX_MODEL_ID} characters", param="model")
+def read_model(client_format: WireFormat, raw: bytes, model: str) -> tuple[Body, str]:
+    """The body of a request to count, and the model it names. Raises ``InvalidRequest``."""
+    try:
+        body = Body(raw)
+        return body, _known_model(model) if model else _model(body)
+    except WireError as error:
+        raise InvalidRequest(str(error), param=error.field) from error
+
+
+def _read_chat(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
+    model = _model(body)
     if not body.is_filled_list("messages"):
         raise InvalidRequest("messages must be a list with at least one message", param="messages")
     options = body.get("stream_options")
@@ -57,16 +68,114 @@ def _read_chat(body: Body) -> Request:
     )
 
 
+# What stands for a conversation that the provider keeps.
+_STORED = ("previous_response_id", "conversation", "prompt")
+
+
+def _read_responses(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
+    model = _model(body)
+    if not body.is_filled_list("input"):
+        said = body.get("input")
+        if not (isinstance(said, str) and said) and not (not said and any(map(body.get, _STORED))):
+            raise InvalidRequest("input must be a text, or a list with at least one item", param="input")
+    if _flag(body.get("background"), "background"):
+        raise InvalidRequest(
+            "answers in the background cannot be fetched through this gateway; ask for a stream", param="background"
+        )
+    return Request(
+        body=body,
+        model=model,
+        stream=_flag(body.get("stream"), "stream"),
+        include_usage=True,
+        limit=_count(body, "max_output_tokens"),
+        choices=1,
+    )
+
+
+def _read_messages(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
+    model = _model(body)
+    if not body.is_filled_list("messages"):
+        raise InvalidRequest("messages must be a list with at least one message", param="messages")
+    return Request(
+        body=body,
+        model=model,
+        stream=_flag(body.get("stream"), "stream"),
+        include_usage=True,
+        limit=_count(body, "max_tokens"),
+        choices=1,
+    )
+
+
+def _read_gemini(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
+    if not body.is_filled_list("contents"):
+        raise InvalidRequest("contents must be a list with at least one content", param="contents")
+    limits, choices = [0], 1
+    for name in ("generationConfig", "generation_config"):  # Google takes both spellings of every field
+        config = nested(body, name)
+        if config is None:
+            continue
+        limits += [_count(config, field, within=name, text=True) for field in ("maxOutputTokens", "max_output_tokens")]
+        asked = [_count(config, field, within=name, text=True) for field in ("candidateCount", "candidate_count")]
+        choices = max(choices, *asked)
+    return Request(
+        body=body,
+        model=_known_model(path_model) if path_model else _model(body).removeprefix("models/"),
+        stream=path_stream,
+        include_usage=True,
+        limit=min((limit for limit in limits if limit), default=0),
+        choices=choices,
+        framing=framing,
+    )
+
+
+_READERS: dict[WireFormat, Callable[[Body, str, bool, str], Request]] = {
+    WireFormat.OPENAI_CHAT: _read_chat,
+    WireFormat.OPENAI_RESPONSES: _read_responses,
+    WireFormat.ANTHROPIC_MESSAGES: _read_messages,
+    WireFormat.GEMINI_GENERATE: _read_gemini,
+}
+
+
+def nested(body: Body, field: str) -> Body | None:
+    """An object one level down, opened as the body is; None where there is none. Raises ``WireError``."""
+    raw = body.raw(field)
+    if not raw or raw == b"null":
+        return None
+    try:
+        return Body(raw)
+    except WireError as error:
+        raise WireError(f"{field} must be an object", field) from error
+
+
+def _model(body: Body) -> str:
+    model = body.get("model")
+    if model is None or model == "":
+        raise InvalidRequest("the request names no model", param="model", code="missing_model")
+    if not isinstance(model, str):
+        raise InvalidRequest("model must be a string", param="model")
+    return _known_model(model)
+
+
+def _known_model(model: str) -> str:
+    if len(model) > MAX_MODEL_ID:
+        raise InvalidRequest(f"model is longer than {MAX_MODEL_ID} characters", param="model")
+    return model
+
+
 def _flag(value: Any, field: str) -> bool:
     if value is None or isinstance(value, bool):
         return bool(value)
     raise InvalidRequest(f"{field} must be true or false", param=field)
 
 
-def _count(body: Body, field: str) -> int:
+def _count(body: Body, field: str, *, within: str = "", text: bool = False) -> int:
+    """A positive number, or 0 for none. With ``text`` its digits may stand in a string, as Google reads them."""
     value = body.get(field)
     if value is None:
         return 0
+    if text and isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20:
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidRequest(f"{field} must be a positive whole number", param=field)
+        name = f"{within}.{field}" if within else field
+        raise InvalidRequest(f"{name} must be a positive whole number", param=name)
     return value

@@ -1,5 +1,6 @@
 """What a provider's failure means: the client's error, whether another candidate may help, what a breaker learns."""
 
+import re
 from collections.abc import Mapping
 
 from omni_wire.errors import (
@@ -27,10 +28,15 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes) -> Upstrea
     it."""
     message = upstream_message(body)
     retry_after = _seconds(headers.get("retry-after"))
+    if retry_after is None and (told := _RETRY_DELAY.search(body)):
+        retry_after = _seconds(told[1].decode())
     if 400 <= status < 500:
         return UpstreamRejected(message, status=status, retry_after=retry_after, code=_CODES.get(status))
     return UpstreamFailed(message, status=status if 500 <= status < 600 else 502, retry_after=retry_after)
 
+
+# Google tells it in the body (google.rpc.RetryInfo), as a number of seconds with an "s".
+_RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
 
 _CODES = {
     401: "upstream_unauthenticated",

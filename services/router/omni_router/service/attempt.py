@@ -12,18 +12,19 @@ from omni_catalogue.snapshot import KeyPolicy, Routing
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall, Head
-from omni_core.ports.translator import EncodeCall, Loss, StreamCall, Translated, TranslatorPort
+from omni_core.ports.translator import EncodeCall, Loss, Parties, RenamedTool, StreamCall, Translated, TranslatorPort
 from omni_core.tracing import Tracer
 from omni_ledger import BudgetHold, Grant, Hold, Ledger, Refusal, Settlement
 from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
+from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain import pricing, provider_call, verdict
-from omni_router.domain.edits import chat_edits
+from omni_router.domain import bounds, edits, pricing, provider_call, verdict
 from omni_router.domain.pricing import Pricing
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 from omni_router.domain.request import Request
-from omni_router.domain.tap import ChatStreamTap, read_answer
+from omni_router.domain.taps import read_answer, stream_tap
+from omni_router.domain.taps.base import StreamTap
 from omni_router.ports import EventCodec, Upstream, UpstreamAnswer, UpstreamRequest
 from omni_router.service.credentials import Credentials
 from omni_router.settings import RouterSettings
@@ -32,6 +33,14 @@ MAX_LOSSES, MAX_LOSS_FIELD = 50, 100
 
 _JSON = "application/json"
 _SSE = "text/event-stream; charset=utf-8"
+_ARRAY = "application/json; charset=utf-8"
+# What each dialect's own ids begin with, for answers whose source has none.
+_ID_PREFIX = {
+    WireFormat.OPENAI_CHAT: "chatcmpl-",
+    WireFormat.OPENAI_RESPONSES: "resp_",
+    WireFormat.ANTHROPIC_MESSAGES: "msg_",
+    WireFormat.GEMINI_GENERATE: "",
+}
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -82,7 +91,8 @@ class Attempt:
         self._answer: UpstreamAnswer | None = None
         self._source: AsyncIterator[bytes] | None = None
         self._translated: AsyncGenerator[Translated, None] | None = None
-        self._tap: ChatStreamTap | None = None
+        self._tap: StreamTap | None = None
+        self._renamed: tuple[RenamedTool, ...] = ()
         self._first: list[bytes] = []
         self._reported: Usage | None = None
         self._estimate = 0
@@ -92,6 +102,8 @@ class Attempt:
         self._settled = False
         self._budget = self._worst_case()
         self._passthrough = candidate.provider.format is asked.call.client_format
+        # The provider's stream: an array only for a client that gets its own.
+        self._framing = asked.request.framing if self._passthrough else "sse"
 
     # ---- before the first byte --------------------------------------------------------------------------------------
 
@@ -135,8 +147,7 @@ class Attempt:
         context, timeouts = asked.call.context, asked.routing.timeouts
         if self._passthrough:
             clamp = self._granted() if self._budget is not None else 0
-            edits = chat_edits(asked.request, candidate.provider, candidate.model, clamp)
-            body = asked.request.body.with_fields(edits, rewrite=clamp > 0)
+            body = edits.relayed(asked.request, candidate.provider, candidate.model, clamp)
         else:
             body = await self._translate_request()
         secret = self._tools.credentials.known(candidate.account) or await self._tools.credentials.ask(
@@ -144,13 +155,15 @@ class Attempt:
         )
         stream = asked.request.stream
         request = UpstreamRequest(
-            url=provider_call.url(candidate.provider),
+            url=provider_call.url(candidate.provider, candidate.model.id, stream=stream, framing=self._framing),
             headers=provider_call.headers(
                 candidate.provider,
                 secret,
                 stream=stream,
                 request_id=context.request_id,
                 traceparent=context.traceparent,
+                framing=self._framing,
+                client=asked.call.headers if self._passthrough else {},
             ),
             body=body,
             allow_private=candidate.provider.allow_private_address,
@@ -172,7 +185,7 @@ class Attempt:
         return Head(
             status=200,
             stream=stream,
-            content_type=_SSE if stream else _JSON,
+            content_type=_JSON if not stream else _ARRAY if asked.request.framing == "array" else _SSE,
             provider=candidate.provider.id,
             model=candidate.model.id,
             losses=self.losses,
@@ -190,9 +203,12 @@ class Attempt:
                 model=candidate.model.id,
                 max_output=self._granted(),
                 strict=asked.call.headers.get("x-omniroute-translation", "") == "strict",
+                stream=asked.request.stream,
+                parties=self._parties(),
             )
         )
         self.losses = _named(encoded.losses)
+        self._renamed = encoded.tools
         return encoded.body
 
     async def _await_first_byte(self, answer: UpstreamAnswer) -> None:
@@ -203,23 +219,31 @@ class Attempt:
                 self._tools.credentials.forget(self.candidate.account.id)
             raise verdict.from_status(answer.status, answer.headers, await answer.read(settings.max_error_bytes))
         is_sse = answer.headers.get("content-type", "").startswith("text/event-stream")
-        if stream and not is_sse:
-            body = await answer.read(settings.max_error_bytes)
-            raise UpstreamFailed(f"the provider answered one body where a stream was asked for: {body[:100]!r}")
+        if stream and is_sse is not (self._framing == "sse"):
+            body = b"" if is_sse else await answer.read(settings.max_error_bytes)
+            wanted = "a stream" if not is_sse else "one JSON array"
+            raise UpstreamFailed(f"the provider answered otherwise where {wanted} was asked for: {body[:100]!r}")
         if not stream:
             if is_sse:
                 raise UpstreamFailed("the provider answered a stream where one body was asked for")
             await self._read_whole(answer)
             return
         if self._passthrough:
-            tap = self._tap = ChatStreamTap(relay_usage=self._asked.request.include_usage)
-            self._source = answer.chunks()
+            tap = self._tap = stream_tap(
+                self.candidate.provider.format,
+                relay_usage=self._asked.request.include_usage,
+                framing=self._framing,
+            )
+            source = self._source = answer.chunks()
             while not tap.begun and tap.failure is None:
-                chunk = await anext(self._source, None)
-                if chunk is None:
-                    tap.end()
+                chunk = await anext(source, None)
+                if chunk is not None:
+                    self._first.append(tap.feed(chunk))
+                    continue
+                self._first.append(tap.end())
+                if not tap.begun:
                     raise UpstreamFailed("the provider answered an empty stream")
-                self._first.append(tap.feed(chunk))
+                self._source, self.finished = None, True  # all of it was one event, and no line end came after
             if tap.failure is not None and not tap.begun:
                 raise tap.failure
             return
@@ -227,7 +251,7 @@ class Attempt:
         async for item in self._translated:
             self._note(item)
             self._first.append(item.data)
-            if item.data or item.finished:
+            if item.finished or not (item.data.isspace() or not item.data):  # blanks only keep a connection alive
                 return
         raise StreamInterrupted("the provider ended the stream before it began")
 
@@ -237,7 +261,7 @@ class Attempt:
         if len(body) >= limit:
             raise UpstreamFailed(f"the provider answered more than {limit} bytes")
         if self._passthrough:
-            self._reported, self._estimate = read_answer(body)
+            self._reported, self._estimate = read_answer(self.candidate.provider.format, body)
             self._first.append(body)
             self.finished = True
             return
@@ -305,10 +329,17 @@ class Attempt:
                 model=asked.request.model,
                 include_usage=asked.request.include_usage,
                 created=self._started_ms // 1000,
-                response_id=f"chatcmpl-{asked.call.context.request_id}",
+                response_id=_ID_PREFIX[asked.call.client_format] + asked.call.context.request_id,
+                framing=asked.request.framing,
+                tools=self._renamed,
+                parties=self._parties(),
             ),
             source,
         )
+
+    def _parties(self) -> Parties:
+        candidate = self.candidate
+        return Parties(self._asked.policy.id, candidate.provider.id, candidate.account.id, candidate.model.id)
 
     def _note(self, item: Translated) -> None:
         if item.usage is not None:
@@ -317,7 +348,11 @@ class Attempt:
             self.finished = True
         if item.losses:
             self.losses = (self.losses + _named(item.losses))[:MAX_LOSSES]
-        self._estimate += item.data.count(b"\n\n") if self._asked.request.stream else -(-len(item.data) // 4)
+        request = self._asked.request
+        if not request.stream:
+            self._estimate += -(-len(item.data) // 4)
+        else:  # one event a token; an array's are parted by commas
+            self._estimate += item.data.count(b"\n\n" if request.framing == "sse" else b'"parts":')
 
     def _keep_held(self) -> None:
         """A stream that goes on for long keeps its reservation alive."""
@@ -429,7 +464,10 @@ class Attempt:
             cap_nano_usd=budget.nano_usd,
             window=budget.window,
             fixed_nano_usd=pricing.input_ceiling(
-                pricing.input_bound(self._asked.request.body, self.candidate.model.context), price
+                bounds.input_bound(
+                    self._asked.call.client_format, self._asked.request.body, self.candidate.model.context
+                ),
+                price,
             ),
             per_output_token_nano_usd=pricing.output_token_ceiling(price) * self._asked.request.choices,
         )

@@ -27,12 +27,14 @@ from omni_wire.errors import (
     RateLimited,
     Unauthenticated,
 )
+from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain import records, verdict
+from omni_router.domain import bounds, records, verdict
 from omni_router.domain.pricing import BILLED_APART, OTHER_MODELS, Pricing, beyond_bounds, pricing_for
 from omni_router.domain.records import RequestRecord
-from omni_router.domain.request import Request, read
+from omni_router.domain.request import Request, read, read_model
+from omni_router.service import counting
 from omni_router.service.attempt import Asked, Attempt, Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.watch import EVERY, Watch
@@ -80,6 +82,21 @@ class RouterService:
             for entry in catalogue.listed(policy)
         ]
 
+    async def count_tokens(
+        self,
+        context: CallContext,
+        key_id: str,
+        client_format: WireFormat,
+        model: str,
+        body: bytes,
+        headers: dict[str, str] = {},  # noqa: B006 — never written to
+    ) -> int:
+        policy, catalogue = await self._policy(key_id)
+        opened, model = read_model(client_format, body, model)
+        _may_ask(catalogue, policy, model)
+        plan, timeouts = catalogue.plan(model), catalogue.snapshot.routing.timeouts
+        return await counting.count(self._tools, context, plan, client_format, opened, headers, timeouts)
+
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         run = _Run(call, self._tools.router_id)
         self._taken += 1
@@ -122,22 +139,17 @@ class RouterService:
         if catalogue is None or policy is None:
             policy, catalogue = await self._policy(call.key_id)
         run.revision = catalogue.snapshot.revision
-        request = read(call.client_format, call.body)
+        request = read(call.client_format, call.body, model=call.model, stream=call.stream, framing=call.framing)
         run.request = request
-        if not catalogue.may_ask(policy, request.model):
-            raise PermissionDenied(
-                f"this key may not use the model {request.model!r}", param="model", code="model_not_allowed"
-            )
+        _may_ask(catalogue, policy, request.model)
         plan = catalogue.plan(request.model)
         run.combo = plan.combo
         refused = BILLED_APART if policy.budget is not None else OTHER_MODELS if policy.models != ("*",) else None
         if refused and (unusual := request.body.pick(refused)) and (field := beyond_bounds(unusual)):
-            raise InvalidRequest(
-                f"{field} makes the provider bill apart from tokens or choose another model, which this key's budget "
-                "or its list of models does not allow",
-                param=field,
-            )
+            raise _unbounded(field)
         asked = Asked(call, request, policy, catalogue.snapshot.routing, run.revision)
+        if policy.budget is not None:
+            plan = _within_tokens(plan, call.client_format, request)
         return await self._first_answer(run, asked, self._affordable(plan, policy.budget))
 
     def _affordable(self, plan: Plan, budget: Budget | None) -> list[tuple[Candidate, Pricing]]:
@@ -336,6 +348,35 @@ def _outcome(error: GatewayError | None, served: bool) -> str:
     if isinstance(error, ClientGone):
         return "cancelled"
     return "partial" if served else "failed"
+
+
+def _may_ask(catalogue: Catalogue, policy: KeyPolicy, model: str) -> None:
+    if not catalogue.may_ask(policy, model):
+        raise PermissionDenied(f"this key may not use the model {model!r}", param="model", code="model_not_allowed")
+
+
+def _within_tokens(plan: Plan, client_format: WireFormat, request: Request) -> Plan:
+    """The plan without the candidates that would bill something of the request apart from tokens: a budget cannot hold
+    that. Raises ``InvalidRequest`` when none is left."""
+    found: dict[WireFormat, str] = {}
+    for candidate in plan.candidates:
+        provider_format = candidate.provider.format
+        if provider_format not in found:
+            found[provider_format] = bounds.billed_apart(client_format, provider_format, request.body)
+    if not any(found.values()):
+        return plan
+    candidates = tuple(candidate for candidate in plan.candidates if not found[candidate.provider.format])
+    if not candidates:
+        raise _unbounded(next(filter(None, found.values())))
+    return Plan(plan.requested, plan.combo, candidates)
+
+
+def _unbounded(field: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{field} makes the provider bill apart from tokens or choose another model, which this key's budget or its "
+        "list of models does not allow",
+        param=field,
+    )
 
 
 def _same_model(left: Candidate, right: Candidate) -> bool:

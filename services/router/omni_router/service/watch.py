@@ -25,8 +25,8 @@ from omni_router.service.metrics import RouterMetrics
 EVERY = 16
 
 # In an answer that is passed through; a quoted one inside a text has a backslash before its quotes.
-_MODEL = re.compile(rb'(?<!\\)"model"\s*:\s*"([^"\\]{1,200})"')
-_FINISH = re.compile(rb'(?<!\\)"finish_reason"\s*:\s*"([a-z_]{1,40})"')
+_MODEL = re.compile(rb'(?<!\\)"model(?:Version)?"\s*:\s*"([^"\\]{1,200})"')
+_FINISH = re.compile(rb'(?<!\\)"(?:finish_reason|stop_reason|finishReason)"\s*:\s*"([A-Za-z_]{1,40})"')
 _LOOK_AT = 64 * 1024
 
 

@@ -1,1 +1,1 @@
-"""What the translator says to the outside: its metrics."""
+"""What the translator says to the outside: its metrics, its spans, its vault in Redis."""

@@ -26,6 +26,9 @@ class TranslatorMetrics:
         self._bytes = Counter(
             "omniroute_translator_bytes", "Bytes read and written", (*pair, "flow"), registry=registry
         )
+        self._vault = Counter(
+            "omniroute_translator_vault", "Entries of the reasoning vault", ("outcome",), registry=registry
+        )
         self._children: dict[tuple[str, ...], Counter] = {}
         self._fields: set[str] = set()
         self._max_fields = settings.max_loss_fields
@@ -49,6 +52,11 @@ class TranslatorMetrics:
     def bytes(self, call: EncodeCall | StreamCall, flow: str, count: int) -> None:
         """``flow`` is "request_in", "request_out", "answer_in" or "answer_out"."""
         self._child(self._bytes, "b", call.client_format, call.provider_format, flow).inc(count)
+
+    def vault(self, outcome: str, count: int = 1) -> None:
+        """``outcome`` is "kept", "refused", "restored", "missing", "unfit" or "failed"."""
+        if count:
+            self._child(self._vault, "v", outcome).inc(count)
 
     def _child(self, counter: Counter, kind: str, *labels: str) -> Counter:
         key = (kind, *labels)

@@ -1,10 +1,22 @@
 """What a translation could not keep, as values."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from omni_translator.domain.model import Json
+
+# Objects (and lists of them) that codecs take apart: what is left of one names the key that was not understood, for
+# "choices" alone would tell of a lost answer.
+_HOLDERS: Final = frozenset(
+    {
+        *("choices", "message", "candidates", "output", "usage", "usageMetadata", "generationConfig"),
+        *("thinkingConfig", "toolConfig", "functionCallingConfig", "functionCall", "functionResponse", "output_config"),
+        *("thinking", "reasoning", "text", "response_format", "image_url", "source", "function"),
+    }
+)
+_ALTERNATIVES: Final = ("choices", "candidates")  # of which the first is taken apart
+_MAX_LEVELS: Final = 4
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -37,7 +49,20 @@ class Losses:
         for key, value in extra.items():
             if not says_something(value) or (unsaid and key in unsaid and unsaid[key] == value):
                 continue
-            self.dropped(f"{path}.{key}" if path else key)
+            self._unknown(key, value, f"{path}.{key}" if path else key, 1)
+
+    def _unknown(self, key: str, value: Any, path: str, level: int) -> None:
+        members = value if isinstance(value, list) else [value]
+        if key not in _HOLDERS or level == _MAX_LEVELS or not all(isinstance(member, dict) for member in members):
+            self.dropped(path)
+            return
+        if key in _ALTERNATIVES and len(members) > 1:
+            self.dropped(path, f"{self._target} gives one answer only")
+            members = members[:1]
+        for member in members:
+            for name, inner in member.items():
+                if says_something(inner):
+                    self._unknown(name, inner, f"{path}.{name}", level + 1)
 
     def all(self) -> tuple[Loss, ...]:
         return tuple(self._seen)

@@ -30,6 +30,8 @@ class EncodeRequestRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_FIELD_NUMBER: _builtins.int
     STRICT_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    PARTIES_FIELD_NUMBER: _builtins.int
     client_format: _builtins.str
     provider_format: _builtins.str
     body: _builtins.bytes
@@ -39,8 +41,12 @@ class EncodeRequestRequest(_message.Message):
     """Output limit to send, in tokens."""
     strict: _builtins.bool
     """Refuse instead of losing anything."""
+    stream: _builtins.bool
+    """A stream is asked for though the body does not say so (Gemini's path does)."""
     @_builtins.property
     def context(self) -> _common_pb2.CallContext: ...
+    @_builtins.property
+    def parties(self) -> Global___Parties: ...
     def __init__(
         self,
         *,
@@ -51,14 +57,50 @@ class EncodeRequestRequest(_message.Message):
         model: _builtins.str = ...,
         max_output: _builtins.int = ...,
         strict: _builtins.bool = ...,
+        stream: _builtins.bool = ...,
+        parties: Global___Parties | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "client_format", b"client_format", "context", b"context", "max_output", b"max_output", "model", b"model", "provider_format", b"provider_format", "strict", b"strict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "client_format", b"client_format", "context", b"context", "max_output", b"max_output", "model", b"model", "parties", b"parties", "provider_format", b"provider_format", "stream", b"stream", "strict", b"strict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EncodeRequestRequest: _TypeAlias = EncodeRequestRequest  # noqa: Y015
+
+@_typing.final
+class Parties(_message.Message):
+    """Who asks and who answers: what a model signed of its thoughts is kept for the one and given back to the other.
+    Absent or empty: nothing is.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    principal: _builtins.str
+    """The id of the client's key."""
+    provider: _builtins.str
+    account: _builtins.str
+    model: _builtins.str
+    """The provider's own id of the model."""
+    def __init__(
+        self,
+        *,
+        principal: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        account: _builtins.str = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "model", b"model", "principal", b"principal", "provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Parties: _TypeAlias = Parties  # noqa: Y015
 
 @_typing.final
 class EncodeRequestResponse(_message.Message):
@@ -66,22 +108,60 @@ class EncodeRequestResponse(_message.Message):
 
     BODY_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
     body: _builtins.bytes
     @_builtins.property
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Loss]: ...
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenamedTool]:
+        """To be handed on in the StreamHead of the answer."""
+
     def __init__(
         self,
         *,
         body: _builtins.bytes = ...,
         losses: _abc.Iterable[Global___Loss] | None = ...,
+        tools: _abc.Iterable[Global___RenamedTool] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "losses", b"losses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "losses", b"losses", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EncodeRequestResponse: _TypeAlias = EncodeRequestResponse  # noqa: Y015
+
+@_typing.final
+class RenamedTool(_message.Message):
+    """A tool that the provider was offered as a plain function, and what its client calls it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    FREEFORM_FIELD_NUMBER: _builtins.int
+    sent: _builtins.str
+    """The function's name."""
+    name: _builtins.str
+    namespace: _builtins.str
+    freeform: _builtins.bool
+    """It takes free text instead of arguments."""
+    def __init__(
+        self,
+        *,
+        sent: _builtins.str = ...,
+        name: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        freeform: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freeform", b"freeform", "name", b"name", "namespace", b"namespace", "sent", b"sent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenamedTool: _TypeAlias = RenamedTool  # noqa: Y015
 
 @_typing.final
 class Loss(_message.Message):
@@ -151,6 +231,9 @@ class StreamHead(_message.Message):
     INCLUDE_USAGE_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
     RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    FRAMING_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    PARTIES_FIELD_NUMBER: _builtins.int
     client_format: _builtins.str
     provider_format: _builtins.str
     stream: _builtins.bool
@@ -163,8 +246,14 @@ class StreamHead(_message.Message):
     """Seconds since the epoch, for formats that carry a creation time."""
     response_id: _builtins.str
     """An id for answers whose source has none."""
+    framing: _builtins.str
+    """How the client's stream is framed: "sse" (also when empty) or "array" (Gemini's)."""
     @_builtins.property
     def context(self) -> _common_pb2.CallContext: ...
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenamedTool]: ...
+    @_builtins.property
+    def parties(self) -> Global___Parties: ...
     def __init__(
         self,
         *,
@@ -176,10 +265,13 @@ class StreamHead(_message.Message):
         include_usage: _builtins.bool = ...,
         created: _builtins.int = ...,
         response_id: _builtins.str = ...,
+        framing: _builtins.str = ...,
+        tools: _abc.Iterable[Global___RenamedTool] | None = ...,
+        parties: Global___Parties | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_format", b"client_format", "context", b"context", "created", b"created", "include_usage", b"include_usage", "model", b"model", "provider_format", b"provider_format", "response_id", b"response_id", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_format", b"client_format", "context", b"context", "created", b"created", "framing", b"framing", "include_usage", b"include_usage", "model", b"model", "parties", b"parties", "provider_format", b"provider_format", "response_id", b"response_id", "stream", b"stream", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

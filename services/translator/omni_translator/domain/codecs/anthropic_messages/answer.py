@@ -20,6 +20,7 @@ from omni_translator.domain.model import (
     Text,
     ToolCall,
 )
+from omni_translator.domain.plain import INPUT
 
 _REASONS: Final = {
     "end_turn": FinishReason.STOP,
@@ -160,6 +161,8 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
         case Text() | Reasoning() | ToolCall():
             if isinstance(part, Reasoning | ToolCall) and part.signature and not home:
                 losses.dropped("choices.message.signature", "a signature is worth something to its origin only")
+            if isinstance(part, ToolCall) and part.namespace:
+                losses.dropped("choices.message.function_call.namespace")
             if isinstance(part, ToolCall) and part.freeform:
                 losses.approximated("choices.message.custom_tool_call", "its text is given as a tool's input")
             if not home:
@@ -176,7 +179,9 @@ def _block(part: Part, losses: Losses) -> Json | None:
             signature = part.signature if part.origin is HOME else ""
             return {"type": "thinking", "thinking": part.text, "signature": signature}
         case ToolCall():
-            arguments = {} if not part.arguments.strip() else json_object(part.arguments)
+            arguments: Json | None = {INPUT: part.arguments} if part.freeform else {}
+            if part.arguments.strip() and not part.freeform:
+                arguments = json_object(part.arguments)
             if arguments is None:
                 losses.approximated("choices.message.tool_calls.function.arguments", "not a JSON object; given empty")
                 arguments = {}

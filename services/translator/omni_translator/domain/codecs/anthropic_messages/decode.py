@@ -106,4 +106,7 @@ def _thinking(top: Fields, output: Fields | None) -> Thinking | None:
     thinking = top.child("thinking")
     if thinking is None:
         return Thinking(effort=effort) if effort else None
-    return Thinking(effort=effort, mode=thinking.need_text("type"), budget=thinking.whole("budget_tokens"))
+    mode = thinking.need_text("type")
+    if not mode:
+        raise thinking.wrong("type", "given")
+    return Thinking(effort=effort, mode=mode, budget=thinking.whole("budget_tokens"))

@@ -63,6 +63,12 @@ def encode_request(conversation: Conversation) -> Encoded:
     return Encoded(to_json(body), losses.all())
 
 
+def will_think(conversation: Conversation) -> bool:
+    """Whether the request, written, has the model think."""
+    limit = conversation.max_output or _DEFAULT_MAX_TOKENS
+    return write_thinking(conversation, {"max_tokens": limit}, Losses("Anthropic Messages"))
+
+
 def _split_system(conversation: Conversation, writer: BlockWriter) -> tuple[tuple[Part, ...], tuple[Message, ...]]:
     """The leading system texts, and the turns after them. Anthropic's own system messages within the turns stay what
     they are."""

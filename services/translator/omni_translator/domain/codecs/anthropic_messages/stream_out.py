@@ -20,6 +20,7 @@ from omni_translator.domain.events import (
 from omni_translator.domain.fields import overlay, to_json
 from omni_translator.domain.losses import Loss, Losses
 from omni_translator.domain.model import Json, Opaque, Part, Reasoning, Refusal, Text, ToolCall
+from omni_translator.domain.plain import INPUT
 
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 _DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
@@ -29,7 +30,18 @@ _DELTA_END = b"}}\n\n"
 class Encoder:
     """See ``omni_translator.domain.codec.StreamEncoder``. A delta is three joined byte strings."""
 
-    __slots__ = ("_calls", "_head", "_home", "_index", "_losses", "_part", "_refused", "_reply", "_usage")
+    __slots__ = (
+        "_calls",
+        "_freeform",
+        "_head",
+        "_home",
+        "_index",
+        "_losses",
+        "_part",
+        "_refused",
+        "_reply",
+        "_usage",
+    )
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -38,6 +50,7 @@ class Encoder:
         self._index = -1  # of the block that is open, or was last
         self._head = b""  # before a delta's text; empty: no block takes text
         self._part: Part | None = None  # None: the open part cannot be said
+        self._freeform: list[str] = []  # the text of the open call, where it must go as one argument
         self._calls = False
         self._refused = False
         self._usage: Usage | None = None
@@ -48,7 +61,10 @@ class Encoder:
 
     def emit(self, event: Event) -> bytes:
         if type(event) is PartDelta:
-            return b"%b%b%b" % (self._head, to_json(event.text), _DELTA_END) if self._head else b""
+            if self._head:
+                return b"%b%b%b" % (self._head, to_json(event.text), _DELTA_END)
+            self._freeform.append(event.text)
+            return b""
         match event:
             case PartStarted():
                 return self._begin(event.part)
@@ -85,7 +101,7 @@ class Encoder:
 
     def _begin(self, part: Part) -> bytes:
         declare(part, self._home, self._losses)
-        self._head, self._part = b"", None
+        self._head, self._part, self._freeform = b"", None, []
         match part:
             case Text() | Refusal():
                 block: Json = {"type": "text", "text": ""}
@@ -106,7 +122,8 @@ class Encoder:
             overlay(block, part.extra)
         self._part = part
         self._index += 1
-        self._head = _DELTA % (self._index, *delta) if delta[0] else b""
+        plain = not (isinstance(part, ToolCall) and part.freeform)
+        self._head = _DELTA % (self._index, *delta) if delta[0] and plain else b""
         return _frame("content_block_start", {"index": self._index, "content_block": block})
 
     def _end(self, event: PartEnded) -> bytes:
@@ -114,6 +131,9 @@ class Encoder:
         if part is None:
             return b""
         out: list[bytes] = []
+        if isinstance(part, ToolCall) and part.freeform:
+            written = to_json({INPUT: part.arguments + "".join(self._freeform)}).decode()
+            out.append(self._delta({"type": "input_json_delta", "partial_json": written}))
         for key, value in event.extra.items():
             if self._home and key == "citations" and isinstance(value, list):
                 out += [self._delta({"type": "citations_delta", "citation": citation}) for citation in value]

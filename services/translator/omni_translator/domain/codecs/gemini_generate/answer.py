@@ -218,7 +218,10 @@ class PartsOut:
                 return True
             case Refusal():
                 self._losses.approximated("content.refusal", "said as text")
-            case Text() | ToolCall() | Image() | Audio() | Document():
+            case ToolCall():
+                if part.namespace:
+                    self._losses.dropped("content.function_call.namespace")
+            case Text() | Image() | Audio() | Document():
                 pass
             case Reasoning():
                 if part.signature and part.origin is not HOME:

@@ -108,7 +108,7 @@ def _function(tool: Tool, conversation: Conversation, verbatim: bool | None, los
     if home:
         overlay(out, tool.extra)
         return out
-    if tool.strict is not None:
+    if tool.strict:
         losses.dropped("tools.strict", "Gemini has no such switch")
     if tool.cache is not None:
         losses.dropped("tools.cache_control", "Gemini caches prompts by itself")

@@ -249,6 +249,8 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
         case ToolCall():
             if part.signature:
                 losses.dropped("content.signature", "a signature is worth something to its origin only")
+            if part.namespace:
+                losses.dropped("content.function_call.namespace")
             if part.freeform:
                 losses.approximated("content.custom_tool_call", "its text is given as a function's arguments")
             if not home:

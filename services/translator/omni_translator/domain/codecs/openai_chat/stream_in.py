@@ -13,7 +13,7 @@ from omni_translator.domain.codecs.openai_chat.answer import error_of, read_reas
 from omni_translator.domain.codecs.openai_chat.content import HOME
 from omni_translator.domain.events import Event, Failed, Finished, KeepAlive, Started, UsageReported
 from omni_translator.domain.fields import from_json, gather
-from omni_translator.domain.model import FinishReason, Json, Reasoning, Refusal, Text, ToolCall
+from omni_translator.domain.model import FinishReason, Json, Opaque, Reasoning, Refusal, Text, ToolCall
 from omni_translator.domain.streams import SseDecoder
 
 # OpenAI pads chunks with noise against traffic analysis, which is not worth keeping.
@@ -27,7 +27,7 @@ _FUNCTION = frozenset({"name", "arguments"})
 class _Call:
     """A tool call of the stream; ``key`` is its lane. It opens when its name is known."""
 
-    __slots__ = ("extra", "id", "key", "name", "opened", "written")
+    __slots__ = ("custom", "extra", "id", "key", "name", "opened", "written")
 
     def __init__(self, key: int, call_id: str) -> None:
         self.key = key
@@ -36,6 +36,7 @@ class _Call:
         self.written = ""
         self.opened = False
         self.extra: Json = {}
+        self.custom: list[Json] = []  # the deltas of a call that is no function call
 
 
 class Decoder(SseDecoder):
@@ -48,6 +49,7 @@ class Decoder(SseDecoder):
         "_detail",
         "_id",
         "_message_rest",
+        "_others",
         "_reason",
         "_started",
         "_top",
@@ -64,6 +66,7 @@ class Decoder(SseDecoder):
         self._top: Json = {}
         self._choice_rest: Json = {}
         self._message_rest: Json = {}
+        self._others = False  # whether there are further choices
 
     def _read(self, raw: bytes, events: list[Event]) -> None:
         data = parse_event(raw).data
@@ -89,7 +92,7 @@ class Decoder(SseDecoder):
             if not isinstance(choice, dict):
                 raise WireError("a choice must be an object", "choices")
             if choice.get("index"):  # further choices (n > 1) have no place in the canonical answer
-                self._choice_rest["n"] = choice["index"]
+                self._others = True
                 plain = False
                 continue
             self._choice(choice, raw if plain else b"", events)
@@ -199,6 +202,9 @@ class Decoder(SseDecoder):
         if not isinstance(function, dict) or not all(isinstance(item, str) for item in (call_id, name, written)):
             raise WireError("a tool call's id, name and arguments must be strings", "choices.delta.tool_calls")
         call = self._which(delta.get("index"), call_id)
+        if call.custom or (not call.opened and delta.get("type", "function") not in ("function", "", None)):
+            call.custom.append(delta)
+            return ""
         rest = {key: value for key, value in delta.items() if key not in _CALL and value is not None}
         inner = {key: value for key, value in function.items() if key not in _FUNCTION and value is not None}
         if inner:
@@ -254,16 +260,34 @@ class Decoder(SseDecoder):
         if self._reason is None or not self._started:
             return
         for call in self._calls:
-            if not call.opened:
+            if call.custom:
+                self._parts.open(call.key, Opaque(origin=HOME, data=_whole(call.custom), slot="tool_calls"), events)
+            elif not call.opened:
                 self._open(call, events)
         self._parts.finish(events)
         choice = dict(self._choice_rest)
         if self._message_rest:
             choice["message"] = self._message_rest
         extra = dict(self._top)
-        if choice:
-            extra["choices"] = [choice]
+        if choice or self._others:
+            extra["choices"] = [choice, {"index": 1}] if self._others else [choice]
         events.append(Finished(self._reason, self._detail, extra=extra))
+
+
+def _whole(deltas: list[Json]) -> Json:
+    """A call of a kind unknown here out of its deltas: the first says what it is, and its texts grow."""
+    call = {key: value for key, value in deltas[0].items() if key != "index"}
+    kind: Any = call.get("type")
+    inner = call.get(kind) if isinstance(kind, str) else None
+    if not isinstance(inner, dict):
+        return call
+    more = [delta[kind] for delta in deltas[1:] if isinstance(delta.get(kind), dict)]
+    whole = dict(inner)
+    for key in ("input", "arguments"):
+        texts = [held[key] for held in (inner, *more) if isinstance(held.get(key), str)]
+        if texts:
+            whole[key] = "".join(texts)
+    return call | {kind: whole}
 
 
 def _list(holder: Json, key: str) -> list[Any]:

@@ -20,7 +20,7 @@ from omni_translator.domain.events import (
 )
 from omni_translator.domain.fields import overlay, to_json
 from omni_translator.domain.losses import Loss, Losses
-from omni_translator.domain.model import Json, Part, Reasoning, Refusal, Text, ToolCall
+from omni_translator.domain.model import Json, Opaque, Part, Reasoning, Refusal, Text, ToolCall
 
 _KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -110,6 +110,9 @@ class Encoder:
                 function = {"name": part.name, "arguments": part.arguments}
                 call: Json = {"index": index, "id": part.id, "type": "function", "function": function}
                 return self._delta({"tool_calls": [overlay(call, part.extra) if self._home else call]})
+            case Opaque(slot="tool_calls") if self._home and part.origin is HOME:
+                index, self._calls = self._calls, self._calls + 1
+                return self._delta({"tool_calls": [{"index": index} | part.data]})
             case _:
                 return b""
         return self.emit(PartDelta(0, part.text)) if part.text else b""
@@ -128,21 +131,34 @@ class Encoder:
         choice: Json = {"index": 0, "delta": {}, "finish_reason": word}
         before, _ = self._shell
         chunk_head = before.partition(b'[{"index":0')[0]
+        choices = [choice]
         top: Json = {}
         usage_rest = event.extra.get("usage", {})
         if self._home:
             top = {key: value for key, value in event.extra.items() if key not in ("usage", "choices")}
             for residue in event.extra.get("choices", [])[:1]:
-                overlay(choice, {key: value for key, value in residue.items() if key not in ("message", "n")})
+                overlay(choice, {key: value for key, value in residue.items() if key != "message"})
                 overlay(choice["delta"], residue.get("message", {}))
+            choices += [_as_delta(other) for other in event.extra.get("choices", [])[1:] if isinstance(other, dict)]
         else:
             self._losses.unknown(event.extra)
-        out = [chunk_head, to_json([choice]), _members(top), b"}\n\n"]
+        out = [chunk_head, to_json(choices), _members(top), b"}\n\n"]
         if self._usage is not None and self._reply.include_usage:
             usage = write_usage(self._usage)
             out += [chunk_head, b'[],"usage":', to_json(overlay(usage, usage_rest) if self._home else usage), b"}\n\n"]
         out.append(b"data: [DONE]\n\n")
         return b"".join(out)
+
+
+def _as_delta(choice: Json) -> Json:
+    """One of several choices, all of it in one delta."""
+    message = choice.get("message")
+    delta: Json = dict(message) if isinstance(message, dict) else {}
+    calls = delta.get("tool_calls")
+    if isinstance(calls, list):
+        numbered = enumerate(calls)
+        delta["tool_calls"] = [{"index": at} | call if isinstance(call, dict) else call for at, call in numbered]
+    return {key: value for key, value in choice.items() if key != "message"} | {"delta": delta}
 
 
 def _members(extra: Json) -> bytes:

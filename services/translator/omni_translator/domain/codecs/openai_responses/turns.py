@@ -60,8 +60,11 @@ def belongs(last: Reasoning, part: Reasoning) -> bool:
 
 
 def _keeps(part: Reasoning, writer: PartWriter) -> bool:
-    """OpenAI takes back its own thoughts only; those it did not sign it knows by their id, if it stores them."""
-    if part.origin is HOME and (writer.home or part.signature):
+    """OpenAI takes back its own thoughts only; those it did not sign it knows by their id, if it stores them.
+
+    In a conversation from elsewhere they come out of the vault, of whole items, signed by their last one.
+    """
+    if part.origin is HOME:
         if not writer.home:
             writer.foreign(part)
         return True

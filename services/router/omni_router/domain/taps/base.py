@@ -1,0 +1,150 @@
+"""What the taps of all formats share.
+
+Bytes are relayed as they are, whole events at a time, so that an error can follow at any moment in the words of the
+client's dialect. An answer *begins* with the first event that says something of it: until then another provider can
+still be tried, so events that only announce an answer wait with it.
+"""
+
+import contextlib
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+from omni_wire.errors import StreamInterrupted, UpstreamFailed, WireError, upstream_message
+from omni_wire.sse import SseSplitter
+from omni_wire.usage import Usage
+
+# What a token is taken to be where the provider gives no count: four bytes of text, the common rule of thumb.
+BYTES_A_TOKEN = 4
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+T = TypeVar("T")
+
+
+class NotJson(UpstreamFailed):
+    """An event that is no JSON: in mid-stream nonsense, at the end of the bytes half an event."""
+
+
+class StreamTap:
+    """``feed`` chunks, then ``end`` at a clean end. ``usage`` is the provider's own count, None until it comes.
+
+    A subclass reads one event in ``_keep``, which says whether to relay it, and completes an answer whose last word
+    the provider left out in ``_closing``.
+    """
+
+    __slots__ = (
+        "_bytes", "_done", "_events", "_finished", "_splitter", "begun", "failure", "finish_reason", "usage",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._splitter = SseSplitter()
+        self._done = self._finished = self.begun = False
+        self._events = self._bytes = 0
+        self.finish_reason = ""
+        self.usage: Usage | None = None
+        self.failure: UpstreamFailed | None = None
+
+    @property
+    def complete(self) -> bool:
+        """The answer's end has been seen; whatever breaks now takes nothing from it."""
+        return self._done or self._finished
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The whole events that ``chunk`` completes.
+
+        At the provider's own error event, and at bytes that are not its format, the events before it are returned and
+        the ``UpstreamFailed`` waits in ``failure``, so that nothing that arrived well is lost.
+        """
+        try:
+            events = self._splitter.feed(chunk)
+        except WireError as error:
+            self.failure = UpstreamFailed(f"the provider's stream is malformed: {error}")
+            return b""
+        kept = []
+        for event in events:
+            try:
+                if self._keep(event):
+                    kept.append(event)
+            except UpstreamFailed as error:
+                self.failure = error
+                break
+        return kept[0] if len(kept) == 1 else b"".join(kept)
+
+    def end(self) -> bytes:
+        """What is left at a clean end of the body. Raises ``StreamInterrupted`` when the answer had not ended,
+        ``UpstreamFailed`` when its last event is the provider's error."""
+        rest, self._splitter.rest = self._splitter.rest.strip(b"\r\n"), b""
+        tail = b""
+        if rest and not self._done:
+            with contextlib.suppress(NotJson):
+                tail = rest + b"\n\n" if self._keep(rest + b"\n\n") else b""
+        if not self.complete:
+            raise interrupted()
+        return tail if self._done else tail + self._closing()
+
+    def estimate(self) -> int:
+        """Output tokens so far, when the provider gave no count."""
+        return max(self._events, -(-self._bytes // BYTES_A_TOKEN))
+
+    def _keep(self, raw: bytes) -> bool:
+        raise NotImplementedError
+
+    def _closing(self) -> bytes:
+        return b""
+
+    def _said(self, *texts: Any) -> None:
+        """Count one delta; what is no text is none."""
+        size = 0
+        for text in texts:
+            if isinstance(text, str):
+                size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        if size:
+            self._events += 1
+            self._bytes += size
+
+    def _used(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self.usage = usage if self.usage is None else self.usage.merge(usage)
+
+
+def interrupted() -> StreamInterrupted:
+    return StreamInterrupted("the provider ended the stream before the answer was complete")
+
+
+def broke_off(data: bytes) -> UpstreamFailed:
+    """``data`` is the provider's error event."""
+    return UpstreamFailed(f"the provider broke off: {upstream_message(data)}")
+
+
+def not_json(data: bytes, error: Exception) -> None:
+    """Raises ``NotJson``, unless ``data`` is but blanks, which some send to keep a connection alive."""
+    if data.strip():
+        raise NotJson("the provider's stream is malformed: an event is not JSON") from error
+
+
+def decode_answer(decoder: "msgspec.json.Decoder[T]", body: bytes, what: str) -> T:
+    """A whole body. Raises ``UpstreamFailed``."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise UpstreamFailed(f"the provider's answer is not {what}: {error}") from error
+    except NOT_JSON as error:
+        raise UpstreamFailed("the provider's answer is not JSON") from error
+
+
+def refuse_error(body: bytes) -> NoReturn:
+    raise UpstreamFailed(f"the provider answered an error under status 200: {upstream_message(body)}")
+
+
+def tokens_in(size: int) -> int:
+    return -(-size // BYTES_A_TOKEN)
+
+
+def number(value: Any) -> int:
+    """A count, or 0: a provider's odd usage is no reason to lose its answer."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def inner(value: Any, key: str) -> dict[str, Any]:
+    """An object inside another; empty where there is none."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,1 @@
+"""What every pair of wire formats keeps, found by asking the codecs: ``docs/wire-formats.md``."""
