@@ -3,7 +3,7 @@
 Only a usage chunk that the client did not ask for (the gateway did) is left out.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from omni_wire.errors import UpstreamFailed
@@ -35,23 +35,73 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)] | None
+
+
+class _Inputs(msgspec.Struct):
+    cached_tokens: _Count = None
+    cache_write_tokens: _Count = None
+
+
+class _Outputs(msgspec.Struct):
+    reasoning_tokens: _Count = None
+
+
+class _Used(msgspec.Struct):
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    total_tokens: _Count = None
+    prompt_cache_hit_tokens: _Count = None
+    prompt_tokens_details: _Inputs | None = None
+    completion_tokens_details: _Outputs | None = None
+
+
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
-    usage: Any = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_USED = msgspec.json.Decoder(_Used)
+_NO_INPUTS, _NO_OUTPUTS = _Inputs(), _Outputs()
 
 
-def _usage(found: Any) -> Usage | None:
+def _usage(raw: msgspec.Raw) -> Usage | None:
+    if bytes(raw) == b"null":  # on every chunk but the last
+        return None
+    try:
+        used = _USED.decode(raw)
+    except msgspec.ValidationError:
+        return _odd_usage(msgspec.json.decode(raw))
+    inputs, outputs = used.prompt_tokens_details or _NO_INPUTS, used.completion_tokens_details or _NO_OUTPUTS
+    return _summed(
+        used.prompt_tokens or 0,
+        used.completion_tokens or 0,
+        used.total_tokens or 0,
+        inputs.cached_tokens or used.prompt_cache_hit_tokens or 0,  # the other: DeepSeek
+        inputs.cache_write_tokens or 0,
+        outputs.reasoning_tokens or 0,
+    )
+
+
+def _odd_usage(found: Any) -> Usage | None:
+    """Of one whose fields are not all what they should be: what can be read of it."""
     if not isinstance(found, dict):
         return None
-    given, said = number(found.get("prompt_tokens")), number(found.get("completion_tokens"))
     inputs, outputs = inner(found, "prompt_tokens_details"), inner(found, "completion_tokens_details")
-    written, reasoning = number(inputs.get("cache_write_tokens")), number(outputs.get("reasoning_tokens"))
-    cached = number(inputs.get("cached_tokens")) or number(found.get("prompt_cache_hit_tokens"))  # the other: DeepSeek
-    if reasoning and number(found.get("total_tokens")) == given + said + reasoning:
+    return _summed(
+        number(found.get("prompt_tokens")),
+        number(found.get("completion_tokens")),
+        number(found.get("total_tokens")),
+        number(inputs.get("cached_tokens")) or number(found.get("prompt_cache_hit_tokens")),
+        number(inputs.get("cache_write_tokens")),
+        number(outputs.get("reasoning_tokens")),
+    )
+
+
+def _summed(given: int, said: int, total: int, cached: int, written: int, reasoning: int) -> Usage:
+    if reasoning and total == given + said + reasoning:
         said += reasoning  # xAI counts thoughts beside the completion
     return Usage(max(given, cached + written), cached, written, max(said, reasoning), reasoning)
 
@@ -88,7 +138,7 @@ class ChatStreamTap(StreamTap):
         self.begun = True
         for choice in chunk.choices:
             self._watch(choice)
-        if chunk.usage is not None:
+        if bytes(chunk.usage) != b"null":
             self._used(_usage(chunk.usage))
             return self._relay_usage or bool(chunk.choices)
         return True
