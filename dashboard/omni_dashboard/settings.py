@@ -9,6 +9,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Times in seconds, sizes in bytes.
 
     ``endpoint`` is the base URL clients use for models, shown on the page; empty means the page's own origin.
+    ``max_file_bytes`` bounds a configuration file that is applied, ``max_body_bytes`` every other body.
     An identity is trusted for ``identity_ttl`` after auth named it, so a key revoked elsewhere ends that much later.
     """
 
@@ -20,6 +21,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     probe_interval: float = 10.0
     probe_timeout: float = 2.0
     max_body_bytes: int = 64 * 1024
+    max_file_bytes: int = 1024 * 1024
     max_groups: int = 1000
 
     @classmethod

@@ -16,8 +16,26 @@ keep() { # name, content
 }
 
 keep service_token "$(random)"
+# What auth signs configurations with, and by what the others know them: a pair.
+if [ ! -s "config_signing_key" ]; then
+    if ! made=$(openssl genpkey -algorithm ed25519 2>/dev/null); then
+        echo "openssl cannot make an Ed25519 key here: 'omniroute signing-key create --out deploy/k8s/secrets' can" >&2
+        exit 1
+    fi
+    keep config_signing_key "$made"
+fi
+if [ ! -s "config_public_keys" ]; then
+    made=$(openssl pkey -pubout -in "config_signing_key")
+    keep config_public_keys "$made"
+fi
 # Letters and digits, as the NATS servers put theirs into a URL; a letter first, as NATS reads digits as a number.
 keep redis_password "r$(random)"
 keep nats_password "n$(random)"
+for user in router quota translator gateway; do
+    keep "redis_${user}_password" "r$(random)"
+done
+for user in edge router translator quota auth analytics dashboard gateway; do
+    keep "nats_${user}_password" "n$(random)"
+done
 # The key that omniroute.yaml declares: what your programs send.
 keep api_key "or-$(random)"

@@ -1,7 +1,9 @@
 """What a request costs: direct, through a bare pass-through proxy, through `all`, and through separate services.
 
 Upstream and load generator share one core, the system under test has the other; Redis and NATS are with the load, and
-their CPU has its own column. Every figure of a table comes from one run, so ratios hold where absolute values do not.
+their CPU has its own column. A system is measured in turn with the direct call and the bare proxy, in short rounds,
+and what is printed is the median of the rounds, of ratios too: what else the machine does falls on both sides of one,
+so ratios hold where absolute values do not. No other system runs beside it.
 """
 
 import argparse
@@ -11,11 +13,15 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.bench import stacks
+
+Make = Callable[[Path, str], AbstractContextManager[stacks.Stack]]
 
 PER_ROUTER = 300
 WORDS = "the quick brown fox jumps over the lazy dog " * 20
@@ -44,32 +50,57 @@ def load(stack: stacks.Stack, payload: Path, concurrency: int, seconds: float, r
     return figures
 
 
-def measure(make: Any, work: Path, target: str, seconds: float) -> dict[str, Any]:
-    with make(work, target) as stack:
-        prefix = "" if stack.name in ("direct", "pass-through") else "acme/"
-        one, stream = work / "one.json", work / "stream.json"
-        one.write_bytes(body(f"{prefix}sim", stream=False))
-        stream.write_bytes(body(f"{prefix}sim+tokens:64", stream=True))
-        load(stack, one, 16, 1.0)  # warm up
-        busy = load(stack, one, 32, seconds)
-        alone = load(stack, one, 1, seconds / 2)
-        streams = load(stack, stream, 16, seconds)
-        calm = load(stack, stream, 1, seconds / 2)
-        time.sleep(0.2)
-        failed = sum(part["failed"] for part in (busy, alone, streams, calm))
-        return {
-            "name": stack.name,
-            "rps": busy["per_second"],
-            "cpu_ms": busy["cpu_ms"],
-            "stores_cpu_ms": busy["stores_cpu_ms"],
-            "p50_ms": alone["p50_ms"],
-            "p99_ms": alone["p99_ms"],
-            "chunks_per_second": streams["events_per_second"],
-            "stream_cpu_ms": streams["cpu_ms"],
-            "ttft_ms": calm["ttft_p50_ms"],
-            "rss_mib": stack.rss_mib(),
-            "failed": failed,
-        }
+def prepare(stack: stacks.Stack, work: Path) -> None:
+    """Write what is sent, and warm up."""
+    prefix = "" if stack.name in ("direct", "pass-through") else "acme/"
+    (work / f"{stack.name}.one.json").write_bytes(body(f"{prefix}sim", stream=False))
+    (work / f"{stack.name}.stream.json").write_bytes(body(f"{prefix}sim+tokens:64", stream=True))
+    load(stack, work / f"{stack.name}.one.json", 16, 1.5)
+
+
+def measure(stack: stacks.Stack, work: Path, seconds: float) -> dict[str, float]:
+    """One round."""
+    one, stream = work / f"{stack.name}.one.json", work / f"{stack.name}.stream.json"
+    busy = load(stack, one, 32, seconds)
+    alone = load(stack, one, 1, seconds / 2)
+    streams = load(stack, stream, 16, seconds)
+    calm = load(stack, stream, 1, seconds / 2)
+    return {
+        "rps": busy["per_second"],
+        "cpu_ms": busy["cpu_ms"],
+        "stores_cpu_ms": busy["stores_cpu_ms"],
+        "p50_ms": alone["p50_ms"],
+        "p99_ms": alone["p99_ms"],
+        "chunks_per_second": streams["events_per_second"],
+        "stream_cpu_ms": streams["cpu_ms"],
+        "ttft_ms": calm["ttft_p50_ms"],
+        "rss_mib": stack.rss_mib(),
+        "failed": sum(part["failed"] for part in (busy, alone, streams, calm)),
+    }
+
+
+def summary(name: str, rounds: list[dict[str, float]]) -> dict[str, Any]:
+    """The median of each figure; failures add up."""
+    row: dict[str, Any] = {figure: median(each[figure] for each in rounds) for figure in rounds[0]}
+    return {"name": name, **row, "failed": sum(each["failed"] for each in rounds)}
+
+
+def in_turn(make: Make, work: Path, target: str, seconds: float, rounds: int) -> list[dict[str, Any]]:
+    """The direct call, the bare proxy and one system, whose ``ratio`` is its CPU per request to the proxy's."""
+    with ExitStack() as running:
+        systems = [running.enter_context(each(work, target)) for each in (stacks.direct, stacks.passthrough, make)]
+        for stack in systems:
+            prepare(stack, work)
+        found: dict[str, list[dict[str, float]]] = {stack.name: [] for stack in systems}
+        for number in range(1, rounds + 1):
+            print(f"{systems[-1].name}: round {number} of {rounds} …", file=sys.stderr, flush=True)
+            for stack in systems:
+                found[stack.name].append(measure(stack, work, seconds))
+        proxy = [measured["cpu_ms"] for measured in found[systems[1].name]]
+        for measured in found.values():
+            for each, of_proxy in zip(measured, proxy, strict=True):
+                each["ratio"] = each["cpu_ms"] / of_proxy
+        return [summary(name, measured) for name, measured in found.items()]
 
 
 def replicas(work: Path, target: str, seconds: float) -> dict[str, float]:
@@ -96,14 +127,14 @@ def replicas(work: Path, target: str, seconds: float) -> dict[str, float]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown; latencies are what is added to the direct call, CPU is also given as a ratio to the pass-through."""
-    base, bare = rows[0], next(row for row in rows if row["name"] == "pass-through")
+    base = rows[0]
     columns = [
         "requests/s on one core", "CPU ms/request", "÷ pass-through", "Redis+NATS CPU ms/request", "added p50 ms",
         "added p99 ms", "chunks/s", "CPU ms/stream of 64", "added TTFT p50 ms", "RSS MiB",
     ]  # fmt: skip
     lines = [f"| system | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
     for row in rows:
-        ratio = f"{row['cpu_ms'] / bare['cpu_ms']:.2f}" if row["cpu_ms"] else "–"
+        ratio = f"{row['ratio']:.2f}" if row["ratio"] else "–"
         cells = [
             f"{row['rps']:.0f}",
             f"{row['cpu_ms']:.3f}",
@@ -134,22 +165,22 @@ def machine() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.bench")
-    parser.add_argument("--seconds", type=float, default=6.0, help="length of each measurement")
-    parser.add_argument("--only", action="append", help="names of stacks to measure beside direct and pass-through")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of each measurement")
+    parser.add_argument("--rounds", type=int, default=15, help="how often each is repeated")
+    parser.add_argument("--only", action="append", help="all_in_one or separate; both when left out")
     args = parser.parse_args()
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="omniroute-bench-") as scratch:
         work = Path(scratch)
         with stacks.upstream(work) as target:
-            for make in stacks.STACKS:
-                if args.only and make.__name__ not in (*args.only, "direct", "passthrough"):
-                    continue
-                print(f"measuring {make.__name__} …", file=sys.stderr, flush=True)
-                rows.append(measure(make, work, target, args.seconds))
+            for make in stacks.SYSTEMS:
+                if not args.only or make.__name__ in args.only:
+                    measured = in_turn(make, work, target, args.seconds, args.rounds)
+                    rows += measured[-1:] if rows else measured
             shared: dict[str, float] = {}
             if not args.only:
                 print("measuring one router and two …", file=sys.stderr, flush=True)
-                shared = replicas(work, target, args.seconds)
+                shared = replicas(work, target, 6 * args.seconds)
     print(f"\nMachine: {machine()}\n\n{table(rows)}\n")
     if shared:
         print(

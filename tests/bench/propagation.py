@@ -23,6 +23,7 @@ import msgspec
 from omni_catalogue.snapshot import Combo, decode, encode
 from omni_core.bus import Bus
 from omni_core.config_feed import BUCKET, KEY
+from omni_core.signatures import PublicKeys, SigningKey
 
 from tests.support.fleet import Fleet, Replica, config, fleet
 
@@ -74,34 +75,37 @@ def spread(made: Fleet, revisions: int, seed: int) -> dict[str, Any]:
     }
 
 
-async def poison(nats_url: str) -> int:
-    """Put a revision into the bucket that contradicts itself, numbered after the one that is there."""
+async def poison(nats_url: str, auths: SigningKey, signer: SigningKey) -> int:
+    """Put a revision into the bucket that contradicts itself, numbered after the one that is there, and signed by
+    ``signer``. Under which number it will be refused: its own, or the bucket's where auth has not signed it."""
     bus = Bus(nats_url, name="poison")
     try:
         held = await bus.kv_get(BUCKET, KEY)
         assert held is not None
-        bad = decode(held)
+        bad = decode(PublicKeys([auths.public]).opened(held))
         bad = msgspec.structs.replace(bad, revision=bad.revision + 1, combos=(NOWHERE,))
-        await bus.kv_put(BUCKET, KEY, encode(bad))
+        number = await bus.kv_put(BUCKET, KEY, signer.seal(encode(bad)))
     finally:
         await bus.close()
-    return bad.revision
+    return bad.revision if signer is auths else number
 
 
-def refuse(made: Fleet) -> dict[str, Any]:
-    """Publish a bad revision past auth, which mends it within two seconds; until then all must name it."""
+def refuse(made: Fleet, says: str, stranger: SigningKey | None = None) -> dict[str, Any]:
+    """Publish a bad revision past auth, which mends it within two seconds; until then all must name it, and what it
+    ``says`` is why. It has auth's signature, or that of a ``stranger``."""
     named: set[str] = set()
     bad: set[int] = set()
+    key = SigningKey.from_token(made.token)
 
     def all_name_it() -> bool:
         nonlocal named
-        bad.add(asyncio.run(poison(made.nats.url)))
+        bad.add(asyncio.run(poison(made.nats.url, key, stranger or key)))
         looks = time.monotonic() + 1.0
         while time.monotonic() < looks:
             found = made.get("/api/system").json()["processes"]
             named = {
                 one["instance"] for one in found
-                if one["service"] == "router" and one["refused_revision"] in bad and "best" in one["refused_reason"]
+                if one["service"] == "router" and one["refused_revision"] in bad and says in one["refused_reason"]
             }  # fmt: skip
             assert not any(one["revision"] in bad for one in found if one["service"] == "router" and not one["in_step"])
             if len(named) == len(made["router"]):
@@ -112,20 +116,24 @@ def refuse(made: Fleet) -> dict[str, Any]:
 
     def mended() -> bool:
         found = made.get("/api/system").json()
-        return bool(found["in_step"] and found["config"]["revision"] > max(bad))
+        return bool(found["in_step"] and (stranger is not None or found["config"]["revision"] > max(bad)))
 
     converge(mended, "not in step with a good revision again")
     return {"routers": len(made["router"]), "refused_by": len(named), "tries": len(bad)}
 
 
 def run(home: Path, routers: int, revisions: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Both questions to a fleet of its own; what each line says."""
+    """All questions to a fleet of its own; what each line says."""
     with fleet(home, text(0), edges=0, translators=0, routers=0) as made:
         for _ in range(routers):  # one after the other: each start takes a core for a second
             made.start("router").ready()
         for name, question in (
             ("configuration reaches every router", lambda: spread(made, revisions, seed)),
-            ("a bad configuration is refused by every router", lambda: refuse(made)),
+            ("a bad configuration is refused by every router", lambda: refuse(made, "best")),
+            (
+                "one that auth has not signed is refused by every router",
+                lambda: refuse(made, "is signed with the key", SigningKey.from_token("a stranger's")),
+            ),
         ):
             try:
                 figures, passed = question(), True  # how fast it converges is shown, that it does is asked for

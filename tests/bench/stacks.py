@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -198,4 +198,4 @@ def separate(work: Path, target: str, routers: int = 1, *, apart: bool = False) 
         yield Stack("edge + router + translator", url, list(pids.values()), stores, [pids[name] for name in replicas])
 
 
-STACKS: list[Callable[..., object]] = [direct, passthrough, all_in_one, separate]
+SYSTEMS: list[Callable[[Path, str], AbstractContextManager[Stack]]] = [all_in_one, separate]

@@ -1,5 +1,5 @@
-"""Snapshots of all sixteen pairs under ``tests/transcripts/pairs``: one rich request, and one rich answer whole and
-streamed, from every format to every format.
+"""Snapshots of all pairs of a client and a provider under ``tests/transcripts/pairs``: one rich request from the one's
+format to the other's, and one rich answer back, whole and streamed.
 
 python -m tests.codecs.pairs    write them again, for a reader to look at the difference
 """
@@ -10,17 +10,38 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from omni_simulator.formats.cursor import fields_of
 from omni_translator.domain.codec import Codec, Encoded, Reply
 from omni_translator.domain.losses import Loss
 
-from tests.codecs.support import CHAT, GEMINI, MESSAGES, PAIRS, RESPONSES, TRANSCRIPTS, events_of
+from tests.codecs.support import (
+    BEDROCK,
+    CHAT,
+    CLOUDCODE,
+    COHERE,
+    CURSOR,
+    GEMINI,
+    KIRO,
+    MESSAGES,
+    OLLAMA,
+    RESPONSES,
+    SERVED,
+    TRANSCRIPTS,
+    ending,
+    events_of,
+)
 
 HOME = TRANSCRIPTS / "pairs"
 MODELS = {CHAT: "gpt-6.1", RESPONSES: "gpt-6.1", MESSAGES: "claude-opus-5-5", GEMINI: "gemini-3.8-flash"}
+MODELS |= {CLOUDCODE: "gemini-3.8-flash", CURSOR: "claude-4.5-sonnet"}
+MODELS |= {BEDROCK: "eu.anthropic.claude-opus-5-5-v1:0", KIRO: "claude-sonnet-4.5"}
+MODELS |= {OLLAMA: "qwen3:8b", COHERE: "command-a-reasoning-08-2025"}
 REPLY = Reply("omni-1", "weather-desk", 1_760_000_000)
 
 
 def source(codec: Codec, case: str) -> bytes:
+    """Cursor's are all frames."""
+    case = case.replace(".json", ending(codec)) if codec is CURSOR else case
     return (HOME / "sources" / f"{codec.format}.{case}").read_bytes()
 
 
@@ -35,7 +56,7 @@ def answer(provider: Codec, client: Codec) -> Encoded:
 
 def stream(provider: Codec, client: Codec) -> Encoded:
     encoder = client.stream_encoder(REPLY)
-    events, error = events_of(provider, [source(provider, "answer.sse")])
+    events, error = events_of(provider, [source(provider, f"answer{ending(provider)}")])
     if error:
         raise AssertionError(error)
     return Encoded(b"".join([encoder.emit(event) for event in events]), encoder.losses)
@@ -43,12 +64,16 @@ def stream(provider: Codec, client: Codec) -> Encoded:
 
 def snapshots() -> Iterator[tuple[Path, str]]:
     """Every snapshot's place and text. A request goes from the client's format to the provider's, an answer back."""
-    for client, provider in PAIRS:
+    for client, provider in SERVED:
         folder = HOME / f"{client.format}-to-{provider.format}"
         sent, whole, streamed = request(client, provider), answer(provider, client), stream(provider, client)
-        yield folder / "request.json", _pretty({"losses": _said(sent.losses), "body": msgspec.json.decode(sent.body)})
+        yield folder / "request.json", _pretty({"losses": _said(sent.losses), "body": _readable(sent.body, provider)})
         yield folder / "answer.json", _pretty({"losses": _said(whole.losses), "body": msgspec.json.decode(whole.body)})
-        yield folder / "answer.sse", streamed.body.decode()
+        yield folder / f"answer{ending(client)}", streamed.body.decode()
+
+
+def _readable(body: bytes, codec: Codec) -> Any:
+    return fields_of(body[5:]) if codec is CURSOR else msgspec.json.decode(body)
 
 
 def _said(losses: tuple[Loss, ...]) -> list[str]:

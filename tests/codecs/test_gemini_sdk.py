@@ -9,10 +9,28 @@ from omni_translator.domain.codec import Codec
 from omni_translator.domain.events import KeepAlive
 from omni_translator.domain.model import Image, Role, Text, ToolCall, ToolResult
 
-from tests.codecs.support import ALL, GEMINI, REPLY, TRANSCRIPTS, events_of, name, write_stream
+from tests.codecs.support import (
+    ALL,
+    GEMINI,
+    KIRO,
+    OLLAMA,
+    REPLY,
+    TRANSCRIPTS,
+    ending,
+    events_of,
+    name,
+    write_stream,
+)
 
 genai = pytest.importorskip("google.genai", reason="google-genai is not installed")
 types: Any = genai.types
+# Not every format has all of these: Cursor's answers never come whole, and nothing refuses in Ollama's or Cohere's.
+CASES = [
+    (source, case)
+    for source in ALL
+    for case in ("text", "parallel_tools", "thinking", "cached", "refusal")
+    if (TRANSCRIPTS / source.format / f"{case}.json").exists()
+]
 
 
 class Provider:
@@ -39,7 +57,7 @@ def whole_of(source: Codec, case: str) -> Provider:
 
 
 def stream_of(source: Codec, case: str) -> Provider:
-    events, error = events_of(source, [(TRANSCRIPTS / source.format / f"{case}.sse").read_bytes()])
+    events, error = events_of(source, [(TRANSCRIPTS / source.format / f"{case}{ending(source)}").read_bytes()])
     assert error == ""
     return Provider(write_stream(GEMINI, events), "text/event-stream")
 
@@ -48,8 +66,7 @@ def text_of(parts: Any) -> str:
     return "".join(part.text for part in parts if part.text and not part.thought)
 
 
-@pytest.mark.parametrize("source", ALL, ids=name)
-@pytest.mark.parametrize("case", ["text", "parallel_tools", "thinking", "cached", "refusal"])
+@pytest.mark.parametrize(("source", "case"), CASES, ids=name)
 def test_the_sdk_puts_any_stream_together_as_the_answer_came_whole(source: Codec, case: str) -> None:
     whole = whole_of(source, case).client().models.generate_content(model="m", contents="hi")
     chunks = list(stream_of(source, case).client().models.generate_content_stream(model="m", contents="hi"))
@@ -62,8 +79,10 @@ def test_the_sdk_puts_any_stream_together_as_the_answer_came_whole(source: Codec
     ]
     assert len(calls) == (2 if case == "parallel_tools" else 0)
     assert chunks[-1].candidates[0].finish_reason == whole.candidates[0].finish_reason
-    assert chunks[-1].usage_metadata.total_token_count == whole.usage_metadata.total_token_count
-    assert whole.usage_metadata.cached_content_token_count in ((1900, 1920) if case == "cached" else (None, 0))
+    if source is not KIRO or case == "cached":  # it seldom tells what was used
+        assert chunks[-1].usage_metadata.total_token_count == whole.usage_metadata.total_token_count
+        cached = case == "cached" and source is not OLLAMA  # which does not count them apart
+        assert whole.usage_metadata.cached_content_token_count in ((1900, 1920) if cached else (None, 0))
 
 
 def test_silence_does_not_break_the_sdk() -> None:

@@ -1,5 +1,6 @@
 """Requests from one format to the other, word for word."""
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -367,7 +368,7 @@ def test_what_claude_code_sends_beyond_chat_is_declared_and_never_refused() -> N
     assert written["messages"][3] == {"role": "assistant", "content": "ok", "reasoning_content": "hm"}
     assert written["reasoning_effort"] == "high"
     assert [tool["function"]["name"] for tool in written["tools"]] == ["f"]
-    assert "user" not in written
+    assert written["user"] == hashlib.sha256(b"u" * 200).hexdigest()
     assert losses.keys() == {
         "messages.content.cache_control",
         "messages.content.signature",
@@ -385,16 +386,20 @@ def test_images_in_tool_results_move_to_a_user_message_after_all_results() -> No
     written, losses = to_chat(
         messages=[
             {
+                "role": "assistant",
+                "content": [{"type": "tool_use", "id": call, "name": "f", "input": {}} for call in ("a", "b")],
+            },
+            {
                 "role": "user",
                 "content": [
                     {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "see"}, image]},
                     {"type": "tool_result", "tool_use_id": "b", "content": "B", "is_error": True},
                 ],
-            }
+            },
         ]
     )
-    assert [message["role"] for message in written["messages"]] == ["tool", "tool", "user"]
-    assert written["messages"][2]["content"] == [
+    assert [message["role"] for message in written["messages"]] == ["assistant", "tool", "tool", "user"]
+    assert written["messages"][3]["content"] == [
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
     ]
     assert losses == {
@@ -457,3 +462,45 @@ def test_a_bad_request_names_its_field(codec: Codec, request_body: dict[str, Any
     with pytest.raises(WireError) as caught:
         codec.decode_request(body(request_body))
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("tier", "sent", "lost"),
+    [("auto", None, None), ("default", "standard_only", "approximated"), ("flex", None, "dropped")],
+)
+def test_openais_service_tier_is_said_to_anthropic_as_far_as_it_has_one(
+    tier: str, sent: str | None, lost: str | None
+) -> None:
+    written, losses = to_messages(service_tier=tier)
+    assert written.get("service_tier") == sent
+    assert losses.get("service_tier") == lost
+
+
+@pytest.mark.parametrize(
+    ("tier", "sent", "lost"),
+    [("auto", None, None), ("standard_only", "default", "approximated"), ("x", None, "dropped")],
+)
+def test_anthropics_service_tier_is_said_to_openai(tier: str, sent: str | None, lost: str | None) -> None:
+    written, losses = to_chat(service_tier=tier)
+    assert written.get("service_tier") == sent
+    assert losses.get("service_tier") == lost
+
+
+def test_anthropic_is_given_no_more_cache_markers_than_it_takes() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    turns = [
+        {"role": role, "content": [{"type": "text", "text": "x"} | mark]} for role in ("system", "user", "assistant")
+    ]
+    tool = {"type": "function", "function": {"name": "f"}} | mark
+    written, losses = to_messages(messages=[*turns, *turns[1:], turns[1]], tools=[tool])
+    assert "cache_control" not in written["tools"][0]
+    assert "cache_control" not in written["system"][0]
+    assert [("cache_control" in message["content"][0]) for message in written["messages"]] == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
+    assert losses == {"cache_control": "approximated"}
+    assert to_messages(messages=turns, tools=[tool])[1] == {}

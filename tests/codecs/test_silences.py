@@ -90,25 +90,6 @@ def test_a_call_that_is_no_function_call_is_read_from_its_deltas() -> None:
     )
 
 
-def test_every_one_of_several_answers_reaches_a_chat_stream() -> None:
-    calls = [{"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
-    choices = [
-        {"index": 0, "message": {"role": "assistant", "content": "one"}, "finish_reason": "stop"},
-        {"index": 1, "message": {"content": "two", "tool_calls": calls}, "finish_reason": "tool_calls"},
-    ]
-    answer = CHAT.decode_response(body({"id": "a", "model": "m", "choices": choices}))
-    written = write_stream(CHAT, unfold(answer))
-    chunks = [msgspec.json.decode(line[6:]) for line in written.split(b"\n\n") if line.startswith(b"data: {")]
-    others = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == 1]
-    assert others == [
-        {
-            "index": 1,
-            "finish_reason": "tool_calls",
-            "delta": {"content": "two", "tool_calls": [{"index": 0} | calls[0]]},
-        }
-    ]
-
-
 def test_a_loss_names_the_key_that_is_lost_and_not_what_holds_it() -> None:
     losses = Losses("X")
     losses.unknown(
@@ -130,13 +111,11 @@ def test_a_loss_names_the_key_that_is_lost_and_not_what_holds_it() -> None:
     ]
 
 
-def test_of_several_answers_the_others_are_declared_lost_as_such() -> None:
-    losses = Losses("X")
-    losses.unknown({"choices": [{"logprobs": [1]}, {"index": 1, "message": {"content": "two"}}]})
-    assert [(loss.field, loss.reason) for loss in losses.all()] == [
-        ("choices", "X gives one answer only"),
-        ("choices.logprobs", "X has no place for it"),
-    ]
+def test_a_search_that_is_asked_for_without_options_is_declared() -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "web_search_options": {}}
+    for target in (MESSAGES, RESPONSES, GEMINI):
+        losses = target.encode_request(CHAT.decode_request(body(request))).losses
+        assert "web_search_options" in {loss.field for loss in losses}
 
 
 def test_thinking_of_an_empty_type_is_refused_rather_than_left_out() -> None:

@@ -15,7 +15,7 @@ from tools.wire_formats.judge import (
     unheard_request,
 )
 from tools.wire_formats.page import render
-from tools.wire_formats.probe import FORMATS, Row
+from tools.wire_formats.probe import FORMATS, PROVIDERS, Row
 
 REQUESTS = [pytest.param(row, source, id=f"{row.name}-{source}") for row in requests.ROWS for source in row.says]
 ANSWERS = [pytest.param(row, source, id=f"{row.name}-{source}") for row in answers.ROWS for source in row.says]
@@ -29,7 +29,7 @@ def test_the_page_is_what_the_codecs_say_today() -> None:
 def test_whatever_a_request_says_is_kept_or_declared(row: Row, source: WireFormat) -> None:
     assert not unheard_request(row, source)
     assert judge_request(row, source, source).word == KEPT
-    for target in FORMATS:
+    for target in (*FORMATS, *PROVIDERS):
         assert judge_request(row, source, target).word != SILENT, target
     for target, model in OLDER:
         assert judge_request(row, source, target, model).word != SILENT, model

@@ -7,20 +7,25 @@ import shutil
 import time
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
-from omni_auth.adapters.offline import LOCAL_KEY_FILE, ensure_local_key, open_keys
+from omni_auth.adapters.backup import Backups
+from omni_auth.adapters.offline import LOCAL_KEY_FILE, ensure_local_key, open_database, open_keys
 from omni_auth.build import DemoProvider, build
 from omni_auth.domain.apikeys import presented_digest
 from omni_auth.domain.problems import ConfigErrors
-from omni_catalogue.snapshot import decode
+from omni_catalogue.rules import KEEP_ALIVE_OFF, Rules
+from omni_catalogue.snapshot import decode, encode
 from omni_core.config_feed import BUCKET, KEY, ConfigFeed
 from omni_core.ports.auth import NewKey
 from omni_core.ports.context import CallContext
 from omni_core.runtime import close_runtime, open_runtime
-from omni_core.settings import CoreSettings
+from omni_core.settings import ConfigKeys, CoreSettings
+from omni_core.signatures import NotSigned, SigningKey
 from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, InvalidRequest, Unauthenticated
 
 from tests.support.servers import NatsServer, free_port
+from tests.support.signed import believed, read, signed
 
 CONTEXT = CallContext("request-1")
 CANARY = "canary-5b1c-0123456789"
@@ -33,6 +38,7 @@ keys:
   - {name: ci, secret: {env: CI_KEY}, role: admin}
 """
 ENV = {"ACME_KEY": f"{CANARY}-acme", "CI_KEY": f"{CANARY}-ci"}
+DERIVED = ConfigKeys()
 # What the issue promises is a second; a slow machine gets some grace on top.
 SOON = 3.0
 
@@ -54,8 +60,10 @@ def config(tmp_path):
 
 
 @asynccontextmanager
-async def auth(url, data_dir, config_file=None, env=ENV, **more):
-    settings = CoreSettings(data_dir=data_dir, redis_url="redis://127.0.0.1:1", nats_url=url, token="t", peers={})
+async def auth(url, data_dir, config_file=None, env=ENV, keys=DERIVED, **more):
+    settings = CoreSettings(
+        data_dir=data_dir, redis_url="redis://127.0.0.1:1", nats_url=url, token="t", peers={}, config_keys=keys
+    )
     runtime = open_runtime(settings, instance_id="auth-test")
     component = build(runtime, config_file=config_file, env=env, **more)
     try:
@@ -69,7 +77,7 @@ async def auth(url, data_dir, config_file=None, env=ENV, **more):
 
 async def held(runtime):
     value = await runtime.bus.kv_get(BUCKET, KEY)
-    return decode(value) if value else None
+    return read(value) if value else None
 
 
 async def until(question, within=SOON):
@@ -102,7 +110,7 @@ async def test_start_publishes_what_the_file_says(nats, tmp_path, config):
 
 async def test_a_feed_follows_a_good_change_within_a_second(nats, tmp_path, config):
     async with auth(nats.url, tmp_path / "data", config) as (_, runtime):
-        feed = ConfigFeed(runtime.bus, None)
+        feed = ConfigFeed(runtime.bus, None, believed())
         await feed.start(5.0)
         started = time.monotonic()
         config.write_text(CONFIG.replace("20128", "30000"))
@@ -217,6 +225,55 @@ async def test_a_lost_data_directory_does_not_bring_old_revisions_back(nats, tmp
         assert (await component.service.configuration()).revision == 5
 
 
+async def test_a_forged_number_pushes_nobodys_and_is_replaced(nats, tmp_path, config, caplog):
+    async with auth(nats.url, tmp_path / "data", config) as (component, runtime):
+        feed = ConfigFeed(runtime.bus, None, believed())
+        await feed.start(5.0)
+        own = await runtime.bus.kv_get(BUCKET, KEY)
+        huge = msgspec.structs.replace(read(own), revision=(1 << 53) - 1)
+        for number, forgery in enumerate((encode(huge), signed(huge, token="another"), own[:-1] + b" "), 1):
+            await runtime.bus.kv_put(BUCKET, KEY, forgery)
+
+            async def replaced():
+                return await runtime.bus.kv_get(BUCKET, KEY) == own
+
+            await until(replaced, within=5.0)
+            assert metric(runtime, "omniroute_auth_config_not_signed_total") == number
+            assert (await component.service.configuration()).revision == feed.revision == 1
+        assert "omniroute_config/snapshot in NATS is not ours: it is not signed" in caplog.text
+
+        async def forgotten():
+            return feed.refused is None
+
+        await until(forgotten)
+        await feed.stop()
+
+
+async def test_a_new_key_signs_the_configuration_anew_under_the_same_number(nats, tmp_path, config):
+    async with auth(nats.url, tmp_path / "data", config) as (_, runtime):
+        before = await runtime.bus.kv_get(BUCKET, KEY)
+    key = SigningKey.new()
+    both = SigningKey.from_token("t").public_pem() + key.public_pem()
+    keys = ConfigKeys(signing=key.pem().decode(), public=both.decode())
+    async with auth(nats.url, tmp_path / "data", config, keys=keys) as (_, runtime):
+        after = await runtime.bus.kv_get(BUCKET, KEY)
+        assert after == key.seal(believed().opened(before))
+        assert metric(runtime, "omniroute_auth_config_not_signed_total") == 0
+        with pytest.raises(NotSigned):
+            read(after)
+
+
+async def test_with_a_lost_data_directory_too_an_older_keys_number_counts(nats, tmp_path, config):
+    async with auth(nats.url, tmp_path / "data", config) as (component, _):
+        await component.service.create_key(NewKey(name="k"))
+    shutil.rmtree(tmp_path / "data")
+    key = SigningKey.new()
+    both = SigningKey.from_token("t").public_pem() + key.public_pem()
+    keys = ConfigKeys(signing=key.pem().decode(), public=both.decode())
+    async with auth(nats.url, tmp_path / "data", config, keys=keys) as (component, _):
+        assert (await component.service.configuration()).revision == 3
+
+
 async def test_a_nats_that_lost_its_data_is_given_the_configuration_again(nats, tmp_path, config):
     async with auth(nats.url, tmp_path / "data", config) as (component, runtime):
         nats.stop()
@@ -284,6 +341,18 @@ async def test_a_created_key_is_published_when_it_is_shown_and_gone_when_it_is_r
         assert metric(runtime, "omniroute_auth_authentications_total", result="wrong") == 1
 
 
+async def test_a_created_key_has_rules_of_its_own_as_one_of_the_file_may(nats, tmp_path, config):
+    async with auth(nats.url, tmp_path / "data", config) as (component, runtime):
+        service = component.service
+        with pytest.raises(InvalidRequest, match="did you mean 'sanitize'"):
+            await service.create_key(NewKey(name="new", rules="sanitise: on"))
+        created = await service.create_key(NewKey(name="new", rules="sanitize: on\nkeep_alive: off"))
+        assert created.key.rules == '{"sanitize":true,"keep_alive":"off"}'
+        (policy,) = [key for key in (await held(runtime)).keys if key.name == "new"]
+        assert policy.rules == Rules(sanitize=True, keep_alive=KEEP_ALIVE_OFF)
+        assert {key.name: key.rules for key in await service.list_keys()} == {"ci": "", "new": created.key.rules}
+
+
 async def test_what_another_process_does_to_the_keys_shows_within_a_second(nats, tmp_path):
     async with auth(nats.url, tmp_path / "data") as (component, runtime):
         with open_keys(tmp_path / "data") as keys:
@@ -304,6 +373,38 @@ async def test_what_another_process_does_to_the_keys_shows_within_a_second(nats,
         assert time.monotonic() - started < 2 * SOON
         with pytest.raises(Unauthenticated):
             await component.service.authenticate(CONTEXT, presented_digest(created.secret))
+
+
+async def test_a_restored_backup_of_another_installation_is_in_force_within_a_second(nats, tmp_path):
+    """With its keys, and with the pepper that they are known by."""
+    with open_keys(tmp_path / "other") as keys:
+        theirs = keys.create(NewKey(name="theirs"))
+    with open_database(tmp_path / "other") as database:
+        made = Backups(tmp_path / "other", {}).create(database, "manual", "test")
+    async with auth(nats.url, tmp_path / "data") as (component, runtime):
+        service = component.service
+        ours = await service.create_key(NewKey(name="ours"))
+        seen = (await held(runtime)).revision
+        (tmp_path / "data" / "backup.key").write_bytes((tmp_path / "other" / "backup.key").read_bytes())
+        with open_database(tmp_path / "data") as database:
+            backups = Backups(tmp_path / "data", {})
+            backups.restore(backups.take_in(made), database, "test")
+
+        async def known():
+            try:
+                return (await service.authenticate(CONTEXT, presented_digest(theirs.secret))).name == "theirs"
+            except Unauthenticated:
+                return False
+
+        await until(known)
+        with pytest.raises(Unauthenticated):
+            await service.authenticate(CONTEXT, presented_digest(ours.secret))
+        assert (await service.configuration()).revision > seen
+        later = await service.create_key(NewKey(name="later"))
+        assert (await service.authenticate(CONTEXT, presented_digest(later.secret))).name == "later"
+        rotated = await service.rotate_key("theirs", 60)
+        for secret in (theirs.secret, rotated.secret):
+            assert (await service.authenticate(CONTEXT, presented_digest(secret))).name == "theirs"
 
 
 async def test_under_a_bad_file_a_key_can_be_revoked_and_a_good_one_takes_effect(nats, tmp_path, config):

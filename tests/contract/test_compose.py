@@ -26,8 +26,11 @@ import pytest
 import yaml
 from omni_core.settings import GRPC_PORTS, HTTP_PORTS
 
+from tests.support.certificates import certificates
 from tests.support.servers import free_port, nats_binary, redis_binary
+from tests.support.signed import signs_what_the_others_know
 from tools.get_prometheus import CannotHave, prometheus_folder
+from tools.permissions import USERS, redis_users
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -42,6 +45,7 @@ PROFILES = {
     "scale": (*BASE, *MORE),
     "observability": (*BASE, "prometheus", "grafana"),
 }
+TLS_FILE = ROOT / "deploy/docker/compose.tls.yml"
 PORTS_FILE = ROOT / "deploy/docker/compose.ports.yml"
 
 
@@ -126,7 +130,7 @@ def test_the_profile_scale_has_more_of_the_same(model: dict[str, Any], name: str
         ("healthcheck:", "healtcheck:"),
         ("condition: service_healthy", "condition: service_helthy"),
         ("depends_on:\n      nats:", "depends_on:\n      natz:"),
-        ("secrets: [service_token, nats_password]", "secrets: [servicetoken, nats_password]"),
+        ("secrets:\n      - service_token\n", "secrets:\n      - servicetoken\n"),
         ("read_only: true", "read_only: maybe"),
     ],
 )
@@ -195,17 +199,65 @@ def test_secrets_are_files_given_to_those_that_need_them(model: dict[str, Any]) 
         services = model["services"].items()
         return {name for name, one in services if secret in {given["source"] for given in one.get("secrets", [])}}
 
-    assert holders("redis_password") == {
-        *("redis", "quota", "router", "router-more", "translator", "translator-more"),
-    }
-    assert holders("nats_password") == {"nats", *OURS} - {"simulator"}
+    replicas = {name: {one for one in OURS if one in (name, f"{name}-more")} for name in (*SERVICES, "gateway")}
+    assert holders("redis_password") == {"redis"}, "the admin's"
+    assert holders("nats_password") == {"nats"}, "the admin's"
+    for user in redis_users():
+        assert holders(f"redis_{user}_password") == {"redis"} | replicas[user]
+    for user in USERS:
+        assert holders(f"nats_{user}_password") == {"nats"} | replicas[user]
     assert holders("api_key") == {"auth"}
+    assert holders("config_signing_key") == {"auth"}
+    assert holders("config_public_keys") == {"auth", "edge", "quota", "router", "router-more"}
     assert holders("grafana_password") == {"grafana"}
     assert holders("service_token") == set(OURS) - {"simulator"}
     for name, service in model["services"].items():
         for variable, value in (service.get("environment") or {}).items():
             secretive = re.search("TOKEN|PASSWORD|SECRET|KEY", variable)
             assert not secretive or value.startswith("/run/secrets/"), f"{name}: {variable}"
+
+
+def test_each_service_is_the_user_whose_password_it_has(model: dict[str, Any]) -> None:
+    for name in set(OURS) - {"simulator"}:
+        service = model["services"][name]
+        user, environment = name.removesuffix("-more"), service["environment"]
+        given = {secret["target"]: secret["source"] for secret in service["secrets"]}
+        assert environment["OMNIROUTE_NATS_USER"] == user
+        assert given[environment["OMNIROUTE_NATS_PASSWORD_FILE"]] == f"nats_{user}_password"
+        assert ("OMNIROUTE_REDIS_URL" in environment) == (user in redis_users())
+        if user in redis_users():
+            assert environment["OMNIROUTE_REDIS_USER"] == user
+            assert given[environment["OMNIROUTE_REDIS_PASSWORD_FILE"]] == f"redis_{user}_password"
+
+
+def test_with_certificates_each_has_its_own_and_nobody_speaks_plaintext() -> None:
+    found = resolved("-f", TLS_FILE, "--profile", "*")
+    for name in (*set(OURS) - {"simulator"}, "redis", "nats"):
+        service = found["services"][name]
+        given = {secret["target"]: secret["source"] for secret in service["secrets"]}
+        user = name.removesuffix("-more")
+        assert given["/run/secrets/tls_ca"] == "tls_ca"
+        assert given["/run/secrets/tls_crt"] == f"tls_{user}_crt"
+        assert given["/run/secrets/tls_key"] == f"tls_{user}_key"
+        for kind in ("crt", "key"):
+            file = Path(found["secrets"][f"tls_{user}_{kind}"]["file"])
+            assert file.relative_to(ROOT).as_posix() == f"deploy/docker/secrets/tls/{user}.{kind}"
+        environment = service.get("environment") or {}
+        if name not in ("redis", "nats"):
+            assert environment["OMNIROUTE_TLS_CERT"] == "/run/secrets/tls_crt"
+            assert environment["OMNIROUTE_NATS_URL"].startswith("tls://")
+            assert environment.get("OMNIROUTE_REDIS_URL", "rediss://").startswith("rediss://")
+        assert not any("ca.key" in str(secret.get("file")) for secret in found["secrets"].values())
+    redis, nats = (" ".join(found["services"][name]["command"]) for name in ("redis", "nats"))
+    assert "--port 0 --tls-port 6379" in redis
+    assert "--tlsverify" in nats
+
+
+def test_the_certificates_that_compose_mounts_are_those_that_are_made(tmp_path: Path) -> None:
+    certificates(tmp_path / "tls")
+    made = {path.name for path in (tmp_path / "tls").iterdir()}
+    mounted = {Path(one["file"]).name for name, one in resolved("-f", TLS_FILE)["secrets"].items() if name[:3] == "tls"}
+    assert mounted <= made - {"ca.key"}
 
 
 def test_what_must_last_is_on_a_volume(model: dict[str, Any]) -> None:
@@ -252,14 +304,12 @@ def test_the_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     shutil.copy(ROOT / "deploy/docker/make-secrets.sh", script)
     subprocess.run(["sh", script], check=True, capture_output=True)
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
-    assert sorted(made) == [
-        "api_key",
-        "grafana_password",
-        "nats_password",
-        "redis_password",
-        "service_token",
-    ]
-    assert len(set(made.values())) == 5
+    users = {f"redis_{user}_password" for user in redis_users()} | {f"nats_{user}_password" for user in USERS}
+    pair = {"config_signing_key", "config_public_keys"}
+    ours = {"api_key", "grafana_password", "nats_password", "redis_password", "service_token"}
+    assert set(made) == ours | pair | users
+    signs_what_the_others_know({name: made[name] for name in pair})
+    assert len(set(made.values())) == len(made)
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
     again = subprocess.run(["sh", script], check=True, capture_output=True)
     assert again.stdout == b""

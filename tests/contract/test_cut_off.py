@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from nats.aio.client import Client
-from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
+from omni_catalogue.snapshot import Routing, Server, Snapshot
 from omni_core.bus import Bus
 from omni_core.config_feed import BUCKET, KEY, ConfigFeed
 from omni_wire.errors import DependencyUnavailable
 
 from tests.support.servers import NatsServer, free_port
+from tests.support.signed import believed, signed
 from tests.support.tcp_proxy import Mode, TcpProxy
 
 STREAM = f"KV_{BUCKET}"
@@ -26,7 +27,7 @@ IN_STEP_WITHIN = 2.0
 
 
 def snapshot(revision: int) -> bytes:
-    return encode(
+    return signed(
         Snapshot(revision=revision, created=1, server=Server(), providers=(), combos=(), keys=(), routing=Routing())
     )
 
@@ -62,7 +63,7 @@ async def bus(proxy: TcpProxy) -> AsyncIterator[Bus]:
 
 @pytest.fixture
 async def feed(bus: Bus, auth: Bus) -> AsyncIterator[ConfigFeed]:
-    feed = ConfigFeed(bus, None)
+    feed = ConfigFeed(bus, None, believed())
     await feed.start(10.0)
     assert feed.revision == 1
     yield feed

@@ -10,6 +10,7 @@ import pytest
 from omni_analytics.build import build as build_analytics
 from omni_analytics.server import register
 from omni_core.clients.analytics import AnalyticsClient
+from omni_core.identity import Caller
 from omni_core.ports.analytics import AnalyticsPort, UsageQuery, UsageTotals
 from omni_core.rpc import RpcServer, open_channel
 from omni_core.runtime import close_runtime, open_runtime
@@ -41,7 +42,7 @@ async def twin_of(port: AnalyticsPort, how: str) -> AsyncIterator[AnalyticsPort]
     server = RpcServer("127.0.0.1", 0, TOKEN)
     register(server, port)
     number = await server.start()
-    async with open_channel(f"127.0.0.1:{number}", TOKEN) as channel:
+    async with open_channel(f"127.0.0.1:{number}", Caller(("dashboard",), TOKEN)) as channel:
         yield AnalyticsClient(channel)
     await server.stop(0.1)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from omni_catalogue import snapshot as snapshots
 from omni_core.component import Check
 from omni_core.config_feed import BUCKET, KEY
 from omni_core.runtime import Runtime, close_runtime, open_runtime
@@ -16,6 +15,7 @@ from omni_edge.settings import EdgeSettings
 
 from tests.support.edge import BEARER, ScriptedAuth, ScriptedRouter, serving, snapshot
 from tests.support.servers import nats_server
+from tests.support.signed import signed
 
 CHAT = "/v1/chat/completions"
 
@@ -47,7 +47,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def test_a_new_configuration_takes_hold_and_revokes(runtime: Runtime) -> None:
-    await runtime.bus.kv_put(BUCKET, KEY, snapshots.encode(snapshot(1)))
+    await runtime.bus.kv_put(BUCKET, KEY, signed(snapshot(1)))
     auth = ScriptedAuth()
     edge = component(runtime, auth)
     await edge.start()
@@ -60,11 +60,11 @@ async def test_a_new_configuration_takes_hold_and_revokes(runtime: Runtime) -> N
         assert (await client.post(CHAT, json={})).status_code == 200
         auth.known.clear()
         assert (await client.post(CHAT, json={})).status_code == 200  # cached
-        await runtime.bus.kv_put(BUCKET, KEY, snapshots.encode(snapshot(2, max_body_bytes=10)))
+        await runtime.bus.kv_put(BUCKET, KEY, signed(snapshot(2, max_body_bytes=10)))
         await until(lambda: edge.service.revision == 2)
         assert (await client.post(CHAT, json={})).status_code == 401
         auth.known = ScriptedAuth().known
-        await runtime.bus.kv_put(BUCKET, KEY, snapshots.encode(snapshot(3, max_body_bytes=10)))
+        await runtime.bus.kv_put(BUCKET, KEY, signed(snapshot(3, max_body_bytes=10)))
         await until(lambda: edge.service.revision == 3)
         assert (await client.post(CHAT, json={"long": "enough"})).status_code == 413
     await edge.stop()
@@ -72,7 +72,7 @@ async def test_a_new_configuration_takes_hold_and_revokes(runtime: Runtime) -> N
 
 async def test_without_a_bus_the_copy_on_disk_serves(tmp_path: Path) -> None:
     (tmp_path / "edge").mkdir()
-    (tmp_path / "edge" / "snapshot.json").write_bytes(snapshots.encode(snapshot(7)))
+    (tmp_path / "edge" / "snapshot.json").write_bytes(signed(snapshot(7)))
     runtime = open_runtime(core(tmp_path, "nats://127.0.0.1:1"), instance_id="edge-test")
     edge = component(runtime, ScriptedAuth(), wait=0.1)
     await edge.start()

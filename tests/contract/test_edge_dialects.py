@@ -31,6 +31,7 @@ from tests.support.dialects import (
     ARRAY,
     CHAT,
     GEMINI,
+    OLLAMA,
     RESPONSES,
     STREAM,
     frames,
@@ -46,6 +47,7 @@ WHOLE_PATHS = [("/v1/responses", RESPONSES), ("/v1/messages", ANTHROPIC), (GENER
 STREAM_PATHS = [("/v1/responses", RESPONSES), ("/v1/messages", ANTHROPIC), (EVENTS, GEMINI)]
 EVERY_PATH = [("/v1/chat/completions", CHAT), *WHOLE_PATHS, (EVENTS, GEMINI)]
 COUNT_PATHS = [
+    ("/v1/responses/input_tokens", RESPONSES, "", {"object": "response.input_tokens", "input_tokens": 17}),
     ("/v1/messages/count_tokens", ANTHROPIC, "", {"input_tokens": 17}),
     ("/v1beta/models/acme/g:countTokens", GEMINI, "acme/g", {"totalTokens": 17}),
     ("/v1/models/acme%2Fg:countTokens", GEMINI, "acme/g", {"totalTokens": 17}),
@@ -170,11 +172,14 @@ async def test_each_surface_has_its_own_numbers(edge: Edge, client: httpx.AsyncC
         await client.post(path, json={})
     told = {
         name: edge.sample("omniroute_edge_requests_total", surface=name, status_class="2xx")
-        for name in ("responses", "messages", "generate", "stream_generate", "count_tokens", "gemini_count_tokens")
-    }
+        for name in (
+            "responses", "messages", "generate", "stream_generate", "count_tokens", "gemini_count_tokens",
+            "input_tokens",
+        )
+    }  # fmt: skip
     assert told == {
         "responses": 1, "messages": 1, "generate": 1, "stream_generate": 1, "count_tokens": 1,
-        "gemini_count_tokens": 2,
+        "gemini_count_tokens": 2, "input_tokens": 1,
     }  # fmt: skip
 
 
@@ -439,6 +444,7 @@ SIGNS = [
     ("/v1/messages", ANTHROPIC, b'event: ping\ndata: {"type":"ping"}\n\n'),
     (EVENTS, GEMINI, b"\n\n"),
     (ELEMENTS, GEMINI, b"\n"),
+    ("/api/chat", OLLAMA, b" "),
 ]
 
 
@@ -468,6 +474,8 @@ async def test_a_silent_stream_is_kept_alive_as_its_clients_understand(
     assert behind.endswith(b"".join(parts[1:]))
     if array:
         assert len(answer.json()) == 3
+    if dialect is OLLAMA:
+        assert len([json.loads(line) for line in answer.text.split("\n")[:-1]]) == 3
 
 
 async def test_a_whole_answer_is_awaited_in_silence(edge: Edge) -> None:

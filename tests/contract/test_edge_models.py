@@ -217,7 +217,8 @@ async def test_the_openapi_document_tells_every_surface(client: httpx.AsyncClien
     paths = document["paths"]
     assert "systemInstruction" in document["components"]["schemas"]["GenerateContentRequest"]["properties"]
     gemini = [f"/{version}/models/{{model}}" for version in ("v1", "v1beta")]
-    posts = ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens"]
+    posts = ["/v1/chat/completions", "/v1/responses", "/v1/responses/input_tokens", "/v1/messages"]
+    posts += ["/v1/messages/count_tokens"]
     posts += [path + verb for path in gemini for verb in (":generateContent", ":streamGenerateContent", ":countTokens")]
     for path in posts:
         operation = paths[path]["post"]

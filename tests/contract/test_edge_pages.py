@@ -102,7 +102,7 @@ async def test_the_index_lists_what_is_here(client: httpx.AsyncClient) -> None:
     assert "POST /v1/chat/completions" in endpoints
     assert "POST /v1/messages" in endpoints
     assert "POST /v1/models/{model}:generateContent" in endpoints
-    assert "POST /api/chat" not in endpoints
+    assert "POST /api/chat" in endpoints
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/nothing", "/v1/chat/completions/", "/docs"])
@@ -116,13 +116,6 @@ async def test_an_unknown_path_is_a_404_in_openais_words(client: httpx.AsyncClie
 async def test_a_wrong_method_on_a_page_is_a_405(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/models", json={})
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
-
-
-async def test_a_surface_to_come_answers_501_in_its_own_dialect(client: httpx.AsyncClient) -> None:
-    ollama = await client.post("/api/chat", json={})
-    assert ollama.status_code == 501
-    assert "not built yet" in ollama.json()["error"]
-    assert ollama.headers["x-request-id"]
 
 
 async def test_a_websocket_is_turned_away_so_that_codex_posts_at_once(client: httpx.AsyncClient) -> None:
@@ -161,4 +154,4 @@ async def test_what_the_edge_does_not_own_is_answered_elsewhere(edge: Edge, clie
     assert (await client.get("/api/usage")).text == "dashboard"
     assert (await client.get("/v1/nothing")).status_code == 404
     assert (await client.get("/healthz")).json() == {"status": "ok"}
-    assert (await client.post("/api/chat")).status_code == 501
+    assert (await client.get("/api/chat")).status_code == 405

@@ -1,5 +1,5 @@
-"""The official SDKs of OpenAI (Responses), Anthropic and Google against the edge: answers, streams, counts, lists, and
-errors as their own exception classes."""
+"""The official SDKs of OpenAI (Responses), Anthropic, Google and Ollama against the edge: answers, streams, counts,
+lists, and errors as their own exception classes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -7,6 +7,7 @@ from typing import Any
 
 import anthropic
 import httpx
+import ollama
 import openai
 import pytest
 from google import genai
@@ -27,7 +28,7 @@ from omni_wire.errors import (
     UpstreamTimeout,
 )
 
-from tests.support.dialects import ANTHROPIC, GEMINI, RESPONSES, STREAM, WORDS, frames, in_its_dialect
+from tests.support.dialects import ANTHROPIC, GEMINI, LINES, OLLAMA, RESPONSES, STREAM, WORDS, frames, in_its_dialect
 from tests.support.edge import KEY, Edge, raising, running_edge
 
 TEXT = "".join(WORDS)
@@ -78,6 +79,12 @@ async def test_a_streamed_response_that_breaks(edge: Edge, responses: Any) -> No
     with pytest.raises(openai.APIError, match="hung up"):
         async for _ in await responses.create(model="acme/m", input="hi", stream=True):
             pass
+
+
+async def test_a_responses_input_is_counted(edge: Edge, responses: Any) -> None:
+    count = await responses.input_tokens.count(model="acme/m", input="hi")
+    assert (count.object, count.input_tokens) == ("response.input_tokens", 17)
+    assert edge.router.counted[0][1:3] == (RESPONSES, "")
 
 
 @pytest.mark.parametrize(
@@ -279,3 +286,53 @@ async def test_a_wrong_key_of_googles(edge: Edge) -> None:
     with pytest.raises(errors.ClientError, match="wrong"):
         await client.models.list()
     await client.aclose()
+
+
+# ---- Ollama ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def llama(edge: Edge) -> AsyncIterator[ollama.AsyncClient]:
+    async with ollama.AsyncClient(host=edge.url, headers={"authorization": f"Bearer {KEY}"}) as client:
+        yield client
+
+
+HELLO = [{"role": "user", "content": "hi"}]
+
+
+async def test_a_chat_of_ollamas(llama: ollama.AsyncClient) -> None:
+    answer = await llama.chat("acme/m", HELLO)
+    assert (answer.message.content, answer.done_reason) == ("hello", "stop")
+
+
+async def test_a_streamed_chat_of_ollamas_with_silences_in_it(edge: Edge, llama: ollama.AsyncClient) -> None:
+    edge.router.script = slowly
+    assert [line.message.content async for line in await llama.chat("acme/m", HELLO, stream=True)] == list(WORDS)
+
+
+@pytest.mark.parametrize("sent", [0, 2])
+async def test_a_streamed_chat_of_ollamas_that_breaks(edge: Edge, llama: ollama.AsyncClient, sent: int) -> None:
+    edge.router.script = raising(GONE, after=(LINES, *frames(OLLAMA)[:sent]))
+    came = []
+    with pytest.raises(ollama.ResponseError, match="hung up"):
+        came.extend([line async for line in await llama.chat("acme/m", HELLO, stream=True)])
+    assert not came
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidRequest("bad", param="messages"), ModelNotFound("none"), RateLimited("slow"), NoCandidate("none")]
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_chat_of_ollamas_that_fails(
+    edge: Edge, llama: ollama.AsyncClient, error: GatewayError, stream: bool
+) -> None:
+    edge.router.script = raising(error)
+    with pytest.raises(ollama.ResponseError, match=error.message) as caught:
+        answer: Any = await llama.chat("acme/m", HELLO, stream=stream)
+        async for _ in answer:
+            pass
+    assert caught.value.status_code == error.status
+
+
+async def test_the_models_as_ollama_lists_them(llama: ollama.AsyncClient) -> None:
+    assert [model.model for model in (await llama.list()).models] == ["always-on", "acme/gpt-x"]

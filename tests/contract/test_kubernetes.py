@@ -31,12 +31,13 @@ from tests.support.kubernetes_breaks import BREAKS, deployment
 from tests.support.kubernetes_network import allowed, declared
 from tests.support.kubernetes_rules import RULES, Rule, mounted_secrets, the_stateless_scale
 from tests.support.pods import Pods
-from tests.support.setting_names import setting_names
+from tests.support.signed import signs_what_the_others_know
+from tools.permissions import ADMIN, USERS, redis_users
 
 BIN = Path(sys.executable).parent
 # The oldest that is promised (docs/operations.md), and the newest there is a schema of.
 VERSIONS = ("1.30", "1.37")
-COMPONENTS = ("keda", "tls", "gateway", "external-redis", "servicemonitor")
+COMPONENTS = ("keda", "tls", "gateway", "external-redis", "external-postgres", "servicemonitor")
 OVERLAYS = ("dev", "prod", *COMPONENTS, "all of them")
 
 
@@ -49,7 +50,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied
 
 
-SECRETS = ("service_token", "redis_password", "nats_password", "api_key")
+PASSWORDS = (*(f"redis_{user}_password" for user in redis_users()), *(f"nats_{user}_password" for user in USERS))
+PAIR = ("config_signing_key", "config_public_keys")
+SECRETS = ("service_token", "redis_password", "nats_password", "api_key", *PAIR, *PASSWORDS)
 
 
 @pytest.fixture(scope="module")
@@ -218,15 +221,38 @@ def test_a_secret_is_given_to_those_that_need_it(rendered: dict[str, list[Docume
         return {one.component for one in workloads if ("omniroute", secret) in mounted_secrets(one).values()}
 
     assert holders("api_key") == {"auth"}
+    assert holders("config_signing_key") == {"auth"}
+    assert holders("config_public_keys") == {"auth", "edge", "quota", "router"}
     assert holders("service_token") == set(PARTS)
-    assert holders("redis_password") == {"redis"} | {name for name, part in PARTS.items() if part.redis}
-    assert holders("nats_password") == {"nats"} | {name for name, part in PARTS.items() if part.nats}
+    assert holders("redis_password") == {"redis"}, "the admin's"
+    assert holders("nats_password") == {"nats"}, "the admin's"
+    assert {user for user in redis_users() if holders(f"redis_{user}_password") == {"redis", user}} == {
+        name for name, part in PARTS.items() if part.redis
+    }
+    assert {user for user in USERS if holders(f"nats_{user}_password") == {"nats", user}} == set(PARTS)
+    assert holders("nats_gateway_password") == {"nats"}
+
+
+@pytest.mark.parametrize("overlay", ["prod", "gateway"])
+def test_each_pod_is_the_user_whose_password_it_has(rendered: dict[str, list[Document]], overlay: str) -> None:
+    manifests = Manifests(rendered[overlay])
+    seen = set()
+    for one in manifests.workloads:
+        if one.component in USERS:
+            environment, mounted = manifests.environment(one), mounted_secrets(one)
+            seen.add(one.component)
+            for store in ("nats", *(("redis",) if one.component in redis_users() else ())):
+                assert environment[f"OMNIROUTE_{store.upper()}_USER"] == one.component
+                file = environment[f"OMNIROUTE_{store.upper()}_PASSWORD_FILE"]
+                assert mounted[file] == ("omniroute", f"{store}_{one.component}_password")
+    assert seen >= ({"gateway"} if overlay == "gateway" else set(PARTS))
 
 
 def test_the_secrets_are_made_once_kept_and_ignored_by_git(tree: Path) -> None:
     made = {name: (tree / "secrets" / name).read_text() for name in SECRETS}
     assert len(set(made.values())) == len(made)
-    assert all(re.fullmatch(r"[A-Za-z0-9-]{60,}\n", text) for text in made.values())
+    assert all(re.fullmatch(r"[A-Za-z0-9-]{60,}\n", text) for name, text in made.items() if name not in PAIR)
+    signs_what_the_others_know({name: made[name] for name in PAIR})
     assert {stat.S_IMODE((tree / "secrets" / name).stat().st_mode) for name in made} == {0o600}
     again = subprocess.run(["sh", tree / "make-secrets.sh"], check=True, capture_output=True)
     assert again.stdout == b""
@@ -234,16 +260,6 @@ def test_the_secrets_are_made_once_kept_and_ignored_by_git(tree: Path) -> None:
     ignored = (K8S / "secrets/.gitignore").read_text().split("\n")
     assert "*" in ignored
     assert {line for line in ignored if line.startswith("!")} == {"!.gitignore", "!kustomization.yaml"}
-
-
-# ---- honest about what is not there ---------------------------------------------------------------------------------
-
-
-def test_external_postgres_is_left_out_for_as_long_as_no_setting_names_one() -> None:
-    settings = {name for name in setting_names() if re.search("POSTGRES|DATABASE|SQL|DSN", name)}
-    component = K8S / "components/external-postgres"
-    assert (component / "kustomization.yaml").exists() == bool(settings), sorted(settings)
-    assert (component / "README.md").exists()
 
 
 @pytest.mark.parametrize("script", ["make-secrets.sh", "cluster-test.sh", "lint.sh"])
@@ -356,7 +372,7 @@ async def test_three_nats_servers_agree_and_survive_one(
         for replica in range(3):
             pods.await_probe("nats", "readinessProbe", replica)
         password = pods.secrets["omniroute"]["nats_password"].strip()
-        urls = ",".join(f"nats://omniroute:{password}@{pods.address('nats', one)}:4222" for one in range(3))
+        urls = ",".join(f"nats://{ADMIN}:{password}@{pods.address('nats', one)}:4222" for one in range(3))
         bus = Bus(urls, name="test", replicas=copies)
         try:
             await _in_time(lambda: bus.ensure_stream("T", ["t.*"]))

@@ -60,7 +60,7 @@ async def test_admission_fails_within_two_seconds_and_then_at_once_until_redis_a
         for i in range(100):
             with pytest.raises(DependencyUnavailable):
                 await ledger.admit(hold(f"b{i}"))
-        assert time.monotonic() - started < 0.1
+        assert time.monotonic() - started < 2.0, "waiting would take 0.5 s each"
         await asyncio.to_thread(server.start)
         await until_healthy(ledger)
         assert isinstance(await ledger.admit(hold("c")), Grant)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from omni_catalogue.snapshot import Account, Budget, KeyPolicy, Provider, Routing, Server, Snapshot, encode
+from omni_catalogue.snapshot import Account, Budget, KeyPolicy, Provider, Routing, Server, Snapshot
 from omni_core.config_feed import BUCKET, KEY
 from omni_core.events import unpack_batch
 from omni_core.runtime import Runtime, close_runtime, open_runtime
@@ -20,6 +20,7 @@ from omniroute_proto.events.v1 import events_pb2
 
 from tests.support.ledger import POLICY, budget, hold, open_ledger, settlement
 from tests.support.servers import nats_server
+from tests.support.signed import signed
 
 OUTBOXES = "quota:{omni}:outboxes"
 SNAPSHOT = Snapshot(
@@ -51,7 +52,7 @@ def nats_of_its_own() -> Iterator[str]:
 async def runtime(clean_redis: str, nats_of_its_own: str, tmp_path: Path) -> AsyncIterator[Runtime]:
     settings = CoreSettings(data_dir=tmp_path, redis_url=clean_redis, nats_url=nats_of_its_own, token="t", peers={})
     runtime = open_runtime(settings, instance_id="quota-1")
-    await runtime.bus.kv_put(BUCKET, KEY, encode(SNAPSHOT))
+    await runtime.bus.kv_put(BUCKET, KEY, signed(SNAPSHOT))
     yield runtime
     await close_runtime(runtime)
 

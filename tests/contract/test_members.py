@@ -17,7 +17,7 @@ from omni_wire.errors import DependencyUnavailable
 from omni_wire.formats import WireFormat
 from prometheus_client import CollectorRegistry
 
-from tests.support.pools import TOKEN, Router, until
+from tests.support.pools import CALLER, Router, until
 from tests.support.servers import NatsServer, free_port
 
 # Times in seconds, shorter than in earnest.
@@ -71,7 +71,7 @@ class Party:
         return feed
 
     async def pool(self, registry: CollectorRegistry) -> RouterPool:
-        pool = RouterPool(token=TOKEN, bus=self.bus("edge"), metrics=PoolMetrics(registry))
+        pool = RouterPool(caller=CALLER, bus=self.bus("edge"), metrics=PoolMetrics(registry))
         self._exits.push_async_callback(pool.close)
         await pool.start()
         return pool

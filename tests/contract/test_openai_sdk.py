@@ -12,6 +12,7 @@ import pytest
 from omni_catalogue import snapshot as s
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
+from omni_core.identity import SERVICES, Caller
 from omni_core.ports.router import RouterPort
 from omni_core.rpc import RpcServer, open_channel
 from omni_router.server import register as serve_router
@@ -30,6 +31,8 @@ WEATHER = {
 }
 FORMATS = pytest.mark.parametrize("provider", ["acme", "claude"])
 
+ANYBODY = Caller(SERVICES, "token")
+
 
 @pytest.fixture(params=["in process", "gRPC"])
 async def stack(request: pytest.FixtureRequest, clean_redis: str) -> AsyncIterator[tuple[Harness, openai.AsyncOpenAI]]:
@@ -38,7 +41,7 @@ async def stack(request: pytest.FixtureRequest, clean_redis: str) -> AsyncIterat
         if request.param == "gRPC":
             server = RpcServer("127.0.0.1", 0, "token")
             serve_translator(server, port)
-            channel = await exits.enter_async_context(open_channel(f"127.0.0.1:{await server.start()}", "token"))
+            channel = await exits.enter_async_context(open_channel(f"127.0.0.1:{await server.start()}", ANYBODY))
             exits.push_async_callback(server.stop, 0)
             port = TranslatorClient(channel)
         made = await exits.enter_async_context(harness(clean_redis, port))
@@ -47,7 +50,7 @@ async def stack(request: pytest.FixtureRequest, clean_redis: str) -> AsyncIterat
         if request.param == "gRPC":
             server = RpcServer("127.0.0.1", 0, "token")
             serve_router(server, router)
-            channel = await exits.enter_async_context(open_channel(f"127.0.0.1:{await server.start()}", "token"))
+            channel = await exits.enter_async_context(open_channel(f"127.0.0.1:{await server.start()}", ANYBODY))
             exits.push_async_callback(server.stop, 0)
             router = RouterClient(channel)
         edge = await exits.enter_async_context(running_edge(router=router))

@@ -22,12 +22,14 @@ from omni_wire.formats import WireFormat
 from prometheus_client import CollectorRegistry
 
 from tests.support.edge import ScriptedAuth
-from tests.support.pools import HEAD, TOKEN, Names, Router, Translator, until
+from tests.support.pools import CALLER, HEAD, Names, Router, Translator, until
 from tests.support.servers import free_port
 
 CALL = CompleteCall(CallContext("req-1"), "key", WireFormat.OPENAI_CHAT, b"{}", "event-1")
 ENCODE = EncodeCall(CallContext("r"), WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, b"{}", "m", 10)
-STREAM = StreamCall(CallContext("r"), WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, True, "m", False, 1, "id")
+STREAM = StreamCall(
+    CallContext("r"), WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, True, True, "m", False, 1, "id"
+)
 NO_BUS = Bus("nats://127.0.0.1:1", name="unused")
 
 
@@ -52,10 +54,10 @@ class House:
 
     async def pool(self, *addresses: str, bus: Bus = NO_BUS) -> RouterPool:
         address = ",".join(addresses) or "discover"
-        return await self._opened(RouterPool(address, token=TOKEN, bus=bus, metrics=self._metrics))
+        return await self._opened(RouterPool(address, caller=CALLER, bus=bus, metrics=self._metrics))
 
     async def translators(self, *addresses: str) -> TranslatorPool:
-        made = TranslatorPool(",".join(addresses), token=TOKEN, bus=NO_BUS, metrics=self._metrics)
+        made = TranslatorPool(",".join(addresses), caller=CALLER, bus=NO_BUS, metrics=self._metrics)
         return await self._opened(made)
 
     async def _opened(self, pool: "pools.Pool[pools.C]") -> "pools.Pool[pools.C]":
@@ -242,7 +244,7 @@ async def test_a_question_that_one_leaves_unanswered_is_asked_of_another_who_is_
     while house.tries("retried") == 0:
         began = time.monotonic()
         assert [entry.id for entry in await pool.models(CallContext("r"), "key")] == ["lives"]
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0
     assert house.members("ejected") == 1
     assert house.tries("failed") == 0
     assert f"the router at {hangs.address} does not answer" in caplog.messages

@@ -8,19 +8,25 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
 import omni_analytics.server
 import omni_auth.server
 import omni_quota.server
 import omni_router.server
 import omni_translator.server
 import pytest
+from omni_catalogue.rules import AnswerRules, RequestRules, ThinkingRule
+from omni_catalogue.scopes import Scopes
 from omni_core.clients.analytics import AnalyticsClient
 from omni_core.clients.auth import AuthClient
 from omni_core.clients.quota import QuotaClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
-from omni_core.ports.analytics import AnalyticsPort, UsageQuery, UsageReport, UsageTotals
+from omni_core.identity import SERVICES, Caller
+from omni_core.ports.analytics import AnalyticsPort, KeyUse, UsageQuery, UsageReport, UsageTotals
 from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
+from omni_core.ports.configuration import ANYBODY
+from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
 from omni_core.ports.quota import BreakerState, KeyState, QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
@@ -69,7 +75,7 @@ async def reach(request: pytest.FixtureRequest) -> AsyncIterator[Reach]:
         if request.param == "in process":
             return port
         REGISTER[client](server, port)
-        channels.append(open_channel(f"127.0.0.1:{await server.start()}", "token"))
+        channels.append(open_channel(f"127.0.0.1:{await server.start()}", Caller(SERVICES, "token")))
         return client(channels[0])
 
     yield wire
@@ -91,7 +97,7 @@ async def collect(source: AsyncGenerator[Any, None]) -> tuple[list[Any], Gateway
 
 # ---- router ---------------------------------------------------------------------------------------------------------
 
-HEAD = Head(200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True)
+HEAD = Head(200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True, ("clamp",), True, 0.5)
 CALL = CompleteCall(
     CONTEXT,
     "key-1",
@@ -220,6 +226,18 @@ ENCODE = EncodeCall(
     True,
     True,
     Parties("key-1", "claude", "account-1", "claude-x"),
+    RequestRules(
+        developer_to_system=True,
+        system_to_user=True,
+        thinking=ThinkingRule(mode="custom", budget=7, effort="low"),
+        strip_thinking=True,
+        prefix="before",
+        suffix="after",
+        clamp=True,
+        max_output=8,
+        context=9,
+    ),
+    True,
 )
 TOOLS = (RenamedTool("multi__spawn", "spawn", "multi"), RenamedTool("exec", "exec", freeform=True))
 STREAM = StreamCall(
@@ -227,6 +245,7 @@ STREAM = StreamCall(
     WireFormat.OPENAI_CHAT,
     WireFormat.ANTHROPIC_MESSAGES,
     True,
+    False,
     "gpt-x",
     True,
     1_700_000_000,
@@ -234,6 +253,7 @@ STREAM = StreamCall(
     "array",
     TOOLS,
     Parties("key-1", "claude", "account-1", "claude-x"),
+    AnswerRules(sanitize=True, think_tags=True),
 )
 LOSS = Loss("logit_bias", "dropped", "the provider has no such field")
 USAGE = Usage(10, 4, 3, 7, 2, True)
@@ -250,7 +270,7 @@ class Translator:
         self.calls.append(call)
         if call.body == b"lossy":
             raise LossRefused("logit_bias would be dropped", param="logit_bias")
-        return EncodedRequest(call.body.upper(), (LOSS,), TOOLS)
+        return EncodedRequest(call.body.upper(), (LOSS,), TOOLS, ("clamp",))
 
     async def translate_stream(
         self, call: StreamCall, source: AsyncIterator[bytes]
@@ -283,7 +303,7 @@ async def chunks(*values: bytes | Exception) -> AsyncGenerator[bytes, None]:
 async def test_a_request_is_encoded_with_everything_the_caller_said(reach: Reach) -> None:
     translator = Translator()
     port: TranslatorPort = await reach(translator, TranslatorClient)
-    assert await port.encode_request(ENCODE) == EncodedRequest(b'{"A":1}', (LOSS,), TOOLS)
+    assert await port.encode_request(ENCODE) == EncodedRequest(b'{"A":1}', (LOSS,), TOOLS, ("clamp",))
     assert translator.calls == [ENCODE]
 
 
@@ -362,7 +382,16 @@ async def test_closing_a_translation_closes_the_implementation(reach: Reach) -> 
 
 # ---- auth -----------------------------------------------------------------------------------------------------------
 
-KEY = KeyInfo("k1", "ci", "admin", ("gpt-*", "acme/*"), 600, 25_000_000_000, "week", "api", 1_700_000_000, "or-ab")
+SCOPES = Scopes(
+    providers=("acme", "eu-*"),
+    endpoints=("chat",),
+    ips=("10.0.0.0/8",),
+    management=("keys:read",),
+    expires=1_900_000_000,
+)
+KEY = KeyInfo(
+    "k1", "ci", "admin", ("gpt-*", "acme/*"), 600, 25_000_000_000, "week", "api", 1_700_000_000, "or-ab", "{}", SCOPES
+)
 PLAIN = KeyInfo("k2", "plain", "developer", (), 0, 0, "month", "file", 0)
 
 
@@ -371,7 +400,7 @@ class Auth:
         assert context == CONTEXT
         if key_digest != bytes(range(224, 256)):
             raise Unauthenticated("no such key")
-        return Identity("k1", "ci", "admin")
+        return Identity("k1", "ci", "admin", SCOPES)
 
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         assert context == CONTEXT
@@ -382,21 +411,26 @@ class Auth:
     async def configuration(self) -> Configuration:
         return Configuration(2**63 + 1, b'{"revision":\xff}', "line 3: no such provider")
 
-    async def create_key(self, new: NewKey) -> CreatedKey:
+    async def create_key(self, new: NewKey, caller: Asker = ANYBODY) -> CreatedKey:
         if new.name == "ci":
             raise InvalidRequest("the name is taken", param="name")
         return CreatedKey(
             KeyInfo(
                 "k9", new.name, new.role, new.models, new.requests_per_minute, new.budget_nano_usd, new.budget_window,
-                "api", 5, "or-zz",
+                "api", 5, "or-zz", new.rules, new.scopes,
             ),
             "or-zzsecret",
         )  # fmt: skip
 
-    async def list_keys(self) -> list[KeyInfo]:
+    async def list_keys(self, caller: Asker = ANYBODY) -> list[KeyInfo]:
         return [KEY, PLAIN]
 
-    async def revoke_key(self, key: str) -> KeyInfo:
+    async def rotate_key(self, key: str, overlap: int, caller: Asker = ANYBODY) -> CreatedKey:
+        if overlap > 7:
+            raise InvalidRequest("overlap: too long", param="overlap")
+        return CreatedKey(msgspec.structs.replace(KEY, older_until=overlap), f"or-new-{key}")
+
+    async def revoke_key(self, key: str, caller: Asker = ANYBODY) -> KeyInfo:
         if key not in ("k1", "ci"):
             raise InvalidRequest(f"there is no key {key}", param="key")
         return KEY
@@ -408,7 +442,7 @@ def _is_auth(port: Auth) -> AuthPort:
 
 async def test_a_key_is_known_by_its_digest(reach: Reach) -> None:
     port: AuthPort = await reach(Auth(), AuthClient)
-    assert await port.authenticate(CONTEXT, bytes(range(224, 256))) == Identity("k1", "ci", "admin")
+    assert await port.authenticate(CONTEXT, bytes(range(224, 256))) == Identity("k1", "ci", "admin", SCOPES)
     with pytest.raises(Unauthenticated, match="no such key"):
         await port.authenticate(CONTEXT, b"other")
 
@@ -427,7 +461,9 @@ async def test_the_configuration_crosses_byte_for_byte(reach: Reach) -> None:
     assert await port.configuration() == await Auth().configuration()
 
 
-@pytest.mark.parametrize("new", [NewKey("a"), NewKey("b", "admin", ("x", "y/*"), 60, 5_000_000_000, "total")])
+@pytest.mark.parametrize(
+    "new", [NewKey("a"), NewKey("b", "admin", ("x", "y/*"), 60, 5_000_000_000, "total", "clamp: on", SCOPES)]
+)
 async def test_keys_are_made_listed_and_revoked(reach: Reach, new: NewKey) -> None:
     port: AuthPort = await reach(Auth(), AuthClient)
     assert await port.create_key(new) == await Auth().create_key(new)
@@ -438,6 +474,14 @@ async def test_keys_are_made_listed_and_revoked(reach: Reach, new: NewKey) -> No
     with pytest.raises(InvalidRequest) as raised:
         await port.create_key(NewKey("ci"))
     assert raised.value.param == "name"
+
+
+async def test_a_key_gets_a_new_secret(reach: Reach) -> None:
+    port: AuthPort = await reach(Auth(), AuthClient)
+    assert await port.rotate_key("ci", 7) == await Auth().rotate_key("ci", 7)
+    with pytest.raises(InvalidRequest) as raised:
+        await port.rotate_key("ci", 8)
+    assert raised.value.param == "overlap"
 
 
 # ---- quota and analytics --------------------------------------------------------------------------------------------
@@ -476,7 +520,13 @@ async def test_limits_and_breakers_are_shown_and_reset(reach: Reach) -> None:
 TOTALS = UsageTotals(1000, 3, 1004, 10**12, 5, 6, 7, 8, 10**15, 9)
 
 
+USE = {"key-ci": KeyUse(2**40, 1_700_000_000_123), "api-1": KeyUse(1, 2)}
+
+
 class Analytics:
+    async def key_use(self) -> dict[str, KeyUse]:
+        return USE
+
     async def query(self, query: UsageQuery) -> UsageReport:
         if query.group_by == "moon":
             raise InvalidRequest("group_by must be one of …", param="group_by")
@@ -486,6 +536,11 @@ class Analytics:
 
 def _is_analytics(port: Analytics) -> AnalyticsPort:
     return port
+
+
+async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.key_use() == USE
 
 
 async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:

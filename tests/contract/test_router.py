@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 from omni_catalogue import snapshot as s
+from omni_catalogue.scopes import Scopes
+from omni_core.ports.context import CallContext
 from omni_core.ports.router import Head
 from omni_translator.domain.codecs import CODECS
 from omni_wire.errors import (
@@ -50,6 +52,10 @@ def key(**fields: Any) -> tuple[s.KeyPolicy, ...]:
 def combo_of(model: str) -> s.Combo:
     """A combo named as its model, so that not even the model's name has to be edited."""
     return s.Combo(name=model, strategy="fill-first", targets=(f"acme/{model}",))
+
+
+def scoped(*providers: str) -> tuple[s.KeyPolicy, ...]:
+    return key(scopes=Scopes(providers=providers))
 
 
 # ---- answers ----
@@ -145,7 +151,7 @@ async def test_any_failure_before_the_first_byte_moves_on_to_the_next_target(
         ("reset", UpstreamUnreachable, 502),
         ("hang", UpstreamTimeout, 504),
         ("empty", UpstreamFailed, 502),
-        ("error-200", UpstreamFailed, 502),
+        ("error-200", UpstreamFailed, 500),
     ],
 )
 async def test_alone_each_failure_is_told_as_what_it_is(
@@ -207,11 +213,11 @@ async def test_a_format_without_codec_is_not_built(gw: Harness, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ("cut:3", StreamInterrupted),
-        ("clean-cut:3", StreamInterrupted),
-        ("stall:3", UpstreamTimeout),
-        ("malformed:3", UpstreamFailed),
-        ("error-event:3", UpstreamFailed),
+        ("cut:5", StreamInterrupted),
+        ("clean-cut:5", StreamInterrupted),
+        ("stall:5", UpstreamTimeout),
+        ("malformed:5", UpstreamFailed),
+        ("error-event:5", UpstreamFailed),
     ],
 )
 async def test_a_stream_that_breaks_says_so_and_bills_what_came(
@@ -297,6 +303,44 @@ async def test_a_conversation_of_forty_thousand_turns_neither_takes_long_nor_hol
 
 
 # ---- limits and money ----
+
+
+async def test_a_combo_goes_only_to_providers_that_the_key_may_use(gw: Harness) -> None:
+    combo = s.Combo(name="both", strategy="fill-first", targets=("acme/sim", "claude/sim"))
+    gw.configure(combos=(combo,), keys=scoped("claude"))
+    assert (await gw.ask("both"))[0].provider == "claude"
+    assert not [account for account in gw.auth.asked if account.startswith("acme")]
+    gw.configure(combos=(combo,), keys=scoped("cl*", "acme"))
+    assert (await gw.ask("both"))[0].provider == "acme"
+
+
+async def test_a_fallback_never_leaves_the_providers_that_the_key_may_use(gw: Harness) -> None:
+    combo = s.Combo(name="both", strategy="fill-first", targets=("acme/sim+status:503", "claude/sim"))
+    gw.configure(combos=(combo,), keys=scoped("acme"))
+    with pytest.raises(UpstreamFailed):
+        await gw.ask("both")
+
+
+@pytest.mark.parametrize("model", ["acme/sim", "acme/free", "both"])
+async def test_with_no_provider_left_the_request_is_refused(gw: Harness, model: str) -> None:
+    combo = s.Combo(name="both", strategy="fill-first", targets=("acme/sim",))
+    gw.configure(combos=(combo,), keys=scoped("claude"))
+    with pytest.raises(PermissionDenied, match=model) as caught:
+        await gw.ask(model)
+    assert caught.value.code == "provider_not_allowed"
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}]}).encode()
+    with pytest.raises(PermissionDenied, match=model):
+        await gw.service.count_tokens(CallContext("r"), "key-all", WireFormat.OPENAI_CHAT, "", body)
+    assert not gw.auth.asked
+
+
+async def test_the_list_has_what_the_keys_providers_serve(gw: Harness) -> None:
+    combos = tuple(
+        s.Combo(name=f"to-{name}", strategy="fill-first", targets=(f"{name}/sim",)) for name in ("acme", "claude")
+    )
+    gw.configure(combos=combos, keys=scoped("claude"))
+    shown = [entry.id for entry in await gw.service.models(CallContext("r"), "key-all")]
+    assert shown == ["to-claude", "claude/free", "claude/small"]
 
 
 async def test_requests_per_minute_are_counted_once_a_request(gw: Harness) -> None:

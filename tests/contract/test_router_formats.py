@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 from omni_catalogue import snapshot as s
+from omni_core.clock import now_ms
 from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Head
+from omni_simulator.formats.cursor import machine_of
 from omni_translator.domain.codecs import CODECS
 from omni_translator.domain.streams import Tally
 from omni_wire.errors import (
@@ -22,12 +24,13 @@ from omni_wire.errors import (
     ModelNotFound,
     PermissionDenied,
     StreamInterrupted,
+    UpstreamError,
     UpstreamFailed,
     UpstreamRejected,
     UpstreamTimeout,
     WireError,
 )
-from omni_wire.formats import WireFormat
+from omni_wire.formats import CLIENT_FORMATS, WireFormat
 from omni_wire.usage import Usage
 
 from tests.support.router import QUICK, Harness, harness, provider, until
@@ -35,9 +38,16 @@ from tests.support.servers import free_port
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
 MESSAGES, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
-FORMATS = sorted(CODECS)
-PAIRS = [(client, upstream) for client in FORMATS for upstream in FORMATS]
-NAMES = {CHAT: "acme", MESSAGES: "claude", RESPONSES: "oai", GEMINI: "goo"}
+CLOUDCODE, CURSOR = WireFormat.CLOUDCODE_GENERATE, WireFormat.CURSOR_CHAT
+OLLAMA, COHERE = WireFormat.OLLAMA_CHAT, WireFormat.COHERE_CHAT
+FORMATS = sorted(set(CLIENT_FORMATS) & set(CODECS))
+BEDROCK = WireFormat.BEDROCK_CONVERSE
+UPSTREAMS = [*FORMATS, CLOUDCODE, CURSOR, COHERE, BEDROCK]
+PAIRS = [(client, upstream) for client in FORMATS for upstream in UPSTREAMS]
+NAMES = {CHAT: "acme", MESSAGES: "claude", RESPONSES: "oai", GEMINI: "goo", CLOUDCODE: "cloud", CURSOR: "cursor"}
+NAMES |= {BEDROCK: "bed"}
+NAMES |= {OLLAMA: "llama", COHERE: "co"}
+STREAMED = {OLLAMA: "application/x-ndjson"}
 WORDS = "Say something"
 
 
@@ -50,8 +60,8 @@ async def gw(clean_redis: str) -> AsyncIterator[Harness]:
 
 def configure(gw: Harness, **changes: Any) -> None:
     base = gw.simulator.url
-    bases = {CHAT: f"{base}/v1", RESPONSES: f"{base}/v1", MESSAGES: base, GEMINI: base}
-    gw.configure(*(provider(NAMES[each], bases[each], each) for each in FORMATS), **changes)
+    bases = {CHAT: f"{base}/v1", RESPONSES: f"{base}/v1"}
+    gw.configure(*(provider(NAMES[each], bases.get(each, base), each) for each in UPSTREAMS), **changes)
 
 
 def asking(wire_format: WireFormat, model: str, *, stream: bool = False, **more: Any) -> dict[str, Any]:
@@ -138,14 +148,21 @@ async def test_every_dialect_is_answered_from_every_provider_and_billed_by_its_c
     assert error is None
     assert (head.status, head.stream, head.provider) == (200, stream, NAMES[upstream])
     assert head.passthrough is (client is upstream)
-    assert head.content_type.startswith("text/event-stream" if stream else "application/json")
+    assert head.content_type.startswith(STREAMED.get(client, "text/event-stream") if stream else "application/json")
     text, usage, whole = seen_by(client, body, stream=stream)
     assert (text, whole) == ("two words", True)
     served = gw.simulator.served
     (attempt,), (request,) = await gw.events()
     billed = attempt.usage
+    if upstream is CURSOR:  # which counts nothing: the client is told nothing, and the books hold an estimate
+        assert billed.estimated
+        assert billed.input_tokens
+        assert billed.output_tokens
+        assert usage in (None, Usage())
+        assert await gw.open_holds() == 0
+        return
     assert (billed.input_tokens, billed.cached_input_tokens, billed.output_tokens, billed.estimated) == (
-        served.input_tokens, served.cached_input_tokens, served.output_tokens, False,
+        served.input_tokens, 0 if upstream is OLLAMA else served.cached_input_tokens, served.output_tokens, False,
     )  # fmt: skip
     assert (served.input_tokens, served.cached_input_tokens) == (90, 7)
     assert (request.outcome, request.client_format, request.stream) == ("ok", client.value, stream)
@@ -192,6 +209,15 @@ async def test_each_provider_gets_its_own_kind_of_key_and_address(gw: Harness) -
         RESPONSES: ("/v1/responses", "authorization", "Bearer secret-of-oai/first"),
         MESSAGES: ("/v1/messages", "x-api-key", "secret-of-claude/first"),
         GEMINI: ("/v1beta/models/sim:streamGenerateContent?alt=sse", "x-goog-api-key", "secret-of-goo/first"),
+        CLOUDCODE: ("/v1internal:streamGenerateContent?alt=sse", "authorization", "Bearer secret-of-cloud/first"),
+        CURSOR: (
+            "/aiserver.v1.ChatService/StreamUnifiedChatWithTools",
+            "authorization",
+            "Bearer secret-of-cursor/first",
+        ),
+        BEDROCK: ("/model/sim/converse-stream", "authorization", "Bearer secret-of-bed/first"),
+        OLLAMA: ("/api/chat", "authorization", "Bearer secret-of-llama/first"),
+        COHERE: ("/v2/chat", "authorization", "Bearer secret-of-co/first"),
     }
     for wire_format, (target, header, value) in expected.items():
         await ask(gw, call(CHAT, f"{NAMES[wire_format]}/sim", stream=True))
@@ -215,11 +241,50 @@ async def test_a_clients_betas_reach_providers_of_its_own_format_only(gw: Harnes
         assert (seen.header("anthropic-version"), seen.header("anthropic-beta"), seen.header("openai-beta")) == expected
 
 
+async def test_an_accounts_project_is_told_and_no_vendors_product_is_posed_as_unasked(gw: Harness) -> None:
+    account = s.Account(id="cloud/first", name="first", secret_version="1", project="my-project")
+    for identity in ("", "antigravity"):
+        posing = msgspec.structs.replace(account, identity=identity)
+        gw.configure(provider("cloud", gw.simulator.url, CLOUDCODE, accounts=(posing,)))
+        tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+        await ask(gw, call(CHAT, "cloud/sim", tools=tools))
+        seen = gw.simulator.recent[-1]
+        sent = seen.json()
+        assert (sent["model"], sent["project"]) == ("sim", "my-project")
+        assert seen.header("user-agent") == "omniroute"
+        posed = sent.keys() - {"model", "project", "request"}
+        assert posed == ({"requestType", "userAgent"} if identity else set())
+        mode = sent["request"].get("toolConfig", {}).get("functionCallingConfig", {}).get("mode")
+        assert mode == ("VALIDATED" if identity else None)
+
+
+async def test_cursors_own_client_is_looked_like_only_where_an_account_asks(gw: Harness) -> None:
+    account = s.Account(id="cursor/first", name="first", secret_version="1")
+    gw.configure(provider("cursor", gw.simulator.url, CURSOR, accounts=(account,)))
+    await ask(gw, call(CHAT, "cursor/sim"))
+    seen = gw.simulator.recent[-1]
+    assert seen.header("user-agent") == "omniroute"
+    assert not [name for name in seen.headers if name.startswith(b"x-cursor-")]
+
+    posing = msgspec.structs.replace(account, identity="cursor", client_version="3.1.4", machine_id="0123abcd/4567cdef")
+    gw.configure(provider("cursor", gw.simulator.url, CURSOR, accounts=(posing,)))
+    before = now_ms() // 1_000_000
+    _, body, error = await ask(gw, call(CHAT, "cursor/sim+say:fine"))
+    assert error is None
+    assert b"fine" in body
+    seen = gw.simulator.recent[-1]
+    assert seen.header("authorization") == "Bearer secret-of-cursor/first"
+    assert seen.header("x-cursor-client-version") == "3.1.4"
+    step, machine = machine_of(seen.header("x-cursor-checksum") or "")
+    assert machine == "0123abcd/4567cdef"
+    assert before <= step <= now_ms() // 1_000_000
+
+
 async def test_codexs_own_tools_come_back_as_it_named_them(gw: Harness) -> None:
     tools = [
         {"type": "namespace", "name": "crew", "tools": [{"type": "function", "name": "spawn", "parameters": {}}]},
     ]
-    for upstream in (CHAT, MESSAGES, GEMINI):
+    for upstream in (CHAT, MESSAGES, GEMINI, CLOUDCODE, CURSOR):
         for stream in (False, True):
             asked = call(RESPONSES, f"{NAMES[upstream]}/sim+tools", stream=stream, tools=tools)
             _, body, error = await ask(gw, asked)
@@ -250,11 +315,53 @@ async def test_any_failure_before_the_first_byte_moves_on_between_equals(
     assert [(request.outcome, request.attempts) for request in requests] == [("ok", 2)] * len(framings)
 
 
+# Events that only announce an answer, in each format as the simulator writes it.
+ANNOUNCED = {CHAT: 1, RESPONSES: 4, MESSAGES: 3, GEMINI: 0, OLLAMA: 0, COHERE: 2, CLOUDCODE: 0, CURSOR: 1, BEDROCK: 1}
+
+
+@pytest.mark.parametrize("fault", ["cut", "clean-cut", "error-event", "malformed", "stall"])
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+async def test_an_answer_that_was_only_announced_can_still_come_from_another(
+    gw: Harness, client: WireFormat, upstream: WireFormat, fault: str
+) -> None:
+    bad, good = f"{NAMES[upstream]}/sim+{fault}:{ANNOUNCED[upstream]}", f"{NAMES[upstream]}/sim+tokens:4"
+    configure(gw, combos=(s.Combo(name="safe", strategy="fill-first", targets=(bad, good)),))
+    head, body, error = await ask(gw, call(client, "safe", stream=True))
+    assert error is None
+    assert head.model == "sim+tokens:4"
+    text, _, whole = seen_by(client, body, stream=True)
+    assert (len(text.split()), whole) == (4, True)
+    _, (request,) = await gw.events()
+    assert (request.outcome, request.attempts) == ("ok", 2)
+
+
+@pytest.mark.parametrize("status", [401, 429, 529])
+@pytest.mark.parametrize("fault", ["error-200", "error-event:0"])
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+async def test_an_error_under_status_200_is_told_with_the_status_of_its_words(
+    gw: Harness, client: WireFormat, upstream: WireFormat, fault: str, status: int
+) -> None:
+    stream = fault != "error-200"
+    with pytest.raises(UpstreamError) as caught:
+        await ask(gw, call(client, f"{NAMES[upstream]}/sim+{fault}+status:{status}", stream=stream))
+    if upstream is CURSOR and status == 529:  # "unavailable", in Connect's words
+        status = 503
+    if upstream in (OLLAMA, COHERE):  # whose errors are a sentence and nothing else
+        assert caught.value.status in (status, 502)
+        return
+    if upstream is BEDROCK:  # whose words are its exceptions' types; a whole answer's stands in a header, unread
+        status = {401: 403, 429: 429, 529: 500}[status] if stream else 502
+    in_openais_words = 500 if status == 529 else status  # which are fewer
+    assert caught.value.status == (in_openais_words if upstream in (CHAT, RESPONSES) else status)
+
+
 @pytest.mark.parametrize("fault", ["status:500", "reset", "empty", "error-200", "truncate", "malformed"])
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 async def test_a_whole_answer_that_fails_is_never_passed_on(
     gw: Harness, client: WireFormat, upstream: WireFormat, fault: str
 ) -> None:
+    if upstream is CURSOR and fault == "truncate":  # its whole answers are streams, which are cut instead
+        fault = "cut"
     with pytest.raises(GatewayError) as caught:
         await ask(gw, call(client, f"{NAMES[upstream]}/sim+{fault}"))
     assert caught.value.status in (500, 502)
@@ -288,7 +395,7 @@ async def test_a_stream_that_breaks_says_so_and_is_billed_for_what_came(
 
 
 @pytest.mark.parametrize("fault", ["cut:8", "clean-cut:8", "malformed:8", "error-event:8"])
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 async def test_a_broken_array_is_left_open_for_the_error(gw: Harness, upstream: WireFormat, fault: str) -> None:
     asked = call(GEMINI, f"{NAMES[upstream]}/sim+tokens:50+{fault}", stream=True, framing="array")
     _, body, error = await ask(gw, asked)
@@ -341,6 +448,7 @@ async def test_a_providers_refusal_keeps_its_status_and_its_words(gw: Harness, w
         (RESPONSES, {"max_output_tokens": 9}),
         (MESSAGES, {"max_tokens": 9}),
         (GEMINI, {"generationConfig": {"maxOutputTokens": 9, "temperature": 0.1}}),
+        (OLLAMA, {"options": {"num_predict": 9, "temperature": 0.1}}),
     ],
 )
 async def test_the_limit_is_clamped_where_the_dialect_has_it(
@@ -353,7 +461,8 @@ async def test_the_limit_is_clamped_where_the_dialect_has_it(
     await ask(gw, call(wire_format, f"{NAMES[wire_format]}/small", **unlimited))
     sent = gw.simulator.recent[-1].json()
     (name,) = limit
-    assert (sent[name]["maxOutputTokens"] if wire_format is GEMINI else sent[name]) == 50, "the model's own limit"
+    inner = {GEMINI: "maxOutputTokens", OLLAMA: "num_predict"}.get(wire_format)
+    assert (sent[name][inner] if inner else sent[name]) == 50, "the model's own limit"
 
 
 async def test_geminis_limit_is_spliced_in_and_nothing_else_is_touched(gw: Harness) -> None:
@@ -416,7 +525,8 @@ async def test_a_hosted_tool_does_not_close_the_providers_it_cannot_reach(gw: Ha
     assert "tools" not in gw.simulator.recent[-1].json()
 
 
-@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+# Cursor's takes no output limit, so nothing of it is served under a budget.
+@pytest.mark.parametrize(("client", "upstream"), [pair for pair in PAIRS if CURSOR not in pair])
 async def test_the_money_adds_up_and_stays_within_the_budget(
     gw: Harness, client: WireFormat, upstream: WireFormat
 ) -> None:
@@ -445,11 +555,11 @@ async def count(gw: Harness, wire_format: WireFormat, model: str, **more: Any) -
     return await gw.service.count_tokens(CallContext("r"), "key-all", wire_format, path, body)
 
 
-@pytest.mark.parametrize("wire_format", [MESSAGES, GEMINI])
+@pytest.mark.parametrize("wire_format", [RESPONSES, MESSAGES, GEMINI])
 async def test_a_provider_that_can_count_is_asked(gw: Harness, wire_format: WireFormat) -> None:
     assert await count(gw, wire_format, f"{NAMES[wire_format]}/sim+input:123") == 123
     seen = gw.simulator.recent[-1]
-    assert seen.target.endswith(("/v1/messages/count_tokens", ":countTokens"))
+    assert seen.target.endswith(("/v1/responses/input_tokens", "/v1/messages/count_tokens", ":countTokens"))
     assert "/" not in seen.json().get("model", "")
     _, requests = await gw.events()
     assert not requests, "nothing is used"
@@ -462,12 +572,64 @@ async def test_geminis_wrapped_request_names_the_providers_model(gw: Harness) ->
     assert gw.simulator.recent[-1].json()["generateContentRequest"]["model"] == "models/sim+input:7"
 
 
+COUNTING = (RESPONSES, MESSAGES, GEMINI, CLOUDCODE, BEDROCK)
+TOLD: dict[WireFormat, dict[str, Any]] = {
+    CHAT: {
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": WORDS}],
+        "tools": [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}],
+    },
+    RESPONSES: {"instructions": "Be brief.", "tools": [{"type": "function", "name": "look", "parameters": {}}]},
+    MESSAGES: {"system": "Be brief.", "tools": [{"name": "look", "input_schema": {"type": "object"}}]},
+    GEMINI: {
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "tools": [{"functionDeclarations": [{"name": "look", "parameters": {"type": "object"}}]}],
+    },
+    OLLAMA: {"tools": [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]},
+}
+
+
+@pytest.mark.parametrize("upstream", COUNTING)
+@pytest.mark.parametrize("client", FORMATS)
+async def test_a_provider_of_another_format_is_asked_in_its_own(
+    gw: Harness, client: WireFormat, upstream: WireFormat
+) -> None:
+    told = {"temperature": 0.5} if client is not GEMINI else {"generationConfig": {"temperature": 0.5}}
+    assert await count(gw, client, f"{NAMES[upstream]}/sim+input:123", **TOLD[client], **told) == 123
+    seen = gw.simulator.recent[-1]
+    assert seen.target.endswith(("input_tokens", "count_tokens", ":countTokens", "/count-tokens"))
+    assert len(gw.simulator.recent) == 1
+    for word in (WORDS.encode(), b"look", *([b"Be brief."] if client is not OLLAMA else [])):
+        assert word in seen.body, "all that a request says is counted"
+
+
+async def test_geminis_wrapped_request_is_asked_about_in_another_format_too(gw: Harness) -> None:
+    inner = {"model": "models/bed/sim", "contents": [{"parts": [{"text": WORDS}]}]}
+    body = json.dumps({"generateContentRequest": inner}).encode()
+    assert await gw.service.count_tokens(CallContext("r"), "key-all", GEMINI, "bed/sim+input:7", body) == 7
+
+
+async def test_bedrock_counts_for_the_model_behind_an_inference_profile(gw: Harness) -> None:
+    await count(gw, MESSAGES, "bed/eu.anthropic.claude-haiku-4-5-v1:0")
+    assert gw.simulator.recent[-1].target == "/model/anthropic.claude-haiku-4-5-v1%3A0/count-tokens"
+    await count(gw, MESSAGES, "bed/us.sim")
+    assert gw.simulator.recent[-1].target == "/model/us.sim/count-tokens"
+
+
+@pytest.mark.parametrize("upstream", COUNTING)
+async def test_what_cannot_be_asked_of_a_provider_of_another_format_is_estimated(
+    gw: Harness, upstream: WireFormat
+) -> None:
+    unfit = {"messages": [{"role": "user", "content": [7]}]}
+    assert 1 <= await count(gw, CHAT, f"{NAMES[upstream]}/sim+input:5000", **unfit) <= 40
+    assert not gw.simulator.recent
+    nowhere = provider(NAMES[upstream], f"{gw.simulator.url}/nowhere", upstream)
+    gw.configure(nowhere, routing=s.Routing(breaker=None, timeouts=QUICK))
+    assert 4 <= await count(gw, CHAT, f"{NAMES[upstream]}/sim+input:5000") <= 40
+
+
 @pytest.mark.parametrize(
     ("wire_format", "model"),
-    [
-        *((client, f"{NAMES[upstream]}/sim") for client in FORMATS for upstream in FORMATS if client is not upstream),
-        (CHAT, "acme/sim"),
-    ],
+    [(client, f"{NAMES[upstream]}/sim") for client in FORMATS for upstream in UPSTREAMS if upstream not in COUNTING],
 )
 async def test_where_none_can_the_count_is_estimated(gw: Harness, wire_format: WireFormat, model: str) -> None:
     few = await count(gw, wire_format, model)

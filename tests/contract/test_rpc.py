@@ -18,6 +18,7 @@ from omni_core.clients.auth import AuthClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
 from omni_core.failures import MAX_MESSAGE
+from omni_core.identity import SERVICES, Caller
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
 from omni_core.ports.translator import StreamCall, Translated
@@ -30,9 +31,10 @@ from omniroute_proto.common.v1 import common_pb2
 from tests.support.servers import free_port
 
 TOKEN = "service-token-of-the-test"
+ANYBODY = Caller(SERVICES, TOKEN)
 CALL = CompleteCall(CallContext("req-1", "00-trace"), "key", WireFormat.OPENAI_CHAT, b"{}", "event-1")
 STREAM = StreamCall(
-    CallContext("req-1"), WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, True, "m", False, 1, "id"
+    CallContext("req-1"), WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, True, True, "m", False, 1, "id"
 )
 HEAD = Head(200, True, "text/event-stream", "acme", "gpt-x")
 
@@ -95,7 +97,7 @@ class Served:
         self.port = await self.server.start()
 
     def channel(self, token: str = TOKEN) -> ServiceChannel:
-        self.channels.append(open_channel(f"127.0.0.1:{self.port}", token))
+        self.channels.append(open_channel(f"127.0.0.1:{self.port}", Caller(SERVICES, token)))
         return self.channels[-1]
 
 
@@ -173,7 +175,7 @@ async def test_our_own_client_with_a_wrong_token_does_not_blame_the_callers_key(
 
 def test_an_empty_token_is_refused_at_the_start() -> None:
     with pytest.raises(ValueError, match="empty"):
-        rpc._TokenGate("")
+        RpcServer("127.0.0.1", 0, "")
 
 
 def test_a_channel_does_not_show_its_token() -> None:
@@ -266,12 +268,12 @@ async def test_a_service_that_is_not_there_is_named_to_the_caller_and_its_addres
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
-    async with open_channel(address, TOKEN) as channel:
+    async with open_channel(address, ANYBODY) as channel:
         for _ in range(2):
             with pytest.raises(DependencyUnavailable) as raised:
                 await AuthClient(channel).configuration()
             assert raised.value.message == "the auth is not reachable"
-    async with open_channel(address, TOKEN) as channel:
+    async with open_channel(address, ANYBODY) as channel:
         with pytest.raises(DependencyUnavailable) as raised:
             [frame async for frame in RouterClient(channel).complete(CALL)]
         assert raised.value.message == "the router is not reachable"
@@ -303,7 +305,7 @@ async def test_a_place_where_nobody_says_anything_is_given_up_within_a_second_an
     with socket.socket() as mute:  # takes connections, as the kernel does for a process that hangs
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        async with open_channel(f"127.0.0.1:{mute.getsockname()[1]}", TOKEN) as channel:
+        async with open_channel(f"127.0.0.1:{mute.getsockname()[1]}", ANYBODY) as channel:
             peer = rpc.Peer(channel, "omniroute.auth.v1.AuthPort", "auth")
             call = peer.unary("Configuration", auth_pb2.ConfigurationResponse)
             began = time.monotonic()

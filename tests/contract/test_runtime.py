@@ -58,7 +58,7 @@ async def test_a_redis_that_hangs_costs_two_seconds_and_one_that_comes_back_is_u
     began = time.monotonic()
     with pytest.raises(RedisError):
         await client.ping()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 1.5
     redis_that_may_stop.start()
     assert await client.ping()
     await client.aclose()

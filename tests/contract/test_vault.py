@@ -19,7 +19,7 @@ from omni_translator.domain.codecs import CODECS
 from omni_translator.domain.events import unfold
 from omni_translator.service import TranslatorService
 from omni_translator.settings import TranslatorSettings
-from omni_wire.formats import WireFormat
+from omni_wire.formats import CLIENT_FORMATS, WireFormat
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
@@ -29,11 +29,13 @@ from tests.support.servers import RedisServer, free_port
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
 ANTHROPIC, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
+BEDROCK = WireFormat.BEDROCK_CONVERSE
 CLAUDE = Parties("key-1", "claude", "acc-1", "claude-sonnet-4-5")
 MAKERS = {
     ANTHROPIC: CLAUDE,
     GEMINI: Parties("key-1", "google", "acc-2", "gemini-3-pro"),
     RESPONSES: Parties("key-1", "openai", "acc-3", "gpt-x"),
+    BEDROCK: Parties("key-1", "aws", "acc-4", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"),
 }
 USAGE = {"input_tokens": 1, "output_tokens": 1}
 # A thoughtful answer of each format that signs, as its provider gives it.
@@ -68,6 +70,15 @@ ANSWERS: dict[WireFormat, dict[str, Any]] = {
         ],
         "usage": USAGE | {"total_tokens": 2},
     },
+    BEDROCK: {
+        "output": {"message": {"role": "assistant", "content": [
+            {"reasoningContent": {"reasoningText": {"text": "I should look.", "signature": "EsYBCmMI"}}},
+            {"reasoningContent": {"redactedContent": "RW13S0FoZ0I="}},
+            {"text": "Let me see."},
+            {"toolUse": {"toolUseId": "tooluse_A", "name": "weather", "input": {"city": "Chur"}}},
+        ]}},
+        "stopReason": "tool_use", "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+    },
 }  # fmt: skip
 # What of it must be in the request that goes back, as that format writes it.
 PROOFS: dict[WireFormat, list[dict[str, Any]]] = {
@@ -76,6 +87,7 @@ PROOFS: dict[WireFormat, list[dict[str, Any]]] = {
         {"functionCall": {"name": "weather", "args": {"city": "Bern"}}, "thoughtSignature": "CpcBAVSo"},
         {"functionCall": {"name": "time", "args": {}}},
     ],
+    BEDROCK: ANSWERS[BEDROCK]["output"]["message"]["content"][:2],
     RESPONSES: [{key: value for key, value in ANSWERS[RESPONSES]["output"][0].items() if key != "id"}],
 }
 # A client that asks to think, in its own words.
@@ -84,8 +96,9 @@ THINKING: dict[WireFormat, dict[str, Any]] = {
     ANTHROPIC: {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 8000},
     RESPONSES: {"reasoning": {"effort": "low"}},
     GEMINI: {"generationConfig": {"thinkingConfig": {"thinkingBudget": 2000, "includeThoughts": True}}},
+    WireFormat.OLLAMA_CHAT: {"think": "low"},
 }
-PAIRS = [(client, home) for client in CODECS for home in ANSWERS if client is not home]
+PAIRS = [(client, home) for client in CLIENT_FORMATS for home in ANSWERS if client is not home]
 
 
 class Translators:
@@ -109,7 +122,7 @@ class Translators:
         self, client: WireFormat, home: WireFormat, parties: Parties, body: bytes, *, stream: bool = False
     ) -> bytes:
         call = StreamCall(
-            CallContext("r"), client, home, stream, "m", True, 1_700_000_000, "id-1", parties=parties
+            CallContext("r"), client, home, stream, stream, "m", True, 1_700_000_000, "id-1", parties=parties
         )  # fmt: skip
         items = [item async for item in self.port.translate_stream(call, _cut(body))]
         assert items[-1].finished
@@ -137,7 +150,7 @@ async def made(clean_redis: str) -> AsyncIterator[Translators]:
 
 def said(home: WireFormat, sent: dict[str, Any]) -> list[dict[str, Any]]:
     """The blocks (or items) of the model's turns."""
-    if home is ANTHROPIC:
+    if home in (ANTHROPIC, BEDROCK):
         return [block for turn in sent["messages"] if turn["role"] == "assistant" for block in turn["content"]]
     if home is GEMINI:
         return [part for turn in sent["contents"] if turn["role"] == "model" for part in turn["parts"]]

@@ -69,8 +69,8 @@ async def test_it_recovers_by_itself_when_auth_is_back(gw: Harness) -> None:
 @pytest.mark.parametrize("spoken", [WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES])
 def test_without_a_credential_no_header_pretends_to_be_one(spoken: WireFormat) -> None:
     local = provider("local", "http://127.0.0.1:1/v1", spoken, accounts=OPEN)
-    bare = provider_call.headers(local, "", stream=False, request_id="r", traceparent="")
+    bare = provider_call.headers(local, "", {}, request_id="r")
     assert not {"authorization", "x-api-key"} & set(bare)
-    told = provider_call.headers(local, "k", stream=False, request_id="r", traceparent="")
+    told = provider_call.headers(local, "k", {}, request_id="r")
     assert set(told) - set(bare) <= {"authorization", "x-api-key"}
     assert len(told) == len(bare) + 1

@@ -113,6 +113,7 @@ async def test_one_that_is_killed_takes_nothing_with_it_but_what_it_had_taken(cr
 def test_one_that_hangs_is_named_holds_up_no_scrape_and_is_killed_in_a_drain(brief: Service) -> None:
     pids = workers(brief)
     assert 'omniroute_edge_active_streams{worker="1"}' in brief.get("/metrics", admin=True).text
+    starting = brief.log
     os.kill(pids[1], signal.SIGSTOP)
     silent = {"ok": False, "detail": "no answer within 2 s"}
 
@@ -122,12 +123,15 @@ def test_one_that_hangs_is_named_holds_up_no_scrape_and_is_killed_in_a_drain(bri
         return bool(found.json()["components"]["workers"]["worker 1"] == silent)
 
     until(named, "it is named", within=10)
-    began = time.monotonic()
-    assert 'omniroute_edge_active_streams{worker="1"}' in brief.get("/metrics", admin=True).text
-    assert time.monotonic() - began < 1
+    took = []
+    for _ in range(5):
+        began = time.monotonic()
+        assert 'omniroute_edge_active_streams{worker="1"}' in brief.get("/metrics", admin=True).text
+        took.append(time.monotonic() - began)
+    assert min(took) < 2, "a scrape that waited for it would take 2 s every time"
     assert brief.end(within=20) == 0
     assert f"worker 1 (pid {pids[1]}) has not answered for" in brief.log
-    assert "waiting for workers" not in brief.log
+    assert "waiting for workers" not in brief.log.removeprefix(starting)
     assert gone(list(pids.values()))
 
 
@@ -243,7 +247,7 @@ def test_up_with_workers_is_a_control_plane_with_gateways_around_one_port(tmp_pa
 
 def test_sigterm_drains_all_and_leaves_nobody(crew: Service) -> None:
     pids = list(workers(crew).values())
-    body = {**SHORT, "model": "acme/gpt-x+tokens:30+tps:10", "stream": True}
+    body = {**SHORT, "model": "acme/gpt-x+tokens:60+tps:10", "stream": True}
     with (
         httpx.Client(base_url=crew.url, headers=HEADERS, timeout=30) as client,
         client.stream("POST", "/v1/chat/completions", json=body) as answer,

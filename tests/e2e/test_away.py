@@ -1,5 +1,6 @@
 """What still works, in real processes, while auth, its database and NATS are away, and that it mends itself."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
-from omni_catalogue.snapshot import decode, encode
+from omni_core.bus import Bus
+from omni_core.config_feed import BUCKET
+from omni_core.config_feed import KEY as KEY_IN_BUCKET
 
 from tests.support.fleet import HELLO, KEY, Fleet, eventually, fleet
+from tests.support.signed import read, signed
 from tests.support.stack import simulator
 
 SECRET = "provider-secret-that-no-disk-may-see"
@@ -112,7 +117,9 @@ def test_router_and_edge_start_from_their_last_good_snapshot_and_serve_what_need
     made.nats.kill()
     for replica in (auth, router, edge):
         replica.kill()
-    kept = [decode((one.data_dir / one.service / "snapshot.json").read_bytes()).revision for one in (router, edge)]
+    kept = [
+        read((one.data_dir / one.service / "snapshot.json").read_bytes(), made.token).revision for one in (router, edge)
+    ]
     router.start().ready()
     edge.start().ready()  # it serves those who need no key
     assert router.metric("omniroute_router_config_revision") == kept[0]
@@ -164,8 +171,8 @@ def test_a_process_that_will_not_take_what_is_published_is_named_with_its_reason
     router.terminate()
     assert router.wait() == 0
     good = file.read_bytes()
-    ahead = decode(good)
-    file.write_bytes(good.replace(f'"revision":{ahead.revision},'.encode(), b'"revision":1000000,'))
+    ahead = msgspec.structs.replace(read(good, made.token), revision=1_000_000)
+    file.write_bytes(signed(ahead, made.token))
     router.start().ready()
 
     def named() -> bool:
@@ -181,9 +188,50 @@ def test_a_process_that_will_not_take_what_is_published_is_named_with_its_reason
     eventually(named, 15, lambda: made.get("/api/system").text)
     router.terminate()
     assert router.wait() == 0
-    file.write_bytes(encode(ahead))
+    file.write_bytes(good)
     router.start().ready()
     eventually(lambda: bool(made.get("/api/system").json()["in_step"]), 25, lambda: made.get("/api/system").text)
+
+
+def test_a_configuration_that_auth_has_not_signed_changes_nothing_for_anybody(made: Fleet) -> None:
+    """Neither in NATS nor on a router's disk."""
+    recovered(made)
+    router, auth = made["router"][0], made["auth"][0]
+    file = router.data_dir / "router" / "snapshot.json"
+    good = file.read_bytes()
+    evil = msgspec.structs.replace(read(good, made.token), revision=(1 << 53) - 1, providers=(), combos=(), keys=())
+    asyncio.run(_put(made.nats.url, signed(evil, "another token")))
+
+    def refused() -> bool:
+        return all(
+            one.metric(f"omniroute_{one.service}_config_not_signed_total") >= 1
+            for one in (auth, router, made["edge"][0])
+        )
+
+    eventually(refused, 15, router.log)
+    assert said(ask(made, "acme/sim")) == (200, None)
+    eventually(lambda: bool(made.get("/api/system").json()["in_step"]), 15, lambda: made.get("/api/system").text)
+    assert auth.metric("omniroute_auth_config_revision") == read(good, made.token).revision
+    made.nats.kill()
+    router.terminate()
+    assert router.wait() == 0
+    file.write_bytes(good.replace(b'"created":', b'"created":1', 1))
+    router.start()
+    eventually(lambda: "snapshot.json: its signature is wrong" in router.log(), 15, router.log)
+    assert not router.is_ready()
+    made.nats.start()
+    router.ready()
+    recovered(made)
+    assert said(ask(made, "acme/sim")) == (200, None)
+    assert file.read_bytes() == good
+
+
+async def _put(url: str, value: bytes) -> None:
+    bus = Bus(url, name="somebody")
+    try:
+        await bus.kv_put(BUCKET, KEY_IN_BUCKET, value)
+    finally:
+        await bus.close()
 
 
 def test_no_secret_is_on_the_disk_of_a_router_or_an_edge(made: Fleet) -> None:

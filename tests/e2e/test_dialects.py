@@ -1,19 +1,19 @@
-"""Every dialect in, every dialect out: four official SDKs over providers of four formats, through all processes."""
+"""Every dialect in, every dialect out: official SDKs over providers of every format, through all processes."""
 
 import json
 from typing import Any
 
 import anthropic
+import ollama
 import openai
 import pytest
-from anthropic import Anthropic
-from google import genai
 from google.genai import errors as google_errors
 from google.genai import types
 
-from tests.e2e.conftest import KEY, Gateway
+from tests.e2e.conftest import Gateway
 
-PROVIDERS = ("acme", "resp", "claude", "google")
+PROVIDERS = ("acme", "resp", "claude", "google", "cloud", "cursor", "bedrock", "kiro", "local", "command")
+UNCOUNTED = ("cursor", "kiro")  # which tell no usage, and none is made up for the client
 QUESTION = "What is the weather in Paris and in Rome?"
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
@@ -25,7 +25,13 @@ class Answer:
         self.text, self.calls, self.used, self.end = text, calls, used, end
 
 
-class Chat:
+class Client:
+    """One of an official SDK."""
+
+    client: Any
+
+
+class Chat(Client):
     def __init__(self, gateway: Gateway) -> None:
         self.client = gateway.client()
 
@@ -40,14 +46,14 @@ class Chat:
             done = self.client.chat.completions.create(**asked)
         choice = done.choices[0]
         calls = [(call.function.name, json.loads(call.function.arguments)) for call in choice.message.tool_calls or ()]
-        used = (done.usage.prompt_tokens, done.usage.completion_tokens)
+        used = (done.usage.prompt_tokens, done.usage.completion_tokens) if done.usage else (0, 0)
         return Answer(choice.message.content or "", calls, used, choice.finish_reason)
 
     limited = openai.RateLimitError
     ends = ("stop", "tool_calls")
 
 
-class Responses:
+class Responses(Client):
     def __init__(self, gateway: Gateway) -> None:
         self.client = gateway.client()
 
@@ -63,15 +69,16 @@ class Responses:
         else:
             done = self.client.responses.create(**asked)
         calls = [(item.name, json.loads(item.arguments)) for item in done.output if item.type == "function_call"]
-        return Answer(done.output_text, calls, (done.usage.input_tokens, done.usage.output_tokens), done.status)
+        used = (done.usage.input_tokens, done.usage.output_tokens) if done.usage else (0, 0)
+        return Answer(done.output_text, calls, used, done.status)
 
     limited = openai.RateLimitError
     ends = ("completed", "completed")
 
 
-class Messages:
+class Messages(Client):
     def __init__(self, gateway: Gateway) -> None:
-        self.client = Anthropic(base_url=gateway.stack.edge, api_key=KEY, max_retries=0, timeout=30)
+        self.client = gateway.anthropic()
 
     def ask(self, model: str, *, stream: bool, tools: bool) -> Answer:
         asked: dict[str, Any] = {
@@ -92,10 +99,9 @@ class Messages:
     ends = ("end_turn", "tool_use")
 
 
-class Gemini:
+class Gemini(Client):
     def __init__(self, gateway: Gateway) -> None:
-        options = types.HttpOptions(base_url=gateway.stack.edge, timeout=30_000)
-        self.client = genai.Client(api_key=KEY, http_options=options)
+        self.client = gateway.google()
 
     def ask(self, model: str, *, stream: bool, tools: bool) -> Answer:
         declared = types.FunctionDeclaration(name="get_weather", parameters_json_schema=SCHEMA)
@@ -112,16 +118,38 @@ class Gemini:
         text = "".join(part.text or "" for part in parts if not part.thought)
         calls = [(part.function_call.name, part.function_call.args) for part in parts if part.function_call]
         used, last = chunks[-1].usage_metadata, chunks[-1].candidates
-        assert used is not None
         assert last
-        counted = (used.prompt_token_count or 0, used.candidates_token_count or 0)
+        counted = (used.prompt_token_count or 0, used.candidates_token_count or 0) if used else (0, 0)
         return Answer(text, calls, counted, str(last[0].finish_reason))  # type: ignore[arg-type]
 
     limited = google_errors.ClientError
     ends = ("FinishReason.STOP", "FinishReason.STOP")
 
 
-CLIENTS = (Chat, Responses, Messages, Gemini)
+class Ollama(Client):
+    def __init__(self, gateway: Gateway) -> None:
+        self.client = gateway.ollama()
+
+    def ask(self, model: str, *, stream: bool, tools: bool) -> Answer:
+        asked: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
+        if tools:
+            asked["tools"] = [{"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}]
+        lines = list(self.client.chat(**asked, stream=True)) if stream else [self.client.chat(**asked)]
+        calls = [call.function for line in lines for call in line.message.tool_calls or ()]
+        last = lines[-1]
+        assert [line.done for line in lines] == [False] * (len(lines) - 1) + [True]
+        return Answer(
+            "".join(line.message.content or "" for line in lines),
+            [(call.name, dict(call.arguments)) for call in calls],
+            (last.prompt_eval_count or 0, last.eval_count or 0),
+            last.done_reason or "",
+        )
+
+    limited = ollama.ResponseError
+    ends = ("stop", "stop")
+
+
+CLIENTS = (Chat, Responses, Messages, Gemini, Ollama)
 pairs = pytest.mark.parametrize("provider", PROVIDERS)
 clients = pytest.mark.parametrize("speaks", CLIENTS, ids=lambda client: client.__name__.lower())
 
@@ -133,7 +161,7 @@ def test_text_arrives_with_its_end_and_its_usage(gateway: Gateway, speaks: Any, 
     answer = speaks(gateway).ask(f"{provider}/sim+tokens:9+input:20", stream=stream, tools=False)
     assert len(answer.text.split()) == 9
     assert answer.calls == []
-    assert answer.used == (20, 9)
+    assert answer.used == ((0, 0) if provider in UNCOUNTED else (20, 9))
     assert answer.end == speaks.ends[0]
 
 
@@ -161,5 +189,6 @@ def test_a_providers_refusal_is_the_right_exception(
 @pairs
 @clients
 def test_a_stream_that_is_cut_never_looks_complete(gateway: Gateway, speaks: Any, provider: str) -> None:
-    with pytest.raises((openai.APIError, anthropic.APIError, google_errors.APIError)):
+    errors = (openai.APIError, anthropic.APIError, google_errors.APIError, ollama.ResponseError)
+    with pytest.raises(errors):
         speaks(gateway).ask(f"{provider}/sim+tokens:9+cut:5", stream=True, tools=False)

@@ -9,6 +9,7 @@ import httpx
 import openai
 import pytest
 from omni_core.clients.router import RouterClient
+from omni_core.identity import Caller
 from omni_core.ports.context import CallContext
 from omni_core.rpc import open_channel
 from omni_wire.errors import GatewayError
@@ -102,7 +103,7 @@ async def test_a_call_without_the_service_token_is_refused(gateway: Gateway) -> 
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(router_pb2.ModelsRequest(key_id="key-ci"), metadata=metadata, timeout=5)
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
-    channel = open_channel(gateway.stack.grpc["router"], gateway.stack.token)
+    channel = open_channel(gateway.stack.grpc["router"], Caller(("edge",), gateway.stack.token))
     try:
         assert await RouterClient(channel).models(CallContext("r"), "key-ci")
         with pytest.raises(GatewayError):

@@ -2,6 +2,7 @@
 
 SEED=1 N=100000 python -m tests.fuzz [TARGET …]    all targets without names; a JSON line each, exit code 1 on findings
 
+EVERY=50 writes only each fiftieth input that is taken in all the other formats; all of them otherwise.
 With atheris installed a target runs under it, coverage-guided, in a process of its own; else under the mutator here.
 """
 
@@ -27,6 +28,8 @@ def main(words: list[str]) -> int:
         print(f"no target {', '.join(unknown)}; there are {', '.join(TARGETS)}", file=sys.stderr)
         return 2
     guided = importlib.util.find_spec("atheris") is not None and os.environ.get("ENGINE", "atheris") == "atheris"
+    if not guided:
+        print("atheris is not installed (make atheris): mutated seeds, without guidance", file=sys.stderr)
     passed = True
     for name in words or TARGETS:
         line = _under_atheris(name, seed, count) if guided else campaign.run(TARGETS[name], seed, count)

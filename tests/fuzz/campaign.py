@@ -1,6 +1,7 @@
 """A campaign against one target, and its figures."""
 
 import base64
+import gc
 import resource
 import time
 from typing import Any, Final
@@ -19,6 +20,7 @@ def run(target: Target, seed: int, count: int) -> dict[str, Any]:
     taken, slowest, spent = 0, 0.0, 0.0
     findings: list[dict[str, str]] = []
     found: set[str] = set()
+    gc.freeze()  # what was there before is not the decoder's to walk through
     for data in inputs(target.seeds, seed, count):
         start = time.process_time()
         try:

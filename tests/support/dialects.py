@@ -10,9 +10,11 @@ from omni_wire.formats import WireFormat
 WHOLE = Head(200, False, "application/json", "acme", "m")
 STREAM = Head(200, True, "text/event-stream", "acme", "m")
 ARRAY = Head(200, True, "application/json", "acme", "m")
+LINES = Head(200, True, "application/x-ndjson", "acme", "m")
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
 ANTHROPIC, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
+OLLAMA = WireFormat.OLLAMA_CHAT
 WORDS = ("one ", "two ", "three")
 
 
@@ -46,6 +48,11 @@ def _generated(text: str, end: bool = False) -> dict[str, Any]:
     return {"candidates": [candidate], "modelVersion": "m", "responseId": "g1"}
 
 
+def _line(text: str, end: bool = False) -> dict[str, Any]:
+    line = {"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": {"role": "assistant", "content": text}}
+    return line | ({"done": True, "done_reason": "stop"} if end else {"done": False})
+
+
 def _event(body: dict[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (body["type"].encode(), json.dumps(body).encode())
 
@@ -53,6 +60,8 @@ def _event(body: dict[str, Any]) -> bytes:
 def whole(dialect: WireFormat, text: str = "hello") -> bytes:
     if dialect is GEMINI:
         return json.dumps(_generated(text, end=True)).encode()
+    if dialect is OLLAMA:
+        return json.dumps(_line(text, end=True)).encode()
     return json.dumps(_response(text) if dialect is RESPONSES else _message(text)).encode()
 
 
@@ -65,6 +74,8 @@ def frames(dialect: WireFormat, *, array: bool = False) -> list[bytes]:
         return [b"data: %b\r\n\r\n" % part for part in parts]
     if dialect is RESPONSES:
         return _response_events()
+    if dialect is OLLAMA:
+        return [json.dumps(_line(word, end=word is WORDS[-1])).encode() + b"\n" for word in WORDS]
     start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     events: list[dict[str, Any]] = [{"type": "message_start", "message": _message("")}, start]
     events += [
@@ -104,6 +115,6 @@ async def in_its_dialect(call: CompleteCall) -> AsyncGenerator[Frame, None]:
         yield whole(call.client_format)
         return
     array = call.framing == "array"
-    yield ARRAY if array else STREAM
+    yield ARRAY if array else LINES if call.client_format is OLLAMA else STREAM
     for frame in frames(call.client_format, array=array):
         yield frame

@@ -58,16 +58,27 @@ def _gemini(answer: Json) -> list[Json]:
     return [{"role": "model", "parts": parts}, {"role": "user", "parts": results or [{"text": "Go on."}]}]
 
 
+def _ollama(answer: Json) -> list[Json]:
+    message = {key: value for key, value in answer["message"].items() if key != "thinking"}
+    results = [
+        {"role": "tool", "tool_name": call["function"]["name"], "tool_call_id": call["id"], "content": "sunny"}
+        for call in message.get("tool_calls", [])
+    ]
+    return [message, *results]
+
+
 _ASKED = {"role": "user", "content": QUESTION}
 _ECHOES = {
     WireFormat.OPENAI_CHAT: _chat,
     WireFormat.ANTHROPIC_MESSAGES: _messages,
     WireFormat.OPENAI_RESPONSES: _responses,
     WireFormat.GEMINI_GENERATE: _gemini,
+    WireFormat.OLLAMA_CHAT: _ollama,
 }
 _HOLDERS: dict[WireFormat, tuple[str, Json]] = {
     WireFormat.OPENAI_CHAT: ("messages", _ASKED),
     WireFormat.ANTHROPIC_MESSAGES: ("messages", _ASKED),
     WireFormat.OPENAI_RESPONSES: ("input", _ASKED),
+    WireFormat.OLLAMA_CHAT: ("messages", _ASKED),
     WireFormat.GEMINI_GENERATE: ("contents", {"role": "user", "parts": [{"text": QUESTION}]}),
 }

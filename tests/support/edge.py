@@ -12,6 +12,7 @@ from omni_catalogue.snapshot import Routing, Server, Snapshot
 from omni_core.component import Check
 from omni_core.http_protocol import BoundedHttpProtocol
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
+from omni_core.ports.configuration import ANYBODY, Caller
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
 from omni_core.telemetry import new_registry
@@ -146,13 +147,16 @@ class ScriptedAuth:
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         raise NotImplementedError
 
-    async def create_key(self, new: NewKey) -> CreatedKey:
+    async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
         raise NotImplementedError
 
-    async def list_keys(self) -> list[KeyInfo]:
+    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]:
         raise NotImplementedError
 
-    async def revoke_key(self, key: str) -> KeyInfo:
+    async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:
+        raise NotImplementedError
+
+    async def revoke_key(self, key: str, caller: Caller = ANYBODY) -> KeyInfo:
         raise NotImplementedError
 
 
@@ -169,8 +173,11 @@ class Edge:
     def __init__(self, settings: EdgeSettings, router: RouterPort | None) -> None:
         self.router = ScriptedRouter()
         self.auth = ScriptedAuth()
+        self.wall = 1_700_000_000  # epoch seconds
         self.registry: CollectorRegistry = new_registry()
-        self.service = EdgeService(router or self.router, self.auth, settings, self.registry)
+        self.service = EdgeService(
+            router or self.router, self.auth, settings, self.registry, wall=lambda: self.wall
+        )  # fmt: skip
         self.service.configure(snapshot())
         self.checks: Callable[[], dict[str, Check]] = self.service.checks
         pages = build_pages(self.service, self.registry, lambda: self.checks(), "0")
@@ -190,7 +197,7 @@ async def serving(app: ASGIApp, protocol: type[BoundedHttpProtocol] = BoundedHtt
     """Serve ``app`` with uvicorn on a free port of the loopback, in this loop; yields the port."""
     config = uvicorn.Config(
         app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        timeout_keep_alive=5, timeout_graceful_shutdown=2,
+        proxy_headers=False, timeout_keep_alive=5, timeout_graceful_shutdown=2,
     )  # fmt: skip
     server = uvicorn.Server(config)
     config.load()

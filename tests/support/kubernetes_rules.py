@@ -106,6 +106,13 @@ def _gone(m: Manifests, service: str) -> bool:
     return any(one.target is not None and part in one.target.parts for one in m.ours)
 
 
+def _of_others(one: Workload, file: str) -> bool:
+    """The file may be in a Secret that a person makes, whose keys are not told."""
+    whole = {name for name, volume in one.volumes.items() if "items" not in volume.get("secret", {"items": ()})}
+    mounts = one.container.get("volumeMounts", [])
+    return any(mount["name"] in whole and file.startswith(mount["mountPath"] + "/") for mount in mounts)
+
+
 def references_exist(m: Manifests) -> Iterator[str]:
     """Mounted ConfigMaps, and the secret files that variables name. That the Secrets exist is a test of its own."""
     for one in m.workloads:
@@ -123,7 +130,7 @@ def references_exist(m: Manifests) -> Iterator[str]:
             if mount["name"] not in one.volumes.keys() | templates:
                 yield f"{one.name}: there is no volume {mount['name']}"
         for variable, value in m.environment(one).items():
-            if variable.endswith("_FILE") and value not in mounted_secrets(one):
+            if variable.endswith("_FILE") and value not in mounted_secrets(one) and not _of_others(one, value):
                 yield f"{one.name}: {variable} names {value}, which no secret brings"
         if m.named("ServiceAccount", one.pod["serviceAccountName"]) is None:
             yield f"{one.name}: there is no ServiceAccount {one.pod['serviceAccountName']}"
@@ -220,8 +227,9 @@ def policies_are_the_service_graph(m: Manifests) -> Iterator[str]:
 
 def _outside(m: Manifests) -> set[str]:
     """Addresses of stores that are elsewhere."""
-    policy = m.named("NetworkPolicy", "omniroute-external-redis")
-    return {peer["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for peer in rule["to"]} if policy else set()
+    found = [m.named("NetworkPolicy", f"omniroute-external-{store}") for store in ("redis", "postgres")]
+    rules = [rule for policy in found if policy for rule in policy["spec"]["egress"]]
+    return {peer["ipBlock"]["cidr"] for rule in rules for peer in rule["to"]}
 
 
 def resources_are_bounded(m: Manifests) -> Iterator[str]:
@@ -311,7 +319,7 @@ def nats_keeps_what_it_acknowledged(m: Manifests) -> Iterator[str]:
             continue
         mounted = (volume["configMap"]["name"] for volume in one.volumes.values() if "configMap" in volume)
         maps = [found for name in mounted if (found := m.named("ConfigMap", name)) is not None]
-        config = "".join(text for found in maps for text in found["data"].values())
+        config = "".join(text for found in maps for name, text in found["data"].items() if name.endswith(".conf"))
         if not re.search(r"^\s*sync_interval: always$", config, re.MULTILINE):
             yield "NATS does not sync what it acknowledges"
         routes = re.findall(r"\$NATS_ROUTE_\d", config)
@@ -322,8 +330,10 @@ def nats_keeps_what_it_acknowledged(m: Manifests) -> Iterator[str]:
             if int(copies) != one.spec["replicas"]:
                 yield f"{other.name} keeps {copies} copies on {one.spec['replicas']} servers"
         script = "".join(one.container["command"])
-        for name in re.findall(r"\$([A-Z_]+[A-Z])\b", config):
-            if name not in m.environment(one) and f"export {name}=" not in script and name != "NATS_ROUTE":
+        # start.sh gives each secret file's content under the file's name.
+        told = {*m.environment(one), "NATS_ROUTE", *(key.upper() for _, key in mounted_secrets(one).values())}
+        for name in re.findall(r"\$([A-Z_]+[A-Z])\b", re.sub(r'"[^"]*"|#.*', "", config)):
+            if name not in told and f"export {name}=" not in script:
                 yield f"NATS is not told ${name}"
 
 

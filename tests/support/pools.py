@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import omni_router.server
 import omni_translator.server
+from omni_core.identity import Caller
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
 from omni_core.ports.translator import EncodeCall, EncodedRequest, StreamCall, Translated
@@ -14,6 +15,7 @@ from omni_core.rpc import RpcServer
 from omni_wire.formats import WireFormat
 
 TOKEN = "service-token-of-the-test"
+CALLER = Caller(("edge", "router"), TOKEN)
 HEAD = Head(200, True, "text/event-stream", "acme", "gpt-x")
 
 

@@ -16,8 +16,8 @@ from omni_core.telemetry import new_registry
 from omni_ledger import Ledger
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
-from omni_router.service.attempt import Tools
 from omni_router.service.credentials import Credentials
+from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.router import RouterService
 from omni_router.settings import RouterSettings
@@ -75,7 +75,7 @@ class Harness:
             translator=translator,
             upstream=self.upstream,
             credentials=Credentials(self.auth, 60.0),  # type: ignore[arg-type]
-            events=ProtobufEvents(self.router_id),
+            events=ProtobufEvents(),
             settings=RouterSettings(retry_pause=0.01, new_key_wait=0.1),
             router_id=self.router_id,
         )

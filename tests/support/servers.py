@@ -28,13 +28,16 @@ _TRIES = 5
 # Below the ports that the system gives to outgoing connections (32768 and up): one of those could take a port between
 # the look at it and its use, and in a run with many processes some do.
 _PORTS = range(21_000, 32_000)  # and above our own
+# Workers of one test run have ports of their own: between the look and the use another's may be looked at too.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _given: set[int] = set()
 
 
 def free_port() -> int:
     """A loopback port that nobody has, and that was not given before in this process."""
     while True:
-        port = random.choice(_PORTS)
+        port = random.choice(_PORTS[_WORKER::_WORKERS])
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -66,10 +69,11 @@ def _on_path(name: str) -> str:
     return found
 
 
-class _Server(ABC):
+class Server(ABC):
     """One server process with a port and a folder that survive its restarts."""
 
     scheme = ""
+    _stop_signal = signal.SIGTERM
 
     def __init__(self) -> None:
         self.dir = Path(tempfile.mkdtemp(prefix=f"omniroute-{self.scheme}-"))
@@ -94,7 +98,14 @@ class _Server(ABC):
             with log.open("ab") as out:
                 # A session of its own, so that Ctrl-C in the terminal reaches pytest alone.
                 self._process = subprocess.Popen(
-                    self._command(), stdout=out, stderr=out, cwd=self.dir, start_new_session=True
+                    self._command(),
+                    stdout=out,
+                    stderr=out,
+                    cwd=self.dir,
+                    start_new_session=True,
+                    user=self._user(),
+                    group=self._user(),
+                    extra_groups=None if self._user() is None else [],
                 )
             if self._wait_ready():
                 return self
@@ -105,7 +116,7 @@ class _Server(ABC):
 
     def stop(self) -> None:
         """End it in order, keeping its data; at once if it does not comply."""
-        self._end(signal.SIGTERM)
+        self._end(self._stop_signal)
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -162,6 +173,10 @@ class _Server(ABC):
                 received += more
             return received
 
+    def _user(self) -> int | None:
+        """Whom it runs as (both user and group), when not as ourselves."""
+        return None
+
     @abstractmethod
     def _command(self) -> list[str]: ...
 
@@ -170,7 +185,7 @@ class _Server(ABC):
         """Whether the one that answers on the port is ours, and ready."""
 
 
-class RedisServer(_Server):
+class RedisServer(Server):
     """``durable`` keeps data across restarts (AOF, fsync at every write)."""
 
     scheme = "redis"
@@ -195,7 +210,7 @@ class RedisServer(_Server):
         return b"+PONG" in said and b"process_id:%d\r" % self.pid in said
 
 
-class NatsServer(_Server):
+class NatsServer(Server):
     """With JetStream, its store in the server's own folder."""
 
     scheme = "nats"

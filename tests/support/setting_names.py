@@ -17,6 +17,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "OMNIROUTE_{}_ADDR": tuple(name.upper() for name in GRPC_PORTS),
     "OMNIROUTE_{}_URL": _SERVERS,
     "OMNIROUTE_{}_PASSWORD_FILE": _SERVERS,
+    "OMNIROUTE_{}_USER": _SERVERS,
     "OMNIROUTE_EDGE_{}": tuple(field.upper() for field in EdgeSettings.__struct_fields__),
 }
 

@@ -18,7 +18,23 @@ from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
 from tests.codecs.support import addressed, events_of, same_answer, same_request
-from tools.wire_formats.probe import ANSWER, CHAT, GEMINI, MESSAGES, REQUEST, RESPONSES, Json, Row, example
+from tools.wire_formats.probe import (
+    ANSWER,
+    BEDROCK,
+    CHAT,
+    CLOUDCODE,
+    COHERE,
+    CURSOR,
+    GEMINI,
+    KIRO,
+    MESSAGES,
+    OLLAMA,
+    REQUEST,
+    RESPONSES,
+    Json,
+    Row,
+    example,
+)
 
 KEPT, MAPPED, APPROXIMATED, LOST, REFUSED, SILENT = "kept", "mapped", "approximated", "lost", "refused", "SILENT"
 
@@ -28,8 +44,19 @@ MODELS: Final = {
     RESPONSES: "gpt-6.1",
     MESSAGES: "claude-opus-5-5",
     GEMINI: "gemini-3.8-flash",
+    CLOUDCODE: "gemini-3.8-flash",
+    CURSOR: "claude-4.5-sonnet",
+    BEDROCK: "eu.anthropic.claude-opus-5-5-v1:0",
+    KIRO: "claude-sonnet-4.5",
+    OLLAMA: "qwen3:8b",
+    COHERE: "command-a-reasoning-08-2025",
 }
-OLDER: Final = ((MESSAGES, "claude-sonnet-4-5"), (GEMINI, "gemini-2.5-flash"), (GEMINI, "gemini-2.0-flash"))
+OLDER: Final = (
+    (MESSAGES, "claude-sonnet-4-5"),
+    (GEMINI, "gemini-2.5-flash"),
+    (GEMINI, "gemini-2.0-flash"),
+    (COHERE, "command-a-03-2025"),
+)
 _REPLY: Final = Reply("a", "m", 1)
 
 
@@ -57,11 +84,19 @@ def judge_request(row: Row, source: WireFormat, target: WireFormat, model: str =
         encoded = provider.encode_request(conversation)
     except WireError as error:
         return Verdict(REFUSED, (str(error),))
-    if encoded.losses:
-        return _declared(encoded.losses)
+    # What the plainest request loses, its output limit, would hide what this row does.
+    plain = _decode(client, REQUEST[source], conversation.model)
+    plainest = provider.encode_request(plain).losses if plain.max_output == conversation.max_output else ()
+    losses = tuple(loss for loss in encoded.losses if loss not in plainest)
+    if losses:
+        return _declared(losses)
     back = _unasked(addressed(provider, provider.decode_request(encoded.body), conversation), conversation)
+    if plainest:
+        back = msgspec.structs.replace(back, max_output=conversation.max_output)
     if same_request(back) != same_request(conversation):
         return Verdict(SILENT)
+    if target is CURSOR:  # protobuf, which has no keys in common with JSON
+        return Verdict(MAPPED)
     return _undeclared(body, REQUEST[source], msgspec.json.decode(encoded.body), source is target)
 
 

@@ -11,10 +11,18 @@ CHAT: Final = WireFormat.OPENAI_CHAT
 RESPONSES: Final = WireFormat.OPENAI_RESPONSES
 MESSAGES: Final = WireFormat.ANTHROPIC_MESSAGES
 GEMINI: Final = WireFormat.GEMINI_GENERATE
-FORMATS: Final = (CHAT, RESPONSES, MESSAGES, GEMINI)
+CLOUDCODE: Final = WireFormat.CLOUDCODE_GENERATE
+CURSOR: Final = WireFormat.CURSOR_CHAT
+OLLAMA: Final = WireFormat.OLLAMA_CHAT
+COHERE: Final = WireFormat.COHERE_CHAT
+BEDROCK: Final = WireFormat.BEDROCK_CONVERSE
+KIRO: Final = WireFormat.KIRO_CONVERSATION
+FORMATS: Final = (CHAT, RESPONSES, MESSAGES, GEMINI, OLLAMA, COHERE)  # that requests are read in here
+PROVIDERS: Final = (CLOUDCODE, CURSOR, BEDROCK, KIRO)  # that providers speak only: no row of a request is said in them
 
 PLAIN: Final = "Hi"
 BYTES: Final = "aGk="  # base64 of two letters
+PICTURE: Final = "iVBORw0KGgo="  # base64 of what a PNG begins with
 # A request that says next to nothing, and nothing that is lost anywhere.
 REQUEST: Final[dict[WireFormat, Json]] = {
     CHAT: {"model": "m", "max_completion_tokens": 5000, "messages": [{"role": "user", "content": PLAIN}]},
@@ -24,6 +32,13 @@ REQUEST: Final[dict[WireFormat, Json]] = {
         "contents": [{"role": "user", "parts": [{"text": PLAIN}]}],
         "generationConfig": {"maxOutputTokens": 5000},
     },
+    OLLAMA: {
+        "model": "m",
+        "stream": False,
+        "options": {"num_predict": 5000},
+        "messages": [{"role": "user", "content": PLAIN}],
+    },
+    COHERE: {"model": "m", "max_tokens": 5000, "messages": [{"role": "user", "content": PLAIN}]},
 }
 # An answer that says next to nothing.
 ANSWER: Final[dict[WireFormat, Json]] = {
@@ -65,6 +80,38 @@ ANSWER: Final[dict[WireFormat, Json]] = {
         "modelVersion": "m",
         "candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": PLAIN}]}, "finishReason": "STOP"}],
         "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
+    },
+    BEDROCK: {
+        "output": {"message": {"role": "assistant", "content": [{"text": PLAIN}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+        "metrics": {"latencyMs": 1},
+    },
+    KIRO: {
+        "generateAssistantResponseResponse": [
+            {"assistantResponseEvent": {"content": PLAIN}},
+            {
+                "metadataEvent": {
+                    "stopReason": "END_TURN",
+                    "tokenUsage": {"uncachedInputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+                }
+            },
+        ]
+    },
+    OLLAMA: {
+        "model": "m",
+        "created_at": "2026-11-28T00:00:00Z",
+        "message": {"role": "assistant", "content": PLAIN},
+        "done": True,
+        "done_reason": "stop",
+        "prompt_eval_count": 1,
+        "eval_count": 1,
+    },
+    COHERE: {
+        "id": "a",
+        "message": {"role": "assistant", "content": [{"type": "text", "text": PLAIN}]},
+        "finish_reason": "COMPLETE",
+        "usage": {"billed_units": {"input_tokens": 1, "output_tokens": 1}},
     },
 }
 

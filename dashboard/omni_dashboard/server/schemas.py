@@ -1,11 +1,16 @@
 """What ``/api/*`` takes and gives, as OpenAPI shows it. Money is given twice: exact decimal USD and nano-USD."""
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
+from fastapi import Query
+from omni_catalogue.scopes import Scopes
 from omni_core.component import Check
-from omni_core.ports.analytics import UsageTotals
+from omni_core.ports.analytics import KeyUse, UsageTotals
 from omni_core.ports.auth import Identity, KeyInfo, NewKey
+from omni_core.ports.configuration import Applied, ConfigObject, ObjectChange
 from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,12 +19,28 @@ from omni_dashboard.domain.values import nano_usd, usd
 
 GroupBy = Literal["key", "model", "provider", "account", "status"]
 Role = Literal["admin", "developer"]
+Endpoint = Literal["chat", "responses", "messages", "gemini", "ollama", "count_tokens", "models"]
+Managed = Literal[
+    "usage", "usage:read", "keys", "keys:read", "quota", "quota:read", "system", "system:read",
+    "config", "config:read", "audit", "audit:read",
+]  # fmt: skip
+Organisation = Annotated[
+    str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="whose; the platform's own admins may ask")
+]
+Word = Annotated[str, Field(min_length=1, max_length=64)]
 Window = Literal["day", "week", "month", "total"]
 
 
+class FieldProblem(BaseModel):
+    """``field`` is a path, such as "limits.requests_per_minute" or "providers[0].tier"; empty for the whole."""
+
+    field: str
+    message: str
+
+
 class Problem(BaseModel):
-    """RFC 9457. ``code`` is stable, for programs; ``errors`` has ``param`` and ``message`` of each
-    wrong field."""
+    """RFC 9457. ``code`` is stable, for programs; ``errors`` is what is wrong with each field, ``param`` the first of
+    them."""
 
     type: str
     title: str
@@ -28,7 +49,7 @@ class Problem(BaseModel):
     code: str
     request_id: str
     param: str | None = None
-    errors: list[dict[str, str]] | None = None
+    errors: list[FieldProblem] | None = None
 
 
 class About(BaseModel):
@@ -42,10 +63,11 @@ class Me(BaseModel):
     key_id: str
     name: str
     role: str
+    organisation: str
 
     @classmethod
     def of(cls, identity: Identity) -> "Me":
-        return cls(key_id=identity.key_id, name=identity.name, role=identity.role)
+        return cls(key_id=identity.key_id, name=identity.name, role=identity.role, organisation=identity.organisation)
 
 
 class Totals(BaseModel):
@@ -116,7 +138,9 @@ class BudgetIn(BaseModel):
 
 
 class KeyIn(BaseModel):
-    """The same words as a key in the configuration file. ``models`` are glob patterns."""
+    """The same words as a key in the configuration file. ``models`` and ``providers`` are glob patterns, ``ips``
+    networks in CIDR that a client must be in; what is left empty allows everything. ``expires`` in epoch seconds, 0 for
+    never. ``rules`` is YAML (or JSON) of what may stand under a key's ``rules:`` in the file."""
 
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$")]
@@ -124,8 +148,14 @@ class KeyIn(BaseModel):
     models: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)
     ] = ["*"]
+    providers: Annotated[list[Word], Field(max_length=100)] = []
+    endpoints: Annotated[list[Endpoint], Field(max_length=20)] = []
+    ips: Annotated[list[Word], Field(max_length=100)] = []
+    management: Annotated[list[Managed], Field(max_length=20)] = []
+    expires: Annotated[int, Field(ge=0, le=253_402_300_799)] = 0
     limits: Limits = Limits()
     budget: BudgetIn | None = None
+    rules: Annotated[str, Field(max_length=16_384)] = ""
 
     def to_new(self) -> NewKey:
         return NewKey(
@@ -135,6 +165,14 @@ class KeyIn(BaseModel):
             requests_per_minute=self.limits.requests_per_minute,
             budget_nano_usd=nano_usd(self.budget.usd) if self.budget else 0,
             budget_window=self.budget.window if self.budget else "month",
+            rules=self.rules,
+            scopes=Scopes(
+                providers=tuple(self.providers),
+                endpoints=tuple(self.endpoints),
+                ips=tuple(self.ips),
+                management=tuple(self.management),
+                expires=self.expires,
+            ),
         )
 
 
@@ -145,14 +183,27 @@ class BudgetOut(BaseModel):
 
 
 class KeyOut(BaseModel):
-    """``managed_by`` is "file" or "api"; only the latter can be revoked here. ``created`` in epoch seconds."""
+    """``managed_by`` is "file" or "api"; only the latter can be revoked here. ``created`` and ``expires`` in epoch
+    seconds; an ``expires`` of 0 is never, and an empty list allows everything. ``older_until`` is when the last of its
+    older secrets ends (or ended), 0 without one. ``rules`` is JSON, empty for none. In lists ``requests`` and
+    ``last_used`` (epoch seconds) say how it was used, null where that is not known now; ``last_used`` is null for a key
+    that never was."""
 
     id: str
     name: str
     role: str
     models: list[str]
+    providers: list[str]
+    endpoints: list[str]
+    ips: list[str]
+    management: list[str]
+    expires: int
+    older_until: int
+    requests: int | None = None
+    last_used: int | None = None
     limits: Limits
     budget: BudgetOut | None
+    rules: str
     managed_by: str
     created: int
     hint: str
@@ -165,16 +216,38 @@ class KeyOut(BaseModel):
             name=key.name,
             role=key.role,
             models=list(key.models),
+            providers=list(key.scopes.providers),
+            endpoints=list(key.scopes.endpoints),
+            ips=list(key.scopes.ips),
+            management=list(key.scopes.management),
+            expires=key.scopes.expires,
+            older_until=key.older_until,
             limits=Limits.model_construct(requests_per_minute=key.requests_per_minute),
             budget=budget if key.budget_nano_usd else None,
+            rules=key.rules,
             managed_by=key.managed_by,
             created=key.created,
             hint=key.hint,
         )
 
+    def used(self, use: Mapping[str, KeyUse] | None) -> "KeyOut":
+        """With what is known of its use."""
+        if use is None:
+            return self
+        mine = use.get(self.id)
+        last = mine.last_ms // 1000 if mine else None
+        return self.model_copy(update={"requests": mine.requests if mine else 0, "last_used": last})
+
 
 class Keys(BaseModel):
     keys: list[KeyOut]
+
+
+class Rotation(BaseModel):
+    """``overlap`` in seconds: how long older secrets are good as well; 0 ends them now."""
+
+    model_config = ConfigDict(extra="forbid")
+    overlap: Annotated[int, Field(ge=0, le=90 * 86_400)] = 86_400
 
 
 class KeyCreated(BaseModel):
@@ -313,3 +386,88 @@ class System(BaseModel):
     live: bool
     processes: list[ProcessOut]
     checks: dict[str, dict[str, CheckOut]]
+
+
+class ObjectOut(BaseModel):
+    """An object of the configuration. ``document`` is what a PUT takes; secrets in it are references. ``etag`` is that
+    of the header, without its quotes. ``managed_by`` is "file" (then ``source`` names it, and nothing is changed here)
+    or "api". ``created`` and ``updated`` in epoch milliseconds, 0 where the file in force says it."""
+
+    kind: str
+    name: str
+    document: dict[str, Any]
+    etag: str
+    managed_by: str
+    source: str
+    created: int
+    updated: int
+
+    @classmethod
+    def of(cls, found: ConfigObject) -> "ObjectOut":
+        return cls(
+            kind=found.kind,
+            name=found.name,
+            document=msgspec.json.decode(found.document),
+            etag=found.etag,
+            managed_by=found.managed_by,
+            source=found.source,
+            created=found.created,
+            updated=found.updated,
+        )
+
+
+class ObjectsOut(BaseModel):
+    """``next`` is the ``after`` of the page that follows, null after the last."""
+
+    items: list[ObjectOut]
+    next: str | None
+
+
+class WrittenOut(BaseModel):
+    """``outcome`` is "created", "updated" or "unchanged"; of a dry run, what it would be."""
+
+    outcome: str
+    dry_run: bool
+    object: ObjectOut
+
+
+class DeletedOut(BaseModel):
+    """Of a dry run, what would be deleted."""
+
+    kind: str
+    name: str
+    dry_run: bool
+
+
+class ChangeOut(BaseModel):
+    """``action`` is "create", "update" or "delete"; ``before`` and ``after`` are documents without secrets, null for
+    none."""
+
+    action: str
+    kind: str
+    name: str
+    before: Any = None
+    after: Any = None
+
+    @classmethod
+    def of(cls, change: ObjectChange) -> "ChangeOut":
+        before, after = (msgspec.json.decode(text) if text else None for text in (change.before, change.after))
+        return cls(action=change.action, kind=change.kind, name=change.name, before=before, after=after)
+
+
+class AppliedOut(BaseModel):
+    """``revision`` is in force now. ``changes`` of a dry run are what would be."""
+
+    dry_run: bool
+    revision: int
+    changes: list[ChangeOut]
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, applied: Applied, dry_run: bool) -> "AppliedOut":
+        return cls(
+            dry_run=dry_run,
+            revision=applied.revision,
+            changes=[ChangeOut.of(change) for change in applied.changes],
+            warnings=list(applied.warnings),
+        )

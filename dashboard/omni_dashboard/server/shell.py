@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from omni_core.ids import new_id
 from omni_wire.errors import BodyTooLarge
@@ -31,13 +31,21 @@ HEADERS = (
 
 
 class Shell:
-    """The outermost ASGI layer around ``app``. ``clock`` is monotonic, in seconds."""
+    """The outermost ASGI layer around ``app``. A body has at most ``max_body_bytes``, or what ``sizes`` says of its
+    path. ``clock`` is monotonic, in seconds."""
 
     def __init__(
-        self, app: ASGIApp, registry: CollectorRegistry, *, max_body_bytes: int, clock: Callable[[], float]
+        self,
+        app: ASGIApp,
+        registry: CollectorRegistry,
+        *,
+        max_body_bytes: int,
+        sizes: Mapping[str, int],
+        clock: Callable[[], float],
     ) -> None:
         self._app = app
         self._max_body = max_body_bytes
+        self._sizes = sizes
         self._clock = clock
         self._requests = Counter(
             "omniroute_dashboard_requests",
@@ -85,9 +93,10 @@ class Shell:
 
     async def _read(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Receive:
         """The body, whole, before anything else happens: bodies here are small or refused."""
+        most = self._sizes.get(scope["path"], self._max_body)
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._max_body:
-            raise BodyTooLarge(f"a body here has at most {self._max_body} bytes")
+        if length.isdigit() and int(length) > most:
+            raise BodyTooLarge(f"a body here has at most {most} bytes")
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return receive
         body = bytearray()
@@ -96,8 +105,8 @@ class Shell:
             if message["type"] == "http.disconnect":
                 break
             body += message.get("body", b"")
-            if len(body) > self._max_body:
-                raise BodyTooLarge(f"a body here has at most {self._max_body} bytes")
+            if len(body) > most:
+                raise BodyTooLarge(f"a body here has at most {most} bytes")
             if not message.get("more_body", False):
                 break
         read = False

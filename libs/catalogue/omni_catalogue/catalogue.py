@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 import msgspec
-from omni_wire.errors import AmbiguousModel, ModelNotFound, WireError
+from omni_wire.errors import AmbiguousModel, ModelNotFound, PermissionDenied, WireError
 
+from omni_catalogue.rules import Effective, Facts, Rules, resolve
 from omni_catalogue.snapshot import Account, KeyPolicy, Model, Provider, Snapshot
 
 T = TypeVar("T")
@@ -80,6 +81,42 @@ class Catalogue:
             self._plans[requested] = plan
         return plan
 
+    def plan_for(self, policy: KeyPolicy, requested: str) -> Plan:
+        """As ``plan``, of the providers that the key may use: a bare id that only one of them lists is its.
+
+        Raises ``PermissionDenied`` when none is left.
+        """
+        scopes = policy.scopes
+        if not scopes.providers:
+            return self.plan(requested)
+        owners = self._bare.get(requested, []) if requested not in self._combos else []
+        own = [owner for owner in owners if scopes.has_provider(owner.partition("/")[0])]
+        if len(owners) > len(own) and self._model(requested) is None:
+            if len(own) > 1:
+                raise _ambiguous(requested, own)
+            if not own:
+                raise _no_provider(requested)
+            return Plan(requested, "", self.plan(own[0]).candidates)
+        plan = self.plan(requested)
+        left = tuple(candidate for candidate in plan.candidates if scopes.has_provider(candidate.provider.id))
+        if not left:
+            raise _no_provider(requested)
+        return Plan(requested, plan.combo, left)
+
+    def rules(self, policy: KeyPolicy, combo: str, provider: Provider, model: Model) -> Effective:
+        """What holds for a key's request that goes to a model; ``combo`` is that of the plan."""
+        asked = self._combos.get(combo)
+        facts = Facts(
+            format=provider.format,
+            base_url=provider.base_url,
+            model=model.id,
+            reasons=model.reasons,
+            context=model.context,
+            max_output=model.max_output,
+        )
+        places = (self.snapshot.rules, provider.rules, asked.rules if asked is not None else Rules(), policy.rules)
+        return resolve(facts, *places)
+
     def may_ask(self, policy: KeyPolicy, requested: str) -> bool:
         """Whether one of the key's patterns matches the id as asked for, or the provider/model a bare id stands for."""
         memo = (policy.id, requested)
@@ -94,10 +131,16 @@ class Catalogue:
 
     def listed(self, policy: KeyPolicy) -> list[Listed]:
         """What the key may ask for by name: combos first, then provider/model. Wildcards have no name to list."""
-        entries = [Listed(combo.name, "combo") for combo in self.snapshot.combos]
+        has_provider = policy.scopes.has_provider
+        entries = [
+            Listed(combo.name, "combo")
+            for combo in self.snapshot.combos
+            if any(has_provider(target.partition("/")[0]) for target in combo.targets)
+        ]
         entries += [
             Listed(f"{provider.id}/{model.id}", provider.id, model.context, model.max_output)
             for provider in self.snapshot.providers
+            if has_provider(provider.id)
             for model in provider.models
             if model.id != "*"
         ]
@@ -112,9 +155,7 @@ class Catalogue:
         if not candidates:
             owners = self._bare.get(requested, [])
             if len(owners) > 1:
-                raise AmbiguousModel(
-                    f"{requested!r} is offered by several providers: ask for one of {', '.join(owners)}", param="model"
-                )
+                raise _ambiguous(requested, owners)
             if owners:
                 candidates = self._target(owners[0])
         if not candidates:
@@ -137,6 +178,19 @@ class Catalogue:
             return None
         model = provider.model(model_id)
         return (provider, model) if model is not None else None
+
+
+def _ambiguous(requested: str, owners: Iterable[str]) -> AmbiguousModel:
+    return AmbiguousModel(
+        f"{requested!r} is offered by several providers: ask for one of {', '.join(owners)}", param="model"
+    )
+
+
+def _no_provider(requested: str) -> PermissionDenied:
+    # Without their names: what a key may not use is not shown to it either.
+    return PermissionDenied(
+        f"this key may not use any provider that serves {requested!r}", param="model", code="provider_not_allowed"
+    )
 
 
 def _named(what: str, things: Iterable[tuple[str, T]]) -> dict[str, T]:

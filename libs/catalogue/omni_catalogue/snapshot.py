@@ -8,7 +8,14 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.rules import Rules
+from omni_catalogue.scopes import Scopes
+
+# By format: the products that requests of an account can look like.
+IDENTITIES = {WireFormat.CLOUDCODE_GENERATE: ("antigravity",), WireFormat.CURSOR_CHAT: ("cursor",)}
 TIERS = ("subscription", "api_key", "cheap", "free")
+# What of its two ways to answer a provider has: streams are its only one, or it has none, or both.
+STREAMING = ("both", "only", "never")
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,21 +31,33 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """``id`` "*" passes any id through. Sizes in tokens, 0 when unknown."""
+    """``id`` "*" passes any id through. Sizes in tokens, 0 when unknown.
+
+    ``reasons`` is whether it takes parameters on thinking, None when unknown. ``streaming`` is one of ``STREAMING``,
+    empty for its provider's.
+    """
 
     id: str
     price: Price | None = None
     context: int = 0
     max_output: int = 0
+    reasons: bool | None = None
+    streaming: str = ""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """One credential at a provider. ``id`` is "provider/name"; ``secret_version`` changes when the secret does, and is
-    empty for an account that needs none."""
+    empty for an account that needs none. ``project`` is what the provider books its use to, where it wants to be told
+    (Google's project, Kiro's profile ARN); ``identity`` the product of its vendor that requests shall look like, which
+    nobody gets who did not ask for it; ``client_version`` and ``machine_id`` what that product says of itself."""
 
     id: str
     name: str
     secret_version: str
+    project: str = ""
+    identity: str = ""
+    client_version: str = ""
+    machine_id: str = ""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +68,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     allow_private_address: bool = False
     accounts: tuple[Account, ...]
     models: tuple[Model, ...]
+    streaming: str = "both"
+    rules: Rules = Rules()
 
     def model(self, model_id: str) -> Model | None:
         """The exact entry for ``model_id``, else the wildcard's with the id filled in, else None."""
@@ -67,6 +88,7 @@ class Combo(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     strategy: str
     targets: tuple[str, ...]
+    rules: Rules = Rules()
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +113,8 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ("*",)
     requests_per_minute: int = 0
     budget: Budget | None = None
+    rules: Rules = Rules()
+    scopes: Scopes = Scopes()
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,16 +146,19 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """``max_body_bytes`` bounds a request body."""
+    """``max_body_bytes`` bounds a request body. ``trusted_proxies`` are the networks of those whose
+    ``X-Forwarded-For`` is believed."""
 
     host: str = "127.0.0.1"
     port: int = 20128
     require_api_key: bool = True
     max_body_bytes: int = 20 * 1024 * 1024
+    trusted_proxies: tuple[str, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One revision. Revisions only grow; ``created`` is in epoch seconds."""
+    """One revision. Revisions only grow; ``created`` is in epoch seconds. ``checked_keys`` is whether all keys have the
+    shape of ``keyshape``, so that what has not is none."""
 
     revision: int
     created: int
@@ -140,6 +167,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     combos: tuple[Combo, ...]
     keys: tuple[KeyPolicy, ...]
     routing: Routing
+    rules: Rules = Rules()
+    checked_keys: bool = False
 
 
 def encode(snapshot: Snapshot) -> bytes:

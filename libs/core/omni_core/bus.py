@@ -7,7 +7,8 @@ A ``Bus`` connects when first used (or by ``connect``) and then reconnects for e
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+import ssl
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -77,10 +78,22 @@ class Message:
 class Bus:
     """A connection to ``url``, or to any of several, comma-separated, of one cluster; ``name`` is how NATS lists it.
 
-    Streams and buckets that it makes are on ``replicas`` servers of a cluster. Methods raise ``DependencyUnavailable``.
+    Streams and buckets that it makes are on ``replicas`` servers of a cluster. ``inbox`` begins the subjects of
+    answers; a service that has its own can be kept from hearing others'. ``contexts`` gives the encryption for those
+    whose URL says tls://. Methods raise ``DependencyUnavailable``.
     """
 
-    def __init__(self, url: str, *, name: str, replicas: int = 1) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        replicas: int = 1,
+        inbox: str = "_INBOX",
+        contexts: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        self._inbox = inbox
+        self._contexts = contexts
         self._replicas = replicas
         self._urls = [one.strip() for one in url.split(",") if one.strip()]
         self._name = name
@@ -113,9 +126,9 @@ class Bus:
         """Disconnect, for good."""
         self._closing = True
         task = self._connecting
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait([task])
+        while task is not None and not task.done():
+            task.cancel()  # again, as the library may swallow it: see _cancellable
+            await asyncio.wait([task], timeout=_RETRY)
         # The client asserts that it was connected once; one that never was has nothing to close.
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, AssertionError):
             await self._client.close()
@@ -293,7 +306,7 @@ class Bus:
         return bucket
 
     async def _connect(self) -> None:
-        self._client._transport = Link()  # there is no public way in
+        self._client._transport = Link(self._contexts)  # there is no public way in
         while not self._client.is_connected:
             try:
                 # Tries for ever while the server is away; comes back with an error when it cannot even try.
@@ -308,6 +321,7 @@ class Bus:
                     reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]
                     max_reconnect_attempts=-1,
                     ping_interval=PING_INTERVAL,
+                    inbox_prefix=self._inbox,
                 )
             except (nats.errors.Error, OSError, ValueError, TimeoutError) as error:
                 await self._on_error(error)
@@ -336,7 +350,14 @@ class Bus:
     async def _on_error(self, error: Exception) -> None:
         if not self._reported:  # once an outage; each try would fill the log
             self._reported = True
-            log.warning("NATS: %s", type(error).__name__)
+            log.warning("NATS: %s", _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """The kind of error, and what TLS or our rights have to do with it: messages may hold addresses and users."""
+    if isinstance(error, ssl.SSLError):
+        return f"{type(error).__name__} ({(error.reason or 'TLS').replace('_', ' ').lower()})"
+    return str(error) if isinstance(error, ConnectionRefusedError) and not error.errno else type(error).__name__
 
 
 class PullConsumer:

@@ -1,8 +1,9 @@
 """The configuration snapshot in force, as it comes over the bus, with the last good copy on disk.
 
-A snapshot comes into force as a whole or not at all: it must decode and hold together, and every listener must be able
-to prepare it, before any of them switches over. One that does not pass is refused: the old one goes on everywhere, the
-copy on disk stays, and ``refused`` says which one it was and why, until a good one comes.
+A snapshot comes into force as a whole or not at all: it must be signed by auth, decode and hold together, and every
+listener must be able to prepare it, before any of them switches over. One that does not pass is refused: the old one
+goes on everywhere, the copy on disk stays, and ``refused`` says which one it was and why, until a good one comes. The
+copy on disk is kept as it came, signature and all, and is believed for that alone.
 """
 
 import asyncio
@@ -17,11 +18,12 @@ import msgspec
 from omni_catalogue.catalogue import Catalogue
 from omni_catalogue.snapshot import Snapshot, decode
 from omni_wire.errors import DependencyUnavailable, WireError
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from omni_core import clock
 from omni_core.bus import Bus
 from omni_core.component import ConfigState
+from omni_core.signatures import NotSigned, PublicKeys
 
 log = logging.getLogger("omniroute.config")
 
@@ -30,6 +32,8 @@ KEY = "snapshot"
 
 # Seconds that a process which already has a copy of its own waits for a newer one before it serves.
 FRESHNESS_WAIT = 1.0
+
+PUBLISHED = f"{BUCKET}/{KEY}"  # where it comes from, as reasons name it
 
 # Characters of a reason that go to logs, to other processes and onto a page.
 MAX_REASON = 300
@@ -40,7 +44,8 @@ Listener: TypeAlias = Callable[[Snapshot], Switch]
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A snapshot that is not in force. Its ``revision``, or its number in the bucket where that cannot be read."""
+    """A snapshot that is not in force. Its ``revision``, or its number in the bucket where that cannot be read or is
+    not to be believed."""
 
     revision: int
     reason: str
@@ -56,14 +61,23 @@ class ConfigMetrics:
         self.revision = gauge("revision", "Configuration revision in force.")
         self.refused = gauge("refused_revision", "Configuration revision that is refused, 0 when none is.")
         self.applied = gauge("applied_timestamp_seconds", "When the revision in force was put into force.")
+        self.not_signed = Counter(
+            f"omniroute_{service}_config_not_signed",
+            "Configurations, published or on disk, without a signature that is believed.",
+            registry=registry,
+        )
 
 
 class ConfigFeed:
-    """Follows the published snapshot. ``cache_file`` keeps the last good one; None keeps none."""
+    """Follows the published snapshot. ``cache_file`` keeps the last good one; None keeps none. ``keys`` are whose
+    signatures are believed, of both."""
 
-    def __init__(self, bus: Bus, cache_file: Path | None, metrics: ConfigMetrics | None = None) -> None:
+    def __init__(
+        self, bus: Bus, cache_file: Path | None, keys: PublicKeys, metrics: ConfigMetrics | None = None
+    ) -> None:
         self._bus = bus
         self._file = cache_file
+        self._keys = keys
         self._metrics = metrics
         self._listeners: list[Listener] = []
         self._arrived = asyncio.Event()
@@ -148,9 +162,13 @@ class ConfigFeed:
     def _offer(self, value: bytes, number: int, origin: str) -> bool:
         """Put a snapshot into force unless it is refused; True when the bus and we agree afterwards."""
         try:
-            snapshot = decode(value)
+            payload = self._keys.opened(value)
+        except NotSigned as error:
+            return self._refuse_unsigned(number, error, origin)
+        try:
+            snapshot = decode(payload)
         except (WireError, RecursionError) as error:
-            return self._refuse(_revision(value) or number, str(error), origin)
+            return self._refuse(_revision(payload) or number, str(error), origin)
         if self.current is not None and snapshot.revision < self.revision:
             return self._refuse(snapshot.revision, f"it is older than {self.revision}, which is in force", origin)
         if self.current is None or snapshot.revision > self.revision:
@@ -181,6 +199,15 @@ class ConfigFeed:
             self._metrics.applied.set(clock.now_ms() / 1000)
         self._arrived.set()
         log.info("configuration %d is in force (%s)", snapshot.revision, origin)
+
+    def _refuse_unsigned(self, number: int, error: NotSigned, origin: str) -> bool:
+        if self._metrics is not None:
+            self._metrics.not_signed.inc()
+        if origin == "stored":
+            told = f"{self._file}: {error}. Remove the file: auth's own is taken when NATS has it"
+        else:
+            told = f"{PUBLISHED} in NATS: {error}. auth puts its own in place again; see who else may write there"
+        return self._refuse(number, told, origin)
 
     def _refuse(self, revision: int, reason: str, origin: str) -> bool:
         refused = Refused(revision, reason[:MAX_REASON])

@@ -88,6 +88,8 @@ def from_rpc_error(error: aio.AioRpcError, peer: str) -> GatewayError:
         return PeerSilent(f"{peer} did not answer in time")
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return DependencyUnavailable(f"{peer} refuses this process's service token")
+    if code is grpc.StatusCode.PERMISSION_DENIED:
+        return DependencyUnavailable(f"{peer} does not take this call from this process")
     if code in _AWAY:
         return PeerAway(f"the {peer} is not reachable")
     return Internal(f"the call to {peer} failed ({code.name.lower()})")

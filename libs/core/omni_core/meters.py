@@ -20,28 +20,58 @@ MOST_COUNTED = 500
 MOST_SPREAD = 100  # each is as many series as it has bounds
 
 
+class Count:
+    """One series of a ``Meter``; whoever counts it often adds to ``value`` itself."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+
 class Meter(Collector):
     """A counter. ``name`` without "_total"; ``labels`` are names here and values, in the same order, in ``add``."""
 
     def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
         self._name, self._text, self._labels = name, text, tuple(labels)
-        self._values: dict[Labels, float] = {} if labels else {(): 0}
+        self._series: dict[Labels, Count] = {} if labels else {(): Count()}
         registry.register(self)
 
-    def add(self, labels: Labels = (), amount: float = 1) -> None:
-        values = self._values
-        try:
-            values[labels] += amount
-        except KeyError:
-            if len(values) >= MOST_COUNTED:
+    def series(self, labels: Labels = ()) -> Count:
+        """To be kept by whoever counts one often. It shows from now on, with 0 at first."""
+        found = self._series.get(labels)
+        if found is None:
+            if len(self._series) >= MOST_COUNTED:
                 labels = _other(labels)
-            values[labels] = values.get(labels, 0) + amount
+            found = self._series.setdefault(labels, Count())
+        return found
+
+    def add(self, labels: Labels = (), amount: float = 1) -> None:
+        try:
+            self._series[labels].value += amount
+        except KeyError:
+            self.series(labels).value += amount
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(self._name, self._text, labels=self._labels)
-        for labels, value in list(self._values.items()):
-            family.add_metric(labels, value)
+        for labels, count in list(self._series.items()):
+            family.add_metric(labels, count.value)
         return [family]
+
+
+class Distribution:
+    """One series of a ``Spread``."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
 
 
 class Spread(Collector):
@@ -51,31 +81,30 @@ class Spread(Collector):
         self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float], registry: CollectorRegistry
     ) -> None:
         self._name, self._text, self._labels, self._bounds = name, text, tuple(labels), tuple(bounds)
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
-        if not labels:
-            self._counts[()], self._sums[()] = [0] * (len(self._bounds) + 1), 0.0
+        self._series: dict[Labels, Distribution] = {} if labels else {(): Distribution(self._bounds)}
         registry.register(self)
 
-    def observe(self, value: float, labels: Labels = ()) -> None:
-        counts = self._counts.get(labels)
-        if counts is None:
-            if len(self._counts) >= MOST_SPREAD:
+    def series(self, labels: Labels = ()) -> Distribution:
+        """To be kept by whoever observes one often. It shows from now on."""
+        found = self._series.get(labels)
+        if found is None:
+            if len(self._series) >= MOST_SPREAD:
                 labels = _other(labels)
-            counts = self._counts.setdefault(labels, [0] * (len(self._bounds) + 1))
-            self._sums.setdefault(labels, 0.0)
-        counts[bisect_left(self._bounds, value)] += 1
-        self._sums[labels] += value
+            found = self._series.setdefault(labels, Distribution(self._bounds))
+        return found
+
+    def observe(self, value: float, labels: Labels = ()) -> None:
+        self.series(labels).observe(value)
 
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
-        for labels, counts in list(self._counts.items()):
+        for labels, series in list(self._series.items()):
             total = 0
             buckets: list[tuple[str, float]] = []
-            for bound, count in zip([*map(str, self._bounds), "+Inf"], list(counts), strict=True):
+            for bound, count in zip([*map(str, self._bounds), "+Inf"], list(series.counts), strict=True):
                 total += count
                 buckets.append((bound, total))
-            family.add_metric(labels, buckets, self._sums[labels])
+            family.add_metric(labels, buckets, series.total)
         return [family]
 
 

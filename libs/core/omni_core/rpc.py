@@ -1,4 +1,4 @@
-"""gRPC between our services: one server class, one channel class, the service token and the error tree.
+"""gRPC between our services: one server class, one channel class, who may call what, and the error tree.
 
 A handler raises ``GatewayError`` and the caller's client raises it again; anything else a handler raises is logged here
 and becomes ``Internal`` without details. Cancelling a call closes the implementation's generator.
@@ -6,7 +6,7 @@ and becomes ``Internal`` without details. Cancelling a call closes the implement
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -17,9 +17,14 @@ from grpc import aio
 from omni_wire.errors import GatewayError, Internal
 from prometheus_client import CollectorRegistry
 
+from omni_core.callers import CALLERS
 from omni_core.failures import FAILURE_TRAILER, from_failure, from_rpc_error, grpc_status, is_away, to_failure
+from omni_core.gate import Gate, certified
+from omni_core.identity import TOKEN_METADATA, Caller
 from omni_core.rpc_metrics import CallMeter
+from omni_core.rpc_tls import channel_credentials, server_credentials
 from omni_core.telemetry import about_request
+from omni_core.tls import Tls
 
 __all__ = [
     "CALL_TIMEOUT",
@@ -38,8 +43,6 @@ __all__ = [
 ]
 
 log = logging.getLogger("omniroute.rpc")
-
-TOKEN_METADATA = "omniroute-service-token"  # noqa: S105 — the name of the header, not a token
 
 # Seconds. A control call answers soon or not at all; a stream is bounded by the provider's own timeouts long before.
 CALL_TIMEOUT = 5.0
@@ -98,6 +101,7 @@ class Message(Protocol):
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
 Answer = TypeVar("Answer", covariant=True)
+Stub = TypeVar("Stub")
 if TYPE_CHECKING:  # generic in the stubs only
     Context = aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -107,17 +111,27 @@ if TYPE_CHECKING:  # generic in the stubs only
 
 
 class RpcServer:
-    """A gRPC listener whose every call must carry ``token``. ``port`` 0 takes a free one.
+    """A gRPC listener whose every call must carry a token made of ``token``, and come from a service that may make it.
+    With ``tls`` it takes encrypted connections only, and only from those who have a certificate of the same CA; who
+    may call what is then asked of the certificate, too. ``port`` 0 takes a free one.
 
     A connection older than ``max_age`` seconds (gRPC varies it by a tenth, so that not all come back at once) takes no
     new call, and what runs on it goes on; 0 lets connections live.
     """
 
     def __init__(
-        self, host: str, port: int, token: str, *, max_age: float = 0.0, metrics: CollectorRegistry | None = None
+        self,
+        host: str,
+        port: int,
+        token: str,
+        *,
+        tls: Tls | None = None,
+        max_age: float = 0.0,
+        metrics: CollectorRegistry | None = None,
     ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._token = token
+        self._gate = Gate(token, CALLERS)
+        self._tls = tls
         self._options = _SERVER_OPTIONS if max_age <= 0 else [*_SERVER_OPTIONS, *_ages(max_age)]
         self._meter = CallMeter(metrics) if metrics is not None else None
         self._services: dict[str, dict[str, Handler]] = {}
@@ -125,16 +139,23 @@ class RpcServer:
 
     def add(self, service_name: str, handlers: dict[str, Handler]) -> None:
         """``service_name`` as in the .proto, for instance "omniroute.auth.v1.AuthPort". Before ``start``."""
-        self._services[service_name] = handlers if self._meter is None else self._meter.timed(service_name, handlers)
+        if self._meter is not None:
+            handlers = self._meter.timed(service_name, handlers)
+        if self._tls is not None:
+            handlers = certified(service_name, handlers, CALLERS)
+        self._services[service_name] = handlers
 
     async def start(self) -> int:
         """Listen, and return the port. Raises ``OSError`` when the address is taken."""
-        server = aio.server(interceptors=[_TokenGate(self._token)], options=self._options)
+        server = aio.server(interceptors=[self._gate], options=self._options)
         server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in self._services.items()]
         )
         try:
-            port = server.add_insecure_port(self._address)
+            if self._tls is None:
+                port = server.add_insecure_port(self._address)
+            else:
+                port = server.add_secure_port(self._address, server_credentials(self._tls))
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}") from error
         await server.start()
@@ -153,31 +174,6 @@ def _ages(max_age: float) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_ms", int(max_age * 1000)),
         ("grpc.max_connection_age_grace_ms", int(STREAM_TIMEOUT * 1000)),
     ]
-
-
-class _TokenGate(aio.ServerInterceptor):
-    def __init__(self, token: str) -> None:
-        if not token:
-            raise ValueError("a service token must not be empty")
-        self._token = token.encode()
-        # A stream handler that reads nothing can refuse calls of every shape.
-        self._refusal: Handler = grpc.stream_stream_rpc_method_handler(_refuse)
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        for key, value in handler_call_details.invocation_metadata or ():
-            if key == TOKEN_METADATA:
-                presented = value if isinstance(value, bytes) else value.encode()
-                if hmac.compare_digest(presented, self._token):
-                    return await continuation(handler_call_details)
-        return self._refusal
-
-
-async def _refuse(_requests: AsyncIterator[bytes], context: Context) -> None:
-    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid service token is required")
 
 
 def settled(error: Exception, request: object) -> GatewayError:
@@ -249,32 +245,79 @@ def _serialize(message: Message) -> bytes:
 
 
 class ServiceChannel(aio.Channel):
-    """A connection to one service: a plain channel that knows its address and its token. One whose address is
-    ``named`` (dns:) spreads calls over all that the name stands for."""
+    """A connection to one service: a plain channel that knows its address and who calls. One whose address is
+    ``named`` (dns:) spreads calls over all that the name stands for.
 
-    def __init__(self, address: str, token: str) -> None:
+    Of a process with a certificate it is encrypted, and goes on only when the other side proves to be ``service``
+    ("" for: the host of the address). Another certificate of ours takes another channel below: calls that begin later
+    go by that, those under way stay where they are.
+    """
+
+    def __init__(self, address: str, caller: Caller, service: str = "") -> None:
         self.address = address
-        self.metadata = ((TOKEN_METADATA, token),)
+        self.metadata = caller.metadata()
         self.away = False  # as of the last call
         self.named = address.startswith("dns:")
+        self.encrypted = caller.tls is not None
+        self._tls = caller.tls
+        self._material = caller.tls.current() if caller.tls is not None else None
+        self._service = service
+        self._left: set[asyncio.Task[None]] = set()
+        self._channel = self._open()
+
+    def _open(self) -> aio.Channel:
         options = [*_CHANNEL_OPTIONS, *_DNS_OPTIONS] if self.named else _CHANNEL_OPTIONS
-        self._channel = aio.insecure_channel(address, options=options)
+        if self._material is None:
+            return aio.insecure_channel(self.address, options=options)
+        if self._service:
+            options = [*options, ("grpc.ssl_target_name_override", self._service)]
+        return aio.secure_channel(self.address, channel_credentials(self._material), options=options)
+
+    def latest(self) -> aio.Channel:
+        """The channel for a call that begins now."""
+        if self._tls is not None and (now := self._tls.current()) is not self._material:
+            self._material = now
+            task = asyncio.get_running_loop().create_task(_let_go(self._channel))
+            self._left.add(task)
+            task.add_done_callback(self._left.discard)
+            self._channel = self._open()
+        return self._channel
+
+    def stub(self, make: Callable[[aio.Channel], Stub]) -> Callable[[], Stub]:
+        """A function that gives what ``make`` makes of the latest channel."""
+        channel, made = self._channel, make(self._channel)
+        if self._tls is None:
+            return lambda: made
+
+        def latest() -> Stub:
+            nonlocal channel, made
+            if (now := self.latest()) is not channel:
+                channel, made = now, make(now)
+            return made
+
+        return latest
 
     def __repr__(self) -> str:
         return f"ServiceChannel({self.address!r})"
 
-    def note(self, name: str, *, away: bool) -> None:
-        """Log that the service ``name`` went away or came back: errors do not say where it was looked for."""
+    def note(self, name: str, *, away: bool, why: str = "") -> None:
+        """Log that the service ``name`` went away or came back: errors do not say where it was looked for. With TLS
+        there is more than one reason, and ``why`` is gRPC's."""
         if away is self.away:
             return
         self.away = away
         if away:
-            log.warning("the %s is not reachable at %s", name, self.address)
+            reason = f" ({why})" if why and self.encrypted else ""
+            log.warning("the %s is not reachable at %s%s", name, self.address, reason)
         else:
             log.info("the %s is reachable again at %s", name, self.address)
 
     async def close(self, grace: float | None = None) -> None:
         """Cancel what is running (after ``grace`` seconds) and disconnect."""
+        left = list(self._left)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         await self._channel.close(grace)
 
     async def __aenter__(self) -> Self:
@@ -284,7 +327,7 @@ class ServiceChannel(aio.Channel):
         await self.close()
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        return self._channel.get_state(try_to_connect)
+        return self.latest().get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
         await self._channel.wait_for_state_change(last_observed_state)
@@ -305,10 +348,18 @@ class ServiceChannel(aio.Channel):
         return self._channel.stream_stream(*args, **kwargs)
 
 
-def open_channel(address: str, token: str) -> ServiceChannel:
-    """A channel to ``address``: "host:port", "dns:///name:port" (all that the name stands for, in turn) or
-    "dns://resolver:port/name:port". It connects when first used and again whenever it must."""
-    return ServiceChannel(address, token)
+async def _let_go(channel: aio.Channel) -> None:
+    """Close it when nothing can be under way on it any more, or at once when cancelled."""
+    try:
+        await asyncio.sleep(STREAM_TIMEOUT)
+    finally:
+        await channel.close()
+
+
+def open_channel(address: str, caller: Caller, service: str = "") -> ServiceChannel:
+    """A channel to ``service`` at ``address``: "host:port", "dns:///name:port" (all that the name stands for, in turn)
+    or "dns://resolver:port/name:port". It connects when first used and again whenever it must."""
+    return ServiceChannel(address, caller, service)
 
 
 class UnaryCall(Protocol[Answer]):
@@ -332,7 +383,7 @@ class Peer:
             yield
         except aio.AioRpcError as error:
             if is_away(error):
-                self._channel.note(self._name, away=True)
+                self._channel.note(self._name, away=True, why=error.details() or "")
             raise from_rpc_error(error, self._name) from error
         if self._channel.away:
             self._channel.note(self._name, away=False)
@@ -340,12 +391,13 @@ class Peer:
     def unary(self, method: str, response_type: type[Res], timeout: float = CALL_TIMEOUT) -> UnaryCall[Res]:
         """A function that calls ``method`` within ``timeout`` seconds, or those it is given, and raises
         ``GatewayError``."""
-        stub = self._channel.unary_unary(f"/{self._service}/{method}", _serialize, response_type.FromString)
+        path, parse = f"/{self._service}/{method}", response_type.FromString
+        stub = self._channel.stub(lambda channel: channel.unary_unary(path, _serialize, parse))
         metadata, errors = self._channel.metadata, self.errors
 
         async def call(request: Message, timeout: float = timeout) -> Res:
             with errors():
-                response: Res = await stub(request, timeout=timeout, metadata=metadata)
+                response: Res = await stub()(request, timeout=timeout, metadata=metadata)
                 return response
 
         return call
@@ -354,14 +406,16 @@ class Peer:
         self, method: str, response_type: type[Res], timeout: float = STREAM_TIMEOUT
     ) -> Callable[[Message], aio.UnaryStreamCall[Any, Res]]:
         """A function that starts ``method``; the caller reads within ``errors()`` and cancels in the end."""
-        stub = self._channel.unary_stream(f"/{self._service}/{method}", _serialize, response_type.FromString)
+        path, parse = f"/{self._service}/{method}", response_type.FromString
+        stub = self._channel.stub(lambda channel: channel.unary_stream(path, _serialize, parse))
         metadata = self._channel.metadata
-        return lambda request: stub(request, timeout=timeout, metadata=metadata)
+        return lambda request: stub()(request, timeout=timeout, metadata=metadata)
 
     def bidi(
         self, method: str, response_type: type[Res], timeout: float = STREAM_TIMEOUT
     ) -> Callable[[], aio.StreamStreamCall[Any, Res]]:
         """As ``server_stream``, with a call to write to."""
-        stub = self._channel.stream_stream(f"/{self._service}/{method}", _serialize, response_type.FromString)
+        path, parse = f"/{self._service}/{method}", response_type.FromString
+        stub = self._channel.stub(lambda channel: channel.stream_stream(path, _serialize, parse))
         metadata = self._channel.metadata
-        return lambda: stub(timeout=timeout, metadata=metadata)
+        return lambda: stub()(timeout=timeout, metadata=metadata)

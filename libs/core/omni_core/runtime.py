@@ -14,6 +14,7 @@ from omni_core.redaction import keep_secret
 from omni_core.redis import open_redis
 from omni_core.settings import CoreSettings
 from omni_core.telemetry import new_registry, tell_suppressed
+from omni_core.tls import Contexts, Tls
 from omni_core.tracing import Tracer, Tracing
 
 
@@ -27,6 +28,7 @@ class Runtime(msgspec.Struct):
     instance_id: str
     tracing: Tracing | None = None
     process: ProcessMetrics | None = None
+    tls: Tls | None = None
 
     def __repr__(self) -> str:
         return f"Runtime(instance_id={self.instance_id!r})"
@@ -39,17 +41,25 @@ class Runtime(msgspec.Struct):
 def open_runtime(settings: CoreSettings, *, instance_id: str, target: str = "") -> Runtime:
     """Inside the event loop that will use it. Nothing connects yet, so that neighbours may start in any order.
 
-    ``target`` is what the process runs, "" for something else than one of ours.
+    ``target`` is what the process runs, "" for something else than one of ours. Raises ``tls.CannotUse`` for a
+    certificate that is none.
     """
+    tls = Tls(settings.tls) if settings.tls is not None else None
     for secret in (settings.token, *map(_password, (settings.redis_url, *settings.nats_url.split(",")))):
         keep_secret(secret)
     registry = new_registry()
-    bus = Bus(settings.nats_url, name=f"omniroute-{instance_id}", replicas=settings.nats_replicas)
+    bus = Bus(
+        settings.nats_url,
+        name=f"omniroute-{instance_id}",
+        replicas=settings.nats_replicas,
+        inbox=f"_INBOX_{target}" if target else "_INBOX",
+        contexts=Contexts(tls, settings.nats_ca),
+    )
     connected = Gauge("omniroute_nats_up", "1 while this process is connected to NATS.", registry=registry)
     connected.set_function(lambda: float(bus.connected))
     return Runtime(
         settings=settings,
-        redis=open_redis(settings.redis_url),
+        redis=open_redis(settings.redis_url, Contexts(tls, settings.redis_ca)),
         bus=bus,
         metrics=registry,
         instance_id=instance_id,
@@ -57,6 +67,7 @@ def open_runtime(settings: CoreSettings, *, instance_id: str, target: str = "") 
         if settings.trace is not None
         else None,
         process=ProcessMetrics(registry, target, tell_suppressed),
+        tls=tls,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from omni_core.tls import TlsFiles
 from omni_core.tracing import TraceSettings
 
 # One place for every port. HTTP is what people and probes open; gRPC is what services call.
@@ -29,6 +30,19 @@ DISCOVERED = ("router", "translator")
 DISCOVER = "discover"
 
 
+class ConfigKeys(msgspec.Struct, frozen=True):
+    """What published configurations are signed with, and by whose signatures they are known: PEM, or the path of a file
+    of it. Where all is empty the service token takes its place."""
+
+    signing: str = ""
+    signing_file: str = ""
+    public: str = ""
+    public_file: str = ""
+
+    def __repr__(self) -> str:
+        return "ConfigKeys(…)"
+
+
 class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What every process needs to know.
 
@@ -36,7 +50,9 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     for, and router and translator to "discover" or to several addresses with commas; ``token`` is the shared service
     token. ``advertise`` is what others find this process' gRPC listener by ("host" or "host:port"), "" to find that
     out; ``grpc_max_age`` in seconds, 0 for connections that live for ever. ``nats_replicas`` is how many servers of a
-    NATS cluster hold each stream and bucket.
+    NATS cluster hold each stream and bucket. ``tls`` is this process' certificate for calls between services, and for
+    Redis and NATS where their URLs say rediss:// and tls://; ``redis_ca`` and ``nats_ca`` are the CAs of those two
+    where they have another ("system" for those this machine trusts). ``config_keys`` are for published configurations.
     """
 
     data_dir: Path
@@ -52,6 +68,10 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     log_format: str = "text"
     trace: TraceSettings | None = None
+    tls: TlsFiles | None = None
+    redis_ca: str = ""
+    nats_ca: str = ""
+    config_keys: ConfigKeys = ConfigKeys()
 
     def __repr__(self) -> str:
         return f"CoreSettings(data_dir={str(self.data_dir)!r}, peers={self.peers!r})"
@@ -60,10 +80,12 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     def from_env(cls, env: Mapping[str, str], *, redis_url: str, nats_url: str, token: str) -> "CoreSettings":
         """Read ``DATA_DIR``, ``OMNIROUTE_<SERVICE>_ADDR``, ``OMNIROUTE_GRPC_HOST``, ``OMNIROUTE_GRPC_MAX_AGE``,
         ``OMNIROUTE_NATS_REPLICAS`` (1 to 5),
+        ``OMNIROUTE_CONFIG_SIGNING_KEY``, ``OMNIROUTE_CONFIG_PUBLIC_KEYS`` and each with ``_FILE``,
+        ``OMNIROUTE_TLS_CA``, ``_CERT`` and ``_KEY`` (all or none), ``OMNIROUTE_REDIS_CA``, ``OMNIROUTE_NATS_CA``,
         ``OMNIROUTE_ADVERTISE``, ``OMNIROUTE_HTTP_HOST``, ``OMNIROUTE_LOG_LEVEL`` and ``OMNIROUTE_LOG_FORMAT`` ("text"
         or "json"); the URLs and the token are the caller's, because they may be of servers it has just started.
 
-        Raises ``ValueError`` for an age that is no number of seconds, or replicas that are none."""
+        Raises ``ValueError`` for an age that is no number of seconds, replicas that are none, or half a certificate."""
         return cls(
             data_dir=Path(env.get("DATA_DIR") or Path.home() / ".omniroute").expanduser(),
             redis_url=redis_url,
@@ -82,7 +104,27 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
             log_level=env.get("OMNIROUTE_LOG_LEVEL", "INFO").upper(),
             log_format=env.get("OMNIROUTE_LOG_FORMAT", "text"),
             trace=TraceSettings.from_env(env),
+            tls=_tls(env),
+            redis_ca=env.get("OMNIROUTE_REDIS_CA", "").strip(),
+            nats_ca=env.get("OMNIROUTE_NATS_CA", "").strip(),
+            config_keys=ConfigKeys(
+                signing=env.get("OMNIROUTE_CONFIG_SIGNING_KEY", "").strip(),
+                signing_file=env.get("OMNIROUTE_CONFIG_SIGNING_KEY_FILE", "").strip(),
+                public=env.get("OMNIROUTE_CONFIG_PUBLIC_KEYS", "").strip(),
+                public_file=env.get("OMNIROUTE_CONFIG_PUBLIC_KEYS_FILE", "").strip(),
+            ),
         )
+
+
+def _tls(env: Mapping[str, str]) -> TlsFiles | None:
+    names = ("OMNIROUTE_TLS_CA", "OMNIROUTE_TLS_CERT", "OMNIROUTE_TLS_KEY")
+    paths = [env.get(name, "").strip() for name in names]
+    if not any(paths):
+        return None
+    missing = [name for name, path in zip(names, paths, strict=True) if not path]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} must be set, too: a CA, a certificate and its key belong together")
+    return TlsFiles(*(Path(path).expanduser() for path in paths))
 
 
 def _replicas(env: Mapping[str, str], name: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from omni_core.component import Check, Component
+from omni_core.identity import Caller
 from omni_core.runtime import Runtime
 from omni_core.settings import DISCOVERED
 from prometheus_client import CollectorRegistry
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from omni_auth.build import DemoProvider
     from omni_core.clients.pool import Pool, PoolMetrics
     from omni_core.rpc import RpcServer, ServiceChannel
+    from omni_core.tls import Tls
 
 
 class ProcessState:
@@ -62,7 +64,9 @@ class Assembly:
         self._channels: list[ServiceChannel] = []
         self._pools: dict[str, Pool[Any]] = {}
         self._pool_metrics: PoolMetrics | None = None
+        self._target = target
         self._runtime = runtime
+        self._me = Caller(target.parts, runtime.settings.token, runtime.tls)
         self._inputs = inputs
         self._state = state
         for name in PARTS:
@@ -70,6 +74,10 @@ class Assembly:
                 component = self._build(name)
                 self.components[name] = component
                 self._services[name] = component.service
+
+    @property
+    def tls(self) -> "Tls | None":
+        return self._runtime.tls
 
     @property
     def metrics(self) -> CollectorRegistry:
@@ -165,7 +173,7 @@ class Assembly:
             case "edge":
                 from omni_edge import build as edge
 
-                component = edge.build(runtime, router=port("router"), auth=port("auth"))
+                component = edge.build(runtime, router=port("router"), auth=port("auth"), sharing=self._target.redis)
                 for other in (self._state, *self.components.values()):
                     component.watch(other.name, other.checks)
                 return component
@@ -183,7 +191,7 @@ class Assembly:
         from omni_core.rpc import open_channel
 
         settings = self._runtime.settings
-        channel = open_channel(settings.peers[name], settings.token)
+        channel = open_channel(settings.peers[name], self._me, name)
         self._channels.append(channel)
         return _client(name, channel)
 
@@ -195,7 +203,7 @@ class Assembly:
         self._pool_metrics = self._pool_metrics or PoolMetrics(runtime.metrics)
         kind = RouterPool if name == "router" else TranslatorPool
         try:
-            return kind(settings.peers[name], token=settings.token, bus=runtime.bus, metrics=self._pool_metrics)
+            return kind(settings.peers[name], caller=self._me, bus=runtime.bus, metrics=self._pool_metrics)
         except ValueError as error:
             raise CannotStart(f"OMNIROUTE_{name.upper()}_ADDR: {error}") from error
 

@@ -1,64 +1,23 @@
 """The ``omniroute`` command. Each verb imports what it needs, so that --help answers at once."""
 
 import os
-import sys
-from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
+from omni_launch.audit_cli import audit
+from omni_launch.backup_cli import backup
+from omni_launch.certs_cli import certs
 from omni_launch.environment import Flags, config_file, merged
+from omni_launch.keys_cli import keys
+from omni_launch.options import PATH, Command, config, data_dir
 from omni_launch.problems import CannotStart
+from omni_launch.signing_cli import signing_key
 from omni_launch.targets import TARGETS
+from omni_launch.vault_cli import vault
 
-if TYPE_CHECKING:
-    from omni_core.ports.auth import KeyInfo
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-# Unreadable is for us to say: like everything else that is wrong on this machine, in one line with what to do next.
-_PATH = click.Path(path_type=Path, readable=False)
 _PORT = click.IntRange(0, 65_535)
-
-
-class _Usd(click.ParamType):  # type: ignore[type-arg] # generic in some releases of click only
-    """An amount of money, as whole nano-USD; refused when that is nothing at all or more than a budget may be."""
-
-    name = "usd"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from omni_auth.domain.scalars import MAX_USD, NANO
-
-        try:
-            amount = Decimal(value)
-        except InvalidOperation:
-            amount = Decimal("nan")
-        # A huge exponent is compared, never written out.
-        if not amount.is_finite():
-            self.fail(f"'{value}' is not an amount in USD, such as 2.50.", param, ctx)
-        nano = round(amount * NANO) if -1 < amount <= MAX_USD else 0
-        if amount > MAX_USD or nano <= 0:
-            self.fail(
-                f"'{value}' is not from 0.000000001 to {MAX_USD} USD (leave the option out for no budget).", param, ctx
-            )
-        return nano
-
-
-def data_dir(command: Command) -> Command:
-    return click.option(
-        "--data-dir", type=_PATH, metavar="DIR", help="Where data is kept. [DATA_DIR, default ~/.omniroute]"
-    )(command)
-
-
-def config(command: Command) -> Command:
-    return click.option(
-        "--config",
-        type=_PATH,
-        metavar="FILE",
-        help="Configuration. [OMNIROUTE_CONFIG, default ./omniroute.yaml, then omniroute.yaml in the data directory]",
-    )(command)
 
 
 def address(command: Command) -> Command:
@@ -128,6 +87,7 @@ Then:
   omniroute up --workers auto           the same on all cores of this machine
   omniroute check-config                what is wrong with omniroute.yaml, line by line
   omniroute keys create laptop          a key for one of your programs
+  omniroute certs init                  certificates, for services that run on several machines
   omniroute doctor                      what is missing on this machine, and how to get it
 
 \b
@@ -186,9 +146,11 @@ Targets:
 
 \b
 Where things are:
-  OMNIROUTE_REDIS_URL, OMNIROUTE_NATS_URL       the servers; passwords from OMNIROUTE_{REDIS,NATS}_PASSWORD_FILE
+  OMNIROUTE_REDIS_URL, OMNIROUTE_NATS_URL       the servers; OMNIROUTE_{REDIS,NATS}_USER and _PASSWORD_FILE for each
   OMNIROUTE_{ROUTER,TRANSLATOR,QUOTA,AUTH,ANALYTICS}_ADDR     host:port of the others' gRPC
-  OMNIROUTE_SERVICE_TOKEN or _FILE              what every call carries; else service.token in the data directory
+  OMNIROUTE_SERVICE_TOKEN or _FILE              proves every call; else service.token in the data directory
+  OMNIROUTE_TLS_CA, _CERT, _KEY                 encrypts calls, by certificates on both sides: see 'omniroute certs'
+  OMNIROUTE_CONFIG_SIGNING_KEY_FILE (auth), OMNIROUTE_CONFIG_PUBLIC_KEYS_FILE     see 'omniroute signing-key'
   OMNIROUTE_GRPC_HOST, OMNIROUTE_GRPC_PORT, OMNIROUTE_HTTP_HOST, OMNIROUTE_HTTP_PORT     where this one listens
 
 
@@ -217,7 +179,7 @@ def run(target: str, no_open: bool, **given: Any) -> None:
 
 
 @cli.command("check-config", short_help="What is wrong with the configuration file.")
-@click.argument("file", type=_PATH, required=False)
+@click.argument("file", type=PATH, required=False)
 @data_dir
 @config
 def check_config(file: Path | None, data_dir: Path | None, config: Path | None) -> None:
@@ -244,93 +206,6 @@ def check_config(file: Path | None, data_dir: Path | None, config: Path | None) 
     )
 
 
-@cli.group(short_help="Create, list and revoke API keys.")
-def keys() -> None:
-    """Create, list and revoke API keys, whether or not omniroute is running.
-
-    Keys declared in the configuration file are listed, and managed there.
-    """
-
-
-@keys.command("create", epilog="Example: omniroute keys create ci --model 'acme/*' --rpm 60 --budget-usd 25")
-@click.argument("name")
-@click.option("--role", type=click.Choice(["developer", "admin"]), default="developer", show_default=True)
-@click.option("--model", "models", multiple=True, metavar="GLOB", help="What it may use; may be repeated. [*]")
-@click.option("--rpm", type=click.IntRange(0), default=0, help="Requests per minute; 0 is no limit. [0]")
-@click.option("--budget-usd", "budget", type=_Usd(), metavar="USD", help="A cap in USD, such as 2.50. [none]")
-@click.option(
-    "--budget-window", type=click.Choice(["day", "week", "month", "total"]), default="month", show_default=True
-)
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@data_dir
-@config
-def create_key(
-    name: str,
-    role: str,
-    models: tuple[str, ...],
-    rpm: int,
-    budget: int | None,
-    budget_window: str,
-    as_json: bool,
-    data_dir: Path | None,
-    config: Path | None,
-) -> None:
-    """Make a key and show its secret, this once."""
-    from omni_core.ports.auth import NewKey
-
-    new = NewKey(
-        name=name,
-        role=role,
-        models=models or ("*",),
-        requests_per_minute=rpm,
-        budget_nano_usd=budget or 0,
-        budget_window=budget_window,
-    )
-    with _key_store(data_dir, config) as store:
-        created = store.create(new)
-    if as_json:
-        _print_json({"id": created.key.id, "name": created.key.name, "secret": created.secret})
-        return
-    click.echo(created.secret)
-    click.echo(f"Key '{created.key.name}' ({created.key.id}). Keep it: it is not shown again.", err=True)
-
-
-@keys.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@data_dir
-@config
-def list_keys(as_json: bool, data_dir: Path | None, config: Path | None) -> None:
-    """Every key, without its secret."""
-    with _key_store(data_dir, config) as store:
-        found = store.list()
-    if as_json:
-        _print_json(found)
-        return
-    if not found:
-        click.echo("No keys yet. Make one: omniroute keys create NAME")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("name", "id", "role", "models", "limits", "managed by"):
-        table.add_column(column, overflow="fold")
-    for key in found:
-        table.add_row(key.name, key.id, key.role, " ".join(key.models), _limits(key), key.managed_by)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
-
-
-@keys.command("revoke")
-@click.argument("key")
-@data_dir
-@config
-def revoke_key(key: str, data_dir: Path | None, config: Path | None) -> None:
-    """Revoke KEY (its name or id). A running omniroute refuses it within a second."""
-    with _key_store(data_dir, config) as store:
-        revoked = store.revoke(key)
-    click.echo(f"Key '{revoked.name}' ({revoked.id}) is revoked.")
-
-
 @cli.command(
     short_help="Serve a scripted model provider.",
     epilog="""\b
@@ -353,7 +228,7 @@ Then:
 )
 @click.option("--require-key", metavar="KEY", help="Answer 401 to any other key.")
 def simulate(port: int, host: str, script: str, models: tuple[str, ...], require_key: str | None) -> None:
-    """Serve a scripted model provider in four wire formats, for tests and demonstrations.
+    """Serve a scripted model provider in six wire formats, for tests and demonstrations.
 
     Faults and speed are chosen by model name or header; 'pydoc omni_simulator' has the whole grammar.
     """
@@ -414,31 +289,12 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-def _key_store(data_dir: Path | None, config: Path | None) -> Any:
-    from omni_auth.adapters.offline import open_keys
-
-    from omni_launch.data_dir import prepare
-
-    flags = Flags(data_dir=data_dir, config=config)
-    env = merged(flags, os.environ)
-    place = Path(env["DATA_DIR"])
-    prepare(place)
-    return open_keys(place, config_file(flags, env), env)
-
-
-def _limits(key: "KeyInfo") -> str:
-    parts = []
-    if key.requests_per_minute:
-        parts.append(f"{key.requests_per_minute}/min")
-    if key.budget_nano_usd:
-        parts.append(f"{key.budget_nano_usd / 1_000_000_000:g} USD/{key.budget_window}")
-    return ", ".join(parts) or "none"
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.encode(value).decode())
+cli.add_command(audit)
+cli.add_command(vault)
+cli.add_command(backup)
+cli.add_command(certs)
+cli.add_command(keys)
+cli.add_command(signing_key)
 
 
 def main() -> None:

@@ -101,7 +101,12 @@ class Doors:
         wanted = self._plan.listen.grpc_port
         port = GRPC_PORTS[served[0]] if wanted is None else wanted
         server = RpcServer(
-            settings.grpc_host, port, settings.token, max_age=settings.grpc_max_age, metrics=assembly.metrics
+            settings.grpc_host,
+            port,
+            settings.token,
+            tls=assembly.tls,
+            max_age=settings.grpc_max_age,
+            metrics=assembly.metrics,
         )
         for name in served:
             assembly.register(server, name)

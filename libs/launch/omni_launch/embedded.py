@@ -14,6 +14,7 @@ import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from omni_core.component import Check
@@ -143,7 +144,7 @@ class EmbeddedServers:
                 command,
                 folder=folder,
                 log_file=self._data_dir / "logs" / f"{name}.log",
-                ready=lambda url=url: probe(url),  # type: ignore[misc]
+                ready=partial(probe, url),
             )
             try:
                 await child.start()

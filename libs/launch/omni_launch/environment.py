@@ -200,11 +200,16 @@ def port_of(env: Mapping[str, str], name: str) -> int | None:
 
 
 def external_url(env: Mapping[str, str], name: str) -> str:
-    """``OMNIROUTE_REDIS_URL`` or ``OMNIROUTE_NATS_URL`` ("" when not set), with the password that
-    ``OMNIROUTE_<NAME>_PASSWORD_FILE`` holds put in, so that the URL itself is no secret. Those of NATS may be several,
-    comma-separated; each gets it. Raises ``CannotStart``."""
+    """``OMNIROUTE_REDIS_URL`` or ``OMNIROUTE_NATS_URL`` ("" when not set), with the user ``OMNIROUTE_<NAME>_USER`` (so
+    that one URL does for all services) and the password that ``OMNIROUTE_<NAME>_PASSWORD_FILE`` holds put in, so that
+    the URL itself is no secret. Those of NATS may be several, comma-separated; each gets both. Raises
+    ``CannotStart``."""
     url = env.get(f"OMNIROUTE_{name}_URL", "").strip()
+    user = env.get(f"OMNIROUTE_{name}_USER", "").strip()
     file = env.get(f"OMNIROUTE_{name}_PASSWORD_FILE", "").strip()
+    if url and user and not file:
+        told = f"OMNIROUTE_{name}_USER is set without OMNIROUTE_{name}_PASSWORD_FILE"
+        raise CannotStart(told, "Name the file that holds that user's password, or put the user into the URL")
     if not url or not file:
         return url
     try:
@@ -213,10 +218,12 @@ def external_url(env: Mapping[str, str], name: str) -> str:
         raise CannotStart(
             f"cannot read OMNIROUTE_{name}_PASSWORD_FILE {file}", "It holds the password on one line"
         ) from error
-    return ",".join(_with_password(one.strip(), quote(password, safe="")) for one in url.split(","))
+    return ",".join(
+        _with_password(one.strip(), quote(user, safe=""), quote(password, safe="")) for one in url.split(",")
+    )
 
 
-def _with_password(url: str, password: str) -> str:
+def _with_password(url: str, user: str, password: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:{password}@{host}"))
+    return urlunsplit(parts._replace(netloc=f"{user or parts.username or ''}:{password}@{host}"))

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from omni_core.component import Component
 from omni_core.ids import new_id
-from omni_core.runtime import close_runtime, open_runtime
+from omni_core.runtime import Runtime, close_runtime, open_runtime
 from omni_core.settings import CoreSettings
+from omni_core.tls import CannotUse
 from prometheus_client import generate_latest
 
 from omni_launch.assembly import Assembly, Inputs, ProcessState
@@ -34,7 +35,7 @@ from omni_launch.environment import external_url, reachable
 from omni_launch.membership import Membership
 from omni_launch.plan import Plan, Started, Steps, seconds_of
 from omni_launch.problems import CannotStart
-from omni_launch.targets import PARTS
+from omni_launch.targets import PARTS, Target
 from omni_launch.tokens import service_token
 from omni_launch.waiting import Waiting, places
 from omni_launch.workers import Workers
@@ -139,11 +140,11 @@ class Process:
         token = service_token(env, self._data_dir)
         settings = _settings(env, redis_url, nats_url, token)
         self._doors.bind()
-        runtime = open_runtime(settings, instance_id=f"{plan.target.name}-{new_id()}", target=plan.target.name)
+        runtime = _runtime(settings, plan.target.name)
         self._undo.append(("connections", lambda: close_runtime(runtime)))
         demo = await self._demo()
         inputs = Inputs(env=env, config_file=plan.config_file, demo=demo.provider() if demo else None)
-        self._assembly = assembly = Assembly(plan.target, runtime, inputs, self._state)
+        self._assembly = assembly = _assembly(plan.target, runtime, inputs, self._state)
         self._undo.append(("channels", assembly.close_channels))
         await assembly.open_pools()
         self._probed = [self._state, *assembly.components.values()]
@@ -160,10 +161,7 @@ class Process:
             self._membership = Membership(runtime, own, plan.target.over_grpc, grpc_port)
             self._undo.append(("membership", self._membership.stop))
             await self._membership.start()
-        # What start-up made lives as long as the process: the collector need not walk it again and again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLD)
+        _settle_down()
         await self._announce(
             Started(
                 http=self._doors.ports,
@@ -317,6 +315,31 @@ def _settings(env: Mapping[str, str], redis_url: str, nats_url: str, token: str)
         return CoreSettings.from_env(env, redis_url=redis_url, nats_url=nats_url, token=token)
     except ValueError as error:
         raise CannotStart(str(error)) from error
+
+
+def _runtime(settings: CoreSettings, target: str) -> Runtime:
+    try:
+        return open_runtime(settings, instance_id=f"{target}-{new_id()}", target=target)
+    except CannotUse as error:
+        raise CannotStart(f"no TLS: {error}", "'omniroute certs' makes what is needed; see OMNIROUTE_TLS_CA") from error
+
+
+def _assembly(target: Target, runtime: Runtime, inputs: Inputs, state: ProcessState) -> Assembly:
+    try:
+        return Assembly(target, runtime, inputs, state)
+    except CannotUse as error:
+        fix = "'omniroute signing-key' makes and shows what is needed"
+        raise CannotStart(f"no signed configurations: {error}", fix) from error
+
+
+def _settle_down() -> None:
+    """What start-up made lives as long as the process: the collector need not walk it again and again. And each
+    asynchronous generator is closed by who opened it: the loop need not list them all, which costs every request, but
+    still ends those that somebody lost."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLD)
+    sys.set_asyncgen_hooks(firstiter=None, finalizer=sys.get_asyncgen_hooks().finalizer)
 
 
 def _described(servers: EmbeddedServers | None) -> dict[str, str]:

@@ -42,7 +42,7 @@ def up(flags: Flags) -> int:
     prepare(data_dir)
     from omni_auth.adapters.offline import ensure_local_key
 
-    key = ensure_local_key(data_dir)  # before auth reads its store, so that the key we print works at once
+    key = ensure_local_key(data_dir, env)  # before auth reads its store, so that the key we print works at once
     return _run(plan, flags, key)
 
 

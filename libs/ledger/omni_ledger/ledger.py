@@ -77,13 +77,13 @@ class Ledger:
                 self._release(hold)
             raise
         outcome = operations.admitted(result)
-        if type(outcome) is Grant:
+        if isinstance(outcome, Grant):
             counts.add(("granted",))
             return outcome
         if outcome is None:
             counts.add(("failed",))
             raise Internal("this attempt is closed already")
-        counts.add((outcome.reason,))  # type: ignore[union-attr]
+        counts.add((outcome.reason,))
         return outcome
 
     async def settle(self, settlement: Settlement) -> None:

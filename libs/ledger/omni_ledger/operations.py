@@ -4,6 +4,7 @@ One operation is its packed array and then its blobs, each an argument of the sc
 type, and its strings must be text for us: events therefore travel beside the arrays, not in them).
 """
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ def _amount(value: int, what: str) -> int:
     return value if value < MAX_AMOUNT else MAX_AMOUNT
 
 
+@lru_cache(64)
 def _breaker(policy: BreakerPolicy | None) -> tuple[int, int, int] | int:
     if policy is None:
         return 0

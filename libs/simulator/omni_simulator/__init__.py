@@ -1,4 +1,4 @@
-"""A scripted model provider in four wire formats, for demonstrations, tests, benchmarks and fault injection.
+"""A scripted model provider in many wire formats, for demonstrations, tests, benchmarks and fault injection.
 
 It owns what a provider would do: paths, shapes, streams, usage, errors and every way of failing on purpose. It never
 imports a service, keeps nothing on disk, and calls nobody.
@@ -11,6 +11,10 @@ imports a service, keeps nothing on disk, and calls nobody.
 Paths
     POST /v1/chat/completions · /v1/responses · /v1/messages · /v1/messages/count_tokens
     POST /v1beta/models/{model}:generateContent · :streamGenerateContent · :countTokens        (also under /v1)
+    POST /v1internal:generateContent · :streamGenerateContent?alt=sse · :countTokens (Cloud Code)
+    POST /aiserver.v1.ChatService/StreamUnifiedChatWithTools (Cursor)
+    POST /model/{model}/converse · /model/{model}/converse-stream (Bedrock) · /generateAssistantResponse (Kiro)
+    POST /api/chat · GET /api/tags (Ollama) · POST /v2/chat (Cohere)
     GET  /v1/models (the shape follows the headers, as each vendor's SDK expects) · /v1/models/{model} · /v1beta/models
     GET  /healthz · /sim/stats        DELETE /sim/stats sets the counters back
     Everything under /v1 also answers without it. /v1/v1/… is a 404, as it would be at a provider.
@@ -29,7 +33,8 @@ The script
       tools            call a tool that is offered              parallel:n        n calls at once (implies tools)
       agent            play the agent, below                    file:path         the file that the agent writes
       content:text     what the agent writes into it            finish:length     or finish:filter: end with this reason
-      no-usage         leave usage out
+      no-usage         leave usage out                          recount           tell in JSON what came: below
+      cite[:n]         cite n addresses (2), in the four formats that can
     How fast
       latency:ms       before the first byte                    ttft:ms           between headers and first event
       tps:n            tokens a second                          split-utf8        writes cut in characters and events
@@ -57,9 +62,15 @@ Counting, so that bills can be checked
     Ids, signatures and time stamps derive from the request: the same request has the same answer, byte for byte.
 
 What it reads
+    ``n`` and ``candidateCount`` answers, interleaved and all the same; each one counts.
     ``tool_choice`` is obeyed (required and named ones by every name). A tool result answers a call in the history, else
     400. After tool results, the answer quotes them. Stop sequences, parallel-call switches, structured output and
-    ``stream_options.include_usage`` are honoured.
+    ``stream_options.include_usage`` are honoured. Kiro's and Cursor's formats have no place for a schema: there it is
+    heeded where the user's last words end with it (``… schema: {…}``).
+
+    A signature that the simulator did not give is a 400; none at all is none.
+    ``recount`` answers {"media":[{"type","bytes","crc32"}],"signed":n,"results":[text]}: what else than text came and
+    the CRC-32 of its bytes, how many signatures of ours came back, and the latest tool results.
 
 The agent
     Among the tools offered it takes the one with a path-like and a content-like property (``write_file`` before

@@ -39,6 +39,8 @@ def choose(ask: Ask, script: Script) -> tuple[Tool, str] | None:
     for tool in ask.tools:
         if tool.custom:
             return tool, _free_text(tool, path, content, command)
+        if _wraps_text(tool):
+            return tool, compact({"input": _free_text(tool, path, content, command)})
     return None
 
 
@@ -54,6 +56,13 @@ def _properties(tool: Tool) -> dict[str, object]:
 def _property(tool: Tool, names: tuple[str, ...]) -> str | None:
     mine = {_plain(name): name for name in _properties(tool)}
     return next((mine[name] for name in names if name in mine), None)
+
+
+def _wraps_text(tool: Tool) -> bool:
+    """A freeform tool as it comes where a format has none: a function of one text."""
+    found = _properties(tool)
+    only = found.get("input")
+    return len(found) == 1 and isinstance(only, dict) and str(only.get("type", "")).lower() == "string"
 
 
 def _writer_score(tool: Tool) -> int:

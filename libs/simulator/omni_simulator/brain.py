@@ -10,7 +10,7 @@ from omni_simulator import agent
 from omni_simulator.reading import compact
 from omni_simulator.schema import example
 from omni_simulator.script import Script
-from omni_simulator.values import Answer, Ask, Call, Finish, Tool
+from omni_simulator.values import Answer, Ask, Call, Finish, Source, Tool
 
 _WORDS = (
     "the gateway takes each request and finds a model that can answer it within budget while every counter stays "
@@ -56,6 +56,16 @@ def answer(ask: Ask, script: Script) -> Answer:
         stop_sequence=stop_sequence if finish == "stop" else None,
         usage=_usage(ask, script, len(thinking), len(text) + sum(call.tokens for call in calls)),
         show_usage=not script.no_usage,
+        cited=_sources("".join(text), script.cite or 0),
+    )
+
+
+def _sources(said: str, count: int) -> tuple[Source, ...]:
+    """As many addresses, each for its share of the text."""
+    places = [len(said) * at // count for at in range(count + 1)] if count and said else []
+    return tuple(
+        Source(f"https://example.com/{at}", f"Source {at}", start, end)
+        for at, (start, end) in enumerate(pairwise(places))
     )
 
 
@@ -72,8 +82,8 @@ def _usage(ask: Ask, script: Script, reasoning: int, rest: int) -> Usage:
         input_tokens=given,
         cached_input_tokens=cached,
         cache_write_tokens=min(script.cache_write or 0, given - cached),
-        output_tokens=reasoning + rest,
-        reasoning_tokens=reasoning,
+        output_tokens=(reasoning + rest) * ask.choices,
+        reasoning_tokens=reasoning * ask.choices,
     )
 
 
@@ -106,6 +116,8 @@ def _text(ask: Ask, script: Script, *, calling: bool) -> str:
         return script.say
     if calling:
         return ""
+    if script.recount:
+        return _recount(ask)
     if ask.schema is not None:
         return compact(example(ask.schema))
     if script.tokens is not None:
@@ -117,6 +129,10 @@ def _text(ask: Ask, script: Script, *, calling: bool) -> str:
     heard = " ".join(islice((found.group().strip() for found in _PIECES.finditer(ask.last_user)), _ECHOED_WORDS))
     wide = f" {_WIDE_WORDS}" if script.split_utf8 else ""
     return f"This is a simulated answer. You said: {heard}{wide}"
+
+
+def _recount(ask: Ask) -> str:
+    return compact({"media": ask.shown, "signed": ask.signed, "results": [result.text for result in ask.results]})
 
 
 def _quote_results(ask: Ask) -> str:

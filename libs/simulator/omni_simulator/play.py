@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from omni_wire.errors import GatewayError, UpstreamRejected
 
+from omni_simulator.formats.aws_frames import TYPE_HEADER, error_type, event
 from omni_simulator.http import LAST_CHUNK, Connection, Request, chunk, finish_head, head
 from omni_simulator.prepared import JSON, Prepared
 from omni_simulator.script import Script
@@ -12,6 +13,13 @@ from omni_simulator.script import Script
 _FLUSH_BYTES = 64 * 1024
 _SHARD_PAUSE = 0.001
 _NOT_JSON = b'{"this is": not JSON'
+_MALFORMED = {
+    "sse": b"data: " + _NOT_JSON + b"\n\n",
+    "array": _NOT_JSON + b",",
+    "lines": _NOT_JSON + b"\n",
+    "connect": b"\0\0\0\0%c" % len(_NOT_JSON) + _NOT_JSON,
+    "events": event("contentBlockDelta", _NOT_JSON),
+}
 _HTML = b"<html><head><title>%d</title></head><body><center><h1>%d</h1></center></body></html>\n"
 
 
@@ -59,11 +67,16 @@ class Player:
         error = scripted_error(script)
         body = self._prepared.format.error(error, self._prepared.id)
         kind, extra = JSON, [(self._prepared.format.request_id_header, self._prepared.id.encode())]
+        if self._prepared.ask.framing == "events":
+            extra.append((TYPE_HEADER, error_type(error).encode()))
         if script.html:
             kind, body = b"text/html", _HTML % (error.status, error.status)
         if script.retry_after is not None:
             extra.append((b"retry-after", b"%d" % script.retry_after))
         status = 200 if script.error_200 else error.status
+        if script.error_200 and self._prepared.ask.framing == "connect":  # which has no other way under 200
+            prepared = self._prepared
+            kind, body = prepared.kind, prepared.format.error_frame(prepared.ask, error, prepared.id, first=True)
         self._connection.write(finish_head(head(status, kind, *extra), self._request, len(body)) + body)
         raise error
 
@@ -129,9 +142,7 @@ class Player:
     async def _fault(self, index: int, names: list[str]) -> None:
         for name in names:
             if name == "malformed":
-                end = b"\n\n" if self._prepared.ask.framing == "sse" else b","
-                lead = b"data: " if self._prepared.ask.framing == "sse" else b""
-                await self._write(self._framed(lead + _NOT_JSON + end))
+                await self._write(self._framed(_MALFORMED[self._prepared.ask.framing]))
             elif name == "stall":
                 await self._stall()
             elif name == "error_event":

@@ -1,13 +1,14 @@
 """From a request's bytes to the bytes of its answer, before any fault and any delay. Pure, and cached."""
 
 import zlib
+from typing import Any
 
 import msgspec
 from omni_wire.errors import InvalidRequest
 from omni_wire.usage import Usage
 
 from omni_simulator import brain
-from omni_simulator.formats import Format
+from omni_simulator.formats import CURSOR, Format, cursor
 from omni_simulator.http import LAST_CHUNK, chunk, head
 from omni_simulator.routes import Route
 from omni_simulator.script import Script, read_script
@@ -17,14 +18,20 @@ _MAX_CACHED_BODY = 64 * 1024
 _MAX_CACHED_ANSWER = 256 * 1024
 _MAX_CACHED = 512
 
-_TYPES = {"sse": b"text/event-stream; charset=utf-8", "array": b"application/json; charset=utf-8"}
+_TYPES = {
+    "sse": b"text/event-stream; charset=utf-8",
+    "array": b"application/json; charset=utf-8",
+    "connect": b"application/connect+proto",
+    "events": b"application/vnd.amazon.eventstream",
+    "lines": b"application/x-ndjson",
+}
 JSON = b"application/json"
 
 
 class Prepared:
     """``opening`` is the head without its framing; ``body`` the whole answer, a stream's already in chunks."""
 
-    __slots__ = ("ask", "body", "format", "frames", "id", "opening", "script", "usage")
+    __slots__ = ("ask", "body", "format", "frames", "id", "kind", "opening", "script", "usage")
 
     def __init__(
         self, wire: Format, ask: Ask, script: Script, usage: Usage | None, body: bytes, frames: Frames | None
@@ -36,8 +43,8 @@ class Prepared:
         self.id = f"req_{ask.seed}"
         self.frames = frames
         self.body = body
-        kind = JSON if frames is None else _TYPES[ask.framing]
-        self.opening = head(200, kind, (wire.request_id_header, self.id.encode()))
+        self.kind = JSON if frames is None else _TYPES[ask.framing]
+        self.opening = head(200, self.kind, (wire.request_id_header, self.id.encode()))
 
 
 class Kitchen:
@@ -67,12 +74,7 @@ def seed_of(body: bytes) -> str:
 
 def _prepare(route: Route, default: str, header: bytes, body: bytes) -> Prepared:
     wire = route.format
-    try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest("the body is not JSON") from error
-    if not isinstance(decoded, dict):
-        raise InvalidRequest("the body is not a JSON object")
+    decoded = cursor.unpack(body) if wire is CURSOR else _json(body)
     ask = wire.read(decoded, seed_of(body), route.model, route.action)
     script = read_script(default, ask.model, header.decode("latin-1"))
     if route.action == "count":
@@ -84,3 +86,13 @@ def _prepare(route: Route, default: str, header: bytes, body: bytes) -> Prepared
     frames = wire.frames(ask, answer)
     burst = b"".join(chunk(data) for data, _ in frames.frames) + LAST_CHUNK
     return Prepared(wire, ask, script, answer.usage, burst, frames)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest("the body is not JSON") from error
+    if not isinstance(decoded, dict):
+        raise InvalidRequest("the body is not a JSON object")
+    return decoded

@@ -3,12 +3,14 @@
 Every function raises ``InvalidRequest`` naming the field, never anything else.
 """
 
-from typing import Any, Literal
+import zlib
+from base64 import urlsafe_b64encode
+from typing import Any
 
 import msgspec
 from omni_wire.errors import InvalidRequest
 
-from omni_simulator.values import Ask, Result, Tool
+from omni_simulator.values import Ask, Framing, Result, Shown, Tool, is_signature, unbase64
 
 
 def obj(value: object, where: str) -> dict[str, Any]:
@@ -74,15 +76,21 @@ def compact(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+_SKIPS = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
+# As they are, and as an SDK writes them that takes a signature for bytes.
+_NONE = (None, "", *_SKIPS, *(urlsafe_b64encode(words.encode()).decode() for words in _SKIPS))
+
+
 class Notes:
     """What a reader takes down while it walks through a conversation, in order."""
 
-    __slots__ = ("_calls", "_last_user", "_media", "_results", "_texts")
+    __slots__ = ("_calls", "_last_user", "_results", "_shown", "_signed", "_texts")
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._last_user = ""
-        self._media = 0
+        self._shown: list[Shown] = []
+        self._signed = 0
         self._calls: set[str] = set()
         self._results: list[Result] = []
 
@@ -91,9 +99,31 @@ class Notes:
         if by_user and words:
             self._last_user = words
 
-    def shown(self) -> None:
-        """An image, a document, anything that is not text."""
-        self._media += 1
+    def shown(self, kind: str = "", data: object = None, where: str = "messages") -> None:
+        """An image, a document, anything that is not text: its MIME type and its base64, where it came as data."""
+        if data is None:
+            self._shown.append(Shown(kind))
+            return
+        try:
+            raw = unbase64(text(data, where))
+        except ValueError as error:
+            raise InvalidRequest(f"{where}: expected base64", param=where) from error
+        self._shown.append(Shown(kind, len(raw), f"{zlib.crc32(raw):08x}"))
+
+    def linked(self, address: object, where: str) -> None:
+        """The same, by an address that may be a ``data:`` URL."""
+        kind, comma, data = (address if isinstance(address, str) else "").partition(";base64,")
+        self.shown(kind.removeprefix("data:") if comma else "", data if comma else None, where)
+
+    def vouched(self, signature: object, where: str) -> None:
+        """Reasoning that came back with what vouches for it. A signature that is none of ours is refused, as by the
+        vendors, but for the words that Google lets a history from elsewhere carry
+        (ai.google.dev/gemini-api/docs/thought-signatures)."""
+        if signature in _NONE:
+            return
+        if not is_signature(text(signature, where)):
+            raise InvalidRequest(f"{where}: the signature is none of this provider's", param=where)
+        self._signed += 1
 
     def model_spoke(self) -> None:
         """A turn of the model: results before it have been read."""
@@ -110,6 +140,15 @@ class Notes:
         self._texts.append(words)
         self._results.append(Result(words, failed))
 
+    def worded_schema(self) -> dict[str, Any] | None:
+        """A JSON schema in the user's last words, after the word itself, where a format has no other place for one."""
+        _, found, rest = self._last_user.rpartition("schema: ")
+        try:
+            schema = msgspec.json.decode(rest) if found else None
+        except msgspec.DecodeError:
+            return None
+        return schema if isinstance(schema, dict) else None
+
     def ask(
         self,
         *,
@@ -124,7 +163,8 @@ class Notes:
         schema: dict[str, Any] | None = None,
         include_usage: bool = True,
         encrypted_reasoning: bool = False,
-        framing: Literal["sse", "array"] = "sse",
+        framing: Framing = "sse",
+        choices: int = 1,
     ) -> Ask:
         """Close the notes. A choice that names a tool which is not offered is an ``InvalidRequest``."""
         names = {tool.name for tool in tools}
@@ -136,7 +176,7 @@ class Notes:
             stream=stream,
             texts=tuple(self._texts),
             last_user=self._last_user,
-            media=self._media,
+            media=len(self._shown),
             tools=tools,
             choice=choice,
             parallel=parallel,
@@ -147,4 +187,7 @@ class Notes:
             include_usage=include_usage,
             encrypted_reasoning=encrypted_reasoning,
             framing=framing,
+            shown=tuple(self._shown),
+            signed=self._signed,
+            choices=choices,
         )

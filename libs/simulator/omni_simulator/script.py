@@ -14,6 +14,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     tokens: int | None = None
     say: str | None = None
+    recount: bool = False
     think: int | None = None
     input: int | None = None
     cached: int | None = None
@@ -25,6 +26,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     content: str | None = None
     finish: str | None = None
     no_usage: bool = False
+    cite: int | None = None
 
     latency: int | None = None
     ttft: int | None = None
@@ -84,6 +86,7 @@ _UNCALM = (*_PACE, *_FAULTS, *_GATES)
 _AFTER = 3
 _DEFAULTS = {
     "think": 8,
+    "cite": 2,
     "cut": _AFTER,
     "clean-cut": _AFTER,
     "stall": _AFTER,
@@ -94,6 +97,7 @@ _BOUNDS = {
     "tokens": (0, 200_000),
     "think": (0, 200_000),
     "parallel": (1, 64),
+    "cite": (1, 64),
     "tps": (1, 1_000_000),
     "status": (400, 599),
     "latency": (0, 3_600_000),

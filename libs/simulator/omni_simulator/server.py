@@ -17,7 +17,9 @@ from omni_wire.errors import (
 )
 from omni_wire.usage import Usage
 
-from omni_simulator.formats import GEMINI, MESSAGES, Format
+from omni_simulator.formats import BEDROCK, CURSOR, GEMINI, KIRO, MESSAGES, Format
+from omni_simulator.formats.aws_frames import TYPE_HEADER, error_type
+from omni_simulator.formats.cursor import check_client
 from omni_simulator.http import Connection, Request, finish_head, head
 from omni_simulator.meter import Meter, Seen, Totals
 from omni_simulator.play import Broken, Player
@@ -129,6 +131,8 @@ class Simulator:
 
     def _answer(self, route: Route, request: Request, connection: Connection) -> bytes | Coroutine[Any, Any, None]:
         self._check_key(request, self._options.require_key)
+        if route.format is CURSOR:
+            check_client(request.headers)
         prepared = self._kitchen.prepare(route, request.headers.get(b"x-sim-script", b""), request.body)
         script = prepared.script
         if not script.calm:
@@ -232,9 +236,10 @@ def _nothing_there(request: Request) -> GatewayError:
 
 def _refusal(request: Request, spoken: Format, error: GatewayError) -> bytes:
     request_id = f"req_{seed_of(request.body)}"
-    return _json(
-        request, error.status, spoken.error(error, request_id), (spoken.request_id_header, request_id.encode())
-    )
+    named = [(spoken.request_id_header, request_id.encode())]
+    if spoken in (BEDROCK, KIRO):
+        named.append((TYPE_HEADER, error_type(error).encode()))
+    return _json(request, error.status, spoken.error(error, request_id), *named)
 
 
 def _json(request: Request, status: int, body: bytes, *extra: tuple[bytes, bytes]) -> bytes:

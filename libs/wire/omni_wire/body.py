@@ -10,6 +10,7 @@ from omni_wire.errors import WireError
 _BLANKS = 1024
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,7 +37,7 @@ class Body:
         if value is None:
             return None
         try:
-            return msgspec.json.decode(value)
+            return _decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WireError(f"{field}: {error}", field) from error
 
@@ -83,7 +84,7 @@ class Body:
             elif isinstance(value, msgspec.Raw):
                 edited |= bytes(fields.get(field, b"")) != bytes(value)
                 fields[field] = value
-            elif field not in fields or msgspec.json.decode(fields[field]) != value:
+            elif field not in fields or _decode(fields[field]) != value:
                 fields[field] = msgspec.Raw(_encode(value))
                 edited = True
         return _encode(fields) if edited else self._raw

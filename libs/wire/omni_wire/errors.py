@@ -306,7 +306,8 @@ _LAST_EVENT = 2**31 - 2
 def render_frame(
     error: GatewayError, wire_format: WireFormat, request_id: str, *, sequence_number: int = _LAST_EVENT
 ) -> bytes:
-    """What ends a stream already begun, in the words of ``wire_format``: one SSE event, for Responses two.
+    """What ends a stream already begun, in the words of ``wire_format``: one SSE event, for Responses two, for Ollama a
+    line of JSON.
 
     Responses numbers its events; ``sequence_number`` is that of the first one here, where the caller has counted.
     Before Gemini's event stands bare JSON, a line that readers of SSE pass over: gemini-cli (@google/genai up to 1.x)
@@ -320,6 +321,11 @@ def render_frame(
     if wire_format is WireFormat.GEMINI_GENERATE:
         bare = msgspec.json.encode(payload)
         return bare + b"\n\ndata: " + bare + b"\n\n"
+    if wire_format is WireFormat.OLLAMA_CHAT:
+        return msgspec.json.encode(payload) + b"\n"
+    if wire_format is WireFormat.COHERE_CHAT:
+        ending = {"type": "message-end", "delta": {"finish_reason": "ERROR", "error": payload["message"]}}
+        return b"event: message-end\ndata: " + msgspec.json.encode(ending) + b"\n\n"
     return b"data: " + msgspec.json.encode(payload) + b"\n\n"
 
 
@@ -349,7 +355,12 @@ def render_item(error: GatewayError, request_id: str, *, first: bool) -> bytes:
 
 
 # Those whose errors have no field for the place of what is wrong, or none that their SDKs show.
-_WITHOUT_PARAM = (WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE)
+_WITHOUT_PARAM = (
+    WireFormat.ANTHROPIC_MESSAGES,
+    WireFormat.GEMINI_GENERATE,
+    WireFormat.OLLAMA_CHAT,
+    WireFormat.COHERE_CHAT,
+)
 
 
 def _payload(error: GatewayError, wire_format: WireFormat, request_id: str) -> dict[str, Any]:
@@ -374,6 +385,10 @@ def _payload(error: GatewayError, wire_format: WireFormat, request_id: str) -> d
             place = {"field": error.param, "description": message}
             details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [place]})
         return {"error": {"code": error.status, "message": message, "status": status, "details": details}}
+    if wire_format is WireFormat.OLLAMA_CHAT:  # docs.ollama.com/api/errors
+        return {"error": message}
+    if wire_format is WireFormat.COHERE_CHAT:  # docs.cohere.com/reference/errors
+        return {"id": request_id, "message": message}
     kind = _OPENAI_TYPE.get(error.status, "server_error" if error.status >= 500 else "invalid_request_error")
     return {
         "error": {

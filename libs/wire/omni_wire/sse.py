@@ -27,6 +27,11 @@ class SseSplitter:
         self._after_cr = False
         self._begun = False
 
+    @property
+    def between(self) -> bool:
+        """Whether the next chunk begins an event."""
+        return not self.rest and not self._after_cr
+
     def feed(self, chunk: bytes) -> list[bytes]:
         if self._after_cr and chunk:
             # A CR ended the last chunk and was taken as a line's end at once; an LF after it belongs to it.

@@ -20,6 +20,15 @@ class Usage(msgspec.Struct, frozen=True):
 
     def merge(self, other: "Usage") -> "Usage":
         """The larger of each count: providers report cumulatively, and some repeat themselves."""
+        if (
+            not other.estimated
+            and other.output_tokens >= self.output_tokens
+            and other.input_tokens >= self.input_tokens
+            and other.cached_input_tokens >= self.cached_input_tokens
+            and other.cache_write_tokens >= self.cache_write_tokens
+            and other.reasoning_tokens >= self.reasoning_tokens
+        ):
+            return other
         return Usage(
             max(self.input_tokens, other.input_tokens),
             max(self.cached_input_tokens, other.cached_input_tokens),

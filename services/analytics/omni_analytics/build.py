@@ -8,7 +8,7 @@ from omni_core.runtime import Runtime
 from omni_analytics.adapters.consumer import BusDeadLetters, Consumer
 from omni_analytics.adapters.decode import decode_batch
 from omni_analytics.adapters.metrics import PrometheusMeter
-from omni_analytics.adapters.store import SqliteStore
+from omni_analytics.adapters.store import SqliteStore, usage_path
 from omni_analytics.adapters.tracing import traced
 from omni_analytics.service import Analytics
 from omni_analytics.settings import AnalyticsSettings
@@ -63,7 +63,7 @@ def build(runtime: Runtime, *, settings: AnalyticsSettings | None = None) -> Ana
     """The store lives in ``data_dir/analytics/usage.sqlite3``. Nothing is opened before ``start``."""
     settings = settings or AnalyticsSettings()
     meter = PrometheusMeter(runtime.metrics)
-    path = runtime.settings.data_dir / "analytics" / "usage.sqlite3"
+    path = usage_path(runtime.settings.data_dir)
     store = SqliteStore(path, query_timeout=settings.query_timeout)
     service = Analytics(
         store,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from omni_core.ports.analytics import UsageQuery, UsageReport
+from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport
 
 from omni_analytics.domain.rows import UsageRow
 
@@ -31,6 +31,10 @@ class UsageStore(Protocol):
 
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``DependencyUnavailable`` when the store cannot answer in time."""
+        ...
+
+    async def key_use(self) -> dict[str, KeyUse]:
+        """As ``query``."""
         ...
 
 

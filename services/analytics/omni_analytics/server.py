@@ -13,7 +13,16 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             groups=[pb.Group(value=value, totals=_totals(totals)) for value, totals in report.groups.items()],
         )
 
-    server.add("omniroute.analytics.v1.AnalyticsPort", {"Query": unary(pb.QueryRequest, query)})
+    async def key_use(_: pb.KeyUseRequest) -> pb.KeyUseResponse:
+        found = await port.key_use()
+        return pb.KeyUseResponse(
+            keys=[pb.UsedKey(key_id=key, requests=use.requests, last_ms=use.last_ms) for key, use in found.items()]
+        )
+
+    server.add(
+        "omniroute.analytics.v1.AnalyticsPort",
+        {"Query": unary(pb.QueryRequest, query), "KeyUse": unary(pb.KeyUseRequest, key_use)},
+    )
 
 
 def _totals(totals: UsageTotals) -> pb.Totals:

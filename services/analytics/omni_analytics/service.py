@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
-from omni_core.ports.analytics import UsageQuery, UsageReport
+from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
 
 from omni_analytics.domain.rows import UsageRow
@@ -54,6 +54,9 @@ class Analytics:
             if not 0 <= value < 2**62:
                 raise InvalidRequest(f"{name} {value} is not a time in epoch milliseconds", param=name)
         return await self._store.query(query)
+
+    async def key_use(self) -> dict[str, KeyUse]:
+        return await self._store.key_use()
 
     async def take(self, messages: Sequence[UsageMessage]) -> None:
         """Count what ``messages`` carry and settle each with the bus.

@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from omni_core.clock import now_ms
 from omni_core.component import Check, ConfigState
-from omni_core.ports.auth import AuthPort
+from omni_core.ids import new_id
 from omni_core.runtime import Runtime
-from omni_core.tracing import Tracer
+from omni_core.signatures import PublicKeys, SigningKey
 
 from omni_auth.adapters.bucket import KvBucket
 from omni_auth.adapters.config_file import ConfigFile
+from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
-from omni_auth.adapters.store import SqliteStore
+from omni_auth.adapters.store.credentials import Vault
+from omni_auth.adapters.store.keys import SqlStore
+from omni_auth.adapters.store.objects import SqlObjects
+from omni_auth.adapters.store_secrets import AccountSecrets
 from omni_auth.adapters.tracing import TracedAuth
 from omni_auth.domain.compilation import DemoProvider
 from omni_auth.service import AuthService
@@ -23,13 +28,13 @@ __all__ = ["AuthComponent", "DemoProvider", "build"]
 
 
 class AuthComponent:
-    """Component ``auth``; ``service`` is the AuthPort."""
+    """Component ``auth``; ``service`` is the AuthPort and the ConfigurationPort."""
 
     name = "auth"
 
-    def __init__(self, service: AuthService, tracer: Tracer | None = None) -> None:
+    def __init__(self, service: AuthService) -> None:
         self._service = service
-        self.service: AuthPort = service if tracer is None else TracedAuth(service, tracer)
+        self.service = service
 
     async def start(self) -> None:
         """Raises ``ConfigErrors`` with every problem of a file that cannot be used."""
@@ -57,16 +62,29 @@ def build(
     settings: AuthSettings | None = None,
 ) -> AuthComponent:
     """``env`` holds the secrets the file names and the ``OMNIROUTE__…`` overrides; ``demo`` is added when the file
-    configures no provider. Nothing is opened before ``start``."""
+    configures no provider. Nothing is opened before ``start``. Raises ``CannotUse`` for a key to sign with that is
+    none."""
     settings = settings or AuthSettings()
-    service = AuthService(
-        store=SqliteStore(runtime.settings.data_dir),
-        source=ConfigFile(config_file, env) if config_file else None,
-        bucket=KvBucket(runtime.bus, settings.publish_timeout),
+    store = SqlStore(runtime.settings.data_dir, env)
+    vault = Vault(store.database, open_keyring(runtime.settings.data_dir, env), os.urandom)
+    objects = SqlObjects(store.database, vault)
+    tracer = runtime.tracer(AuthComponent.name)
+    service = (AuthService if tracer is None else partial(TracedAuth, tracer))(
+        store=store,
+        objects=objects,
+        secrets=AccountSecrets(env, config_file.parent if config_file else runtime.settings.data_dir, vault),
+        source=ConfigFile(config_file, env, objects.held) if config_file else None,
+        bucket=KvBucket(
+            runtime.bus,
+            settings.publish_timeout,
+            SigningKey.of(runtime.settings),
+            PublicKeys.of(runtime.settings),
+        ),
         metrics=PrometheusMetrics(runtime.metrics),
         settings=settings,
         now=lambda: now_ms() // 1000,
         chance=os.urandom,
+        mint=new_id,
         demo=demo,
     )
-    return AuthComponent(service, runtime.tracer(AuthComponent.name))
+    return AuthComponent(service)

@@ -1,11 +1,16 @@
 """What the service needs of the world: a store, a configuration file, and a place to publish to."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.configuration import Configuration
+from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
+from omni_auth.domain.objects import Held
+from omni_auth.domain.planning import Step
+from omni_auth.domain.whole import Fetch
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -51,11 +56,16 @@ class KeyStore(Protocol):
 
     def stored_keys(self) -> list[StoredKey]: ...
 
-    def insert(self, key: StoredKey) -> None:
-        """Raises ``InvalidRequest`` when the name is taken."""
+    def insert(self, key: StoredKey, actor: str = "api") -> None:
+        """``actor`` is who does it, for the audit log; "api" is whoever calls AuthPort.
+        Raises ``InvalidRequest`` when the name is taken."""
         ...
 
-    def revoke(self, key_id: str, now: int) -> bool:
+    def rotate(self, key: StoredKey, replaces: bytes, now: int, actor: str = "api") -> bool:
+        """Take over the secrets of ``key``; whether it is in force and its newest was ``replaces`` still."""
+        ...
+
+    def revoke(self, key_id: str, now: int, actor: str = "api") -> bool:
         """Whether it was there and in force."""
         ...
 
@@ -69,10 +79,98 @@ class KeyStore(Protocol):
         ...
 
 
-class SnapshotBucket(Protocol):
-    """Where snapshots are published. Raises ``DependencyUnavailable``."""
+class Change(msgspec.Struct, frozen=True):
+    """One row of the outbox: what was done to what, at epoch ms ``at``. ``seq`` has no gaps."""
 
-    async def get(self) -> bytes | None: ...
+    seq: int
+    at: int
+    organisation: str
+    kind: str
+    target: str
+    action: str
+
+
+class Page(msgspec.Struct, frozen=True):
+    """``next`` is where the page after this one begins; "" after the last."""
+
+    items: tuple[Entity, ...]
+    next: str
+
+
+class EntityStore(Protocol):
+    """Entities of one kind. Every call blocks and raises ``DependencyUnavailable``. ``now`` in epoch ms.
+
+    ``expected`` is the version a change is made to (If-Match), 0 for none there yet, None for whichever it is; another
+    one there raises ``InvalidRequest`` with status 412. What is taken or in use is status 409."""
+
+    def get(self, organisation: str, entity_id: str) -> Entity | None: ...
+
+    def list(self, organisation: str, *, after: str = "", limit: int = 100, **relations: str) -> Page:
+        """By id, which is by age. ``after`` is the ``next`` of the page before."""
+        ...
+
+    def put(self, entity: Entity, *, expected: int | None, now: int, actor: str) -> Entity:
+        """As it is now: with its version and times. What is there already stays as it is, version and all."""
+        ...
+
+    def delete(self, organisation: str, entity_id: str, *, expected: int | None, now: int, actor: str) -> bool:
+        """Whether it was there."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """All entities that an organisation sees, and their changes. Every call blocks and raises
+    ``DependencyUnavailable``."""
+
+    def held(self, organisation: str = DEFAULT_ORGANISATION) -> Held: ...
+
+    def change(
+        self,
+        organisation: str,
+        decide: Callable[[Held], Sequence[Step]],
+        *,
+        now: int,
+        actor: str,
+        dry_run: bool = False,
+    ) -> tuple[Held, list[Step]]:
+        """What was held, and the steps as they were made, in one transaction that ``decide`` is asked in: nothing is
+        written when it raises. ``now`` in epoch ms."""
+        ...
+
+    def last_change(self) -> int:
+        """The number of the newest change; 0 before the first."""
+        ...
+
+    def told(self, change: int) -> None:
+        """Everybody may know what changed up to that one."""
+        ...
+
+
+class StoreSecrets(Protocol):
+    """The secrets of the store's accounts. Both calls block."""
+
+    def fetch(self, held: Held, pending: Mapping[str, str]) -> Fetch:
+        """``pending`` are secrets that are about to be sealed, by account id."""
+        ...
+
+    def moved(self) -> bool:
+        """Whether one that was fetched may be another now."""
+        ...
+
+
+class InBucket(msgspec.Struct, frozen=True):
+    """What is published: ``snapshot``, empty when there is none or none whose signature is believed; then ``fault``
+    says why. ``is_current`` is whether it is signed as one would be now, and not with an older key."""
+
+    snapshot: bytes = b""
+    fault: str = ""
+    is_current: bool = True
+
+
+class SnapshotBucket(Protocol):
+    """Where snapshots are published, signed. Raises ``DependencyUnavailable``."""
+
+    async def get(self) -> InBucket: ...
 
     async def put(self, snapshot: bytes) -> None: ...
 
@@ -89,6 +187,10 @@ class AuthMetrics(Protocol):
         ...
 
     def publish_failed(self) -> None: ...
+
+    def not_ours(self) -> None:
+        """Somebody else has written into the bucket."""
+        ...
 
 
 class Chance(Protocol):

@@ -1,16 +1,31 @@
-"""AuthPort on a gRPC listener."""
+"""Auth's ports on a gRPC listener."""
 
+from typing import Protocol
+
+from omni_core import key_scopes
+from omni_core.config_objects import caller_from, change_message, object_message
 from omni_core.ports.auth import AuthPort, KeyInfo, NewKey
+from omni_core.ports.configuration import ConfigurationPort
 from omni_core.ports.context import CallContext
 from omni_core.rpc import RpcServer, unary
 from omniroute_proto.auth.v1 import auth_pb2 as pb
 from omniroute_proto.common.v1 import common_pb2
 
 
-def register(server: RpcServer, port: AuthPort) -> None:
+class Ports(AuthPort, ConfigurationPort, Protocol):
+    """All that is served."""
+
+
+def register(server: RpcServer, port: Ports) -> None:
     async def authenticate(request: pb.AuthenticateRequest) -> pb.AuthenticateResponse:
         identity = await port.authenticate(_context(request.context), request.key_digest)
-        return pb.AuthenticateResponse(key_id=identity.key_id, name=identity.name, role=identity.role)
+        return pb.AuthenticateResponse(
+            key_id=identity.key_id,
+            name=identity.name,
+            role=identity.role,
+            scopes=key_scopes.to_message(identity.scopes),
+            organisation=identity.organisation,
+        )
 
     async def credential(request: pb.CredentialRequest) -> pb.CredentialResponse:
         found = await port.credential(_context(request.context), request.account_id)
@@ -29,15 +44,76 @@ def register(server: RpcServer, port: AuthPort) -> None:
                 requests_per_minute=request.requests_per_minute,
                 budget_nano_usd=request.budget_nano_usd,
                 budget_window=request.budget_window,
-            )
+                rules=request.rules,
+                scopes=key_scopes.from_message(request.scopes),
+            ),
+            caller_from(request.caller),
         )
         return pb.CreateKeyResponse(key=_key(created.key), secret=created.secret)
 
-    async def list_keys(_: pb.ListKeysRequest) -> pb.ListKeysResponse:
-        return pb.ListKeysResponse(keys=[_key(key) for key in await port.list_keys()])
+    async def list_keys(request: pb.ListKeysRequest) -> pb.ListKeysResponse:
+        return pb.ListKeysResponse(keys=[_key(key) for key in await port.list_keys(caller_from(request.caller))])
+
+    async def rotate_key(request: pb.RotateKeyRequest) -> pb.RotateKeyResponse:
+        rotated = await port.rotate_key(request.key, request.overlap, caller_from(request.caller))
+        return pb.RotateKeyResponse(key=_key(rotated.key), secret=rotated.secret)
 
     async def revoke_key(request: pb.RevokeKeyRequest) -> pb.RevokeKeyResponse:
-        return pb.RevokeKeyResponse(key=_key(await port.revoke_key(request.key)))
+        return pb.RevokeKeyResponse(key=_key(await port.revoke_key(request.key, caller_from(request.caller))))
+
+    async def list_objects(request: pb.ListObjectsRequest) -> pb.ListObjectsResponse:
+        page = await port.list_objects(
+            caller_from(request.caller), request.kind, after=request.after, limit=request.limit
+        )
+        return pb.ListObjectsResponse(items=map(object_message, page.items), next=page.next)
+
+    async def get_object(request: pb.GetObjectRequest) -> pb.GetObjectResponse:
+        found = await port.get_object(caller_from(request.caller), request.kind, request.name)
+        return pb.GetObjectResponse(object=object_message(found))
+
+    async def put_object(request: pb.PutObjectRequest) -> pb.PutObjectResponse:
+        written = await port.put_object(
+            caller_from(request.caller),
+            request.kind,
+            request.name,
+            request.document,
+            if_match=request.if_match,
+            if_none_match=request.if_none_match,
+            dry_run=request.dry_run,
+        )
+        return pb.PutObjectResponse(object=object_message(written.object), outcome=written.outcome)
+
+    async def delete_object(request: pb.DeleteObjectRequest) -> pb.DeleteObjectResponse:
+        await port.delete_object(
+            caller_from(request.caller),
+            request.kind,
+            request.name,
+            if_match=request.if_match,
+            dry_run=request.dry_run,
+        )
+        return pb.DeleteObjectResponse()
+
+    async def adopt_object(request: pb.AdoptObjectRequest) -> pb.AdoptObjectResponse:
+        adopted = await port.adopt_object(
+            caller_from(request.caller), request.kind, request.name, if_match=request.if_match
+        )
+        return pb.AdoptObjectResponse(object=object_message(adopted))
+
+    async def apply_configuration(request: pb.ApplyConfigurationRequest) -> pb.ApplyConfigurationResponse:
+        applied = await port.apply_configuration(
+            caller_from(request.caller),
+            request.text,
+            request.source,
+            mode=request.mode,
+            dry_run=request.dry_run,
+            take_over=request.take_over,
+        )
+        return pb.ApplyConfigurationResponse(
+            changes=map(change_message, applied.changes), revision=applied.revision, warnings=applied.warnings
+        )
+
+    async def export_configuration(request: pb.ExportConfigurationRequest) -> pb.ExportConfigurationResponse:
+        return pb.ExportConfigurationResponse(text=await port.export_configuration(caller_from(request.caller)))
 
     server.add(
         "omniroute.auth.v1.AuthPort",
@@ -47,7 +123,15 @@ def register(server: RpcServer, port: AuthPort) -> None:
             "Configuration": unary(pb.ConfigurationRequest, configuration),
             "CreateKey": unary(pb.CreateKeyRequest, create_key),
             "ListKeys": unary(pb.ListKeysRequest, list_keys),
+            "RotateKey": unary(pb.RotateKeyRequest, rotate_key),
             "RevokeKey": unary(pb.RevokeKeyRequest, revoke_key),
+            "ListObjects": unary(pb.ListObjectsRequest, list_objects),
+            "GetObject": unary(pb.GetObjectRequest, get_object),
+            "PutObject": unary(pb.PutObjectRequest, put_object),
+            "DeleteObject": unary(pb.DeleteObjectRequest, delete_object),
+            "AdoptObject": unary(pb.AdoptObjectRequest, adopt_object),
+            "ApplyConfiguration": unary(pb.ApplyConfigurationRequest, apply_configuration),
+            "ExportConfiguration": unary(pb.ExportConfigurationRequest, export_configuration),
         },
     )
 
@@ -68,4 +152,7 @@ def _key(key: KeyInfo) -> pb.Key:
         managed_by=key.managed_by,
         created=key.created,
         hint=key.hint,
+        rules=key.rules,
+        scopes=key_scopes.to_message(key.scopes),
+        older_until=key.older_until,
     )

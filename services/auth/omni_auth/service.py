@@ -13,19 +13,32 @@ import logging
 from collections.abc import Callable
 
 import msgspec
-from omni_catalogue.snapshot import KeyPolicy
 from omni_core.component import Check, ConfigState
 from omni_core.ports.auth import Configuration as PublishedConfiguration
 from omni_core.ports.auth import CreatedKey, Credential, Identity, KeyInfo, NewKey
+from omni_core.ports.configuration import ANYBODY, Caller
 from omni_core.ports.context import CallContext
 from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, InvalidRequest, Unauthenticated
 
-from omni_auth.domain import apikeys
+from omni_auth.configuring import Configuring
+from omni_auth.domain import apikeys, whole
 from omni_auth.domain.apikeys import StoredKey
-from omni_auth.domain.compilation import ANONYMOUS, Compiled, DemoProvider, compile_snapshot
+from omni_auth.domain.compilation import Compiled, DemoProvider, compile_snapshot
 from omni_auth.domain.configuration import Configuration, empty
+from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.problems import ConfigErrors
-from omni_auth.ports import AuthMetrics, Chance, ConfigSource, KeyStore, Reading, SnapshotBucket
+from omni_auth.domain.secrecy import secret_version
+from omni_auth.keys import changed_meanwhile, check_new, make_key, policy_info, stored_info
+from omni_auth.ports import (
+    AuthMetrics,
+    Chance,
+    ConfigSource,
+    KeyStore,
+    ObjectStore,
+    Reading,
+    SnapshotBucket,
+    StoreSecrets,
+)
 from omni_auth.settings import AuthSettings
 
 log = logging.getLogger("omniroute.auth")
@@ -34,42 +47,62 @@ MAX_REVISION = 1 << 53
 
 
 class InForce(msgspec.Struct, frozen=True):
-    """What answers are given from. ``snapshot`` is what is published."""
+    """What answers are given from. ``file`` is the configuration file, ``configuration`` that and what the store has
+    as one, ``change`` the newest change of the store in it; ``guests`` are the keys of other organisations than the
+    platform's, each with its own; ``snapshot`` is what is published."""
 
+    file: Configuration
     configuration: Configuration
+    pepper: bytes
     stored: tuple[StoredKey, ...]
+    guests: dict[str, str]
     compiled: Compiled
     revision: int
     snapshot: bytes
+    change: int
+
+    def __repr__(self) -> str:
+        return f"InForce(revision={self.revision})"
+
+    def of(self, organisation: str) -> tuple[StoredKey, ...]:
+        """Its keys. Those of the file are the platform's."""
+        return tuple(key for key in self.stored if key.organisation == organisation)
+
+    def organisation(self, key_id: str) -> str:
+        return self.guests.get(key_id, DEFAULT_ORGANISATION)
 
     @property
     def file_keys(self) -> tuple[str, ...]:
         return tuple(key.name for key in self.configuration.config.keys)
 
 
-class AuthService:
-    """AuthPort, and the three loops. ``now`` gives epoch seconds."""
+class AuthService(Configuring):
+    """AuthPort, as ``Configuring`` ConfigurationPort, and the three loops. ``now`` gives epoch seconds."""
 
     def __init__(
         self,
         *,
         store: KeyStore,
+        objects: ObjectStore,
+        secrets: StoreSecrets,
         source: ConfigSource | None,
         bucket: SnapshotBucket,
         metrics: AuthMetrics,
         settings: AuthSettings,
         now: Callable[[], int],
         chance: Chance,
+        mint: Callable[[], str],
         demo: DemoProvider | None = None,
     ) -> None:
+        super().__init__(objects, secrets, mint=mint, now=lambda: now() * 1000)
         self._store, self._source, self._bucket, self._metrics = store, source, bucket, metrics
         self._settings, self._now, self._chance, self._demo = settings, now, chance, demo
+        self._left_out: tuple[str, ...] = ()
         self._state: InForce | None = None
-        self._pepper = b""
         self._store_version = -1
         self._fingerprint = b""
         self._rejected: tuple[str, ...] = ()
-        self._published = 0
+        self._published = self._told = 0
         self._troubles: dict[str, str] = {}
         self._changing = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -83,22 +116,28 @@ class AuthService:
         NATS may be away."""
         if self._tasks:
             raise RuntimeError("auth is started already")
-        configuration = empty()
-        if self._source is not None:
-            reading = await asyncio.to_thread(self._source.read)
-            if reading.configuration is None:
-                raise ConfigErrors(reading.problems)
-            self._fingerprint, configuration = reading.fingerprint, reading.configuration
         await asyncio.to_thread(self._store.open)
-        self._pepper = await asyncio.to_thread(self._store.pepper)
-        self._metrics.rejected(False)
-        async with self._changing:
-            await self._put_in_force(configuration)
-        self._tell_warnings(configuration)
+        try:
+            await self._begin()
+        except BaseException:
+            await asyncio.to_thread(self._store.close)
+            raise
         self._tasks = [asyncio.create_task(loop) for loop in (self._watch_keys(), self._publish())]
         if self._source is not None:
             self._tasks.append(asyncio.create_task(self._watch_file(self._source)))
         await self._until_published(self._settings.first_publication)
+
+    async def _begin(self) -> None:
+        file = empty()
+        if self._source is not None:
+            reading = await asyncio.to_thread(self._source.read)
+            if reading.configuration is None:
+                raise ConfigErrors(reading.problems)
+            self._fingerprint, file = reading.fingerprint, reading.configuration
+        self._metrics.rejected(False)
+        async with self._changing:
+            await self._put_in_force(file)
+        self._tell_warnings()
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -134,11 +173,14 @@ class AuthService:
     # ---- AuthPort ---------------------------------------------------------------------------------------------------
 
     async def authenticate(self, context: CallContext, key_digest: bytes) -> Identity:
-        policy = self._in_force().compiled.identities.get(apikeys.stored_digest(self._pepper, key_digest))
+        state = self._in_force()
+        policy = state.compiled.identities.get(apikeys.stored_digest(state.pepper, key_digest))
+        if policy is not None and policy.scopes.has_expired(self._now()):
+            policy = None
         self._metrics.authenticated(policy is not None)
         if policy is None:
-            raise Unauthenticated("The API key is wrong: there is no such key, or it was revoked.")
-        return Identity(policy.id, policy.name, policy.role)
+            raise Unauthenticated("The API key is wrong: there is no such key, it was revoked, or it has expired.")
+        return Identity(policy.id, policy.name, policy.role, policy.scopes, self._in_force().organisation(policy.id))
 
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         account = self._in_force().compiled.accounts.get(account_id)
@@ -148,30 +190,46 @@ class AuthService:
 
     async def configuration(self) -> PublishedConfiguration:
         state = self._in_force()
-        return PublishedConfiguration(state.revision, state.snapshot, "\n".join(self._rejected))
+        return PublishedConfiguration(state.revision, state.snapshot, "\n".join((*self._rejected, *self._left_out)))
 
-    async def create_key(self, new: NewKey) -> CreatedKey:
+    async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
         state = self._in_force()
-        check_new(new)
+        check_new(new, self._now())
         apikeys.refuse_taken(new.name, state.stored, state.file_keys)
-        key, secret = make_key(new, self._chance(apikeys.ENTROPY_BYTES), self._pepper, self._now())
-        await asyncio.to_thread(self._store.insert, key)
-        await self._keys_changed()
+        pepper = await asyncio.to_thread(self._store.pepper)
+        key, secret = make_key(new, self._chance(apikeys.ENTROPY_BYTES), pepper, self._now(), caller.organisation)
+        await asyncio.to_thread(self._store.insert, key, caller.actor)
+        await self._store_changed()
         return CreatedKey(stored_info(key), secret)
 
-    async def list_keys(self) -> list[KeyInfo]:
+    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]:
         state = self._in_force()
         policies = state.compiled.identities.values()
-        from_file = [policy for policy in policies if policy.id.startswith("key-")]
-        return [*map(policy_info, from_file), *map(stored_info, state.stored)]
+        own = caller.organisation == DEFAULT_ORGANISATION
+        from_file = [policy for policy in policies if own and policy.id.startswith("key-")]
+        return [*map(policy_info, from_file), *map(stored_info, state.of(caller.organisation))]
 
-    async def revoke_key(self, key: str) -> KeyInfo:
-        state = self._in_force()
-        found = apikeys.find(key, state.stored, state.file_keys, state.configuration.filename)
-        if not await asyncio.to_thread(self._store.revoke, found.id, self._now()):
+    async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:
+        found = self._find(key, caller)
+        chance = self._chance(apikeys.ENTROPY_BYTES)
+        pepper = await asyncio.to_thread(self._store.pepper)
+        renewed, secret = apikeys.rotated(found, chance, pepper, overlap, self._now())
+        if not await asyncio.to_thread(self._store.rotate, renewed, found.digest, self._now(), caller.actor):
+            raise changed_meanwhile(key)
+        await self._store_changed()
+        return CreatedKey(stored_info(renewed), secret)
+
+    async def revoke_key(self, key: str, caller: Caller = ANYBODY) -> KeyInfo:
+        found = self._find(key, caller)
+        if not await asyncio.to_thread(self._store.revoke, found.id, self._now(), caller.actor):
             raise InvalidRequest(f"there is no key '{key}'", param="key")
-        await self._keys_changed()
+        await self._store_changed()
         return stored_info(found)
+
+    def _find(self, key: str, caller: Caller) -> StoredKey:
+        state = self._in_force()
+        in_file = state.file_keys if caller.organisation == DEFAULT_ORGANISATION else ()
+        return apikeys.find(key, state.of(caller.organisation), in_file, state.configuration.filename)
 
     # ---- what is in force -------------------------------------------------------------------------------------------
 
@@ -180,27 +238,50 @@ class AuthService:
             raise DependencyUnavailable("auth has not started yet")
         return self._state
 
-    async def _put_in_force(self, configuration: Configuration, above: int = 0) -> None:
+    async def _put_in_force(self, file: Configuration, above: int = 0) -> None:
         """Compile, number and switch over; an unchanged content keeps its number. Called with the lock held."""
         version = await asyncio.to_thread(self._store.version)
+        change = await asyncio.to_thread(self._objects.last_change)
+        pepper = await asyncio.to_thread(self._store.pepper)  # another installation's, after a restore
         stored = tuple(await asyncio.to_thread(self._store.stored_keys))
-        compiled = await asyncio.to_thread(compile_snapshot, configuration, stored, self._pepper, self._demo)
+        configuration, left_out = await asyncio.to_thread(self._whole, file)
+        compiled = await asyncio.to_thread(compile_snapshot, configuration, stored, pepper, self._demo)
         # A key's new secret changes no byte of the snapshot, yet caches of the old one must go: so it counts as well.
         content = hashlib.sha256(compiled.stamped(0, 0) + b"".join(sorted(compiled.identities))).digest()
         number = await asyncio.to_thread(self._store.advance, content, above, self._now())
         snapshot = compiled.stamped(number.revision, number.created)
+        guests = {key.id: key.organisation for key in stored if key.organisation != DEFAULT_ORGANISATION}
         changed = self._state is None or self._state.revision != number.revision
-        self._state = InForce(configuration, stored, compiled, number.revision, snapshot)
+        self._state = InForce(file, configuration, pepper, stored, guests, compiled, number.revision, snapshot, change)
         self._store_version = version
         self._metrics.in_force(number.revision)
+        if left_out != self._left_out:
+            for line in left_out:
+                log.warning("%s", line)
+        self._left_out = left_out
         if changed:
             log.info("configuration revision %d is in force", number.revision)
             self._wake.set()
 
-    async def _keys_changed(self) -> None:
+    def _whole(self, file: Configuration) -> tuple[Configuration, tuple[str, ...]]:
+        """Blocking. Raises ``ConfigErrors``."""
+        held = self._objects.held()
+        return whole.usable(file, held, self._secrets.fetch(held, {}))
+
+    async def _store_changed(self) -> None:
+        """Put what the store has now into force, and give routers a chance to know it."""
         async with self._changing:
-            await self._put_in_force(self._in_force().configuration)
+            await self._put_in_force(self._in_force().file)
         await self._until_published(self._settings.visible)
+
+    def _live(self) -> Configuration:
+        return self._in_force().file
+
+    def _secret_version(self, account_id: str, secret: str) -> str:
+        return secret_version(self._in_force().pepper, account_id, secret)
+
+    def _number(self) -> int:
+        return self._in_force().revision
 
     # ---- the watch --------------------------------------------------------------------------------------------------
 
@@ -208,15 +289,24 @@ class AuthService:
         while True:
             await asyncio.sleep(self._settings.poll)
             try:
-                if await asyncio.to_thread(self._store.version) != self._store_version:
+                moved = await asyncio.to_thread(self._secrets.moved)
+                if moved or await asyncio.to_thread(self._store.version) != self._store_version:
                     async with self._changing:
-                        await self._put_in_force(self._in_force().configuration)
+                        await self._put_in_force(self._in_force().file)
+                await self._tell_store()
             except DependencyUnavailable as error:
                 self._trouble("store", error.message)
             except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
                 self._fault("store", "the keys cannot be taken over", error)
             else:
                 self._well("store")
+
+    async def _tell_store(self) -> None:
+        """Once what is in force is published, the outbox need not keep its changes."""
+        state = self._in_force()
+        if self._published >= state.revision and state.change > self._told:
+            await asyncio.to_thread(self._objects.told, state.change)
+            self._told = state.change
 
     async def _watch_file(self, source: ConfigSource) -> None:
         before = b""
@@ -244,20 +334,25 @@ class AuthService:
         self._metrics.rejected(True)
 
     async def _take(self, reading: Reading) -> None:
+        problems = reading.problems
         if reading.configuration is not None:
-            async with self._changing:
-                await self._put_in_force(reading.configuration)
-            self._tell_warnings(reading.configuration)
-            if self._rejected:
-                log.info("the configuration file is good again")
-        elif reading.problems != self._rejected:
-            lines = "\n  ".join(reading.problems)
+            try:
+                async with self._changing:
+                    await self._put_in_force(reading.configuration)
+            except ConfigErrors as error:  # it does not fit what the store has
+                problems = error.problems
+            else:
+                self._tell_warnings()
+                if self._rejected:
+                    log.info("the configuration file is good again")
+        if problems and problems != self._rejected:
+            lines = "\n  ".join(problems)
             log.warning("the configuration file is refused, the old one stays in force:\n  %s", lines)
-        self._fingerprint, self._rejected = reading.fingerprint, reading.problems
-        self._metrics.rejected(bool(reading.problems))
+        self._fingerprint, self._rejected = reading.fingerprint, problems
+        self._metrics.rejected(bool(problems))
 
-    def _tell_warnings(self, configuration: Configuration) -> None:
-        for line in configuration.warnings:
+    def _tell_warnings(self) -> None:
+        for line in self._in_force().configuration.warnings:
             log.warning("%s", line)
 
     # ---- publication ------------------------------------------------------------------------------------------------
@@ -285,13 +380,19 @@ class AuthService:
                 continue
 
     async def _publish_once(self) -> None:
-        """Make the bucket hold what is in force, under a number greater than any it held."""
+        """Make the bucket hold what is in force, signed, under a number greater than any that we published there.
+
+        A number that we have not signed counts for nothing: nobody has it in force, and whoever wrote it may want ours
+        to come to their end."""
         held = await self._bucket.get()
         state = self._in_force()
-        if held != state.snapshot:
-            if held is not None and (number := _revision(held)) >= state.revision:
+        if held.fault:
+            self._metrics.not_ours()
+            log.error("%s; it is replaced by revision %d", held.fault, state.revision)
+        if held.snapshot != state.snapshot or not held.is_current:
+            if held.snapshot != state.snapshot and (number := _revision(held.snapshot)) >= state.revision:
                 async with self._changing:
-                    await self._put_in_force(self._in_force().configuration, above=number)
+                    await self._put_in_force(self._in_force().file, above=number)
                 state = self._in_force()
             self._metrics.publishing()
             await self._bucket.put(state.snapshot)
@@ -335,65 +436,3 @@ def _revision(snapshot: bytes) -> int:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return 0
     return revision if 0 < revision < MAX_REVISION else 0
-
-
-def check_new(new: NewKey) -> None:
-    """Raises ``InvalidRequest`` naming the field that is wrong."""
-    if new.name in (apikeys.LOCAL_NAME, ANONYMOUS):
-        raise InvalidRequest(f"the name '{new.name}' is taken by the gateway itself", param="name")
-    apikeys.check_new(
-        name=new.name,
-        role=new.role,
-        models=new.models,
-        requests_per_minute=new.requests_per_minute,
-        budget_nano_usd=new.budget_nano_usd,
-        budget_window=new.budget_window,
-    )
-
-
-def make_key(new: NewKey, entropy: bytes, pepper: bytes, now: int) -> tuple[StoredKey, str]:
-    """A key to store and its secret, shown once."""
-    key_id, secret = apikeys.mint(entropy)
-    key = StoredKey(
-        id=key_id,
-        name=new.name,
-        role=new.role,
-        models=tuple(new.models),
-        requests_per_minute=new.requests_per_minute,
-        budget_nano_usd=new.budget_nano_usd,
-        budget_window=new.budget_window,
-        created=now,
-        hint=secret[: len("or-") + 8],
-        digest=apikeys.stored_digest(pepper, apikeys.presented_digest(secret)),
-    )
-    return key, secret
-
-
-def stored_info(key: StoredKey) -> KeyInfo:
-    return KeyInfo(
-        id=key.id,
-        name=key.name,
-        role=key.role,
-        models=key.models,
-        requests_per_minute=key.requests_per_minute,
-        budget_nano_usd=key.budget_nano_usd,
-        budget_window=key.budget_window,
-        managed_by="api",
-        created=key.created,
-        hint=key.hint,
-    )
-
-
-def policy_info(policy: KeyPolicy) -> KeyInfo:
-    """A key of the configuration file."""
-    return KeyInfo(
-        id=policy.id,
-        name=policy.name,
-        role=policy.role,
-        models=policy.models,
-        requests_per_minute=policy.requests_per_minute,
-        budget_nano_usd=policy.budget.nano_usd if policy.budget else 0,
-        budget_window=policy.budget.window if policy.budget else "month",
-        managed_by="file",
-        created=0,
-    )

@@ -6,14 +6,19 @@ import os
 from collections.abc import Callable
 from importlib import metadata
 
+from omni_core.clock import monotonic
 from omni_core.component import Check, ConfigState
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.router import RouterPort
 from omni_core.runtime import Runtime
+from omni_core.signatures import PublicKeys
 from starlette.types import ASGIApp
 
 from omni_edge.adapters.configuration import Configuration
+from omni_edge.adapters.shared_keys import RedisDecisions
+from omni_edge.domain.shared import secret_of
 from omni_edge.domain.surfaces import owns
+from omni_edge.ports import NothingShared, SharedDecisions
 from omni_edge.server.app import EdgeApp
 from omni_edge.server.metrics import EdgeMetrics
 from omni_edge.server.pages import build_pages
@@ -27,14 +32,18 @@ class EdgeComponent:
 
     name = "edge"
 
-    def __init__(self, runtime: Runtime, *, router: RouterPort, auth: AuthPort, settings: EdgeSettings) -> None:
+    def __init__(
+        self, runtime: Runtime, *, router: RouterPort, auth: AuthPort, settings: EdgeSettings, sharing: bool = False
+    ) -> None:
         self._settings = settings
         cache_file = runtime.settings.data_dir / "edge" / "snapshot.json"
-        self._configuration = Configuration(runtime.bus, cache_file, runtime.metrics)
+        keys = PublicKeys.of(runtime.settings)
+        self._configuration = Configuration(runtime.bus, cache_file, keys, runtime.metrics)
         self._probing: asyncio.Task[None] | None = None
         self._watched: dict[str, Callable[[], dict[str, Check]]] = {}
         self.service = EdgeService(
-            router, auth, settings, runtime.metrics, feed_alive=self._configuration.alive
+            router, auth, settings, runtime.metrics, feed_alive=self._configuration.alive,
+            shared=_shared(runtime, settings) if sharing else NothingShared(),
         )  # fmt: skip
         pages = build_pages(self.service, runtime.metrics, self._all_checks, _version())
         self._edge = EdgeApp(self.service, pages, EdgeMetrics(runtime.metrics), settings)
@@ -106,6 +115,12 @@ def _version() -> str:
         return "0"
 
 
-def build(runtime: Runtime, *, router: RouterPort, auth: AuthPort) -> EdgeComponent:
-    """Connects nothing yet; ``start`` does. Settings come from ``OMNIROUTE_EDGE_*``."""
-    return EdgeComponent(runtime, router=router, auth=auth, settings=EdgeSettings.from_env(os.environ))
+def _shared(runtime: Runtime, settings: EdgeSettings) -> SharedDecisions:
+    secret = secret_of(runtime.settings.token)
+    return RedisDecisions(runtime.redis, secret, settings.key_ttl, monotonic) if secret else NothingShared()
+
+
+def build(runtime: Runtime, *, router: RouterPort, auth: AuthPort, sharing: bool = False) -> EdgeComponent:
+    """``sharing`` is whether there is a Redis to share decisions on keys through. Connects nothing yet; ``start`` does.
+    Settings come from ``OMNIROUTE_EDGE_*``."""
+    return EdgeComponent(runtime, router=router, auth=auth, settings=EdgeSettings.from_env(os.environ), sharing=sharing)

@@ -5,10 +5,13 @@ Bytes and sockets are the server's; nothing here knows HTTP beyond what a head s
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TypeAlias
 
+from omni_catalogue.keyshape import is_wellformed
+from omni_catalogue.networks import Network, client_address, networks
 from omni_catalogue.snapshot import Server, Snapshot
-from omni_core.clock import monotonic
+from omni_core.clock import monotonic, now_ms
 from omni_core.component import Check
 from omni_core.meters import Meter
 from omni_core.ports.auth import AuthPort
@@ -25,19 +28,28 @@ from omni_wire.errors import (
 from omni_wire.formats import WireFormat
 from prometheus_client import CollectorRegistry
 
+from omni_edge.domain.admission import WRONG_KEY, Holder, holder
 from omni_edge.domain.keys import KeyCache, Verdict
-from omni_edge.domain.request import Inbound, foreign_refusal, media_refusal, untyped_refusal
+from omni_edge.domain.request import Inbound, foreign_refusal, media_refusal, presented_key, untyped_refusal
+from omni_edge.domain.shared import Decision
+from omni_edge.domain.silence import Silence
+from omni_edge.ports import NothingShared, SharedDecisions
 from omni_edge.settings import EdgeSettings
 
 logger = logging.getLogger("omniroute.edge")
 
 ANONYMOUS = "anonymous"
+_NOBODY = Holder(ANONYMOUS)
 _NO_KEY = (
     "No API key was given. Send one as 'Authorization: Bearer <key>', 'x-api-key: <key>' or 'x-goog-api-key: <key>'."
 )
-_WRONG_KEY = "The API key is wrong: it is not a key of this gateway, or it was revoked."
-_CACHE, _AUTH, _STALE = ("cache",), ("auth",), ("stale",)
+_CACHE, _AUTH, _STALE, _CHECKSUM = ("cache",), ("auth",), ("stale",), ("checksum",)
+_SHARED = ("shared",)
 _PROBE = CallContext(request_id="edge-probe")
+_RENEWAL = CallContext(request_id="edge-renewal")
+
+# Whose a key is, or why it is refused, None when nobody can say; and where that came from.
+_Decided: TypeAlias = tuple[Holder | GatewayError | None, tuple[str] | None]
 
 
 class EdgeService:
@@ -51,36 +63,48 @@ class EdgeService:
         registry: CollectorRegistry,
         *,
         clock: Callable[[], float] = monotonic,
+        wall: Callable[[], int] = lambda: now_ms() // 1000,
         feed_alive: Callable[[], bool] = lambda: True,
+        shared: SharedDecisions = NothingShared(),  # noqa: B008 - holds nothing
     ) -> None:
         self._router = router
         self._auth = auth
         self._settings = settings
         self._clock = clock
+        self._wall = wall
+        self._trusted: tuple[Network, ...] = ()
+        self._checked = False
         self._feed_alive = feed_alive
+        self._shared = shared
         self._keys = KeyCache(
             settings.key_cache_size, settings.key_ttl, settings.key_negative_ttl, settings.key_stale
         )  # fmt: skip
-        self._asking: dict[bytes, asyncio.Task[str | GatewayError]] = {}
+        self._asking: dict[bytes, asyncio.Task[Holder | GatewayError]] = {}
+        self._renewing: dict[bytes, asyncio.Task[_Decided]] = {}
         self._reached: dict[str, Check] = {}
         self._met: set[str] = set()
         self._lookups = Meter(
             "omniroute_edge_key_lookups", "Where the answer to 'whose key is this' came from", ["source"], registry
         )  # fmt: skip
-        for source in (_CACHE, _AUTH, _STALE):
+        for source in (_CACHE, _SHARED, _AUTH, _STALE, _CHECKSUM):
             self._lookups.add(source, 0)
         self.policy = Server()
+        self.silence = Silence(settings.keep_alive)
         self.revision = 0
         self.draining = False
 
     def configure(self, snapshot: Snapshot) -> None:
-        """Take a new configuration: its server section holds from now on, and every cached key is asked about again."""
+        """Take a new configuration: what it says of the edge holds from now on, and every cached key is asked about
+        again."""
+        self._trusted = networks(snapshot.server.trusted_proxies)
+        self._checked = snapshot.checked_keys
         self.policy = snapshot.server
+        self.silence = Silence(self._settings.keep_alive, snapshot)
         self.revision = snapshot.revision
         self._keys.clear()
 
-    def recognise(self, digest: bytes | None) -> str | None:
-        """The id of the key with this SHA-256, None when that takes asking: then ``identify``.
+    def recognise(self, digest: bytes | None) -> Holder | None:
+        """Who holds the key with this SHA-256, None when that takes asking: then ``identify``.
 
         Raises ``DependencyUnavailable`` (draining), ``Unauthenticated``.
         """
@@ -89,23 +113,50 @@ class EdgeService:
         if digest is None:
             if self.policy.require_api_key:
                 raise Unauthenticated(_NO_KEY)
-            return ANONYMOUS
-        found = self._keys.find(digest, self._clock())
-        if isinstance(found, str):
+            return _NOBODY
+        now = self._clock()
+        found = self._keys.find(digest, now)
+        if isinstance(found, Holder):
             self._lookups.add(_CACHE)
+            if self._keys.is_due(digest, now):
+                self._renew(digest)
             return found
         if found is Verdict.REFUSED:
             self._lookups.add(_CACHE)
-            raise Unauthenticated(_WRONG_KEY)
+            raise Unauthenticated(WRONG_KEY)
         return None
 
-    async def identify(self, digest: bytes | None, context: CallContext) -> str:
-        """As ``recognise``, asking auth when it has to. Raises the same, and ``DependencyUnavailable`` without auth."""
+    def is_noise(self, headers: Sequence[tuple[bytes, bytes]], query: bytes) -> bool:
+        """Whether what is presented as a key can be none: all keys carry a checksum, and this does not."""
+        return self._checked and not is_wellformed(presented_key(headers, query).decode("latin-1"))
+
+    async def identify(self, digest: bytes | None, context: CallContext, noise: bool = False) -> Holder:
+        """As ``recognise``, asking auth when it has to, and never about ``noise``. Raises the same, and
+        ``DependencyUnavailable`` without auth."""
         known = self.recognise(digest)
         if known is not None:
             return known
+        if noise:
+            self._lookups.add(_CHECKSUM)
+            raise Unauthenticated(WRONG_KEY)
         assert digest is not None  # noqa: S101 - ``recognise`` knows what to say to those without a key
         return await self._ask_once(digest, context)
+
+    def admit(self, who: Holder, endpoint: str, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Whether a key may be used for an endpoint, from where it comes, now. ``peer`` is the address at the other end
+        of the connection, ``headers`` the request's.
+
+        Raises ``PermissionDenied``, ``Unauthenticated``.
+        """
+        if not who.limited:
+            return
+        client = None
+        if who.ips:
+            forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+            client = client_address(peer, forwarded, self._trusted)
+        refusal = who.refusal(endpoint, client, self._wall())
+        if refusal is not None:
+            raise refusal
 
     def check(self, inbound: Inbound) -> None:
         """Whether a body of this kind and announced size may come in.
@@ -128,7 +179,7 @@ class EdgeService:
         if inbound.foreign:
             raise foreign_refusal()
 
-    async def _ask_once(self, digest: bytes, context: CallContext) -> str:
+    async def _ask_once(self, digest: bytes, context: CallContext) -> Holder:
         """Requests that miss together ask auth together."""
         task = self._asking.get(digest)
         if task is None:
@@ -140,32 +191,58 @@ class EdgeService:
             raise verdict.with_traceback(None)
         return verdict
 
-    async def _ask(self, digest: bytes, context: CallContext) -> str | GatewayError:
-        generation = self._keys.generation
+    async def _ask(self, digest: bytes, context: CallContext) -> Holder | GatewayError:
+        verdict, source = await self._decide(digest, context, self._settings.key_ttl)
+        if verdict is None:
+            return self._without_auth(digest)
+        if source is not None:
+            self._lookups.add(source)
+        return verdict
+
+    def _renew(self, digest: bytes) -> None:
+        """Ask about a key beside the requests that it is good for; when that fails it is good for them still."""
+        if digest not in self._renewing:
+            due = self._settings.key_ttl / 2
+            task = asyncio.create_task(self._decide(digest, _RENEWAL, due))
+            self._renewing[digest] = task
+            task.add_done_callback(lambda _: self._renewing.pop(digest, None))
+
+    async def _decide(self, digest: bytes, context: CallContext, youth: float) -> _Decided:
+        """What others were told less than ``youth`` seconds ago, else what auth says; None while that is away."""
+        generation, revision = self._keys.generation, self.revision
+        told = await self._shared.find(digest)
+        age = told.age(revision, self._wall(), youth) if told is not None else None
+        if told is not None and age is not None and generation == self._keys.generation:
+            who = holder(told.key_id, told.scopes)
+            self._keys.accept(digest, who, self._clock(), generation, age)
+            return who, _SHARED
+        asked, now = self._wall(), self._clock()  # what is said later may be true no longer when it arrives
         try:
             async with asyncio.timeout(self._settings.auth_timeout):
                 identity = await self._auth.authenticate(context, digest)
         except Unauthenticated:
-            self._lookups.add(_AUTH)
             self._keys.refuse(digest, self._clock(), generation)
-            return Unauthenticated(_WRONG_KEY)
+            return Unauthenticated(WRONG_KEY), _AUTH
         except (ServiceError, TimeoutError):
-            return self._without_auth(digest)
+            return None, None
         except GatewayError as refusal:
-            return refusal
-        self._lookups.add(_AUTH)
-        self._keys.accept(digest, identity.key_id, self._clock(), generation)
-        return identity.key_id
+            return refusal, None
+        who = holder(identity.key_id, identity.scopes)
+        self._keys.accept(digest, who, now, generation)
+        if generation == self._keys.generation:
+            await self._shared.keep(digest, Decision(revision, asked, identity.key_id, identity.scopes))
+        return who, _AUTH
 
-    def _without_auth(self, digest: bytes) -> str | GatewayError:
-        """While auth is away a known key goes on, as long as a revocation could still reach us."""
+    def _without_auth(self, digest: bytes) -> Holder | GatewayError:
+        """While auth is away a known key goes on for its time; for ``key_stale`` longer, where that was asked for, as
+        long as a revocation could still reach us."""
         now = self._clock()
-        key_id = self._keys.find_stale(digest, now) if self._feed_alive() else None
-        if key_id is None:
+        who = self._keys.find_stale(digest, now) if self._feed_alive() else None
+        if who is None:
             return DependencyUnavailable("The API key cannot be checked at the moment; try again.", retry_after=1)
         self._lookups.add(_STALE)
         self._keys.extend(digest, now)
-        return key_id
+        return who
 
     def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         """The router's answer. See ``RouterPort.complete``."""

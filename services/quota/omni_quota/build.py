@@ -3,6 +3,7 @@
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.runtime import Runtime
+from omni_core.signatures import PublicKeys
 from omni_ledger import Janitor
 
 from omni_quota.adapters.courier import JetStreamCourier
@@ -20,7 +21,8 @@ class QuotaComponent:
         self._janitor = Janitor(runtime.redis)
         self._courier = JetStreamCourier(runtime.redis, runtime.bus)
         cache_file = runtime.settings.data_dir / "quota" / "snapshot.json"
-        self._feed = ConfigFeed(runtime.bus, cache_file, ConfigMetrics("quota", runtime.metrics))
+        keys = PublicKeys.of(runtime.settings)
+        self._feed = ConfigFeed(runtime.bus, cache_file, keys, ConfigMetrics("quota", runtime.metrics))
         self._bus = runtime.bus
         self._settings = settings
         self.service = QuotaService(

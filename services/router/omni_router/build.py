@@ -7,12 +7,13 @@ from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.translator import TranslatorPort
 from omni_core.runtime import Runtime
+from omni_core.signatures import PublicKeys
 from omni_ledger import Ledger, Relay
 
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
-from omni_router.service.attempt import Tools
 from omni_router.service.credentials import Credentials
+from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.router import RouterService
 from omni_router.settings import RouterSettings
@@ -30,14 +31,15 @@ class RouterComponent:
         self._upstream = HttpUpstream()
         self._credentials = Credentials(auth, settings.credential_ttl)
         cache_file = runtime.settings.data_dir / "router" / "snapshot.json"
-        self._feed = ConfigFeed(runtime.bus, cache_file, ConfigMetrics("router", runtime.metrics))
+        keys = PublicKeys.of(runtime.settings)
+        self._feed = ConfigFeed(runtime.bus, cache_file, keys, ConfigMetrics("router", runtime.metrics))
         self._bus = runtime.bus
         tools = Tools(
             ledger=self._ledger,
             translator=translator,
             upstream=self._upstream,
             credentials=self._credentials,
-            events=ProtobufEvents(runtime.instance_id),
+            events=ProtobufEvents(),
             settings=settings,
             router_id=runtime.instance_id,
             tracer=tracer,

@@ -94,4 +94,7 @@ def _head(head: Head) -> pb.Head:
         model=head.model,
         losses=head.losses,
         passthrough=head.passthrough,
+        rules=head.rules,
+        progress=head.progress,
+        keep_alive=head.keep_alive,
     )

@@ -25,6 +25,10 @@ class Metrics(Protocol):
         """``flow`` is "request_in", "request_out", "answer_in" or "answer_out"."""
         ...
 
+    def rules(self, names: Iterable[str]) -> None:
+        """These of the product's own rules have changed something."""
+        ...
+
     def vault(self, outcome: str, count: int = 1) -> None:
         """``outcome`` is "kept", "refused" (too large, or the store is too full), "restored", "missing", "unfit" or
         "failed"."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 
+from omni_catalogue.rules import AnswerRules, RequestRules, ThinkingRule
 from omni_core.coalesce import coalesce
 from omni_core.ports.context import CallContext
 from omni_core.ports.translator import (
@@ -34,13 +35,17 @@ def register(server: RpcServer, port: TranslatorPort) -> None:
                 strict=request.strict,
                 stream=request.stream,
                 parties=_parties(request.parties),
+                rules=_request_rules(request.rules) if request.HasField("rules") else None,
+                relayed=request.relayed,
             )
         )
         tools = [
             pb.RenamedTool(sent=tool.sent, name=tool.name, namespace=tool.namespace, freeform=tool.freeform)
             for tool in encoded.tools
         ]
-        return pb.EncodeRequestResponse(body=encoded.body, losses=_losses(encoded.losses), tools=tools)
+        return pb.EncodeRequestResponse(
+            body=encoded.body, losses=_losses(encoded.losses), tools=tools, rules=encoded.rules
+        )
 
     async def translate(
         requests: AsyncIterator[pb.TranslateStreamRequest],
@@ -69,6 +74,7 @@ async def _head(requests: AsyncIterator[pb.TranslateStreamRequest]) -> StreamCal
         client_format=WireFormat(head.client_format),
         provider_format=WireFormat(head.provider_format),
         stream=head.stream,
+        provider_stream=head.provider_stream,
         model=head.model,
         include_usage=head.include_usage,
         created=head.created,
@@ -76,11 +82,32 @@ async def _head(requests: AsyncIterator[pb.TranslateStreamRequest]) -> StreamCal
         framing=head.framing or "sse",
         tools=tuple(RenamedTool(tool.sent, tool.name, tool.namespace, tool.freeform) for tool in head.tools),
         parties=_parties(head.parties),
+        rules=AnswerRules(sanitize=head.rules.sanitize, think_tags=head.rules.think_tags)
+        if head.HasField("rules")
+        else None,
+    )
+
+
+def _request_rules(rules: pb.RequestRules) -> RequestRules:
+    return RequestRules(
+        developer_to_system=rules.developer_to_system,
+        system_to_user=rules.system_to_user,
+        thinking=ThinkingRule(
+            mode=rules.thinking_mode or "passthrough", budget=rules.thinking_budget, effort=rules.thinking_effort
+        ),
+        strip_thinking=rules.strip_thinking,
+        prefix=rules.prefix,
+        suffix=rules.suffix,
+        clamp=rules.clamp,
+        max_output=rules.max_output,
+        context=rules.context,
     )
 
 
 def _parties(parties: pb.Parties) -> Parties:
-    return Parties(parties.principal, parties.provider, parties.account, parties.model)
+    return Parties(
+        parties.principal, parties.provider, parties.account, parties.model, parties.project, parties.identity
+    )
 
 
 async def _data(requests: AsyncIterator[pb.TranslateStreamRequest]) -> AsyncGenerator[bytes, None]:

@@ -7,20 +7,26 @@ from contextlib import aclosing
 from typing import Final
 
 import msgspec
+from omni_catalogue.rules import AnswerRules
 from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, RenamedTool, StreamCall, Translated
 from omni_core.telemetry import about
-from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, UpstreamFailed, WireError
+from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, UpstreamError, UpstreamFailed, WireError
 from omni_wire.formats import WireFormat
+from omni_wire.told_error import error_of, told_error, told_status
 from omni_wire.usage import Usage
 
-from omni_translator.domain import vault
+from omni_translator.domain import rules, vault
 from omni_translator.domain.codec import ClientTool, Codec, Encoded, Reply, StreamDecoder, StreamEncoder
 from omni_translator.domain.codecs import CODECS
-from omni_translator.domain.events import Event
+from omni_translator.domain.contradictions import refuse_contradictions
+from omni_translator.domain.events import Event, Failed, KeepAlive, UsageReported, fold, unfold
 from omni_translator.domain.keeper import Keeper
 from omni_translator.domain.losses import Loss as DomainLoss
-from omni_translator.domain.model import Conversation, Part
+from omni_translator.domain.model import Conversation, Part, Response
 from omni_translator.domain.plain import client_tools
+from omni_translator.domain.rules.chat_filter import ChatFilter
+from omni_translator.domain.rules.splice import splice
+from omni_translator.domain.rules.think_tags import ThinkingApart, split_response
 from omni_translator.domain.streams import Tally
 from omni_translator.ports import Metrics, Vault
 from omni_translator.settings import TranslatorSettings
@@ -29,14 +35,46 @@ _log: Final = logging.getLogger("omniroute.translator")
 _NAMED_IN_MESSAGE: Final = 8
 
 
-def _decode(call: EncodeCall, client: Codec) -> Conversation:
-    conversation = client.decode_request(call.body)
+def _decode(call: EncodeCall, client: Codec) -> rules.Ruled:
+    ruled = _ruled(call, client.decode_request(call.body))
+    conversation = ruled.conversation
     limit = call.max_output if call.max_output > 0 else conversation.max_output
-    stream = call.stream or conversation.stream
-    return msgspec.structs.replace(conversation, model=call.model, max_output=limit, stream=stream)
+    addressed = msgspec.structs.replace(
+        conversation,
+        model=call.model,
+        max_output=limit,
+        stream=call.stream,
+        project=call.parties.project,
+        identity=call.parties.identity,
+    )
+    return msgspec.structs.replace(ruled, conversation=addressed)
+
+
+def _ruled(call: EncodeCall, conversation: Conversation) -> rules.Ruled:
+    if call.rules is None:
+        return rules.Ruled(conversation)
+    limit = call.max_output if call.max_output > 0 else conversation.max_output or 0
+    return rules.apply(conversation, call.rules, call.provider_format, call.model, limit)
+
+
+def _relayed(call: EncodeCall, codec: Codec) -> tuple[bytes, rules.Ruled]:
+    """The client's body with what the rules change. One that the codec cannot read stays as it is, unless the operator
+    wants his words in it."""
+    try:
+        conversation = msgspec.structs.replace(codec.decode_request(call.body), model=call.model)
+    except WireError:
+        if call.rules is not None and (call.rules.prefix or call.rules.suffix):
+            raise
+        return call.body, rules.Ruled(Conversation(origin=codec.format, model=call.model, messages=()))
+    ruled = _ruled(call, conversation)
+    if ruled.conversation is conversation:
+        return call.body, ruled
+    return splice(call.body, conversation, ruled.conversation, codec), ruled
 
 
 def _encode(conversation: Conversation, provider: Codec) -> tuple[Encoded, tuple[RenamedTool, ...]]:
+    if conversation.origin is not provider.format:
+        refuse_contradictions(conversation)
     encoded = provider.encode_request(conversation)
     if conversation.origin is provider.format:  # at home every tool keeps its name
         return encoded, ()
@@ -60,33 +98,48 @@ class TranslatorService:
         client, provider = self._pair(call.client_format, call.provider_format)
         self._metrics.bytes(call, "request_in", len(call.body))
         try:
-            if len(call.body) > self._settings.inline_bytes:
-                conversation = await asyncio.to_thread(_decode, call, client)
-                conversation = await self._restored(call, conversation)
-                encoded, tools = await asyncio.to_thread(_encode, conversation, provider)
-            else:
-                conversation = await self._restored(call, _decode(call, client))
-                encoded, tools = _encode(conversation, provider)
+            encoded, ruled, tools = await self._encoded(call, client, provider)
         except WireError as error:
             self._metrics.request(call, "invalid")
             raise InvalidRequest(str(error), param=error.field) from error
-        self._metrics.losses(call, encoded.losses)
-        if call.strict and encoded.losses:
+        losses = (*ruled.losses, *encoded.losses)
+        self._metrics.losses(call, losses)
+        if call.strict and losses:
             self._metrics.request(call, "refused")
-            raise LossRefused(_refusal(encoded.losses, call.provider_format), param=encoded.losses[0].field)
-        self._metrics.request(call, "lossy" if encoded.losses else "lossless")
+            raise LossRefused(_refusal(losses, call.provider_format), param=losses[0].field)
+        self._metrics.request(call, "lossy" if losses else "lossless")
+        self._metrics.rules(ruled.names)
         self._metrics.bytes(call, "request_out", len(encoded.body))
-        return EncodedRequest(body=encoded.body, losses=_to_port(encoded.losses), tools=tools)
+        return EncodedRequest(body=encoded.body, losses=_to_port(losses), tools=tools, rules=ruled.names)
+
+    async def _encoded(
+        self, call: EncodeCall, client: Codec, provider: Codec
+    ) -> tuple[Encoded, rules.Ruled, tuple[RenamedTool, ...]]:
+        large = len(call.body) > self._settings.inline_bytes
+        if call.relayed:
+            body, ruled = await asyncio.to_thread(_relayed, call, client) if large else _relayed(call, client)
+            return Encoded(body), ruled, ()
+        ruled = await asyncio.to_thread(_decode, call, client) if large else _decode(call, client)
+        conversation = await self._restored(call, ruled.conversation)
+        encoded, tools = (
+            await asyncio.to_thread(_encode, conversation, provider) if large else _encode(conversation, provider)
+        )
+        return encoded, ruled, tools
 
     async def translate_stream(
         self, call: StreamCall, source: AsyncIterator[bytes]
     ) -> AsyncGenerator[Translated, None]:
         """Convert an answer as it arrives.
 
-        Raises ``UpstreamFailed`` where the provider's bytes are not its format or carry its error event (data
-        converted before it has been yielded already). What ``source`` raises passes through.
+        Raises ``UpstreamFailed`` where the provider's bytes are not its format, or the error they tell (data converted
+        before it has been yielded already, but for what only announces an answer: that waits until the answer has
+        begun). What ``source`` raises passes through.
         """
         client, provider = self._pair(call.client_format, call.provider_format)
+        if _only_filters(call):
+            async for item in self._filtered(call, ChatFilter(call.rules or AnswerRules()), source):
+                yield item
+            return
         reply = Reply(
             call.response_id,
             call.model,
@@ -97,17 +150,16 @@ class TranslatorService:
         )
         outcome, finished = "abandoned", False
         try:
-            converting = (
-                self._stream(call, provider.stream_decoder(), client.stream_encoder(reply), source)
-                if call.stream
-                else self._whole(call, provider, client, reply, source)
-            )
+            if call.provider_stream and call.stream:
+                converting = self._stream(call, provider.stream_decoder(), client.stream_encoder(reply), source)
+            else:
+                converting = self._whole(call, provider, client, reply, source)
             async with aclosing(converting):
                 async for item in converting:
                     finished = finished or item.finished
                     yield item
             outcome = "interrupted"
-        except UpstreamFailed:
+        except UpstreamError:
             outcome = "failed"
             raise
         finally:
@@ -116,6 +168,7 @@ class TranslatorService:
     async def _whole(
         self, call: StreamCall, provider: Codec, client: Codec, reply: Reply, source: AsyncIterator[bytes]
     ) -> AsyncGenerator[Translated, None]:
+        """An answer that is whole on one side, or on both."""
         chunks: list[bytes] = []
         size = 0
         async for chunk in source:
@@ -124,17 +177,30 @@ class TranslatorService:
                 raise UpstreamFailed(f"the provider's answer is longer than {self._settings.max_answer_bytes} bytes")
             chunks.append(chunk)
         self._metrics.bytes(call, "answer_in", size)
+        body = b"".join(chunks)
         try:
-            response = provider.decode_response(b"".join(chunks))
-            encoded = client.encode_response(response, reply)
+            response = _folded(body, provider) if call.provider_stream else provider.decode_response(body)
+            if call.rules is not None and call.rules.think_tags:
+                response = self._apart(response)
+            encoded = (
+                _streamed(response, client.stream_encoder(reply))
+                if call.stream
+                else client.encode_response(response, reply)
+            )
         except WireError as error:
+            if told_status(body):
+                raise told_error(body, "the provider answered an error under status 200") from error
             raise _not_its_format(call, error) from error
         if response.finish is not None:
             await self._keep(call, response.id, response.parts)
         self._metrics.losses(call, encoded.losses)
-        self._metrics.bytes(call, "answer_out", len(encoded.body))
+        data = encoded.body
+        if (clean := _sanitizer(call)) is not None:
+            data = clean.feed(data) + clean.end() if call.stream else clean.whole(data)
+            self._metrics.rules(clean.changed)
+        self._metrics.bytes(call, "answer_out", len(data))
         yield Translated(
-            data=encoded.body,
+            data=data,
             usage=response.usage,
             finished=response.finish is not None,
             finish_reason=response.finish.value if response.finish is not None else "",
@@ -146,24 +212,42 @@ class TranslatorService:
     ) -> AsyncGenerator[Translated, None]:
         tally = Tally()
         keeper = Keeper() if self._keeps(call) else None
+        apart = ThinkingApart() if call.rules is not None and call.rules.think_tags else None
+        clean = _sanitizer(call)
         received = sent = 0
+        held = b""  # what announces an answer, until it has begun: while nothing has gone out another can be had
+        told: UsageReported | None = None
         try:
             async for chunk in source:
                 received += len(chunk)
-                data = _convert(decoder.feed(chunk), encoder, tally, keeper)
+                events = decoder.feed(chunk)
+                if not tally.begun:
+                    events = [event for event in events if type(event) is not KeepAlive]
+                data = _convert(events, encoder, tally, keeper, apart)
+                data = held + (data if clean is None else clean.feed(data))
                 if tally.finished is not None:
                     break
-                sent += len(data)
-                if data:
-                    yield Translated(data=data, usage=_usage(tally))
+                if tally.begun:
+                    held = b""
+                    sent += len(data)
+                    if data:
+                        yield Translated(data=data, usage=_usage(tally))
+                else:
+                    held = data
+                    if tally.usage is not told:
+                        told = tally.usage
+                        yield Translated(data=b"", usage=_usage(tally))
                 if tally.failed is not None:
-                    raise UpstreamFailed(tally.failed.message)
+                    raise error_of(tally.failed.message, tally.failed.status)
                 if decoder.error is not None:
                     raise decoder.error
             else:
-                data = _convert(decoder.end(), encoder, tally, keeper)
+                data = _convert(decoder.end(), encoder, tally, keeper, apart)
+                data = held + (data if clean is None else clean.feed(data))
                 if tally.failed is not None:
-                    raise UpstreamFailed(tally.failed.message)
+                    raise error_of(tally.failed.message, tally.failed.status)
+                if not tally.begun:
+                    data = b""
             sent += len(data)
             if keeper is not None and keeper.parts and tally.finished is not None:
                 # Before the client has its last bytes, and could come back.
@@ -172,9 +256,38 @@ class TranslatorService:
         except WireError as error:
             raise _not_its_format(call, error) from error
         finally:
+            if apart is not None and apart.changed:
+                self._metrics.rules(("think_tags",))
+            if clean is not None:
+                self._metrics.rules(clean.changed)
             self._metrics.losses(call, encoder.losses)
             self._metrics.bytes(call, "answer_in", received)
             self._metrics.bytes(call, "answer_out", sent)
+
+    # ---- the product's own rules ------------------------------------------------------------------------------------
+
+    async def _filtered(
+        self, call: StreamCall, chat: ChatFilter, source: AsyncIterator[bytes]
+    ) -> AsyncGenerator[Translated, None]:
+        """A relayed Chat answer. What became of it its source knows: the taps have seen the provider's own bytes."""
+        try:
+            if not call.stream:
+                yield Translated(data=chat.whole(b"".join([chunk async for chunk in source])), finished=True)
+                return
+            async for chunk in source:
+                if data := chat.feed(chunk):
+                    yield Translated(data=data)
+            yield Translated(data=chat.end(), finished=True)
+        except WireError as error:
+            raise _not_its_format(call, error) from error
+        finally:
+            self._metrics.rules(chat.changed)
+
+    def _apart(self, response: Response) -> Response:
+        split = split_response(response)
+        if split is not response:
+            self._metrics.rules(("think_tags",))
+        return split
 
     # ---- the reasoning vault ----------------------------------------------------------------------------------------
 
@@ -208,6 +321,18 @@ class TranslatorService:
         return client, provider
 
 
+def _only_filters(call: StreamCall) -> bool:
+    """Whether an answer is relayed but for its rules."""
+    same = call.client_format is call.provider_format is WireFormat.OPENAI_CHAT
+    return same and call.rules is not None and call.stream is call.provider_stream
+
+
+def _sanitizer(call: StreamCall) -> ChatFilter | None:
+    """For what is written to a Chat client from another format, or from another way to answer."""
+    wanted = call.rules is not None and call.rules.sanitize and call.client_format is WireFormat.OPENAI_CHAT
+    return ChatFilter(AnswerRules(sanitize=True)) if wanted else None
+
+
 def _answerer(call: EncodeCall | StreamCall) -> str:
     """Whose proofs these are; empty where the client speaks the provider's own format and has them itself."""
     if call.client_format is call.provider_format:
@@ -221,8 +346,30 @@ def _unpacked(entries: Mapping[str, bytes]) -> dict[str, vault.Entry]:
     return {call_id: entry for call_id, entry in opened.items() if entry is not None}
 
 
-def _convert(events: list[Event], encoder: StreamEncoder, tally: Tally, keeper: Keeper | None) -> bytes:
+def _folded(body: bytes, provider: Codec) -> Response:
+    """The whole answer that a provider's stream was. Raises ``WireError``, and the error that it tells itself."""
+    decoder = provider.stream_decoder()
+    events = decoder.feed(body)
+    if decoder.error is None:
+        events += decoder.end()
+    for event in events:
+        if isinstance(event, Failed):
+            raise error_of(event.message, event.status)
+    if decoder.error is not None:
+        raise decoder.error
+    return fold(events)
+
+
+def _streamed(response: Response, encoder: StreamEncoder) -> Encoded:
+    return Encoded(b"".join([encoder.emit(event) for event in unfold(response)]), encoder.losses)
+
+
+def _convert(
+    events: list[Event], encoder: StreamEncoder, tally: Tally, keeper: Keeper | None, apart: ThinkingApart | None
+) -> bytes:
     out: list[bytes] = []
+    if apart is not None:
+        events = [told for event in events for told in apart.see(event)]
     for event in events:
         tally.see(event)
         if keeper is not None:

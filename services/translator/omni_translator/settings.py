@@ -17,7 +17,7 @@ class TranslatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_loss_fields: int = 100
     inline_bytes: int = 256 * 1024
     vault_ttl: int = 24 * 3600
-    vault_deadline: float = 0.05
+    vault_deadline: float = 0.25
     vault_entry_bytes: int = 128 * 1024
     vault_principal_bytes: int = 2 * 1024 * 1024
     vault_principal_entries: int = 512

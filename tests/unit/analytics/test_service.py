@@ -9,7 +9,7 @@ from omni_analytics.domain.rows import UsageRow
 from omni_analytics.ports import Recorded
 from omni_analytics.service import Analytics
 from omni_analytics.settings import AnalyticsSettings
-from omni_core.ports.analytics import UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, WireError
 
 from tests.unit.analytics.events import T0, attempt_event, batch, request_event
@@ -53,6 +53,9 @@ class Store:
             raise WireError("no")
         self.rows.extend(rows)
         return Recorded(attempts_stored=len(rows))
+
+    async def key_use(self) -> dict[str, KeyUse]:
+        raise AssertionError("nobody asks")
 
     async def query(self, query: UsageQuery) -> UsageReport:
         return UsageReport(UsageTotals(), {})

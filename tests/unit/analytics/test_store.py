@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omni_analytics.adapters.schema import MIGRATIONS
-from omni_analytics.adapters.store import SqliteStore, pieces
+from omni_analytics.adapters.store import SqliteStore, pieces, read_key_use, usage_path
 from omni_analytics.domain.rollup import HOUR_MS, MEASURES, cell_of, newest, sums_of
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
 from omni_analytics.ports import Recorded
-from omni_core.ports.analytics import UsageQuery, UsageTotals
+from omni_core.ports.analytics import KeyUse, UsageQuery, UsageTotals
 from omni_wire.errors import DependencyUnavailable, Internal, WireError
 
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
@@ -346,3 +346,21 @@ async def test_any_order_of_any_events_leaves_rollup_rows_and_answers_equal(
         report = await store.query(query)
         assert (report.totals, report.groups) == by_hand(kept, query)
     await store.close()
+
+
+async def test_the_use_of_keys_is_counted_and_its_last_is_exact_in_the_newest_hour(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    path = usage_path(tmp_path)
+    assert await store.key_use() == read_key_use(path) == {}
+    used = [("old", HOUR - 3 * HOUR_MS + 7), ("old", HOUR - 5 * HOUR_MS), ("new", HOUR + 5), ("new", HOUR + 9)]
+    await store.record(
+        [change(REQUEST, id=f"r{place}", key_id=key, started_ms=at) for place, (key, at) in enumerate(used)]
+    )
+    await store.record([change(ATTEMPT, id="a1", key_id="tried", started_ms=HOUR + 3)])
+    wanted = {"old": KeyUse(2, HOUR - 3 * HOUR_MS), "new": KeyUse(2, HOUR + 9)}
+    assert await store.key_use() == wanted
+    assert read_key_use(path) == wanted
+    assert read_key_use(tmp_path / "nothing") == {}
+    (tmp_path / "garbage").write_text("no database")
+    assert read_key_use(tmp_path / "garbage") == {}

@@ -3,11 +3,14 @@
 import hashlib
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omni_auth.domain import apikeys
 from omni_auth.domain.apikeys import StoredKey
+from omni_catalogue.keyshape import is_wellformed
+from omni_catalogue.scopes import Scopes
 from omni_wire.errors import InvalidRequest
 
 entropy = st.binary(min_size=apikeys.ENTROPY_BYTES, max_size=apikeys.ENTROPY_BYTES)
@@ -23,7 +26,7 @@ def test_a_key_is_prefixed_checksummed_and_plain_in_urls_and_headers(chance):
     key_id, key = apikeys.mint(chance)
     assert re.fullmatch(r"or-[0-9a-f]{8}-[0-9A-Za-z]{43}-[0-9A-Za-z]{6}", key)
     assert key_id == f"api-{key[3:11]}"
-    assert apikeys.is_wellformed(key)
+    assert is_wellformed(key)
 
 
 @given(entropy, entropy)
@@ -35,12 +38,12 @@ def test_other_chance_gives_another_key(one, other):
 def test_a_mistyped_key_is_not_wellformed(chance, place, char):
     _, key = apikeys.mint(chance)
     mistyped = key[:place] + char + key[place + 1 :]
-    assert apikeys.is_wellformed(mistyped) == (mistyped == key)
+    assert is_wellformed(mistyped) == (mistyped == key)
 
 
 @given(st.text())
 def test_any_text_can_be_asked_about(text):
-    assert not apikeys.is_wellformed(text)
+    assert not is_wellformed(text)
 
 
 def test_too_little_chance_is_refused():
@@ -86,5 +89,30 @@ def test_a_new_key_with_a_wrong_field_is_refused_by_its_name(wrong):
     assert caught.value.param == next(iter(wrong)).removesuffix("_nano_usd")
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [("providers", ("a b",)), ("providers", ("",)), ("endpoints", ("embeddings",)), ("ips", ("everywhere",)),
+     ("ips", ("10.0.0.1/8",)), ("expires", 100), ("expires", -1), ("expires", 10**12)]
+)  # fmt: skip
+def test_scopes_that_mean_nothing_are_refused_by_their_name(field, wrong):
+    fields = {"name": "a", "role": "developer", "models": ("*",), "requests_per_minute": 0, "budget_nano_usd": 0,
+              "budget_window": "month", "now": 100}  # fmt: skip
+    right = Scopes(providers=("acme", "eu-*"), endpoints=("chat",), ips=("10.0.0.0/8", "::1"), expires=101)
+    apikeys.check_new(**fields, scopes=right)
+    with pytest.raises(InvalidRequest) as caught:
+        apikeys.check_new(**fields, scopes=msgspec.structs.replace(right, **{field: wrong}))
+    assert caught.value.param == field
+
+
 def test_a_stored_key_does_not_show_its_digest():
     assert "digest" not in repr(stored("api-1", "a"))
+
+
+def test_no_key_is_called_like_an_id_and_an_id_is_found_before_a_name():
+    one, decoy = stored("api-ffffffff", "real"), stored("api-00000000", "api-ffffffff")
+    assert apikeys.find("api-ffffffff", [decoy, one], [], "f.yaml") is one
+    for name in ("api-ffffffff", "api-12345678", "key-ci"):
+        with pytest.raises(InvalidRequest) as caught:
+            apikeys.refuse_taken(name, [one], ["ci"])
+        assert caught.value.param == "name"
+    apikeys.refuse_taken("api-team", [one], ["ci"])

@@ -1,9 +1,12 @@
 """From a checked file to a snapshot without secrets, the same every time."""
 
 import msgspec
-from omni_auth.domain.apikeys import StoredKey, presented_digest, stored_digest
+import pytest
+from omni_auth.domain.apikeys import StoredKey, mint, presented_digest, stored_digest
 from omni_auth.domain.compilation import DEMO_PRICE, DemoProvider, compile_snapshot
 from omni_auth.domain.configuration import empty, load
+from omni_auth.domain.problems import ConfigErrors
+from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import BreakerPolicy, Budget, KeyPolicy, Model, Price, decode
 
 from tests.unit.auth.test_configuration import ENV, ISSUE_FILE, read_secret
@@ -42,6 +45,51 @@ def test_the_documented_file_becomes_the_snapshot_it_describes():
     assert (snapshot.routing.breaker, snapshot.routing.cache, snapshot.routing.retries) == (None, False, 0)
 
 
+def test_keys_are_checked_only_where_the_file_has_none_of_another_shape():
+    minted = mint(b"e" * 36)[1]
+    line = "keys: [{{name: ci, secret: {{value: {}}}}}]"
+    assert decode(compiled("{}", {}, [stored_key()]).stamped(1, 0)).checked_keys
+    assert decode(compiled(line.format(minted), {}).stamped(1, 0)).checked_keys
+    assert not decode(compiled(line.format("or-file-key-0123456789"), {}).stamped(1, 0)).checked_keys
+
+
+SCOPED = """
+server: {trusted_proxies: [10.0.0.0/8, "::1"]}
+keys:
+  - name: ci
+    secret: {value: or-file-key-0123456789}
+    providers: [acme, "eu-*"]
+    endpoints: [chat, models]
+    ips: [192.0.2.0/24, 198.51.100.7]
+    expires: 2030-01-01T01:00:00+01:00
+"""
+
+
+def test_a_keys_scopes_and_the_trusted_proxies_are_as_the_file_says():
+    snapshot = decode(compiled(SCOPED, {}).stamped(1, 0))
+    assert snapshot.server.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert snapshot.keys[0].scopes == Scopes(
+        providers=("acme", "eu-*"), endpoints=("chat", "models"), ips=("192.0.2.0/24", "198.51.100.7/32"),
+        expires=1_893_456_000,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("providers: []", "at least one"), ("providers: ['a b']", "provider's id"), ("endpoints: [chats]", "chat"),
+        ("ips: [10.0.0.1/8]", "bits of a host"), ("ips: [home]", "network"), ("expires: soon", "2030-12-31"),
+        ("expires: 2030-12-31T18:00:00", "zone"),
+    ],
+)  # fmt: skip
+def test_scopes_that_mean_nothing_are_told_with_what_would(line, said):
+    text = f"keys: [{{name: ci, secret: {{value: or-file-key-0123456789}}, {line}}}]"
+    with pytest.raises(ConfigErrors) as caught:
+        load(text, "omniroute.yaml", {}, read_secret)
+    assert said in str(caught.value)
+    assert "line 1" in str(caught.value) or ":1" in str(caught.value)
+
+
 def test_the_same_input_gives_the_same_bytes_and_no_secret_is_in_them():
     found = compiled()
     assert found.stamped(1, 2) == compiled().stamped(1, 2)
@@ -78,6 +126,31 @@ def test_an_account_that_needs_no_credential_says_so_in_the_snapshot():
     found = compiled(LOCAL)
     assert found.content.providers[0].accounts[0].secret_version == ""
     assert found.accounts["local/any"].secret == ""
+
+
+def test_an_accounts_project_and_identity_are_in_the_snapshot_and_else_there_is_none():
+    file = """
+providers:
+  - {id: cloud, format: cloudcode.generate, base_url: "https://cloudcode-pa.googleapis.com", accounts: [
+      {name: a, api_key: none, project: my-project-1, identity: antigravity}, {name: b, api_key: none}]}
+"""
+    one, other = compiled(file).content.providers[0].accounts
+    assert (one.project, one.identity) == ("my-project-1", "antigravity")
+    assert (other.project, other.identity) == ("", "")
+
+
+def test_a_kiro_profile_is_what_its_account_is_booked_to_and_a_cursor_client_is_the_accounts_own():
+    arn = "arn:aws:codewhisperer:us-east-1:123456789012:profile/ABC"
+    file = f"""
+providers:
+  - {{id: kiro, format: kiro.conversation, base_url: "https://q.example.com", accounts: [
+      {{name: a, api_key: none, profile_arn: "{arn}"}}]}}
+  - {{id: cursor, format: cursor.chat, base_url: "https://api2.cursor.sh", accounts: [
+      {{name: a, api_key: none, identity: cursor, client_version: 3.1.4, machine_id: 0123abcd/4567cdef}}]}}
+"""
+    kiro, cursor = (provider.accounts[0] for provider in compiled(file).content.providers)
+    assert kiro.project == arn
+    assert (cursor.identity, cursor.client_version, cursor.machine_id) == ("cursor", "3.1.4", "0123abcd/4567cdef")
 
 
 def test_without_required_keys_there_is_an_anonymous_one():

@@ -185,6 +185,42 @@ BROKEN = [
     ("providers: {id: 3}", "1: providers: must be a list"),
     ("providers:\n  - acme", "2: providers[0]: must be a mapping of keys to values"),
     (provider(tier="paid"), "6: providers[0].tier: must be one of subscription, api_key, cheap, free"),
+    (
+        provider(accounts="[{name: a, api_key: none, project: p-1}]"),
+        "2: providers[0]: the account a: project is for providers of cloudcode.generate",
+    ),
+    (
+        provider(accounts="[{name: a, api_key: none, identity: antigravity}]"),
+        "2: providers[0]: the account a: identity is not one of openai.chat",
+    ),
+    (
+        provider(format="cloudcode.generate", accounts="[{name: a, api_key: none, identity: codex}]"),
+        "5: providers[0].accounts[0].identity: must be one of antigravity",
+    ),
+    (
+        provider(format="cloudcode.generate", accounts="[{name: a, api_key: none, project: 'a/b'}]"),
+        "5: providers[0].accounts[0].project: must be a project id",
+    ),
+    (
+        provider(accounts="[{name: a, api_key: none, profile_arn: 'arn:aws:codewhisperer::123456789012:profile/A'}]"),
+        "2: providers[0]: the account a: profile_arn is for providers of kiro.conversation",
+    ),
+    (
+        provider(format="kiro.conversation", accounts="[{name: a, api_key: none, profile_arn: my-profile}]"),
+        "5: providers[0].accounts[0].profile_arn: must be a profile's ARN",
+    ),
+    (
+        provider(format="cursor.chat", accounts="[{name: a, api_key: none, identity: cursor, client_version: 3.1.4}]"),
+        "2: providers[0]: the account a: machine_id goes with identity: cursor, which needs both",
+    ),
+    (
+        provider(format="cursor.chat", accounts="[{name: a, api_key: none, machine_id: 0123abcd}]"),
+        "2: providers[0]: the account a: machine_id goes with identity: cursor, which needs both",
+    ),
+    (
+        provider(format="cursor.chat", accounts="[{name: a, api_key: none, machine_id: 'a b'}]"),
+        "5: providers[0].accounts[0].machine_id: must be a machine id",
+    ),
     (provider(format="openai.chats"), "3: providers[0].format: must be one of openai.chat, openai.responses,"),
     (provider(format=None), "2: providers[0].format: is required"),
     (provider(id="a/b"), "2: providers[0].id: must be a name of letters"),

@@ -6,21 +6,31 @@ import os
 import time
 
 import pytest
+from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
 from omni_auth.adapters.offline import open_keys
-from omni_auth.adapters.store import SqliteStore
+from omni_auth.adapters.store.credentials import Vault
+from omni_auth.adapters.store.keys import SqlStore
+from omni_auth.adapters.store.objects import SqlObjects
+from omni_auth.adapters.store_secrets import AccountSecrets
 from omni_auth.domain.apikeys import presented_digest
 from omni_auth.domain.configuration import load
-from omni_auth.ports import Reading
+from omni_auth.ports import InBucket, Reading
 from omni_auth.service import AuthService
 from omni_auth.settings import AuthSettings
+from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import decode
-from omni_core.ports.auth import NewKey
+from omni_core.ids import new_id
+from omni_core.ports.auth import Identity, NewKey
 from omni_core.ports.context import CallContext
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, Unauthenticated
 from prometheus_client import CollectorRegistry
 
 SETTINGS = AuthSettings(poll=0.005, republish=0.02, retry=0.01, first_publication=1.0, visible=0.2)
+
+
+class Time:
+    now = 1_700_000_000
 
 
 class Source:
@@ -68,7 +78,7 @@ class Bucket:
             raise self.fault
         if self.away:
             raise DependencyUnavailable("NATS is not reachable")
-        return self.value
+        return self.value if isinstance(self.value, InBucket) else InBucket(self.value or b"")
 
     async def put(self, snapshot):
         self.value, self.puts = snapshot, self.puts + 1
@@ -77,11 +87,15 @@ class Bucket:
 @pytest.fixture
 async def started(tmp_path):
     services = []
+    Time.now = 1_700_000_000
 
     async def start(source=None, bucket=None, store=None):
+        store = store or SqlStore(tmp_path)
+        vault = Vault(store.database, open_keyring(tmp_path, {}), os.urandom)
         service = AuthService(
-            store=store or SqliteStore(tmp_path), source=source, bucket=bucket or Bucket(), settings=SETTINGS,
-            metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: 1_700_000_000, chance=os.urandom,
+            store=store, objects=SqlObjects(store.database, vault), secrets=AccountSecrets({}, tmp_path, vault),
+            mint=new_id, source=source, bucket=bucket or Bucket(), settings=SETTINGS,
+            metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: Time.now, chance=os.urandom,
         )  # fmt: skip
         services.append(service)
         await service.start()
@@ -123,6 +137,21 @@ async def test_it_numbers_above_whatever_the_bucket_holds(started):
     assert decode(bucket.value).revision == 42
 
 
+async def test_a_number_that_nobody_of_us_signed_moves_no_numbering(started, caplog):
+    bucket = Bucket(InBucket(fault="omniroute_config/snapshot in NATS is not ours: it is not signed"))
+    service = await started(bucket=bucket)
+    assert decode(bucket.value).revision == (await service.configuration()).revision == 1
+    assert "it is not signed; it is replaced by revision 1" in caplog.text
+
+
+async def test_what_an_older_key_has_signed_is_signed_anew_under_its_number(started):
+    bucket = Bucket()
+    service = await started(bucket=bucket)
+    bucket.value = InBucket(bucket.value, is_current=False)
+    await until(lambda: bucket.puts == 2)
+    assert decode(bucket.value).revision == (await service.configuration()).revision == 1
+
+
 async def test_what_is_published_already_is_not_put_again(started):
     bucket = Bucket()
     await started(bucket=bucket)
@@ -131,7 +160,7 @@ async def test_what_is_published_already_is_not_put_again(started):
 
 
 async def test_a_store_that_fails_is_told_and_what_is_in_force_stays(started, tmp_path):
-    store = SqliteStore(tmp_path)
+    store = SqlStore(tmp_path)
     service = await started(store=store)
     created = await service.create_key(NewKey(name="a"))
     store.close()
@@ -141,6 +170,77 @@ async def test_a_store_that_fails_is_told_and_what_is_in_force_stays(started, tm
     assert (await service.authenticate(CallContext("r"), presented_digest(created.secret))).name == "a"
     store.open()
     await until(lambda: service.checks()["store"].ok)
+
+
+async def test_a_key_ends_at_its_time(started):
+    service = await started()
+    ends = 1_700_000_000 + 60
+    created = await service.create_key(NewKey(name="a", scopes=Scopes(endpoints=("chat",), expires=ends)))
+    digest = presented_digest(created.secret)
+    assert (await service.authenticate(CallContext("r"), digest)).scopes == created.key.scopes
+    Time.now = ends
+    with pytest.raises(Unauthenticated, match="expired"):
+        await service.authenticate(CallContext("r"), digest)
+    with pytest.raises(InvalidRequest, match="to come"):
+        await service.create_key(NewKey(name="b", scopes=Scopes(expires=ends)))
+
+
+async def test_a_rotated_keys_secrets_are_both_good_until_the_overlap_ends(started):
+    bucket = Bucket()
+    service = await started(bucket=bucket)
+    created = await service.create_key(NewKey(name="a"))
+    before = decode(bucket.value).revision
+    rotated = await service.rotate_key("a", 60)
+    assert decode(bucket.value).revision > before, "edges must ask again when the older one ends"
+    assert [key.id for key in decode(bucket.value).keys] == [created.key.id]
+
+    async def who(secret):
+        return await service.authenticate(CallContext("r"), presented_digest(secret))
+
+    ends = 1_700_000_000 + 60
+    assert await who(rotated.secret) == Identity(created.key.id, "a", "developer")
+    assert await who(created.secret) == Identity(created.key.id, "a", "developer", Scopes(expires=ends))
+    assert [key.older_until for key in await service.list_keys()] == [ends]
+    Time.now = ends
+    assert (await who(rotated.secret)).name == "a"
+    with pytest.raises(Unauthenticated):
+        await who(created.secret)
+
+
+async def test_rotating_without_overlap_or_revoking_ends_every_older_secret(started):
+    service = await started()
+    secrets = [(await service.create_key(NewKey(name="a"))).secret]
+    secrets += [(await service.rotate_key("a", 3600)).secret for _ in range(2)]
+
+    async def good():
+        found = 0
+        for secret in secrets:
+            try:
+                await service.authenticate(CallContext("r"), presented_digest(secret))
+            except Unauthenticated:
+                continue
+            found += 1
+        return found
+
+    assert await good() == 3
+    secrets.append((await service.rotate_key("a", 0)).secret)
+    assert await good() == 1
+    secrets.append((await service.rotate_key("a", 3600)).secret)
+    assert await good() == 2
+    await service.revoke_key("a")
+    assert await good() == 0
+
+
+async def test_secrets_of_one_key_are_not_many(started):
+    service = await started()
+    await service.create_key(NewKey(name="a"))
+    for _ in range(4):
+        await service.rotate_key("a", 3600)
+    with pytest.raises(InvalidRequest, match="overlap of 0"):
+        await service.rotate_key("a", 3600)
+    for overlap in (-1, 10**9, 1.5):
+        with pytest.raises(InvalidRequest, match="overlap"):
+            await service.rotate_key("a", overlap)
 
 
 async def test_a_key_is_given_out_while_nats_is_away(started):
@@ -202,7 +302,7 @@ async def test_going_back_to_the_file_in_force_ends_a_fault(started):
 
 
 async def test_a_fault_of_store_or_bucket_ends_nothing(started, tmp_path, monkeypatch, caplog):
-    bucket, store = Bucket(), SqliteStore(tmp_path)
+    bucket, store = Bucket(), SqlStore(tmp_path)
     service = await started(bucket=bucket, store=store)
     created = await service.create_key(NewKey(name="a"))
     with monkeypatch.context() as patched:
@@ -228,8 +328,11 @@ async def test_a_key_with_a_nonsense_budget_is_refused(started, budget):
 
 
 async def test_nothing_is_answered_before_the_start(tmp_path):
+    store = SqlStore(tmp_path)
+    vault = Vault(store.database, open_keyring(tmp_path, {}), os.urandom)
     service = AuthService(
-        store=SqliteStore(tmp_path), source=None, bucket=Bucket(), settings=SETTINGS,
+        store=store, objects=SqlObjects(store.database, vault), secrets=AccountSecrets({}, tmp_path, vault),
+        mint=new_id, source=None, bucket=Bucket(), settings=SETTINGS,
         metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: 0, chance=os.urandom,
     )  # fmt: skip
     with pytest.raises(DependencyUnavailable):

@@ -5,11 +5,14 @@ import stat
 import threading
 
 import pytest
-from omni_auth.adapters import store as store_module
 from omni_auth.adapters.config_file import ConfigFile, check_file
 from omni_auth.adapters.offline import LOCAL_KEY_FILE, ensure_local_key, open_keys
-from omni_auth.adapters.store import SqliteStore, store_path
-from omni_auth.domain.apikeys import is_wellformed, presented_digest, stored_digest
+from omni_auth.adapters.store.keys import SqlStore
+from omni_auth.adapters.store.location import store_path
+from omni_auth.domain.apikeys import OlderSecret, presented_digest, stored_digest
+from omni_catalogue.keyshape import is_wellformed
+from omni_catalogue.rules import Rules, ThinkingRule
+from omni_catalogue.scopes import Scopes
 from omni_core.ports.auth import NewKey
 from omni_wire.errors import DependencyUnavailable, InvalidRequest
 
@@ -18,7 +21,7 @@ from tests.unit.auth.test_compilation import stored_key
 
 @pytest.fixture
 def store(tmp_path):
-    opened = SqliteStore(tmp_path)
+    opened = SqlStore(tmp_path)
     opened.open()
     yield opened
     opened.close()
@@ -48,6 +51,42 @@ def test_keys_survive_and_a_revoked_one_is_gone(store, tmp_path):
     assert len(pepper) == 32
 
 
+def test_a_keys_rules_survive(store):
+    ruled = stored_key(rules=Rules(sanitize=True, thinking=ThinkingRule(mode="custom", effort="low"), keep_alive=-1.0))
+    store.insert(ruled)
+    store.close()
+    store.open()
+    assert store.stored_keys() == [ruled]
+
+
+def test_a_key_keeps_its_scopes(store):
+    scoped = stored_key(scopes=Scopes(providers=("acme",), endpoints=("chat",), ips=("10.0.0.0/8",), expires=9))
+    store.insert(scoped)
+    assert store.stored_keys() == [scoped]
+
+
+def test_a_key_that_was_changed_meanwhile_is_not_rotated(store):
+    store.insert(stored_key())
+    renewed = stored_key(digest=b"e", older=(OlderSecret(b"d", 9),))
+    assert not store.rotate(renewed, b"another", 5)
+    assert store.rotate(renewed, b"d", 5)
+    assert store.stored_keys() == [renewed]
+    store.revoke("api-1", 5)
+    assert not store.rotate(stored_key(digest=b"f"), b"e", 6)
+
+
+def test_a_key_is_rotated_offline(tmp_path):
+    with open_keys(tmp_path) as keys:
+        created = keys.create(NewKey(name="laptop", models=("a/*",)))
+        rotated = keys.rotate("laptop", 60)
+        assert is_wellformed(rotated.secret)
+        assert rotated.secret != created.secret
+        assert (rotated.key.id, rotated.key.models, rotated.key.hint) == (created.key.id, ("a/*",), created.key.hint)
+        assert rotated.secret.startswith(rotated.key.hint)
+        with pytest.raises(InvalidRequest, match="there is no key"):
+            keys.rotate("phone", 60)
+
+
 def test_a_name_is_taken_until_its_key_is_revoked(store):
     store.insert(stored_key())
     with pytest.raises(InvalidRequest, match="already"):
@@ -59,7 +98,7 @@ def test_a_name_is_taken_until_its_key_is_revoked(store):
 def test_a_change_by_anyone_moves_the_version(store, tmp_path):
     before = store.version()
     assert store.version() == before
-    other = SqliteStore(tmp_path)
+    other = SqlStore(tmp_path)
     other.open()
     other.insert(stored_key())
     other.close()
@@ -79,7 +118,7 @@ def test_revisions_only_grow_and_unchanged_content_keeps_its_own(store):
 
 def test_two_writers_wait_for_each_other(store, tmp_path):
     def write(number):
-        other = SqliteStore(tmp_path)
+        other = SqlStore(tmp_path)
         other.open()
         for turn in range(5):
             other.insert(stored_key(id=f"{number}-{turn}", name=f"{number}-{turn}", digest=b"%d-%d" % (number, turn)))
@@ -93,36 +132,24 @@ def test_two_writers_wait_for_each_other(store, tmp_path):
     assert len(store.stored_keys()) == 20
 
 
-def test_a_database_of_an_older_version_is_brought_up(tmp_path, monkeypatch, store):
-    store.insert(stored_key())
-    store.close()
-    monkeypatch.setattr(store_module, "MIGRATIONS", (*store_module.MIGRATIONS, "CREATE TABLE later (x)"))
-    store.open()
-    assert store.stored_keys() == [stored_key()]
-    store.close()
-    with sqlite3.connect(store_path(tmp_path)) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone() == (2,)
-        assert raw.execute("SELECT count(*) FROM later").fetchone() == (0,)
-    raw.close()
-
-
 def test_a_database_of_a_newer_version_and_a_broken_one_are_refused(tmp_path):
     path = store_path(tmp_path)
     with open_keys(tmp_path):
         pass
     raw = sqlite3.connect(path)
-    raw.execute("PRAGMA user_version = 99")
+    raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    raw.commit()
     raw.close()
     with pytest.raises(DependencyUnavailable, match="newer version"):
-        SqliteStore(tmp_path).open()
+        SqlStore(tmp_path).open()
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(DependencyUnavailable, match="cannot be used"):
-        SqliteStore(tmp_path).open()
+        SqlStore(tmp_path).open()
 
 
 def test_a_closed_store_says_so(tmp_path):
     with pytest.raises(DependencyUnavailable, match="closed"):
-        SqliteStore(tmp_path).stored_keys()
+        SqlStore(tmp_path).stored_keys()
 
 
 def test_keys_are_made_listed_and_revoked_offline(tmp_path):

@@ -1,9 +1,11 @@
 """Which candidates a requested model id stands for, and who may ask for it."""
 
+import msgspec
 import pytest
 from omni_catalogue import snapshot as s
 from omni_catalogue.catalogue import Catalogue
-from omni_wire.errors import AmbiguousModel, ModelNotFound, WireError
+from omni_catalogue.scopes import Scopes
+from omni_wire.errors import AmbiguousModel, ModelNotFound, PermissionDenied, WireError
 from omni_wire.formats import WireFormat
 
 PRICE = s.Price(input=1_000_000_000, output=2_000_000_000, cached_input=100_000_000, cache_write=1_000_000_000)
@@ -100,3 +102,52 @@ def test_a_snapshot_survives_its_json_form() -> None:
 def test_what_is_no_snapshot_is_a_wire_error(data: bytes) -> None:
     with pytest.raises(WireError):
         s.decode(data)
+
+
+def of(*providers: str) -> s.KeyPolicy:
+    return s.KeyPolicy(id="key-few", name="few", scopes=Scopes(providers=providers))
+
+
+def used(policy: s.KeyPolicy, requested: str) -> list[str]:
+    return [candidate.account.id for candidate in catalogue().plan_for(policy, requested).candidates]
+
+
+def test_a_candidate_whose_provider_the_key_may_not_use_is_none() -> None:
+    assert used(of("other"), "always-on") == ["other/first"]
+    assert used(of("acme", "other"), "always-on") == used(of("*"), "always-on")
+    assert used(of("ac*"), "acme/gpt-x") == ["acme/first", "acme/second"]
+    assert catalogue().plan_for(of("other"), "always-on").combo == "always-on"
+
+
+@pytest.mark.parametrize("requested", ["acme/gpt-x", "gpt-x", "acme/anything", "always-on"])
+def test_a_key_with_no_provider_left_is_refused_without_naming_those_there_are(requested: str) -> None:
+    with pytest.raises(PermissionDenied) as caught:
+        catalogue().plan_for(of("nobody"), requested)
+    assert (caught.value.param, caught.value.code) == ("model", "provider_not_allowed")
+    assert repr(requested) in caught.value.message
+    assert "other" not in caught.value.message
+
+
+def test_a_bare_id_of_several_providers_is_the_only_one_that_the_key_may_use() -> None:
+    assert used(of("other"), "shared") == ["other/first"]
+    with pytest.raises(AmbiguousModel, match=r"acme/shared, other/shared"):
+        used(of("acme", "other"), "shared")
+    third = msgspec.structs.replace(catalogue().snapshot, providers=(
+        *catalogue().snapshot.providers, provider("third", "shared"),
+    ))  # fmt: skip
+    with pytest.raises(AmbiguousModel) as caught:
+        Catalogue(third).plan_for(of("acme", "other"), "shared")
+    assert "third" not in caught.value.message
+    with pytest.raises(PermissionDenied):
+        used(of("nobody"), "shared")
+
+
+def test_an_id_nobody_serves_is_not_found_by_any_key() -> None:
+    with pytest.raises(ModelNotFound):
+        used(of("acme"), "nothing")
+
+
+def test_a_key_sees_only_what_its_providers_serve() -> None:
+    shown = [entry.id for entry in catalogue().listed(of("other"))]
+    assert shown == ["always-on", "other/shared", "other/only"]
+    assert catalogue().listed(of("nobody")) == []

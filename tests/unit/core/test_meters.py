@@ -47,3 +47,18 @@ def test_label_sets_without_end_are_counted_as_other() -> None:
     count = registry.get_sample_value("omniroute_test_wild_seconds_count", {"provider": "other"})
     assert count == 2 * MOST_COUNTED - MOST_SPREAD
     assert generate_latest(registry).count(b"omniroute_test_wild_seconds_count{") == MOST_SPREAD + 1
+
+
+def test_a_series_that_is_kept_counts_in_its_meter() -> None:
+    registry = new_registry()
+    meter = Meter("omniroute_test_kept", "Kept.", ["kind"], registry)
+    spread = Spread("omniroute_test_kept_seconds", "Kept.", ["kind"], (1.0,), registry)
+    kept = meter.series(("a",))
+    assert registry.get_sample_value("omniroute_test_kept_total", {"kind": "a"}) == 0
+    kept.value += 2
+    meter.add(("a",))
+    assert registry.get_sample_value("omniroute_test_kept_total", {"kind": "a"}) == 3
+    spread.series(("a",)).observe(0.5)
+    spread.observe(2.0, ("a",))
+    assert registry.get_sample_value("omniroute_test_kept_seconds_count", {"kind": "a"}) == 2
+    assert registry.get_sample_value("omniroute_test_kept_seconds_sum", {"kind": "a"}) == 2.5

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from omni_core.settings import GRPC_PORTS, CoreSettings
+from omni_core.tls import TlsFiles
 
 
 def settings(env: dict[str, str]) -> CoreSettings:
@@ -51,3 +52,12 @@ def test_neither_the_token_nor_a_url_with_a_password_is_in_the_repr() -> None:
     made = settings({})
     assert "hush" not in repr(made)
     assert "hush" not in f"{made}"
+
+
+def test_a_certificate_is_given_whole_or_not_at_all() -> None:
+    whole = {"OMNIROUTE_TLS_CA": "/c/ca.crt", "OMNIROUTE_TLS_CERT": "/c/edge.crt", "OMNIROUTE_TLS_KEY": "/c/edge.key"}
+    assert settings({}).tls is None
+    assert settings(whole).tls == TlsFiles(Path("/c/ca.crt"), Path("/c/edge.crt"), Path("/c/edge.key"))
+    for name in whole:
+        with pytest.raises(ValueError, match=name):
+            settings({key: value for key, value in whole.items() if key != name})

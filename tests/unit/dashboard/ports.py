@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
+from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
-from omni_core.ports.analytics import UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
+from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
+from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
 from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
 from omni_core.redis import open_redis
@@ -45,6 +49,10 @@ class Auth:
         self.created: list[NewKey] = []
         self.failure: Exception | None = None
         self.hangs = False
+        self.server, self.revision = Server(), 7
+        self.callers: list[Asker] = []
+        self.objects: dict[tuple[str, str, str], ConfigObject] = {}
+        self.applied: list[tuple[object, ...]] = []
 
     async def _do(self) -> None:
         if self.hangs:
@@ -65,10 +73,14 @@ class Auth:
 
     async def configuration(self) -> Configuration:
         await self._do()
-        return Configuration(7, b"{}", "line 3: unknown key 'provider'")
+        snapshot = Snapshot(
+            revision=self.revision, created=0, server=self.server, providers=(), combos=(), keys=(), routing=Routing()
+        )  # fmt: skip
+        return Configuration(self.revision, encode(snapshot), "line 3: unknown key 'provider'")
 
-    async def create_key(self, new: NewKey) -> CreatedKey:
+    async def create_key(self, new: NewKey, caller: Asker = ANYBODY) -> CreatedKey:
         await self._do()
+        self.callers.append(caller)
         self.created.append(new)
         if new.name == "taken":
             raise InvalidRequest("there is a key named taken", param="name")
@@ -78,17 +90,117 @@ class Auth:
         )  # fmt: skip
         return CreatedKey(key, "or-the-new-secret")
 
-    async def list_keys(self) -> list[KeyInfo]:
+    async def list_keys(self, caller: Asker = ANYBODY) -> list[KeyInfo]:
         await self._do()
-        return self.list
+        self.callers.append(caller)
+        return self.list if caller.organisation == "default" else self.list[1:]
 
-    async def revoke_key(self, key: str) -> KeyInfo:
+    async def rotate_key(self, key: str, overlap: int, caller: Asker = ANYBODY) -> CreatedKey:
         await self._do()
+        self.callers.append(caller)
+        for found in self.list:
+            if key in (found.id, found.name):
+                return CreatedKey(msgspec.structs.replace(found, older_until=overlap), "or-the-newer-secret")
+        raise InvalidRequest(f"there is no key {key}", status=404)
+
+    async def revoke_key(self, key: str, caller: Asker = ANYBODY) -> KeyInfo:
+        await self._do()
+        self.callers.append(caller)
         for found in self.list:
             if key in (found.id, found.name):
                 self.people = {digest: who for digest, who in self.people.items() if who.key_id != found.id}
                 return found
         raise InvalidRequest(f"there is no key {key}", status=404)
+
+    # ---- the configuration's objects: those of the file "house.yaml" cannot be changed -------------------------------
+
+    async def list_objects(self, caller: Asker, kind: str, *, after: str = "", limit: int = 100) -> ObjectPage:
+        await self._do()
+        self.callers.append(caller)
+        found = [one for place, one in sorted(self.objects.items()) if place[:2] == (caller.organisation, kind)]
+        rest = [one for one in found if one.name > after]
+        return ObjectPage(tuple(rest[:limit]), rest[limit - 1].name if len(rest) > limit else "")
+
+    async def get_object(self, caller: Asker, kind: str, name: str) -> ConfigObject:
+        await self._do()
+        self.callers.append(caller)
+        found = self.objects.get((caller.organisation, kind, name))
+        if found is None:
+            raise InvalidRequest(f"there is no {name} among the {kind}", status=404, code="not_found")
+        return found
+
+    async def put_object(
+        self,
+        caller: Asker,
+        kind: str,
+        name: str,
+        document: bytes,
+        *,
+        if_match: str = "",
+        if_none_match: bool = False,
+        dry_run: bool = False,
+    ) -> Written:
+        held = await self._changeable(caller, kind, name, if_match)
+        if held is not None and if_none_match:
+            raise InvalidRequest("it is there", status=412, code="version_mismatch")
+        if b"wrong" in document:
+            lines = ("tier: must be one of a, b", "models[0].id: is required")
+            told = "\n".join([*lines, "combos/the best: targets[0]: there is no provider 'x'"])
+            raise InvalidRequest(told, param="tier")
+        if held is not None and held.document == document:
+            return Written(held, "unchanged")
+        made = ConfigObject(kind, name, document, str(int(held.etag) + 1) if held else "1", "api", "", 1, 2)
+        if not dry_run:
+            self.objects[caller.organisation, kind, name] = made
+        return Written(made, "updated" if held else "created")
+
+    async def delete_object(
+        self, caller: Asker, kind: str, name: str, *, if_match: str = "", dry_run: bool = False
+    ) -> None:
+        if await self._changeable(caller, kind, name, if_match) is None:
+            raise InvalidRequest("it is not there", status=404, code="not_found")
+        if not dry_run:
+            del self.objects[caller.organisation, kind, name]
+
+    async def adopt_object(self, caller: Asker, kind: str, name: str, *, if_match: str = "") -> ConfigObject:
+        found = await self.get_object(caller, kind, name)
+        self.expect(found, if_match)
+        made = msgspec.structs.replace(found, managed_by="api", source="", etag="1")
+        self.objects[caller.organisation, kind, name] = made
+        return made
+
+    async def apply_configuration(
+        self,
+        caller: Asker,
+        text: str,
+        source: str,
+        *,
+        mode: str = "apply",
+        dry_run: bool = False,
+        take_over: bool = False,
+    ) -> Applied:
+        await self._do()
+        self.callers.append(caller)
+        self.applied.append((text, source, mode, dry_run, take_over))
+        return Applied((ObjectChange("update", "combos", "best", b'{"a":1}', b'{"a":2}'),), 8, ("mind the gap",))
+
+    async def export_configuration(self, caller: Asker) -> str:
+        await self._do()
+        self.callers.append(caller)
+        return "providers: []\n"
+
+    async def _changeable(self, caller: Asker, kind: str, name: str, if_match: str) -> ConfigObject | None:
+        await self._do()
+        self.callers.append(caller)
+        held = self.objects.get((caller.organisation, kind, name))
+        self.expect(held, if_match)
+        if held is not None and held.managed_by == "file":
+            raise InvalidRequest(f"{held.source} manages it", status=409, code="managed_by_file")
+        return held
+
+    def expect(self, held: ConfigObject | None, if_match: str) -> None:
+        if if_match and (held is None or held.etag != if_match):
+            raise InvalidRequest("another version is there", status=412, code="version_mismatch")
 
 
 class Quota:
@@ -120,6 +232,11 @@ class Analytics:
             "gpt-x": UsageTotals(2, 1, 3, 100, 10, 5, 50, 7, 1_250_000, 0),
             "claude-x": UsageTotals(1, 0, 1, 1, 0, 0, 2, 0, 2**60, 1),
         }
+
+    async def key_use(self) -> dict[str, KeyUse]:
+        if self.failure is not None:
+            raise self.failure
+        return {"key_dev": KeyUse(3, 1_700_000_123_456)}
 
     async def query(self, query: UsageQuery) -> UsageReport:
         self.queries.append(query)

@@ -1,14 +1,18 @@
 """What the routes answer."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
+from omni_catalogue.scopes import Scopes
 from omni_core.component import Check
 from omni_core.ports.analytics import UsageQuery, UsageTotals
 from omni_wire.errors import DependencyUnavailable, InvalidRequest
 
 from tests.unit.dashboard.ports import ADMIN, DEV, House, is_problem, process
+
+JSON = {"content-type": "application/json"}
 
 
 async def test_usage_has_exact_totals_and_groups_dearest_first(house: House) -> None:
@@ -70,17 +74,24 @@ async def test_keys_are_listed_without_secrets(house: House) -> None:
     body = (await house.call("GET", "/api/keys", ADMIN)).json()
     assert body["keys"][1] == {
         "id": "key_dev", "name": "dora", "role": "developer", "models": ["gpt-*"],
+        "providers": [], "endpoints": [], "ips": [], "management": [], "expires": 0, "older_until": 0,
+        "requests": 3, "last_used": 1_700_000_123,
         "limits": {"requests_per_minute": 60},
         "budget": {"usd": "25.00", "nano_usd": 25 * 10**9, "window": "month"}, "managed_by": "api",
-        "created": 1_700_000_001, "hint": "…6789",
+        "created": 1_700_000_001, "hint": "…6789", "rules": "",
     }  # fmt: skip
     assert body["keys"][0]["budget"] is None
+    assert (body["keys"][0]["requests"], body["keys"][0]["last_used"]) == (0, None)
+    house.analytics.failure = DependencyUnavailable("away")
+    body = (await house.call("GET", "/api/keys", ADMIN)).json()
+    assert (body["keys"][1]["requests"], body["keys"][1]["last_used"]) == (None, None)
 
 
 async def test_a_key_is_made_in_the_words_of_the_configuration_file_and_its_secret_is_shown_once(house: House) -> None:
     wanted = {
         "name": "ci", "role": "admin", "models": ["acme/*"], "limits": {"requests_per_minute": 600},
-        "budget": {"usd": 0.1, "window": "day"},
+        "budget": {"usd": 0.1, "window": "day"}, "providers": ["acme"], "endpoints": ["chat"], "ips": ["10.0.0.0/8"],
+        "expires": 1_900_000_000,
     }  # fmt: skip
     answer = await house.call("POST", "/api/keys", ADMIN, json=wanted)
     assert answer.status_code == 201
@@ -88,6 +99,7 @@ async def test_a_key_is_made_in_the_words_of_the_configuration_file_and_its_secr
     assert answer.json()["secret"] == "or-the-new-secret"
     assert answer.json()["key"]["budget"] == {"usd": "0.10", "nano_usd": 100_000_000, "window": "day"}
     (new,) = house.auth.created
+    assert new.scopes == Scopes(providers=("acme",), endpoints=("chat",), ips=("10.0.0.0/8",), expires=1_900_000_000)
     assert (new.budget_nano_usd, new.budget_window, new.requests_per_minute) == (100_000_000, "day", 600)
     assert (new.role, new.models) == ("admin", ("acme/*",))
     assert "or-the-new-secret" not in (await house.call("GET", "/api/keys", ADMIN)).text
@@ -115,7 +127,7 @@ async def test_a_key_is_made_in_the_words_of_the_configuration_file_and_its_secr
 )
 async def test_a_key_that_cannot_be_names_the_field(house: House, changed: dict[str, Any], param: str) -> None:
     body = is_problem(await house.call("POST", "/api/keys", ADMIN, json={"name": "ok"} | changed), 422)
-    assert param in [wrong["param"] for wrong in body["errors"]]
+    assert param in [wrong["field"] for wrong in body["errors"]]
     assert house.auth.created == []
 
 
@@ -126,15 +138,15 @@ async def test_what_auth_refuses_is_passed_on(house: House) -> None:
 
 
 async def test_broken_json_and_a_body_too_large_are_refused(house: House) -> None:
-    is_problem(await house.call("POST", "/api/keys", ADMIN, content=b'{"name":'), 422)
+    is_problem(await house.call("POST", "/api/keys", ADMIN, content=b'{"name":', headers=JSON), 400, "invalid_json")
     large = b'{"name": "' + b"x" * 70_000 + b'"}'
 
     async def slowly() -> Any:
         for at in range(0, len(large), 10_000):
             yield large[at : at + 10_000]
 
-    is_problem(await house.call("POST", "/api/keys", ADMIN, content=large), 413, "body_too_large")
-    is_problem(await house.call("POST", "/api/keys", ADMIN, content=slowly()), 413, "body_too_large")
+    is_problem(await house.call("POST", "/api/keys", ADMIN, content=large, headers=JSON), 413, "body_too_large")
+    is_problem(await house.call("POST", "/api/keys", ADMIN, content=slowly(), headers=JSON), 413, "body_too_large")
 
 
 async def test_quota_shows_limits_budgets_and_breakers(house: House) -> None:
@@ -280,7 +292,9 @@ async def test_openapi_describes_every_answer_and_problem(house: House) -> None:
             assert "application/problem+json" in operation["responses"]["503"]["content"], name
             good = {status: found for status, found in operation["responses"].items() if status < "300"}
             (status,) = good
-            if status != "204":
+            if path == "/api/config/export":
+                assert list(good[status]["content"]) == ["text/yaml"]
+            elif status != "204":
                 assert "$ref" in good[status]["content"]["application/json"]["schema"], name
             if path != "/api/about":
                 assert {"HTTPBearer", "APIKeyHeader"} <= {scheme for found in operation["security"] for scheme in found}
@@ -289,6 +303,8 @@ async def test_openapi_describes_every_answer_and_problem(house: House) -> None:
     assert set(document["paths"]["/api/usage"]["get"]["responses"]) == {"200", "400", "401", "403", "422", "500", "503"}
     names = [parameter["name"] for parameter in document["paths"]["/api/usage"]["get"]["parameters"]]
     assert names == ["from", "until", "group_by", "key"]
+    refs = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert refs <= set(document["components"]["schemas"])
 
 
 async def test_many_at_once_do_not_disturb_each_other(house: House) -> None:

@@ -23,17 +23,17 @@ class Time:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, **tunables: float) -> None:
         self.router, self.auth, self.time, self.feed_alive = ScriptedRouter(), ScriptedAuth(), Time(), True
         self.service = EdgeService(
-            self.router, self.auth, EdgeSettings(auth_timeout=0.05, models_timeout=0.05), new_registry(),
+            self.router, self.auth, EdgeSettings(auth_timeout=0.05, models_timeout=0.05, **tunables), new_registry(),
             clock=self.time, feed_alive=lambda: self.feed_alive,
         )  # fmt: skip
 
 
 async def test_a_key_is_asked_about_once_in_its_time() -> None:
     bench = Bench()
-    assert [await bench.service.identify(GOOD, CONTEXT) for _ in range(3)] == ["key-1"] * 3
+    assert [(await bench.service.identify(GOOD, CONTEXT)).key_id for _ in range(3)] == ["key-1"] * 3
     assert bench.auth.asked == 1
     bench.time.now = 31
     await bench.service.identify(GOOD, CONTEXT)
@@ -44,7 +44,7 @@ async def test_requests_that_miss_together_ask_together() -> None:
     bench = Bench()
     bench.auth.delay = 0.01
     found = await asyncio.gather(*(bench.service.identify(GOOD, CONTEXT) for _ in range(20)))
-    assert set(found) == {"key-1"}
+    assert {who.key_id for who in found} == {"key-1"}
     assert bench.auth.asked == 1
 
 
@@ -55,7 +55,7 @@ async def test_one_caller_that_gives_up_does_not_spoil_it_for_the_others() -> No
     second = asyncio.create_task(bench.service.identify(GOOD, CONTEXT))
     await asyncio.sleep(0.005)
     first.cancel()
-    assert await second == "key-1"
+    assert (await second).key_id == "key-1"
 
 
 async def test_a_wrong_key_is_told_so_and_remembered() -> None:
@@ -74,7 +74,7 @@ async def test_no_key_is_told_so() -> None:
 async def test_anonymous_only_where_no_key_is_needed_and_none_is_presented() -> None:
     bench = Bench()
     bench.service.configure(snapshot(require_api_key=False))
-    assert await bench.service.identify(None, CONTEXT) == "anonymous"
+    assert (await bench.service.identify(None, CONTEXT)).key_id == "anonymous"
     with pytest.raises(Unauthenticated):
         await bench.service.identify(b"x" * 32, CONTEXT)
 
@@ -93,11 +93,75 @@ async def test_while_auth_is_away_known_keys_go_on_and_others_wait(failure: Depe
     bench = Bench()
     await bench.service.identify(GOOD, CONTEXT)
     bench.auth.failure = failure
-    bench.time.now = 100
-    assert await bench.service.identify(GOOD, CONTEXT) == "key-1"
+    bench.time.now = 29
+    assert (await bench.service.identify(GOOD, CONTEXT)).key_id == "key-1"
     with pytest.raises(DependencyUnavailable) as caught:
         await bench.service.identify(b"x" * 32, CONTEXT)
     assert caught.value.retry_after == 1
+
+
+async def test_no_decision_is_older_than_its_time_though_the_configuration_feed_lives() -> None:
+    """Of an auth that is away nobody hears of revocations, whoever else is there."""
+    bench = Bench()
+    await bench.service.identify(GOOD, CONTEXT)
+    bench.auth.failure = DependencyUnavailable("away")
+    for now in (10, 16, 22, 29.9):
+        bench.time.now = now
+        assert (await bench.service.identify(GOOD, CONTEXT)).key_id == "key-1"
+    bench.time.now = 30
+    with pytest.raises(DependencyUnavailable):
+        await bench.service.identify(GOOD, CONTEXT)
+
+
+async def test_a_decision_is_as_old_as_the_question() -> None:
+    """What auth knew is from before its answer arrived."""
+    bench = Bench()
+    bench.auth.delay = 0.01
+    asking = asyncio.create_task(bench.service.identify(GOOD, CONTEXT))
+    await asyncio.sleep(0.005)
+    bench.time.now = 2
+    await asking
+    bench.auth.failure = DependencyUnavailable("away")
+    bench.time.now = 30.5
+    with pytest.raises(DependencyUnavailable):
+        await bench.service.identify(GOOD, CONTEXT)
+
+
+async def test_a_key_in_use_is_asked_about_beside_its_requests_so_that_a_restart_of_auth_is_not_noticed() -> None:
+    bench = Bench()
+    await bench.service.identify(GOOD, CONTEXT)
+    bench.time.now = 20
+    bench.auth.delay = 0.01
+    for _ in range(5):
+        assert (await bench.service.identify(GOOD, CONTEXT)).key_id == "key-1"  # at once, from memory
+    await asyncio.sleep(0.03)
+    assert bench.auth.asked == 2
+    bench.auth.failure = DependencyUnavailable("restarting")
+    bench.time.now = 49
+    assert (await bench.service.identify(GOOD, CONTEXT)).key_id == "key-1"
+
+
+async def test_a_key_that_was_revoked_unheard_ends_when_it_is_asked_about_again() -> None:
+    bench = Bench()
+    await bench.service.identify(GOOD, CONTEXT)
+    bench.auth.known.clear()
+    bench.time.now = 15
+    assert (await bench.service.identify(GOOD, CONTEXT)).key_id == "key-1"
+    await asyncio.sleep(0.01)
+    with pytest.raises(Unauthenticated):
+        await bench.service.identify(GOOD, CONTEXT)
+
+
+async def test_who_prefers_answers_to_certainty_may_have_known_keys_go_on() -> None:
+    bench = Bench(key_stale=600.0)
+    await bench.service.identify(GOOD, CONTEXT)
+    bench.auth.failure = DependencyUnavailable("away")
+    bench.time.now = 100
+    assert (await bench.service.identify(GOOD, CONTEXT)).key_id == "key-1"
+    bench.feed_alive = False
+    bench.time.now = 106
+    with pytest.raises(DependencyUnavailable):
+        await bench.service.identify(GOOD, CONTEXT)
 
 
 async def test_auth_that_hangs_is_auth_that_is_away() -> None:
@@ -113,7 +177,7 @@ async def test_with_the_configuration_feed_dead_too_a_key_lives_its_time_and_no_
     bench.auth.failure = DependencyUnavailable("away")
     bench.feed_alive = False
     bench.time.now = 29
-    assert await bench.service.identify(GOOD, CONTEXT) == "key-1"
+    assert (await bench.service.identify(GOOD, CONTEXT)).key_id == "key-1"
     bench.time.now = 31
     with pytest.raises(DependencyUnavailable):
         await bench.service.identify(GOOD, CONTEXT)

@@ -22,6 +22,7 @@ def test_completing_surfaces_have_their_dialect(path: str, wire_format: WireForm
 @pytest.mark.parametrize(
     ("path", "wire_format"),
     [
+        ("/v1/responses/input_tokens", WireFormat.OPENAI_RESPONSES),
         ("/v1/messages/count_tokens", WireFormat.ANTHROPIC_MESSAGES),
         ("/v1beta/models/g:countTokens", WireFormat.GEMINI_GENERATE),
         ("/v1/models/acme/g:countTokens", WireFormat.GEMINI_GENERATE),
@@ -37,16 +38,16 @@ def test_counting_surfaces_have_their_dialect(path: str, wire_format: WireFormat
     [
         ("/v1beta/models", WireFormat.GEMINI_GENERATE),
         ("/v1beta/models/a/g", WireFormat.GEMINI_GENERATE),
-        ("/api/tags", None),
+        ("/api/tags", WireFormat.OLLAMA_CHAT),
     ],
 )
-def test_lists_are_pages_in_their_dialect(path: str, wire_format: WireFormat | None) -> None:
+def test_lists_are_pages_in_their_dialect(path: str, wire_format: WireFormat) -> None:
     surface = match(path)
     assert (surface.role, surface.format, surface.by_header) == (Role.PAGE, wire_format, False)
 
 
-def test_ollamas_chat_is_to_come() -> None:
-    assert (match("/api/chat").role, match("/api/chat").format) == (Role.RESERVED, None)
+def test_ollamas_paths_are_answered_in_its_dialect() -> None:
+    assert (match("/api/chat").role, match("/api/chat").format) == (Role.COMPLETE, WireFormat.OLLAMA_CHAT)
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta"])
@@ -54,6 +55,14 @@ def test_ollamas_chat_is_to_come() -> None:
 @pytest.mark.parametrize("model", ["g", "acme/g", "llama3:8b", "a/b:generateContent", "models/g", "é"])
 def test_the_model_is_what_stands_between(version: str, verb: str, model: str) -> None:
     path = f"/{version}/models/{model}:{verb}"
+    assert model_in(match(path), path) == model
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+@pytest.mark.parametrize("model", ["acme/g", "acme/models/g", "g", "tunedModels/g"])
+def test_the_ai_sdk_leaves_models_out_of_the_path_for_a_name_with_a_slash(version: str, model: str) -> None:
+    path = f"/{version}/{model}:streamGenerateContent"
+    assert match(path).name == "stream_generate"
     assert model_in(match(path), path) == model
 
 
@@ -76,7 +85,9 @@ def test_a_model_id_may_hold_slashes_and_colons(model: str) -> None:
     assert match(f"/v1/models/{model}").name == "model"
 
 
-@pytest.mark.parametrize("path", ["/", "/v2", "/v1/models/", "/v1/nothing", "/v1/chat/completions/", "/v1beta/x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v2", "/v1/models/", "/v1/nothing", "/v1/chat/completions/", "/v1beta/x", "/v1beta/:generateContent"]
+)
 def test_unknown_paths_are_unknown(path: str) -> None:
     assert match(path).role is Role.UNKNOWN
 
@@ -105,9 +116,9 @@ def test_the_rest_is_the_dashboards(path: str) -> None:
     assert not owns(path)
 
 
-def test_what_is_here_is_told_and_what_is_to_come_is_not() -> None:
+def test_what_is_here_is_told() -> None:
     told = endpoints()
     assert "POST /v1beta/models/{model}:streamGenerateContent" in told
     assert "GET /v1/models/{model}" in told
     assert "POST /v1/messages" in told
-    assert "POST /api/chat" not in told
+    assert "POST /api/chat" in told

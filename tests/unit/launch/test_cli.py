@@ -6,6 +6,7 @@ import re
 import shlex
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,13 +32,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_help_shows_every_verb_and_how_to_begin() -> None:
     shown = invoke("--help").output
-    for verb in ("up", "run", "check-config", "keys", "simulate", "doctor"):
+    for verb in ("up", "run", "check-config", "keys", "simulate", "certs", "doctor"):
         assert f"\n  {verb} " in shown
     assert "omniroute up   " in shown
     assert "health" not in shown
 
 
-@pytest.mark.parametrize("verb", ["up", "run", "check-config", "keys", "simulate", "doctor"])
+@pytest.mark.parametrize("verb", ["up", "run", "check-config", "keys", "simulate", "certs", "doctor"])
 def test_every_verb_has_a_help_of_its_own(verb: str) -> None:
     result = invoke(verb, "--help")
     assert result.exit_code == 0
@@ -84,6 +85,63 @@ def test_a_key_is_made_listed_and_revoked_without_a_running_gateway() -> None:
     assert [key["name"] for key in json.loads(invoke("keys", "list", "--json").stdout)] == ["ci"]
     assert "revoked" in invoke("keys", "revoke", "ci").output
     assert "No keys yet" in invoke("keys", "list").output
+
+
+def test_a_key_is_made_with_rules_of_its_own() -> None:
+    made = invoke("keys", "create", "ci", "--rule", "sanitize=on", "--rule", "thinking={effort: low}")
+    assert made.exit_code == 0, made.output
+    (key,) = json.loads(invoke("keys", "list", "--json").stdout)
+    assert json.loads(key["rules"]) == {"sanitize": True, "thinking": {"mode": "custom", "effort": "low"}}
+    assert '"sanitize":true' in invoke("keys", "list").output
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "told"),
+    [("sanitize", 2, "NAME=VALUE"), ("clamp=5", 1, "rules.clamp: must be auto, on or off"), ("a b=c", 2, "NAME=VALUE")],
+)
+def test_a_rule_that_is_none_is_refused(rule: str, code: int, told: str) -> None:
+    refused = invoke("keys", "create", "ci", "--rule", rule)
+    assert (refused.exit_code, told in refused.stderr) == (code, True), refused.output
+    assert "No keys yet" in invoke("keys", "list").output
+
+
+def test_a_key_is_made_with_scopes_and_they_are_listed() -> None:
+    scoped = ("--provider", "acme", "--endpoint", "chat", "--ip", "10.0.0.0/8", "--expires", "30d")
+    made = invoke("keys", "create", "bot", *scoped)
+    assert made.exit_code == 0, made.output
+    assert "of acme, for chat, from 10.0.0.0/8, until " in invoke("keys", "list").output
+    scopes = json.loads(invoke("keys", "list", "--json").stdout)[0]["scopes"]
+    assert abs(scopes.pop("expires") - time.time() - 30 * 86_400) < 60
+    assert scopes == {"providers": ["acme"], "endpoints": ["chat"], "ips": ["10.0.0.0/8"]}
+    dated = invoke("keys", "create", "dated", "--expires", "2100-01-01", "--json")
+    assert dated.exit_code == 0, dated.output
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "said"),
+    [
+        ("--expires", "soon", "30d, 12h, 90m"), ("--expires", "2001-01-01", "a time to come"),
+        ("--expires", "0d", "30d"), ("--ip", "home", "a network"), ("--endpoint", "chats", "'chat'"),
+        ("--provider", "a b", "provider's id"),
+    ],
+)  # fmt: skip
+def test_a_scope_that_means_nothing_is_told_with_what_would(option: str, word: str, said: str) -> None:
+    result = invoke("keys", "create", "bot", option, word)
+    assert result.exit_code in (1, 2)
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_key_is_rotated_and_only_its_new_secret_is_on_stdout() -> None:
+    first = invoke("keys", "create", "ci", "--manage", "keys:read").stdout.strip()
+    rotated = invoke("keys", "rotate", "ci", "--overlap", "2h")
+    assert rotated.exit_code == 0, rotated.output
+    assert rotated.stdout.strip() not in ("", first)
+    assert rotated.stdout.strip()[:11] == first[:11]
+    assert "older secrets end 20" in rotated.stderr
+    assert "end now" in invoke("keys", "rotate", "ci", "--overlap", "0").stderr
+    assert "managing keys:read" in invoke("keys", "list").output
+    assert invoke("keys", "rotate", "ci", "--overlap", "soon").exit_code == 2
 
 
 def test_the_secret_alone_is_on_stdout() -> None:

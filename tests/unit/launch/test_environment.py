@@ -162,6 +162,11 @@ def test_a_password_file_completes_a_url(tmp_path: Path) -> None:
     assert external_url(env, "NATS") == "nats://omniroute:a%2Fb%40c@nats:4222"
     env["OMNIROUTE_NATS_URL"] = "nats://omniroute@n1:4222, nats://omniroute@n2:4222"
     assert external_url(env, "NATS") == "nats://omniroute:a%2Fb%40c@n1:4222,nats://omniroute:a%2Fb%40c@n2:4222"
+    assert external_url(env | {"OMNIROUTE_NATS_USER": "edge"}, "NATS") == (
+        "nats://edge:a%2Fb%40c@n1:4222,nats://edge:a%2Fb%40c@n2:4222"
+    )
     assert external_url({}, "NATS") == ""
+    with pytest.raises(CannotStart, match="OMNIROUTE_NATS_USER is set without OMNIROUTE_NATS_PASSWORD_FILE"):
+        external_url({"OMNIROUTE_NATS_URL": "nats://nats:4222", "OMNIROUTE_NATS_USER": "router"}, "NATS")
     with pytest.raises(CannotStart, match="cannot read OMNIROUTE_NATS_PASSWORD_FILE"):
         external_url(env | {"OMNIROUTE_NATS_PASSWORD_FILE": str(tmp_path / "none")}, "NATS")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from omni_router.domain import bounds, counting
 from omni_wire.body import Body
 from omni_wire.errors import InvalidRequest
-from omni_wire.formats import WireFormat
+from omni_wire.formats import CLIENT_FORMATS, WireFormat
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
 MESSAGES, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
@@ -60,6 +60,8 @@ def content(*parts: dict[str, Any]) -> dict[str, Any]:
         (GEMINI, content({"fileData": {"fileUri": "https://x/y.mp4"}}), REFERENCE),
         (GEMINI, {"contents": [], "cachedContent": "cachedContents/x"}, REFERENCE),
         (CHAT, message({"type": "file", "file": {"file_data": "JVBERi0="}}), REFERENCE),
+        (WireFormat.OLLAMA_CHAT, {"messages": [{"role": "user", "images": ["aGk=", "aGk="]}, {}]}, 2 * IMAGE),
+        (WireFormat.OLLAMA_CHAT, {"messages": [{"role": "user", "content": '"images"'}]}, 0),
     ],
 )
 def test_what_bytes_do_not_bound_is_counted_by_the_table(
@@ -108,8 +110,8 @@ def test_a_tool_that_the_provider_runs_is_named(wire_format: WireFormat, fields:
 
 
 @given(
-    st.sampled_from(WireFormat),
-    st.sampled_from(WireFormat),
+    st.sampled_from(CLIENT_FORMATS),
+    st.sampled_from(CLIENT_FORMATS),
     st.dictionaries(
         st.sampled_from(["messages", "input", "contents", "tools", "system", "generationConfig", "prompt"]),
         st.recursive(

@@ -9,17 +9,23 @@ from hypothesis import strategies as st
 from omni_catalogue.snapshot import Account, Model, Provider
 from omni_router.domain.edits import relayed
 from omni_router.domain.request import read
-from omni_wire.formats import WireFormat
+from omni_wire.formats import CLIENT_FORMATS, WireFormat
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
 MESSAGES, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
+OLLAMA = WireFormat.OLLAMA_CHAT
 SAID: dict[WireFormat, dict[str, Any]] = {
     CHAT: {"model": "p/m", "messages": [{"role": "user", "content": "x"}]},
     RESPONSES: {"model": "p/m", "input": "x"},
     MESSAGES: {"model": "p/m", "messages": [{"role": "user", "content": "x"}]},
     GEMINI: {"contents": [{"parts": [{"text": "x"}]}]},
+    OLLAMA: {"model": "p/m", "messages": [{"role": "user", "content": "x"}]},
 }
 LIMITS = {CHAT: "max_tokens", RESPONSES: "max_output_tokens", MESSAGES: "max_tokens"}
+NESTED: dict[WireFormat, dict[str, Any]] = {
+    GEMINI: {"generationConfig": {"maxOutputTokens": 77}},
+    OLLAMA: {"options": {"num_predict": 77}},
+}
 
 
 def edited(wire_format: WireFormat, raw: bytes, clamp: int = 0, *, stream: bool = False) -> bytes:
@@ -36,14 +42,21 @@ json_values = st.recursive(
 )
 
 
-@given(st.sampled_from(WireFormat), st.dictionaries(st.text().map("x_".__add__), json_values, max_size=4))
+@given(st.sampled_from(CLIENT_FORMATS), st.dictionaries(st.text().map("x_".__add__), json_values, max_size=4))
 def test_unknown_fields_stay_whatever_they_are(wire_format: WireFormat, unknown: dict[str, Any]) -> None:
     fields = SAID[wire_format] | unknown
     named = {"model": "m"} if wire_format is not GEMINI else {}
     assert json.loads(edited(wire_format, json.dumps(fields).encode())) == fields | named
     limited = json.loads(edited(wire_format, json.dumps(fields).encode(), 77))
-    limit = {"generationConfig": {"maxOutputTokens": 77}} if wire_format is GEMINI else {LIMITS[wire_format]: 77}
+    limit = NESTED.get(wire_format) or {LIMITS[wire_format]: 77}
     assert limited == fields | named | limit
+
+
+def test_ollamas_other_options_keep_their_bytes_beside_the_limit() -> None:
+    raw = b'{"model":"m","messages":[{}],"options":{"temperature": 1.10,"num_predict":-1,"num_predict":5}}'
+    assert b'"temperature":1.10' in edited(OLLAMA, raw, 77)
+    assert json.loads(edited(OLLAMA, raw, 77))["options"] == {"temperature": 1.1, "num_predict": 77}
+    assert edited(OLLAMA, raw) is raw
 
 
 @pytest.mark.parametrize("wire_format", [RESPONSES, MESSAGES])

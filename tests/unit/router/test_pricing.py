@@ -20,7 +20,7 @@ def test_whatever_the_provider_counts_within_the_bounds_costs_at_most_what_was_h
     written = data.draw(st.integers(0, used_in - cached))
     used_out = data.draw(st.integers(0, output))
     usage = Usage(used_in, cached, written, used_out)
-    held = pricing.input_ceiling(bound, price) + output * pricing.output_token_ceiling(price)
+    held = pricing.input_ceiling(bound, pricing.dearest_input(price)) + output * pricing.output_token_ceiling(price)
     assert pricing.cost(usage, price) <= held
 
 

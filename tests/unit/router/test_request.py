@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from omni_router.domain.request import read
 from omni_wire.body import Body
 from omni_wire.errors import GatewayError, InvalidRequest, WireError
-from omni_wire.formats import WireFormat
+from omni_wire.formats import CLIENT_FORMATS, WireFormat
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
 MESSAGES, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
@@ -19,6 +19,11 @@ GOOD = {"model": "acme/gpt-x", "messages": [{"role": "user", "content": "hi"}]}
 def test_stream_defaults_to_false() -> None:
     request = read(CHAT, json.dumps(GOOD).encode())
     assert (request.model, request.stream, request.limit, request.choices) == ("acme/gpt-x", False, 0, 1)
+
+
+@pytest.mark.parametrize(("more", "choices"), [({"n": 3}, 3), ({"best_of": 5}, 5), ({"n": 2, "best_of": 5}, 5)])
+def test_as_many_answers_are_counted_as_a_provider_may_write(more: dict[str, object], choices: int) -> None:
+    assert read(CHAT, json.dumps(GOOD | more).encode()).choices == choices
 
 
 @pytest.mark.parametrize(
@@ -54,7 +59,7 @@ def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
 
 
 @given(
-    st.sampled_from(WireFormat),
+    st.sampled_from(CLIENT_FORMATS),
     st.binary(max_size=200)
     | st.dictionaries(
         st.sampled_from(
@@ -166,3 +171,34 @@ def test_numbers_keep_their_spelling_through_an_edit() -> None:
 def test_a_field_that_is_not_unicode_is_a_wire_error() -> None:
     with pytest.raises(WireError):
         Body(b'{"model": "\xff"}').get("model")
+
+
+@pytest.mark.parametrize(
+    ("change", "stream", "limit"),
+    [
+        ({}, True, 0),
+        ({"stream": None}, True, 0),
+        ({"stream": False, "options": {"num_predict": 7}}, False, 7),
+        ({"options": {"num_predict": -1}}, True, 0),
+        ({"options": None}, True, 0),
+    ],
+)
+def test_ollamas_clients_get_a_stream_unless_they_say_no(change: dict[str, object], stream: bool, limit: int) -> None:
+    request = read(WireFormat.OLLAMA_CHAT, json.dumps(GOOD | change).encode())
+    assert (request.model, request.stream, request.limit, request.framing) == ("acme/gpt-x", stream, limit, "lines")
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"stream": "no"}, "stream"),
+        ({"options": []}, "options"),
+        ({"options": {"num_predict": "7"}}, "options.num_predict"),
+        ({"options": {"num_predict": True}}, "options.num_predict"),
+    ],
+)
+def test_a_wrong_field_of_ollamas_is_named(change: dict[str, object], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(WireFormat.OLLAMA_CHAT, json.dumps(GOOD | change).encode())
+    assert caught.value.param == param

@@ -51,6 +51,20 @@ def test_a_finished_stream_without_done_is_given_one() -> None:
     assert tap.end() == DONE
 
 
+def test_of_several_answers_each_must_end() -> None:
+    other = event(choices=[{"index": 1, "delta": {"content": "y"}, "finish_reason": None}])
+    tap = ChatStreamTap(relay_usage=False)
+    tap.feed(other + delta("x") + END)
+    assert not tap.complete
+    with pytest.raises(StreamInterrupted):
+        tap.end()
+    tap = ChatStreamTap(relay_usage=False)
+    tap.feed(other + delta("x") + END + event(choices=[{"index": 1, "delta": {}, "finish_reason": "length"}]) + USAGE)
+    assert tap.complete
+    assert tap.usage == Usage(7, 3, 0, 2)
+    assert tap.end() == DONE
+
+
 def test_what_came_before_an_error_event_is_still_relayed() -> None:
     tap = ChatStreamTap(relay_usage=False)
     assert tap.feed(delta("a") + event(error={"message": "overloaded"}) + delta("b")) == delta("a")

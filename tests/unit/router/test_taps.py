@@ -1,4 +1,4 @@
-"""Relaying a stream of Messages, Responses or Gemini: nothing invented, nothing hidden, the end told truly."""
+"""Relaying a stream of any client's dialect: nothing invented, nothing hidden, the end told truly."""
 
 import contextlib
 import itertools
@@ -14,14 +14,18 @@ from omni_router.domain.taps.base import StreamTap
 from omni_translator.domain.codecs import CODECS
 from omni_translator.domain.streams import Tally
 from omni_wire.errors import StreamInterrupted, UpstreamFailed, WireError
-from omni_wire.formats import WireFormat
+from omni_wire.formats import CLIENT_FORMATS, WireFormat
 from omni_wire.usage import Usage
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
 MESSAGES, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
+OLLAMA = WireFormat.OLLAMA_CHAT
 TRANSCRIPTS = Path(__file__).parents[2] / "transcripts"
-STREAMS = sorted(path for suffix in ("sse", "array") for path in TRANSCRIPTS.glob(f"*/*.{suffix}"))
-WHOLE = sorted(TRANSCRIPTS.glob("*/*.json"))
+RELAYED = [TRANSCRIPTS / wire_format for wire_format in CLIENT_FORMATS]
+STREAMS = sorted(
+    path for folder in RELAYED for suffix in ("sse", "array", "ndjson") for path in folder.glob(f"*.{suffix}")
+)
+WHOLE = sorted(path for folder in RELAYED for path in folder.glob("*.json"))
 
 
 def name(path: Path) -> str:
@@ -98,7 +102,7 @@ def test_a_stream_that_is_cut_anywhere_before_its_end_is_interrupted(data: st.Da
         assert (stream if path.suffix == ".array" else lines(stream)).startswith(out)
 
 
-@given(st.sampled_from(WireFormat), st.booleans(), st.lists(st.binary(max_size=200), max_size=4))
+@given(st.sampled_from(CLIENT_FORMATS), st.booleans(), st.lists(st.binary(max_size=200), max_size=4))
 def test_no_bytes_raise_anything_but_an_upstream_error(
     wire_format: WireFormat, array: bool, chunks: list[bytes]
 ) -> None:
@@ -124,7 +128,7 @@ json_values = st.recursive(
 
 
 @given(
-    st.sampled_from(WireFormat),
+    st.sampled_from(CLIENT_FORMATS),
     st.lists(st.dictionaries(st.sampled_from(KEYS), json_values, max_size=5), max_size=4),
     st.sampled_from(["message_start", "message_delta", "response.completed", "response.failed", None]),
 )
@@ -149,7 +153,7 @@ def test_a_whole_answer_has_the_usage_that_the_codec_reads(path: Path) -> None:
     assert estimate >= 0
 
 
-@pytest.mark.parametrize("wire_format", WireFormat)
+@pytest.mark.parametrize("wire_format", CLIENT_FORMATS)
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"{}", b"[]", b'{"error":{"message":"no"}}', b'{"type":"error","error":{"message":"no"}}']
 )
@@ -318,3 +322,102 @@ def test_an_error_in_an_array_is_a_failure_that_is_not_relayed() -> None:
     assert bare.feed(b'{"error":{"message":"out of capacity"}}') == b""
     assert bare.failure is not None
     assert "out of capacity" in bare.failure.message
+
+
+# ---- what begins an answer ----
+
+
+@pytest.mark.parametrize(
+    ("wire_format", "announcing", "saying"),
+    [
+        (MESSAGES, [START, named("ping"), OPEN], SAID),
+        (MESSAGES, [START], named("content_block_start", index=0, content_block={"type": "thinking", "thinking": ""})),
+        (MESSAGES, [START], named("content_block_start", index=0, content_block={"type": "tool_use", "id": "a"})),
+        (MESSAGES, [START], named("content_block_start", index=0, content_block={"type": "text", "text": "x"})),
+        (MESSAGES, [START, OPEN], STOP_REASON),
+        (
+            RESPONSES,
+            [
+                named("response.created", response={}),
+                named("response.output_item.added", item={"type": "message", "content": []}),
+                named("response.content_part.added", part={"type": "output_text", "text": ""}),
+            ],
+            named("response.output_text.delta", delta="x"),
+        ),
+        (RESPONSES, [], named("response.output_item.added", item={"type": "function_call", "name": "f"})),
+        (RESPONSES, [], named("response.output_item.added", item={"type": "reasoning"})),
+        (
+            CHAT,
+            [
+                event({"choices": [], "prompt_filter_results": []}),
+                event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "", "refusal": None}}]}),
+            ],
+            event({"choices": [{"index": 0, "delta": {"content": "x"}}]}),
+        ),
+        (CHAT, [], event({"choices": [{"index": 0, "delta": {"refusal": "no"}}]})),
+        (CHAT, [], event({"choices": [{"index": 0, "delta": {"reasoning": "so"}}]})),
+        (CHAT, [], event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0}]}}]})),
+        (CHAT, [], event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})),
+        (GEMINI, [event({"candidates": [{"content": {"role": "model", "parts": [{"text": ""}]}}]})], event(chunk())),
+        (GEMINI, [], event({"candidates": [{"content": {"parts": [{"inlineData": {}}]}}]})),
+        (GEMINI, [event({"candidates": [{"index": 0}]})], event({"candidates": [{"finishReason": "STOP"}]})),
+    ],
+)
+def test_an_answer_begins_with_the_first_event_that_says_something(
+    wire_format: WireFormat, announcing: list[bytes], saying: bytes
+) -> None:
+    tap = stream_tap(wire_format)
+    tap.feed(b"".join(announcing))
+    assert not tap.begun
+    tap.feed(saying)
+    assert tap.begun
+
+
+def test_an_error_event_has_the_status_of_its_words() -> None:
+    tap = stream_tap(MESSAGES)
+    tap.feed(START + OVERLOADED)
+    assert tap.failure is not None
+    assert (tap.failure.status, tap.failure.kind) == (529, "upstream_failed")
+    tap = stream_tap(GEMINI)
+    tap.feed(event({"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}))
+    assert tap.failure is not None
+    assert (tap.failure.status, tap.failure.kind) == (429, "upstream_rejected")
+
+
+# ---- Ollama ----
+
+
+def line(content: str = "", **more: Any) -> bytes:
+    said = {"model": "m", "message": {"role": "assistant", "content": content}, "done": False}
+    return json.dumps(said | more).encode() + b"\n"
+
+
+DONE = line(done=True, done_reason="length", prompt_eval_count=5, eval_count=9)
+
+
+def test_a_blank_line_is_left_out_for_it_would_break_ollamas_client() -> None:
+    tap = stream_tap(OLLAMA, framing="lines")
+    assert tap.feed(b"\n \n" + line("a") + b"\r\n" + DONE) == line("a") + DONE
+    assert tap.end() == b""
+    assert (tap.usage, tap.finish_reason, tap.complete) == (Usage(5, output_tokens=9), "length", True)
+
+
+def test_a_last_line_without_its_end_gets_it() -> None:
+    tap = stream_tap(OLLAMA, framing="lines")
+    assert tap.feed(line("a") + DONE[:-1]) == line("a")
+    assert tap.end() == DONE
+
+
+def test_ollamas_error_on_a_line_ends_the_answer_after_what_had_come() -> None:
+    tap = stream_tap(OLLAMA, framing="lines")
+    assert tap.feed(line("a") + b'{"error":"out of memory"}\n' + DONE) == line("a")
+    assert tap.failure is not None
+    assert "out of memory" in tap.failure.message
+    first = stream_tap(OLLAMA, framing="lines")
+    first.feed(b'{"error":"out of memory"}\n')
+    assert not first.begun, "another provider can still be tried"
+
+
+def test_an_answer_of_ollamas_that_is_not_done_is_a_failure() -> None:
+    with pytest.raises(UpstreamFailed, match="incomplete"):
+        read_answer(OLLAMA, line("a"))

@@ -1,4 +1,4 @@
-"""The same request in the four formats, and reading the same answer back out of them."""
+"""The same request in the six formats, and reading the same answer back out of them."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-FORMATS = ("chat", "responses", "messages", "gemini")
+FORMATS = ("chat", "responses", "messages", "gemini", "ollama", "cohere")
 
 WEATHER = {
     "type": "object",
@@ -27,7 +27,13 @@ def path(form: str, model: str, stream: bool) -> str:
     if form == "gemini":
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return f"/v1beta/models/{quote(model, safe='')}:{verb}"
-    return {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}[form]
+    return {
+        "chat": "/v1/chat/completions",
+        "responses": "/v1/responses",
+        "messages": "/v1/messages",
+        "ollama": "/api/chat",
+        "cohere": "/v2/chat",
+    }[form]
 
 
 def body(
@@ -67,6 +73,14 @@ def body(
             kind = {"required": "any", "auto": "auto", "none": "none"}.get(choice)
             made["tool_choice"] = {"type": kind} if kind else {"type": "tool", "name": choice}
         return made
+    if form in ("ollama", "cohere"):
+        functions = [{"name": name, "parameters": schema} for name, schema in offered.items()]
+        made["messages"] = [{"role": "user", "content": words}]
+        made["tools"] = [{"type": "function", "function": function} for function in functions]
+        if form == "ollama":
+            return made | {"options": {"num_predict": limit, "stop": [stop] if stop else None}}
+        words_of_choice = {"required": "REQUIRED", "none": "NONE"}
+        return made | {"max_tokens": limit, "stop_sequences": stop, "tool_choice": words_of_choice.get(choice or "")}
     named = choice not in (None, "auto", "none", "required")
     if form == "chat":
         made |= {"messages": [{"role": "user", "content": words}], "max_completion_tokens": limit, "stop": stop}
@@ -95,6 +109,8 @@ async def until(condition: Callable[[], bool], seconds: float = 1.0) -> None:
 
 def events(text: str) -> list[Any]:
     """The decoded data of every event of a stream."""
+    if text.startswith("{"):
+        return [json.loads(line) for line in text.split("\n") if line]
     blocks = [block for block in text.replace("\r\n", "\n").split("\n\n") if block]
     datas = [line[6:] for block in blocks for line in block.split("\n") if line.startswith("data: ")]
     return [data if data == "[DONE]" else json.loads(data) for data in datas]
@@ -114,7 +130,7 @@ class Told:
     def of(cls, form: str, response: httpx.Response) -> "Told":
         assert response.status_code == 200, response.text
         told = cls()
-        if "event-stream" in response.headers["content-type"]:
+        if any(kind in response.headers["content-type"] for kind in ("event-stream", "ndjson")):
             getattr(told, f"_{form}_stream")(events(response.text))
         else:
             getattr(told, f"_{form}")(response.json())
@@ -234,3 +250,47 @@ class Told:
     def _gemini_stream(self, frames: list[Any]) -> None:
         for frame in frames:
             self._gemini(frame)
+
+    def _ollama(self, answer: Any) -> None:
+        self._ollama_stream([answer])
+
+    def _ollama_stream(self, frames: list[Any]) -> None:
+        assert [frame["done"] for frame in frames] == [False] * (len(frames) - 1) + [True]
+        for frame in frames:
+            message = frame["message"]
+            self.text += message["content"]
+            self.thinking += message.get("thinking", "")
+            made = [call["function"] for call in message.get("tool_calls", ())]
+            self.calls += [(call["name"], call["arguments"]) for call in made]
+        self.finish = frames[-1]["done_reason"]
+        if "eval_count" in frames[-1]:
+            self.usage = (frames[-1]["prompt_eval_count"], -1, frames[-1]["eval_count"], -1)
+
+    def _cohere(self, answer: Any) -> None:
+        for block in answer["message"]["content"]:
+            self.text += block.get("text", "")
+            self.thinking += block.get("thinking", "")
+        made = [call["function"] for call in answer["message"].get("tool_calls", ())]
+        self.calls = [(call["name"], json.loads(call["arguments"])) for call in made]
+        self.finish = answer["finish_reason"]
+        usage = answer.get("usage")
+        if usage:
+            billed = usage["billed_units"]
+            self.usage = (billed["input_tokens"], usage["cached_tokens"], billed["output_tokens"], -1)
+
+    def _cohere_stream(self, frames: list[Any]) -> None:
+        assert (frames[0]["type"], frames[-1]["type"]) == ("message-start", "message-end")
+        blocks: list[dict[str, str]] = []
+        calls: list[dict[str, Any]] = []
+        for frame in frames:
+            message = frame.get("delta", {}).get("message", {})
+            if frame["type"] == "content-start":
+                blocks.append({})
+            elif frame["type"] == "content-delta":
+                for key, piece in message["content"].items():
+                    blocks[frame["index"]][key] = blocks[frame["index"]].get(key, "") + piece
+            elif frame["type"] == "tool-call-start":
+                calls.append(message["tool_calls"])
+            elif frame["type"] == "tool-call-delta":
+                calls[frame["index"]]["function"]["arguments"] += message["tool_calls"]["function"]["arguments"]
+        self._cohere({"message": {"content": blocks, "tool_calls": calls}, **frames[-1]["delta"]})

@@ -30,6 +30,14 @@ def _next_turn(form: str, first: dict[str, Any], answer: dict[str, Any], result:
         calls = [item["call_id"] for item in answer["output"] if item["type"] == "function_call"]
         outputs = [{"type": "function_call_output", "call_id": call, "output": result} for call in calls]
         return {**first, "input": [*asked, *answer["output"], *outputs]}
+    if form == "ollama":
+        message = answer["message"]
+        results = [{"role": "tool", "tool_name": "write_file", "content": result} for _ in message["tool_calls"]]
+        return {**first, "messages": [*first["messages"], message, *results]}
+    if form == "cohere":
+        message = answer["message"]
+        results = [{"role": "tool", "tool_call_id": call["id"], "content": result} for call in message["tool_calls"]]
+        return {**first, "messages": [*first["messages"], message, *results]}
     content = answer["candidates"][0]["content"]
     response = {"functionResponse": {"name": "write_file", "response": {"output": result}}}
     return {**first, "contents": [*first["contents"], content, {"role": "user", "parts": [response]}]}
@@ -107,6 +115,12 @@ def test_an_action_selector_says_the_one_that_writes():
 def test_a_shell_will_do(tool: Tool, key: str, wrap: Any):
     line = "printf %s 'Written by the simulated agent.\n' > a.txt"
     assert _chosen([tool], "make a.txt") == (tool.name, {key: wrap(line)})
+
+
+def test_a_freeform_tool_made_a_function_gets_its_text_in_an_argument():
+    name, arguments = _chosen([_tool("exec", input=TEXT)], "make a.txt")
+    assert name == "exec"
+    assert arguments["input"].startswith("const result = await tools.exec_command(")
 
 
 def test_a_freeform_patch_tool_gets_a_patch():

@@ -13,9 +13,13 @@ STREAMED = (False, True)
 every_shape = pytest.mark.parametrize(("form", "stream"), [(form, stream) for form in FORMATS for stream in STREAMED])
 
 _LENGTH = {"chat": "length", "responses": "max_output_tokens", "messages": "max_tokens", "gemini": "MAX_TOKENS"}
+_LENGTH |= {"ollama": "length", "cohere": "MAX_TOKENS"}
 _STOP = {"chat": "stop", "responses": "completed", "messages": "end_turn", "gemini": "STOP"}
+_STOP |= {"ollama": "stop", "cohere": "COMPLETE"}
 _CALLS = {"chat": "tool_calls", "responses": "completed", "messages": "tool_use", "gemini": "STOP"}
+_CALLS |= {"ollama": "stop", "cohere": "TOOL_CALL"}
 _FILTER = {"chat": "content_filter", "responses": "content_filter", "messages": "refusal", "gemini": "SAFETY"}
+_FILTER |= {"ollama": "content_filter", "cohere": "ERROR_TOXIC"}
 
 
 @every_shape
@@ -26,7 +30,7 @@ async def test_a_plain_model_repeats_the_question_and_counts_both_sides(
     assert told.text == "This is a simulated answer. You said: What is änew?"
     assert told.finish == _STOP[form]
     assert told.usage is not None
-    assert told.usage[:3] == (4, 0, 10)  # 14 bytes of UTF-8, ten words
+    assert told.usage[:3] == (4, -1 if form == "ollama" else 0, 10)  # 14 bytes of UTF-8, ten words
     assert (simulator.served.answers, simulator.served.input_tokens, simulator.served.output_tokens) == (1, 4, 10)
 
 
@@ -36,7 +40,7 @@ async def test_thinking_comes_first_and_is_counted(http: httpx.AsyncClient, form
     assert told.thinking == "first I read"
     assert len(told.text.split()) == 5
     assert told.usage is not None
-    assert told.usage[:3] == (70, 2, 8)
+    assert told.usage[:3] == (70, -1 if form == "ollama" else 2, 8)
     assert told.usage[3] in (3, -1)
 
 
@@ -67,7 +71,8 @@ async def test_tools_are_called_in_parallel_with_arguments_of_their_schema(
     assert told.finish == _CALLS[form]
 
 
-@every_shape
+@pytest.mark.parametrize("stream", STREAMED)
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "ollama"])  # it has no choice
 async def test_a_tool_choice_is_obeyed(http: httpx.AsyncClient, form: str, stream: bool):
     tools = {"weather": WEATHER, "time": {"type": "object", "properties": {}}}
 
@@ -77,7 +82,8 @@ async def test_a_tool_choice_is_obeyed(http: httpx.AsyncClient, form: str, strea
 
     assert await calls("sim", "auto") == []
     assert await calls("sim", "required") == ["weather"]
-    assert await calls("sim", "time") == ["time"]
+    if form != "cohere":  # it can force a call, not which
+        assert await calls("sim", "time") == ["time"]
     assert await calls("sim+tools", "none") == []
 
 
@@ -87,12 +93,12 @@ async def test_a_scripted_finish_is_said_in_the_words_of_the_format(http: httpx.
     assert Told.of(form, await ask(http, form, "sim+finish:length", stream=stream)).finish == _LENGTH[form]
 
 
-@pytest.mark.parametrize("form", ["chat", "messages", "gemini"])
+@pytest.mark.parametrize("form", ["chat", "messages", "gemini", "ollama", "cohere"])
 async def test_a_stop_sequence_ends_the_text(http: httpx.AsyncClient, form: str):
     response = await ask(http, form, "sim+say:one%20two%20END%20three", stop="END")
     told = Told.of(form, response)
     assert told.text == "one two "
-    assert told.finish == ("stop_sequence" if form == "messages" else _STOP[form])
+    assert told.finish == {"messages": "stop_sequence", "cohere": "STOP_SEQUENCE"}.get(form, _STOP[form])
 
 
 @every_shape
@@ -137,6 +143,8 @@ async def test_structured_output_follows_the_schema(http: httpx.AsyncClient):
         ("responses", {"text": {"format": {"type": "json_schema", "name": "w", "schema": WEATHER}}}),
         ("messages", {"output_config": {"format": {"type": "json_schema", "schema": WEATHER}}}),
         ("gemini", {"generationConfig": {"responseJsonSchema": WEATHER}}),
+        ("ollama", {"format": WEATHER}),
+        ("cohere", {"response_format": {"type": "json_object", "json_schema": WEATHER}}),
     ]
     for form, wanted in formats:
         response = await http.post(path(form, "sim", False), json={**body(form, "sim"), **wanted})
@@ -176,6 +184,7 @@ async def test_a_tool_result_without_its_call_is_refused_as_vendors_do(http: htt
             "messages",
             {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c9", "content": "x"}]}]},
         ),
+        ("cohere", {"messages": [{"role": "tool", "tool_call_id": "c9", "content": "x"}]}),
     ]
     for form, wanted in lost:
         response = await http.post(path(form, "sim", False), json={**body(form, "sim"), **wanted})
@@ -200,3 +209,27 @@ async def test_tools_in_namespaces_and_among_the_input_are_found(http: httpx.Asy
     assert (first["type"], first["name"], first["namespace"]) == ("function_call", "f", "space")
     assert (second["type"], second["name"], second["input"]) == ("custom_tool_call", "free", "simulated input")
     assert "response.custom_tool_call_input.done" in [frame["type"] for frame in frames]
+
+
+@pytest.mark.parametrize("stream", STREAMED)
+@pytest.mark.parametrize("form", ["chat", "gemini"])
+async def test_as_many_answers_come_as_are_asked_for_and_each_counts(
+    http: httpx.AsyncClient, simulator: Simulator, form: str, stream: bool
+):
+    asked = body(form, "sim+tokens:4", stream=stream)
+    if form == "chat":
+        asked["n"] = 3
+    else:
+        asked["generationConfig"]["candidateCount"] = 3
+    answer = await http.post(path(form, "sim+tokens:4", stream), json=asked)
+    told = events(answer.text) if stream else [answer.json()]
+    key = "choices" if form == "chat" else "candidates"
+    words: dict[int, str] = {}
+    for choice in (choice for event in told if event != "[DONE]" for choice in event.get(key, ())):
+        if form == "chat":
+            said = choice.get("delta", choice.get("message"))["content"] if "content" in str(choice) else ""
+        else:
+            said = "".join(part["text"] for part in choice["content"]["parts"])
+        words[choice["index"]] = words.get(choice["index"], "") + (said or "")
+    assert words == dict.fromkeys(range(3), "the gateway takes each")
+    assert simulator.served.output_tokens == 12

@@ -12,10 +12,12 @@ from omni_core.ports.translator import EncodeCall, StreamCall, Translated
 from omni_core.telemetry import new_registry
 from omni_translator.adapters.metrics import TranslatorMetrics
 from omni_translator.domain.codecs import CODECS
+from omni_translator.domain.events import fold
+from omni_translator.domain.model import Part, ToolCall
 from omni_translator.service import TranslatorService
 from omni_translator.settings import TranslatorSettings
 from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, UpstreamFailed, UpstreamTimeout
-from omni_wire.formats import WireFormat
+from omni_wire.formats import CLIENT_FORMATS, WireFormat
 from omni_wire.usage import Usage
 from prometheus_client import CollectorRegistry
 
@@ -43,6 +45,7 @@ def encode_call(request: bytes | dict[str, Any] = REQUEST, **changes: Any) -> En
         "body": request if isinstance(request, bytes) else msgspec.json.encode(request),
         "model": "claude-x",
         "max_output": 512,
+        "stream": True,
     }
     return EncodeCall(**(fields | changes))
 
@@ -53,6 +56,7 @@ def stream_call(**changes: Any) -> StreamCall:
         "client_format": CHAT,
         "provider_format": MESSAGES,
         "stream": True,
+        "provider_stream": changes.get("stream", True),
         "model": "claude/claude-x",
         "include_usage": True,
         "created": 1_700_000_000,
@@ -124,6 +128,55 @@ async def test_a_stream_ends_with_a_finished_item(service: TranslatorService) ->
 async def test_usage_is_known_as_soon_as_it_is_told(service: TranslatorService) -> None:
     items = await collect(service, stream_call(), chunks(stored(MESSAGES, "cached.sse")))
     assert items[0].usage == Usage(2008, 1900, 100, 1)
+
+
+def _said(parts: tuple[Part, ...]) -> list[object]:
+    """Without the white space of a call's arguments, which one format keeps and another writes anew."""
+    return [(p.id, p.name, msgspec.json.decode(p.arguments)) if isinstance(p, ToolCall) else p for p in parts]
+
+
+@pytest.mark.parametrize("client", CLIENT_FORMATS)
+@pytest.mark.parametrize("provider", [CHAT, MESSAGES])
+async def test_a_stream_becomes_a_whole_answer_and_a_whole_answer_a_stream(
+    service: TranslatorService, client: WireFormat, provider: WireFormat
+) -> None:
+    """The same as if the provider had answered the way the client asked."""
+
+    async def answer(case: str, *, stream: bool) -> Translated:
+        call = stream_call(
+            client_format=client, provider_format=provider, stream=stream, provider_stream=case.endswith(".sse")
+        )
+        items = await collect(service, call, chunks(stored(provider, case)))
+        return Translated(
+            b"".join(item.data for item in items), items[-1].usage, items[-1].finished, items[-1].finish_reason
+        )
+
+    folded = await answer("parallel_tools.sse", stream=False)
+    assert folded.finished
+    assert folded.finish_reason == "tool_calls"
+    read = CODECS[client].decode_response(folded.data)
+    streamed = await answer("parallel_tools.sse", stream=True)
+    decoder = CODECS[client].stream_decoder()
+    told = fold([*decoder.feed(streamed.data), *decoder.end()])
+    assert _said(read.parts) == _said(told.parts)
+    assert folded.usage == streamed.usage
+
+    unfolded = await answer("text.json", stream=True)
+    assert unfolded.finished
+    decoder = CODECS[client].stream_decoder()
+    whole = CODECS[client].decode_response((await answer("text.json", stream=False)).data)
+    assert fold([*decoder.feed(unfolded.data), *decoder.end()]).parts == whole.parts
+
+
+@pytest.mark.parametrize("provider", [CHAT, MESSAGES])
+async def test_a_stream_that_broke_never_becomes_a_finished_whole(
+    service: TranslatorService, provider: WireFormat
+) -> None:
+    call = stream_call(provider_format=provider, stream=False, provider_stream=True)
+    assert not (await collect(service, call, chunks(stored(provider, "cut.sse"))))[-1].finished
+    for case in ("error.sse", "malformed.sse"):
+        with pytest.raises(UpstreamFailed):
+            await collect(service, call, chunks(stored(provider, case)))
 
 
 @pytest.mark.parametrize("provider", [CHAT, MESSAGES])

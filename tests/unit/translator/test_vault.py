@@ -10,6 +10,7 @@ from omni_translator.domain.codec import Reply
 from omni_translator.domain.codecs import CODECS
 from omni_translator.domain.codecs.gemini_generate.calls import made_id
 from omni_translator.domain.events import PartDelta, PartEnded, PartStarted, Started, unfold
+from omni_translator.domain.fields import to_json
 from omni_translator.domain.keeper import Keeper
 from omni_translator.domain.model import (
     Conversation,
@@ -37,13 +38,14 @@ from omni_translator.domain.vault import (
     unpack,
     wanted,
 )
-from omni_wire.formats import WireFormat
+from omni_wire.formats import CLIENT_FORMATS, WireFormat
 
 from tests.codecs import strategies
 from tests.support.echo import next_request
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
 ANTHROPIC, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
+CLOUDCODE, CURSOR = WireFormat.CLOUDCODE_GENERATE, WireFormat.CURSOR_CHAT
 CLAUDE, GPT = origin(ANTHROPIC, "claude", "a1", "claude-x"), origin(RESPONSES, "openai", "a2", "gpt-x")
 MADE_BY = {wire_format: origin(wire_format, "p", "a", "model") for wire_format in SIGNING}
 REDACTED = Opaque(origin=ANTHROPIC, data={"type": "redacted_thinking", "data": "EmwK"})
@@ -170,6 +172,17 @@ def test_of_gemini_the_calls_own_proof_is_kept() -> None:
     assert (entry.lead, [each.signature for each in entry.calls]) == ((), ["proof", ""])
 
 
+def test_cursors_turn_has_room_for_one_thought() -> None:
+    def hm(text: str) -> Reasoning:
+        return thought(text, wire_format=CURSOR)
+
+    entry = kept(hm("1"), Text("So."), call(), wire_format=CURSOR)
+    assert entry is not None
+    assert entry.lead == (Thought("1", "sig"),)
+    assert kept(hm("1"), hm("2"), call(), wire_format=CURSOR) is None
+    assert kept(hm("1"), call(), hm("2"), call(call_id="c2"), wire_format=CURSOR) is None
+
+
 def test_an_id_made_of_what_the_call_says_is_nobodys() -> None:
     nameless = call(call_id=made_id("[look,{}]", 0), signature="proof")
     assert kept(nameless, wire_format=GEMINI, answer_id="") is None
@@ -243,7 +256,7 @@ def test_an_unsigned_last_turn_of_another_provider_keeps_all_thoughts_out() -> N
 @st.composite
 def thoughtful(draw: st.DrawFn, sure: bool = False) -> Response:
     """An answer of a format that signs; ``sure`` that it has a thought and a call, and little that is strange."""
-    wire_format = draw(st.sampled_from(sorted(SIGNING)))
+    wire_format = draw(st.sampled_from(sorted(SIGNING - {CLOUDCODE})))  # whose answers are Gemini's
     response = draw(strategies.answers(wire_format, strange=not sure))
     proof = "proof" if wire_format is GEMINI else ""
     head = [thought(draw(strategies.words), "sig", wire_format)] if sure or draw(st.booleans()) else []
@@ -295,10 +308,11 @@ def test_any_client_that_echoes_nothing_gets_its_provider_its_proofs_back(
     assume(entry is not None)
     assert entry is not None
     home = response.origin
-    client = data.draw(st.sampled_from(sorted(set(CODECS) - {home})))
+    client = data.draw(st.sampled_from(sorted(set(CLIENT_FORMATS) - {home})))
     answer = CODECS[client].encode_response(response, Reply("id", "m")).body
     request = CODECS[client].decode_request(next_request(client, [answer]))
-    request = msgspec.structs.replace(request, model="model", thinking=Thinking(effort="low"), max_output=None)
+    model = "anthropic.claude-x" if home is WireFormat.BEDROCK_CONVERSE else "model"  # its other models do not sign
+    request = msgspec.structs.replace(request, model=model, thinking=Thinking(effort="low"), max_output=None)
     found, count = restore(request, MADE_BY[home], home, {entry.calls[0].id: entry})
     assert restore(request, MADE_BY[home] + "x", home, {entry.calls[0].id: entry}) == (request, 0)
     if not count:
@@ -322,12 +336,17 @@ def test_any_client_that_echoes_nothing_gets_its_provider_its_proofs_back(
     assert _without_proofs(sent) == _without_proofs(bare)
 
 
+HIDDEN = ("redacted_thinking", "reasoningContent")
+
+
 def _without_proofs(request: Conversation) -> list[tuple[Role, list[Part]]]:
     turns: list[tuple[Role, list[Part]]] = []
     for message in request.messages:
         parts: list[Part] = []
         for part in message.parts:
-            if isinstance(part, Reasoning) or (isinstance(part, Opaque) and part.kind == "redacted_thinking"):
+            if isinstance(part, Reasoning) or (
+                isinstance(part, Opaque) and part.kind in ("redacted_thinking", "reasoningContent")
+            ):
                 continue
             parts.append(msgspec.structs.replace(part, signature="") if isinstance(part, ToolCall) else part)
         if parts:
@@ -348,3 +367,23 @@ def test_an_answer_that_thinks_for_too_long_is_let_go() -> None:
     keeper.see(PartStarted(1, call(arguments="")))
     keeper.see(PartEnded(1))
     assert keeper.parts is None
+
+
+def test_cloud_code_gets_the_proofs_of_its_calls_back_as_gemini_does() -> None:
+    made_by = origin(CLOUDCODE, "cloud", "a", "gemini-3-pro")
+    call = ToolCall(id="c1", name="look", arguments="{}", signature="cHJvb2Y")
+    entry = keep(made_by, CLOUDCODE, "answer-1", [call])
+    assert entry is not None
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "x"},
+    ]
+    asked = CODECS[WireFormat.OPENAI_CHAT].decode_request(to_json({"model": "gemini-3-pro", "messages": messages}))
+    found, count = restore(asked, made_by, CLOUDCODE, {"c1": entry})
+    assert count == 1
+    assert b'"thoughtSignature":"cHJvb2Y"' in CODECS[CLOUDCODE].encode_request(found).body
+    assert b"cHJvb2Y" not in CODECS[CLOUDCODE].encode_request(asked).body

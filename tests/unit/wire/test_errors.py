@@ -27,11 +27,14 @@ from omni_wire.errors import (
     render_frame,
     upstream_message,
 )
-from omni_wire.formats import WireFormat
+from omni_wire.formats import CLIENT_FORMATS, WireFormat
+from omni_wire.ndjson import NdjsonSplitter
 from omni_wire.sse import SseSplitter, parse_event
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
 ANTHROPIC, GEMINI = WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
+OLLAMA, COHERE = WireFormat.OLLAMA_CHAT, WireFormat.COHERE_CHAT
+WITH_TYPE = (CHAT, RESPONSES, ANTHROPIC, GEMINI)
 ERRORS = st.builds(
     lambda cls, message, status, param: cls(message, status=status, param=param),
     st.sampled_from(sorted(KINDS.values(), key=lambda cls: cls.kind)),
@@ -125,7 +128,7 @@ def test_the_place_of_what_is_wrong_is_in_the_message_where_there_is_no_field_fo
     }
 
 
-@given(ERRORS, st.sampled_from(list(WireFormat)))
+@given(ERRORS, st.sampled_from(WITH_TYPE))
 def test_a_frame_is_a_whole_event_that_holds_the_error(error: GatewayError, wire_format: WireFormat) -> None:
     frame = render_frame(error, wire_format, "req-1")
     splitter = SseSplitter()
@@ -163,7 +166,7 @@ def test_the_events_of_a_failed_response_go_on_with_its_numbers() -> None:
     assert [json.loads(parse_event(event).data or b"")["sequence_number"] for event in (first, second)] == [7, 8]
 
 
-@given(ERRORS, st.sampled_from(list(WireFormat)))
+@given(ERRORS, st.sampled_from(WITH_TYPE))
 def test_the_body_always_has_the_message_and_a_type(error: GatewayError, wire_format: WireFormat) -> None:
     inner = body(error, wire_format)["error"]
     if wire_format in (CHAT, RESPONSES):
@@ -178,10 +181,30 @@ def test_the_body_always_has_the_message_and_a_type(error: GatewayError, wire_fo
         assert inner["type"].endswith("_error") or inner["type"] == "request_too_large"
 
 
-@pytest.mark.parametrize("wire_format", list(WireFormat))
+@pytest.mark.parametrize("wire_format", CLIENT_FORMATS)
 def test_a_message_that_is_no_unicode_is_rendered_all_the_same(wire_format: WireFormat) -> None:
-    assert body(InvalidRequest("half \ud83d"), wire_format)["error"]["message"] == "half ?"
+    said = body(InvalidRequest("half \ud83d"), wire_format)["error"]
+    assert (said if wire_format is OLLAMA else said["message"]) == "half ?"
     assert render_frame(InvalidRequest("half \ud83d"), wire_format, "req-1")
+
+
+@given(ERRORS)
+def test_ollamas_error_is_a_text_whole_and_on_a_line(error: GatewayError) -> None:
+    said = body(error, OLLAMA)
+    assert error.message in said["error"]
+    assert (error.param or "") in said["error"]
+    frame = render_frame(error, OLLAMA, "req-1")
+    assert NdjsonSplitter().feed(frame) == [frame]
+    assert json.loads(frame) == said
+
+
+@given(ERRORS)
+def test_coheres_error_is_a_message_and_in_mid_stream_an_end(error: GatewayError) -> None:
+    said = body(error, COHERE)
+    assert error.message in said["message"]
+    (event,) = SseSplitter().feed(render_frame(error, COHERE, "req-1"))
+    ended = json.loads(parse_event(event).data or b"")
+    assert ended == {"type": "message-end", "delta": {"finish_reason": "ERROR", "error": said["message"]}}
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tools.wire_formats.probe import BYTES, CHAT, GEMINI, MESSAGES, PLAIN, RESPONSES, Row
+from tools.wire_formats.probe import BYTES, CHAT, COHERE, GEMINI, MESSAGES, OLLAMA, PICTURE, PLAIN, RESPONSES, Row
 from tools.wire_formats.requests.wraps import (
     DATA,
     INPUT_TEXT,
@@ -12,6 +12,7 @@ from tools.wire_formats.requests.wraps import (
     TURN,
     URL,
     USER,
+    chat_round,
     contents,
     item_of,
     items,
@@ -20,11 +21,17 @@ from tools.wire_formats.requests.wraps import (
     turn_of,
 )
 
+_PAGE: Final = {"url": "https://example.com/", "title": "E"}
+_PLACE: Final = _PAGE | {"start_index": 0, "end_index": 6}
+_FOUND: Final = _PAGE | {"type": "web_search_result_location", "cited_text": "", "encrypted_index": ""}
+
 _TALK: Final = (
     Row(
         "Messages",
         "text",
         {
+            OLLAMA: talk({"role": "user", "content": "Good day"}),
+            COHERE: talk({"role": "user", "content": "Good day"}),
             CHAT: talk({"role": "user", "content": "Good day"}),
             RESPONSES: {"input": "Good day"},
             MESSAGES: talk({"role": "user", "content": "Good day"}),
@@ -35,6 +42,8 @@ _TALK: Final = (
         "Messages",
         "a text of several parts",
         {
+            OLLAMA: talk({"role": "user", "content": "a"}, {"role": "user", "content": "b"}),
+            COHERE: message_of(TEXT, {"type": "text", "text": "b"}),
             CHAT: message_of(TEXT, {"type": "text", "text": "b"}),
             RESPONSES: item_of(INPUT_TEXT, {"type": "input_text", "text": "b"}),
             MESSAGES: message_of(TEXT, {"type": "text", "text": "b"}),
@@ -45,6 +54,8 @@ _TALK: Final = (
         "Messages",
         "system instruction",
         {
+            OLLAMA: talk({"role": "system", "content": "Be brief."}, USER),
+            COHERE: talk({"role": "system", "content": "Be brief."}, USER),
             CHAT: talk({"role": "system", "content": "Be brief."}, USER),
             RESPONSES: {"instructions": "Be brief."},
             MESSAGES: {"system": "Be brief."},
@@ -63,6 +74,8 @@ _TALK: Final = (
         "Messages",
         "system message later on",
         {
+            OLLAMA: talk(USER, {"role": "assistant", "content": "Yes?"}, {"role": "system", "content": "Be brief."}),
+            COHERE: talk(USER, {"role": "assistant", "content": "Yes?"}, {"role": "system", "content": "Be brief."}),
             CHAT: talk(USER, {"role": "assistant", "content": "Yes?"}, {"role": "system", "content": "Be brief."}),
             RESPONSES: items(
                 USER, {"role": "assistant", "content": "Yes?"}, {"role": "developer", "content": "Be brief."}
@@ -74,6 +87,8 @@ _TALK: Final = (
         "Messages",
         "the model's earlier text",
         {
+            OLLAMA: talk(USER, {"role": "assistant", "content": "Yes?"}, USER),
+            COHERE: talk(USER, {"role": "assistant", "content": "Yes?"}, USER),
             CHAT: talk(USER, {"role": "assistant", "content": "Yes?"}, USER),
             RESPONSES: items(USER, {"role": "assistant", "content": "Yes?"}, USER),
             MESSAGES: talk(USER, {"role": "assistant", "content": "Yes?"}, USER),
@@ -90,8 +105,43 @@ _TALK: Final = (
     ),
     Row(
         "Messages",
+        "addresses that an earlier text cites",
+        {
+            CHAT: talk(
+                USER,
+                {
+                    "role": "assistant",
+                    "content": "It is.",
+                    "annotations": [{"type": "url_citation", "url_citation": _PLACE}],
+                },
+                USER,
+            ),
+            RESPONSES: items(
+                USER,
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "output_text", "text": "It is.", "annotations": [{"type": "url_citation"} | _PLACE]}
+                    ],
+                },
+                USER,
+            ),
+            MESSAGES: talk(
+                USER,
+                {"role": "assistant", "content": [{"type": "text", "text": "It is.", "citations": [_FOUND]}]},
+                USER,
+            ),
+        },
+    ),
+    Row(
+        "Messages",
         "citations of an earlier text",
         {
+            COHERE: talk(
+                USER,
+                {"role": "assistant", "content": "It is.", "citations": [{"start": 0, "end": 2, "text": "It"}]},
+                USER,
+            ),
             CHAT: talk(
                 USER, {"role": "assistant", "content": "It is.", "annotations": [{"type": "url_citation"}]}, USER
             ),
@@ -121,6 +171,7 @@ _MEDIA: Final = (
         "Media",
         "image by address",
         {
+            COHERE: message_of(TEXT, {"type": "image_url", "image_url": {"url": URL}}),
             CHAT: message_of(TEXT, {"type": "image_url", "image_url": {"url": URL}}),
             RESPONSES: item_of(INPUT_TEXT, {"type": "input_image", "image_url": URL}),
             MESSAGES: message_of(TEXT, {"type": "image", "source": {"type": "url", "url": URL}}),
@@ -131,12 +182,26 @@ _MEDIA: Final = (
         "Media",
         "image as data",
         {
+            OLLAMA: talk({"role": "user", "content": "", "images": [PICTURE]}),
+            COHERE: message_of({"type": "image_url", "image_url": {"url": DATA}}),
             CHAT: message_of({"type": "image_url", "image_url": {"url": DATA}}),
             RESPONSES: item_of({"type": "input_image", "image_url": DATA}),
             MESSAGES: message_of(
-                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BYTES}}
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PICTURE}}
             ),
-            GEMINI: turn_of({"inlineData": {"mimeType": "image/png", "data": BYTES}}),
+            GEMINI: turn_of({"inlineData": {"mimeType": "image/png", "data": PICTURE}}),
+        },
+    ),
+    Row(
+        "Media",
+        "image of a type few take",
+        {
+            CHAT: message_of(TEXT, {"type": "image_url", "image_url": {"url": f"data:image/bmp;base64,{BYTES}"}}),
+            RESPONSES: item_of(INPUT_TEXT, {"type": "input_image", "image_url": f"data:image/bmp;base64,{BYTES}"}),
+            MESSAGES: message_of(
+                TEXT, {"type": "image", "source": {"type": "base64", "media_type": "image/bmp", "data": BYTES}}
+            ),
+            GEMINI: turn_of({"text": "a"}, {"inlineData": {"mimeType": "image/bmp", "data": BYTES}}),
         },
     ),
     Row(
@@ -152,6 +217,7 @@ _MEDIA: Final = (
         "Media",
         "image detail",
         {
+            COHERE: message_of(TEXT, {"type": "image_url", "image_url": {"url": URL, "detail": "low"}}),
             CHAT: message_of(TEXT, {"type": "image_url", "image_url": {"url": URL, "detail": "low"}}),
             RESPONSES: item_of(INPUT_TEXT, {"type": "input_image", "image_url": URL, "detail": "low"}),
         },
@@ -246,4 +312,13 @@ _MEDIA: Final = (
     ),
 )
 
-ROWS: Final = (*_TALK, *_MEDIA)
+_DOCUMENTS: Final = (
+    Row("Media", "documents beside the messages", {COHERE: {"documents": [{"id": "1", "data": {"snippet": "rain"}}]}}),
+    Row(
+        "Media",
+        "document in a result",
+        {COHERE: chat_round([{"type": "document", "document": {"id": "1", "data": {"sky": "grey"}}}])},
+    ),
+)
+
+ROWS: Final = (*_TALK, *_MEDIA, *_DOCUMENTS)

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from tools.wire_formats.probe import CHAT, GEMINI, MESSAGES, PLAIN, RESPONSES, Json, Row
+from tools.wire_formats.probe import CHAT, COHERE, GEMINI, MESSAGES, OLLAMA, PLAIN, RESPONSES, Json, Row
 from tools.wire_formats.requests.wraps import (
     CACHE,
     SCHEMA,
@@ -27,6 +27,8 @@ _OUTPUT: Final = (
         "Output",
         "answer by a schema",
         {
+            OLLAMA: {"format": SCHEMA},
+            COHERE: {"response_format": {"type": "json_object", "json_schema": SCHEMA}},
             CHAT: {
                 "response_format": {
                     "type": "json_schema",
@@ -65,6 +67,8 @@ _OUTPUT: Final = (
         "Output",
         "any JSON",
         {
+            OLLAMA: {"format": "json"},
+            COHERE: {"response_format": {"type": "json_object"}},
             CHAT: {"response_format": {"type": "json_object"}},
             RESPONSES: {"text": {"format": {"type": "json_object"}}},
             GEMINI: configured(responseMimeType="application/json"),
@@ -74,6 +78,8 @@ _OUTPUT: Final = (
         "Output",
         "most tokens",
         {
+            OLLAMA: {"options": {"num_predict": 6000}},
+            COHERE: {"max_tokens": 6000},
             CHAT: {"max_completion_tokens": 6000},
             RESPONSES: {"max_output_tokens": 6000},
             MESSAGES: {"max_tokens": 6000},
@@ -84,16 +90,21 @@ _OUTPUT: Final = (
         "Output",
         "stop sequences",
         {
+            OLLAMA: {"options": {"stop": ["END"]}},
+            COHERE: {"stop_sequences": ["END"]},
             CHAT: {"stop": ["END"]},
             MESSAGES: {"stop_sequences": ["END"]},
             GEMINI: configured(stopSequences=["END"]),
         },
     ),
+    Row("Output", "a search before the answer", {CHAT: {"web_search_options": {"search_context_size": "low"}}}),
     Row("Output", "several answers", {CHAT: {"n": 2}, GEMINI: configured(candidateCount=2)}),
     Row(
         "Output",
         "log probabilities",
         {
+            OLLAMA: {"logprobs": True, "top_logprobs": 2},
+            COHERE: {"logprobs": True},
             CHAT: {"logprobs": True, "top_logprobs": 2},
             RESPONSES: {"include": ["message.output_text.logprobs"], "top_logprobs": 2},
             GEMINI: configured(responseLogprobs=True, logprobs=2),
@@ -105,7 +116,17 @@ _OUTPUT: Final = (
         "kinds of output",
         {CHAT: {"modalities": ["text", "audio"]}, GEMINI: configured(responseModalities=["TEXT", "IMAGE"])},
     ),
-    Row("Output", "stream", {CHAT: {"stream": True}, RESPONSES: {"stream": True}, MESSAGES: {"stream": True}}),
+    Row(
+        "Output",
+        "stream",
+        {
+            OLLAMA: {"stream": True},
+            COHERE: {"stream": True},
+            CHAT: {"stream": True},
+            RESPONSES: {"stream": True},
+            MESSAGES: {"stream": True},
+        },
+    ),
 )
 
 _SAMPLING: Final = (
@@ -113,6 +134,8 @@ _SAMPLING: Final = (
         "Sampling",
         "temperature",
         {
+            OLLAMA: {"options": {"temperature": 0.5}},
+            COHERE: {"temperature": 0.5},
             CHAT: {"temperature": 0.5},
             RESPONSES: {"temperature": 0.5},
             MESSAGES: {"temperature": 0.5},
@@ -122,26 +145,74 @@ _SAMPLING: Final = (
     Row(
         "Sampling",
         "temperature above 1",
-        {CHAT: {"temperature": 1.5}, RESPONSES: {"temperature": 1.5}, GEMINI: configured(temperature=1.5)},
+        {
+            OLLAMA: {"options": {"temperature": 1.5}},
+            COHERE: {"temperature": 1.5},
+            CHAT: {"temperature": 1.5},
+            RESPONSES: {"temperature": 1.5},
+            GEMINI: configured(temperature=1.5),
+        },
     ),
     Row(
         "Sampling",
         "top_p",
-        {CHAT: {"top_p": 0.5}, RESPONSES: {"top_p": 0.5}, MESSAGES: {"top_p": 0.5}, GEMINI: configured(topP=0.5)},
+        {
+            OLLAMA: {"options": {"top_p": 0.5}},
+            COHERE: {"p": 0.5},
+            CHAT: {"top_p": 0.5},
+            RESPONSES: {"top_p": 0.5},
+            MESSAGES: {"top_p": 0.5},
+            GEMINI: configured(topP=0.5),
+        },
     ),
     Row(
         "Sampling",
         "temperature and top_p",
         {
+            OLLAMA: {"options": {"temperature": 0.5, "top_p": 0.5}},
+            COHERE: {"temperature": 0.5, "p": 0.5},
             CHAT: {"temperature": 0.5, "top_p": 0.5},
             RESPONSES: {"temperature": 0.5, "top_p": 0.5},
             GEMINI: configured(temperature=0.5, topP=0.5),
         },
     ),
-    Row("Sampling", "top_k", {CHAT: {"top_k": 5}, MESSAGES: {"top_k": 5}, GEMINI: configured(topK=5)}),
-    Row("Sampling", "seed", {CHAT: {"seed": 5}, GEMINI: configured(seed=5)}),
-    Row("Sampling", "presence penalty", {CHAT: {"presence_penalty": 0.5}, GEMINI: configured(presencePenalty=0.5)}),
-    Row("Sampling", "frequency penalty", {CHAT: {"frequency_penalty": 0.5}, GEMINI: configured(frequencyPenalty=0.5)}),
+    Row(
+        "Sampling",
+        "top_k",
+        {
+            OLLAMA: {"options": {"top_k": 5}},
+            COHERE: {"k": 5},
+            CHAT: {"top_k": 5},
+            MESSAGES: {"top_k": 5},
+            GEMINI: configured(topK=5),
+        },
+    ),
+    Row(
+        "Sampling",
+        "seed",
+        {OLLAMA: {"options": {"seed": 5}}, COHERE: {"seed": 5}, CHAT: {"seed": 5}, GEMINI: configured(seed=5)},
+    ),
+    Row(
+        "Sampling",
+        "presence penalty",
+        {
+            OLLAMA: {"options": {"presence_penalty": 0.5}},
+            COHERE: {"presence_penalty": 0.5},
+            CHAT: {"presence_penalty": 0.5},
+            GEMINI: configured(presencePenalty=0.5),
+        },
+    ),
+    Row(
+        "Sampling",
+        "frequency penalty",
+        {
+            OLLAMA: {"options": {"frequency_penalty": 0.5}},
+            COHERE: {"frequency_penalty": 0.5},
+            CHAT: {"frequency_penalty": 0.5},
+            GEMINI: configured(frequencyPenalty=0.5),
+        },
+    ),
+    Row("Sampling", "a setting of the runtime's", {OLLAMA: {"options": {"num_ctx": 8192, "repeat_penalty": 1.1}}}),
     Row("Sampling", "logit bias", {CHAT: {"logit_bias": {"1": 5}}}),
 )
 
@@ -166,6 +237,7 @@ _THINKING: Final = (
         "Thinking",
         "effort",
         {
+            OLLAMA: {"think": "high"},
             CHAT: {"reasoning_effort": "high"},
             RESPONSES: {"reasoning": {"effort": "high"}},
             MESSAGES: {"output_config": {"effort": "high"}},
@@ -176,6 +248,7 @@ _THINKING: Final = (
         "Thinking",
         "budget",
         {
+            COHERE: {"thinking": {"type": "enabled", "token_budget": 2048}},
             MESSAGES: {"thinking": {"type": "enabled", "budget_tokens": 2048}},
             GEMINI: configured(thinkingConfig={"thinkingBudget": 2048}),
         },
@@ -184,6 +257,8 @@ _THINKING: Final = (
         "Thinking",
         "adaptive",
         {
+            OLLAMA: {"think": True},
+            COHERE: {"thinking": {"type": "enabled"}},
             MESSAGES: {"thinking": {"type": "adaptive"}},
             GEMINI: configured(thinkingConfig={"thinkingBudget": -1}),
         },
@@ -192,6 +267,8 @@ _THINKING: Final = (
         "Thinking",
         "none",
         {
+            OLLAMA: {"think": False},
+            COHERE: {"thinking": {"type": "disabled"}},
             CHAT: {"reasoning_effort": "none"},
             RESPONSES: {"reasoning": {"effort": "none"}},
             MESSAGES: {"thinking": {"type": "disabled"}},
@@ -211,6 +288,8 @@ _THINKING: Final = (
         "Thinking",
         "earlier thought, unsigned",
         {
+            OLLAMA: talk(USER, {"role": "assistant", "content": "Yes?", "thinking": "Well."}, USER),
+            COHERE: _thought({"type": "thinking", "thinking": "Well."}),
             CHAT: talk(USER, {"role": "assistant", "content": "Yes?", "reasoning_content": "Well."}, USER),
             RESPONSES: _reasoned(),
             GEMINI: contents(
@@ -303,12 +382,26 @@ _REST: Final = (
     ),
     Row("Other", "that the answer be stored", {CHAT: {"store": True}, RESPONSES: {"store": True}}),
     Row("Other", "history the provider keeps", {RESPONSES: {"previous_response_id": "resp_1"}}),
+    Row("Other", "how long the model stays loaded", {OLLAMA: {"keep_alive": "5m"}}),
+    Row("Other", "how to cite", {COHERE: {"citation_options": {"mode": "FAST"}}}),
+    Row("Other", "priority", {COHERE: {"priority": 5}}),
     Row("Other", "context management", {MESSAGES: {"context_management": {"edits": [{"type": "clear"}]}}}),
-    Row("Other", "safety settings", {GEMINI: {"safetySettings": [{"category": "A", "threshold": "B"}]}}),
+    Row(
+        "Other",
+        "safety settings",
+        {COHERE: {"safety_mode": "STRICT"}, GEMINI: {"safetySettings": [{"category": "A", "threshold": "B"}]}},
+    ),
     Row(
         "Other",
         "a key no codec knows",
-        {CHAT: {"x_new": 1}, RESPONSES: {"x_new": 1}, MESSAGES: {"x_new": 1}, GEMINI: {"xNew": 1}},
+        {
+            OLLAMA: {"x_new": 1},
+            COHERE: {"x_new": 1},
+            CHAT: {"x_new": 1},
+            RESPONSES: {"x_new": 1},
+            MESSAGES: {"x_new": 1},
+            GEMINI: {"xNew": 1},
+        },
     ),
 )
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tools.wire_formats.probe import BYTES, CHAT, GEMINI, MESSAGES, RESPONSES, Row
+from tools.wire_formats.probe import CHAT, COHERE, GEMINI, MESSAGES, OLLAMA, PICTURE, RESPONSES, Row
 from tools.wire_formats.requests.wraps import (
     CLOSED,
     DATA,
@@ -25,6 +25,8 @@ from tools.wire_formats.requests.wraps import (
     messages_call,
     messages_round,
     messages_tools,
+    ollama_call,
+    ollama_round,
     responses_round,
     responses_tools,
     talk,
@@ -36,6 +38,8 @@ _TOOLS: Final = (
         "Tools",
         "function",
         {
+            OLLAMA: {"tools": chat_tools()},
+            COHERE: {"tools": chat_tools()},
             CHAT: {"tools": chat_tools()},
             RESPONSES: {"tools": responses_tools()},
             MESSAGES: {"tools": messages_tools()},
@@ -46,6 +50,8 @@ _TOOLS: Final = (
         "Tools",
         "function without parameters",
         {
+            OLLAMA: {"tools": chat_tools(schema=None)},
+            COHERE: {"tools": chat_tools(schema={"type": "object", "properties": {}})},
             CHAT: {"tools": chat_tools(schema=None)},
             RESPONSES: {"tools": responses_tools(schema=None)},
             MESSAGES: {"tools": messages_tools(schema={"type": "object", "properties": {}})},
@@ -56,6 +62,8 @@ _TOOLS: Final = (
         "Tools",
         "parameters that are no others",
         {
+            OLLAMA: {"tools": chat_tools(schema=CLOSED)},
+            COHERE: {"tools": chat_tools(schema=CLOSED)},
             CHAT: {"tools": chat_tools(schema=CLOSED)},
             RESPONSES: {"tools": responses_tools(schema=CLOSED)},
             MESSAGES: {"tools": messages_tools(schema=CLOSED)},
@@ -66,6 +74,7 @@ _TOOLS: Final = (
         "Tools",
         "strict function",
         {
+            COHERE: {"tools": chat_tools(), "strict_tools": True},
             CHAT: {"tools": chat_tools(strict=True)},
             RESPONSES: {"tools": responses_tools(strict=True)},
             MESSAGES: {"tools": messages_tools(strict=True)},
@@ -130,6 +139,7 @@ _TOOLS: Final = (
         "Tools",
         "choice: none",
         {
+            COHERE: {"tools": chat_tools(), "tool_choice": "NONE"},
             CHAT: {"tools": chat_tools(), "tool_choice": "none"},
             RESPONSES: {"tools": responses_tools(), "tool_choice": "none"},
             MESSAGES: {"tools": messages_tools(), "tool_choice": {"type": "none"}},
@@ -140,6 +150,7 @@ _TOOLS: Final = (
         "Tools",
         "choice: some tool",
         {
+            COHERE: {"tools": chat_tools(), "tool_choice": "REQUIRED"},
             CHAT: {"tools": chat_tools(), "tool_choice": "required"},
             RESPONSES: {"tools": responses_tools(), "tool_choice": "required"},
             MESSAGES: {"tools": messages_tools(), "tool_choice": {"type": "any"}},
@@ -214,6 +225,8 @@ _CALLS: Final = (
         "Calls and results",
         "call and result",
         {
+            OLLAMA: ollama_round({"id": "call_1"}, {"tool_call_id": "call_1"}),
+            COHERE: chat_round(),
             CHAT: chat_round(),
             RESPONSES: responses_round(),
             MESSAGES: messages_round(),
@@ -223,12 +236,30 @@ _CALLS: Final = (
     Row(
         "Calls and results",
         "call without an id",
-        {GEMINI: gemini_round(gemini_call(), gemini_result())},
+        {OLLAMA: ollama_round({}, {"tool_name": "look"}), GEMINI: gemini_round(gemini_call(), gemini_result())},
     ),
     Row(
         "Calls and results",
         "parallel calls and results",
         {
+            OLLAMA: talk(
+                USER,
+                {
+                    "role": "assistant",
+                    "content": "So.",
+                    "tool_calls": [ollama_call(id="call_1"), ollama_call(id="call_2")],
+                },
+                {"role": "tool", "tool_call_id": "call_1", "content": "rain"},
+                {"role": "tool", "tool_call_id": "call_2", "content": "sun"},
+                tools=chat_tools(),
+            ),
+            COHERE: talk(
+                USER,
+                {"role": "assistant", "content": "So.", "tool_calls": [chat_call(), chat_call("call_2")]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "rain"},
+                {"role": "tool", "tool_call_id": "call_2", "content": "sun"},
+                tools=chat_tools(),
+            ),
             CHAT: talk(
                 USER,
                 {"role": "assistant", "content": "So.", "tool_calls": [chat_call(), chat_call("call_2")]},
@@ -294,24 +325,34 @@ _CALLS: Final = (
     Row(
         "Calls and results",
         "arguments that are no JSON",
-        {CHAT: chat_round(arguments='{"city'), RESPONSES: responses_round(arguments='{"city')},
+        {
+            COHERE: chat_round(arguments='{"city'),
+            CHAT: chat_round(arguments='{"city'),
+            RESPONSES: responses_round(arguments='{"city'),
+        },
     ),
     Row(
         "Calls and results",
         "an id of odd letters",
-        {CHAT: chat_round(name="look:1"), RESPONSES: responses_round(name="look:1")},
+        {
+            OLLAMA: ollama_round({"id": "look:1"}, {"tool_call_id": "look:1"}),
+            COHERE: chat_round(name="look:1"),
+            CHAT: chat_round(name="look:1"),
+            RESPONSES: responses_round(name="look:1"),
+        },
     ),
     Row(
         "Calls and results",
         "image in a result",
         {
+            OLLAMA: ollama_round({"id": "call_1"}, {"tool_call_id": "call_1", "content": "", "images": [PICTURE]}),
             RESPONSES: responses_round([{"type": "input_image", "image_url": DATA}]),
             MESSAGES: messages_round(
-                [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BYTES}}]
+                [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PICTURE}}]
             ),
             GEMINI: gemini_round(
                 gemini_call(id="call_1"),
-                gemini_result(id="call_1", parts=[{"inlineData": {"mimeType": "image/png", "data": BYTES}}]),
+                gemini_result(id="call_1", parts=[{"inlineData": {"mimeType": "image/png", "data": PICTURE}}]),
             ),
         },
     ),
@@ -327,6 +368,7 @@ _CALLS: Final = (
         "Calls and results",
         "result of several texts",
         {
+            COHERE: chat_round([TEXT, {"type": "text", "text": "b"}]),
             CHAT: chat_round([TEXT, {"type": "text", "text": "b"}]),
             RESPONSES: responses_round([INPUT_TEXT, {"type": "input_text", "text": "b"}]),
             MESSAGES: messages_round([TEXT, {"type": "text", "text": "b"}]),
@@ -341,10 +383,29 @@ _CALLS: Final = (
         "Calls and results",
         "result without its call",
         {
+            OLLAMA: talk(USER, {"role": "tool", "tool_call_id": "call_1", "content": "rain"}),
+            COHERE: talk(USER, {"role": "tool", "tool_call_id": "call_1", "content": "rain"}),
             CHAT: talk(USER, {"role": "tool", "tool_call_id": "call_1", "content": "rain"}),
             RESPONSES: items(USER, {"type": "function_call_output", "call_id": "call_1", "output": "rain"}),
             MESSAGES: message_of({"type": "tool_result", "tool_use_id": "call_1", "content": "rain"}),
             GEMINI: turn_of(gemini_result(id="call_1")),
+        },
+    ),
+    Row(
+        "Calls and results",
+        "call without its result",
+        {
+            CHAT: talk(
+                USER, {"role": "assistant", "content": None, "tool_calls": [chat_call()]}, USER, tools=chat_tools()
+            ),
+            RESPONSES: items(
+                USER,
+                {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": '{"city":"Bern"}'},
+                USER,
+                tools=responses_tools(),
+            ),
+            MESSAGES: talk(USER, {"role": "assistant", "content": [messages_call()]}, USER, tools=messages_tools()),
+            GEMINI: contents(TURN, {"role": "model", "parts": [gemini_call(id="call_1")]}, TURN, tools=gemini_tools()),
         },
     ),
     Row("Calls and results", "freeform call and result", {RESPONSES: custom_round()}),
@@ -368,4 +429,19 @@ _CALLS: Final = (
     ),
 )
 
-ROWS: Final = (*_TOOLS, *_CALLS)
+_PLANS: Final = (
+    Row(
+        "Calls and results",
+        "a plan before calls",
+        {
+            COHERE: talk(
+                USER,
+                {"role": "assistant", "tool_plan": "I look.", "tool_calls": [chat_call()]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "rain"},
+                tools=chat_tools(),
+            )
+        },
+    ),
+)
+
+ROWS: Final = (*_TOOLS, *_CALLS, *_PLANS)

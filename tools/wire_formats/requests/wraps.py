@@ -2,13 +2,13 @@
 
 from typing import Any, Final
 
-from tools.wire_formats.probe import BYTES, PLAIN, Json
+from tools.wire_formats.probe import BYTES, PICTURE, PLAIN, Json
 
 SCHEMA: Final[Json] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 CLOSED: Final[Json] = SCHEMA | {"additionalProperties": False}
 URL: Final = "https://example.com/a.png"
 PDF: Final = "https://example.com/a.pdf"
-DATA: Final = f"data:image/png;base64,{BYTES}"
+DATA: Final = f"data:image/png;base64,{PICTURE}"
 PDF_DATA: Final = f"data:application/pdf;base64,{BYTES}"
 CACHE: Final[Json] = {"cache_control": {"type": "ephemeral"}}
 USER: Final[Json] = {"role": "user", "content": PLAIN}
@@ -21,12 +21,12 @@ TURN: Final[Json] = {"role": "user", "parts": [{"text": PLAIN}]}
 
 
 def talk(*messages: Json, **top: Any) -> Json:
-    """Messages of Chat or Anthropic."""
+    """Messages of all but Responses and Gemini."""
     return {"messages": list(messages)} | top
 
 
 def message_of(*parts: Json) -> Json:
-    """One user message of Chat or Anthropic."""
+    """One user message of parts."""
     return talk({"role": "user", "content": list(parts)})
 
 
@@ -121,6 +121,19 @@ def gemini_result(output: Json | None = None, **more: Any) -> Json:
 
 def gemini_round(call: Json, result: Json) -> Json:
     return contents(TURN, {"role": "model", "parts": [call]}, {"role": "user", "parts": [result]}, tools=gemini_tools())
+
+
+def ollama_call(**more: Any) -> Json:
+    return more | {"function": {"name": "look", "arguments": {"city": "Bern"}}}
+
+
+def ollama_round(call: Json, result: Json) -> Json:
+    return talk(
+        USER,
+        {"role": "assistant", "tool_calls": [ollama_call(**call)]},
+        {"role": "tool", "content": "rain"} | result,
+        tools=chat_tools(),
+    )
 
 
 def custom_round() -> Json:

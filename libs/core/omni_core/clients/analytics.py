@@ -2,7 +2,7 @@
 
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
-from omni_core.ports.analytics import UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
 from omni_core.rpc import Peer, ServiceChannel
 
 
@@ -12,6 +12,7 @@ class AnalyticsClient:
     def __init__(self, channel: ServiceChannel) -> None:
         peer = Peer(channel, "omniroute.analytics.v1.AnalyticsPort", "analytics")
         self._query = peer.unary("Query", pb.QueryResponse)
+        self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
         response = await self._query(
@@ -23,6 +24,10 @@ class AnalyticsClient:
             totals=_totals(response.totals),
             groups={group.value: _totals(group.totals) for group in response.groups},
         )
+
+    async def key_use(self) -> dict[str, KeyUse]:
+        response = await self._key_use(pb.KeyUseRequest())
+        return {key.key_id: KeyUse(key.requests, key.last_ms) for key in response.keys}
 
 
 def _totals(totals: pb.Totals) -> UsageTotals:

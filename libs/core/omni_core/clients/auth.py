@@ -3,13 +3,16 @@
 from omniroute_proto.auth.v1 import auth_pb2 as pb
 from omniroute_proto.common.v1 import common_pb2
 
+from omni_core import key_scopes
+from omni_core.config_objects import caller_message, change_from, object_from
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
+from omni_core.ports.configuration import ANYBODY, Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
 from omni_core.rpc import Peer, ServiceChannel
 
 
 class AuthClient:
-    """Satisfies ``AuthPort``."""
+    """Satisfies ``AuthPort`` and ``ConfigurationPort``."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         peer = Peer(channel, "omniroute.auth.v1.AuthPort", "auth")
@@ -18,11 +21,25 @@ class AuthClient:
         self._configuration = peer.unary("Configuration", pb.ConfigurationResponse)
         self._create_key = peer.unary("CreateKey", pb.CreateKeyResponse)
         self._list_keys = peer.unary("ListKeys", pb.ListKeysResponse)
+        self._rotate_key = peer.unary("RotateKey", pb.RotateKeyResponse)
         self._revoke_key = peer.unary("RevokeKey", pb.RevokeKeyResponse)
+        self._list_objects = peer.unary("ListObjects", pb.ListObjectsResponse)
+        self._get_object = peer.unary("GetObject", pb.GetObjectResponse)
+        self._put_object = peer.unary("PutObject", pb.PutObjectResponse)
+        self._delete_object = peer.unary("DeleteObject", pb.DeleteObjectResponse)
+        self._adopt_object = peer.unary("AdoptObject", pb.AdoptObjectResponse)
+        self._apply = peer.unary("ApplyConfiguration", pb.ApplyConfigurationResponse)
+        self._export = peer.unary("ExportConfiguration", pb.ExportConfigurationResponse)
 
     async def authenticate(self, context: CallContext, key_digest: bytes) -> Identity:
         response = await self._authenticate(pb.AuthenticateRequest(context=_context(context), key_digest=key_digest))
-        return Identity(key_id=response.key_id, name=response.name, role=response.role)
+        return Identity(
+            key_id=response.key_id,
+            name=response.name,
+            role=response.role,
+            scopes=key_scopes.from_message(response.scopes),
+            organisation=response.organisation or ANYBODY.organisation,
+        )
 
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         response = await self._credential(pb.CredentialRequest(context=_context(context), account_id=account_id))
@@ -32,7 +49,7 @@ class AuthClient:
         response = await self._configuration(pb.ConfigurationRequest())
         return Configuration(revision=response.revision, snapshot=response.snapshot, rejected=response.rejected)
 
-    async def create_key(self, new: NewKey) -> CreatedKey:
+    async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
         response = await self._create_key(
             pb.CreateKeyRequest(
                 name=new.name,
@@ -41,15 +58,96 @@ class AuthClient:
                 requests_per_minute=new.requests_per_minute,
                 budget_nano_usd=new.budget_nano_usd,
                 budget_window=new.budget_window,
+                rules=new.rules,
+                scopes=key_scopes.to_message(new.scopes),
+                caller=caller_message(caller),
             )
         )
         return CreatedKey(key=_key(response.key), secret=response.secret)
 
-    async def list_keys(self) -> list[KeyInfo]:
-        return [_key(key) for key in (await self._list_keys(pb.ListKeysRequest())).keys]
+    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]:
+        response = await self._list_keys(pb.ListKeysRequest(caller=caller_message(caller)))
+        return [_key(key) for key in response.keys]
 
-    async def revoke_key(self, key: str) -> KeyInfo:
-        return _key((await self._revoke_key(pb.RevokeKeyRequest(key=key))).key)
+    async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:
+        request = pb.RotateKeyRequest(key=key, overlap=overlap, caller=caller_message(caller))
+        response = await self._rotate_key(request)
+        return CreatedKey(key=_key(response.key), secret=response.secret)
+
+    async def revoke_key(self, key: str, caller: Caller = ANYBODY) -> KeyInfo:
+        return _key((await self._revoke_key(pb.RevokeKeyRequest(key=key, caller=caller_message(caller)))).key)
+
+    async def list_objects(self, caller: Caller, kind: str, *, after: str = "", limit: int = 100) -> ObjectPage:
+        response = await self._list_objects(
+            pb.ListObjectsRequest(caller=caller_message(caller), kind=kind, after=after, limit=limit)
+        )
+        return ObjectPage(tuple(map(object_from, response.items)), response.next)
+
+    async def get_object(self, caller: Caller, kind: str, name: str) -> ConfigObject:
+        request = pb.GetObjectRequest(caller=caller_message(caller), kind=kind, name=name)
+        return object_from((await self._get_object(request)).object)
+
+    async def put_object(
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        document: bytes,
+        *,
+        if_match: str = "",
+        if_none_match: bool = False,
+        dry_run: bool = False,
+    ) -> Written:
+        response = await self._put_object(
+            pb.PutObjectRequest(
+                caller=caller_message(caller),
+                kind=kind,
+                name=name,
+                document=document,
+                if_match=if_match,
+                if_none_match=if_none_match,
+                dry_run=dry_run,
+            )
+        )
+        return Written(object_from(response.object), response.outcome)
+
+    async def delete_object(
+        self, caller: Caller, kind: str, name: str, *, if_match: str = "", dry_run: bool = False
+    ) -> None:
+        await self._delete_object(
+            pb.DeleteObjectRequest(
+                caller=caller_message(caller), kind=kind, name=name, if_match=if_match, dry_run=dry_run
+            )
+        )
+
+    async def adopt_object(self, caller: Caller, kind: str, name: str, *, if_match: str = "") -> ConfigObject:
+        request = pb.AdoptObjectRequest(caller=caller_message(caller), kind=kind, name=name, if_match=if_match)
+        return object_from((await self._adopt_object(request)).object)
+
+    async def apply_configuration(
+        self,
+        caller: Caller,
+        text: str,
+        source: str,
+        *,
+        mode: str = "apply",
+        dry_run: bool = False,
+        take_over: bool = False,
+    ) -> Applied:
+        response = await self._apply(
+            pb.ApplyConfigurationRequest(
+                caller=caller_message(caller),
+                text=text,
+                source=source,
+                mode=mode,
+                dry_run=dry_run,
+                take_over=take_over,
+            )
+        )
+        return Applied(tuple(map(change_from, response.changes)), response.revision, tuple(response.warnings))
+
+    async def export_configuration(self, caller: Caller) -> str:
+        return (await self._export(pb.ExportConfigurationRequest(caller=caller_message(caller)))).text
 
 
 def _context(context: CallContext) -> common_pb2.CallContext:
@@ -68,4 +166,7 @@ def _key(key: pb.Key) -> KeyInfo:
         managed_by=key.managed_by,
         created=key.created,
         hint=key.hint,
+        rules=key.rules,
+        scopes=key_scopes.from_message(key.scopes),
+        older_until=key.older_until,
     )

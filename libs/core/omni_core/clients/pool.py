@@ -32,6 +32,7 @@ from omni_core.clients.seats import Place, Seat, Seats
 from omni_core.clients.translator import ENCODE_TIMEOUT, Feed, TranslatorClient
 from omni_core.clock import monotonic
 from omni_core.failures import PeerAway, PeerSilent
+from omni_core.identity import Caller
 from omni_core.members import MemberFeed, Members
 from omni_core.meters import Meter
 from omni_core.ports.context import CallContext
@@ -98,13 +99,13 @@ class Pool(Generic[C]):
     """``address`` is as in ``picking.addresses``, whose ``ValueError`` this raises. Start it before the first call."""
 
     def __init__(
-        self, service: str, connect: Callable[[ServiceChannel], C], address: str, *, token: str, bus: Bus,
+        self, service: str, connect: Callable[[ServiceChannel], C], address: str, *, caller: Caller, bus: Bus,
         metrics: PoolMetrics,
     ) -> None:  # fmt: skip
         self._service = service
         self._fixed = addresses(address)
         self._feed = None if self._fixed else MemberFeed(bus, service)
-        self._seats = Seats(token, connect)
+        self._seats = Seats(caller, service, connect)
         self._tries = metrics.tries
         self._ok, self._retried, self._failed = ((service, outcome) for outcome in ("ok", "retried", "failed"))
         for labels in (self._ok, self._retried, self._failed):
@@ -241,8 +242,8 @@ class Pool(Generic[C]):
 class RouterPool(Pool[RouterClient]):
     """``RouterPort`` over all routers."""
 
-    def __init__(self, address: str = DISCOVER, *, token: str, bus: Bus, metrics: PoolMetrics) -> None:
-        super().__init__("router", RouterClient, address, token=token, bus=bus, metrics=metrics)
+    def __init__(self, address: str = DISCOVER, *, caller: Caller, bus: Bus, metrics: PoolMetrics) -> None:
+        super().__init__("router", RouterClient, address, caller=caller, bus=bus, metrics=metrics)
 
     def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         """A try after the first is a new ``attempt`` of the same event: what the first had reserved is settled on its
@@ -280,8 +281,8 @@ class RouterPool(Pool[RouterClient]):
 class TranslatorPool(Pool[TranslatorClient]):
     """``TranslatorPort`` over all translators. Translating has no effect, so all of it may be tried again."""
 
-    def __init__(self, address: str = DISCOVER, *, token: str, bus: Bus, metrics: PoolMetrics) -> None:
-        super().__init__("translator", TranslatorClient, address, token=token, bus=bus, metrics=metrics)
+    def __init__(self, address: str = DISCOVER, *, caller: Caller, bus: Bus, metrics: PoolMetrics) -> None:
+        super().__init__("translator", TranslatorClient, address, caller=caller, bus=bus, metrics=metrics)
 
     async def encode_request(self, call: EncodeCall) -> EncodedRequest:
         return await self.ask(

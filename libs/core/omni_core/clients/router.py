@@ -98,4 +98,7 @@ def _head(head: pb.Head) -> Head:
         model=head.model,
         losses=tuple(head.losses),
         passthrough=head.passthrough,
+        rules=tuple(head.rules),
+        progress=head.progress,
+        keep_alive=head.keep_alive,
     )

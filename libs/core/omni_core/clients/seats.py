@@ -11,6 +11,7 @@ import msgspec
 
 from omni_core.clients import picking
 from omni_core.clock import monotonic
+from omni_core.identity import Caller
 from omni_core.rpc import ServiceChannel, open_channel
 
 log = logging.getLogger("omniroute.pool")
@@ -47,10 +48,11 @@ class Seat(Generic[C]):
 
 
 class Seats(Generic[C]):
-    """``connect`` makes a client of a channel."""
+    """Members of ``service``, called by ``caller``. ``connect`` makes a client of a channel."""
 
-    def __init__(self, token: str, connect: Callable[[ServiceChannel], C]) -> None:
-        self._token = token
+    def __init__(self, caller: Caller, service: str, connect: Callable[[ServiceChannel], C]) -> None:
+        self._caller = caller
+        self._service = service
         self._connect = connect
         self._seats: dict[str, Seat[C]] = {}
         self._usable: list[Seat[C]] = []
@@ -70,7 +72,7 @@ class Seats(Generic[C]):
         for key, place in wanted.items():
             known = self._seats.get(key)
             if known is None:
-                channel = open_channel(place.address, self._token)
+                channel = open_channel(place.address, self._caller, self._service)
                 self._seats[key] = Seat(place, channel, self._connect(channel))
             else:
                 known.place, known.draining = place, place.draining

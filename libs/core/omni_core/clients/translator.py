@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from grpc import aio
+from omni_catalogue.rules import AnswerRules, RequestRules
 from omni_wire.usage import Usage
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.translator.v1 import translator_pb2 as pb
@@ -72,11 +73,15 @@ class TranslatorClient:
                 strict=call.strict,
                 stream=call.stream,
                 parties=_parties(call.parties),
+                rules=_request_rules(call.rules),
+                relayed=call.relayed,
             ),
             timeout,
         )
         tools = tuple(RenamedTool(tool.sent, tool.name, tool.namespace, tool.freeform) for tool in response.tools)
-        return EncodedRequest(body=response.body, losses=tuple(map(_loss, response.losses)), tools=tools)
+        return EncodedRequest(
+            body=response.body, losses=tuple(map(_loss, response.losses)), tools=tools, rules=tuple(response.rules)
+        )
 
     async def translate_stream(
         self, call: StreamCall, source: AsyncIterator[bytes]
@@ -92,7 +97,8 @@ class TranslatorClient:
     async def translate(self, call: StreamCall, feed: Feed) -> AsyncGenerator[Translated, None]:
         """``translate_stream`` of a source that the caller closes."""
         rpc = self._translate()
-        sender = asyncio.get_running_loop().create_task(_send(rpc, call, feed))
+        broken: list[Exception] = []
+        sender = asyncio.get_running_loop().create_task(_send(rpc, call, feed, broken))
         try:
             try:
                 with self._errors():
@@ -100,25 +106,28 @@ class TranslatorClient:
                         yield _translated(message)
             finally:
                 # Where the source broke, that is the error, whatever the translator made of a stream cut short.
-                if sender.done() and not sender.cancelled() and (broken := sender.exception()) is not None:
-                    raise broken
+                if broken:
+                    raise broken[0]
         finally:
             rpc.cancel()
             sender.cancel()
             await asyncio.wait([sender])
 
 
-async def _send(rpc: aio.StreamStreamCall[Any, Any], call: StreamCall, feed: Feed) -> None:
+async def _send(
+    rpc: aio.StreamStreamCall[Any, Any], call: StreamCall, feed: Feed, broken: list[Exception]
+) -> None:  # fmt: skip
     """Write the head, then the source's bytes, and half-close.
 
     A source that breaks is told by a message without content, since its end would look like the answer's; what it
-    raised is raised then.
+    raised is in ``broken`` before the translator can know.
     """
     head = pb.StreamHead(
         context=common_pb2.CallContext(request_id=call.context.request_id, traceparent=call.context.traceparent),
         client_format=call.client_format.value,
         provider_format=call.provider_format.value,
         stream=call.stream,
+        provider_stream=call.provider_stream,
         model=call.model,
         include_usage=call.include_usage,
         created=call.created,
@@ -129,6 +138,7 @@ async def _send(rpc: aio.StreamStreamCall[Any, Any], call: StreamCall, feed: Fee
             for tool in call.tools
         ],
         parties=_parties(call.parties),
+        rules=_answer_rules(call.rules),
     )
     if not await _write(rpc, pb.TranslateStreamRequest(head=head)):
         return
@@ -137,9 +147,9 @@ async def _send(rpc: aio.StreamStreamCall[Any, Any], call: StreamCall, feed: Fee
             async for data in played:
                 if not await _write(rpc, pb.TranslateStreamRequest(data=data)):
                     return
-    except Exception:
+    except Exception as error:  # noqa: BLE001 - whatever it is, whoever reads the translation raises it
+        broken.append(error)
         await _write(rpc, pb.TranslateStreamRequest())
-        raise
     finally:
         if not rpc.done():
             await rpc.done_writing()
@@ -180,5 +190,32 @@ def _loss(loss: pb.Loss) -> Loss:
 
 def _parties(parties: Parties) -> pb.Parties:
     return pb.Parties(
-        principal=parties.principal, provider=parties.provider, account=parties.account, model=parties.model
+        principal=parties.principal,
+        provider=parties.provider,
+        account=parties.account,
+        model=parties.model,
+        project=parties.project,
+        identity=parties.identity,
     )
+
+
+def _request_rules(rules: RequestRules | None) -> pb.RequestRules | None:
+    if rules is None:
+        return None
+    return pb.RequestRules(
+        developer_to_system=rules.developer_to_system,
+        system_to_user=rules.system_to_user,
+        thinking_mode=rules.thinking.mode,
+        thinking_budget=rules.thinking.budget,
+        thinking_effort=rules.thinking.effort,
+        strip_thinking=rules.strip_thinking,
+        prefix=rules.prefix,
+        suffix=rules.suffix,
+        clamp=rules.clamp,
+        max_output=rules.max_output,
+        context=rules.context,
+    )
+
+
+def _answer_rules(rules: AnswerRules | None) -> pb.AnswerRules | None:
+    return pb.AnswerRules(sanitize=rules.sanitize, think_tags=rules.think_tags) if rules is not None else None

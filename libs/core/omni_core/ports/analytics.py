@@ -37,7 +37,19 @@ class UsageReport(msgspec.Struct, frozen=True):
     groups: dict[str, UsageTotals]
 
 
+class KeyUse(msgspec.Struct, frozen=True):
+    """What a key was used for: requests that a router took. ``last_ms`` (epoch milliseconds) is exact within the newest
+    hour there is usage of, else the hour in which the last one began."""
+
+    requests: int
+    last_ms: int
+
+
 class AnalyticsPort(Protocol):
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``InvalidRequest`` for an unknown ``group_by``."""
+        ...
+
+    async def key_use(self) -> dict[str, KeyUse]:
+        """By key id; keys that were never used are not in it."""
         ...

@@ -3,16 +3,21 @@
 from typing import Protocol
 
 import msgspec
+from omni_catalogue.scopes import Scopes
 
+from omni_core.ports.configuration import ANYBODY, Caller
 from omni_core.ports.context import CallContext
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """``role`` is "admin" or "developer"."""
+    """``role`` is "admin" or "developer". Where it may be used from, for what and until when is for who asked to see
+    to; one that has expired is not given out."""
 
     key_id: str
     name: str
     role: str
+    scopes: Scopes = Scopes()
+    organisation: str = ANYBODY.organisation
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -34,7 +39,8 @@ class Configuration(msgspec.Struct, frozen=True):
 
 
 class NewKey(msgspec.Struct, frozen=True):
-    """``budget_window`` is "day", "week", "month" or "total"; 0 means no limit."""
+    """``budget_window`` is "day", "week", "month" or "total"; 0 means no limit. ``rules`` is YAML (or JSON) of what may
+    stand under a key's ``rules:`` in the configuration file."""
 
     name: str
     role: str = "developer"
@@ -42,10 +48,14 @@ class NewKey(msgspec.Struct, frozen=True):
     requests_per_minute: int = 0
     budget_nano_usd: int = 0
     budget_window: str = "month"
+    rules: str = ""
+    scopes: Scopes = Scopes()
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
-    """A key without its secret. ``managed_by`` is "file" or "api"; ``created`` is in epoch seconds."""
+    """A key without its secret. ``managed_by`` is "file" or "api"; ``created`` is in epoch seconds, and so is
+    ``older_until``, when the last of its older secrets ends (or ended), 0 without one. ``rules`` is JSON that
+    ``NewKey.rules`` takes, empty for none."""
 
     id: str
     name: str
@@ -57,6 +67,9 @@ class KeyInfo(msgspec.Struct, frozen=True):
     managed_by: str
     created: int
     hint: str = ""
+    rules: str = ""
+    scopes: Scopes = Scopes()
+    older_until: int = 0
 
 
 class CreatedKey(msgspec.Struct, frozen=True):
@@ -80,12 +93,18 @@ class AuthPort(Protocol):
 
     async def configuration(self) -> Configuration: ...
 
-    async def create_key(self, new: NewKey) -> CreatedKey:
+    async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
         """Raises ``InvalidRequest`` when the name is taken or a field is wrong."""
         ...
 
-    async def list_keys(self) -> list[KeyInfo]: ...
+    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]: ...
 
-    async def revoke_key(self, key: str) -> KeyInfo:
+    async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:
+        """A new secret for the key of that id or name, which keeps its limits and its usage. Its older secrets are good
+        for ``overlap`` more seconds at most; 0 ends them now. Raises ``InvalidRequest`` as ``revoke_key``, and when too
+        many secrets of it are good already."""
+        ...
+
+    async def revoke_key(self, key: str, caller: Caller = ANYBODY) -> KeyInfo:
         """By id or name. Raises ``InvalidRequest`` when there is none, or the configuration file manages it."""
         ...

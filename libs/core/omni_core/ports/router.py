@@ -31,7 +31,12 @@ class CompleteCall(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The first frame of an answer. ``losses`` are the dotted fields a translation could not keep."""
+    """The first frame of an answer. ``losses`` are the dotted fields a translation could not keep.
+
+    ``rules`` names the product's own that changed the request or are in force on the answer. With ``progress`` a stream
+    tells how far it has come; ``keep_alive`` are the seconds of silence before a sign of life, 0 for the edge's own and
+    less for none.
+    """
 
     status: int
     stream: bool
@@ -40,6 +45,9 @@ class Head(msgspec.Struct, frozen=True):
     model: str
     losses: tuple[str, ...] = ()
     passthrough: bool = False
+    rules: tuple[str, ...] = ()
+    progress: bool = False
+    keep_alive: float = 0.0
 
 
 Frame = Head | bytes
@@ -80,7 +88,8 @@ class RouterPort(Protocol):
     ) -> int:
         """Tokens of the input in ``body``, a request to count in ``client_format``; nothing is charged.
 
-        The provider's own count where it speaks that format and can count (Anthropic, Gemini); else an estimate, about
-        four bytes of text a token. ``model`` is given where the path says it, else empty. Raises a ``GatewayError``.
+        The provider's own count where it can count (Anthropic, Gemini, Cloud Code, Bedrock), asked in its own format;
+        else an estimate, about four bytes of text a token. ``model`` is given where the path says it, else empty.
+        Raises a ``GatewayError``.
         """
         ...

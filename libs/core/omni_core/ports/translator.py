@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 import msgspec
+from omni_catalogue.rules import AnswerRules, RequestRules
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
@@ -33,19 +34,24 @@ class RenamedTool(msgspec.Struct, frozen=True):
 class Parties(msgspec.Struct, frozen=True):
     """Who asks, by the id of its key, and who answers: the ids of provider and account, and the provider's model.
 
-    What a model signed of its thoughts is kept for the one and given back to the other. Empty: nothing is.
+    What a model signed of its thoughts is kept for the one and given back to the other. Empty: nothing is. ``project``
+    and ``identity`` are the account's (see ``omni_catalogue.snapshot.Account``).
     """
 
     principal: str = ""
     provider: str = ""
     account: str = ""
     model: str = ""
+    project: str = ""
+    identity: str = ""
 
 
 class EncodeCall(msgspec.Struct, frozen=True):
     """A client's request to convert. ``model`` and ``max_output`` (tokens) replace the client's own.
 
-    ``stream`` says that a stream is asked for where the body cannot say so itself (Gemini's path does).
+    ``stream`` is whether the provider is asked for a stream, whatever the client's body says. ``rules`` are the
+    product's own. A ``relayed`` body, which keeps its format, comes back as it was but for what they change: neither
+    ``model`` nor ``max_output`` is put into it.
     """
 
     context: CallContext
@@ -57,28 +63,35 @@ class EncodeCall(msgspec.Struct, frozen=True):
     strict: bool = False
     stream: bool = False
     parties: Parties = Parties()
+    rules: RequestRules | None = None
+    relayed: bool = False
 
 
 class EncodedRequest(msgspec.Struct, frozen=True):
-    """``tools`` are to be handed on in the ``StreamCall`` for the answer."""
+    """``tools`` are to be handed on in the ``StreamCall`` for the answer; ``rules`` names what changed something."""
 
     body: bytes
     losses: tuple[Loss, ...] = ()
     tools: tuple[RenamedTool, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 class StreamCall(msgspec.Struct, frozen=True):
     """How to convert one answer. ``model`` is echoed to the client; ``created`` is in epoch seconds.
 
-    With ``stream`` false the provider's bytes are one whole body, and so is the answer. ``framing`` is that of the
-    client's stream: "sse", or "array" for Gemini's streams without ``alt=sse``. ``tools`` are those of
-    ``EncodedRequest``.
+    ``stream`` is whether the client gets a stream, ``provider_stream`` whether the provider's bytes are one; a whole
+    body otherwise. ``framing`` is that of the client's stream: "sse", or "array" for Gemini's streams without
+    ``alt=sse``. ``tools`` are those of ``EncodedRequest``.
+
+    ``rules`` are the product's own. Of a Chat answer to a Chat client only what they change is written anew; such a
+    call says nothing of usage or of how the answer ended, which its source knows.
     """
 
     context: CallContext
     client_format: WireFormat
     provider_format: WireFormat
     stream: bool
+    provider_stream: bool
     model: str
     include_usage: bool
     created: int
@@ -86,6 +99,7 @@ class StreamCall(msgspec.Struct, frozen=True):
     framing: str = "sse"
     tools: tuple[RenamedTool, ...] = ()
     parties: Parties = Parties()
+    rules: AnswerRules | None = None
 
 
 class Translated(msgspec.Struct, frozen=True):
@@ -110,7 +124,8 @@ class TranslatorPort(Protocol):
     def translate_stream(self, call: StreamCall, source: AsyncIterator[bytes]) -> AsyncGenerator[Translated, None]:
         """Convert an answer as it arrives.
 
-        Raises ``UpstreamFailed`` where the provider's bytes are not its format or carry its error event (data
-        converted before it has been yielded already). What ``source`` raises passes through.
+        Raises ``UpstreamFailed`` where the provider's bytes are not its format, and the error they tell (data converted
+        before it has been yielded already; what only announces an answer waits until it has begun). What ``source``
+        raises passes through.
         """
         ...

@@ -33,6 +33,7 @@ class ChatFormat:
             max_output=limit(body.get("max_tokens"), "max_tokens") if longest is None else longest,
             stops=strings(body.get("stop"), "stop"),
             schema=read_schema(obj(body.get("response_format"), "response_format"), "json_schema"),
+            choices=limit(body.get("n"), "n") or 1,
             include_usage=flag(obj(body.get("stream_options"), "stream_options").get("include_usage"), "include_usage"),
         )
 
@@ -44,8 +45,11 @@ class ChatFormat:
             message["reasoning_content"] = "".join(answer.thinking)
         if answer.calls:
             message["tool_calls"] = [_call(call) for call in answer.calls]
+        if answer.cited:
+            message["annotations"] = _annotations(answer)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _FINISH[answer.finish]}
-        payload = {**_envelope(ask, answer, "chat.completion"), "choices": [choice]}
+        choices = [{**choice, "index": at} for at in range(ask.choices)]
+        payload = {**_envelope(ask, answer, "chat.completion"), "choices": choices}
         if answer.show_usage:
             payload["usage"] = _usage(answer)
         return encode(payload)
@@ -69,8 +73,12 @@ class ChatFormat:
             for piece in call.pieces:
                 part = {"input": piece} if call.custom else {"arguments": piece}
                 frames.append((frame({"tool_calls": [{"index": index, whole["type"]: part}]}), 1))
-        ending = len(frames)
+        if answer.cited:
+            frames.append((frame({"annotations": _annotations(answer)}), 0))
+        ending = len(frames) * ask.choices
         frames.append((frame({}, _FINISH[answer.finish]), 0))
+        if ask.choices > 1:
+            frames = [(_numbered(data, at), weight) for data, weight in frames for at in range(ask.choices)]
         if usage_field:
             frames.append((data_frame({**envelope, "choices": [], "usage": _usage(answer)}), 0))
         frames.append((b"data: [DONE]\n\n", 0))
@@ -120,6 +128,20 @@ def _envelope(ask: Ask, answer: Answer, kind: str) -> dict[str, Any]:
     }
 
 
+def _numbered(frame: bytes, choice: int) -> bytes:
+    return frame.replace(b'"choices":[{"index":0', b'"choices":[{"index":%d' % choice, 1)
+
+
+def _annotations(answer: Answer) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {"start_index": at.start, "end_index": at.end, "url": at.url, "title": at.title},
+        }
+        for at in answer.cited
+    ]
+
+
 def _usage(answer: Answer) -> dict[str, Any]:
     usage = answer.usage
     return {
@@ -165,8 +187,15 @@ def _read_content(notes: Notes, content: object, where: str) -> list[str]:
         kind = text(part.get("type"), f"{where}.content.type")
         if kind in ("text", "refusal"):
             found.append(text(part.get(kind), f"{where}.content.{kind}"))
+        elif kind == "image_url":
+            at = f"{where}.content.image_url"
+            notes.linked(obj(part.get("image_url"), at).get("url"), at)
+        elif kind == "input_audio":
+            audio = obj(part.get("input_audio"), f"{where}.content.input_audio")
+            notes.shown(f"audio/{audio.get('format')}", audio.get("data"), f"{where}.content.input_audio")
         else:
-            notes.shown()
+            given = part.get("file")
+            notes.linked(given.get("file_data") if isinstance(given, dict) else None, f"{where}.content.file")
     return found
 
 

@@ -57,6 +57,7 @@ class GeminiFormat:
             stops=strings(_pick(config, "stopSequences"), "generationConfig.stopSequences"),
             schema=_read_schema(config),
             framing=framing,
+            choices=limit(_pick(config, "candidateCount"), "generationConfig.candidateCount") or 1,
         )
 
     def whole(self, ask: Ask, answer: Answer) -> bytes:
@@ -66,7 +67,8 @@ class GeminiFormat:
         if answer.text or not answer.calls:
             parts.append(_signed({"text": "".join(answer.text)}, answer, first=not answer.calls))
         parts += [_signed(_call(call), answer, first=index == 0) for index, call in enumerate(answer.calls)]
-        return encode(_chunk(ask, answer, parts, ended=True))
+        whole = _chunk(ask, answer, parts, ended=True)
+        return encode({**whole, "candidates": [{**whole["candidates"][0], "index": at} for at in range(ask.choices)]})
 
     def frames(self, ask: Ask, answer: Answer) -> Frames:
         spoken = [{"text": piece, "thought": True} for piece in answer.thinking]
@@ -75,13 +77,16 @@ class GeminiFormat:
         for index, call in enumerate(answer.calls):
             part = _signed(_call(call), answer, first=index == 0)
             chunks.append((_chunk(ask, answer, [part]), call.tokens))
-        last = [] if answer.calls else [_signed({"text": ""}, answer, first=True)]
+        last = [_signed({"text": ""}, answer, first=not answer.calls)]
+        ending = len(chunks) * ask.choices
         chunks.append((_chunk(ask, answer, last, ended=True), 0))
+        if ask.choices > 1:
+            chunks = [(_numbered(chunk, at), weight) for chunk, weight in chunks for at in range(ask.choices)]
         if ask.framing == "sse":
             frames: list[Frame] = [(b"data: " + encode(chunk) + b"\r\n\r\n", tokens) for chunk, tokens in chunks]
-            return Frames(frames, len(frames) - 1)
+            return Frames(frames, ending)
         frames = [((b",\r\n" if index else b"[") + encode(chunk), n) for index, (chunk, n) in enumerate(chunks)]
-        return Frames([*frames, (b"]\r\n", 0)], len(frames) - 1)
+        return Frames([*frames, (b"]\r\n", 0)], ending)
 
     def count(self, tokens: int) -> bytes:
         return encode({"totalTokens": tokens})
@@ -127,6 +132,8 @@ def _chunk(ask: Ask, answer: Answer, parts: list[dict[str, Any]], *, ended: bool
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if ended:
         candidate["finishReason"] = _FINISH[answer.finish]
+        if answer.cited:
+            candidate["groundingMetadata"] = _grounding(answer)
     chunk: dict[str, Any] = {"candidates": [candidate]}
     usage = answer.usage
     if ended and answer.show_usage:
@@ -140,6 +147,22 @@ def _chunk(ask: Ask, answer: Answer, parts: list[dict[str, Any]], *, ended: bool
     return {**chunk, "modelVersion": ask.model, "responseId": answer.seed}
 
 
+def _numbered(chunk: dict[str, Any], candidate: int) -> dict[str, Any]:
+    return {**chunk, "candidates": [{**chunk["candidates"][0], "index": candidate}]}
+
+
+def _grounding(answer: Answer) -> dict[str, Any]:
+    said = "".join(answer.text)
+    supports = []
+    for number, at in enumerate(answer.cited):
+        words = said[at.start : at.end]
+        start = len(said[: at.start].encode())
+        segment = {"startIndex": start, "endIndex": start + len(words.encode()), "text": words}
+        supports.append({"segment": segment, "groundingChunkIndices": [number]})
+    chunks = [{"web": {"uri": at.url, "title": at.title}} for at in answer.cited]
+    return {"groundingChunks": chunks, "groundingSupports": supports}
+
+
 def _error(error: GatewayError) -> dict[str, Any]:
     status = _STATUS.get(error.status, "INTERNAL" if error.status >= 500 else "INVALID_ARGUMENT")
     return {"error": {"code": error.status, "message": error.message, "status": status}}
@@ -150,6 +173,7 @@ def _read_parts(notes: Notes, value: object, where: str, *, by_user: bool) -> No
         at = f"{where}.parts[{index}]"
         part = obj(item, at)
         call, result = _pick(part, "functionCall"), _pick(part, "functionResponse")
+        notes.vouched(_pick(part, "thoughtSignature"), f"{at}.thoughtSignature")
         if part.get("text") is not None:
             notes.said(text(part["text"], f"{at}.text"), by_user=by_user)
         elif call is not None:
@@ -160,7 +184,8 @@ def _read_parts(notes: Notes, value: object, where: str, *, by_user: bool) -> No
             said = words if isinstance(words, str) else compact(words)
             notes.returned(None, said, failed="error" in response)
         else:
-            notes.shown()
+            inline = obj(_pick(part, "inlineData"), f"{at}.inlineData")
+            notes.shown(str(_pick(inline, "mimeType") or ""), inline.get("data"), f"{at}.inlineData.data")
 
 
 def _read_tools(body: dict[str, Any]) -> tuple[str, tuple[Tool, ...]]:

@@ -63,7 +63,8 @@ class MessagesFormat:
             thinking = "".join(answer.thinking)
             blocks.append({"type": "thinking", "thinking": thinking, "signature": answer.signature})
         if answer.text:
-            blocks.append({"type": "text", "text": "".join(answer.text)})
+            said = {"type": "text", "text": "".join(answer.text)}
+            blocks.append({**said, "citations": _citations(answer)} if answer.cited else said)
         blocks += [_tool_use(call, _input(call)) for call in answer.calls]
         message = _message(ask, answer, blocks, _finish(answer), answer.stop_sequence)
         if answer.show_usage:
@@ -96,7 +97,13 @@ class MessagesFormat:
             said = deltas("thinking_delta", "thinking", answer.thinking)
             signed = [(frame, 0) for frame, _ in deltas("signature_delta", "signature", (answer.signature,))]
             block({"type": "thinking", "thinking": "", "signature": ""}, said + signed)
-        if answer.text or not (answer.thinking or answer.calls):
+        if answer.cited:
+            template = {"type": "content_block_delta", "index": index}
+            told = [{"type": "citations_delta", "citation": citation} for citation in _citations(answer)]
+            cited = [(named_frame({**template, "delta": delta}), 0) for delta in told]
+            said = deltas("text_delta", "text", answer.text)
+            block({"type": "text", "text": "", "citations": []}, said + cited)
+        elif answer.text or not (answer.thinking or answer.calls):
             block({"type": "text", "text": ""}, deltas("text_delta", "text", answer.text))
         for call in answer.calls:
             pieces = call.pieces if not call.custom else (encode(_input(call)).decode(),)
@@ -130,6 +137,21 @@ class MessagesFormat:
 
 def _finish(answer: Answer) -> str:
     return "stop_sequence" if answer.stop_sequence is not None else _FINISH[answer.finish]
+
+
+def _citations(answer: Answer) -> list[dict[str, Any]]:
+    """Of pages that a search found, which the block's whole text cites."""
+    said = "".join(answer.text)
+    return [
+        {
+            "type": "web_search_result_location",
+            "url": at.url,
+            "title": at.title,
+            "cited_text": said[at.start : at.end],
+            "encrypted_index": answer.signature,
+        }
+        for at in answer.cited
+    ]
 
 
 def _message(ask: Ask, answer: Answer, blocks: list[Any], finish: str | None, stop: str | None) -> dict[str, Any]:
@@ -180,6 +202,7 @@ def _read_content(notes: Notes, content: object, where: str, *, by_user: bool) -
             notes.said(text(block.get("text"), f"{at}.text"), by_user=by_user)
         elif kind == "thinking":
             notes.said(text(block.get("thinking"), f"{at}.thinking"))
+            notes.vouched(text(block.get("signature"), f"{at}.signature"), f"{at}.signature")
         elif kind == "tool_use":
             call_id = text(block.get("id"), f"{at}.id")
             notes.called(call_id, compact(obj(block.get("input"), f"{at}.input")))
@@ -188,7 +211,13 @@ def _read_content(notes: Notes, content: object, where: str, *, by_user: bool) -
             words = _result_text(notes, block.get("content"), f"{at}.content")
             notes.returned(call_id, words, failed=flag(block.get("is_error"), f"{at}.is_error"), where=at)
         else:
-            notes.shown()
+            _show(notes, block, at)
+
+
+def _show(notes: Notes, block: dict[str, Any], at: str) -> None:
+    source = block.get("source")
+    given = source if isinstance(source, dict) else {}
+    notes.shown(str(given.get("media_type", "")), given.get("data") if given.get("type") == "base64" else None, at)
 
 
 def _result_text(notes: Notes, content: object, where: str) -> str:
@@ -200,7 +229,7 @@ def _result_text(notes: Notes, content: object, where: str) -> str:
         if block.get("type") == "text":
             found.append(text(block.get("text"), f"{where}.text"))
         else:
-            notes.shown()
+            _show(notes, block, where)
     return "".join(found)
 
 

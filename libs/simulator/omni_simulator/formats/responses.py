@@ -85,9 +85,13 @@ def _stream_message(stream: _Stream, index: int, item: dict[str, Any], pieces: t
     place = {"item_id": item["id"], "output_index": index, "content_index": 0}
     part = item["content"][0]
     stream.emit(_item("added", index, {**item, "content": [], "status": "in_progress"}))
-    stream.emit({"type": "response.content_part.added", **place, "part": {**part, "text": ""}})
+    stream.emit({"type": "response.content_part.added", **place, "part": {**part, "text": "", "annotations": []}})
     for piece in pieces:
         stream.emit({"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}, 1)
+    for at, note in enumerate(part["annotations"]):
+        stream.emit(
+            {"type": "response.output_text.annotation.added", **place, "annotation_index": at, "annotation": note}
+        )
     stream.emit({"type": "response.output_text.done", **place, "text": part["text"], "logprobs": []})
     stream.emit({"type": "response.content_part.done", **place, "part": part})
     stream.emit(_item("done", index, item))
@@ -116,7 +120,11 @@ def _items(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
             reasoning["encrypted_content"] = answer.signature
         items.append(reasoning)
     if answer.text or not answer.calls:
-        part = {"type": "output_text", "text": "".join(answer.text), "annotations": [], "logprobs": []}
+        notes = [
+            {"type": "url_citation", "start_index": at.start, "end_index": at.end, "url": at.url, "title": at.title}
+            for at in answer.cited
+        ]
+        part = {"type": "output_text", "text": "".join(answer.text), "annotations": notes, "logprobs": []}
         done = "completed" if answer.finish in ("stop", "tool_calls") else "incomplete"
         message = {"type": "message", "id": f"msg_{answer.seed}", "status": done, "role": "assistant"}
         items.append({**message, "content": [part]})

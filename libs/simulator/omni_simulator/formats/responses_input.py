@@ -61,6 +61,7 @@ def _read_item(notes: Notes, item: dict[str, Any], where: str, *, stored: bool) 
     elif kind == "reasoning":
         for part in arr(item.get("summary"), f"{where}.summary"):
             notes.said(text(obj(part, where).get("text"), f"{where}.summary.text"))
+        notes.vouched(item.get("encrypted_content"), f"{where}.encrypted_content")
     elif not isinstance(kind, str):
         raise InvalidRequest(f"{where}.type: expected a string", param=f"{where}.type")
 
@@ -75,7 +76,7 @@ def _read_content(notes: Notes, content: object, where: str) -> list[str]:
             key = "refusal" if part["type"] == "refusal" else "text"
             found.append(text(part.get(key), f"{where}.{key}"))
         else:
-            notes.shown()
+            notes.linked(part.get("image_url") or part.get("file_data"), where)
     return found
 
 

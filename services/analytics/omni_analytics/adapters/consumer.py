@@ -61,7 +61,7 @@ class Consumer:
             except GatewayError as error:
                 self._troubled(error.message)
             except Exception as error:  # noqa: BLE001 - usage must go on being counted after any failure
-                self._troubled(f"{type(error).__name__}: {error}")
+                self._troubled(f"{type(error).__name__}: {error}", error)
             if not self._ending.is_set():
                 await self._pause(self._settings.reconnect_delay)
 
@@ -80,9 +80,12 @@ class Consumer:
             if 0 < len(messages) < self._settings.fetch_messages:
                 await self._pause(self._settings.linger)
 
-    def _troubled(self, why: str) -> None:
+    def _troubled(self, why: str, unforeseen: Exception | None = None) -> None:
+        """Told once, what nobody foresaw with its traceback."""
         if self.state != why:
-            logger.warning("usage is not being counted; trying again", extra={"fields": {"why": why}})
+            level = logging.WARNING if unforeseen is None else logging.ERROR
+            told = {"fields": {"why": why}}
+            logger.log(level, "usage is not being counted; trying again", exc_info=unforeseen, extra=told)
         self.state = why
 
     async def _pause(self, seconds: float) -> None:

@@ -11,10 +11,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from omni_core.ports.analytics import UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
 from omni_wire.errors import DependencyUnavailable, WireError
 
 from omni_analytics.adapters.schema import migrate
@@ -33,6 +34,10 @@ _COLUMN = {
     "status": "status",
 }
 _SUMS = ", ".join(f"sum({name})" for name in MEASURES)
+
+
+def usage_path(data_dir: Path) -> Path:
+    return data_dir / "analytics" / "usage.sqlite3"
 
 
 class SqliteStore:
@@ -61,6 +66,9 @@ class SqliteStore:
 
     async def query(self, query: UsageQuery) -> UsageReport:
         return await self._run(lambda: self._query(query))
+
+    async def key_use(self) -> dict[str, KeyUse]:
+        return await self._run(lambda: self._in_time(_key_use))
 
     # ---- below: in the store's own thread ---------------------------------------------------------------------------
 
@@ -122,11 +130,17 @@ class SqliteStore:
         return recorded
 
     def _query(self, query: UsageQuery) -> UsageReport:
+        groups = self._in_time(lambda connection: _groups(connection, query))
+        totals = tuple(map(sum, zip(ZERO, *groups.values(), strict=True)))
+        named = groups if query.group_by else {}
+        return UsageReport(UsageTotals(*totals), {value: UsageTotals(*sums) for value, sums in named.items()})
+
+    def _in_time(self, question: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._opened()
         deadline = time.monotonic() + self._query_timeout
         connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 50_000)
         try:
-            groups = _groups(connection, query)
+            return question(connection)
         except sqlite3.OperationalError as error:
             if time.monotonic() <= deadline:
                 raise
@@ -135,9 +149,6 @@ class SqliteStore:
             ) from error
         finally:
             connection.set_progress_handler(None, 0)
-        totals = tuple(map(sum, zip(ZERO, *groups.values(), strict=True)))
-        named = groups if query.group_by else {}
-        return UsageReport(UsageTotals(*totals), {value: UsageTotals(*sums) for value, sums in named.items()})
 
 
 def _insert(tables: Tables, attempts: Sequence[AttemptRow], requests: Sequence[RequestRow]) -> Recorded:
@@ -175,6 +186,28 @@ def _groups(connection: sqlite3.Connection, query: UsageQuery) -> dict[str, Sums
         for value, *sums in connection.execute(sql, values):
             groups[value] = tuple(map(sum, zip(groups.get(value, ZERO), sums, strict=True)))
     return groups
+
+
+def _key_use(connection: sqlite3.Connection) -> dict[str, KeyUse]:
+    """From the rollup, and the rows of its newest hour alone."""
+    found = connection.execute(
+        "SELECT key_id, sum(requests), max(hour_ms) FROM usage_hour WHERE requests > 0 GROUP BY key_id"
+    ).fetchall()
+    newest = max([hour for _, _, hour in found], default=0)
+    recent = "SELECT key_id, max(started_ms) FROM usage_fact WHERE started_ms >= ? AND requests > 0 GROUP BY key_id"
+    exact = dict(connection.execute(recent, (newest,)).fetchall())
+    return {key: KeyUse(requests, exact.get(key, hour)) for key, requests, hour in found}
+
+
+def read_key_use(path: Path) -> dict[str, KeyUse]:
+    """What is in a file that may be another process's; nothing where it is missing or cannot be read."""
+    if not path.is_file():
+        return {}
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return _key_use(connection)
+    except sqlite3.Error:
+        return {}
 
 
 def pieces(from_ms: int, until_ms: int) -> list[tuple[str, str, int, int]]:

@@ -1,13 +1,14 @@
 """The configuration file on disk, with the secret files it names. Blocking; small files."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from omni_core.redaction import keep_secret, redact_shapes
 
 from omni_auth.domain import configuration
 from omni_auth.domain.configuration import Report
+from omni_auth.domain.objects import NOTHING, Held
 from omni_auth.domain.problems import ConfigErrors
 from omni_auth.domain.schema import KeySection
 from omni_auth.domain.secrecy import SecretUnreadable
@@ -18,30 +19,33 @@ MAX_SECRET_BYTES = 64 * 1024
 
 
 class ConfigFile:
-    """The ``ConfigSource`` port. Problems name the file as it was given; secret files are relative to its folder."""
+    """The ``ConfigSource`` port. Problems name the file as it was given; secret files are relative to its folder.
+    ``held`` gives what the store has, which the file may refer to."""
 
-    def __init__(self, path: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, env: Mapping[str, str], held: Callable[[], Held] = lambda: NOTHING) -> None:
         self.filename = str(path)
         self._path = path
-        self._env = dict(env)
+        self._env, self._held = dict(env), held
         self._secret_files: tuple[str, ...] = ()
         self._last = b""
 
     def fingerprint(self) -> bytes:
         if self._path.exists() and not self._path.is_file():
             return self._last  # a pipe gives its text once
-        return _digest(_bytes(self._path, MAX_CONFIG_BYTES), {name: self._secret(name) for name in self._secret_files})
+        return _digest(
+            bytes_of(self._path, MAX_CONFIG_BYTES), {name: self._secret(name) for name in self._secret_files}
+        )
 
     def read(self) -> Reading:
-        content = _bytes(self._path, MAX_CONFIG_BYTES)
+        content = bytes_of(self._path, MAX_CONFIG_BYTES)
         secrets: dict[str, bytes | str] = {}
 
         def read_secret(name: str) -> str:
-            return _secret_text(name, secrets.setdefault(name, self._secret(name)))
+            return secret_text(name, secrets.setdefault(name, self._secret(name)))
 
         try:
             text = self._text(content)
-            found = configuration.load(text, self.filename, self._env, read_secret)
+            found = configuration.load(text, self.filename, self._env, read_secret, self._held())
         except ConfigErrors as error:
             self._secret_files = error.secret_files
             secrets |= {name: self._secret(name) for name in error.secret_files if name not in secrets}
@@ -56,7 +60,7 @@ class ConfigFile:
 
     def declared_keys(self) -> tuple[KeySection, ...]:
         """The keys the file declares, without fetching any secret; none when the file is not good."""
-        content = _bytes(self._path, MAX_CONFIG_BYTES)
+        content = bytes_of(self._path, MAX_CONFIG_BYTES)
         if isinstance(content, str):
             return ()
         return configuration.declared_keys(content.decode(errors="replace"), self._env)
@@ -71,7 +75,7 @@ class ConfigFile:
             raise ConfigErrors([f"{self.filename}:{line}: not UTF-8 text"], self._secret_files) from None
 
     def _secret(self, name: str) -> bytes | str:
-        return _bytes(self._path.parent / name, MAX_SECRET_BYTES)
+        return bytes_of(self._path.parent / name, MAX_SECRET_BYTES)
 
 
 def check_file(path: Path, env: Mapping[str, str]) -> Report:
@@ -83,7 +87,7 @@ def check_file(path: Path, env: Mapping[str, str]) -> Report:
     return configuration.report(reading.configuration)
 
 
-def _bytes(path: Path, limit: int) -> bytes | str:
+def bytes_of(path: Path, limit: int) -> bytes | str:
     """A file's content, or why it cannot be had."""
     try:
         with path.open("rb") as file:
@@ -93,7 +97,7 @@ def _bytes(path: Path, limit: int) -> bytes | str:
     return content if len(content) <= limit else f"larger than {limit} bytes"
 
 
-def _secret_text(name: str, content: bytes | str) -> str:
+def secret_text(name: str, content: bytes | str) -> str:
     if isinstance(content, str):
         raise SecretUnreadable(f"the file {name} cannot be read: {content}")
     try:

@@ -27,6 +27,12 @@ class PrometheusMetrics:
             "omniroute_auth_publish_failures", "Attempts to publish that NATS did not take.", registry=registry
         )
 
+        self._not_signed = Counter(
+            "omniroute_auth_config_not_signed",
+            "Configurations found in the bucket without a signature that is believed.",
+            registry=registry,
+        )
+
     def authenticated(self, ok: bool) -> None:
         (self._ok if ok else self._wrong).inc()
 
@@ -41,3 +47,6 @@ class PrometheusMetrics:
 
     def publish_failed(self) -> None:
         self._failures.inc()
+
+    def not_ours(self) -> None:
+        self._not_signed.inc()

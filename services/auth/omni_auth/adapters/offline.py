@@ -4,7 +4,8 @@ They write to the store; an auth service that runs on it notices within a second
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -13,10 +14,12 @@ from omni_core.ports.auth import CreatedKey, KeyInfo, NewKey
 from omni_wire.errors import DependencyUnavailable, InvalidRequest
 
 from omni_auth.adapters.config_file import ConfigFile
-from omni_auth.adapters.store import SqliteStore
+from omni_auth.adapters.store.audit import AuditLog
+from omni_auth.adapters.store.database import Database
+from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.domain import apikeys
 from omni_auth.domain.compilation import file_key_policy
-from omni_auth.service import check_new, make_key, policy_info, stored_info
+from omni_auth.keys import changed_meanwhile, check_new, make_key, policy_info, stored_info
 
 LOCAL_KEY_FILE = "local.key"
 
@@ -25,9 +28,32 @@ def _now() -> int:
     return now_ms() // 1000
 
 
+def actor() -> str:
+    """Who runs this command, for the audit log. Not by name: a container may have none for its user."""
+    return f"cli:uid-{os.getuid()}"
+
+
+@contextmanager
+def open_database(data_dir: Path, env: Mapping[str, str] | None = None) -> Iterator[Database]:
+    """Auth's database, brought up to date."""
+    store = SqlStore(data_dir, env)
+    store.open()
+    try:
+        yield store.database
+    finally:
+        store.close()
+
+
+@contextmanager
+def open_audit(data_dir: Path, env: Mapping[str, str] | None = None) -> Iterator[AuditLog]:
+    """``with open_audit(data_dir) as log: log.verify()``."""
+    with open_database(data_dir, env) as database:
+        yield AuditLog(database)
+
+
 class OfflineKeys:
-    """Create, list and revoke. Use as a context manager. Every call raises ``DependencyUnavailable`` for a store that
-    cannot be used."""
+    """Create, list, rotate and revoke. Use as a context manager. Every call raises ``DependencyUnavailable`` for a
+    store that cannot be used."""
 
     def __init__(
         self,
@@ -38,7 +64,7 @@ class OfflineKeys:
         now: Callable[[], int] = _now,
         chance: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._store = SqliteStore(data_dir)
+        self._store = SqlStore(data_dir, env)
         self._now, self._chance = now, chance
         self._filename = str(config_file) if config_file else "the configuration file"
         declared = ConfigFile(config_file, env or {}).declared_keys() if config_file else ()
@@ -55,7 +81,7 @@ class OfflineKeys:
 
     def create(self, new: NewKey) -> CreatedKey:
         """Raises ``InvalidRequest`` when the name is taken or a field is wrong."""
-        check_new(new)
+        check_new(new, self._now())
         apikeys.refuse_taken(new.name, self._store.stored_keys(), self._file_names())
         return self._insert(new)
 
@@ -63,10 +89,19 @@ class OfflineKeys:
         """The keys of the configuration file, where one was given, then the stored ones."""
         return [*map(policy_info, self._file_policies), *map(stored_info, self._store.stored_keys())]
 
+    def rotate(self, key: str, overlap: int) -> CreatedKey:
+        """A new secret for the key of that id or name; see ``AuthPort.rotate_key``."""
+        found = apikeys.find(key, self._store.stored_keys(), self._file_names(), self._filename)
+        chance = self._chance(apikeys.ENTROPY_BYTES)
+        renewed, secret = apikeys.rotated(found, chance, self._store.pepper(), overlap, self._now())
+        if not self._store.rotate(renewed, found.digest, self._now(), actor()):
+            raise changed_meanwhile(key)
+        return CreatedKey(stored_info(renewed), secret)
+
     def revoke(self, key: str) -> KeyInfo:
         """By id or name. Raises ``InvalidRequest`` when there is none, or the configuration file manages it."""
         found = apikeys.find(key, self._store.stored_keys(), self._file_names(), self._filename)
-        if not self._store.revoke(found.id, self._now()):
+        if not self._store.revoke(found.id, self._now(), actor()):
             raise InvalidRequest(f"there is no key '{key}'", param="key")
         return stored_info(found)
 
@@ -87,14 +122,14 @@ class OfflineKeys:
             keep.chmod(0o600)
             return secret
         for lost in digests.values():
-            self._store.revoke(lost.id, self._now())
+            self._store.revoke(lost.id, self._now(), actor())
         created = self._insert(NewKey(name=apikeys.LOCAL_NAME, role="admin"))
         _write_private(keep, created.secret)
         return created.secret
 
     def _insert(self, new: NewKey) -> CreatedKey:
         key, secret = make_key(new, self._chance(apikeys.ENTROPY_BYTES), self._store.pepper(), self._now())
-        self._store.insert(key)
+        self._store.insert(key, actor())
         return CreatedKey(stored_info(key), secret)
 
     def _file_names(self) -> tuple[str, ...]:
@@ -106,10 +141,10 @@ def open_keys(data_dir: Path, config_file: Path | None = None, env: Mapping[str,
     return OfflineKeys(data_dir, config_file, env)
 
 
-def ensure_local_key(data_dir: Path) -> str:
+def ensure_local_key(data_dir: Path, env: Mapping[str, str] | None = None) -> str:
     """The plain text of the admin key ``local``, kept in ``<data dir>/local.key`` (0600) and made when there is none
     that works."""
-    with OfflineKeys(data_dir) as keys:
+    with OfflineKeys(data_dir, env=env) as keys:
         return keys.local(data_dir / LOCAL_KEY_FILE)
 
 

@@ -1,16 +1,18 @@
 """API keys: how one is made, recognised and found.
 
-A key is ``or-<id8>-<43 base62 digits>-<6>``: a public id, 256 random bits, and the CRC-32 of all before it, so that a
-scanner can tell a key from noise. Only HMAC-SHA256(pepper, SHA-256(key)) is kept; looking that up tells a guesser
-nothing by its timing.
+A key (``omni_catalogue.keyshape``) is a public id, 256 random bits and a checksum. Only HMAC-SHA256(pepper,
+SHA-256(key)) is kept; looking that up tells a guesser nothing by its timing.
 """
 
 import hashlib
 import hmac
-import zlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
+from omni_catalogue.keyshape import assembled
+from omni_catalogue.rules import Rules
+from omni_catalogue.scopes import ANY, ENDPOINTS, MANAGEMENT, Scopes
 from omni_wire.errors import InvalidRequest
 from pydantic_core import PydanticCustomError
 
@@ -20,8 +22,23 @@ from omni_auth.domain.schema import ROLES, WINDOWS
 ENTROPY_BYTES = 36
 LOCAL_NAME = "local"
 
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_SECRET_DIGITS, _CHECK_DIGITS = 43, 6
+_ID = "api-"
+_AN_ID = re.compile(rf"{_ID}[0-9a-f]{{8}}")
+
+
+# Secrets of one key that are good at the same time, and the seconds for which an older one may be.
+MOST_SECRETS = 5
+MOST_OVERLAP = 90 * 86_400
+
+
+class OlderSecret(msgspec.Struct, frozen=True):
+    """A secret that a newer one has replaced: its HMAC, and when it ends (epoch seconds)."""
+
+    digest: bytes
+    until: int
+
+    def __repr__(self) -> str:
+        return f"OlderSecret(until={self.until})"
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +54,10 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     hint: str
     digest: bytes
+    organisation: str = "default"
+    rules: Rules = Rules()
+    scopes: Scopes = Scopes()
+    older: tuple[OlderSecret, ...] = ()
 
     def __repr__(self) -> str:
         return f"StoredKey({self.id!r}, {self.name!r})"
@@ -57,37 +78,47 @@ def file_key_id(name: str) -> str:
     return f"key-{name}"
 
 
-def mint(entropy: bytes) -> tuple[str, str]:
-    """A key's id and the key itself, from ``ENTROPY_BYTES`` random bytes."""
+def mint(entropy: bytes, key_id: str = "") -> tuple[str, str]:
+    """A key's id and the key itself, from ``ENTROPY_BYTES`` random bytes; a new secret where it has its id already."""
     if len(entropy) != ENTROPY_BYTES:
         raise ValueError(f"needs {ENTROPY_BYTES} random bytes")
-    public = entropy[:4].hex()
-    body = f"or-{public}-{_base62(entropy[4:], _SECRET_DIGITS)}"
-    return f"api-{public}", f"{body}-{_checksum(body)}"
+    public = key_id.removeprefix(_ID) or entropy[:4].hex()
+    return f"{_ID}{public}", assembled(public, entropy[4:])
 
 
-def is_wellformed(key: str) -> bool:
-    """Whether a text is a whole key of ours by its shape and checksum (not whether it is valid)."""
-    parts = key.split("-")
-    return len(parts) == 4 and parts[0] == "or" and parts[3] == _checksum(key.rpartition("-")[0])
+def rotated(key: StoredKey, entropy: bytes, pepper: bytes, overlap: int, now: int) -> tuple[StoredKey, str]:
+    """The key with a new secret, and that. Its older ones are good for ``overlap`` more seconds at most.
 
-
-def _checksum(body: str) -> str:
-    return _base62(zlib.crc32(body.encode("utf-8", "surrogatepass")).to_bytes(4, "big"), _CHECK_DIGITS)
-
-
-def _base62(data: bytes, width: int) -> str:
-    number, digits = int.from_bytes(data, "big"), ""
-    while number:
-        number, digit = divmod(number, 62)
-        digits = _DIGITS[digit] + digits
-    return digits.rjust(width, "0")
+    Raises ``InvalidRequest`` for an overlap that is none, and for too many secrets at once.
+    """
+    if not _is_whole(overlap, MOST_OVERLAP):
+        raise InvalidRequest(f"overlap: must be from 0 to {MOST_OVERLAP} seconds", param="overlap")
+    _, secret = mint(entropy, key.id)
+    ends = now + overlap
+    secrets = (*key.older, OlderSecret(key.digest, ends))
+    older = tuple(OlderSecret(one.digest, min(one.until, ends)) for one in secrets if min(one.until, ends) > now)
+    if len(older) >= MOST_SECRETS:
+        raise InvalidRequest(
+            f"{MOST_SECRETS} secrets of this key are good already: wait until one ends, or end all older ones with an "
+            "overlap of 0",
+            param="overlap",
+        )
+    digest = stored_digest(pepper, presented_digest(secret))
+    return msgspec.structs.replace(key, digest=digest, older=older), secret
 
 
 def check_new(
-    *, name: str, role: str, models: Sequence[str], requests_per_minute: int, budget_nano_usd: int, budget_window: str
+    *,
+    name: str,
+    role: str,
+    models: Sequence[str],
+    requests_per_minute: int,
+    budget_nano_usd: int,
+    budget_window: str,
+    scopes: Scopes = ANY,
+    now: int = 0,
 ) -> None:
-    """Raises ``InvalidRequest`` naming the field that is wrong."""
+    """Raises ``InvalidRequest`` naming the field that is wrong. ``now`` in epoch seconds."""
     _check("name", scalars.name, name)
     _check("role", scalars.one_of(ROLES), role)
     _check("budget_window", scalars.one_of(WINDOWS), budget_window)
@@ -103,6 +134,20 @@ def check_new(
         raise InvalidRequest(
             f"budget: must be from 0 (none) to {scalars.MAX_USD} USD, in whole nano-USD", param="budget"
         )
+    _check_scopes(scopes, now)
+
+
+def _check_scopes(scopes: Scopes, now: int) -> None:
+    for field, reader in (
+        ("providers", scalars.provider_pattern),
+        ("endpoints", scalars.one_of(ENDPOINTS)),
+        ("ips", scalars.network),
+        ("management", scalars.one_of(MANAGEMENT)),
+    ):
+        for word in getattr(scopes, field):
+            _check(field, reader, word)
+    if not _is_whole(scopes.expires, scalars.MAX_TIME) or scopes.has_expired(now):
+        raise InvalidRequest("expires: must be a time to come, or 0 for never", param="expires")
 
 
 def _is_whole(number: object, most: int) -> bool:
@@ -110,22 +155,24 @@ def _is_whole(number: object, most: int) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= most
 
 
-def _check(field: str, reader: object, value: str) -> None:
+def _check(field: str, reader: Callable[[object], str], value: str) -> None:
     try:
-        reader(value)  # type: ignore[operator]
+        reader(value)
     except PydanticCustomError as error:
         raise InvalidRequest(f"{field}: {error.message()}", param=field) from None
 
 
-def refuse_taken(name: str, stored: Iterable[StoredKey], file_names: Iterable[str]) -> None:
-    """Raises ``InvalidRequest`` when a key of that name exists."""
+def refuse_taken(name: str, stored: Iterable[StoredKey], file_names: Collection[str]) -> None:
+    """Raises ``InvalidRequest`` when a key of that name exists, or could be found by that id."""
+    if _AN_ID.fullmatch(name) or name in map(file_key_id, file_names):
+        raise InvalidRequest(f"name: '{name}' is what a key's id looks like", param="name")
     if any(key.name == name for key in stored) or name in file_names:
         raise InvalidRequest(f"there is a key called '{name}' already", param="name")
 
 
 def find(key: str, stored: Iterable[StoredKey], file_names: Iterable[str], filename: str) -> StoredKey:
     """The stored key of that id or name. Raises ``InvalidRequest`` for none, for two, and for one of the file."""
-    found = [one for one in stored if key in (one.id, one.name)]
+    found = sorted((one for one in stored if key in (one.id, one.name)), key=lambda one: one.id != key)
     in_file = any(key in (name, file_key_id(name)) for name in file_names)
     if found and in_file and found[0].id != key:
         raise InvalidRequest(f"two keys are called '{key}', one of {filename}: give the id {found[0].id}", param="key")

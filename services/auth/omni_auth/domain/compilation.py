@@ -3,10 +3,12 @@
 Deterministic: the same input gives the same bytes, so an unchanged configuration is never published twice.
 """
 
-import hmac
 from collections.abc import Iterable
 
 import msgspec
+from omni_catalogue.keyshape import is_wellformed
+from omni_catalogue.rules import Rules, ThinkingRule
+from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import (
     Account,
     BreakerPolicy,
@@ -24,9 +26,20 @@ from omni_catalogue.snapshot import (
 )
 from omni_wire.formats import WireFormat
 
-from omni_auth.domain.apikeys import StoredKey, file_key_id, presented_digest, stored_digest
+from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presented_digest, stored_digest
 from omni_auth.domain.configuration import Configuration
-from omni_auth.domain.schema import BudgetSection, KeySection, ModelSection, PriceSection, ProviderSection
+from omni_auth.domain.schema import (
+    AccountSection,
+    BudgetSection,
+    Config,
+    KeySection,
+    ModelSection,
+    PriceEntry,
+    PriceSection,
+    ProviderSection,
+    RulesSection,
+)
+from omni_auth.domain.secrecy import secret_version
 
 ANONYMOUS = "anonymous"
 
@@ -83,24 +96,30 @@ def compile_snapshot(
             needed = account.api_key.kind != "none"
             secret = configuration.secrets["providers", index, "accounts", number, "api_key"] if needed else None
             _keep(accounts, f"{provider.id}/{account.name}", secret, pepper)
-        providers.append(_provider(provider, accounts))
+        providers.append(_priced(_provider(provider, accounts), config.prices))
     if demo is not None and not providers:
         _keep(accounts, "demo/demo", demo.secret, pepper)
         providers.append(_demo(demo, accounts))
+    checked = True
     for index, key in enumerate(config.keys):
         secret = configuration.secrets["keys", index, "secret"]
+        checked = checked and is_wellformed(secret)
         identities[stored_digest(pepper, presented_digest(secret))] = file_key_policy(key)
+    stored = tuple(stored)
     for stored_key in stored:
         identities.setdefault(stored_key.digest, _stored_key(stored_key))
     policies = sorted(identities.values(), key=lambda policy: policy.id)
     if not config.server.require_api_key:
         policies.insert(0, KeyPolicy(id=ANONYMOUS, name=ANONYMOUS))
+    for stored_key in stored:
+        for older in stored_key.older:
+            identities.setdefault(older.digest, _older(stored_key, older))
     content = Snapshot(
         revision=0,
         created=0,
         server=Server(**config.server.model_dump()),
         providers=tuple(providers),
-        combos=tuple(Combo(**combo.model_dump()) for combo in config.combos),
+        combos=_combos(config),
         keys=tuple(policies),
         routing=Routing(
             retries=config.routing.retries,
@@ -109,8 +128,46 @@ def compile_snapshot(
             default_max_output=config.routing.default_max_output,
             timeouts=Timeouts(**config.routing.timeouts.model_dump()),
         ),
+        rules=compile_rules(config.rules),
+        checked_keys=checked,
     )
     return Compiled(content, accounts, identities)
+
+
+def _combos(config: Config) -> tuple[Combo, ...]:
+    """An alias is a combo of one target, or the combo that it names by another name."""
+    combos = {
+        combo.name: Combo(
+            name=combo.name, strategy=combo.strategy, targets=combo.targets, rules=compile_rules(combo.rules)
+        )
+        for combo in config.combos
+    }
+    aliases = [
+        msgspec.structs.replace(combos[alias.target], name=alias.name)
+        if alias.target in combos
+        else Combo(name=alias.name, strategy="fill-first", targets=(alias.target,))
+        for alias in config.aliases
+    ]
+    return (*combos.values(), *aliases)
+
+
+def _priced(provider: Provider, prices: Iterable[PriceEntry]) -> Provider:
+    """With the prices that are said apart from its models: one for this provider before one for any. A model that only
+    the wildcard stands for is listed when it has a price of its own here."""
+    anywhere = {entry.model: _price(entry) for entry in prices if entry.provider is None}
+    here = {entry.model: _price(entry) for entry in prices if entry.provider == provider.id}
+    models = [
+        msgspec.structs.replace(model, price=here.get(model.id) or anywhere.get(model.id) or model.price)
+        for model in provider.models
+    ]
+    listed = {model.id: model for model in models}
+    if wildcard := listed.get("*"):
+        models += [
+            msgspec.structs.replace(wildcard, id=model, price=price)
+            for model, price in here.items()
+            if model not in listed
+        ]
+    return msgspec.structs.replace(provider, models=tuple(models))
 
 
 def _keep(accounts: dict[str, AccountSecret], account_id: str, secret: str | None, pepper: bytes) -> None:
@@ -118,13 +175,20 @@ def _keep(accounts: dict[str, AccountSecret], account_id: str, secret: str | Non
     if secret is None:
         accounts[account_id] = AccountSecret("", "")
         return
-    version = hmac.digest(pepper, f"{account_id}\n{secret}".encode(), "sha256").hex()[:16]
-    accounts[account_id] = AccountSecret(secret, version)
+    accounts[account_id] = AccountSecret(secret, secret_version(pepper, account_id, secret))
 
 
-def _account(provider: str, name: str, accounts: dict[str, AccountSecret]) -> Account:
-    account_id = f"{provider}/{name}"
-    return Account(id=account_id, name=name, secret_version=accounts[account_id].version)
+def _account(provider: str, section: AccountSection, accounts: dict[str, AccountSecret]) -> Account:
+    account_id = f"{provider}/{section.name}"
+    return Account(
+        id=account_id,
+        name=section.name,
+        secret_version=accounts[account_id].version,
+        project=section.project or section.profile_arn,
+        identity=section.identity,
+        client_version=section.client_version,
+        machine_id=section.machine_id,
+    )
 
 
 def _provider(section: ProviderSection, accounts: dict[str, AccountSecret]) -> Provider:
@@ -134,8 +198,10 @@ def _provider(section: ProviderSection, accounts: dict[str, AccountSecret]) -> P
         base_url=section.base_url,
         tier=section.tier,
         allow_private_address=section.allow_private_address,
-        accounts=tuple(_account(section.id, account.name, accounts) for account in section.accounts),
+        accounts=tuple(_account(section.id, account, accounts) for account in section.accounts),
         models=tuple(_model(model) for model in section.models),
+        streaming=section.streaming,
+        rules=compile_rules(section.rules),
     )
 
 
@@ -147,14 +213,36 @@ def _demo(demo: DemoProvider, accounts: dict[str, AccountSecret]) -> Provider:
         base_url=demo.base_url,
         tier="free",
         allow_private_address=True,
-        accounts=(_account("demo", "demo", accounts),),
+        accounts=(Account(id="demo/demo", name="demo", secret_version=accounts["demo/demo"].version),),
         models=demo.models + wildcard,
     )
 
 
 def _model(section: ModelSection) -> Model:
     price = _price(section.price) if section.price else None
-    return Model(id=section.id, price=price, context=section.context or 0, max_output=section.max_output or 0)
+    return Model(
+        id=section.id,
+        price=price,
+        context=section.context or 0,
+        max_output=section.max_output or 0,
+        reasons=section.reasons,
+        streaming=section.streaming or "",
+    )
+
+
+def compile_rules(section: RulesSection) -> Rules:
+    """What a place leaves out stays None, so that a wider one is heard."""
+    prompt, thinking = section.system_prompt, section.thinking
+    said = {name: value for name, value in section if name not in ("system_prompt", "thinking")}
+    return Rules(
+        **said,
+        thinking=ThinkingRule(mode=thinking.mode, budget=thinking.budget or 0, effort=thinking.effort or "")
+        if thinking is not None
+        else None,
+        prompt_prefix=prompt.prefix if prompt is not None else None,
+        prompt_suffix=prompt.suffix if prompt is not None else None,
+        prompt_skippable=prompt.skippable if prompt is not None else None,
+    )
 
 
 def _price(section: PriceSection) -> Price:
@@ -175,6 +263,14 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
         models=section.models,
         requests_per_minute=section.limits.requests_per_minute or 0,
         budget=_budget(section.budget) if section.budget else None,
+        rules=compile_rules(section.rules),
+        scopes=Scopes(
+            management=section.management,
+            providers=section.providers,
+            endpoints=section.endpoints,
+            ips=section.ips,
+            expires=section.expires or 0,
+        ),
     )
 
 
@@ -193,4 +289,13 @@ def _stored_key(key: StoredKey) -> KeyPolicy:
         models=key.models,
         requests_per_minute=key.requests_per_minute,
         budget=Budget(nano_usd=key.budget_nano_usd, window=key.budget_window) if key.budget_nano_usd else None,
+        rules=key.rules,
+        scopes=key.scopes,
     )
+
+
+def _older(key: StoredKey, older: OlderSecret) -> KeyPolicy:
+    """What is told of the key to who presents an older secret: that it ends with it."""
+    policy = _stored_key(key)
+    ends = min(older.until, policy.scopes.expires or older.until)
+    return msgspec.structs.replace(policy, scopes=msgspec.structs.replace(policy.scopes, expires=ends))

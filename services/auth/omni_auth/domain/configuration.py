@@ -5,12 +5,15 @@ omniroute.yaml:7: providers[0].tier: must be one of subscription, api_key, cheap
 
 import hashlib
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 from omni_wire.formats import WireFormat
 
-from omni_auth.domain import document, overrides, rules, schema, secrecy
+from omni_auth.domain import document, merging, overrides, rules, schema, secrecy
+from omni_auth.domain.document import Tree
+from omni_auth.domain.objects import NOTHING, Held
 from omni_auth.domain.problems import ConfigErrors, Loc, Places, Problem, render
 from omni_auth.domain.schema import Config, KeySection
 
@@ -19,14 +22,16 @@ SHORT_KEY = 16
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """A file that can be put in force. ``secrets`` maps the place of each source to its secret;
-    ``secret_files`` are the files some of them came from; ``warnings`` are rendered lines."""
+    """A configuration that can be put in force. ``secrets`` maps the place of each source to its secret;
+    ``secret_files`` are the files some of them came from; ``warnings`` are rendered lines; ``tree`` is what it was
+    made from."""
 
     config: Config
     secrets: dict[Loc, str]
     filename: str
     secret_files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    tree: Tree = None
 
     def __repr__(self) -> str:
         return f"Configuration({self.filename!r})"
@@ -49,11 +54,14 @@ class Report(msgspec.Struct, frozen=True):
 
 def empty() -> Configuration:
     """What is in force without a file."""
-    return Configuration(Config(), {}, "")
+    return Configuration(Config(), {}, "", tree={})
 
 
-def load(text: str, filename: str, env: Mapping[str, str], read_secret: secrecy.ReadSecret) -> Configuration:
-    """Read a file's text with the overrides of ``env`` (``OMNIROUTE__SERVER__PORT=…``) and fetch its secrets.
+def load(
+    text: str, filename: str, env: Mapping[str, str], read_secret: secrecy.ReadSecret, held: Held = NOTHING
+) -> Configuration:
+    """Read a file's text with the overrides of ``env`` (``OMNIROUTE__SERVER__PORT=…``) and fetch its secrets. What it
+    says must fit what the store has.
 
     Raises ``ConfigErrors`` with all problems at once, each naming file, line and key.
     """
@@ -64,13 +72,16 @@ def load(text: str, filename: str, env: Mapping[str, str], read_secret: secrecy.
     files = tuple(dict.fromkeys(source.where for _, source in secrecy.sources(read.tree) if source.kind == "file"))
     # What the reader could not make sense of is not complained about again by the schema.
     unread = {problem.loc for problem in read.problems}
+    merged = merging.merge(read.tree, held)
+    unfit, _ = merged.sorted_out(rules.cross_check(merged.tree))
     problems = [
         *read.problems,
-        *(problem for problem in (*wrong, *rules.cross_check(read.tree), *missing) if problem.loc not in unread),
+        *(problem for problem in (*wrong, *unfit, *missing) if problem.loc not in unread),
     ]
     if problems or config is None:
         raise ConfigErrors(render(problems, read.places, filename), files)
-    return Configuration(config, secrets, filename, files, _warnings(config, secrets, read.places, filename))
+    warnings = _warnings(config, secrets, read.places, filename)
+    return Configuration(config, secrets, filename, files, warnings, read.tree)
 
 
 def check(text: str, filename: str, env: Mapping[str, str], read_secret: secrecy.ReadSecret | None = None) -> Report:
@@ -105,15 +116,25 @@ def _trust(path: str) -> str:
     return hashlib.sha256(path.encode()).hexdigest()  # another for each file, so that none looks used twice
 
 
+# What each vendor's own SDK takes.
+_WITH_VERSION: Final = (WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES)
+_WITHOUT_VERSION: Final = (
+    WireFormat.ANTHROPIC_MESSAGES,
+    WireFormat.GEMINI_GENERATE,
+    WireFormat.OLLAMA_CHAT,
+    WireFormat.COHERE_CHAT,
+)
+
+
 def _warnings(config: Config, secrets: Mapping[Loc, str], places: Places, filename: str) -> tuple[str, ...]:
     found: list[Problem] = []
     for index, provider in enumerate(config.providers):
         loc = ("providers", index, "base_url")
         path = urlsplit(provider.base_url).path
-        if provider.format in (WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE):
-            if path.rpartition("/")[2] in ("v1", "v1beta"):
+        if provider.format in _WITHOUT_VERSION:
+            if path.rpartition("/")[2] in ("v1", "v1beta", "v2", "api"):
                 found.append(Problem(loc, f"warning: for {provider.format.value} it is given without the version"))
-        elif not path:
+        elif provider.format in _WITH_VERSION and not path:
             found.append(Problem(loc, f"warning: for {provider.format.value} it usually ends in /v1"))
     for index, _key in enumerate(config.keys):
         loc = ("keys", index, "secret")

@@ -13,7 +13,7 @@ Items = Iterator[tuple[Loc, dict[str, Tree]]]
 
 
 def cross_check(tree: Tree) -> list[Problem]:
-    return [*_names(tree), *_addresses(tree), *_targets(tree)]
+    return [*_names(tree), *addresses(tree), *_targets(tree), *_aliases(tree), *_prices(tree)]
 
 
 def sections(tree: Tree, loc: Loc, key: str) -> Items:
@@ -55,7 +55,8 @@ def _unique(items: Items, key: str, what: str) -> Iterator[Problem]:
             seen[word] = f"{loc[-2]}[{loc[-1]}]"
 
 
-def _addresses(tree: Tree) -> Iterator[Problem]:
+def addresses(tree: Tree) -> Iterator[Problem]:
+    """Providers at private addresses that nobody said are meant."""
     for loc, provider in sections(tree, (), "providers"):
         url = provider.get("base_url")
         allowed = scalars.flag_or_none(provider.get("allow_private_address"))
@@ -84,6 +85,36 @@ def _targets(tree: Tree) -> Iterator[Problem]:
             elif message := _target_problem(target, known, combos):
                 yield Problem(place, message)
             seen.add(target)
+
+
+def _aliases(tree: Tree) -> Iterator[Problem]:
+    known = {
+        word: _models(provider)
+        for _, provider in sections(tree, (), "providers")
+        if isinstance(word := provider.get("id"), str)
+    }
+    combos = _words(sections(tree, (), "combos"), "name")
+    yield from _unique(sections(tree, (), "aliases"), "name", "alias")
+    for loc, alias in sections(tree, (), "aliases"):
+        if (name := alias.get("name")) in combos:
+            yield Problem((*loc, "name"), f"a combo is called '{name}' already")
+        target = alias.get("target")
+        if isinstance(target, str) and target not in combos and (message := _target_problem(target, known, combos)):
+            yield Problem((*loc, "target"), f"{message}; an alias stands for a combo or for provider/model")
+
+
+def _prices(tree: Tree) -> Iterator[Problem]:
+    providers = _words(sections(tree, (), "providers"), "id")
+    seen: set[tuple[str, str]] = set()
+    for loc, price in sections(tree, (), "prices"):
+        provider, model = price.get("provider") or "", price.get("model")
+        if not isinstance(provider, str) or not isinstance(model, str):
+            continue
+        if provider and provider not in providers:
+            yield Problem((*loc, "provider"), f"there is no provider '{provider}'{suggestion(provider, providers)}")
+        elif (provider, model) in seen:
+            yield Problem((*loc, "model"), f"another price of '{model}' is here already")
+        seen.add((provider, model))
 
 
 def _target_problem(target: str, known: dict[str, set[str] | None], combos: set[str]) -> str:

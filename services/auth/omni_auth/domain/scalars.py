@@ -6,6 +6,7 @@ No message repeats what was written unless it is a name: it could be a secret in
 import ipaddress
 import re
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -15,14 +16,24 @@ from pydantic_core import PydanticCustomError
 from omni_auth.domain.problems import suggestion
 
 NANO = 1_000_000_000
+# Largest time, in epoch seconds (the year 9999).
+MAX_TIME = 253_402_300_799
 # Largest amount of USD anywhere: as nano-USD it stays exact in the doubles of Redis' Lua.
 MAX_USD = 1_000_000
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ON = frozenset({"true", "on", "yes"})
 _OFF = frozenset({"false", "off", "no"})
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9_]{0,99})\Z")
 _DECIMAL = re.compile(r"[+-]?([0-9][0-9_]{0,24}(\.[0-9_]{0,24})?|\.[0-9]{1,24})([eE][+-]?[0-9]{1,2})?\Z")
+_PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9:.-]{0,62}")
+_PROFILE_ARN = re.compile(r"arn:aws[a-z-]*:codewhisperer:[a-z0-9-]*:[0-9]{12}:profile/[A-Za-z0-9_-]{1,128}")
+_MACHINE_ID = re.compile(r"[A-Za-z0-9-]{8,128}(/[A-Za-z0-9-]{8,128})?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])\Z")
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_PROVIDERS = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]{0,63}\Z")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?\Z")
 # A last label of digits makes it an IPv4 address in one of its old spellings (127.1, 0x7f000001, 2130706433).
 _OLD_IPV4 = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)\.?\Z")
@@ -54,6 +65,32 @@ def text(value: object) -> str:
 def name(value: object) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
         _refuse("must be a name of letters, digits, '.', '_' and '-' (at most 64, a letter or digit first)")
+    return value
+
+
+def project(value: object) -> str:
+    """Google's own rule (cloud.google.com/resource-manager/docs/creating-managing-projects), old domains' too."""
+    if not isinstance(value, str) or not _PROJECT.fullmatch(value):
+        _refuse("must be a project id: letters, digits, '-', ':' and '.' (at most 63, a letter first)")
+    return value
+
+
+def profile_arn(value: object) -> str:
+    if not isinstance(value, str) or not _PROFILE_ARN.fullmatch(value):
+        _refuse("must be a profile's ARN: arn:aws:codewhisperer:REGION:ACCOUNT:profile/ID")
+    return value
+
+
+def machine_id(value: object) -> str:
+    """One of Cursor's telemetry ids, or two with a slash between."""
+    if not isinstance(value, str) or not _MACHINE_ID.fullmatch(value):
+        _refuse("must be a machine id: letters, digits and '-' (8 to 128), or two with '/' between")
+    return value
+
+
+def version(value: object) -> str:
+    if not isinstance(value, str) or not _VERSION.fullmatch(value):
+        _refuse("must be a version: letters, digits, '.', '+' and '-' (at most 40)")
     return value
 
 
@@ -124,6 +161,41 @@ def pattern(value: object) -> str:
     if any(char.isspace() for char in word) or len(word) > 256:
         _refuse("must be a pattern over model ids without spaces, such as 'acme/*'")
     return word
+
+
+def provider_pattern(value: object) -> str:
+    if not isinstance(value, str) or not _PROVIDERS.match(value):
+        _refuse("must be a provider's id or a pattern over ids, such as 'acme' or 'eu-*'")
+    return value
+
+
+def network(value: object) -> str:
+    """In its usual spelling: 10.0.0.0/8, or one address."""
+    word = text(value)
+    try:
+        found = ipaddress.ip_network(word)
+    except ValueError:
+        _refuse("must be a network such as 10.0.0.0/8 or 2001:db8::/32, without bits of a host, or one address")
+    return str(found)
+
+
+def span(value: object) -> int:
+    """A time to go, such as 30d, 12h, 90m or 45s, in seconds; 0 for what is not written so."""
+    found = _SPAN.match(value) if isinstance(value, str) else None
+    return int(found[1]) * _UNITS[found[2]] if found else 0
+
+
+def moment(value: object) -> int:
+    """A date or a time with its zone (ISO 8601) as epoch seconds; a date alone is its beginning in UTC."""
+    word = text(value)
+    try:
+        found = datetime.fromisoformat(word)
+    except ValueError:
+        _refuse("must be a date such as 2030-12-31 or a time such as 2030-12-31T18:00:00Z")
+    if found.tzinfo is None and len(word) > len("2030-12-31"):
+        _refuse("must say its zone: 2030-12-31T18:00:00Z or …+02:00")
+    moved = found.replace(tzinfo=UTC) if found.tzinfo is None else found
+    return max(1, int((moved - _EPOCH).total_seconds()))
 
 
 def host(value: object) -> str:

@@ -3,10 +3,12 @@
 Input is the tree of ``document``: every scalar is the text that was written.
 """
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 
 import msgspec
-from omni_catalogue.snapshot import TIERS
+from omni_catalogue.rules import KEEP_ALIVE_OFF
+from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
+from omni_catalogue.snapshot import IDENTITIES, STREAMING, TIERS
 from omni_wire.formats import WireFormat
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,18 +21,19 @@ ROLES = ("admin", "developer")
 WINDOWS = ("day", "week", "month", "total")
 STRATEGIES = {"fill-first": "fill-first", "priority": "fill-first"}
 
-_SOURCES = ("env", "file", "value")
+SOURCES = ("env", "file", "value", "vault")
 
 Flag = Annotated[bool, BeforeValidator(scalars.flag)]
 Name = Annotated[str, BeforeValidator(scalars.name)]
 Tokens = Annotated[int, BeforeValidator(scalars.whole(1, 1_000_000_000))]
 Seconds = Annotated[float, BeforeValidator(scalars.seconds)]
+Network = Annotated[str, BeforeValidator(scalars.network)]
 Usd = Annotated[int, BeforeValidator(scalars.usd)]  # nano-USD
 
 
 class SecretSource(msgspec.Struct, frozen=True):
     """Where a secret is: ``kind`` is "env", "file" or "value", ``where`` the variable, the path or the secret.
-    ``kind`` "none" says that there is none to be had."""
+    ``kind`` "vault" says that it is sealed in the store, "none" that there is none to be had."""
 
     kind: str
     where: str
@@ -43,7 +46,7 @@ def secret_source(value: object) -> SecretSource:
     """Read ``{env: NAME}``, ``{file: PATH}`` or ``{value: TEXT}``. What else is written there is never repeated."""
     if isinstance(value, dict) and len(value) == 1:
         kind, where = next(iter(value.items()))
-        if kind in _SOURCES and isinstance(where, str) and where:
+        if kind in SOURCES and isinstance(where, str) and where:
             return SecretSource(kind, where)
     message = "must be exactly one of {env: NAME}, {file: PATH} and {value: TEXT}"
     raise PydanticCustomError("omniroute", "{message}", {"message": message})
@@ -79,11 +82,15 @@ class Section(BaseModel):
         return {key: item for key, item in value.items() if item is not None or key not in cls.model_fields}
 
 
+Part = TypeVar("Part", bound=Section)
+
+
 class ServerSection(Section):
     host: Annotated[str, BeforeValidator(scalars.host)] = "127.0.0.1"
     port: Annotated[int, BeforeValidator(scalars.whole(0, 65_535))] = 20128
     require_api_key: Flag = True
     max_body_bytes: Annotated[int, BeforeValidator(scalars.whole(1_024, 1 << 30))] = 20 * 1024 * 1024
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 class PriceSection(Section):
@@ -95,26 +102,151 @@ class PriceSection(Section):
     cache_write: Usd | None = None
 
 
+SWITCH = ("auto", "on", "off")
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+DEFAULT_BUDGET = 10_240  # tokens of thought, where a custom budget is asked for without saying which
+
+
+def _switch(value: object) -> str:
+    if value == "auto":
+        return "auto"
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        raise PydanticCustomError("omniroute", "must be auto, on or off")
+    return "on" if switched else "off"
+
+
+def _thinking(value: object) -> object:
+    if isinstance(value, str):
+        if value not in ("passthrough", "auto", "adaptive", "custom"):
+            message = "must be passthrough, auto, adaptive, custom or one of {budget: TOKENS} and {effort: WORD}"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return {"mode": value}
+    return value
+
+
+def _progress(value: object) -> str:
+    if value == "asked":
+        return "asked"
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        raise PydanticCustomError("omniroute", "must be asked, on or off")
+    return "on" if switched else "off"
+
+
+def _keep_alive(value: object) -> float:
+    return KEEP_ALIVE_OFF if scalars.flag_or_none(value) is False else scalars.seconds(value)
+
+
+def _prompt(value: object) -> str:
+    """Also an empty text, which takes back what a wider place injects."""
+    if not isinstance(value, str):
+        raise PydanticCustomError("omniroute", "must be a text")
+    return value
+
+
+Switch = Annotated[str, BeforeValidator(_switch)]
+Prompt = Annotated[str, BeforeValidator(_prompt)]
+
+
+class ThinkingSection(Section):
+    """How much to have a model think. A budget in tokens or an effort makes it "custom"."""
+
+    mode: Annotated[str, BeforeValidator(scalars.one_of(("passthrough", "auto", "adaptive", "custom")))] = "custom"
+    budget: Annotated[int | None, BeforeValidator(scalars.whole(0, 1_000_000))] = None
+    effort: Annotated[str | None, BeforeValidator(scalars.one_of(EFFORTS))] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "ThinkingSection":
+        if self.budget is not None and self.effort is not None:
+            raise PydanticCustomError("omniroute", "takes a budget or an effort, not both")
+        if self.mode not in ("custom", "adaptive") and (self.budget is not None or self.effort is not None):
+            raise PydanticCustomError("omniroute", "takes a budget or an effort only where the mode is custom")
+        if self.mode == "custom" and self.budget is None and self.effort is None:
+            return self.model_copy(update={"budget": DEFAULT_BUDGET})
+        return self
+
+
+class SystemPromptSection(Section):
+    prefix: Prompt | None = None
+    suffix: Prompt | None = None
+    skippable: Flag | None = None
+
+
+class RulesSection(Section):
+    """The product's own rules at one place of the file; what is left out is for the wider place to say."""
+
+    developer_to_system: Switch | None = None
+    system_to_user: Switch | None = None
+    sanitize: Flag | None = None
+    think_tags: Switch | None = None
+    thinking: Annotated[ThinkingSection | None, BeforeValidator(_thinking)] = None
+    system_prompt: SystemPromptSection | None = None
+    clamp: Switch | None = None
+    stream_on_accept: Flag | None = None
+    progress: Annotated[str | None, BeforeValidator(_progress)] = None
+    keep_alive: Annotated[float | None, BeforeValidator(_keep_alive)] = None
+
+
+Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
+
+
 class ModelSection(Section):
     id: Annotated[str, BeforeValidator(scalars.model_id)]
     price: PriceSection | None = None
     context: Tokens | None = None
     max_output: Tokens | None = None
+    reasons: Flag | None = None
+    streaming: Streaming | None = None
+
+
+_IDENTITIES = sorted({name for names in IDENTITIES.values() for name in names})
 
 
 class AccountSection(Section):
     name: Name
     api_key: OptionalSecret
+    project: Annotated[str, BeforeValidator(scalars.project)] = ""
+    profile_arn: Annotated[str, BeforeValidator(scalars.profile_arn)] = ""
+    identity: Annotated[str, BeforeValidator(scalars.one_of(_IDENTITIES))] = ""
+    client_version: Annotated[str, BeforeValidator(scalars.version)] = ""
+    machine_id: Annotated[str, BeforeValidator(scalars.machine_id)] = ""
 
 
-class ProviderSection(Section):
+class ProviderDocument(Section):
+    """A provider without its accounts, which have lives of their own in the store."""
+
     id: Name
     format: Annotated[WireFormat, BeforeValidator(scalars.one_of([item.value for item in WireFormat]))]
     base_url: Annotated[str, BeforeValidator(scalars.base_url)]
     tier: Annotated[str, BeforeValidator(scalars.one_of(TIERS))] = "api_key"
     allow_private_address: Flag = False
-    accounts: tuple[AccountSection, ...] = Field(min_length=1)
     models: tuple[ModelSection, ...] = Field(default=(ModelSection(id="*"),), min_length=1)
+    streaming: Streaming = "both"
+    rules: RulesSection = RulesSection()
+
+
+class ProviderSection(ProviderDocument):
+    accounts: tuple[AccountSection, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        for account in self.accounts:
+            if account.project and self.format is not WireFormat.CLOUDCODE_GENERATE:
+                _refuse_account(account, "project", "is for providers of cloudcode.generate")
+            if account.profile_arn and self.format is not WireFormat.KIRO_CONVERSATION:
+                _refuse_account(account, "profile_arn", "is for providers of kiro.conversation")
+            if account.identity and account.identity not in IDENTITIES.get(self.format, ()):
+                _refuse_account(account, "identity", f"is not one of {self.format.value}")
+            for key in ("client_version", "machine_id"):  # neither is made up here: one ages, the other is a machine's
+                if bool(getattr(account, key)) is not (account.identity == "cursor"):
+                    _refuse_account(account, key, "goes with identity: cursor, which needs both")
+        return self
+
+
+def _refuse_account(account: AccountSection, key: str, why: str) -> NoReturn:
+    message = f"the account {account.name}: {key} {why}"
+    raise PydanticCustomError("omniroute", "{message}", {"message": message})
 
 
 def _strategy(value: object) -> str:
@@ -128,6 +260,26 @@ class ComboSection(Section):
     name: Name
     strategy: Annotated[str, BeforeValidator(_strategy)] = "fill-first"
     targets: tuple[Annotated[str, BeforeValidator(scalars.text)], ...] = Field(min_length=1)
+    rules: RulesSection = RulesSection()
+
+
+class AliasSection(Section):
+    """``name`` stands for ``target``, a combo or provider/model."""
+
+    name: Annotated[str, BeforeValidator(scalars.model_id)]
+    target: Annotated[str, BeforeValidator(scalars.model_id)]
+
+
+class ModelPriceSection(PriceSection):
+    """What a model costs at the provider it belongs to; everywhere without one."""
+
+    model: Annotated[str, BeforeValidator(scalars.model_id)]
+
+
+class PriceEntry(ModelPriceSection):
+    """As it stands in the file, where nothing but its own word says which provider it belongs to."""
+
+    provider: Name | None = None
 
 
 class LimitsSection(Section):
@@ -159,8 +311,16 @@ class KeySection(Section):
     secret: Secret
     role: Annotated[str, BeforeValidator(scalars.one_of(ROLES))] = "developer"
     models: tuple[Annotated[str, BeforeValidator(scalars.pattern)], ...] = Field(default=("*",), min_length=1)
+    providers: tuple[Annotated[str, BeforeValidator(scalars.provider_pattern)], ...] = Field(default=(), min_length=1)
+    endpoints: tuple[Annotated[str, BeforeValidator(scalars.one_of(ENDPOINTS))], ...] = Field(default=(), min_length=1)
+    ips: tuple[Network, ...] = Field(default=(), min_length=1)
+    management: tuple[Annotated[str, BeforeValidator(scalars.one_of(MANAGEMENT))], ...] = Field(
+        default=(), min_length=1
+    )
+    expires: Annotated[int | None, BeforeValidator(scalars.moment)] = None
     limits: LimitsSection = LimitsSection()
     budget: BudgetSection | None = None
+    rules: RulesSection = RulesSection()
 
 
 class BreakerSection(Section):
@@ -212,19 +372,27 @@ class Config(Section):
     server: ServerSection = ServerSection()
     providers: tuple[ProviderSection, ...] = ()
     combos: tuple[ComboSection, ...] = ()
+    aliases: tuple[AliasSection, ...] = ()
+    prices: tuple[PriceEntry, ...] = ()
     keys: tuple[KeySection, ...] = ()
     routing: RoutingSection = RoutingSection()
+    rules: RulesSection = RulesSection()
 
 
 def validate(tree: Tree) -> tuple[Config | None, list[Problem]]:
     """The configuration a tree describes, or everything that is wrong with it."""
+    return validate_section(Config, tree)
+
+
+def validate_section(root: type[Part], tree: Tree) -> tuple[Part | None, list[Problem]]:
+    """As ``validate``, for a tree that is one section by itself; places count from there."""
     try:
-        return Config.model_validate(tree), []
+        return root.model_validate(tree), []
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
     found = [detail["loc"] for detail in details]
     return None, [
-        Problem(detail["loc"], _words(detail["type"], detail["loc"], detail["msg"]))
+        Problem(detail["loc"], _words(detail["type"], detail["loc"], detail["msg"], root))
         for detail in details
         # A list does not count its bad items and then looks too short; each of those is told already.
         if detail["type"] != "too_short" or not any(_inside(loc, detail["loc"]) for loc in found)
@@ -235,11 +403,11 @@ def _inside(loc: Loc, outer: Loc) -> bool:
     return len(loc) > len(outer) and loc[: len(outer)] == outer
 
 
-def _words(kind: str, loc: Loc, message: str) -> str:
+def _words(kind: str, loc: Loc, message: str, root: type[Section]) -> str:
     if kind == "missing":
         return "is required"
     if kind == "extra_forbidden":
-        known = known_keys(loc[:-1])
+        known = known_keys(loc[:-1], root)
         return f"unknown key{suggestion(str(loc[-1]), known)} (known: {', '.join(known)})"
     if kind == "tuple_type":
         return "must be a list"
@@ -248,9 +416,9 @@ def _words(kind: str, loc: Loc, message: str) -> str:
     return message
 
 
-def known_keys(loc: Loc) -> tuple[str, ...]:
-    """The keys that the section at ``loc`` takes."""
-    section: type[Section] = Config
+def known_keys(loc: Loc, root: type[Section] = Config) -> tuple[str, ...]:
+    """The keys that the section at ``loc`` of ``root`` takes."""
+    section = root
     for part in loc:
         if isinstance(part, str) and part in section.model_fields:
             section = _inner(section.model_fields[part].annotation) or section

@@ -1,5 +1,6 @@
 """From ``{env: …}``, ``{file: …}`` and ``{value: …}`` to the secrets themselves."""
 
+import hmac
 from collections.abc import Callable, Iterator, Mapping
 
 from pydantic_core import PydanticCustomError
@@ -40,7 +41,7 @@ def resolve(tree: Tree, env: Mapping[str, str], read_secret: ReadSecret) -> tupl
     problems: list[Problem] = []
     for loc, source in sources(tree):
         try:
-            secrets[loc] = _fetch(source, env, read_secret)
+            secrets[loc] = fetch(source, env, read_secret)
         except SecretUnreadable as error:
             problems.append(Problem(loc, str(error)))
     first: dict[str, Loc] = {}
@@ -50,7 +51,13 @@ def resolve(tree: Tree, env: Mapping[str, str], read_secret: ReadSecret) -> tupl
     return secrets, problems
 
 
-def _fetch(source: SecretSource, env: Mapping[str, str], read_secret: ReadSecret) -> str:
+def secret_version(pepper: bytes, account: str, secret: str) -> str:
+    """What tells a secret of an account from another: keyed, so that it gives a weak one away to nobody."""
+    return hmac.digest(pepper, f"{account}\n{secret}".encode(), "sha256").hex()[:16]
+
+
+def fetch(source: SecretSource, env: Mapping[str, str], read_secret: ReadSecret) -> str:
+    """Raises ``SecretUnreadable``."""
     if source.kind == "env":
         told = f"the environment variable {source.where}"
         found = env.get(source.where)
@@ -59,6 +66,8 @@ def _fetch(source: SecretSource, env: Mapping[str, str], read_secret: ReadSecret
         secret = found.strip()
     elif source.kind == "file":
         told, secret = f"the file {source.where}", read_secret(source.where).strip()
+    elif source.kind == "vault":
+        raise SecretUnreadable("nothing is sealed for a file: name an env or a file")
     else:
         told, secret = "the value", source.where
     if not secret:

@@ -9,6 +9,7 @@ from omni_catalogue.snapshot import Snapshot
 from omni_core.bus import Bus
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
+from omni_core.signatures import PublicKeys
 from prometheus_client import CollectorRegistry
 
 logger = logging.getLogger("omniroute.edge")
@@ -17,9 +18,9 @@ logger = logging.getLogger("omniroute.edge")
 class Configuration:
     """Follows JetStream KV; ``cache_file`` keeps the last good copy for a start without it."""
 
-    def __init__(self, bus: Bus, cache_file: Path, registry: CollectorRegistry) -> None:
+    def __init__(self, bus: Bus, cache_file: Path, keys: PublicKeys, registry: CollectorRegistry) -> None:
         self._bus = bus
-        self._feed = ConfigFeed(bus, cache_file, ConfigMetrics("edge", registry))
+        self._feed = ConfigFeed(bus, cache_file, keys, ConfigMetrics("edge", registry))
 
     async def start(self, take: Callable[[Snapshot], None], wait: float) -> None:
         """Hand every revision to ``take`` from now on. One that does not come within ``wait`` seconds is not fatal."""

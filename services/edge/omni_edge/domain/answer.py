@@ -1,7 +1,7 @@
 """What the edge itself says around the router's bytes, in each dialect: headers, signs of life, errors, counts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -17,14 +17,23 @@ _LONG_NAME = 256  # characters
 _MAX_VALUE = 1024  # bytes of one header's value: clients and proxies have bounds of 8 KiB for all of them together
 
 # Between two events, so that clients and proxies see that a stream lives. Anthropic's clients know an event for it.
-# Google's SDKs take a comment for a piece of JSON, but blank lines mean nothing to them, and in an array to nobody.
+# Google's SDKs take a comment for a piece of JSON, but blank lines mean nothing to them, and in an array to nobody. To
+# Ollama's client for Python a blank line is broken JSON, but a blank before the next line is only a part of that.
 KEEP_ALIVE = {
     WireFormat.OPENAI_CHAT: b": keep-alive\n\n",
     WireFormat.OPENAI_RESPONSES: b": keep-alive\n\n",
     WireFormat.ANTHROPIC_MESSAGES: b'event: ping\ndata: {"type":"ping"}\n\n',
     WireFormat.GEMINI_GENERATE: b"\n\n",
+    WireFormat.OLLAMA_CHAT: b" ",
 }
 KEEP_ARRAY_ALIVE = b"\n"
+
+
+def stream_type(dialect: WireFormat, *, array: bool) -> str:
+    """The content type of a stream that the edge begins before the router has answered."""
+    if array:
+        return "application/json; charset=utf-8"
+    return "application/x-ndjson" if dialect is WireFormat.OLLAMA_CHAT else "text/event-stream; charset=utf-8"
 
 
 def header_value(text: str) -> bytes:
@@ -69,6 +78,52 @@ def success_headers(
     return [*told, (b"x-request-id", request_id)]
 
 
+def rules_header(rules: Sequence[str]) -> tuple[bytes, bytes]:
+    """What the configuration has changed, which no translation would have."""
+    return (b"x-omniroute-rules", header_value(",".join(rules)))
+
+
+# Whose clients pass over comments, as the standard has them do: OpenAI's and Anthropic's SDKs read events alike.
+# Google's do not, and the lines of Ollama know no comments.
+_READ_OVER_COMMENTS = (WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES, WireFormat.ANTHROPIC_MESSAGES)
+_OURS = b"x-omniroute-"
+
+
+def told_late(headers: Headers, dialect: WireFormat) -> bytes:
+    """The gateway's own of these headers as comments, a line each, for an answer whose head is out already; nothing
+    for clients that might stumble over them."""
+    ours = [b": %b: %b\n" % (name, value) for name, value in headers if name.startswith(_OURS)]
+    return b"".join(ours) + b"\n" if ours and dialect in _READ_OVER_COMMENTS else b""
+
+
+# What the official SDKs make of an event that they do not know: Anthropic's pass over it by its name; OpenAI's read its
+# data as a chunk, which must so have choices, or as an event, which must be of a type that they know (a keepalive is
+# one that says nothing of the answer); Google's fail at any name.
+_PROGRESS: Mapping[WireFormat, Mapping[str, object]] = {
+    WireFormat.OPENAI_CHAT: {"object": "progress", "choices": ()},
+    WireFormat.OPENAI_RESPONSES: {"type": "keepalive"},
+    WireFormat.ANTHROPIC_MESSAGES: {"type": "progress"},
+}
+PROGRESS_HEADER = (b"x-omniroute-progress", b"enabled")
+
+
+def knows_progress(dialect: WireFormat) -> bool:
+    return dialect in _PROGRESS
+
+
+def progress(dialect: WireFormat, tokens: int, elapsed_ms: int, *, done: bool = False) -> bytes:
+    """How far a stream has come, as an event between two others."""
+    data: dict[str, object] = {"tokens_generated": tokens, "elapsed_ms": elapsed_ms}
+    if done:
+        data["done"] = True
+    return b"event: progress\ndata: %b\n\n" % msgspec.json.encode(data | dict(_PROGRESS[dialect]))
+
+
+def count_tokens_in(frame: bytes) -> int:
+    """One a line of data, as providers stream them."""
+    return frame.count(b"\ndata:") + frame.startswith(b"data:")
+
+
 def _told(content_type: str, provider: str, model: str, translated: bytes, stream: bool) -> Headers:
     headers = [(b"content-type", header_value(content_type))]
     if provider:
@@ -83,12 +138,12 @@ def _told(content_type: str, provider: str, model: str, translated: bytes, strea
 _told_again = lru_cache(1024)(_told)
 
 
-def own_id(dialect: WireFormat | None, request_id: bytes) -> Headers:
+def own_id(dialect: WireFormat, request_id: bytes) -> Headers:
     """The request's id again, where a dialect's SDKs look for it elsewhere than in ``x-request-id``."""
     return [(b"request-id", request_id)] if dialect is WireFormat.ANTHROPIC_MESSAGES else []
 
 
-def error_headers(error: GatewayError, dialect: WireFormat | None, request_id: bytes, length: int) -> Headers:
+def error_headers(error: GatewayError, dialect: WireFormat, request_id: bytes, length: int) -> Headers:
     headers: Headers = [_JSON, (b"content-length", b"%d" % length), (b"x-request-id", request_id)]
     headers += own_id(dialect, request_id)
     if error.retry_after is not None:
@@ -98,13 +153,8 @@ def error_headers(error: GatewayError, dialect: WireFormat | None, request_id: b
     return headers
 
 
-def error_body(error: GatewayError, dialect: WireFormat | None, request_id: str, *, array: bool = False) -> bytes:
-    """A whole answer. None is Ollama's dialect: ``{"error": "…"}`` (docs.ollama.com/api/errors).
-
-    An ``array`` is what Google wraps it in for a client that gets its streams as one.
-    """
-    if dialect is None:
-        return msgspec.json.encode({"error": error.message})
+def error_body(error: GatewayError, dialect: WireFormat, request_id: str, *, array: bool = False) -> bytes:
+    """A whole answer. An ``array`` is what Google wraps it in for a client that gets its streams as one."""
     if array:
         return render_item(error, request_id, first=True)
     return render_body(error, dialect, request_id)
@@ -125,7 +175,9 @@ def last_frames(
 
 def count_body(tokens: int, dialect: WireFormat) -> bytes:
     """The answer to a client who asked how many tokens its request has: Anthropic's MessageTokensCount
-    (platform.claude.com/docs/en/api/messages-count-tokens), Google's CountTokensResponse (ai.google.dev/api/tokens)."""
-    return msgspec.json.encode(
-        {"totalTokens": tokens} if dialect is WireFormat.GEMINI_GENERATE else {"input_tokens": tokens}
-    )
+    (platform.claude.com/docs/en/api/messages-count-tokens), Google's CountTokensResponse (ai.google.dev/api/tokens),
+    OpenAI's of Responses (developers.openai.com/api/reference, responses/input_tokens)."""
+    if dialect is WireFormat.GEMINI_GENERATE:
+        return msgspec.json.encode({"totalTokens": tokens})
+    told = {"object": "response.input_tokens"} if dialect is WireFormat.OPENAI_RESPONSES else {}
+    return msgspec.json.encode(told | {"input_tokens": tokens})

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
+from omni_edge.domain.admission import Holder
+
 T = TypeVar("T")
 
 
@@ -15,14 +17,15 @@ class Verdict(Enum):
 
 
 class _Known(msgspec.Struct, frozen=True):
-    key_id: str
+    holder: Holder
     fresh_until: float
     stale_until: float
+    renew_at: float
 
 
 class KeyCache:
     """Bounded, least recently used first to go. Refused keys have room of their own, so that guessing does not push
-    good keys out.
+    good keys out. One that is used is asked about again at half its time: auth may be away for the other half.
 
     ``generation`` grows with every ``clear``: an answer asked for before a clear must not be kept after it.
     """
@@ -36,12 +39,12 @@ class KeyCache:
     def __len__(self) -> int:
         return len(self._known) + len(self._refused)
 
-    def find(self, digest: bytes, now: float) -> str | Verdict:
-        """The key's id while fresh, ``REFUSED`` while a refusal is, else ``UNKNOWN``."""
+    def find(self, digest: bytes, now: float) -> Holder | Verdict:
+        """The key's holder while fresh, ``REFUSED`` while a refusal is, else ``UNKNOWN``."""
         known = self._known.get(digest)
         if known is not None and now < known.fresh_until:
             self._known.move_to_end(digest)
-            return known.key_id
+            return known.holder
         until = self._refused.get(digest)
         if until is not None:
             if now < until:
@@ -49,15 +52,26 @@ class KeyCache:
             del self._refused[digest]
         return Verdict.UNKNOWN
 
-    def find_stale(self, digest: bytes, now: float) -> str | None:
-        """The id of a key that was good and has not been asked about since its time ran out."""
+    def is_due(self, digest: bytes, now: float) -> bool:
+        """Whether to ask again about a key that is fresh yet; not said again for ``negative_ttl``."""
         known = self._known.get(digest)
-        return known.key_id if known is not None and now < known.stale_until else None
+        if known is None or now < known.renew_at:
+            return False
+        self._known[digest] = msgspec.structs.replace(known, renew_at=now + self._negative_ttl)
+        return True
 
-    def accept(self, digest: bytes, key_id: str, now: float, generation: int) -> None:
+    def find_stale(self, digest: bytes, now: float) -> Holder | None:
+        """The holder of a key that was good and has not been asked about since its time ran out."""
+        known = self._known.get(digest)
+        return known.holder if known is not None and now < known.stale_until else None
+
+    def accept(self, digest: bytes, holder: Holder, now: float, generation: int, age: float = 0.0) -> None:
+        """``age`` is of an answer that was given to somebody else, in seconds: it is believed that much shorter."""
+        now -= age
         if generation == self.generation:
             self._refused.pop(digest, None)
-            self._keep(self._known, digest, _Known(key_id, now + self._ttl, now + self._ttl + self._stale))
+            end = now + self._ttl
+            self._keep(self._known, digest, _Known(holder, end, end + self._stale, now + self._ttl / 2))
 
     def refuse(self, digest: bytes, now: float, generation: int) -> None:
         if generation == self.generation:

@@ -59,12 +59,13 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """What a page is told of its request. ``dialect`` None is Ollama's; ``query`` is without the key."""
+    """What a page is told of its request. ``query`` is without the key, which is ``noise`` where it can be none."""
 
     inbound: Inbound
     request_id: str
-    dialect: WireFormat | None
+    dialect: WireFormat
     query: Mapping[str, str] = {}
+    noise: bool = False
 
 
 def read_query(query: bytes) -> dict[str, str]:
@@ -97,9 +98,7 @@ def read_head(headers: Sequence[tuple[bytes, bytes]], query: bytes = b"") -> Inb
         elif name.startswith(_OWN_PREFIX):
             forwarded[name.decode("latin-1")] = value.decode("latin-1")
     get = found.get
-    key = _presented_key(found)
-    if query and not key and b"key" in query:
-        key = next((value.encode("latin-1") for name, value in _pairs(query) if name == "key"), b"").strip()
+    key = _presented_key(found, query)
     own_id = get(b"x-request-id", b"")
     trace = get(b"traceparent", b"")
     length = get(b"content-length")
@@ -116,13 +115,21 @@ def read_head(headers: Sequence[tuple[bytes, bytes]], query: bytes = b"") -> Inb
     )
 
 
-def _presented_key(found: dict[bytes, bytes]) -> bytes:
+def presented_key(headers: Sequence[tuple[bytes, bytes]], query: bytes) -> bytes:
+    """The key itself, empty without one: to be looked at, never kept."""
+    return _presented_key(dict(headers), query)
+
+
+def _presented_key(found: dict[bytes, bytes], query: bytes) -> bytes:
     scheme, _, token = found.get(b"authorization", b"").partition(b" ")
     if scheme == b"Bearer" or scheme.lower() == b"bearer":
         token = token.strip()
         if token:
             return token
-    return found.get(b"x-api-key", b"").strip() or found.get(b"x-goog-api-key", b"").strip()
+    key = found.get(b"x-api-key", b"").strip() or found.get(b"x-goog-api-key", b"").strip()
+    if query and not key and b"key" in query:
+        return next((value.encode("latin-1") for name, value in _pairs(query) if name == "key"), b"").strip()
+    return key
 
 
 def spoken(headers: Sequence[tuple[bytes, bytes]], query: bytes) -> WireFormat:

@@ -1,7 +1,4 @@
-"""Which path is what, and in which dialect it is answered. One row a surface.
-
-To open a surface, change its row's role to ``COMPLETE``: nothing else in the edge asks which format it is.
-"""
+"""Which path is what, and in which dialect it is answered. One row a surface."""
 
 from enum import StrEnum
 
@@ -10,55 +7,59 @@ from omni_wire.formats import WireFormat
 
 
 class Role(StrEnum):
-    """``COMPLETE`` hands the body to the router, ``COUNT`` has it count the body's tokens, ``PAGE`` is answered here,
-    ``RESERVED`` is not built yet."""
+    """``COMPLETE`` hands the body to the router, ``COUNT`` has it count its tokens, ``PAGE`` is answered here."""
 
     COMPLETE = "complete"
     COUNT = "count"
     PAGE = "page"
-    RESERVED = "reserved"
     UNKNOWN = "unknown"
 
 
 class Surface(msgspec.Struct, frozen=True):
-    """``name`` is its label in metrics; ``format`` None is Ollama's dialect, which has no wire format here yet.
+    """``name`` is its label in metrics, ``format`` the dialect it is answered in.
 
     A ``probe`` is answered while draining too. Where ``by_header``, several dialects share the path: ``format`` is for
     those who do not show theirs (``domain.request.spoken``). ``verb`` is what follows the model in a path that names
-    it, and ``stream`` whether that verb asks for a stream.
+    it, and ``stream`` whether that verb asks for a stream. ``endpoint`` is what a key's scopes call it (one of
+    ``omni_catalogue.scopes.ENDPOINTS``), empty where no key is asked for.
     """
 
     name: str
-    format: WireFormat | None
+    format: WireFormat
     methods: tuple[str, ...]
     role: Role
     probe: bool = False
     by_header: bool = False
     verb: str = ""
     stream: bool = False
+    endpoint: str = ""
 
 
 _GET = ("GET", "HEAD")
 _POST = ("POST",)
 _OPENAI, _ANTHROPIC, _GEMINI = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE
+_RESPONSES, _OLLAMA = WireFormat.OPENAI_RESPONSES, WireFormat.OLLAMA_CHAT
 
 _VERBS = (
-    Surface("generate", _GEMINI, _POST, Role.COMPLETE, verb=":generateContent"),
-    Surface("stream_generate", _GEMINI, _POST, Role.COMPLETE, verb=":streamGenerateContent", stream=True),
-    Surface("gemini_count_tokens", _GEMINI, _POST, Role.COUNT, verb=":countTokens"),
+    Surface("generate", _GEMINI, _POST, Role.COMPLETE, verb=":generateContent", endpoint="gemini"),
+    Surface(
+        "stream_generate", _GEMINI, _POST, Role.COMPLETE, verb=":streamGenerateContent", stream=True, endpoint="gemini"
+    ),
+    Surface("gemini_count_tokens", _GEMINI, _POST, Role.COUNT, verb=":countTokens", endpoint="count_tokens"),
 )
-_MODEL = Surface("model", _OPENAI, _GET, Role.PAGE, by_header=True)
-_GEMINI_MODEL = Surface("gemini_model", _GEMINI, _GET, Role.PAGE)
+_MODEL = Surface("model", _OPENAI, _GET, Role.PAGE, by_header=True, endpoint="models")
+_GEMINI_MODEL = Surface("gemini_model", _GEMINI, _GET, Role.PAGE, endpoint="models")
 
 EXACT: dict[str, Surface] = {
-    "/v1/chat/completions": Surface("chat", _OPENAI, _POST, Role.COMPLETE),
-    "/v1/responses": Surface("responses", WireFormat.OPENAI_RESPONSES, _POST, Role.COMPLETE),
-    "/v1/messages": Surface("messages", _ANTHROPIC, _POST, Role.COMPLETE),
-    "/v1/messages/count_tokens": Surface("count_tokens", _ANTHROPIC, _POST, Role.COUNT),
-    "/v1beta/models": Surface("gemini_models", _GEMINI, _GET, Role.PAGE),
-    "/api/chat": Surface("ollama_chat", None, _POST, Role.RESERVED),
-    "/api/tags": Surface("ollama_tags", None, _GET, Role.PAGE),
-    "/v1/models": Surface("models", _OPENAI, _GET, Role.PAGE, by_header=True),
+    "/v1/chat/completions": Surface("chat", _OPENAI, _POST, Role.COMPLETE, endpoint="chat"),
+    "/v1/responses": Surface("responses", _RESPONSES, _POST, Role.COMPLETE, endpoint="responses"),
+    "/v1/responses/input_tokens": Surface("input_tokens", _RESPONSES, _POST, Role.COUNT, endpoint="count_tokens"),
+    "/v1/messages": Surface("messages", _ANTHROPIC, _POST, Role.COMPLETE, endpoint="messages"),
+    "/v1/messages/count_tokens": Surface("count_tokens", _ANTHROPIC, _POST, Role.COUNT, endpoint="count_tokens"),
+    "/v1beta/models": Surface("gemini_models", _GEMINI, _GET, Role.PAGE, endpoint="models"),
+    "/api/chat": Surface("ollama_chat", _OLLAMA, _POST, Role.COMPLETE, endpoint="ollama"),
+    "/api/tags": Surface("ollama_tags", _OLLAMA, _GET, Role.PAGE, endpoint="models"),
+    "/v1/models": Surface("models", _OPENAI, _GET, Role.PAGE, by_header=True, endpoint="models"),
     "/v1": Surface("index", _OPENAI, _GET, Role.PAGE),
     "/openapi.json": Surface("openapi", _OPENAI, _GET, Role.PAGE),
     "/healthz": Surface("healthz", _OPENAI, _GET, Role.PAGE, probe=True),
@@ -73,6 +74,8 @@ PATTERNS: tuple[tuple[str, str, Surface], ...] = (
     *((version + _MODELS, surface.verb, surface) for version in ("/v1beta", "/v1") for surface in _VERBS),
     ("/v1beta/models/", "", _GEMINI_MODEL),
     ("/v1/models/", "", _MODEL),
+    # The AI SDK leaves /models out where the model's name holds a slash.
+    *((f"{version}/", surface.verb, surface) for version in ("/v1beta", "/v1") for surface in _VERBS),
 )
 
 _UNKNOWN = {
@@ -102,14 +105,15 @@ def model_in(surface: Surface, path: str) -> str:
     """The model that a ``path`` of ``surface`` names; "" where the body does."""
     if not surface.verb:
         return ""
-    return path[path.index(_MODELS) + len(_MODELS) : -len(surface.verb)]
+    named = path[path.index("/", 1) : -len(surface.verb)]
+    return named.removeprefix(_MODELS) if named.startswith(_MODELS) else named[1:]
 
 
 def endpoints() -> list[str]:
     """Method and path of everything that is here, for people."""
     rows = list(EXACT.items())
     rows += [(f"{prefix}{{model}}{suffix}", surface) for prefix, suffix, surface in PATTERNS]
-    return [f"{surface.methods[0]} {path}" for path, surface in rows if surface.role is not Role.RESERVED]
+    return [f"{surface.methods[0]} {path}" for path, surface in rows]
 
 
 def owns(path: str) -> bool:

@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from omni_core.ids import new_id
-from omni_wire.errors import ClientGone, DependencyUnavailable, GatewayError, Internal, InvalidRequest, NotBuilt
+from omni_wire.errors import ClientGone, DependencyUnavailable, GatewayError, Internal, InvalidRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omni_edge.domain.answer import own_id
@@ -87,7 +87,8 @@ class EdgeApp:
         query: bytes = scope["query_string"]
         inbound = read_head(scope["headers"], query)
         dialect = spoken(scope["headers"], query) if surface.by_header else surface.format
-        asked = Asked(inbound, inbound.request_id or new_id(), dialect, read_query(query))
+        noise = inbound.key_digest is not None and self._service.is_noise(scope["headers"], query)
+        asked = Asked(inbound, inbound.request_id or new_id(), dialect, read_query(query), noise)
         # From here on the query is what ``asked`` has of it: the server's own may hold a key.
         await _Cold(self, surface, asked, send).run({**scope, "query_string": b"", "omniroute": asked}, receive)
 
@@ -108,8 +109,6 @@ class EdgeApp:
                 status=405,
                 code="method_not_allowed",
             )
-        if surface.role is not Role.PAGE:
-            raise NotBuilt(f"{scope['path'][:200]} is not built yet. GET /v1 lists what is.")
         # The server knows that it was a HEAD and leaves the body out; the pages need not know.
         await self._pages({**scope, "method": "GET"} if method == "HEAD" else scope, receive, send)
 

@@ -44,6 +44,18 @@ class ResponseObject(OpenModel):
     usage: ResponsesUsage | None = None
 
 
+class InputTokensRequest(OpenModel):
+    model: str = Field(description='"provider/model", or the name of a combo')
+    input: str | list[dict[str, Any]] | None = None
+    instructions: str | None = None
+    tools: list[dict[str, Any]] | None = None
+
+
+class InputTokens(OpenModel):
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
+
+
 # ---- Anthropic Messages ----------------------------------------------------------------------------------------------
 
 
@@ -176,6 +188,35 @@ class GoogleModelList(GoogleShape):
 
 
 # ---- Ollama ----------------------------------------------------------------------------------------------------------
+
+
+class OllamaMessage(OpenModel):
+    role: str = Field(description='"system", "user", "assistant" or "tool"')
+    content: str | None = None
+    thinking: str | None = None
+    images: list[str] | None = Field(None, description="base64")
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_name: str | None = None
+
+
+class OllamaChatRequest(OpenModel):
+    model: str = Field(description='"provider/model", or the name of a combo')
+    messages: list[OllamaMessage]
+    stream: bool = Field(True, description="answer with one object a line")
+    tools: list[dict[str, Any]] | None = None
+    format: str | dict[str, Any] | None = Field(None, description='"json", or a JSON schema')
+    think: bool | str | None = Field(None, description='true, false, "low", "medium" or "high"')
+    options: dict[str, Any] | None = Field(None, description="temperature, num_predict, stop, …")
+
+
+class OllamaAnswer(OpenModel):
+    model: str
+    created_at: str
+    message: OllamaMessage
+    done: bool
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
 
 
 class OllamaModel(OpenModel):

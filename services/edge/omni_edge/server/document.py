@@ -42,6 +42,7 @@ class _Operation(msgspec.Struct, frozen=True):
     errors: tuple[type[BaseModel], ...]
     request: type[BaseModel] | None = None
     events: str = ""
+    streamed: str = "text/event-stream"
     statuses: tuple[int, ...] = tuple(_STATUSES)
     parameters: tuple[Part, ...] = ()
 
@@ -103,6 +104,11 @@ _POSTS = (
         (schemas.ErrorBody,), other.ResponsesRequest, "response.* events",
     ),
     _Operation(
+        "/v1/responses/input_tokens", "count_input_tokens", "responses", "Count a response's input tokens",
+        "The provider's own count where it has one, else an estimate.", (other.InputTokens,), (schemas.ErrorBody,),
+        other.InputTokensRequest,
+    ),
+    _Operation(
         "/v1/messages", "create_message", "messages", "Create a message", f"Anthropic's Messages. {_TAKEN}",
         (other.Message,), (other.AnthropicError,), other.MessagesRequest, "message_start to message_stop",
     ),
@@ -113,6 +119,11 @@ _POSTS = (
     ),
     *_gemini("v1beta", ""),
     *_gemini("v1", "v1_"),
+    _Operation(
+        "/api/chat", "create_ollama_chat", "ollama", "Chat", f"Ollama's chat. {_TAKEN}", (other.OllamaAnswer,),
+        (other.OllamaError,), other.OllamaChatRequest, "OllamaAnswer objects, one a line",
+        streamed="application/x-ndjson",
+    ),
 )  # fmt: skip
 
 _GETS = (
@@ -176,7 +187,7 @@ def openapi_document(app: FastAPI) -> Part:
 def _operation(row: _Operation, shapes: Part) -> Part:
     content = {"application/json": {"schema": _schema(row.answers, shapes)}}
     if row.events:
-        content["text/event-stream"] = {"schema": {"type": "string", "description": row.events}}
+        content[row.streamed] = {"schema": {"type": "string", "description": row.events}}
     answer: Part = {"description": "The answer", "content": content}
     if row.request is not None:
         answer["headers"] = _HEADERS

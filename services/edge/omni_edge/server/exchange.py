@@ -4,9 +4,10 @@ Theory of operation. The server's task runs ``run``: it reads the body, asks the
 serves every deadline: it sees where the request stands, so that progress costs an assignment and not a timer. The first
 look is the roster's, which one timer serves for all; an exchange that is still here then times its next looks itself.
 Once the body is in, a look also starts a second task that waits on ``receive`` for the client to leave; most requests
-of a fast provider are over before. Whoever must end the request from outside (the watcher, a look, the component's
-stop) leaves a verdict and cancels the task; cancellation reaches the router's generator at whatever it awaits, and that
-stops the provider call.
+of a fast provider are over before. A look also begins a stream that stays without a head for too long: the client then
+has its 200 and a sign of life, and an error that follows is told in mid-stream. Whoever must end the request from
+outside (the watcher, a look, the component's stop) leaves a verdict and cancels the task; cancellation reaches the
+router's generator at whatever it awaits, and that stops the provider call.
 
 The way of an ordinary request through ``run`` is written for few calls and few awaits: it is most of what the edge
 costs, and every coroutine in between is paid again each time the router below waits for something.
@@ -14,7 +15,10 @@ costs, and every coroutine in between is paid again each time the router below w
 
 import asyncio
 import logging
+import math
+import re
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from time import monotonic
 
 from omni_core.ids import new_id
@@ -25,10 +29,25 @@ from omni_wire.errors import ClientGone, GatewayError, Internal, UpstreamTimeout
 from omni_wire.formats import WireFormat
 from starlette.types import Message, Receive, Scope, Send
 
-from omni_edge.domain.answer import KEEP_ALIVE, KEEP_ARRAY_ALIVE, count_body, last_frames, own_id, success_headers
+from omni_edge.domain.answer import (
+    KEEP_ALIVE,
+    KEEP_ARRAY_ALIVE,
+    PROGRESS_HEADER,
+    Headers,
+    count_body,
+    knows_progress,
+    last_frames,
+    own_id,
+    rules_header,
+    stream_type,
+    success_headers,
+    told_late,
+)
 from omni_edge.domain.request import read_head, slow_body, wants_events
+from omni_edge.domain.silence import stream_asked_of
 from omni_edge.domain.surfaces import Role, Surface, model_in
 from omni_edge.server.metrics import EdgeMetrics
+from omni_edge.server.progress import Progress
 from omni_edge.server.reply import SMALL_BODY, linger, send_error
 from omni_edge.server.roster import Guest, Roster
 from omni_edge.service import EdgeService
@@ -39,18 +58,23 @@ logger = logging.getLogger("omniroute.edge")
 # A loop whose clock ticks in milliseconds may call early by one or two: not worth a look every microsecond until then.
 _EARLY = 0.002
 _APART = 0.02  # seconds before each of several last pieces, so that a client reads it for itself
+_LAST_LINE = re.compile(rb'"done"\s*:\s*true')  # quoted inside a text it would have a backslash
 _END = {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+def peer_of(scope: Scope) -> str:
+    """The address at the other end; "" where the server does not know it."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 class CompletionPoint:
     """What all exchanges of one surface share."""
 
     def __init__(self, surface: Surface, service: EdgeService, metrics: EdgeMetrics, settings: EdgeSettings) -> None:
-        if surface.format is None:
-            raise ValueError(f"surface {surface.name} has no wire format")
         self.surface = surface
-        self.format: WireFormat = surface.format
-        self.plain = surface.role is Role.COMPLETE and not surface.verb  # the body says all there is to know
+        self.format = surface.format
+        self.plain = surface.role is Role.COMPLETE and not surface.verb and surface.format is not WireFormat.OLLAMA_CHAT
         self.id_again = bool(own_id(surface.format, b""))
         self.service = service
         self.settings = settings
@@ -63,9 +87,10 @@ class CompletionPoint:
 
 class Exchange:
     __slots__ = (
-        "_array", "_asked", "_at_once", "_beat", "_begun", "_body_read", "_complete", "_inbound", "_last", "_last_sent",
-        "_looked", "_path", "_point", "_receive", "_request_id", "_send", "_settled", "_started", "_status", "_stream",
-        "_task", "_timer", "_verdict", "_watcher", "_writing", "seat",
+        "_alive", "_array", "_asked", "_at_once", "_beat", "_begun", "_body", "_body_read", "_complete", "_inbound",
+        "_key_id", "_last", "_last_sent", "_looked", "_path", "_point", "_receive", "_request_id", "_scope", "_send",
+        "_settled", "_silence", "_started", "_status", "_stream", "_task", "_timer", "_verdict", "_watcher",
+        "_writing", "seat",
     )  # fmt: skip
 
     seat: set[Guest]
@@ -74,10 +99,14 @@ class Exchange:
         self._point = point
         self._receive = receive
         self._send = send
+        self._scope = scope
         self._path: str = scope["path"]
         query: bytes = scope["query_string"]
         self._inbound = read_head(scope["headers"], query)
         self._array = point.surface.stream and not wants_events(query)
+        self._alive = point.settings.keep_alive  # seconds of silence until a sign of life
+        self._key_id = ""
+        self._silence = 0.0  # seconds of it before a stream is begun without a head; 0 until the body was looked into
         self._status = 0  # of the answer begun; 0 while there is none
         self._stream = False
         self._begun = False  # and has bytes of the router's in it
@@ -106,12 +135,19 @@ class Exchange:
         point.roster.enter(self)
         try:
             context = CallContext(request_id, inbound.traceparent)
-            key_id = service.recognise(inbound.key_digest) or await service.identify(inbound.key_digest, context)
+            who = service.recognise(inbound.key_digest)
+            if who is None:
+                noise = service.is_noise(self._scope["headers"], self._scope["query_string"])
+                who = await service.identify(inbound.key_digest, context, noise)
+            if who.limited:
+                service.admit(who, point.surface.endpoint, peer_of(self._scope), self._scope["headers"])
+            self._key_id = key_id = who.key_id
             service.check(inbound)
             message = await self._receive()
             body: bytes = message.get("body", b"")
             if message.get("more_body", True) or len(body) > service.policy.max_body_bytes:
                 body = await self._read_on(message)
+            self._body = body
             self._body_read = self._asked = True
             if self._looked:  # else it began so lately that its start will do, and the first look is still to come
                 self._last = monotonic()
@@ -126,6 +162,8 @@ class Exchange:
                     raise TypeError(f"the router's first frame is {type(head).__name__}, not a head")
                 if head.stream:
                     await self._relay_stream(head, answer)
+                elif self._stream:
+                    raise TypeError("the router answered no stream where one was asked for and begun")
                 else:
                     await self._relay_whole(head, answer)
             finally:
@@ -155,12 +193,21 @@ class Exchange:
         model = model_in(surface, self._path)
         if surface.role is Role.COUNT:
             return self._count(context, key_id, model, body)
-        return point.service.complete(
+        answer = point.service.complete(
             CompleteCall(
                 context, key_id, point.format, body, event_id, self._inbound.headers,
                 model=model, stream=surface.stream, framing="array" if self._array else "sse",
             )
         )  # fmt: skip
+        return self._to_its_last_line(answer) if point.format is WireFormat.OLLAMA_CHAT else answer
+
+    async def _to_its_last_line(self, answer: AsyncGenerator[Frame, None]) -> AsyncGenerator[Frame, None]:
+        """A sign of life is the beginning of the next line in Ollama's dialect, so after the last one there is none."""
+        async with aclosing(answer):
+            async for frame in answer:
+                if isinstance(frame, bytes) and _LAST_LINE.search(frame):
+                    self._alive = math.inf
+                yield frame
 
     async def _count(self, context: CallContext, key_id: str, model: str, body: bytes) -> AsyncGenerator[Frame, None]:
         dialect = self._point.format
@@ -209,14 +256,28 @@ class Exchange:
         send, metrics, families = self._send, self._point.metrics, self._point.families
         self._stream = True
         families.streams += 1
+        progress: Progress | None = None
+        if head.keep_alive:
+            self._live_by(head.keep_alive)
         try:
-            await send(self._begin(head))
+            if self._status:
+                await self._opened()
+                if said := told_late(self._headers(head), self._point.format):
+                    await self._write(said)
+            else:
+                await send(self._begin(head))
+            if head.progress and knows_progress(self._point.format):
+                progress = Progress(
+                    self._point.format, send, self._started, self._point.settings.progress, lambda: self._writing
+                )
             first = True
             async for frame in answer:
                 if not isinstance(frame, bytes):
                     raise TypeError("the router sent a second head")
                 self._last = self._last_sent = monotonic()
                 self._writing = True
+                if progress is not None:
+                    frame = progress.woven(frame)
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
                 self._writing = False
                 if first:
@@ -224,10 +285,21 @@ class Exchange:
                     self._begun = True
                     metrics.began(self._last - self._started)
             self._writing = True
+            if progress is not None:
+                await progress.done()
             await send(_END)
             self._settled = self._complete = True
         finally:
+            if progress is not None:
+                await progress.stop()
             families.streams -= 1
+
+    def _live_by(self, seconds: float) -> None:
+        """Send signs of life after so many seconds of silence; less than 0 is never."""
+        self._alive = seconds if seconds > 0 else math.inf
+        if self._timer is not None:  # set for the usual time, which may be later
+            self._timer.cancel()
+            self._timer = self._task.get_loop().call_later(min(self._alive, self._point.settings.keep_alive), self.look)
 
     async def _relay_whole(self, head: Head, answer: AsyncGenerator[Frame, None]) -> None:
         """Held until whole, so that it goes out with a length and a late failure is still told by status; an answer
@@ -266,14 +338,22 @@ class Exchange:
     def _begin(self, head: Head, length: int = -1) -> Message:
         """The message that begins the answer, and with it the exchange's status."""
         self._status = head.status
+        headers = self._headers(head)
+        if length >= 0:
+            headers.append((b"content-length", b"%d" % length))
+        return {"type": "http.response.start", "status": head.status, "headers": headers}
+
+    def _headers(self, head: Head) -> Headers:
         headers = success_headers(
             self._request_id.encode("ascii"), head.content_type, head.provider, head.model, head.losses, head.stream
         )
         if self._point.id_again:
             headers += own_id(self._point.format, self._request_id.encode("ascii"))
-        if length >= 0:
-            headers.append((b"content-length", b"%d" % length))
-        return {"type": "http.response.start", "status": head.status, "headers": headers}
+        if head.rules:
+            headers.append(rules_header(head.rules))
+        if head.progress and knows_progress(self._point.format):
+            headers.append(PROGRESS_HEADER)
+        return headers
 
     async def _fail(self, error: GatewayError) -> None:
         """Say ``error`` in the client's dialect at whatever point the answer has come to."""
@@ -293,6 +373,7 @@ class Exchange:
         if self._stream:
             try:
                 async with asyncio.timeout(point.settings.linger):  # the client may have stopped reading
+                    await self._opened()
                     pieces = last_frames(
                         error, point.format, self._request_id, array=self._array, first=not self._begun
                     )
@@ -340,7 +421,7 @@ class Exchange:
             return
         settings, loop, now = self._point.settings, self._task.get_loop(), monotonic()
         self._looked = True
-        wake = now + settings.keep_alive
+        wake = now + min(self._alive, settings.keep_alive, self._point.service.silence.shortest(self._key_id))
         if self._asked and self._watcher is None:
             self._watcher = loop.create_task(self._watch())
         if not self._asked:
@@ -352,17 +433,44 @@ class Exchange:
             due = self._last + settings.answer_idle
             verdict = UpstreamTimeout("The router fell silent.")
             if self._stream and self._status:
-                wake = self._last_sent + settings.keep_alive
+                wake = self._last_sent + self._alive
                 if now >= wake and (self._beat is None or self._beat.done()):
                     self._beat = loop.create_task(self._send_keep_alive())
                     self._last_sent = now
-                wake = max(wake, now + settings.keep_alive / 4)
+                wake = max(wake, now + self._alive / 4)
+            elif not self._status:
+                wake = self._wait_for_a_head(now)
         if now >= due:
             self.interrupt(verdict)
         else:
             self._timer = loop.call_later(max(min(due, wake) - now, _EARLY), self.look)
 
+    def _wait_for_a_head(self, now: float) -> float:
+        """Begin a stream that has none and was silent for long enough. Returns when to look again."""
+        point = self._point
+        silence = self._silence or point.service.silence.shortest(self._key_id)
+        if now >= self._last + silence and not self._silence:
+            model = stream_asked_of(point.surface, self._path, self._body)
+            silence = self._silence = math.inf if model is None else point.service.silence.of(self._key_id, model)
+        if now < self._last + silence:
+            return self._last + silence
+        self._stream, self._alive, self._last_sent = True, silence, now
+        begun = self._begin(Head(200, True, stream_type(point.format, array=self._array), "", ""))
+        self._beat = self._task.get_loop().create_task(self._open(begun))
+        return now + silence
+
+    async def _open(self, begun: Message) -> None:
+        await self._send(begun)
+        await self._send_keep_alive()
+
+    async def _opened(self) -> None:
+        """What a look has begun to send is sent."""
+        if self._beat is not None and not self._beat.done():
+            await asyncio.wait([self._beat])
+
     async def _send_keep_alive(self) -> None:
         """Something without a meaning between two frames (which are whole events)."""
+        if self._alive == math.inf:  # the last line went out since this was due
+            return
         sign = KEEP_ARRAY_ALIVE if self._array else KEEP_ALIVE[self._point.format]
         await self._send({"type": "http.response.body", "body": sign, "more_body": True})

@@ -12,30 +12,27 @@ _CLASSES = {0: "gone", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 class SurfaceMetrics:
     """The numbers of one surface."""
 
-    __slots__ = ("_classes", "_first_byte", "_label", "_requests", "_seconds", "broken", "client_gone")
+    __slots__ = ("_classes", "_first_byte", "_seconds", "broken", "client_gone")
 
     def __init__(self, name: str, families: "EdgeMetrics") -> None:
-        self._label = (name,)
-        self._classes = {hundred: (name, label) for hundred, label in _CLASSES.items()}
-        self._requests = families.requests
-        for labels in self._classes.values():
-            self._requests.add(labels, 0)  # else a rate would miss the first 5xx of all
-        self._seconds = families.seconds
-        self._first_byte = families.first_byte
+        # All are there from the beginning, else a rate would miss the first 5xx of all.
+        self._classes = {hundred: families.requests.series((name, label)) for hundred, label in _CLASSES.items()}
+        self._seconds = families.seconds.series((name,))
+        self._first_byte = families.first_byte.series((name,))
         self.client_gone = families.client_gone.labels(name)
         self.broken = families.broken.labels(name)
 
     def answered(self, status: int, seconds: float, *, at_once: bool = False) -> None:
         """``status`` 0 is a client that left before there was one. An answer that went out in one piece, ``at_once``,
         began when it ended."""
-        self._requests.add(self._classes[status // 100])
-        self._seconds.observe(seconds, self._label)
+        self._classes[status // 100].value += 1
+        self._seconds.observe(seconds)
         if at_once:
-            self._first_byte.observe(seconds, self._label)
+            self._first_byte.observe(seconds)
 
     def began(self, seconds: float) -> None:
         """The first byte of an answer's body has gone out, and more is to come."""
-        self._first_byte.observe(seconds, self._label)
+        self._first_byte.observe(seconds)
 
 
 class EdgeMetrics:

@@ -13,10 +13,10 @@ Shown = dict[str, Any]
 _MOST = 1000  # entries a page; more is taken for this many (ai.google.dev/api/models)
 
 
-def model_list(entries: Sequence[ModelEntry], dialect: WireFormat | None, query: Mapping[str, str]) -> Shown:
-    """``dialect`` None is Ollama's. Anthropic's and Google's clients may ask for pages (``query``); who does not gets
+def model_list(entries: Sequence[ModelEntry], dialect: WireFormat, query: Mapping[str, str]) -> Shown:
+    """Anthropic's and Google's clients may ask for pages (``query``); who does not gets
     all in one, which their SDKs take for the last. Raises ``InvalidRequest``."""
-    if dialect is None:
+    if dialect is WireFormat.OLLAMA_CHAT:
         return {"models": [_ollama(entry) for entry in entries]}
     if dialect is WireFormat.ANTHROPIC_MESSAGES:
         return _anthropic_page(entries, query)
@@ -25,7 +25,7 @@ def model_list(entries: Sequence[ModelEntry], dialect: WireFormat | None, query:
     return {"object": "list", "data": [model_object(entry, dialect) for entry in entries]}
 
 
-def model_object(entry: ModelEntry, dialect: WireFormat | None) -> Shown:
+def model_object(entry: ModelEntry, dialect: WireFormat) -> Shown:
     """Sizes are added where they are known."""
     if dialect is WireFormat.ANTHROPIC_MESSAGES:
         return _anthropic(entry)

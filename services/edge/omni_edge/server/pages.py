@@ -12,9 +12,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from omni_edge.domain.answer import error_body, error_headers
 from omni_edge.domain.request import Asked
-from omni_edge.domain.surfaces import endpoints
+from omni_edge.domain.surfaces import endpoints, match
 from omni_edge.server import schemas
 from omni_edge.server.document import openapi_document
+from omni_edge.server.exchange import peer_of
 from omni_edge.server.models import model_list, model_object
 from omni_edge.service import EdgeService
 
@@ -52,9 +53,11 @@ def build_pages(service: EdgeService, registry: CollectorRegistry, checks: Check
     async def who(request: Request) -> tuple[CallContext, str]:
         asked = _asked(request)
         context = CallContext(asked.request_id, asked.inbound.traceparent)
-        key_id = await service.identify(asked.inbound.key_digest, context)
+        who = await service.identify(asked.inbound.key_digest, context, asked.noise)
+        endpoint = match(request.scope["path"]).endpoint
+        service.admit(who, endpoint, peer_of(request.scope), request.scope["headers"])
         service.check_origin(asked.inbound)
-        return context, key_id
+        return context, who.key_id
 
     async def list_models(request: Request) -> Response:
         """The model ids that this key may use: combos first, then provider/model.

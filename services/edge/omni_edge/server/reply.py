@@ -16,7 +16,7 @@ SMALL_BODY = 64 * 1024
 async def send_error(
     send: Send,
     error: GatewayError,
-    dialect: WireFormat | None,
+    dialect: WireFormat,
     request_id: str,
     *,
     array: bool = False,

@@ -52,13 +52,16 @@ _CLIENTS_GEMINI_TOOLS = frozenset({"functionDeclarations", "function_declaration
 def input_bound(client_format: WireFormat, body: Body, context: int) -> int:
     """Tokens that ``body`` cannot exceed. ``context`` is the model's window, 0 when it is not known."""
     bound = body.size + (TOOL_PROMPT_TOKENS if body.has("tools") else 0)
-    bound += sum(REFERENCE_TOKENS for field in _KEPT.get(client_format, ()) if body.raw(field) not in (b"", b"null"))
+    for field in _KEPT.get(client_format, ()):
+        bound += REFERENCE_TOKENS if body.raw(field) not in (b"", b"null") else 0
     if client_format is WireFormat.OPENAI_CHAT:
         bound += _in_chat(body.raw("messages"))
     elif client_format is WireFormat.OPENAI_RESPONSES:
         bound += _in_responses(body.raw("input")) + _typed(body)
     elif client_format is WireFormat.ANTHROPIC_MESSAGES:
         bound += sum(_in_messages(body.raw(field)) for field in ("messages", "system")) + _typed(body)
+    elif client_format is WireFormat.OLLAMA_CHAT:
+        bound += _in_ollama(body.raw("messages"))
     else:
         fields = ("contents", "systemInstruction", "system_instruction")
         bound += sum(_in_gemini(body.raw(field)) for field in fields)
@@ -129,6 +132,14 @@ def _in_gemini(content: bytes) -> int:
                 mime = told if isinstance(told, str) else ""
                 bound += 0 if mime.startswith("text/") else _media(mime)
     return bound
+
+
+def _in_ollama(messages: bytes) -> int:
+    plain = _plain(messages)
+    if b'"images"' not in plain:
+        return 0
+    held = [message.get("images") for message in _objects(plain)]
+    return sum(len(images) for images in held if isinstance(images, list)) * IMAGE_TOKENS
 
 
 def _media(mime: str) -> int:

@@ -1,7 +1,11 @@
 """Counting the tokens of a request that is not made: what to ask a provider that can count, and a guess where none can.
 
 Anthropic counts at ``/v1/messages/count_tokens`` (docs.anthropic.com/en/api/messages-count-tokens), Google at
-``:countTokens`` (ai.google.dev/api/tokens), where the request may stand whole in ``generateContentRequest``.
+``:countTokens`` (ai.google.dev/api/tokens), where the request may stand whole in ``generateContentRequest``, Bedrock at
+``/count-tokens`` (its API reference, ConverseTokensRequest), OpenAI at ``/responses/input_tokens`` (its API reference);
+others that have its Responses may not have that, and then there is the guess. Google's Cloud Code counts contents and
+nothing else (google-gemini/gemini-cli, code_assist/converter.ts at 04fbf50): there, what a request says besides is put
+among them.
 """
 
 from typing import Any
@@ -17,7 +21,18 @@ _BYTES_A_TOKEN = 4
 # What an image, a page or a short sound takes, in the middle: Anthropic's images have up to some 1,600, OpenAI's 765 at
 # a usual size, Google's 258 a tile.
 _MEDIUM = 1_000
-_FIELDS = {WireFormat.ANTHROPIC_MESSAGES: "input_tokens", WireFormat.GEMINI_GENERATE: "totalTokens"}
+_FIELDS = {
+    WireFormat.OPENAI_RESPONSES: "input_tokens",
+    WireFormat.ANTHROPIC_MESSAGES: "input_tokens",
+    WireFormat.GEMINI_GENERATE: "totalTokens",
+    WireFormat.CLOUDCODE_GENERATE: "totalTokens",
+    WireFormat.BEDROCK_CONVERSE: "inputTokens",
+}
+_WRAPPED = ("generateContentRequest", "generate_content_request")
+_MESSAGES = ("messages", "system", "tools", "tool_choice", "thinking")
+_RESPONSES = ("input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text")
+_CONVERSE = ("messages", "system", "toolConfig", "additionalModelRequestFields")
+_OF_THOUGHT = ("thought", "thoughtSignature")  # parts that have one are no parts to Cloud Code's count
 
 
 def question(wire_format: WireFormat, body: Body, model: str) -> bytes:
@@ -26,11 +41,52 @@ def question(wire_format: WireFormat, body: Body, model: str) -> bytes:
         return body.with_fields({"model": model})
     named = f"models/{model}"
     changes: dict[str, Any] = {"model": named} if body.has("model") else {}
-    for field in ("generateContentRequest", "generate_content_request"):
+    for field in _WRAPPED:
         whole = nested(body, field)
         if whole is not None:
             changes[field] = msgspec.Raw(whole.with_fields({"model": named}))
     return body.with_fields(changes)
+
+
+def asked(wire_format: WireFormat, body: Body) -> bytes:
+    """The request that a client of that format wants counted, as it would make it. Raises ``WireError``."""
+    if wire_format is WireFormat.GEMINI_GENERATE:
+        for field in _WRAPPED:
+            if (whole := nested(body, field)) is not None:
+                return whole.whole
+    return body.whole
+
+
+def question_of(wire_format: WireFormat, request: bytes, model: str) -> bytes:
+    """What to ask about a ``request`` that was written for a provider of that format. Raises ``WireError``."""
+    body = Body(request)
+    if wire_format is WireFormat.GEMINI_GENERATE:
+        return b'{"generateContentRequest":%b}' % body.with_fields({"model": f"models/{model}"})
+    if wire_format is WireFormat.CLOUDCODE_GENERATE:
+        return msgspec.json.encode({"request": {"model": f"models/{model}", "contents": _contents(body)}})
+    if wire_format is WireFormat.BEDROCK_CONVERSE:
+        return msgspec.json.encode({"input": {"converse": _parts_of(body, _CONVERSE)}})
+    fields = _RESPONSES if wire_format is WireFormat.OPENAI_RESPONSES else _MESSAGES
+    return msgspec.json.encode({"model": model} | _parts_of(body, fields))
+
+
+def _parts_of(body: Body, fields: tuple[str, ...]) -> dict[str, Any]:
+    return {field: msgspec.Raw(body.raw(field)) for field in fields if body.has(field)}
+
+
+def _contents(body: Body) -> list[Any]:
+    inner = body.get("request")
+    besides = list(inner.get("systemInstruction", {}).get("parts", ()))
+    if inner.get("tools"):
+        besides.append({"text": msgspec.json.encode(inner["tools"]).decode()})
+    told = [{"role": "user", "parts": besides}] if besides else []
+    return told + [
+        content | {"parts": [_without_thought(part) for part in content["parts"]]} for content in inner["contents"]
+    ]
+
+
+def _without_thought(part: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name not in _OF_THOUGHT} or {"text": ""}
 
 
 def read_count(wire_format: WireFormat, answer: bytes) -> int:

@@ -4,6 +4,8 @@ Between equal formats these are all the edits there are: the provider's own mode
 says it), usage on Chat streams (the other formats always tell it), and the output limit where a budget bounds it.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from omni_catalogue.dialects import chat_output_limit_field
 from omni_catalogue.snapshot import Model, Provider
@@ -13,10 +15,12 @@ from omni_wire.formats import WireFormat
 from omni_router.domain.request import Request, nested
 
 
-def relayed(request: Request, provider: Provider, model: Model, clamp: int) -> bytes:
+def relayed(request: Request, provider: Provider, model: Model, clamp: int, more: Mapping[str, object] = {}) -> bytes:
     """The body for a provider that speaks the client's format; ``clamp`` is the output limit that was reserved, in
-    tokens, 0 for none. Under a clamp a field that came twice stands once, so that the one that was read counts."""
+    tokens, 0 for none; ``more`` are further edits. Under a clamp a field that came twice stands once, so that the one
+    that was read counts."""
     edits = _EDITS[provider.format](request, provider, model, clamp)
+    edits |= more
     return request.body.with_fields(edits, rewrite=clamp > 0)
 
 
@@ -57,6 +61,15 @@ def _gemini(request: Request, provider: Provider, model: Model, clamp: int) -> d
     return edits
 
 
+def _ollama(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:
+    edits: dict[str, object] = {"model": model.id}
+    if clamp:
+        options = request.body.raw("options")
+        opened = Body(options if options and options != b"null" else b"{}")
+        edits["options"] = msgspec.Raw(opened.with_fields({"num_predict": clamp}, rewrite=True))
+    return edits
+
+
 def _limited(config: bytes, clamp: int) -> msgspec.Raw:
     """A ``generationConfig`` with its limit set, in the spelling it had, and every other field's bytes kept."""
     opened = Body(config if config and config != b"null" else b"{}")
@@ -70,4 +83,5 @@ _EDITS = {
     WireFormat.OPENAI_RESPONSES: _responses,
     WireFormat.ANTHROPIC_MESSAGES: _messages,
     WireFormat.GEMINI_GENERATE: _gemini,
+    WireFormat.OLLAMA_CHAT: _ollama,
 }

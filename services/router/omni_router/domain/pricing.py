@@ -60,9 +60,14 @@ def wanted_output(limit: int, model: Model, default: int) -> int:
     return min(wanted, model.max_output) if model.max_output else wanted
 
 
-def input_ceiling(tokens: int, price: Price) -> int:
-    """The most that ``tokens`` of input can cost, whichever way they are billed."""
-    return _up(tokens * max(price.input, price.cache_write, price.cached_input))
+def dearest_input(price: Price) -> int:
+    """What a million tokens of input cost at most, whichever way they are billed."""
+    return max(price.input, price.cache_write, price.cached_input)
+
+
+def input_ceiling(tokens: int, dearest: int) -> int:
+    """The most that ``tokens`` of input can cost at ``dearest`` a million."""
+    return _up(tokens * dearest)
 
 
 def output_token_ceiling(price: Price) -> int:

@@ -1,91 +1,226 @@
-"""How a provider of each wire format is called: where, and with which headers."""
+"""How a provider of each wire format is called: where, with which headers, and how its answers are told apart.
 
-from collections.abc import Mapping
+One row of ``WIRES`` a format.
+"""
+
+import re
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
-from omni_catalogue.snapshot import Provider
+import msgspec
+from omni_catalogue.snapshot import Account, Model, Provider
+from omni_wire import aws_event_stream
 from omni_wire.errors import NotBuilt
 from omni_wire.formats import WireFormat
 
-# The version every Anthropic client sends (docs.anthropic.com/en/api/versioning).
-_ANTHROPIC_VERSION = "2023-06-01"
-# What a client may tell a provider of its own format beside the body: which version of it, and which previews.
-_OF_THE_CLIENT = {
-    WireFormat.OPENAI_CHAT: ("openai-beta",),
-    WireFormat.OPENAI_RESPONSES: ("openai-beta",),
-    WireFormat.ANTHROPIC_MESSAGES: ("anthropic-version", "anthropic-beta"),
+from omni_router.domain import cursor_client, sigv4
+
+_JSON = "application/json"
+_EVENTS = "text/event-stream"
+_CONNECT = "application/connect+proto"
+_LINES = "application/x-ndjson"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What is to be sent, for a format whose credential is a proof over it or says more of the account: ``now`` in
+    epoch seconds."""
+
+    url: str
+    body: bytes
+    now: int
+    account: Account | None = None
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """How providers of one format are called.
+
+    ``path`` is made of the model, whether a stream is asked for, and its framing. ``credential`` is the header that the
+    account's secret stands in and what stands before it, unless ``sign`` makes the headers that prove it. ``streamed``
+    is the content type of a stream. ``fixed`` headers go with every call; ``of_the_client`` are those that a client of
+    the same format may set. ``streams_only``: it has no other answers than streams. ``takes_limit``: a request can
+    bound its output, so that a budget can be held. ``count`` is the path where it counts tokens for nothing, made of
+    the model; None where it cannot.
+    """
+
+    path: Callable[[str, bool, str], str]
+    credential: tuple[str, str] = ("authorization", "Bearer ")
+    sign: Callable[[str, Call], Mapping[str, str]] | None = None
+    streamed: str = _EVENTS
+    fixed: Mapping[str, str] = {}
+    of_the_client: tuple[str, ...] = ()
+    streams_only: bool = False
+    takes_limit: bool = True
+    count: Callable[[str], str] | None = None
+
+
+def _at(path: str) -> Callable[[str, bool, str], str]:
+    return lambda model, stream, framing: path
+
+
+def _gemini(model: str, stream: bool, framing: str) -> str:
+    if not stream:
+        return _verb(model, "generateContent")
+    return _verb(model, "streamGenerateContent") + ("" if framing == "array" else "?alt=sse")
+
+
+def _verb(model: str, verb: str) -> str:
+    # Everything is escaped, so that no model id can lead to another path.
+    return f"/v1beta/models/{quote(model, safe='')}:{verb}"
+
+
+def _cloudcode(model: str, stream: bool, framing: str) -> str:
+    return "/v1internal:streamGenerateContent?alt=sse" if stream else "/v1internal:generateContent"
+
+
+# Bedrock counts for its models only, and not for the inference profiles that lead to one from several regions.
+_ACROSS_REGIONS = re.compile(r"(?:us|us-gov|eu|apac|au|ca|jp|sa|global)\.(?=[a-z0-9-]+\.)")
+
+
+def _bedrock_count(model: str) -> str:
+    across = _ACROSS_REGIONS.match(model)
+    return f"/model/{quote(model[across.end() :] if across else model, safe='')}/count-tokens"
+
+
+def _converse(model: str, stream: bool, framing: str) -> str:
+    return f"/model/{quote(model, safe='')}/{'converse-stream' if stream else 'converse'}"
+
+
+# Base URLs are what each vendor's own SDK takes: OpenAI's with its version, all others' without.
+WIRES: Mapping[WireFormat, Wire] = {
+    WireFormat.OPENAI_CHAT: Wire(path=_at("/chat/completions"), of_the_client=("openai-beta",)),
+    WireFormat.OPENAI_RESPONSES: Wire(
+        path=_at("/responses"), of_the_client=("openai-beta",), count=lambda model: "/responses/input_tokens"
+    ),
+    WireFormat.ANTHROPIC_MESSAGES: Wire(
+        path=_at("/v1/messages"),
+        credential=("x-api-key", ""),
+        # The version every Anthropic client sends (docs.anthropic.com/en/api/versioning).
+        fixed={"anthropic-version": "2023-06-01"},
+        of_the_client=("anthropic-version", "anthropic-beta"),
+        count=lambda model: "/v1/messages/count_tokens",
+    ),
+    WireFormat.GEMINI_GENERATE: Wire(
+        path=_gemini,
+        credential=("x-goog-api-key", ""),
+        count=lambda model: _verb(model, "countTokens"),
+    ),
+    WireFormat.CLOUDCODE_GENERATE: Wire(path=_cloudcode, count=lambda model: "/v1internal:countTokens"),
+    WireFormat.CURSOR_CHAT: Wire(
+        path=_at("/aiserver.v1.ChatService/StreamUnifiedChatWithTools"),
+        sign=lambda secret, call: cursor_client.bearer(secret, call.account, call.now),
+        streamed=_CONNECT,
+        # connectrpc.com/docs/protocol; frames may come compressed.
+        fixed={"content-type": _CONNECT, "connect-protocol-version": "1", "connect-accept-encoding": "gzip"},
+        streams_only=True,
+        takes_limit=False,
+    ),
+    WireFormat.BEDROCK_CONVERSE: Wire(
+        path=_converse,
+        sign=lambda secret, call: sigv4.bearer_or_signed("bedrock", secret, call.url, call.body, call.now),
+        streamed=aws_event_stream.CONTENT_TYPE,
+        count=_bedrock_count,
+    ),
+    WireFormat.KIRO_CONVERSATION: Wire(
+        path=_at("/generateAssistantResponse"),
+        streamed=aws_event_stream.CONTENT_TYPE,
+        # The operation's name. Nothing here says that we are Kiro.
+        fixed={"x-amz-target": "AmazonCodeWhispererStreamingService.GenerateAssistantResponse"},
+        streams_only=True,
+        takes_limit=False,
+    ),
+    WireFormat.OLLAMA_CHAT: Wire(path=_at("/api/chat"), streamed=_LINES),
+    WireFormat.COHERE_CHAT: Wire(path=_at("/v2/chat")),
 }
-_PLAIN = {
-    WireFormat.OPENAI_CHAT: "/chat/completions",
-    WireFormat.OPENAI_RESPONSES: "/responses",
-    WireFormat.ANTHROPIC_MESSAGES: "/v1/messages",
-}
+
+
+def wire(provider: Provider) -> Wire:
+    """Raises ``NotBuilt`` for a format that has no row."""
+    found = WIRES.get(provider.format)
+    if found is None:
+        raise NotBuilt(f"providers that speak {provider.format} are not served yet ({provider.id})")
+    return found
 
 
 def url(provider: Provider, model: str = "", *, stream: bool = False, framing: str = "sse") -> str:
-    """The address of a completion. Base URLs are what each vendor's own SDK takes: OpenAI's with its version,
-    Anthropic's and Google's without."""
-    base = provider.base_url.rstrip("/")
-    path = _PLAIN.get(provider.format)
-    if path is not None:
-        return base + path
-    if provider.format is WireFormat.GEMINI_GENERATE:
-        if not stream:
-            return _gemini(base, model, "generateContent")
-        return _gemini(base, model, "streamGenerateContent") + ("" if framing == "array" else "?alt=sse")
-    raise NotBuilt(f"providers that speak {provider.format} are not served yet ({provider.id})")
+    """The address of a completion."""
+    return provider.base_url.rstrip("/") + wire(provider).path(model, stream, framing)
 
 
 def count_url(provider: Provider, model: str) -> str:
     """Where the provider counts the tokens of a request; empty when it cannot, or not for nothing."""
-    base = provider.base_url.rstrip("/")
-    if provider.format is WireFormat.ANTHROPIC_MESSAGES:
-        return f"{base}/v1/messages/count_tokens"
-    if provider.format is WireFormat.GEMINI_GENERATE:
-        return _gemini(base, model, "countTokens")
-    return ""
+    count = wire(provider).count
+    return provider.base_url.rstrip("/") + count(model) if count is not None else ""
+
+
+def streams_only(provider: Provider) -> bool:
+    """Whether every answer of its is a stream."""
+    found = WIRES.get(provider.format)
+    return found is not None and found.streams_only
+
+
+def takes_limit(provider: Provider) -> bool:
+    """Whether a request can bound the output of such a provider."""
+    found = WIRES.get(provider.format)
+    return found is None or found.takes_limit
+
+
+def signs(provider: Provider) -> bool:
+    """Whether a call's credential is made of the call itself."""
+    found = WIRES.get(provider.format)
+    return found is not None and found.sign is not None
+
+
+def asks_stream(provider: Provider, model: Model, wanted: bool) -> bool:
+    """Whether to ask for a stream, for a client who wants one or not: some have no other answers, and some none."""
+    has = model.streaming or provider.streaming
+    return has != "never" if wanted else has == "only" or streams_only(provider)
+
+
+def stream_type(provider: Provider, framing: str) -> str:
+    """The content type that a streamed answer must have."""
+    return _JSON if framing == "array" else wire(provider).streamed
+
+
+def fixed_headers(provider: Provider, *, stream: bool, framing: str = "sse") -> dict[str, str]:
+    """The headers that every such call has."""
+    spoken = wire(provider)
+    return {
+        "content-type": _JSON,
+        "accept": spoken.streamed if stream and framing != "array" else _JSON,
+        "accept-encoding": "identity",
+        "user-agent": "omniroute",
+        **spoken.fixed,
+    }
 
 
 def headers(
     provider: Provider,
     secret: str,
+    fixed: Mapping[str, str],
     *,
-    stream: bool,
     request_id: str,
-    traceparent: str,
-    framing: str = "sse",
+    traceparent: str = "",
     client: Mapping[str, str] = {},
+    call: Call | None = None,
 ) -> dict[str, str]:
     """Headers of a call; the client's own credentials never come here. ``secret`` is empty where none is needed.
 
-    ``client`` are the headers of a client of the provider's own format, of which a few are handed on.
+    ``client`` are the headers of a client of the provider's own format, of which a few are handed on. ``call`` is
+    needed where the format signs.
     """
-    result = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if stream and framing == "sse" else "application/json",
-        "accept-encoding": "identity",
-        "user-agent": "omniroute",
-        "x-request-id": request_id,
-    }
+    spoken = wire(provider)
+    result = {**fixed, "x-request-id": request_id}
     if traceparent:
         result["traceparent"] = traceparent
-    if provider.format is WireFormat.ANTHROPIC_MESSAGES:
-        if secret:
-            result["x-api-key"] = secret
-        result["anthropic-version"] = _ANTHROPIC_VERSION
-    elif provider.format is WireFormat.GEMINI_GENERATE:
-        if secret:
-            result["x-goog-api-key"] = secret
-    elif secret:
-        result["authorization"] = f"Bearer {secret}"
+    if secret:
+        if spoken.sign is not None and call is not None:
+            result.update(spoken.sign(secret, call))
+        else:
+            name, prefix = spoken.credential
+            result[name] = prefix + secret
     if client:
-        for name in _OF_THE_CLIENT.get(provider.format, ()):
+        for name in spoken.of_the_client:
             value = client.get(name, "")
             if value and value.isascii() and value.isprintable():  # or it could not be sent, and look like our doing
                 result[name] = value
     return result
-
-
-def _gemini(base: str, model: str, verb: str) -> str:
-    # Everything is escaped, so that no model id can lead to another path.
-    return f"{base}/v1beta/models/{quote(model, safe='')}:{verb}"

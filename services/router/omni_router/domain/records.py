@@ -4,7 +4,22 @@ import msgspec
 from omni_wire.usage import Usage
 
 
-class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+class Source(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """Who asked for what, and who answered: what repeats from event to event. Empty where there was no attempt."""
+
+    key_id: str
+    model_requested: str
+    combo: str
+    config_revision: int
+    router_id: str
+    provider: str = ""
+    account_id: str = ""
+    model: str = ""
+    provider_format: str = ""
+    pricing: str = ""
+
+
+class AttemptRecord(msgspec.Struct, frozen=True):
     """One call to one account. Times in milliseconds, ``first_byte_ms`` -1 when none came; money in nano-USD.
 
     ``outcome`` is "ok", "failed", "partial", "cancelled" or "aborted"; a higher ``seq`` replaces a lower.
@@ -16,26 +31,20 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     duration_ms: int
     first_byte_ms: int
-    key_id: str
-    provider: str
-    account_id: str
-    model: str
-    provider_format: str
+    source: Source
     outcome: str
     error_kind: str
     provider_status: int
     usage: Usage
     cost_nano_usd: int
     reserved_nano_usd: int
-    pricing: str
     overrun: bool
-    config_revision: int
-    router_id: str
 
 
-class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
+class RequestRecord(msgspec.Struct, frozen=True):
     """One request a router took. ``status`` is what the client was given, 499 when it went away; ``request_id`` is what
-    it was told, while ``id`` is ours and unique. ``traceparent`` is empty where it is not traced."""
+    it was told, while ``id`` is ours and unique. ``source`` is that of its last attempt. ``traceparent`` is empty where
+    it is not traced."""
 
     id: str
     request_id: str
@@ -43,40 +52,32 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     duration_ms: int
     first_byte_ms: int
-    key_id: str
+    source: Source
     client_format: str
-    model_requested: str
-    combo: str
-    provider: str
-    account_id: str
-    model_served: str
     stream: bool
     status: int
     error_kind: str
     attempts: int
     usage: Usage
     cost_nano_usd: int
-    pricing: str
     outcome: str
     losses: tuple[str, ...]
-    config_revision: int
-    router_id: str
     traceparent: str = ""
 
 
 class AbortFacts(msgspec.Struct, frozen=True):
-    """What must be known of an attempt and its request before it begins, in case the router dies during it.
-
-    What is in ``same`` repeats from request to request: key, requested model, combo, client format, stream, attempt
-    number, configuration revision, candidate's provider, account, model and format, pricing.
-    """
+    """What must be known of an attempt and its request before it begins, in case the router dies during it. ``number``
+    is the attempt's, from 1."""
 
     attempt_id: str
     event_id: str
     request_id: str
     started_ms: int
     attempt_started_ms: int
-    same: tuple[str, str, str, str, bool, int, int, str, str, str, str, str]
+    source: Source
+    client_format: str
+    stream: bool
+    number: int
 
 
 def add(left: Usage, right: Usage) -> Usage:

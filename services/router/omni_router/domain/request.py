@@ -13,7 +13,8 @@ MAX_MODEL_ID = 512
 
 
 class Request(msgspec.Struct, frozen=True):
-    """``limit`` is the client's own bound on output tokens of one choice, 0 when it set none. ``include_usage`` is
+    """``limit`` is the client's own bound on output tokens of one choice, 0 when it set none; ``choices`` is how many
+    answers a provider may write for it (vLLM's ``best_of`` writes more than it tells). ``include_usage`` is
     whether the client wants usage on its stream; only a Chat client can say no. ``framing`` is that of its stream."""
 
     body: Body
@@ -51,9 +52,9 @@ def read_model(client_format: WireFormat, raw: bytes, model: str) -> tuple[Body,
 
 
 def _read_chat(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
-    model = _model(body)
     if not body.is_filled_list("messages"):
-        raise InvalidRequest("messages must be a list with at least one message", param="messages")
+        raise _no_turns(body, "messages", "messages must be a list with at least one message")
+    model = _model(body)
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise InvalidRequest("stream_options must be an object", param="stream_options")
@@ -64,7 +65,7 @@ def _read_chat(body: Body, path_model: str, path_stream: bool, framing: str) -> 
         stream=_flag(body.get("stream"), "stream"),
         include_usage=options is not None and _flag(options.get("include_usage"), "stream_options.include_usage"),
         limit=min((limit for limit in limits if limit), default=0),
-        choices=_count(body, "n") or 1,
+        choices=max(_count(body, "n"), _count(body, "best_of"), 1),
     )
 
 
@@ -73,11 +74,11 @@ _STORED = ("previous_response_id", "conversation", "prompt")
 
 
 def _read_responses(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
-    model = _model(body)
     if not body.is_filled_list("input"):
         said = body.get("input")
         if not (isinstance(said, str) and said) and not (not said and any(map(body.get, _STORED))):
-            raise InvalidRequest("input must be a text, or a list with at least one item", param="input")
+            raise _no_turns(body, "input", "input must be a text, or a list with at least one item")
+    model = _model(body)
     if _flag(body.get("background"), "background"):
         raise InvalidRequest(
             "answers in the background cannot be fetched through this gateway; ask for a stream", param="background"
@@ -93,9 +94,9 @@ def _read_responses(body: Body, path_model: str, path_stream: bool, framing: str
 
 
 def _read_messages(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
-    model = _model(body)
     if not body.is_filled_list("messages"):
-        raise InvalidRequest("messages must be a list with at least one message", param="messages")
+        raise _no_turns(body, "messages", "messages must be a list with at least one message")
+    model = _model(body)
     return Request(
         body=body,
         model=model,
@@ -108,7 +109,7 @@ def _read_messages(body: Body, path_model: str, path_stream: bool, framing: str)
 
 def _read_gemini(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
     if not body.is_filled_list("contents"):
-        raise InvalidRequest("contents must be a list with at least one content", param="contents")
+        raise _no_turns(body, "contents", "contents must be a list with at least one content")
     limits, choices = [0], 1
     for name in ("generationConfig", "generation_config"):  # Google takes both spellings of every field
         config = nested(body, name)
@@ -128,12 +129,57 @@ def _read_gemini(body: Body, path_model: str, path_stream: bool, framing: str) -
     )
 
 
+def _read_ollama(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
+    model = _model(body)
+    if not body.is_filled_list("messages"):
+        raise InvalidRequest("messages must be a list with at least one message", param="messages")
+    options = nested(body, "options")
+    limit = options.get("num_predict") if options is not None else None
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
+        raise InvalidRequest("options.num_predict must be a whole number", param="options.num_predict")
+    stream = body.get("stream")
+    return Request(
+        body=body,
+        model=model,
+        stream=stream is None or _flag(stream, "stream"),  # unlike everywhere else
+        include_usage=True,
+        limit=max(limit or 0, 0),  # below 0: none at all
+        choices=1,
+        framing="lines",
+    )
+
+
 _READERS: dict[WireFormat, Callable[[Body, str, bool, str], Request]] = {
     WireFormat.OPENAI_CHAT: _read_chat,
     WireFormat.OPENAI_RESPONSES: _read_responses,
     WireFormat.ANTHROPIC_MESSAGES: _read_messages,
     WireFormat.GEMINI_GENERATE: _read_gemini,
+    WireFormat.OLLAMA_CHAT: _read_ollama,
 }
+
+
+# Where each dialect's turns stand, and where its requests go.
+_TURNS = {
+    "messages": "/v1/chat/completions (OpenAI's) or /v1/messages (Anthropic's)",
+    "input": "/v1/responses",
+    "contents": "/v1beta/models/{model}:generateContent",
+}
+
+
+def _no_turns(body: Body, wanted: str, message: str) -> InvalidRequest:
+    """The error for a body without turns; one in another dialect is told where it belongs."""
+    for field, place in _TURNS.items():
+        if field != wanted and not body.has(wanted) and body.has(field):
+            return InvalidRequest(
+                f"{field} is another dialect's: {message}, and requests with {field} go to {place}", param=field
+            )
+    if not body.has(wanted) and not body.has("model") and wanted != "contents":
+        return _no_model()
+    return InvalidRequest(message, param=wanted)
+
+
+def _no_model() -> InvalidRequest:
+    return InvalidRequest("the request names no model", param="model", code="missing_model")
 
 
 def nested(body: Body, field: str) -> Body | None:
@@ -150,7 +196,7 @@ def nested(body: Body, field: str) -> Body | None:
 def _model(body: Body) -> str:
     model = body.get("model")
     if model is None or model == "":
-        raise InvalidRequest("the request names no model", param="model", code="missing_model")
+        raise _no_model()
     if not isinstance(model, str):
         raise InvalidRequest("model must be a string", param="model")
     return _known_model(model)

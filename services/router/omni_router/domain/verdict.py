@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 
 from omni_wire.errors import (
     ClientGone,
@@ -18,6 +19,7 @@ from omni_wire.errors import (
     UpstreamUnreachable,
     upstream_message,
 )
+from omni_wire.told_error import error_of
 
 # About the request itself: another account of the same provider would say the same.
 _ABOUT_THE_REQUEST = frozenset({400, 404, 405, 413, 415, 422})
@@ -26,29 +28,34 @@ _ABOUT_THE_REQUEST = frozenset({400, 404, 405, 413, 415, 422})
 def from_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error for an answer that is not 200; the provider's status is kept, as SDKs choose their exception class by
     it."""
-    message = upstream_message(body)
-    retry_after = _seconds(headers.get("retry-after"))
+    retry_after = _wait(headers)
     if retry_after is None and (told := _RETRY_DELAY.search(body)):
         retry_after = _seconds(told[1].decode())
-    if 400 <= status < 500:
-        return UpstreamRejected(message, status=status, retry_after=retry_after, code=_CODES.get(status))
-    return UpstreamFailed(message, status=status if 500 <= status < 600 else 502, retry_after=retry_after)
+    return error_of(upstream_message(body), status, retry_after)
 
 
 # Google tells it in the body (google.rpc.RetryInfo), as a number of seconds with an "s".
 _RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
 
-_CODES = {
-    401: "upstream_unauthenticated",
-    402: "upstream_payment_required",
-    403: "upstream_permission_denied",
-    404: "upstream_not_found",
-    429: "upstream_rate_limited",
-}
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, by ``retry-after-ms`` (OpenAI's and Azure's) or ``retry-after``. One that is a date is counted
+    from the answer's own, so that no two clocks need agree."""
+    milliseconds = _seconds(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _seconds(value)
+    if value is None or seconds is not None:
+        return seconds
+    try:
+        left = (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # the middle one: only one of them knows its time zone
+        return None
+    return min(max(left, 0.0), 1e9)
 
 
 def _seconds(value: str | None) -> float | None:
-    """``Retry-After`` in seconds; its date form is left unread, as it needs a clock both sides agree on."""
     try:
         seconds = float(value) if value is not None else None
     except ValueError:

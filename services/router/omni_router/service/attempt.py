@@ -1,231 +1,205 @@
 """One call to one account: reserve, convert, send, wait for the first byte, relay, settle.
 
-An attempt's life is ``open`` (raises while nothing has been sent to the client, so another candidate can follow) →
-``frames`` → ``settle``, which happens exactly once, whatever went before.
+An attempt's life is ``admit`` → ``open`` (raises while nothing has been sent to the client, so another candidate can
+follow) → ``frames`` → ``settle``, which happens exactly once, whatever went before.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
-from omni_catalogue.catalogue import Candidate
-from omni_catalogue.snapshot import KeyPolicy, Routing
+from omni_catalogue.rules import AnswerRules, RequestRules
 from omni_core import clock
-from omni_core.ids import new_id
-from omni_core.ports.router import CompleteCall, Head
-from omni_core.ports.translator import EncodeCall, Loss, Parties, RenamedTool, StreamCall, Translated, TranslatorPort
-from omni_core.tracing import Tracer
-from omni_ledger import BudgetHold, Grant, Hold, Ledger, Refusal, Settlement
-from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
+from omni_core.ports.router import Head
+from omni_core.ports.translator import EncodeCall, Loss, Parties, RenamedTool, StreamCall, Translated
+from omni_wire.body import Body
+from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.formats import WireFormat
-from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, edits, pricing, provider_call, verdict
-from omni_router.domain.pricing import Pricing
-from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
-from omni_router.domain.request import Request
+from omni_router.domain import edits, provider_call, thoughts, unfound, verdict
+from omni_router.domain.offer import Offer
 from omni_router.domain.taps import read_answer, stream_tap
-from omni_router.domain.taps.base import StreamTap
-from omni_router.ports import EventCodec, Upstream, UpstreamAnswer, UpstreamRequest
-from omni_router.service.credentials import Credentials
-from omni_router.settings import RouterSettings
+from omni_router.ports import UpstreamAnswer, UpstreamRequest
+from omni_router.service import ruling
+from omni_router.service.held import Asked, Held, Tools
 
 MAX_LOSSES, MAX_LOSS_FIELD = 50, 100
 
 _JSON = "application/json"
-_SSE = "text/event-stream; charset=utf-8"
-_ARRAY = "application/json; charset=utf-8"
+_EVENTS = "text/event-stream"
+# By the framing of the client's stream: its content type, and what comes once an event (in an array, commas part them).
+_STREAMED = {
+    "sse": "text/event-stream; charset=utf-8",
+    "array": "application/json; charset=utf-8",
+    "lines": "application/x-ndjson",
+}
+_MARKS = {"sse": b"\n\n", "array": b'"parts":', "lines": b"\n"}
 # What each dialect's own ids begin with, for answers whose source has none.
 _ID_PREFIX = {
     WireFormat.OPENAI_CHAT: "chatcmpl-",
     WireFormat.OPENAI_RESPONSES: "resp_",
     WireFormat.ANTHROPIC_MESSAGES: "msg_",
     WireFormat.GEMINI_GENERATE: "",
+    WireFormat.OLLAMA_CHAT: "",
 }
 
 
-class Tools(msgspec.Struct, frozen=True):
-    """What attempts work with; one for the router's whole life."""
+class Attempt(Held):
+    """See the module's docstring. Not shared between tasks. ``sent`` is the provider's call (monotonic), or 0.
 
-    ledger: Ledger
-    translator: TranslatorPort
-    upstream: Upstream
-    credentials: Credentials
-    events: EventCodec
-    settings: RouterSettings
-    router_id: str
-    tracer: Tracer | None = None
+    ``unproved`` asks without the proofs of thoughts; ``doubted`` is whether that is worth another attempt, as the
+    provider has just refused one of them.
+    """
 
+    unproved = doubted = False
+    losses: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()  # those that changed something, or may change the answer
+    sent = 0.0
+    _on_answer: AnswerRules | None = None
+    _filter: AsyncGenerator[Translated, None] | None = None
+    _source: AsyncIterator[bytes] | None = None
+    _translated: AsyncGenerator[Translated, None] | None = None
+    _renamed: tuple[RenamedTool, ...] = ()
 
-class Asked(msgspec.Struct, frozen=True):
-    """A request as admitted: what it asks, who asks, and under which configuration."""
-
-    call: CompleteCall
-    request: Request
-    policy: KeyPolicy
-    routing: Routing
-    revision: int
-
-
-class Attempt:
-    """See the module's docstring. Not shared between tasks. ``sent`` is the provider's call (monotonic), or 0."""
-
-    _on_settled: Callable[[], None] | None = None  # told when the ledger has the settlement
-
-    def __init__(self, tools: Tools, asked: Asked, candidate: Candidate, price: Pricing) -> None:
-        self.id = new_id()
-        self.candidate = candidate
-        self.pricing = price
-        self.losses: tuple[str, ...] = ()
-        self.first_byte_ms = -1
-        self.usage = Usage()
-        self.cost = 0
-        self.finished = False
-        self.sent = 0.0
-        self._tools = tools
-        self._asked = asked
-        self._started_ms = clock.now_ms()
-        self._began = clock.monotonic()
-        self._renew_at = 0.0
-        self._ttl = 0.0
-        self._grant: Grant | None = None
-        self._answer: UpstreamAnswer | None = None
-        self._source: AsyncIterator[bytes] | None = None
-        self._translated: AsyncGenerator[Translated, None] | None = None
-        self._tap: StreamTap | None = None
-        self._renamed: tuple[RenamedTool, ...] = ()
+    def __init__(self, tools: Tools, asked: Asked, offer: Offer) -> None:
+        super().__init__(tools, asked, offer)
         self._first: list[bytes] = []
-        self._reported: Usage | None = None
-        self._estimate = 0
-        self._input_estimate = 0
-        self._status = 0
-        self._awaited = False  # the request is with the provider, and nothing says that it failed
-        self._settled = False
-        self._budget = self._worst_case()
-        self._passthrough = candidate.provider.format is asked.call.client_format
+        call, stream, rules = asked.call, asked.request.stream, offer.rules
+        self._rules = rules if not rules.skippable else ruling.as_asked(rules, call.headers)
+        # Whether the provider is asked for a stream; the client gets what it asked for.
+        self._provider_stream = offer.if_stream if stream else offer.if_whole
+        self._same_format = offer.candidate.provider.format is call.client_format
+        self._passthrough = self._same_format and self._provider_stream is stream
+        if rules.answer is not None:
+            self._on_answer = ruling.on_answer(rules.answer, call.client_format, asked.request.choices)
+            self.rules = ruling.names(self._on_answer)
+            if self._on_answer is not None and call.client_format is not WireFormat.OPENAI_CHAT:
+                self._passthrough = False  # a thought moves the parts after it, which takes a codec
         # The provider's stream: an array only for a client that gets its own.
         self._framing = asked.request.framing if self._passthrough else "sse"
 
     # ---- before the first byte --------------------------------------------------------------------------------------
 
-    async def admit(self, count_request: bool, number: int, combo: str, began_ms: int) -> Refusal | None:
-        """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``.
-
-        With it go the events that stand should this router die before it settles: ``number`` is the attempt's, from 1,
-        ``began_ms`` when the request came.
-        """
-        asked, settings = self._asked, self._tools.settings
-        timeouts = asked.routing.timeouts
-        waits = timeouts.first_byte + timeouts.idle if asked.request.stream else timeouts.total
-        self._ttl = timeouts.connect + waits + settings.hold_margin
-        self._renew_at = self._began + self._ttl / 2
-        outcome = await self._tools.ledger.admit(
-            Hold(
-                attempt_id=self.id,
-                request_id=asked.call.event_id,
-                key_id=asked.policy.id,
-                account_id=self.candidate.account.id,
-                count_request=count_request,
-                requests_per_minute=asked.policy.requests_per_minute,
-                budget=self._budget,
-                wanted_output=pricing.wanted_output(
-                    asked.request.limit, self.candidate.model, asked.routing.default_max_output
-                ),
-                breaker=asked.routing.breaker,
-                ttl_ms=int(self._ttl * 1000),
-                router_id=self._tools.router_id,
-                abort_events=self._tools.events.aborted(self._abort_facts(number, combo, began_ms)),
-            )
-        )
-        if isinstance(outcome, Refusal):
-            return outcome
-        self._grant = outcome
-        return None
-
     async def open(self) -> Head:
         """Call the provider and wait for the first byte worth passing on. Raises a ``GatewayError``."""
         asked, candidate = self._asked, self.candidate
-        context, timeouts = asked.call.context, asked.routing.timeouts
+        context = asked.call.context
         if self._passthrough:
             clamp = self._granted() if self._budget is not None else 0
-            body = edits.relayed(asked.request, candidate.provider, candidate.model, clamp)
+            asking = asked.request
+            if (rules := self._rules.relayed) is not None and self._rules.touch(asking.body.whole):
+                asking = msgspec.structs.replace(asking, body=Body(await self._encode(rules, relayed=True)))
+            mended = thoughts.unproved(candidate.provider.format, asking.body, candidate.model.id)
+            if mended:
+                self.losses += thoughts.LOST.get(candidate.provider.format, ())
+            found = unfound.unfound(candidate.provider.format, asking.body, mended)
+            if found is not mended:
+                mended = found
+                self.losses += unfound.LOST
+            body = edits.relayed(asking, candidate.provider, candidate.model, clamp, mended)
         else:
-            body = await self._translate_request()
+            body = await self._encode(self._rules.relayed if self._same_format else self._rules.translated)
+        if self.unproved:
+            body = self._without_proofs(body)
         secret = self._tools.credentials.known(candidate.account) or await self._tools.credentials.ask(
             context, candidate.account
         )
-        stream = asked.request.stream
-        request = UpstreamRequest(
-            url=provider_call.url(candidate.provider, candidate.model.id, stream=stream, framing=self._framing),
-            headers=provider_call.headers(
-                candidate.provider,
-                secret,
-                stream=stream,
-                request_id=context.request_id,
-                traceparent=context.traceparent,
-                framing=self._framing,
-                client=asked.call.headers if self._passthrough else {},
-            ),
-            body=body,
-            allow_private=candidate.provider.allow_private_address,
-            timeouts=timeouts,
-            begin_within=timeouts.first_byte if stream else timeouts.total,
-        )
+        request = self._request(body, secret)
         self._input_estimate = -(-len(body) // 4)
         self._awaited = True
         self.sent = clock.monotonic()
         try:
-            self._answer = await self._tools.upstream.send(request)
-            await self._await_first_byte(self._answer)
+            answer = self._answer = await self._tools.upstream.send(request)
+            await self._await_first_byte(answer)
         except UpstreamError as error:
             self._awaited = False
+            wire_format = candidate.provider.format
+            if thoughts.doubted(wire_format, error) and not self.unproved:
+                self.doubted = thoughts.without_proofs(wire_format, body) is not None
             error.message = f"[{candidate.provider.id}/{candidate.model.id}] {error.message}"
             raise
-        self._answer.begun()
+        answer.begun()
         self.first_byte_ms = self._elapsed_ms()
+        client_stream = asked.request.stream
         return Head(
-            status=200,
-            stream=stream,
-            content_type=_JSON if not stream else _ARRAY if asked.request.framing == "array" else _SSE,
-            provider=candidate.provider.id,
-            model=candidate.model.id,
-            losses=self.losses,
-            passthrough=self._passthrough,
+            200,
+            client_stream,
+            _STREAMED[asked.request.framing] if client_stream else _JSON,
+            candidate.provider.id,
+            candidate.model.id,
+            self.losses,
+            self._passthrough,
+            self.rules,
+            client_stream and ruling.shows_progress(self._rules, asked.call.headers),
+            self._rules.keep_alive,
         )
 
-    async def _translate_request(self) -> bytes:
+    def _without_proofs(self, body: bytes) -> bytes:
+        wire_format = self.candidate.provider.format
+        lost = thoughts.LOST.get(wire_format, ("contents.parts.thoughtSignature",))
+        self.losses = tuple(dict.fromkeys((*self.losses, *lost)))
+        return thoughts.without_proofs(wire_format, body) or body
+
+    def _request(self, body: bytes, secret: str) -> UpstreamRequest:
+        asked, offer, stream = self._asked, self.offer, self._provider_stream
+        provider, context, timeouts = offer.candidate.provider, asked.call.context, asked.routing.timeouts
+        url, fixed = offer.call(stream, self._framing)
+        return UpstreamRequest(
+            url,
+            provider_call.headers(
+                provider,
+                secret,
+                fixed,
+                request_id=context.request_id,
+                traceparent=context.traceparent,
+                client=asked.call.headers if self._same_format else {},
+                call=provider_call.Call(url, body, clock.now_ms() // 1000, offer.candidate.account)
+                if offer.signs
+                else None,
+            ),
+            body,
+            provider.allow_private_address,
+            timeouts,
+            timeouts.first_byte if stream and asked.request.stream else timeouts.total,
+        )
+
+    async def _encode(self, rules: RequestRules | None, *, relayed: bool = False) -> bytes:
+        """The body by ``rules``: in the provider's format, or ``relayed`` in its own as the client wrote it."""
         asked, candidate = self._asked, self.candidate
         encoded = await self._tools.translator.encode_request(
             EncodeCall(
                 context=asked.call.context,
                 client_format=asked.call.client_format,
                 provider_format=candidate.provider.format,
-                body=asked.call.body,
+                body=asked.request.body.whole,
                 model=candidate.model.id,
-                max_output=self._granted(),
+                max_output=self._granted() if not relayed or self._budget is not None else 0,
                 strict=asked.call.headers.get("x-omniroute-translation", "") == "strict",
-                stream=asked.request.stream,
+                stream=self._provider_stream,
                 parties=self._parties(),
+                rules=rules,
+                relayed=relayed,
             )
         )
         self.losses = _named(encoded.losses)
+        self.rules = (*encoded.rules, *self.rules)
         self._renamed = encoded.tools
         return encoded.body
 
     async def _await_first_byte(self, answer: UpstreamAnswer) -> None:
         self._status = answer.status
-        settings, stream = self._tools.settings, self._asked.request.stream
+        settings = self._tools.settings
         if answer.status != 200:
             if answer.status in (401, 403):
                 self._tools.credentials.forget(self.candidate.account.id)
             raise verdict.from_status(answer.status, answer.headers, await answer.read(settings.max_error_bytes))
-        is_sse = answer.headers.get("content-type", "").startswith("text/event-stream")
-        if stream and is_sse is not (self._framing == "sse"):
-            body = b"" if is_sse else await answer.read(settings.max_error_bytes)
-            wanted = "a stream" if not is_sse else "one JSON array"
+        content_type, streamed = answer.headers.get("content-type", ""), self._provider_stream
+        if streamed and not content_type.startswith(provider_call.stream_type(self.candidate.provider, self._framing)):
+            body = b"" if content_type.startswith(_EVENTS) else await answer.read(settings.max_error_bytes)
+            wanted = "one JSON array" if self._framing == "array" else "a stream"
             raise UpstreamFailed(f"the provider answered otherwise where {wanted} was asked for: {body[:100]!r}")
-        if not stream:
-            if is_sse:
-                raise UpstreamFailed("the provider answered a stream where one body was asked for")
+        if not streamed and content_type.startswith(_EVENTS):
+            raise UpstreamFailed("the provider answered a stream where one body was asked for")
+        if not (streamed and self._asked.request.stream):
             await self._read_whole(answer)
             return
         if self._passthrough:
@@ -262,6 +236,8 @@ class Attempt:
             raise UpstreamFailed(f"the provider answered more than {limit} bytes")
         if self._passthrough:
             self._reported, self._estimate = read_answer(self.candidate.provider.format, body)
+            if self._on_answer is not None:
+                body = b"".join([item.data async for item in self._translate(_once(body))])
             self._first.append(body)
             self.finished = True
             return
@@ -273,8 +249,19 @@ class Attempt:
 
     # ---- relaying ---------------------------------------------------------------------------------------------------
 
-    async def frames(self) -> AsyncGenerator[bytes, None]:
+    def frames(self) -> AsyncGenerator[bytes, None]:
         """A stream's bytes. Raises ``UpstreamError`` where the provider broke off."""
+        frames = self._frames()
+        return frames if self._on_answer is None or not self._passthrough else self._filtered(frames)
+
+    async def _filtered(self, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """What the rules make of a relayed stream, behind the tap, which must see what the provider sent."""
+        self._filter = self._translate(frames)
+        async for item in self._filter:
+            if item.data:
+                yield item.data
+
+    async def _frames(self) -> AsyncGenerator[bytes, None]:
         first = b"".join(self._first)
         self._first.clear()
         if first:
@@ -311,12 +298,13 @@ class Attempt:
 
     @property
     def translating(self) -> bool:
-        return self._translated is not None
+        return self._translated is not None or self._filter is not None
 
     async def close(self) -> None:
         """End a translation that was left early; the provider's connection went with ``settle``."""
-        if self._translated is not None:
-            await self._translated.aclose()
+        for translated in (self._translated, self._filter):
+            if translated is not None:
+                await translated.aclose()
 
     def _translate(self, source: AsyncIterator[bytes]) -> AsyncGenerator[Translated, None]:
         asked = self._asked
@@ -326,6 +314,7 @@ class Attempt:
                 client_format=asked.call.client_format,
                 provider_format=self.candidate.provider.format,
                 stream=asked.request.stream,
+                provider_stream=self._provider_stream,
                 model=asked.request.model,
                 include_usage=asked.request.include_usage,
                 created=self._started_ms // 1000,
@@ -333,13 +322,14 @@ class Attempt:
                 framing=asked.request.framing,
                 tools=self._renamed,
                 parties=self._parties(),
+                rules=self._on_answer,
             ),
             source,
         )
 
     def _parties(self) -> Parties:
-        candidate = self.candidate
-        return Parties(self._asked.policy.id, candidate.provider.id, candidate.account.id, candidate.model.id)
+        provider, account, model = self.candidate.provider, self.candidate.account, self.candidate.model
+        return Parties(self._asked.policy.id, provider.id, account.id, model.id, account.project, account.identity)
 
     def _note(self, item: Translated) -> None:
         if item.usage is not None:
@@ -351,129 +341,8 @@ class Attempt:
         request = self._asked.request
         if not request.stream:
             self._estimate += -(-len(item.data) // 4)
-        else:  # one event a token; an array's are parted by commas
-            self._estimate += item.data.count(b"\n\n" if request.framing == "sse" else b'"parts":')
-
-    def _keep_held(self) -> None:
-        """A stream that goes on for long keeps its reservation alive."""
-        if clock.monotonic() > self._renew_at:
-            self._renew_at = clock.monotonic() + self._ttl / 2
-            self._tools.ledger.renew_soon(self.id, int(self._ttl * 1000))
-
-    # ---- the end ----------------------------------------------------------------------------------------------------
-
-    def settle(
-        self, outcome: str, error: GatewayError | None, evidence: str, request: RequestRecord | None = None
-    ) -> bool:
-        """Release the reservation, charge what was used, write the events: one step, queued at once, done once.
-
-        False when it had been settled before, and nothing was written now.
-        """
-        if self._settled:
-            return False
-        self._settled = True
-        if self._answer is not None:
-            self._answer.close()
-        self._tools.ledger.settle_soon(
-            Settlement(
-                attempt_id=self.id,
-                account_id=self.candidate.account.id,
-                cost_nano_usd=self.cost,
-                outcome=evidence,
-                breaker=self._asked.routing.breaker,
-                events=self._events(outcome, error, request),
-                router_id=self._tools.router_id,
-            ),
-            self._on_settled,
-        )
-        return True
-
-    def count_usage(self) -> None:
-        """Fix what was used, before it is settled: the provider's count, else an estimate of what went by."""
-        tap = self._tap
-        usage = tap.usage if tap is not None and tap.usage is not None else self._reported
-        if usage is None:
-            read = self.first_byte_ms >= 0 or self._awaited
-            usage = Usage(input_tokens=self._input_estimate, estimated=True) if read else Usage()
-        if usage.estimated or not self.finished:
-            seen = max(self._estimate, tap.estimate() if tap is not None else 0) if self.first_byte_ms >= 0 else 0
-            if self._grant is not None:
-                seen = min(seen, self._grant.granted_output * self._asked.request.choices)
-            if seen > usage.output_tokens:
-                usage = msgspec.structs.replace(usage, output_tokens=seen, estimated=True)
-        self.usage = usage
-        self.cost = pricing.cost(usage, self.pricing.price)
-
-    def _events(self, outcome: str, error: GatewayError | None, request: RequestRecord | None) -> tuple[bytes, ...]:
-        codec = self._tools.events
-        attempt = codec.attempt(self._record(outcome, error.kind if error is not None else ""))
-        return (attempt,) if request is None else (attempt, codec.request(request))
-
-    def _abort_facts(self, number: int, combo: str, began_ms: int) -> AbortFacts:
-        asked, candidate = self._asked, self.candidate
-        call, provider = asked.call, candidate.provider
-        same = (
-            asked.policy.id, asked.request.model, combo, call.client_format.value, asked.request.stream, number,
-            asked.revision, provider.id, candidate.account.id, candidate.model.id, provider.format.value,
-            self.pricing.mode,
-        )  # fmt: skip
-        return AbortFacts(self.id, call.event_id, call.context.request_id, began_ms, self._started_ms, same)
-
-    def _record(self, outcome: str, error_kind: str) -> AttemptRecord:
-        asked, candidate = self._asked, self.candidate
-        reserved = self._grant.reserved_nano_usd if self._grant is not None else 0
-        return AttemptRecord(
-            id=self.id,
-            request_id=asked.call.event_id,
-            seq=1,
-            started_ms=self._started_ms,
-            duration_ms=self._elapsed_ms(),
-            first_byte_ms=self.first_byte_ms,
-            key_id=asked.policy.id,
-            provider=candidate.provider.id,
-            account_id=candidate.account.id,
-            model=candidate.model.id,
-            provider_format=candidate.provider.format,
-            outcome=outcome,
-            error_kind=error_kind,
-            provider_status=self._status,
-            usage=self.usage,
-            cost_nano_usd=self.cost,
-            reserved_nano_usd=reserved,
-            pricing=self.pricing.mode,
-            overrun=reserved > 0 and self.cost > reserved,
-            config_revision=asked.revision,
-            router_id=self._tools.router_id,
-        )
-
-    def since_request(self, began: float) -> int:
-        """Milliseconds from ``began`` to the first byte."""
-        return int((self._began - began) * 1000) + self.first_byte_ms
-
-    # ---- small things -----------------------------------------------------------------------------------------------
-
-    def _granted(self) -> int:
-        return self._grant.granted_output if self._grant is not None else 0
-
-    def _worst_case(self) -> BudgetHold | None:
-        """What has to be held against the key's budget; None when it has none, or nothing is counted."""
-        budget, price = self._asked.policy.budget, self.pricing.price
-        if budget is None or price is None:
-            return None
-        return BudgetHold(
-            cap_nano_usd=budget.nano_usd,
-            window=budget.window,
-            fixed_nano_usd=pricing.input_ceiling(
-                bounds.input_bound(
-                    self._asked.call.client_format, self._asked.request.body, self.candidate.model.context
-                ),
-                price,
-            ),
-            per_output_token_nano_usd=pricing.output_token_ceiling(price) * self._asked.request.choices,
-        )
-
-    def _elapsed_ms(self) -> int:
-        return int((clock.monotonic() - self._began) * 1000)
+        else:  # one event a token
+            self._estimate += item.data.count(_MARKS[request.framing])
 
 
 def _named(losses: tuple[Loss, ...]) -> tuple[str, ...]:

@@ -1,17 +1,26 @@
-"""The story of a count: ask a provider of the client's own format that can count, else estimate."""
+"""The story of a count: ask the provider if it can count, in its own format, else estimate."""
 
 from collections.abc import Mapping
 
 from omni_catalogue.catalogue import Candidate, Plan
 from omni_catalogue.snapshot import Timeouts
+from omni_core import clock
 from omni_core.ports.context import CallContext
+from omni_core.ports.translator import EncodeCall
 from omni_wire.body import Body
-from omni_wire.errors import CredentialUnavailable, InvalidRequest, UpstreamError, UpstreamRejected, WireError
+from omni_wire.errors import (
+    CredentialUnavailable,
+    DependencyUnavailable,
+    InvalidRequest,
+    UpstreamError,
+    UpstreamRejected,
+    WireError,
+)
 from omni_wire.formats import WireFormat
 
 from omni_router.domain import counting, provider_call, verdict
 from omni_router.ports import UpstreamRequest
-from omni_router.service.attempt import Tools
+from omni_router.service.held import Tools
 
 # Accounts to ask before the estimate has to do: nobody waits long for a count.
 _TRIES = 2
@@ -29,24 +38,47 @@ async def count(
     timeouts: Timeouts,
 ) -> int:
     """Raises ``InvalidRequest``, or ``UpstreamRejected`` where the provider objects to the request itself."""
-    asked = 0
+    tried = 0
     for candidate in plan.candidates:
-        if candidate.provider.format is not client_format:
-            continue
         url = provider_call.count_url(candidate.provider, candidate.model.id)
-        if not url or asked == _TRIES:
+        if not url:
+            continue
+        if tried == _TRIES:
             break
-        asked += 1
+        tried += 1
+        own = candidate.provider.format is client_format
         try:
-            return await _ask(tools, context, candidate, url, body, headers, timeouts)
+            if own:
+                question = counting.question(client_format, body, candidate.model.id)
+            else:
+                question = await _translated(tools, context, candidate, client_format, body)
+            return await _ask(tools, context, candidate, url, question, headers if own else {}, timeouts)
         except UpstreamRejected as error:
-            if error.status == 400:
+            if own and error.status == 400:
                 raise
         except WireError as error:
-            raise InvalidRequest(str(error), param=error.field) from error
-        except (UpstreamError, CredentialUnavailable):
-            continue
+            if own:
+                raise InvalidRequest(str(error), param=error.field) from error
+        except (UpstreamError, CredentialUnavailable, InvalidRequest, DependencyUnavailable):
+            continue  # what the translator says of a request is for when it is made
     return counting.estimate(body)
+
+
+async def _translated(
+    tools: Tools, context: CallContext, candidate: Candidate, client_format: WireFormat, body: Body
+) -> bytes:
+    provider, model = candidate.provider, candidate.model.id
+    encoded = await tools.translator.encode_request(
+        EncodeCall(
+            context=context,
+            client_format=client_format,
+            provider_format=provider.format,
+            body=counting.asked(client_format, body),
+            model=model,
+            max_output=0,
+        )
+    )
+    return counting.question_of(provider.format, encoded.body, model)
 
 
 async def _ask(
@@ -54,12 +86,11 @@ async def _ask(
     context: CallContext,
     candidate: Candidate,
     url: str,
-    body: Body,
+    question: bytes,
     headers: Mapping[str, str],
     timeouts: Timeouts,
 ) -> int:
     provider, account = candidate.provider, candidate.account
-    question = counting.question(provider.format, body, candidate.model.id)
     secret = tools.credentials.known(account) or await tools.credentials.ask(context, account)
     answer = await tools.upstream.send(
         UpstreamRequest(
@@ -67,10 +98,11 @@ async def _ask(
             headers=provider_call.headers(
                 provider,
                 secret,
-                stream=False,
+                provider_call.fixed_headers(provider, stream=False),
                 request_id=context.request_id,
                 traceparent=context.traceparent,
                 client=headers,
+                call=provider_call.Call(url, question, clock.now_ms() // 1000, account),
             ),
             body=question,
             allow_private=provider.allow_private_address,

@@ -1,10 +1,12 @@
 """What the router counts. Labels are configured names and fixed words only, so their number is bounded."""
 
-from omni_catalogue.catalogue import Candidate
+from collections.abc import Sequence
+
 from omni_core.meters import Meter, Spread
 from prometheus_client import CollectorRegistry, Gauge
 
 from omni_router.domain.records import RequestRecord
+from omni_router.service.held import Held
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 # Of what a router does itself: tenths of a millisecond, when all is well.
@@ -59,17 +61,40 @@ class RouterMetrics:
         under_way = Gauge("omniroute_router_active_requests", "Requests under way.", registry=registry)
         under_way.set_function(lambda: self.active)
 
-    def observe(self, record: RequestRecord, candidates: list[Candidate]) -> None:
+        self._whole, self._streamed = self._seconds.series(("false",)), self._seconds.series(("true",))
+        self._providers: dict[tuple[str, str], _ProviderSeries] = {}
+
+    def observe(self, record: RequestRecord, attempts: Sequence[Held]) -> None:
         self._requests.add((record.outcome, record.error_kind))
-        stream = "true" if record.stream else "false"
-        self._seconds.observe(record.duration_ms / 1000, (stream,))
-        for candidate in candidates:
-            self._attempts.add((candidate.provider.id, candidate.provider.format.value))
-        provider = record.provider
-        if not provider:
+        (self._streamed if record.stream else self._whole).observe(record.duration_ms / 1000)
+        if not attempts:
             return
+        for attempt in attempts:
+            source = attempt.offer.source
+            last = self._of(source.provider, source.provider_format)
+            last.attempts.value += 1
         if record.first_byte_ms >= 0:
-            self._first_byte.observe(record.first_byte_ms / 1000, (provider, stream))
-        self._tokens.add((provider, "input"), record.usage.input_tokens)
-        self._tokens.add((provider, "output"), record.usage.output_tokens)
-        self._cost.add((provider,), record.cost_nano_usd / 1e9)
+            (last.first_streamed if record.stream else last.first_whole).observe(record.first_byte_ms / 1000)
+        last.input.value += record.usage.input_tokens
+        last.output.value += record.usage.output_tokens
+        last.cost.value += record.cost_nano_usd / 1e9
+
+    def _of(self, provider: str, provider_format: str) -> "_ProviderSeries":
+        found = self._providers.get((provider, provider_format))
+        if found is None:
+            found = self._providers[provider, provider_format] = _ProviderSeries(self, provider, provider_format)
+        return found
+
+
+class _ProviderSeries:
+    """What is counted of one provider, looked up once."""
+
+    __slots__ = ("attempts", "cost", "first_streamed", "first_whole", "input", "output")
+
+    def __init__(self, of: RouterMetrics, provider: str, provider_format: str) -> None:
+        self.attempts = of._attempts.series((provider, provider_format))
+        self.input = of._tokens.series((provider, "input"))
+        self.output = of._tokens.series((provider, "output"))
+        self.cost = of._cost.series((provider,))
+        self.first_whole = of._first_byte.series((provider, "false"))
+        self.first_streamed = of._first_byte.series((provider, "true"))

@@ -6,8 +6,8 @@ import random
 from collections.abc import AsyncGenerator, Callable
 from math import ceil
 
-from omni_catalogue.catalogue import Candidate, Catalogue, Plan
-from omni_catalogue.snapshot import Budget, KeyPolicy, Snapshot
+from omni_catalogue.catalogue import Candidate, Catalogue
+from omni_catalogue.snapshot import KeyPolicy, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
@@ -31,15 +31,20 @@ from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
 from omni_router.domain import bounds, records, verdict
-from omni_router.domain.pricing import BILLED_APART, OTHER_MODELS, Pricing, beyond_bounds, pricing_for
-from omni_router.domain.records import RequestRecord
+from omni_router.domain.offer import Offer, Offers, offers_for
+from omni_router.domain.pricing import beyond_bounds
+from omni_router.domain.records import RequestRecord, Source
 from omni_router.domain.request import Request, read, read_model
-from omni_router.service import counting
-from omni_router.service.attempt import Asked, Attempt, Tools
+from omni_router.service import counting, ruling
+from omni_router.service.attempt import Attempt
+from omni_router.service.held import Asked, Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.watch import EVERY, Watch
 
 log = logging.getLogger("omniroute.router")
+
+# Requested ids come from clients, so what is remembered about them is bounded.
+_MEMO = 4096
 
 
 class RouterService:
@@ -49,6 +54,7 @@ class RouterService:
         self._tools = tools
         self._metrics = metrics
         self._catalogue: Catalogue | None = None
+        self._offers: dict[tuple[str, str], Offers] = {}  # by key and requested id, of the catalogue in use
         self._changed = asyncio.Event()
         self._taken = 0
 
@@ -61,6 +67,7 @@ class RouterService:
 
         def switch() -> None:
             self._catalogue = catalogue
+            self._offers = {}
             self._changed.set()
             self._changed = asyncio.Event()
 
@@ -94,7 +101,7 @@ class RouterService:
         policy, catalogue = await self._policy(key_id)
         opened, model = read_model(client_format, body, model)
         _may_ask(catalogue, policy, model)
-        plan, timeouts = catalogue.plan(model), catalogue.snapshot.routing.timeouts
+        plan, timeouts = catalogue.plan_for(policy, model), catalogue.snapshot.routing.timeouts
         return await counting.count(self._tools, context, plan, client_format, opened, headers, timeouts)
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
@@ -135,58 +142,54 @@ class RouterService:
         """Answer from the first candidate that gives a first byte. Raises the last candidate's error."""
         call = run.call
         catalogue = self._catalogue
-        policy = catalogue.key(call.key_id) if catalogue is not None else None
-        if catalogue is None or policy is None:
-            policy, catalogue = await self._policy(call.key_id)
+        if catalogue is None or catalogue.key(call.key_id) is None:
+            _, catalogue = await self._policy(call.key_id)
         run.revision = catalogue.snapshot.revision
         request = read(call.client_format, call.body, model=call.model, stream=call.stream, framing=call.framing)
         run.request = request
-        _may_ask(catalogue, policy, request.model)
-        plan = catalogue.plan(request.model)
-        run.combo = plan.combo
-        refused = BILLED_APART if policy.budget is not None else OTHER_MODELS if policy.models != ("*",) else None
+        found = self._offers.get((call.key_id, request.model)) or self._find(catalogue, call.key_id, request.model)
+        run.combo = found.plan.combo
+        refused = found.refused
         if refused and (unusual := request.body.pick(refused)) and (field := beyond_bounds(unusual)):
             raise _unbounded(field)
-        asked = Asked(call, request, policy, catalogue.snapshot.routing, run.revision)
+        offers, policy = found.offers, found.policy
+        if offers[0].rules.stream_on_accept and ruling.may_accept_stream(call, request):
+            run.request = request = ruling.streamed(request)
         if policy.budget is not None:
-            plan = _within_tokens(plan, call.client_format, request)
-        return await self._first_answer(run, asked, self._affordable(plan, policy.budget))
+            offers = _within_tokens(found, call.client_format, request)
+        return await self._first_answer(run, Asked(call, request, policy, catalogue.snapshot.routing), offers)
 
-    def _affordable(self, plan: Plan, budget: Budget | None) -> list[tuple[Candidate, Pricing]]:
-        """The plan without what the key's budget refuses for want of a price."""
-        affordable = [
-            (candidate, price)
-            for candidate in plan.candidates
-            if (price := pricing_for(candidate.model, budget)) is not None
-        ]
-        if not affordable:
-            raise BudgetExhausted(
-                f"{plan.requested!r} has no price, and this key has a USD budget: give the model a price, "
-                "or the budget `unpriced: serve`",
-                code="model_unpriced",
-            )
-        return affordable
+    def _find(self, catalogue: Catalogue, key_id: str, model: str) -> Offers:
+        policy = catalogue.key(key_id)
+        if policy is None:
+            raise _invalid_key()
+        _may_ask(catalogue, policy, model)
+        found = offers_for(catalogue, catalogue.plan_for(policy, model), policy, self._tools.router_id)
+        if catalogue is self._catalogue:  # and not one that a request began with before it was replaced
+            if len(self._offers) >= _MEMO:
+                self._offers.clear()
+            self._offers[key_id, model] = found
+        return found
 
-    async def _first_answer(self, run: "_Run", asked: Asked, candidates: list[tuple[Candidate, Pricing]]) -> Head:
+    async def _first_answer(self, run: "_Run", asked: Asked, offers: tuple[Offer, ...]) -> Head:
         error: GatewayError | None = None
-        make: Callable[[Tools, Asked, Candidate, Pricing], Attempt] = Attempt
+        make: Callable[[Tools, Asked, Offer], Attempt] = Attempt
         if run.watch is not None:
             run.watch.planned()
             make = run.watch.attempt
         cooling: list[float] = []
         refused: Candidate | None = None
-        for candidate, price in candidates:
+        for offer in offers:
+            candidate = offer.candidate
             if refused is not None and _same_model(refused, candidate):
                 continue
-            for attempt_number in range(1 + asked.routing.retries):
-                if attempt_number:
-                    await asyncio.sleep(
-                        self._tools.settings.retry_pause * 2 ** (attempt_number - 1) * (0.5 + random.random())
-                    )
+            retries, unproved = 0, False
+            while retries <= asked.routing.retries:
                 if run.attempts and error is not None:  # before the next hold, so that a budget carries one at a time
                     run.attempts[-1].settle("failed", error, verdict.breaker_evidence(error))
-                attempt = make(self._tools, asked, candidate, price)
-                refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.combo, run.started_ms)
+                attempt = make(self._tools, asked, offer)
+                attempt.unproved = unproved
+                refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms)
                 if refusal is not None:
                     if refusal.reason != "breaker_open":
                         raise _refused(refusal)
@@ -198,7 +201,13 @@ class RouterService:
                     return await attempt.open()
                 except GatewayError as failure:
                     error = failure
-                if not verdict.same_account_may_help(error):
+                if attempt.doubted:  # no retry: it is another question
+                    unproved = True
+                elif verdict.same_account_may_help(error):
+                    retries += 1
+                    if retries <= asked.routing.retries:
+                        await self._pause(retries)
+                else:
                     break
             if error is not None and not verdict.other_candidate_may_help(error):
                 raise error
@@ -210,6 +219,9 @@ class RouterService:
             f"every account for {asked.request.model!r} is cooling down after failures; try again in {ceil(wait)} s",
             retry_after=wait,
         )
+
+    async def _pause(self, retry: int) -> None:
+        await asyncio.sleep(self._tools.settings.retry_pause * 2 ** (retry - 1) * (0.5 + random.random()))
 
     async def _policy(self, key_id: str) -> tuple[KeyPolicy, Catalogue]:
         """The key's policy and the catalogue it is in. A key just made may be known to the edge before the snapshot
@@ -226,7 +238,7 @@ class RouterService:
             except TimeoutError:
                 if catalogue is None:
                     raise DependencyUnavailable("the router has no configuration yet", retry_after=1.0) from None
-                raise Unauthenticated("this API key is not valid any more") from None
+                raise _invalid_key() from None
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 
@@ -238,7 +250,7 @@ class RouterService:
         record = run.record(error)
         if last is None or not last.settle(record.outcome, error, verdict.breaker_evidence(error), record):
             self._tools.ledger.settle_soon(_events_only(self._tools.events.request(record), self._tools.router_id))
-        self._metrics.observe(record, [attempt.candidate for attempt in run.attempts])
+        self._metrics.observe(record, run.attempts)
         if run.watch is not None:
             run.watch.finish(record, error)
         if error is not None and not verdict.is_the_clients(error):
@@ -252,12 +264,12 @@ def _report(context: CallContext, record: RequestRecord, error: GatewayError) ->
         "kind": error.kind,
         "outcome": record.outcome,
         "status": error.status,
-        "model": record.model_requested,
+        "model": record.source.model_requested,
         "attempts": record.attempts,
-        "key": record.key_id,
+        "key": record.source.key_id,
     }
-    if record.provider:
-        fields |= {"provider": record.provider, "account": record.account_id}
+    if record.source.provider:
+        fields |= {"provider": record.source.provider, "account": record.source.account_id}
     if verdict.may_be_quoted(error):
         fields["detail"] = error.message
     cause = error.__cause__ if isinstance(error, Internal) else None
@@ -305,32 +317,36 @@ class _Run:
         for attempt in self.attempts[:-1]:
             usage = records.add(usage, attempt.usage)
         served = last is not None and last.first_byte_ms >= 0
+        request, call = self.request, self.call
+        if last is not None:
+            source = last.offer.source
+        else:
+            model = request.model if request is not None else ""
+            source = Source(
+                key_id=call.key_id,
+                model_requested=model,
+                combo=self.combo,
+                config_revision=self.revision,
+                router_id=self._router_id,
+            )
         return RequestRecord(
-            id=self.call.event_id,
-            request_id=self.call.context.request_id,
-            seq=1 + self.call.attempt,
-            started_ms=self.started_ms,
-            duration_ms=int((clock.monotonic() - self._began) * 1000),
-            first_byte_ms=last.since_request(self._began) if last is not None and served else -1,
-            key_id=self.call.key_id,
-            client_format=self.call.client_format,
-            model_requested=self.request.model if self.request is not None else "",
-            combo=self.combo,
-            provider=last.candidate.provider.id if last is not None else "",
-            account_id=last.candidate.account.id if last is not None else "",
-            model_served=last.candidate.model.id if last is not None else "",
-            stream=self.request is not None and self.request.stream,
-            status=_status(error, served, self.request),
-            error_kind=error.kind if error is not None else "",
-            attempts=len(self.attempts),
-            usage=usage,
-            cost_nano_usd=sum(attempt.cost for attempt in self.attempts),
-            pricing=last.pricing.mode if last is not None else "",
-            outcome=_outcome(error, served),
-            losses=last.losses if last is not None else (),
-            config_revision=self.revision,
-            router_id=self._router_id,
-            traceparent=self.watch.traceparent if self.watch is not None else "",
+            call.event_id,
+            call.context.request_id,
+            1 + call.attempt,
+            self.started_ms,
+            int((clock.monotonic() - self._began) * 1000),
+            last.since_request(self._began) if last is not None and served else -1,
+            source,
+            call.client_format.value,
+            request is not None and request.stream,
+            _status(error, served, request),
+            error.kind if error is not None else "",
+            len(self.attempts),
+            usage,
+            sum([attempt.cost for attempt in self.attempts]),
+            _outcome(error, served),
+            last.losses if last is not None else (),
+            self.watch.traceparent if self.watch is not None else "",
         )
 
 
@@ -355,20 +371,19 @@ def _may_ask(catalogue: Catalogue, policy: KeyPolicy, model: str) -> None:
         raise PermissionDenied(f"this key may not use the model {model!r}", param="model", code="model_not_allowed")
 
 
-def _within_tokens(plan: Plan, client_format: WireFormat, request: Request) -> Plan:
-    """The plan without the candidates that would bill something of the request apart from tokens: a budget cannot hold
-    that. Raises ``InvalidRequest`` when none is left."""
-    found: dict[WireFormat, str] = {}
-    for candidate in plan.candidates:
-        provider_format = candidate.provider.format
-        if provider_format not in found:
-            found[provider_format] = bounds.billed_apart(client_format, provider_format, request.body)
-    if not any(found.values()):
-        return plan
-    candidates = tuple(candidate for candidate in plan.candidates if not found[candidate.provider.format])
-    if not candidates:
-        raise _unbounded(next(filter(None, found.values())))
-    return Plan(plan.requested, plan.combo, candidates)
+def _within_tokens(found: Offers, client_format: WireFormat, request: Request) -> tuple[Offer, ...]:
+    """The offers without those that would bill something of the request apart from tokens: a budget cannot hold that.
+    Raises ``InvalidRequest`` when none is left."""
+    apart: dict[WireFormat, str] = {}
+    for provider_format in found.formats:
+        if field := bounds.billed_apart(client_format, provider_format, request.body):
+            apart[provider_format] = field
+    if not apart:
+        return found.offers
+    left = tuple(offer for offer in found.offers if offer.candidate.provider.format not in apart)
+    if not left:
+        raise _unbounded(next(iter(apart.values())))
+    return left
 
 
 def _unbounded(field: str) -> InvalidRequest:
@@ -377,6 +392,10 @@ def _unbounded(field: str) -> InvalidRequest:
         "list of models does not allow",
         param=field,
     )
+
+
+def _invalid_key() -> GatewayError:
+    return Unauthenticated("this API key is not valid any more")
 
 
 def _same_model(left: Candidate, right: Candidate) -> bool:

@@ -7,7 +7,6 @@ import re
 from urllib.parse import urlsplit
 
 import msgspec
-from omni_catalogue.catalogue import Candidate
 from omni_core import clock, genai
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Head
@@ -16,9 +15,10 @@ from omni_core.tracing import Kind, Span, Tracer, sampled
 from omni_ledger import Refusal
 from omni_wire.errors import GatewayError
 
-from omni_router.domain.pricing import Pricing
+from omni_router.domain.offer import Offer
 from omni_router.domain.records import RequestRecord
-from omni_router.service.attempt import Asked, Attempt, Tools
+from omni_router.service.attempt import Attempt
+from omni_router.service.held import Asked, Tools
 from omni_router.service.metrics import RouterMetrics
 
 # One request in this many, a power of two.
@@ -26,7 +26,7 @@ EVERY = 16
 
 # In an answer that is passed through; a quoted one inside a text has a backslash before its quotes.
 _MODEL = re.compile(rb'(?<!\\)"model(?:Version)?"\s*:\s*"([^"\\]{1,200})"')
-_FINISH = re.compile(rb'(?<!\\)"(?:finish_reason|stop_reason|finishReason)"\s*:\s*"([A-Za-z_]{1,40})"')
+_FINISH = re.compile(rb'(?<!\\)"(?:finish_reason|stop_reason|finishReason|done_reason)"\s*:\s*"([A-Za-z_]{1,40})"')
 _LOOK_AT = 64 * 1024
 
 
@@ -61,9 +61,9 @@ class Watch:
     def traceparent(self) -> str:
         return self.span.traceparent if self.span is not None else ""
 
-    def attempt(self, tools: Tools, asked: Asked, candidate: Candidate, price: Pricing) -> "WatchedAttempt":
+    def attempt(self, tools: Tools, asked: Asked, offer: Offer) -> "WatchedAttempt":
         """Takes the place of ``Attempt``."""
-        return WatchedAttempt(self, tools, asked, candidate, price)
+        return WatchedAttempt(self, tools, asked, offer)
 
     def begin(self, name: str, kind: Kind = Kind.INTERNAL) -> Span | None:
         """A span inside the router's; None where the request is watched for its stages only."""
@@ -89,14 +89,15 @@ class Watch:
                 self._metrics.own.observe(max(0.0, self._headed - self._began - self._stages["provider"]))
         if (span := self.span) is None:
             return
-        if record.model_requested:
-            span.name(f"route {record.model_requested}")
-            span.set(genai.REQUEST_MODEL, record.model_requested)
-        if record.provider:
-            span.set(genai.ROUTE_PROVIDER, record.provider)
-            span.set(genai.ROUTE_MODEL, record.model_served)
-        if record.combo:
-            span.set(genai.ROUTE_COMBO, record.combo)
+        source = record.source
+        if source.model_requested:
+            span.name(f"route {source.model_requested}")
+            span.set(genai.REQUEST_MODEL, source.model_requested)
+        if source.provider:
+            span.set(genai.ROUTE_PROVIDER, source.provider)
+            span.set(genai.ROUTE_MODEL, source.model)
+        if source.combo:
+            span.set(genai.ROUTE_COMBO, source.combo)
         span.set(genai.ROUTE_ATTEMPTS, record.attempts)
         span.set(genai.OUTCOME, record.outcome)
         if error is not None:
@@ -108,18 +109,18 @@ class WatchedAttempt(Attempt):
     """An attempt whose stages are timed and which, in a traced request, is a span with its admission and settlement
     beside it."""
 
-    def __init__(self, watch: Watch, tools: Tools, asked: Asked, candidate: Candidate, price: Pricing) -> None:
-        super().__init__(tools, asked, candidate, price)
+    def __init__(self, watch: Watch, tools: Tools, asked: Asked, offer: Offer) -> None:
+        super().__init__(tools, asked, offer)
         self._watch = watch
         self._span: Span | None = None
         self._finish_reason = ""
 
-    async def admit(self, count_request: bool, number: int, combo: str, began_ms: int) -> Refusal | None:
+    async def admit(self, count_request: bool, number: int, began_ms: int) -> Refusal | None:
         span = self._watch.begin("ledger admit")
         began = clock.monotonic()
         admission = "granted"
         try:
-            refusal = await super().admit(count_request, number, combo, began_ms)
+            refusal = await super().admit(count_request, number, began_ms)
             if refusal is not None:
                 admission = refusal.reason
         except BaseException as error:

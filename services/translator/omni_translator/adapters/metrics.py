@@ -1,5 +1,7 @@
 """The translator's counters, for Prometheus."""
 
+from collections.abc import Iterable
+
 from omni_core.ports.translator import EncodeCall, StreamCall
 from prometheus_client import CollectorRegistry, Counter
 
@@ -29,6 +31,9 @@ class TranslatorMetrics:
         self._vault = Counter(
             "omniroute_translator_vault", "Entries of the reasoning vault", ("outcome",), registry=registry
         )
+        self._rules = Counter(
+            "omniroute_translator_rules", "Requests and answers that a rule has changed", ("rule",), registry=registry
+        )
         self._children: dict[tuple[str, ...], Counter] = {}
         self._fields: set[str] = set()
         self._max_fields = settings.max_loss_fields
@@ -52,6 +57,10 @@ class TranslatorMetrics:
     def bytes(self, call: EncodeCall | StreamCall, flow: str, count: int) -> None:
         """``flow`` is "request_in", "request_out", "answer_in" or "answer_out"."""
         self._child(self._bytes, "b", call.client_format, call.provider_format, flow).inc(count)
+
+    def rules(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._child(self._rules, "u", name).inc()
 
     def vault(self, outcome: str, count: int = 1) -> None:
         """``outcome`` is "kept", "refused", "restored", "missing", "unfit" or "failed"."""

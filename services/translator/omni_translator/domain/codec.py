@@ -1,6 +1,6 @@
 """What a wire format must be able to do. One object a format, without state; streams get a machine each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -78,16 +78,28 @@ class Codec(Protocol):
     @property
     def format(self) -> WireFormat: ...
 
-    def decode_request(self, body: bytes) -> Conversation: ...
+    def decode_request(self, body: bytes, /) -> Conversation: ...
 
-    def encode_request(self, conversation: Conversation) -> Encoded: ...
+    def encode_request(self, conversation: Conversation, /) -> Encoded: ...
 
-    def decode_response(self, body: bytes) -> Response:
+    def decode_response(self, body: bytes, /) -> Response:
         """Raises ``WireError`` on an error body too, with the provider's message."""
         ...
 
-    def encode_response(self, response: Response, reply: Reply) -> Encoded: ...
+    def encode_response(self, response: Response, reply: Reply, /) -> Encoded: ...
 
     def stream_decoder(self) -> StreamDecoder: ...
 
-    def stream_encoder(self, reply: Reply) -> StreamEncoder: ...
+    def stream_encoder(self, reply: Reply, /) -> StreamEncoder: ...
+
+
+class FormatCodec(msgspec.Struct, frozen=True, kw_only=True):
+    """A ``Codec`` out of the functions of its format."""
+
+    format: WireFormat
+    decode_request: Callable[[bytes], Conversation]
+    encode_request: Callable[[Conversation], Encoded]
+    decode_response: Callable[[bytes], Response]
+    encode_response: Callable[[Response, Reply], Encoded]
+    stream_decoder: Callable[[], StreamDecoder]
+    stream_encoder: Callable[[Reply], StreamEncoder]

@@ -1,4 +1,7 @@
-"""Deviations inside one wire format that go by the model's name, one function each."""
+"""Deviations inside one wire format that go by the model's name, one function each; those that others need too are the
+catalogue's."""
+
+from omni_catalogue.dialects import gemini_version
 
 
 def thinks_adaptively(model: str) -> bool:
@@ -11,21 +14,31 @@ def thinks_adaptively(model: str) -> bool:
     return name.startswith("claude") and (*numbers, 0, 0)[:2] >= (4, 6)
 
 
+# ---- Bedrock ----
+# Facts: docs.aws.amazon.com/bedrock (model ids, prompt-caching, inference-profiles-support; read 2026-11-28).
+
+
+def claude_of(model: str) -> str:
+    """Anthropic's name of a Claude on Bedrock: "claude-opus-4-6-v1" of "us.anthropic.claude-opus-4-6-v1:0" or of the
+    profile's or the model's ARN; empty for other models, and for profiles whose address does not name theirs."""
+    name = model.rsplit("/", 1)[-1]
+    at = name.find("anthropic.claude")
+    return name[at + len("anthropic.") :].partition(":")[0] if at >= 0 else ""
+
+
+def caches_prompts(model: str) -> bool:
+    """Whether a model on Bedrock takes cache points: Claude from 3.5 on, and Nova."""
+    claude = claude_of(model)
+    if claude:
+        return not claude.startswith(
+            ("claude-v2", "claude-instant", "claude-3-sonnet", "claude-3-haiku", "claude-3-opus")
+        )
+    return "amazon.nova-" in model.rsplit("/", 1)[-1]
+
+
 # ---- Gemini ----
 # Facts: ai.google.dev/gemini-api/docs, pages thinking, thought-signatures, file-input-methods, function-calling and
 # structured-output, and the Gemini pages of docs.cloud.google.com/vertex-ai (read 2026-11-22).
-
-
-def gemini_version(model: str) -> tuple[int, int]:
-    """(2, 5) of "models/gemini-2.5-flash"; (99, 0) of "gemini-flash-latest", (0, 0) of a model that is not Gemini's or
-    bears no version."""
-    name = model.rsplit("/", 1)[-1]
-    if not name.startswith("gemini-"):
-        return 0, 0
-    major, _, minor = name[7:].partition("-")[0].partition(".")
-    if major.isdecimal() and len(major) <= 2:
-        return int(major), int(minor) if minor.isdecimal() and len(minor) <= 2 else 0
-    return (99, 0) if name.endswith("-latest") else (0, 0)
 
 
 def takes_json_schema(model: str) -> bool:
@@ -47,11 +60,6 @@ def takes_media_in_results(model: str) -> bool:
     return gemini_version(model) >= (3, 0)
 
 
-def wants_thought_signatures(model: str) -> bool:
-    """Whether a model answers 400 to a function call in its history that has no ``thoughtSignature``: from Gemini 3."""
-    return gemini_version(model) >= (3, 0)
-
-
 def thinks_by_level(model: str) -> bool:
     """Whether a model takes ``thinkingLevel`` rather than ``thinkingBudget``: from Gemini 3 on."""
     return gemini_version(model) >= (3, 0)
@@ -69,3 +77,17 @@ def thinking_budgets(model: str) -> tuple[int, int]:
     """The smallest and the largest ``thinkingBudget`` of a Gemini 2.5; a Pro (from 128) cannot be switched off."""
     words = model.rsplit("/", 1)[-1].split("-")
     return (128, 32768) if "pro" in words else (512, 24576) if "lite" in words else (1, 24576)
+
+
+# ---- Cohere ----
+# Facts: docs.cohere.com/docs/models and /docs/reasoning (read 2026-11-28).
+
+_COHERE_PLAIN = (
+    *("command-r", "command-light", "command-nightly", "command-a-03-2025", "command-a-vision", "command-a-translate"),
+    *("c4ai-aya", "aya-"),
+)
+
+
+def cohere_thinks(model: str) -> bool:
+    """Whether a model of Cohere's takes ``thinking``: those that came before Command A Reasoning do not."""
+    return not model.rsplit("/", 1)[-1].startswith(_COHERE_PLAIN)

@@ -13,6 +13,7 @@ from omni_wire.usage import Usage
 
 from omni_translator.domain.fields import gather
 from omni_translator.domain.model import (
+    Choice,
     FinishReason,
     Json,
     Opaque,
@@ -68,17 +69,28 @@ class Finished(msgspec.Struct, frozen=True):
     extra: Json = {}
 
 
+class OfChoice(msgspec.Struct, frozen=True):
+    """An event of a further answer to the same request, of those that make and end its parts. ``choice`` counts from 1.
+
+    Answers to one request come interleaved, each in the order of the grammar; the first one's end is the end of all.
+    """
+
+    choice: int
+    event: "PartStarted | PartDelta | PartEnded | Finished"
+
+
 class Failed(msgspec.Struct, frozen=True):
-    """The provider's own error event. Nothing follows it."""
+    """The provider's own error event. Nothing follows it. ``status`` is what its words stand for, 0 when unknown."""
 
     message: str
+    status: int = 0
 
 
 class KeepAlive(msgspec.Struct, frozen=True):
     pass
 
 
-Event = Started | PartStarted | PartDelta | PartEnded | UsageReported | Finished | Failed | KeepAlive
+Event = Started | PartStarted | PartDelta | PartEnded | UsageReported | Finished | OfChoice | Failed | KeepAlive
 
 # state -> event -> next state. A state without a row takes nothing more.
 GRAMMAR: dict[str, dict[type, str]] = {
@@ -86,6 +98,7 @@ GRAMMAR: dict[str, dict[type, str]] = {
     "between": {
         PartStarted: "inside",
         UsageReported: "between",
+        OfChoice: "between",
         KeepAlive: "between",
         Finished: "finished",
         Failed: "failed",
@@ -94,6 +107,7 @@ GRAMMAR: dict[str, dict[type, str]] = {
         PartDelta: "inside",
         PartEnded: "between",
         UsageReported: "inside",
+        OfChoice: "inside",
         KeepAlive: "inside",
         Failed: "failed",
     },
@@ -105,11 +119,12 @@ GRAMMAR: dict[str, dict[type, str]] = {
 class Checker:
     """Follows events through ``GRAMMAR``. Raises ``WireError`` at the first that may not come."""
 
-    __slots__ = ("parts", "state")
+    __slots__ = ("_others", "parts", "state")
 
-    def __init__(self) -> None:
-        self.state = "waiting"
+    def __init__(self, state: str = "waiting") -> None:
+        self.state = state
         self.parts = 0
+        self._others: dict[int, Checker] = {}
 
     def see(self, event: Event) -> None:
         following = GRAMMAR[self.state].get(type(event))
@@ -121,6 +136,10 @@ class Checker:
             self.parts += 1
         elif isinstance(event, PartDelta | PartEnded) and event.index != self.parts - 1:
             raise WireError(f"part {event.index} is not the one that is open")
+        elif isinstance(event, OfChoice):
+            if event.choice < 1:
+                raise WireError("further choices count from 1")
+            self._others.setdefault(event.choice, Checker("between")).see(event.event)
         self.state = following
 
 
@@ -165,6 +184,37 @@ class _Open:
         return head
 
 
+class _Other:
+    """A further answer being put together."""
+
+    __slots__ = ("finish", "parts")
+
+    def __init__(self) -> None:
+        self.parts: list[_Open] = []
+        self.finish: Finished | None = None
+
+    def see(self, event: PartStarted | PartDelta | PartEnded | Finished) -> None:
+        match event:
+            case PartDelta():
+                self.parts[-1].texts.append(event.text)
+            case PartStarted():
+                self.parts.append(_Open(event.part))
+            case PartEnded():
+                self.parts[-1].signature, self.parts[-1].extra = event.signature, event.extra
+            case Finished():
+                self.finish = event
+
+    def close(self) -> Choice:
+        finish = self.finish
+        return Choice(
+            parts=tuple(part.close() for part in self.parts),
+            finish=finish.reason if finish else None,
+            finish_detail=finish.detail if finish else "",
+            stop_sequence=finish.stop_sequence if finish else "",
+            extra=finish.extra if finish else {},
+        )
+
+
 def fold(events: Iterable[Event]) -> Response:
     """The whole answer that the events tell. Raises ``WireError`` on a broken grammar or a ``Failed``.
 
@@ -173,6 +223,7 @@ def fold(events: Iterable[Event]) -> Response:
     checker = Checker()
     start, finish, usage = None, None, None
     parts: list[_Open] = []
+    others: dict[int, _Other] = {}
     for event in events:
         checker.see(event)
         match event:
@@ -188,6 +239,8 @@ def fold(events: Iterable[Event]) -> Response:
                 start = event
             case Finished():
                 finish = event
+            case OfChoice():
+                others.setdefault(event.choice, _Other()).see(event.event)
             case Failed():
                 raise WireError(event.message)
             case KeepAlive():
@@ -204,14 +257,29 @@ def fold(events: Iterable[Event]) -> Response:
         stop_sequence=finish.stop_sequence if finish else "",
         usage=usage,
         extra=finish.extra if finish else {},
+        others=tuple(others[choice].close() for choice in sorted(others)),
     )
 
 
 def unfold(response: Response) -> Sequence[Event]:
     """The events of a whole answer: one delta a part. ``fold`` is its inverse (``extra`` of an answer that did not
     finish is not told)."""
-    events: list[Event] = [Started(response.origin, response.id, response.model)]
-    for index, part in enumerate(response.parts):
+    events: list[Event] = [Started(response.origin, response.id, response.model), *_unfold_parts(response.parts)]
+    for choice, other in enumerate(response.others, 1):
+        events += [OfChoice(choice, event) for event in _unfold_parts(other.parts)]
+        if other.finish is not None:
+            end = Finished(other.finish, other.finish_detail, other.stop_sequence, other.extra)
+            events.append(OfChoice(choice, end))
+    if response.usage is not None:
+        events.append(UsageReported(response.usage))
+    if response.finish is not None:
+        events.append(Finished(response.finish, response.finish_detail, response.stop_sequence, response.extra))
+    return events
+
+
+def _unfold_parts(parts: Sequence[Part]) -> "list[PartStarted | PartDelta | PartEnded]":
+    events: list[PartStarted | PartDelta | PartEnded] = []
+    for index, part in enumerate(parts):
         signature, text = "", ""
         head: Part
         if isinstance(part, Text | Refusal):
@@ -226,8 +294,4 @@ def unfold(response: Response) -> Sequence[Event]:
         if text:
             events.append(PartDelta(index, text))
         events.append(PartEnded(index, signature))
-    if response.usage is not None:
-        events.append(UsageReported(response.usage))
-    if response.finish is not None:
-        events.append(Finished(response.finish, response.finish_detail, response.stop_sequence, response.extra))
     return events

@@ -23,10 +23,9 @@ class Keeper:
         self._room = MAX_CHARS
 
     def see(self, event: Event) -> None:
-        kind = type(event)
-        if kind is PartDelta:
+        if type(event) is PartDelta:  # by far the most
             if self._text is not None:
-                self._write(event.text)  # type: ignore[union-attr]
+                self._write(event.text)
         elif isinstance(event, PartStarted):
             self._head = event.part
             self._text = None

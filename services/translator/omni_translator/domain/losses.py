@@ -12,11 +12,13 @@ _HOLDERS: Final = frozenset(
     {
         *("choices", "message", "candidates", "output", "usage", "usageMetadata", "generationConfig"),
         *("thinkingConfig", "toolConfig", "functionCallingConfig", "functionCall", "functionResponse", "output_config"),
-        *("thinking", "reasoning", "text", "response_format", "image_url", "source", "function"),
+        *("thinking", "reasoning", "text", "response_format", "image_url", "source", "function", "options"),
+        *("groundingMetadata", "citationMetadata"),
     }
 )
-_ALTERNATIVES: Final = ("choices", "candidates")  # of which the first is taken apart
 _MAX_LEVELS: Final = 4
+# What asks for something though it be empty: in OpenAI's documentation this is how a search is asked for.
+_ASKS: Final = frozenset({"web_search_options"})
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -43,11 +45,17 @@ class Losses:
     def approximated(self, field: str, reason: str) -> None:
         self._seen[Loss(field, "approximated", reason)] = None
 
+    def only_one(self) -> None:
+        """Declare that further answers to the same request are left out."""
+        self.dropped("choices", f"{self._target} gives one answer only")
+
     def unknown(self, extra: Json, path: str = "", unsaid: Json | None = None) -> None:
         """Declare unknown keys that cannot go along. Nulls and empty containers say nothing, nor does a key that has
         the value ``unsaid`` gives it: its format's default, spelt out."""
         for key, value in extra.items():
-            if not says_something(value) or (unsaid and key in unsaid and unsaid[key] == value):
+            if not (says_something(value) or (key in _ASKS and value is not None)) or (
+                unsaid and key in unsaid and unsaid[key] == value
+            ):
                 continue
             self._unknown(key, value, f"{path}.{key}" if path else key, 1)
 
@@ -56,9 +64,6 @@ class Losses:
         if key not in _HOLDERS or level == _MAX_LEVELS or not all(isinstance(member, dict) for member in members):
             self.dropped(path)
             return
-        if key in _ALTERNATIVES and len(members) > 1:
-            self.dropped(path, f"{self._target} gives one answer only")
-            members = members[:1]
         for member in members:
             for name, inner in member.items():
                 if says_something(inner):

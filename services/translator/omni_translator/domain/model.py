@@ -225,7 +225,7 @@ class Thinking(msgspec.Struct, frozen=True, kw_only=True):
 
 class Conversation(Node, frozen=True, kw_only=True):
     """One request. ``max_output`` in tokens; ``parallel_tools`` None leaves it to the provider; ``verbosity`` is "low",
-    "medium" or "high"."""
+    "medium" or "high". ``project`` and ``identity`` are the provider account's, and no client's to say."""
 
     origin: WireFormat
     model: str
@@ -240,6 +240,8 @@ class Conversation(Node, frozen=True, kw_only=True):
     verbosity: str = ""
     user: str = ""
     stream: bool = False
+    project: str = ""
+    identity: str = ""
 
 
 # ---- an answer ------------------------------------------------------------------------------------------------------
@@ -257,10 +259,20 @@ class FinishReason(StrEnum):
     OTHER = "other"
 
 
+class Choice(Node, frozen=True, kw_only=True):
+    """A further answer to the same request. Its fields are those of ``Response``; ``extra`` is its own alone."""
+
+    parts: tuple[Part, ...]
+    finish: FinishReason | None
+    finish_detail: str = ""
+    stop_sequence: str = ""
+
+
 class Response(Node, frozen=True, kw_only=True):
     """One answer. ``finish`` None means that it did not end as its format prescribes.
 
-    ``finish_detail`` is the provider's own word, when it says more than ``finish``.
+    ``finish_detail`` is the provider's own word, when it says more than ``finish``. ``others`` are further answers to
+    the same request, which has asked for several; ``usage`` is of them all.
     """
 
     origin: WireFormat
@@ -271,3 +283,4 @@ class Response(Node, frozen=True, kw_only=True):
     finish_detail: str = ""
     stop_sequence: str = ""
     usage: Usage | None = None
+    others: tuple[Choice, ...] = ()

@@ -76,11 +76,10 @@ class Assembler:
             if len(self._lanes) > 1 and not self._explicit:
                 self._settle(events)
 
-    def note(self, text: str) -> None:
-        """Remember a delta of the live part that the caller has told itself (its fast path)."""
+    def noted(self) -> list[str] | None:
+        """Where to note the deltas of the live part that the caller tells itself (its fast path); None: nowhere."""
         lane = self._first()
-        if lane.is_call:
-            lane.texts.append(text)
+        return lane.texts if lane.is_call else None
 
     def annotate(self, key: Hashable, extra: Json) -> None:
         """Add what is only known of a part after its beginning."""

@@ -28,6 +28,7 @@ from omni_translator.domain.model import (
     NewTools,
     Opaque,
     Part,
+    Text,
     Tool,
     ToolCall,
     ToolChoice,
@@ -52,6 +53,8 @@ def plain(conversation: Conversation, losses: Losses) -> Conversation:
     for key in _STORED:
         if conversation.extra.get(key):
             raise WireError(f"{key} names what only its own provider keeps; send the whole conversation", key)
+    if not _is_special(conversation):
+        return msgspec.structs.replace(conversation, extra=_told(conversation.extra))
     names = _Names(conversation)
     messages: list[Message] = []
     added: list[Tool | Opaque] = []
@@ -92,8 +95,33 @@ def plain(conversation: Conversation, losses: Losses) -> Conversation:
         messages=tuple(messages),
         tools=tuple(tools),
         tool_choice=_plain_choice(conversation, names, losses),
-        extra={key: value for key, value in conversation.extra.items() if _UNSAID.get(key) != value},
+        extra=_told(conversation.extra),
     )
+
+
+def _told(extra: Json) -> Json:
+    return {key: value for key, value in extra.items() if _UNSAID.get(key) != value}
+
+
+def _is_special(conversation: Conversation) -> bool:
+    """Whether it holds anything that only Responses can say, or nothing at all."""
+    choice = conversation.tool_choice
+    if not conversation.messages or (choice is not None and choice.freeform):
+        return True
+    for tool in conversation.tools:
+        if type(tool) is Tool and (tool.namespace is not None or tool.freeform is not None):
+            return True
+    for message in conversation.messages:
+        for part in message.parts:
+            if type(part) is Text:
+                continue
+            if type(part) is ToolCall and (part.freeform or part.namespace):
+                return True
+            if type(part) is ToolResult and part.freeform:
+                return True
+            if type(part) is NewTools or (type(part) is Opaque and part.slot):
+                return True
+    return False
 
 
 def client_tools(conversation: Conversation) -> dict[str, ClientTool]:

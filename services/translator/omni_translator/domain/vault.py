@@ -14,7 +14,7 @@ In doubt a proof is left out: a request without it is one that the provider answ
 - into a turn whose calls are all there, in order, by name and arguments, and no others;
 - all of them or none, at places that a dialect without thoughts cannot have moved: before everything else, or straight
   before a call;
-- to Anthropic only in a request that has the model think.
+- to Claude only in a request that has the model think.
 
 Sources, read 2026-11-22: docs.claude.com (extended thinking, "preserving thinking blocks"), platform.openai.com
 (reasoning, "encrypted reasoning items"), ai.google.dev/gemini-api/docs/thought-signatures.
@@ -29,7 +29,8 @@ from typing import Any, Final
 import msgspec
 from omni_wire.formats import WireFormat
 
-from omni_translator.domain.codecs.anthropic_messages.encode import will_think
+from omni_translator.domain.codecs.anthropic_messages import encode as anthropic_messages
+from omni_translator.domain.codecs.bedrock_converse import encode as bedrock_converse
 from omni_translator.domain.codecs.gemini_generate.calls import is_made
 from omni_translator.domain.fields import json_object, to_json
 from omni_translator.domain.model import Conversation, Json, Message, Opaque, Part, Reasoning, Role, ToolCall
@@ -38,7 +39,12 @@ from omni_translator.domain.plain import INPUT, client_tools
 ANTHROPIC: Final = WireFormat.ANTHROPIC_MESSAGES
 RESPONSES: Final = WireFormat.OPENAI_RESPONSES
 GEMINI: Final = WireFormat.GEMINI_GENERATE
-SIGNING: Final = frozenset({ANTHROPIC, RESPONSES, GEMINI})
+_GEMINIS: Final = frozenset({GEMINI, WireFormat.CLOUDCODE_GENERATE})  # the second is the first in an envelope
+BEDROCK: Final = WireFormat.BEDROCK_CONVERSE
+CURSOR: Final = WireFormat.CURSOR_CHAT  # whose history has room for one signed thought a turn
+SIGNING: Final = frozenset({ANTHROPIC, RESPONSES, BEDROCK, CURSOR}) | _GEMINIS
+# Where Claude is: behind Bedrock by the same rules, its other models sign nothing.
+_CLAUDES: Final = frozenset({ANTHROPIC, BEDROCK})
 
 MAX_TURNS: Final = 256  # of a request that are looked for, its last ones
 MAX_CHARS: Final = 512 * 1024  # of an answer's thoughts and arguments
@@ -109,12 +115,14 @@ def keep(made_by: str, wire_format: WireFormat, answer_id: str, parts: Iterable[
             lead, waiting = waiting, []
         begun = True
         if isinstance(part, ToolCall):
-            signature = part.signature if wire_format is GEMINI else ""
+            signature = part.signature if wire_format in _GEMINIS else ""
             calls.append(Call(part.id, _digest(part.name, part.arguments), signature, tuple(waiting)))
             waiting = []
         elif waiting:
             return None  # between two texts, which a client may have joined
     entry = Entry(made_by, tuple(lead), tuple(calls))
+    if wire_format is CURSOR and (len(lead) > 1 or any(call.before for call in calls)):
+        return None
     if waiting or not calls or not (entry.thinks or any(call.signature for call in calls)):
         return None
     ids = {call.id for call in calls}
@@ -129,7 +137,7 @@ def _proofs(parts: Iterable[Part], wire_format: WireFormat) -> Iterator[Thought 
     group: list[Reasoning] = []  # thoughts whose signature is yet to come: Responses signs the last of an item
     for part in parts:
         if isinstance(part, Reasoning):
-            if wire_format is GEMINI:
+            if wire_format in _GEMINIS:
                 continue  # a summary for people: its proof is on the call
             if group and group[-1].item != part.item:
                 group.clear()
@@ -139,21 +147,24 @@ def _proofs(parts: Iterable[Part], wire_format: WireFormat) -> Iterator[Thought 
                 if not any(thought.full for thought in group):
                     yield from (Thought(thought.text, thought.signature) for thought in group)
                 group.clear()
-            elif wire_format is ANTHROPIC:
+            elif wire_format in _CLAUDES:
                 yield None  # one of several cannot be left out
             continue
         group.clear()
         if not isinstance(part, Opaque):
             yield part
-        elif wire_format is ANTHROPIC and (redacted := _redacted(part)):
+        elif wire_format in _CLAUDES and (redacted := _redacted(part)):
             yield Thought("", redacted=redacted)
-        elif wire_format is not GEMINI:
+        elif wire_format not in _GEMINIS:
             yield None  # a tool of the provider's own, which no other dialect gives back
 
 
 def _redacted(part: Opaque) -> str:
-    data = part.data.get("data")
-    return data if part.data.get("type") == _REDACTED and isinstance(data, str) else ""
+    data = part.data.get("data") if part.data.get("type") == _REDACTED else None
+    if part.origin is BEDROCK:
+        held = part.data.get("reasoningContent")
+        data = held.get("redactedContent") if isinstance(held, dict) else None
+    return data if isinstance(data, str) else ""
 
 
 def _digest(name: str, arguments: str) -> str:
@@ -230,9 +241,13 @@ def restore(
         else:
             messages += run
     restored = msgspec.structs.replace(conversation, messages=tuple(messages))
-    if not count or (wire_format is ANTHROPIC and not will_think(restored)):
+    if not count or (wire_format in _THINKS and not _THINKS[wire_format](restored)):
         return conversation, 0
     return restored, count
+
+
+# Whether a request, written, has the model think.
+_THINKS: Final = {ANTHROPIC: anthropic_messages.will_think, BEDROCK: bedrock_converse.will_think}
 
 
 def _runs(messages: tuple[Message, ...]) -> Iterator[list[Message]]:
@@ -290,8 +305,14 @@ def _spliced(run: list[Message], entry: Entry) -> Message:
 
 def _told(thoughts: tuple[Thought, ...], wire_format: WireFormat) -> list[Part]:
     return [
-        Opaque(origin=wire_format, data={"type": _REDACTED, "data": thought.redacted})
+        Opaque(origin=wire_format, data=_hidden(thought.redacted, wire_format))
         if thought.redacted
         else Reasoning(text=thought.text, origin=wire_format, signature=thought.signature)
         for thought in thoughts
     ]
+
+
+def _hidden(redacted: str, wire_format: WireFormat) -> Json:
+    if wire_format is BEDROCK:
+        return {"reasoningContent": {"redactedContent": redacted}}
+    return {"type": _REDACTED, "data": redacted}

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&omniroute/analytics/v1/analytics.proto\x12\x16omniroute.analytics.v1\"S\n\x0cQueryRequest\x12\x0f\n\x07\x66rom_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x10\n\x08group_by\x18\x04 \x01(\t\"n\n\rQueryResponse\x12.\n\x06totals\x18\x01 \x01(\x0b\x32\x1e.omniroute.analytics.v1.Totals\x12-\n\x06groups\x18\x02 \x03(\x0b\x32\x1d.omniroute.analytics.v1.Group\"\xee\x01\n\x06Totals\x12\x10\n\x08requests\x18\x01 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x04 \x01(\x03\x12\x1b\n\x13\x63\x61\x63hed_input_tokens\x18\x05 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x06 \x01(\x03\x12\x15\n\routput_tokens\x18\x07 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x08 \x01(\x03\x12\x15\n\rcost_nano_usd\x18\t \x01(\x03\x12\x19\n\x11unpriced_requests\x18\n \x01(\x03\"F\n\x05Group\x12\r\n\x05value\x18\x01 \x01(\t\x12.\n\x06totals\x18\x02 \x01(\x0b\x32\x1e.omniroute.analytics.v1.Totals2e\n\rAnalyticsPort\x12T\n\x05Query\x12$.omniroute.analytics.v1.QueryRequest\x1a%.omniroute.analytics.v1.QueryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&omniroute/analytics/v1/analytics.proto\x12\x16omniroute.analytics.v1\"S\n\x0cQueryRequest\x12\x0f\n\x07\x66rom_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x10\n\x08group_by\x18\x04 \x01(\t\"n\n\rQueryResponse\x12.\n\x06totals\x18\x01 \x01(\x0b\x32\x1e.omniroute.analytics.v1.Totals\x12-\n\x06groups\x18\x02 \x03(\x0b\x32\x1d.omniroute.analytics.v1.Group\"\x0f\n\rKeyUseRequest\"?\n\x0eKeyUseResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.omniroute.analytics.v1.UsedKey\"<\n\x07UsedKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08requests\x18\x02 \x01(\x03\x12\x0f\n\x07last_ms\x18\x03 \x01(\x03\"\xee\x01\n\x06Totals\x12\x10\n\x08requests\x18\x01 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x04 \x01(\x03\x12\x1b\n\x13\x63\x61\x63hed_input_tokens\x18\x05 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x06 \x01(\x03\x12\x15\n\routput_tokens\x18\x07 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x08 \x01(\x03\x12\x15\n\rcost_nano_usd\x18\t \x01(\x03\x12\x19\n\x11unpriced_requests\x18\n \x01(\x03\"F\n\x05Group\x12\r\n\x05value\x18\x01 \x01(\t\x12.\n\x06totals\x18\x02 \x01(\x0b\x32\x1e.omniroute.analytics.v1.Totals2\xbe\x01\n\rAnalyticsPort\x12T\n\x05Query\x12$.omniroute.analytics.v1.QueryRequest\x1a%.omniroute.analytics.v1.QueryResponse\x12W\n\x06KeyUse\x12%.omniroute.analytics.v1.KeyUseRequest\x1a&.omniroute.analytics.v1.KeyUseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUERYREQUEST']._serialized_end=149
   _globals['_QUERYRESPONSE']._serialized_start=151
   _globals['_QUERYRESPONSE']._serialized_end=261
-  _globals['_TOTALS']._serialized_start=264
-  _globals['_TOTALS']._serialized_end=502
-  _globals['_GROUP']._serialized_start=504
-  _globals['_GROUP']._serialized_end=574
-  _globals['_ANALYTICSPORT']._serialized_start=576
-  _globals['_ANALYTICSPORT']._serialized_end=677
+  _globals['_KEYUSEREQUEST']._serialized_start=263
+  _globals['_KEYUSEREQUEST']._serialized_end=278
+  _globals['_KEYUSERESPONSE']._serialized_start=280
+  _globals['_KEYUSERESPONSE']._serialized_end=343
+  _globals['_USEDKEY']._serialized_start=345
+  _globals['_USEDKEY']._serialized_end=405
+  _globals['_TOTALS']._serialized_start=408
+  _globals['_TOTALS']._serialized_end=646
+  _globals['_GROUP']._serialized_start=648
+  _globals['_GROUP']._serialized_end=718
+  _globals['_ANALYTICSPORT']._serialized_start=721
+  _globals['_ANALYTICSPORT']._serialized_end=911
 # @@protoc_insertion_point(module_scope)

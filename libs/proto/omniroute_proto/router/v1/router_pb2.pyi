@@ -141,6 +141,9 @@ class Head(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
     PASSTHROUGH_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    KEEP_ALIVE_FIELD_NUMBER: _builtins.int
     status: _builtins.int
     stream: _builtins.bool
     content_type: _builtins.str
@@ -148,9 +151,17 @@ class Head(_message.Message):
     model: _builtins.str
     passthrough: _builtins.bool
     """True when the bytes are the provider's own, unconverted."""
+    progress: _builtins.bool
+    """Tell the client how far the answer has come."""
+    keep_alive: _builtins.float
+    """Seconds of silence before a sign of life: 0 leaves it to the edge, less than 0 means none."""
     @_builtins.property
     def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What translation could not keep; empty when nothing was lost."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The product's own rules that changed the request, or are in force on the answer."""
 
     def __init__(
         self,
@@ -162,10 +173,13 @@ class Head(_message.Message):
         model: _builtins.str = ...,
         losses: _abc.Iterable[_builtins.str] | None = ...,
         passthrough: _builtins.bool = ...,
+        rules: _abc.Iterable[_builtins.str] | None = ...,
+        progress: _builtins.bool = ...,
+        keep_alive: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "provider", b"provider", "status", b"status", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "keep_alive", b"keep_alive", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "progress", b"progress", "provider", b"provider", "rules", b"rules", "status", b"status", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,6 +32,8 @@ class EncodeRequestRequest(_message.Message):
     STRICT_FIELD_NUMBER: _builtins.int
     STREAM_FIELD_NUMBER: _builtins.int
     PARTIES_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    RELAYED_FIELD_NUMBER: _builtins.int
     client_format: _builtins.str
     provider_format: _builtins.str
     body: _builtins.bytes
@@ -42,11 +44,17 @@ class EncodeRequestRequest(_message.Message):
     strict: _builtins.bool
     """Refuse instead of losing anything."""
     stream: _builtins.bool
-    """A stream is asked for though the body does not say so (Gemini's path does)."""
+    """The provider is asked for a stream, whatever the client's body says."""
+    relayed: _builtins.bool
+    """The body is sent on as it is but for what the rules change; model and output limit are the caller's to set."""
     @_builtins.property
     def context(self) -> _common_pb2.CallContext: ...
     @_builtins.property
     def parties(self) -> Global___Parties: ...
+    @_builtins.property
+    def rules(self) -> Global___RequestRules:
+        """The product's own rules for this request; absent: none."""
+
     def __init__(
         self,
         *,
@@ -59,14 +67,98 @@ class EncodeRequestRequest(_message.Message):
         strict: _builtins.bool = ...,
         stream: _builtins.bool = ...,
         parties: Global___Parties | None = ...,
+        rules: Global___RequestRules | None = ...,
+        relayed: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties", "rules", b"rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "client_format", b"client_format", "context", b"context", "max_output", b"max_output", "model", b"model", "parties", b"parties", "provider_format", b"provider_format", "stream", b"stream", "strict", b"strict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "client_format", b"client_format", "context", b"context", "max_output", b"max_output", "model", b"model", "parties", b"parties", "provider_format", b"provider_format", "relayed", b"relayed", "rules", b"rules", "stream", b"stream", "strict", b"strict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EncodeRequestRequest: _TypeAlias = EncodeRequestRequest  # noqa: Y015
+
+@_typing.final
+class RequestRules(_message.Message):
+    """What the configuration has done to a request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVELOPER_TO_SYSTEM_FIELD_NUMBER: _builtins.int
+    SYSTEM_TO_USER_FIELD_NUMBER: _builtins.int
+    THINKING_MODE_FIELD_NUMBER: _builtins.int
+    THINKING_BUDGET_FIELD_NUMBER: _builtins.int
+    THINKING_EFFORT_FIELD_NUMBER: _builtins.int
+    STRIP_THINKING_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    SUFFIX_FIELD_NUMBER: _builtins.int
+    CLAMP_FIELD_NUMBER: _builtins.int
+    MAX_OUTPUT_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    developer_to_system: _builtins.bool
+    system_to_user: _builtins.bool
+    thinking_mode: _builtins.str
+    """"passthrough" (also when empty), "auto", "adaptive" or "custom": then an effort, or else a budget in tokens."""
+    thinking_budget: _builtins.int
+    thinking_effort: _builtins.str
+    strip_thinking: _builtins.bool
+    """The model takes no parameters on thinking."""
+    prefix: _builtins.str
+    """Words before and after the system prompt."""
+    suffix: _builtins.str
+    clamp: _builtins.bool
+    """Bring parameters within what the target takes."""
+    max_output: _builtins.int
+    """The model's own bounds in tokens; 0 means unknown."""
+    context: _builtins.int
+    def __init__(
+        self,
+        *,
+        developer_to_system: _builtins.bool = ...,
+        system_to_user: _builtins.bool = ...,
+        thinking_mode: _builtins.str = ...,
+        thinking_budget: _builtins.int = ...,
+        thinking_effort: _builtins.str = ...,
+        strip_thinking: _builtins.bool = ...,
+        prefix: _builtins.str = ...,
+        suffix: _builtins.str = ...,
+        clamp: _builtins.bool = ...,
+        max_output: _builtins.int = ...,
+        context: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clamp", b"clamp", "context", b"context", "developer_to_system", b"developer_to_system", "max_output", b"max_output", "prefix", b"prefix", "strip_thinking", b"strip_thinking", "suffix", b"suffix", "system_to_user", b"system_to_user", "thinking_budget", b"thinking_budget", "thinking_effort", b"thinking_effort", "thinking_mode", b"thinking_mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestRules: _TypeAlias = RequestRules  # noqa: Y015
+
+@_typing.final
+class AnswerRules(_message.Message):
+    """What the configuration has done to an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SANITIZE_FIELD_NUMBER: _builtins.int
+    THINK_TAGS_FIELD_NUMBER: _builtins.int
+    sanitize: _builtins.bool
+    """Leave OpenAI's own fields only (Chat clients)."""
+    think_tags: _builtins.bool
+    """Take thoughts between tags out of the text."""
+    def __init__(
+        self,
+        *,
+        sanitize: _builtins.bool = ...,
+        think_tags: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sanitize", b"sanitize", "think_tags", b"think_tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerRules: _TypeAlias = AnswerRules  # noqa: Y015
 
 @_typing.final
 class Parties(_message.Message):
@@ -80,12 +172,17 @@ class Parties(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """The id of the client's key."""
     provider: _builtins.str
     account: _builtins.str
     model: _builtins.str
     """The provider's own id of the model."""
+    project: _builtins.str
+    """What the account's configuration says of it; empty: nothing."""
+    identity: _builtins.str
     def __init__(
         self,
         *,
@@ -93,10 +190,12 @@ class Parties(_message.Message):
         provider: _builtins.str = ...,
         account: _builtins.str = ...,
         model: _builtins.str = ...,
+        project: _builtins.str = ...,
+        identity: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "model", b"model", "principal", b"principal", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "identity", b"identity", "model", b"model", "principal", b"principal", "project", b"project", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -109,6 +208,7 @@ class EncodeRequestResponse(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
     body: _builtins.bytes
     @_builtins.property
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Loss]: ...
@@ -116,16 +216,21 @@ class EncodeRequestResponse(_message.Message):
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenamedTool]:
         """To be handed on in the StreamHead of the answer."""
 
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The rules that changed something."""
+
     def __init__(
         self,
         *,
         body: _builtins.bytes = ...,
         losses: _abc.Iterable[Global___Loss] | None = ...,
         tools: _abc.Iterable[Global___RenamedTool] | None = ...,
+        rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "losses", b"losses", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "losses", b"losses", "rules", b"rules", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,10 +339,12 @@ class StreamHead(_message.Message):
     FRAMING_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     PARTIES_FIELD_NUMBER: _builtins.int
+    PROVIDER_STREAM_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
     client_format: _builtins.str
     provider_format: _builtins.str
     stream: _builtins.bool
-    """False: data is one whole body and so is the answer."""
+    """The client gets a stream; else one whole body."""
     model: _builtins.str
     """The model id the client asked for, echoed in the answer."""
     include_usage: _builtins.bool
@@ -248,12 +355,18 @@ class StreamHead(_message.Message):
     """An id for answers whose source has none."""
     framing: _builtins.str
     """How the client's stream is framed: "sse" (also when empty) or "array" (Gemini's)."""
+    provider_stream: _builtins.bool
+    """The provider's bytes are a stream; else one whole body."""
     @_builtins.property
     def context(self) -> _common_pb2.CallContext: ...
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenamedTool]: ...
     @_builtins.property
     def parties(self) -> Global___Parties: ...
+    @_builtins.property
+    def rules(self) -> Global___AnswerRules:
+        """The product's own rules for this answer; absent: none."""
+
     def __init__(
         self,
         *,
@@ -268,10 +381,12 @@ class StreamHead(_message.Message):
         framing: _builtins.str = ...,
         tools: _abc.Iterable[Global___RenamedTool] | None = ...,
         parties: Global___Parties | None = ...,
+        provider_stream: _builtins.bool = ...,
+        rules: Global___AnswerRules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties", "rules", b"rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_format", b"client_format", "context", b"context", "created", b"created", "framing", b"framing", "include_usage", b"include_usage", "model", b"model", "parties", b"parties", "provider_format", b"provider_format", "response_id", b"response_id", "stream", b"stream", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_format", b"client_format", "context", b"context", "created", b"created", "framing", b"framing", "include_usage", b"include_usage", "model", b"model", "parties", b"parties", "provider_format", b"provider_format", "provider_stream", b"provider_stream", "response_id", b"response_id", "rules", b"rules", "stream", b"stream", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain.taps import chat, gemini, messages, responses
+from omni_router.domain.taps import chat, gemini, messages, ollama, responses
 from omni_router.domain.taps.base import StreamTap
 
 _READERS: dict[WireFormat, Callable[[bytes], tuple[Usage | None, int]]] = {
@@ -13,6 +13,7 @@ _READERS: dict[WireFormat, Callable[[bytes], tuple[Usage | None, int]]] = {
     WireFormat.OPENAI_RESPONSES: responses.read_answer,
     WireFormat.ANTHROPIC_MESSAGES: messages.read_answer,
     WireFormat.GEMINI_GENERATE: gemini.read_answer,
+    WireFormat.OLLAMA_CHAT: ollama.read_answer,
 }
 
 
@@ -24,6 +25,8 @@ def stream_tap(wire_format: WireFormat, *, relay_usage: bool = True, framing: st
         return messages.MessagesStreamTap()
     if wire_format is WireFormat.OPENAI_RESPONSES:
         return responses.ResponsesStreamTap()
+    if wire_format is WireFormat.OLLAMA_CHAT:
+        return ollama.OllamaStreamTap()
     return gemini.GeminiArrayTap() if framing == "array" else gemini.GeminiStreamTap()
 
 

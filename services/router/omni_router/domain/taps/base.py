@@ -1,16 +1,18 @@
 """What the taps of all formats share.
 
 Bytes are relayed as they are, whole events at a time, so that an error can follow at any moment in the words of the
-client's dialect. An answer *begins* with the first event that says something of it: until then another provider can
-still be tried, so events that only announce an answer wait with it.
+client's dialect. An answer *begins* with the first event that says something of it (a text, a thought, a call, its
+end): until then another provider can still be tried, so events that only announce an answer wait with it.
 """
 
 import contextlib
-from typing import Any, NoReturn, TypeVar
+from abc import ABC, abstractmethod
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
-from omni_wire.errors import StreamInterrupted, UpstreamFailed, WireError, upstream_message
+from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamFailed, WireError
 from omni_wire.sse import SseSplitter
+from omni_wire.told_error import told_error
 from omni_wire.usage import Usage
 
 # What a token is taken to be where the provider gives no count: four bytes of text, the common rule of thumb.
@@ -24,24 +26,34 @@ class NotJson(UpstreamFailed):
     """An event that is no JSON: in mid-stream nonsense, at the end of the bytes half an event."""
 
 
-class StreamTap:
+class Splitter(Protocol):
+    """Cuts a stream into what is read at once: an SSE event, a line. ``rest`` is what has come of the next."""
+
+    rest: bytes
+
+    def feed(self, chunk: bytes) -> list[bytes]: ...
+
+
+class StreamTap(ABC):
     """``feed`` chunks, then ``end`` at a clean end. ``usage`` is the provider's own count, None until it comes.
 
     A subclass reads one event in ``_keep``, which says whether to relay it, and completes an answer whose last word
-    the provider left out in ``_closing``.
+    the provider left out in ``_closing``. ``ending`` is what stands behind every event.
     """
+
+    ending = b"\n\n"
 
     __slots__ = (
         "_bytes", "_done", "_events", "_finished", "_splitter", "begun", "failure", "finish_reason", "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
+        self._splitter: Splitter = SseSplitter()
         self._done = self._finished = self.begun = False
         self._events = self._bytes = 0
         self.finish_reason = ""
         self.usage: Usage | None = None
-        self.failure: UpstreamFailed | None = None
+        self.failure: UpstreamError | None = None
 
     @property
     def complete(self) -> bool:
@@ -52,7 +64,7 @@ class StreamTap:
         """The whole events that ``chunk`` completes.
 
         At the provider's own error event, and at bytes that are not its format, the events before it are returned and
-        the ``UpstreamFailed`` waits in ``failure``, so that nothing that arrived well is lost.
+        the error waits in ``failure``, so that nothing that arrived well is lost.
         """
         try:
             events = self._splitter.feed(chunk)
@@ -64,19 +76,19 @@ class StreamTap:
             try:
                 if self._keep(event):
                     kept.append(event)
-            except UpstreamFailed as error:
+            except UpstreamError as error:
                 self.failure = error
                 break
         return kept[0] if len(kept) == 1 else b"".join(kept)
 
     def end(self) -> bytes:
         """What is left at a clean end of the body. Raises ``StreamInterrupted`` when the answer had not ended,
-        ``UpstreamFailed`` when its last event is the provider's error."""
+        or the provider's error when that is its last event."""
         rest, self._splitter.rest = self._splitter.rest.strip(b"\r\n"), b""
         tail = b""
         if rest and not self._done:
             with contextlib.suppress(NotJson):
-                tail = rest + b"\n\n" if self._keep(rest + b"\n\n") else b""
+                tail = rest + self.ending if self._keep(rest + self.ending) else b""
         if not self.complete:
             raise interrupted()
         return tail if self._done else tail + self._closing()
@@ -85,8 +97,9 @@ class StreamTap:
         """Output tokens so far, when the provider gave no count."""
         return max(self._events, -(-self._bytes // BYTES_A_TOKEN))
 
+    @abstractmethod
     def _keep(self, raw: bytes) -> bool:
-        raise NotImplementedError
+        """Look at one event; whether it is relayed."""
 
     def _closing(self) -> bytes:
         return b""
@@ -110,9 +123,9 @@ def interrupted() -> StreamInterrupted:
     return StreamInterrupted("the provider ended the stream before the answer was complete")
 
 
-def broke_off(data: bytes) -> UpstreamFailed:
+def broke_off(data: bytes) -> UpstreamError:
     """``data`` is the provider's error event."""
-    return UpstreamFailed(f"the provider broke off: {upstream_message(data)}")
+    return told_error(data, "the provider broke off")
 
 
 def not_json(data: bytes, error: Exception) -> None:
@@ -132,7 +145,7 @@ def decode_answer(decoder: "msgspec.json.Decoder[T]", body: bytes, what: str) ->
 
 
 def refuse_error(body: bytes) -> NoReturn:
-    raise UpstreamFailed(f"the provider answered an error under status 200: {upstream_message(body)}")
+    raise told_error(body, "the provider answered an error under status 200")
 
 
 def tokens_in(size: int) -> int:

@@ -27,9 +27,17 @@ class _Delta(msgspec.Struct):
     content: Any = None
     reasoning_content: Any = None
     tool_calls: msgspec.Raw = msgspec.Raw()
+    # Of these it is only looked at whether they say something: before an answer has begun.
+    refusal: Any = None
+    reasoning: Any = None
+    reasoning_details: Any = None
+    function_call: Any = None
+    audio: Any = None
+    images: Any = None
 
 
 class _Choice(msgspec.Struct):
+    index: Any = None
     delta: _Delta | None = None
     message: msgspec.Raw = msgspec.Raw()
     finish_reason: str | None = None
@@ -107,11 +115,17 @@ def _summed(given: int, said: int, total: int, cached: int, written: int, reason
 
 
 class ChatStreamTap(StreamTap):
-    __slots__ = ("_relay_usage",)
+    __slots__ = ("_ended", "_open", "_relay_usage")
 
     def __init__(self, *, relay_usage: bool) -> None:
         super().__init__()
         self._relay_usage = relay_usage
+        self._open: set[int] = set()  # choices begun and not ended
+        self._ended: set[int] = set()
+
+    @property
+    def complete(self) -> bool:
+        return self._done or (self._finished and not self._open)
 
     def _closing(self) -> bytes:
         return b"data: [DONE]\n\n"
@@ -135,7 +149,6 @@ class ChatStreamTap(StreamTap):
             return True
         if chunk.error is not None:
             raise broke_off(data)
-        self.begun = True
         for choice in chunk.choices:
             self._watch(choice)
         if bytes(chunk.usage) != b"null":
@@ -144,9 +157,16 @@ class ChatStreamTap(StreamTap):
         return True
 
     def _watch(self, choice: _Choice) -> None:
-        if choice.finish_reason is not None:
+        index = number(choice.index)
+        if choice.finish_reason is None:
+            if index not in self._ended:
+                self._open.add(index)
+        else:
             self._finished = True
+            self._open.discard(index)
+            self._ended.add(index)
             self.finish_reason = choice.finish_reason
+            self.begun = True
         delta = choice.delta
         if delta is None:
             return
@@ -159,6 +179,15 @@ class ChatStreamTap(StreamTap):
         if size:
             self._events += 1
             self._bytes += size
+            self.begun = True
+        elif not self.begun:
+            self.begun = _says_something(delta)
+
+
+def _says_something(delta: _Delta) -> bool:
+    """Whether a delta without a text or a call of ours is more than the announcement of a role."""
+    found = (delta.content, delta.refusal, delta.reasoning, delta.reasoning_details, delta.function_call)
+    return any(found) or bool(delta.audio or delta.images)
 
 
 def read_answer(body: bytes) -> tuple[Usage | None, int]:

@@ -7,7 +7,7 @@ Every chunk may hold the usage up to it.
 from typing import Any
 
 import msgspec
-from omni_wire.errors import UpstreamFailed, WireError
+from omni_wire.errors import UpstreamError, UpstreamFailed, WireError
 from omni_wire.json_array import JsonArraySplitter
 from omni_wire.sse import MAX_EVENT_BYTES, parse_event
 from omni_wire.usage import Usage
@@ -114,7 +114,7 @@ class GeminiStreamTap(StreamTap):
         return True
 
     def _read(self, data: bytes) -> None:
-        """One chunk. Raises ``UpstreamFailed``."""
+        """One chunk. Raises ``UpstreamError``."""
         try:
             chunk = _CHUNK.decode(data)
         except msgspec.ValidationError:
@@ -134,7 +134,6 @@ class GeminiStreamTap(StreamTap):
             self._used(_usage(chunk.usageMetadata))
 
     def _watch(self, candidate: _Candidate) -> None:
-        self.begun = True
         index = number(candidate.index)
         reason = candidate.finishReason
         if isinstance(reason, str) and reason not in ("", "FINISH_REASON_UNSPECIFIED"):
@@ -142,11 +141,13 @@ class GeminiStreamTap(StreamTap):
             self._open.discard(index)
             self._ended.add(index)
             self.finish_reason = reason
+            self.begun = True
         elif index not in self._ended:
             self._open.add(index)
         if candidate.content is None:
             return
         for part in candidate.content.parts or ():
+            self.begun = self.begun or part.text != ""
             self._said(part.text)
             if len(part.functionCall) > len(b"null"):
                 self._events += 1
@@ -182,7 +183,7 @@ class GeminiArrayTap(GeminiStreamTap):
         for element in elements:
             try:
                 self._read(element)
-            except UpstreamFailed as error:
+            except UpstreamError as error:
                 self.failure = error
                 break
             good = came.index(element, good) + len(element)  # next after what separates them, where no brace stands
@@ -198,11 +199,11 @@ class GeminiArrayTap(GeminiStreamTap):
         # Half an element after an answer that is whole is none of it.
         return rest if rest.strip() == b"]" else b"]"
 
-    def _not_array(self, chunk: bytes, error: WireError) -> UpstreamFailed:
+    def _not_array(self, chunk: bytes, error: WireError) -> UpstreamError:
         if not self.begun and chunk.lstrip().startswith(b"{"):
             try:
                 refuse_error(chunk)
-            except UpstreamFailed as failure:
+            except UpstreamError as failure:
                 return failure
         return UpstreamFailed(f"the provider's stream is malformed: {error}")
 

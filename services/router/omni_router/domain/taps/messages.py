@@ -34,10 +34,16 @@ class _Message(msgspec.Struct):
     usage: Any = None
 
 
+class _Block(msgspec.Struct):
+    type: Any = None
+    text: Any = None
+
+
 class _Event(msgspec.Struct):
     type: Any = None
     delta: _Delta | None = None
     message: _Message | None = None
+    content_block: _Block | None = None
     usage: Any = None
     error: Any = None
 
@@ -101,6 +107,8 @@ class MessagesStreamTap(StreamTap):
             self._done = True
         elif kind == "error" or (kind is None and event.error is not None):
             raise broke_off(data)
+        elif kind == "content_block_start" and (block := event.content_block) is not None:
+            self.begun = self.begun or block.type != "text" or bool(block.text)
         elif kind != "ping":
             self.begun = True
         return True

@@ -6,7 +6,7 @@
 from typing import Any
 
 import msgspec
-from omni_wire.errors import UpstreamFailed
+from omni_wire.errors import UpstreamError, UpstreamFailed
 from omni_wire.sse import parse_event
 from omni_wire.usage import Usage
 
@@ -26,6 +26,8 @@ _ENDS = frozenset({"response.completed", "response.incomplete", "response.done"}
 _FAILURES = frozenset({"response.failed", "response.cancelled"})
 # They say that an answer is to come, and nothing of it.
 _ANNOUNCE = frozenset({"response.created", "response.in_progress", "response.queued", "keepalive", "ping"})
+# So do these, of a message or a text: what it says follows.
+_OPENINGS = {"response.output_item.added": "message", "response.content_part.added": "output_text"}
 
 
 class _Response(msgspec.Struct):
@@ -36,9 +38,15 @@ class _Response(msgspec.Struct):
     error: Any = None
 
 
+class _Opened(msgspec.Struct):
+    type: Any = None
+
+
 class _Event(msgspec.Struct):
     type: Any = None
     delta: Any = None
+    item: _Opened | None = None
+    part: _Opened | None = None
     response: _Response | None = None
     error: Any = None
 
@@ -86,8 +94,9 @@ class ResponsesStreamTap(StreamTap):
             raise _failed(event.response)
         elif kind in _ENDS:
             self._finish(kind, event.response)
-        elif kind not in _ANNOUNCE:
-            self.begun = True
+        elif kind not in _ANNOUNCE and not self.begun:
+            opened = event.item or event.part
+            self.begun = opened is None or _OPENINGS.get(kind) != opened.type
         return True
 
     def _finish(self, kind: str, response: _Response | None) -> None:
@@ -102,7 +111,7 @@ class ResponsesStreamTap(StreamTap):
             self.finish_reason = reason if isinstance(reason, str) else "incomplete"
 
 
-def _failed(response: _Response | None) -> UpstreamFailed:
+def _failed(response: _Response | None) -> UpstreamError:
     error = response.error if response is not None else None
     if not isinstance(error, dict | str):
         return UpstreamFailed("the provider broke off: no reason given")

@@ -1,35 +1,22 @@
 """Anthropic's Messages API."""
 
+from typing import Final
+
 from omni_wire.formats import WireFormat
 
-from omni_translator.domain.codec import Encoded, Reply, StreamDecoder, StreamEncoder
+from omni_translator.domain.codec import FormatCodec
 from omni_translator.domain.codecs.anthropic_messages.answer import decode_response, encode_response
 from omni_translator.domain.codecs.anthropic_messages.decode import decode_request
 from omni_translator.domain.codecs.anthropic_messages.encode import encode_request
 from omni_translator.domain.codecs.anthropic_messages.stream_in import Decoder
 from omni_translator.domain.codecs.anthropic_messages.stream_out import Encoder
-from omni_translator.domain.model import Conversation, Response
 
-
-class AnthropicMessages:
-    """See ``omni_translator.domain.codec.Codec``."""
-
-    format = WireFormat.ANTHROPIC_MESSAGES
-
-    def decode_request(self, body: bytes) -> Conversation:
-        return decode_request(body)
-
-    def encode_request(self, conversation: Conversation) -> Encoded:
-        return encode_request(conversation)
-
-    def decode_response(self, body: bytes) -> Response:
-        return decode_response(body)
-
-    def encode_response(self, response: Response, reply: Reply) -> Encoded:
-        return encode_response(response, reply)
-
-    def stream_decoder(self) -> StreamDecoder:
-        return Decoder()
-
-    def stream_encoder(self, reply: Reply) -> StreamEncoder:
-        return Encoder(reply)
+CODEC: Final = FormatCodec(
+    format=WireFormat.ANTHROPIC_MESSAGES,
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=Decoder,
+    stream_encoder=Encoder,
+)

@@ -5,6 +5,7 @@ from typing import Any, Final
 from omni_wire.errors import WireError, upstream_message
 from omni_wire.usage import Usage
 
+from omni_translator.domain.citations import BLOCKS_KEY, Citation, location, take_citations, take_late, tells_late
 from omni_translator.domain.codec import Encoded, Reply
 from omni_translator.domain.codecs.anthropic_messages.content import HOME, read_content
 from omni_translator.domain.fields import Fields, json_object, overlay, to_json
@@ -118,6 +119,8 @@ def decode_response(body: bytes) -> Response:
 
 def encode_response(response: Response, reply: Reply) -> Encoded:
     losses = Losses("Anthropic Messages")
+    if response.others:
+        losses.only_one()
     home = response.origin is HOME
     content: list[Json] = []
     for part in response.parts:
@@ -125,6 +128,15 @@ def encode_response(response: Response, reply: Reply) -> Encoded:
         block = _block(part, losses)
         if block is not None:
             content.append(overlay(block, part.extra) if home and not isinstance(part, Opaque) else block)
+            if not home and isinstance(part, Text) and (cited := take_citations(part)[0]):
+                block[BLOCKS_KEY] = locations(cited, len(part.text), losses)
+    rest = response.extra
+    if not home:
+        texts = [part.text for part in response.parts if isinstance(part, Text)]
+        late, rest = take_late(rest, response.origin, texts)
+        is_open = tells_late(response.origin) and bool(response.parts) and isinstance(response.parts[-1], Text)
+        if late_ones := late_locations(late, texts, is_open, losses):
+            content[-1].setdefault(BLOCKS_KEY, []).extend(late_ones)
     word = None
     if response.finish is not None:
         calls = any(isinstance(part, ToolCall) for part in response.parts)
@@ -145,7 +157,7 @@ def encode_response(response: Response, reply: Reply) -> Encoded:
     if home:
         overlay(body, response.extra)
     else:
-        losses.unknown(response.extra)
+        losses.unknown(rest)
     return Encoded(to_json(body), losses.all())
 
 
@@ -166,9 +178,28 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
             if isinstance(part, ToolCall) and part.freeform:
                 losses.approximated("choices.message.custom_tool_call", "its text is given as a tool's input")
             if not home:
-                losses.unknown(part.extra, "choices.message")
+                losses.unknown(take_citations(part)[1], "choices.message")
         case _:
             losses.dropped(f"choices.message.content.{type(part).__name__.lower()}", "not sayable in an answer")
+
+
+def locations(cited: list[Citation], length: int, losses: Losses) -> list[Json]:
+    """``citations`` of a block of ``length`` characters."""
+    for citation in cited:
+        if citation.span(length) != (0, length):
+            losses.approximated("choices.message.annotations", "Anthropic cites with a whole block of text")
+        losses.unknown(citation.extra, "choices.message.annotations")
+    return [location(citation) for citation in cited]
+
+
+def late_locations(late: list[tuple[int, Citation]], texts: list[str], is_open: bool, losses: Losses) -> list[Json]:
+    """``citations`` of the last text, of what is told of all of them when the answer has ended. ``is_open``: whether no
+    other block has followed it."""
+    last = len(texts) - 1
+    if any(number != last or not is_open for number, _ in late):
+        losses.dropped("choices.message.annotations", "told only after the block had ended")
+    cited = [citation for number, citation in late if number == last] if is_open else []
+    return locations(cited, len(texts[last]), losses) if cited else []
 
 
 def _block(part: Part, losses: Losses) -> Json | None:

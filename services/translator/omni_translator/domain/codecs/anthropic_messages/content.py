@@ -3,10 +3,10 @@
 import re
 from typing import Any, Final
 
-from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
-from omni_translator.domain.fields import Fields, json_object, overlay, to_json
+from omni_translator.domain import talk
+from omni_translator.domain.fields import Fields, Place, json_object, overlay, to_json
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
     Audio,
@@ -22,25 +22,25 @@ from omni_translator.domain.model import (
     ToolCall,
     ToolResult,
 )
+from omni_translator.domain.payload import payload, picture, plain_text, shown_type
+from omni_translator.domain.talk import just_text, only_text
 
 HOME: Final = WireFormat.ANTHROPIC_MESSAGES
+# What Anthropic takes (docs.claude.com, vision and PDF support).
+_PICTURES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+_PDF: Final = "application/pdf"
 # What Anthropic takes as a tool_use id.
 _TOOL_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 _NOT_TOOL_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def read_content(value: Any, path: str, *, in_result: bool = False) -> tuple[Part, ...]:
-    """``content`` (or ``system``): null, a string or a list of blocks. A result within a result means nothing."""
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str):
-        return (Text(value),)
-    if not isinstance(value, list):
-        raise WireError(f"{path} must be a string or a list of blocks", path)
-    return tuple(read_block(Fields(item, f"{path}[{index}]"), in_result) for index, item in enumerate(value))
+def read_content(value: Any, place: Place) -> tuple[Part, ...]:
+    """``content`` (or ``system``): null, a string or a list of blocks."""
+    return talk.read_content(value, place, read_block)
 
 
-def read_block(block: Fields, in_result: bool = False) -> Part:
+def read_block(block: Fields) -> Part:
+    """A result within a result means nothing: see ``_read_inner``."""
     match block.peek("type"):
         case "text":
             block.take("type")
@@ -61,17 +61,24 @@ def read_block(block: Fields, in_result: bool = False) -> Part:
                 cache=block.plain("cache_control"),
                 extra=block.rest(),
             )
-        case "tool_result" if not in_result:
+        case "tool_result":
             block.take("type")
             return ToolResult(
                 id=block.need_text("tool_use_id"),
-                parts=read_content(block.take("content"), block.at("content"), in_result=True),
+                parts=talk.read_content(block.take("content"), (block.place, "content"), _read_inner),
                 is_error=block.flag("is_error") or False,
                 cache=block.plain("cache_control"),
                 extra=block.rest(),
             )
         case _:
             return Opaque(origin=HOME, data=block.rest())
+
+
+def _read_inner(block: Fields) -> Part:
+    """A block within a result."""
+    if block.peek("type") == "tool_result":
+        return Opaque(origin=HOME, data=block.rest())
+    return read_block(block)
 
 
 # source type -> the key that holds it
@@ -91,7 +98,7 @@ def _read_source(block: Fields) -> Part:
     value = fields.need_text(key)
     media_type = "" if form in ("url", "file") else fields.text("media_type") or ""
     cache = block.plain("cache_control")
-    data = value if form == "base64" else ""
+    data = payload(value, fields.at("data")) if form == "base64" else ""
     url = value if form == "url" else ""
     file_id = value if form == "file" else ""
     if kind == "image":
@@ -116,17 +123,21 @@ def _read_source(block: Fields) -> Part:
 class BlockWriter:
     """Writes parts of one conversation as blocks, and declares what cannot be said."""
 
-    __slots__ = ("home", "losses")
+    __slots__ = ("home", "losses", "marks")
 
     def __init__(self, origin: WireFormat, losses: Losses) -> None:
         self.home = origin is HOME
         self.losses = losses
+        self.marks = 0  # cache markers written
 
     def blocks(self, parts: tuple[Part, ...]) -> list[Json]:
         return [block for part in parts if (block := self.block(part)) is not None]
 
     def content(self, parts: tuple[Part, ...]) -> str | list[Json]:
         """A string where one will do."""
+        alone = only_text(parts)
+        if alone:
+            return alone
         blocks = self.blocks(parts)
         if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
             text: str = blocks[0]["text"]
@@ -134,6 +145,9 @@ class BlockWriter:
         return blocks
 
     def block(self, part: Part) -> Json | None:
+        text = just_text(part)
+        if text:
+            return {"type": "text", "text": text}
         if isinstance(part, Opaque):
             if part.origin is HOME:
                 return part.data
@@ -143,9 +157,8 @@ class BlockWriter:
         if block is None:
             return None
         if isinstance(part, Piece) and part.cache is not None:
-            block["cache_control"] = (
-                part.cache
-            )  # OpenRouter's and LiteLLM's clients mark chat parts in Anthropic's words
+            block["cache_control"] = part.cache  # OpenRouter's and LiteLLM's clients mark chat parts in these words too
+            self.marks += 1
         if self.home:
             overlay(block, part.extra)
         else:
@@ -196,7 +209,12 @@ class BlockWriter:
     def _media(self, part: Image | Document) -> Json | None:
         kind = "image" if isinstance(part, Image) else "document"
         text = part.text if isinstance(part, Document) else ""
-        if part.data:
+        if part.data and not self.home:
+            found = self._data(part)
+            if found is None:
+                return None
+            kind, source = found
+        elif part.data:
             source = {"type": "base64", "media_type": part.media_type, "data": part.data}
         elif text:
             source = {"type": "text", "media_type": "text/plain", "data": text}
@@ -213,6 +231,23 @@ class BlockWriter:
         if isinstance(part, Image) and part.detail:
             self.losses.dropped("messages.content.image_url.detail")
         return out
+
+    def _data(self, part: Image | Document) -> tuple[str, Json] | None:
+        """What a picture or a document from another format is as a block, and its source; None, with the loss declared,
+        where Anthropic takes no such thing."""
+        if shown_type(part.data) == _PDF or part.media_type == _PDF:
+            if isinstance(part, Image):
+                self.losses.approximated("messages.content.image", "its bytes are a PDF; sent as a document")
+            return "document", {"type": "base64", "media_type": _PDF, "data": part.data}
+        if isinstance(part, Image):
+            mime = picture(part, _PICTURES, self.losses)
+            return ("image", {"type": "base64", "media_type": mime, "data": part.data}) if mime else None
+        text = plain_text(part)
+        if text:
+            self.losses.approximated("messages.content.document", "sent as plain text")
+            return "document", {"type": "text", "media_type": "text/plain", "data": text}
+        self.losses.dropped("messages.content.document", "Anthropic takes PDF and plain text")
+        return None
 
     def _thinking(self, part: Reasoning) -> Json | None:
         if part.origin is HOME and part.signature:

@@ -1,5 +1,7 @@
 """A Messages request, read."""
 
+from typing import Final
+
 from omni_wire.errors import WireError
 
 from omni_translator.domain.codecs.anthropic_messages.content import HOME, read_content
@@ -15,29 +17,29 @@ from omni_translator.domain.model import (
     Tool,
     ToolChoice,
 )
+from omni_translator.domain.talk import read_messages
 
-_CHOICES = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
+# A system message within the others: Claude Code.
+_ROLES: Final = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
+_CHOICES: Final = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
 
 
 def decode_request(body: bytes) -> Conversation:
     """Raises ``WireError`` naming the field that is not as it must be."""
     top = Fields.of_body(body)
-    messages = [_message(message) for message in top.each("messages")]
+    messages = read_messages(top.items("messages"), _ROLES, _message)
     if not messages:
         raise WireError("messages must hold at least one message", "messages")
     system = read_content(top.take("system"), "system")
     if system:
-        messages.insert(0, Message(role=Role.SYSTEM, parts=system))
-    stops = top.items("stop_sequences") or []
-    if not all(isinstance(item, str) for item in stops):
-        raise top.wrong("stop_sequences", "a list of strings")
+        messages = (Message(role=Role.SYSTEM, parts=system), *messages)
     tool_choice, parallel = _tool_choice(top)
     output = top.child("output_config")
     metadata = top.child("metadata")
     return Conversation(
         origin=HOME,
         model=top.text("model") or "",
-        messages=tuple(messages),
+        messages=messages,
         tools=tuple(_tool(tool) for tool in top.each("tools")),
         tool_choice=tool_choice,
         parallel_tools=parallel,
@@ -45,7 +47,7 @@ def decode_request(body: bytes) -> Conversation:
             temperature=top.number("temperature"),
             top_p=top.number("top_p"),
             top_k=top.whole("top_k"),
-            stop=tuple(stops),
+            stop=top.texts("stop_sequences"),
         ),
         max_output=top.whole("max_tokens"),
         output_format=_output_format(output) if output is not None else None,
@@ -58,10 +60,11 @@ def decode_request(body: bytes) -> Conversation:
 
 def _message(message: Fields) -> Message:
     role = message.need_text("role")
-    if role not in ("user", "assistant", "system"):  # system within messages: Claude Code
+    known = _ROLES.get(role)
+    if known is None:
         raise WireError(f"{message.at('role')} {role[:40]!r} is none this gateway knows", message.at("role"))
-    parts = read_content(message.take("content"), message.at("content"))
-    return Message(role=Role(role), parts=parts, extra=message.rest())
+    parts = read_content(message.take("content"), (message.place, "content"))
+    return Message(role=known, parts=parts, extra=message.rest())
 
 
 def _tool(tool: Fields) -> Tool | Opaque:

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import msgspec
 from omni_wire.errors import WireError
 
 from omni_translator.domain.codec import Encoded
@@ -17,16 +16,16 @@ from omni_translator.domain.model import (
     Part,
     Role,
     Tool,
-    ToolResult,
 )
-from omni_translator.domain.normal import split_system
+from omni_translator.domain.normal import results_first, split_system
 from omni_translator.domain.plain import plain
 
 _DEFAULT_MAX_TOKENS: Final = 32_000  # Anthropic wants a limit with every request
 _MAX_USER: Final = 256  # characters
+_MAX_MARKS: Final = 4  # docs.claude.com, prompt caching
 _CHOICES: Final = {"auto": "auto", "required": "any", "none": "none", "named": "tool"}
 # What a chat client may spell out though it is the default.
-_UNSAID: Final[Json] = {"n": 1, "logprobs": False, "store": False}
+_UNSAID: Final[Json] = {"n": 1, "logprobs": False, "store": False, "service_tier": "auto"}
 
 
 def encode_request(conversation: Conversation) -> Encoded:
@@ -50,16 +49,17 @@ def encode_request(conversation: Conversation) -> Encoded:
     thinks = write_thinking(conversation, body, losses)
     _sampling(conversation, thinks, body, losses)
     _output_format(conversation, body, losses)
-    if conversation.user and (home or len(conversation.user) <= _MAX_USER):
-        body["metadata"] = {"user_id": conversation.user}
-    elif conversation.user:
-        losses.dropped("user", f"Anthropic takes at most {_MAX_USER} characters")
+    _user(conversation, body, losses)
     if conversation.verbosity:
         losses.dropped("verbosity")
     if home:
         overlay(body, conversation.extra)
     else:
-        losses.unknown(conversation.extra, unsaid=_UNSAID)
+        extra = dict(conversation.extra)
+        _tier(extra, body, losses)
+        losses.unknown(extra, unsaid=_UNSAID)
+        if writer.marks + len([tool for tool in body.get("tools", ()) if "cache_control" in tool]) > _MAX_MARKS:
+            _few_marks(body, losses)
     return Encoded(to_json(body), losses.all())
 
 
@@ -78,17 +78,7 @@ def _split_system(conversation: Conversation, writer: BlockWriter) -> tuple[tupl
             return first.parts, tuple(others)
         return (), conversation.messages
     system, turns = split_system(conversation.messages, writer.losses)
-    return system, tuple(_results_first(turn, writer.losses) for turn in turns)
-
-
-def _results_first(turn: Message, losses: Losses) -> Message:
-    """Anthropic wants a turn's tool results before anything else in it."""
-    results = tuple(part for part in turn.parts if isinstance(part, ToolResult))
-    if not results or turn.parts[: len(results)] == results:
-        return turn
-    losses.approximated("messages.content", "tool results moved before the text of their turn")
-    others = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
-    return msgspec.structs.replace(turn, parts=results + others)
+    return system, tuple([results_first(turn, writer.losses) for turn in turns])
 
 
 def _message(message: Message, writer: BlockWriter) -> Json | None:
@@ -98,7 +88,7 @@ def _message(message: Message, writer: BlockWriter) -> Json | None:
     if not content and not writer.home:
         return None
     role = Role.SYSTEM if message.role is Role.DEVELOPER else message.role
-    out: Json = {"role": role.value, "content": content}
+    out: Json = {"role": role, "content": content}
     if writer.home:
         overlay(out, message.extra)
     return out
@@ -126,9 +116,12 @@ def _sampling(conversation: Conversation, thinks: bool, body: Json, losses: Loss
     for key, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
         if value is not None:
             body[key] = value
-    for key in ("seed", "presence_penalty", "frequency_penalty"):
-        if getattr(sampling, key) is not None:
-            losses.dropped(key)
+    if sampling.seed is not None:
+        losses.dropped("seed")
+    if sampling.presence_penalty is not None:
+        losses.dropped("presence_penalty")
+    if sampling.frequency_penalty is not None:
+        losses.dropped("frequency_penalty")
     stops = [stop for stop in sampling.stop if home or stop.strip()]
     if len(stops) < len(sampling.stop):
         losses.dropped("stop", "Anthropic takes no stop sequence of white space only")
@@ -181,6 +174,35 @@ def _tool(tool: Tool, home: bool, losses: Losses) -> Json:
     else:
         losses.unknown(tool.extra, "tools")
     return out
+
+
+def _user(conversation: Conversation, body: Json, losses: Losses) -> None:
+    if len(conversation.user) > _MAX_USER and conversation.origin is not HOME:
+        losses.dropped("user", f"Anthropic takes at most {_MAX_USER} characters")
+    elif conversation.user:
+        body["metadata"] = {"user_id": conversation.user}
+
+
+def _tier(extra: Json, body: Json, losses: Losses) -> None:
+    """OpenAI's service tier that has a counterpart; others stay in ``extra``."""
+    if extra.get("service_tier") == "default":
+        del extra["service_tier"]
+        body["service_tier"] = "standard_only"
+        losses.approximated("service_tier", "default is said as standard_only")
+
+
+def _few_marks(body: Json, losses: Losses) -> None:
+    """Anthropic refuses more than four cache markers, as there are; the last ones reach furthest."""
+    system = body.get("system", [])
+    blocks: list[Json] = [*body.get("tools", ())]
+    for content in (system, *(message["content"] for message in body["messages"])):
+        for block in content if isinstance(content, list) else ():
+            inner = block.get("content")
+            blocks += [item for item in inner if isinstance(item, dict)] if isinstance(inner, list) else []
+            blocks.append(block)
+    losses.approximated("cache_control", f"Anthropic takes at most {_MAX_MARKS} markers; the last ones are kept")
+    for block in [block for block in blocks if "cache_control" in block][:-_MAX_MARKS]:
+        del block["cache_control"]
 
 
 def _output_format(conversation: Conversation, body: Json, losses: Losses) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from omni_wire.errors import WireError, upstream_message
 from omni_wire.sse import parse_event
+from omni_wire.told_error import told_status
 
 from omni_translator.domain.codecs.anthropic_messages.answer import read_reason, read_usage
 from omni_translator.domain.codecs.anthropic_messages.content import HOME, read_block
@@ -65,7 +66,7 @@ class Decoder(SseDecoder):
         if kind == "ping":
             events.append(KeepAlive())
         elif kind == "error" or (kind is None and event.get("error")):
-            events.append(Failed(upstream_message(data)))
+            events.append(Failed(upstream_message(data), told_status(data)))
             self._done = True
         elif kind == "message_start":
             self._start(event, events)

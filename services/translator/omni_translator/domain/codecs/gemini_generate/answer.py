@@ -4,17 +4,23 @@ from typing import Any, Final
 
 import msgspec
 from omni_wire.errors import WireError, upstream_message
+from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
+from omni_translator.domain.choices import answers
+from omni_translator.domain.citations import Citation, take_citations, take_late, to_gemini
 from omni_translator.domain.codec import Encoded, Reply
 from omni_translator.domain.codecs.gemini_generate.calls import is_made, made_id
 from omni_translator.domain.codecs.gemini_generate.content import PartReader, write_thought
 from omni_translator.domain.codecs.gemini_generate.media import write_media
 from omni_translator.domain.codecs.gemini_generate.spelling import HOME, ProtoFields, camel
 from omni_translator.domain.fields import json_object, overlay, to_json
+from omni_translator.domain.logprobs import take_from_part, take_told
+from omni_translator.domain.logprobs import to_gemini as likely_to_gemini
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
     Audio,
+    Choice,
     Document,
     FinishReason,
     Image,
@@ -199,14 +205,17 @@ def alone(part: Part, data: Json) -> Part:
 class PartsOut:
     """What Gemini can say of an answer's parts; the rest is declared."""
 
-    __slots__ = ("_home", "_last", "_losses", "calls", "spoke")
+    __slots__ = ("_cited", "_home", "_last", "_losses", "_texts", "calls", "spoke", "tokens")
 
     def __init__(self, home: bool, losses: Losses) -> None:
         self._home = home
         self._losses = losses
         self._last: Part | None = None
+        self._texts: list[str] = []  # that are done, of a foreign answer
+        self._cited: list[tuple[int, Citation]] = []  # with the number of the text
         self.calls = False
         self.spoke = False  # whether anything has been written
+        self.tokens: list[Json] = []  # of the texts, where it is told how likely each was
 
     def declare(self, part: Part) -> bool:
         """Declare what ``part`` says that Gemini cannot; whether it can be said at all."""
@@ -230,8 +239,40 @@ class PartsOut:
                 self._losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")
                 return False
         if not self._home:
-            self._losses.unknown(part.extra, "content")
+            self.left(part)
         return True
+
+    def left(self, part: Part, extra: Json | None = None) -> None:
+        """Declare what is not known of a foreign part: its ``extra``, or what its end brought."""
+        tokens, rest = take_from_part(part, extra)
+        self.tokens += tokens
+        cited, rest = take_citations(part, rest)
+        self._cited += [(len(self._texts), citation) for citation in cited]
+        self._losses.unknown(rest, "content")
+
+    def said(self, text: str) -> None:
+        """Remember a text that is done; what it cites counts its characters."""
+        if not self._home:
+            self._texts.append(text)
+
+    def likely(self, extra: Json, origin: WireFormat, candidate: Json) -> Json:
+        """Write how likely the tokens of a foreign answer were; what its ``extra`` says beyond."""
+        tokens, rest = take_told(extra, origin)
+        if tokens or self.tokens:
+            candidate["logprobsResult"] = likely_to_gemini(self.tokens + tokens)
+        return rest
+
+    def grounded(self, extra: Json, origin: WireFormat, candidate: Json) -> Json:
+        """Write what the texts of a foreign answer cite; what its ``extra`` says beyond."""
+        late, rest = take_late(extra, origin, self._texts)
+        cited = self._cited + late
+        if cited:
+            candidate["groundingMetadata"] = to_gemini(self._texts, cited)
+        for _, citation in cited:
+            if citation.quote:
+                self._losses.dropped("content.citations.cited_text")
+            self._losses.unknown(citation.extra, "content.annotations")
+        return rest
 
     def speaks(self, part: Part) -> None:
         """Declare that ``part`` is read as one with what was said before. To be called where text is written."""
@@ -254,6 +295,7 @@ class PartsOut:
         match part:
             case Text() | Refusal():
                 block = {"text": part.text} if part.text or self._home else None
+                self.said(part.text)
             case Reasoning():
                 block = write_thought(part) if part.text or self._home else None
             case ToolCall():
@@ -269,7 +311,7 @@ class PartsOut:
             self.speaks(part)
         if block is None or isinstance(part, Opaque) or not self._home:
             return block
-        return overlay(block, part.extra)  # type: ignore[no-any-return]
+        return overlay(block, part.extra)
 
     def _call(self, call: ToolCall) -> Json:
         arguments: Json | None = {INPUT: call.arguments} if call.freeform else {}
@@ -300,18 +342,15 @@ def decode_response(body: bytes) -> Response:
     if not candidates and not blocked:
         raise WireError("candidates must hold at least one candidate", "candidates")
     answer_id, model = top.text("responseId") or "", top.text("modelVersion") or ""
-    reason: FinishReason | None = FinishReason.CONTENT_FILTER
-    detail = blocked
-    parts: tuple[Part, ...] = ()
+    first = Choice(parts=(), finish=FinishReason.CONTENT_FILTER, finish_detail=blocked)
+    others: list[Choice] = []
     if candidates:
-        candidate = ProtoFields(candidates[0], "candidates[0]")
-        reader = AnswerReader(answer_id)
-        parts = _read_parts(candidate, reader)
-        candidate.take("index")
-        reason, detail = read_reason(candidate.text("finishReason") or "", calls=reader.calls > 0)
-        left = candidate.rest()
-        if left or len(candidates) > 1:
-            top.put_back("candidates", [left, *candidates[1:]])
+        first, *others = [
+            _read_candidate(ProtoFields(candidate, ("candidates", at)), AnswerReader(place(answer_id, at)))
+            for at, candidate in enumerate(candidates)
+        ]
+        if first.extra:
+            top.put_back("candidates", [first.extra])
     usage, usage_rest = read_usage(top.take("usageMetadata"))
     if usage_rest:
         top.put_back("usageMetadata", usage_rest)
@@ -319,12 +358,25 @@ def decode_response(body: bytes) -> Response:
         origin=HOME,
         id=answer_id,
         model=model,
-        parts=parts,
-        finish=reason,
-        finish_detail=detail,
+        parts=first.parts,
+        finish=first.finish,
+        finish_detail=first.finish_detail,
         usage=usage,
+        others=tuple(others),
         extra=top.rest(),
     )
+
+
+def place(answer_id: str, at: int) -> str:
+    """What the ids of a candidate's calls are made of, where they have none."""
+    return f"{answer_id}#{at}" if at else answer_id
+
+
+def _read_candidate(candidate: ProtoFields, reader: AnswerReader) -> Choice:
+    parts = _read_parts(candidate, reader)
+    candidate.take("index")
+    reason, detail = read_reason(candidate.text("finishReason") or "", calls=reader.calls > 0)
+    return Choice(parts=parts, finish=reason, finish_detail=detail, extra=candidate.rest())
 
 
 def _read_parts(candidate: ProtoFields, reader: AnswerReader) -> tuple[Part, ...]:
@@ -335,7 +387,7 @@ def _read_parts(candidate: ProtoFields, reader: AnswerReader) -> tuple[Part, ...
     heads: list[Part] = []
     texts: list[list[str]] = []  # of each, when it is a text or a thought
     for number, data in enumerate(content.items("parts") or ()):
-        part = reader.read(ProtoFields(data, f"{content.at('parts')}[{number}]"))
+        part = reader.read(ProtoFields.of_copy(data, ((content.place, "parts"), number)))
         if says_nothing(part):
             continue
         if heads and joins(heads[-1], part):
@@ -355,30 +407,39 @@ def _read_parts(candidate: ProtoFields, reader: AnswerReader) -> tuple[Part, ...
 def encode_response(response: Response, reply: Reply) -> Encoded:
     losses = Losses("Gemini")
     home = response.origin is HOME
-    writer = PartsOut(home, losses)
-    parts = [block for part in response.parts if (block := writer.write(part)) is not None]
-    candidate: Json = {"content": {"parts": parts or [{"text": ""}], "role": "model"}}
-    if response.finish is not None:
-        candidate["finishReason"] = write_reason(
-            response.finish,
-            response.finish_detail,
-            response.stop_sequence,
-            home=home,
-            calls=writer.calls,
-            losses=losses,
-        )
-    candidate["index"] = 0
+    written = [_write_candidate(at, choice, response.origin, losses) for at, choice in enumerate(answers(response))]
+    refused = home and not written[0]["content"]["parts"] and blocks(response.extra)
+    for candidate in written:
+        candidate["content"]["parts"] = candidate["content"]["parts"] or [{"text": ""}]
     body = envelope(
-        candidate if parts or not (home and blocks(response.extra)) else None,
+        [] if refused else written,
         response.usage,
         reply.id or response.id,
         reply.model or response.model,
         response.extra if home else None,
         losses,
     )
-    if not home:
-        losses.unknown(response.extra)
+    if home:
+        for candidate, other in zip(written[1:], response.others, strict=True):
+            overlay(candidate, other.extra)
     return Encoded(to_json(body), losses.all())
+
+
+def _write_candidate(at: int, choice: Choice, origin: WireFormat, losses: Losses) -> Json:
+    """One of the answers, its ``extra`` as in a whole one."""
+    home = origin is HOME
+    writer = PartsOut(home, losses)
+    parts = [block for part in choice.parts if (block := writer.write(part)) is not None]
+    candidate: Json = {"content": {"parts": parts, "role": "model"}}
+    if choice.finish is not None:
+        candidate["finishReason"] = write_reason(
+            choice.finish, choice.finish_detail, choice.stop_sequence, home=home, calls=writer.calls, losses=losses
+        )
+    candidate["index"] = at
+    if not home:
+        rest = writer.likely(choice.extra, origin, candidate)
+        losses.unknown(writer.grounded(rest, origin, candidate))
+    return candidate
 
 
 def blocks(extra: Json) -> bool:
@@ -387,10 +448,10 @@ def blocks(extra: Json) -> bool:
 
 
 def envelope(
-    candidate: Json | None, usage: Usage | None, answer_id: str, model: str, extra: Json | None, losses: Losses
+    candidates: list[Json], usage: Usage | None, answer_id: str, model: str, extra: Json | None, losses: Losses
 ) -> Json:
-    """An answer, or the last chunk of one, around its candidate."""
-    body: Json = {} if candidate is None else {"candidates": [candidate]}
+    """An answer, or the last chunk of one, around its candidates."""
+    body: Json = {"candidates": candidates} if candidates else {}
     if usage is not None:
         rest = extra.get("usageMetadata", {}) if extra else {}
         body["usageMetadata"] = write_usage(usage, rest if isinstance(rest, dict) else {}, losses)

@@ -45,10 +45,6 @@ _MAX_LEVELS: Final = 64
 
 
 def read_sampling(config: ProtoFields) -> Sampling:
-    stops = config.take("stopSequences")
-    stops = [stops] if isinstance(stops, str) else stops or []
-    if not isinstance(stops, list) or not all(isinstance(item, str) for item in stops):
-        raise config.wrong("stopSequences", "a list of strings")
     return Sampling(
         temperature=config.number("temperature"),
         top_p=config.number("topP"),
@@ -56,7 +52,7 @@ def read_sampling(config: ProtoFields) -> Sampling:
         seed=config.whole("seed"),
         presence_penalty=config.number("presencePenalty") or None,
         frequency_penalty=config.number("frequencyPenalty") or None,
-        stop=tuple(stops),
+        stop=config.texts("stopSequences", lone=True),
     )
 
 

@@ -5,13 +5,15 @@ A part has no type: the key it hangs on says what it is. Of a function's respons
 as one of the two, and an object of any other shape is the JSON text of itself.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omni_catalogue.dialects import UNSIGNED_CALL, wants_thought_signatures
 
 from omni_translator.domain.codecs.gemini_generate.calls import is_made
 from omni_translator.domain.codecs.gemini_generate.media import read_address, read_blob, write_media
 from omni_translator.domain.codecs.gemini_generate.spelling import HOME, ProtoFields
-from omni_translator.domain.dialects import takes_media_in_results, wants_thought_signatures
+from omni_translator.domain.dialects import takes_media_in_results
 from omni_translator.domain.fields import json_object, overlay, to_json
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
@@ -29,10 +31,7 @@ from omni_translator.domain.model import (
     ToolCall,
     ToolResult,
 )
-
-# Google's own word for "this call was not made by a Gemini", in the place of a signature
-# (ai.google.dev/gemini-api/docs/thought-signatures). gemini-cli writes it too. It signs nothing, so it is none.
-UNSIGNED: Final = "skip_thought_signature_validator"
+from omni_translator.domain.talk import just_text, only_text
 
 
 class PartReader:
@@ -45,7 +44,13 @@ class PartReader:
         self._names: dict[str, str] = {}
 
     def read(self, content: ProtoFields, turn: int) -> tuple[Part, ...]:
-        return tuple(self.part(part, (turn, number)) for number, part in enumerate(content.each("parts")))
+        items, within = content.items("parts") or (), (content.place, "parts")
+        return tuple(
+            [
+                read_text(item) or self.part(ProtoFields(item, (within, number)), (turn, number))
+                for number, item in enumerate(items)
+            ]
+        )
 
     def part(self, part: ProtoFields, place: tuple[int, int]) -> Part:
         if part.peek("functionCall") is not None:
@@ -64,7 +69,7 @@ class PartReader:
             id=call_id,
             name=name,
             arguments="{}" if args is None else to_json(args).decode(),
-            signature="" if signature == UNSIGNED else signature,
+            signature="" if signature == UNSIGNED_CALL else signature,
             extra=part.rest(),
         )
 
@@ -77,6 +82,14 @@ class PartReader:
         texts, is_error = read_output(result.plain("response"))
         media = tuple(read_plain(item) for item in result.each("parts"))
         return ToolResult(id=call_id, parts=texts + media, is_error=is_error, extra=part.rest())
+
+
+def read_text(item: Any) -> Text | None:
+    """The text that a part is where it is nothing else, which most parts are; None for anything else."""
+    if type(item) is not dict or len(item) != 1:
+        return None
+    text = item.get("text")
+    return Text(text) if type(text) is str else None
 
 
 def read_plain(part: ProtoFields) -> Part:
@@ -113,19 +126,20 @@ def read_output(response: Json | None) -> tuple[tuple[Part, ...], bool]:
 class PartWriter:
     """Writes the parts of one conversation, turn by turn, and declares what cannot be said."""
 
-    __slots__ = ("_call_ids", "_media_in_results", "_model", "_names", "_signs", "home", "losses")
+    __slots__ = ("_call_ids", "_model", "_names", "home", "losses")
 
     def __init__(self, conversation: Conversation, losses: Losses, *, call_ids: bool = True) -> None:
         self.home = conversation.origin is HOME
         self.losses = losses
         self._call_ids = call_ids
         self._model = conversation.model
-        self._signs = wants_thought_signatures(conversation.model)
-        self._media_in_results = takes_media_in_results(conversation.model)
         self._names: dict[str, str] = {}  # of the calls so far
 
     def turn(self, parts: tuple[Part, ...]) -> list[Json]:
         """One content's parts."""
+        alone = only_text(parts)
+        if alone:
+            return [{"text": alone}]
         out: list[Json] = []
         moved: list[Part] = []
         called = False
@@ -138,15 +152,17 @@ class PartWriter:
                 continue
             if isinstance(part, ToolCall):
                 self._names[part.id] = part.name
-                if not called and self._signs:
-                    block.setdefault("thoughtSignature", UNSIGNED)
+                if not called and wants_thought_signatures(self._model):
+                    block.setdefault("thoughtSignature", UNSIGNED_CALL)
                 called = True
             out.append(block)
         return out + [block for part in moved if (block := self.part(part)) is not None]
 
-    def _ordered(self, parts: tuple[Part, ...]) -> list[Part]:
+    def _ordered(self, parts: tuple[Part, ...]) -> Sequence[Part]:
         """Results first, as Gemini wants them; in the order of their calls where no id will tell whose they are."""
         results = [part for part in parts if isinstance(part, ToolResult)]
+        if not results:
+            return parts
         rest = [part for part in parts if not isinstance(part, ToolResult)]
         if rest and results and any(part is not other for part, other in zip(parts, results, strict=False)):
             self.losses.approximated("messages.content", "tool results moved before the text of their turn")
@@ -156,6 +172,9 @@ class PartWriter:
         return [*results, *rest]
 
     def part(self, part: Part) -> Json | None:
+        text = just_text(part)
+        if text:
+            return {"text": text}
         if isinstance(part, Opaque):
             if part.origin is HOME:
                 return part.data
@@ -165,7 +184,7 @@ class PartWriter:
         if block is None:
             return None
         if self.home:
-            return overlay(block, part.extra)  # type: ignore[no-any-return]
+            return overlay(block, part.extra)
         self._foreign(part)
         return block
 
@@ -227,15 +246,11 @@ class PartWriter:
                 texts.append(part.text)
                 if not self.home:
                     self._foreign(part)
-            elif isinstance(part, Image | Audio | Document) and not self.home and not self._media_in_results:
+            elif isinstance(part, Image | Audio | Document) and not (self.home or takes_media_in_results(self._model)):
                 self.losses.approximated("messages.content.tool_result.content", "media moved behind the results")
                 moved.append(part)
             elif (block := self.part(part)) is not None:
                 media.append(block)
-        if not self.home and result.id not in self._names:
-            self.losses.approximated("messages.tool_call_id", "it answers no call of this conversation; sent as text")
-            self._foreign(result)
-            return [{"text": f"Result of tool call {result.id}:\n" + "\n".join(texts)}, *media]
         response: Json = {"response": self._output(texts, result.is_error)}
         if media:
             response["parts"] = media

@@ -4,16 +4,18 @@ Google's requests name the model and the way of delivery in their address, not i
 may put both into the body as ``model`` and ``stream``; they are read from there.
 """
 
+from typing import Any, Final
+
 from omni_wire.errors import WireError
 
 from omni_translator.domain.codecs.gemini_generate.calls import pair
 from omni_translator.domain.codecs.gemini_generate.config import read_output_format, read_sampling, read_thinking
-from omni_translator.domain.codecs.gemini_generate.content import PartReader
+from omni_translator.domain.codecs.gemini_generate.content import PartReader, read_text
 from omni_translator.domain.codecs.gemini_generate.spelling import HOME, ProtoFields
 from omni_translator.domain.codecs.gemini_generate.tools import read_choice, read_tools
 from omni_translator.domain.model import Conversation, Message, Role, Sampling, Text
 
-_ROLES = {"user": Role.USER, "model": Role.ASSISTANT, "function": Role.USER}  # the last: as it once was
+_ROLES: Final = {"user": Role.USER, "model": Role.ASSISTANT, "function": Role.USER}  # the last: as it once was
 
 
 def decode_request(body: bytes) -> Conversation:
@@ -22,8 +24,12 @@ def decode_request(body: bytes) -> Conversation:
     contents = top.items("contents")
     if not contents:
         raise WireError("contents must hold at least one content", "contents")
-    reader = PartReader(pair(contents))
-    turns = [_message(ProtoFields(item, f"contents[{turn}]"), turn, reader) for turn, item in enumerate(contents)]
+    talk = [_read_talk(item) for item in contents]
+    reader = PartReader({} if all(talk) else pair(contents))
+    turns = [
+        message or _message(ProtoFields(contents[turn], ("contents", turn)), turn, reader)
+        for turn, message in enumerate(talk)
+    ]
     config = top.child("generationConfig")
     if config is not None and config.peek("candidateCount") == 1:
         config.take("candidateCount")
@@ -44,15 +50,27 @@ def decode_request(body: bytes) -> Conversation:
 
 def _system(top: ProtoFields) -> list[Message]:
     given = top.take("systemInstruction")
-    if isinstance(given, str):
-        return [Message(role=Role.SYSTEM, parts=(Text(given),))] if given else []
     if given is None:
         return []
+    if isinstance(given, str):
+        return [Message(role=Role.SYSTEM, parts=(Text(given),))] if given else []
     content = ProtoFields(given, "systemInstruction")
     content.text("role")  # means nothing here
     parts = PartReader({}).read(content, 0)
     extra = content.rest()
     return [Message(role=Role.SYSTEM, parts=parts, extra=extra)] if parts or extra else []
+
+
+def _read_talk(item: Any) -> Message | None:
+    """The message that a role and one text are, which most contents are; None for anything else."""
+    try:
+        if len(item) == 2 and len(parts := item["parts"]) == 1:
+            role, text = _ROLES.get(item["role"]), read_text(parts[0])
+            if role is not None and text is not None:
+                return Message(role=role, parts=(text,))
+    except (KeyError, TypeError):
+        pass  # a part of another kind, or nothing that is right: to be read in full
+    return None
 
 
 def _message(content: ProtoFields, turn: int, reader: PartReader) -> Message:

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 from omni_wire.errors import WireError
 
+from omni_translator.domain.choices import take_count
 from omni_translator.domain.codec import Encoded
 from omni_translator.domain.codecs.gemini_generate.config import write_output_format, write_sampling
 from omni_translator.domain.codecs.gemini_generate.content import PartWriter
@@ -12,6 +13,7 @@ from omni_translator.domain.codecs.gemini_generate.spelling import HOME
 from omni_translator.domain.codecs.gemini_generate.thinking import write_thinking
 from omni_translator.domain.codecs.gemini_generate.tools import write_tools
 from omni_translator.domain.fields import overlay, to_json
+from omni_translator.domain.logprobs import take_wish
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import Conversation, Json, Message, Role, Text
 from omni_translator.domain.normal import split_system
@@ -22,6 +24,7 @@ _UNSAID: Final[Json] = {
     "n": 1,
     "logprobs": False,
     "store": False,
+    "service_tier": "auto",
     "include": ["reasoning.encrypted_content"],
     "truncation": "disabled",
 }
@@ -59,6 +62,13 @@ def encode_request(conversation: Conversation, options: Options) -> Encoded:
     write_sampling(conversation, config, losses)
     write_output_format(conversation, config, options.json_schema, losses)
     write_thinking(conversation, config, losses)
+    extra = conversation.extra if home else dict(conversation.extra)
+    wanted = None if home else take_wish(extra, conversation.origin)
+    if wanted is not None:
+        config |= {"responseLogprobs": True} | ({"logprobs": wanted} if wanted else {})
+    count = None if home else take_count(extra, conversation.origin)
+    if count is not None:
+        config["candidateCount"] = count
     if config:
         body["generationConfig"] = config
     if conversation.user:
@@ -66,9 +76,9 @@ def encode_request(conversation: Conversation, options: Options) -> Encoded:
     if conversation.verbosity:
         losses.dropped("text.verbosity")
     if home:
-        overlay(body, conversation.extra)
+        overlay(body, extra)
     else:
-        losses.unknown(conversation.extra, unsaid=_UNSAID)
+        losses.unknown(extra, unsaid=_UNSAID)
     return Encoded(to_json(body), losses.all())
 
 

@@ -9,10 +9,11 @@ import binascii
 from typing import Final
 from urllib.parse import urlsplit
 
-from omni_translator.domain.codecs.gemini_generate.spelling import ProtoFields, plain_base64
+from omni_translator.domain.codecs.gemini_generate.spelling import ProtoFields
 from omni_translator.domain.dialects import takes_addresses
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import Audio, Document, Image, Json, Part
+from omni_translator.domain.payload import payload, picture
 
 _AUDIO: Final = {
     "audio/wav": "wav",
@@ -37,6 +38,8 @@ _BY_ENDING: Final = {
     "mp4": "video/mp4",
 }
 _GUESS: Final = {"image": "image/jpeg", "document": "application/pdf"}
+# ai.google.dev/gemini-api/docs/image-understanding.
+_PICTURES: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"})
 _PRIVATE: Final = ("gs://", "https://generativelanguage.googleapis.com/", "files/")
 _TUBE: Final = ("https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
 
@@ -72,7 +75,7 @@ def read_blob(part: ProtoFields) -> Part | None:
     blob = part.need_child("inlineData")
     blob.take("mimeType")
     blob.take("data")
-    data = plain_base64(data)
+    data = payload(data, blob.at("data"))
     if kind == "image":
         return Image(data=data, media_type=mime, extra=part.rest())
     if kind == "audio":
@@ -138,6 +141,9 @@ def write_media(part: Image | Audio | Document, model: str, home: bool, losses: 
     if isinstance(part, Image) and part.detail:
         losses.dropped("messages.content.image_url.detail")
     named = {"displayName": title} if title and home else {}
+    if isinstance(part, Image) and part.data and not home:
+        mime = picture(part, _PICTURES, losses)
+        return {"inlineData": {"mimeType": mime, "data": part.data}} if mime else None
     if part.data or (isinstance(part, Document) and part.text):
         return {"inlineData": _blob(part, name, home, losses) | named}
     if part.file_id and not home:

@@ -16,16 +16,22 @@ _SNAKE: Final = {
     "property_ordering": "propertyOrdering",
 }
 _COUNTS: Final = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"})
+# What is not the same in JSON Schema.
+_OWN: Final = _COUNTS | {"type", "properties", "items", "anyOf", "example", "format", "nullable"}
 
 
 def from_gemini(schema: Json, levels: int = _MAX_LEVELS) -> Json:
     """Gemini's schema as JSON Schema. What the message does not have is kept as it is; beyond ``levels`` all is."""
     if levels == 0:
         return schema
-    said = {_SNAKE.get(key, key): value for key, value in schema.items()}
-    nullable = said.pop("nullable", None) is True
+    if not _SNAKE.keys().isdisjoint(schema):
+        schema = {_SNAKE.get(key, key): value for key, value in schema.items()}
     out: Json = {}
-    for key, value in said.items():
+    nullable = False
+    for key, value in schema.items():
+        if key not in _OWN:
+            out[key] = value
+            continue
         match key:
             case "type":
                 name = value.lower() if isinstance(value, str) else value
@@ -41,6 +47,8 @@ def from_gemini(schema: Json, levels: int = _MAX_LEVELS) -> Json:
                 out["examples"] = [value]
             case "format" if value == "enum":
                 pass
+            case "nullable":
+                nullable = value is True
             case _:
                 # int64 is a string in protobuf's JSON
                 number = key in _COUNTS and isinstance(value, str) and value.isascii() and value.isdigit()

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from omni_wire.formats import WireFormat
 
-from omni_translator.domain.fields import Fields
+from omni_translator.domain.fields import Fields, Place
 from omni_translator.domain.model import Json
 
 HOME: Final = WireFormat.GEMINI_GENERATE
@@ -62,6 +62,8 @@ _CAMEL: Final = (
     "createTime",
 )
 _SNAKE: Final = {"".join(f"_{c.lower()}" if c.isupper() else c for c in name): name for name in _CAMEL}
+_SNAKES: Final = frozenset(_SNAKE)
+_MAX_DIGITS: Final = 32
 
 
 def camel(data: Json) -> Json:
@@ -78,37 +80,21 @@ class ProtoFields(Fields):
 
     __slots__ = ()
 
-    def __init__(self, data: object, path: str) -> None:
-        super().__init__(data, path)
-        if not _SNAKE.keys().isdisjoint(self._data):
+    def __init__(self, data: object, place: Place) -> None:
+        Fields.__init__(self, data, place)
+        if not _SNAKES.isdisjoint(self._data):
             self._data = camel(self._data)
 
-    def whole(self, key: str) -> int | None:
-        self._unquote(key)
-        return super().whole(key)
-
-    def number(self, key: str) -> float | None:
-        self._unquote(key)
-        return super().number(key)
-
-    def _unquote(self, key: str) -> None:
-        value = self._data.get(key)
-        if isinstance(value, str) and len(value) <= 32:
+    @staticmethod
+    def as_number(value: Any) -> Any:
+        if isinstance(value, str) and len(value) <= _MAX_DIGITS:
             try:
                 number = int(value) if value.lstrip("-").isdigit() else float(value)
             except ValueError:
-                return
-            if math.isfinite(number):
-                self._data[key] = number
+                return value
+            return number if math.isfinite(number) else value
+        return value
 
-    def items(self, key: str) -> list[Any] | None:
-        if isinstance(self._data.get(key), dict):
-            self._data[key] = [self._data[key]]
-        return super().items(key)
-
-
-def plain_base64(data: str) -> str:
-    """``data`` in the alphabet, and with the padding, that every other API wants."""
-    if "-" in data or "_" in data:
-        data = data.replace("-", "+").replace("_", "/")
-    return data + "=" * (-len(data) % 4) if len(data) % 4 else data
+    @staticmethod
+    def as_list(value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value

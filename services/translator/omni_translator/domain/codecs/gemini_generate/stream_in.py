@@ -5,18 +5,21 @@ of its own and comes whole. The stream has ended as it should when a finish reas
 come and then its bytes end: there is no last word, and usage may follow the reason.
 """
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from omni_wire.errors import upstream_message
 from omni_wire.json_array import JsonArraySplitter
 from omni_wire.sse import SseSplitter, parse_event
+from omni_wire.told_error import told_status
 from omni_wire.usage import Usage
 
+from omni_translator.domain.choices import number, tell
 from omni_translator.domain.codecs.gemini_generate.answer import (
     AnswerReader,
     alone,
     joins,
+    place,
     read_blocked,
     read_reason,
     read_usage,
@@ -38,6 +41,25 @@ _CONTENT: Final = frozenset({"parts", "role"})
 _PART: Final = frozenset({"text", "thought"})
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Counts(msgspec.Struct, gc=False):
+    promptTokenCount: _Count = 0  # noqa: N815 — Google's names
+    cachedContentTokenCount: _Count = 0  # noqa: N815
+    toolUsePromptTokenCount: _Count = 0  # noqa: N815
+    candidatesTokenCount: _Count = 0  # noqa: N815
+    thoughtsTokenCount: _Count = 0  # noqa: N815
+
+
+class _Used(msgspec.Struct, gc=False):
+    usageMetadata: msgspec.Raw = msgspec.Raw()  # noqa: N815
+
+
+_COUNTS: Final = msgspec.json.Decoder(_Counts)
+_USED: Final = msgspec.json.Decoder(_Used)
+
+
 class StreamSplitter(SseSplitter):
     """Finds out which of the two framings a stream has by its first byte; an array's elements become events."""
 
@@ -47,6 +69,10 @@ class StreamSplitter(SseSplitter):
         super().__init__()
         self._array: JsonArraySplitter | None = None
         self._undecided = True
+
+    @property
+    def between(self) -> bool:
+        return self._array is None and super().between
 
     def feed(self, chunk: bytes) -> list[bytes]:
         if self._undecided:
@@ -67,7 +93,7 @@ class StreamSplitter(SseSplitter):
 class Decoder(SseDecoder):
     """See ``omni_translator.domain.codec.StreamDecoder``."""
 
-    __slots__ = ("_candidate", "_further", "_last", "_open", "_reader", "_top", "_usage", "_word")
+    __slots__ = ("_candidate", "_last", "_open", "_others", "_reader", "_shape", "_top", "_unread", "_usage", "_word")
 
     def __init__(self) -> None:
         super().__init__(explicit_ends=True)
@@ -77,9 +103,11 @@ class Decoder(SseDecoder):
         self._last: Part | None = None  # that part, as far as what it carries beside its text
         self._word = ""  # the finish reason
         self._usage: Usage | None = None
+        self._shape = b""  # of the last counts, without their digits
+        self._unread = b""  # the last counts, of which only the numbers have been read
         self._top: Json = {}
         self._candidate: Json = {}
-        self._further = 0
+        self._others: dict[int, Decoder] = {}  # of further candidates
 
     def _read(self, raw: bytes, events: list[Event]) -> None:
         data = parse_event(raw).data
@@ -90,17 +118,16 @@ class Decoder(SseDecoder):
             self._close(events)
             self._done = True
             return
-        decoded = from_json(data)
+        decoded = self._opened(from_json(data), data)
         text = self._more(decoded)
         if text:
-            counted = self._count(decoded.get("usageMetadata"), events)
+            self._count(decoded.get("usageMetadata"), events)
             self._parts.delta(_LANE, text, events)
-            if not counted:  # else the next chunk will differ too
-                self._learn(raw, b'"text":', text)
+            self._learn(raw, b'"text":', text, bytes(_USED.decode(data).usageMetadata))
             return
         chunk = ProtoFields(decoded, "")
         if chunk.peek("error"):
-            events.append(Failed(upstream_message(data)))
+            events.append(Failed(upstream_message(data), told_status(data)))
             self._done = True
             return
         answer_id, model = chunk.text("responseId") or "", chunk.text("modelVersion") or ""
@@ -111,18 +138,36 @@ class Decoder(SseDecoder):
         self._count(chunk.take("usageMetadata"), events)
         for item in chunk.items("candidates") or ():
             candidate = ProtoFields(item, "candidates")
-            index = candidate.whole("index")
-            if index:  # further candidates have no place in the canonical answer
-                self._further = max(self._further, index)
+            at = number(candidate.whole("index"), "candidates.index")
+            if at:
+                told: list[Event] = []
+                self._other(at, answer_id)._read_candidate(candidate, told)
+                tell(at, told, events)
                 continue
-            text = self._content(candidate, events)
-            word = candidate.text("finishReason")
-            self._word = word or self._word
-            rest = candidate.rest()
-            self._keep(self._candidate, rest)
+            text, rest = self._read_candidate(candidate, events)
             if text and _SHARES.isdisjoint(rest):  # all else may be read once as well as every time
                 self._learn(raw, b'"text":', text)
         self._keep(self._top, chunk.rest())
+
+    def _read_candidate(self, candidate: ProtoFields, events: list[Event]) -> tuple[str, Json]:
+        """Read what a chunk brings of a candidate: the text, when it did nothing else, and what is not understood."""
+        text = self._content(candidate, events)
+        word = candidate.text("finishReason")
+        self._word = word or self._word
+        rest = candidate.rest()
+        self._keep(self._candidate, rest)
+        return text, rest
+
+    def _other(self, at: int, answer_id: str) -> "Decoder":
+        """The decoder of a further candidate, whose part of each chunk is all it is given."""
+        if at not in self._others:
+            other = self._others[at] = Decoder()
+            other._reader = AnswerReader(place(answer_id, at))
+        return self._others[at]
+
+    def _opened(self, decoded: Any, data: bytes) -> Any:
+        """The chunk in an event of ``data``; a format that wraps Gemini's takes its wrapping off here."""
+        return decoded
 
     def _more(self, chunk: Any) -> str:
         """The text of a chunk that brings nothing but more of the open part, as nearly all do; empty for any other."""
@@ -145,6 +190,7 @@ class Decoder(SseDecoder):
 
     def _count(self, value: Any, events: list[Event]) -> bool:
         """Read a chunk's usage; whether it says something new."""
+        self._read_on()
         usage, rest = read_usage(value)
         if rest:
             self._top["usageMetadata"] = rest
@@ -152,6 +198,31 @@ class Decoder(SseDecoder):
             return False
         self._usage = usage
         events.append(UsageReported(usage))
+        return True
+
+    def _read_on(self) -> None:
+        """Keep what the last counts said beside their numbers."""
+        if self._unread:
+            _, rest = read_usage(from_json(self._unread))
+            self._unread = b""
+            if rest:
+                self._top["usageMetadata"] = rest
+
+    def _count_raw(self, counts: bytes, events: list[Event]) -> bool:
+        if b"_t" in counts:  # the other spelling of the keys
+            return False
+        found = _COUNTS.decode(counts)
+        given, thought, cached = found.promptTokenCount, found.thoughtsTokenCount, found.cachedContentTokenCount
+        given = (given if given > cached else cached) + found.toolUsePromptTokenCount
+        usage = Usage(given, cached, 0, found.candidatesTokenCount + thought, thought)
+        if usage != self._usage:
+            self._usage = usage
+            events.append(UsageReported(usage))
+        shape = counts.translate(None, b"0123456789")
+        if shape != self._shape or b"toolUse" in counts:  # else what is beside the numbers gives way to these
+            self._read_on()
+            self._shape = shape
+        self._unread = counts
         return True
 
     def _keep(self, into: Json, rest: Json) -> None:
@@ -172,7 +243,7 @@ class Decoder(SseDecoder):
         told = ""
         parts = content.items("parts") or []
         for data in parts:
-            fields = ProtoFields(data, "candidates.content.parts")
+            fields = ProtoFields.of_copy(data, "candidates.content.parts")
             told = self._part(self._reader.read(fields), data, events)
         return told if len(parts) == 1 else ""
 
@@ -220,16 +291,25 @@ class Decoder(SseDecoder):
     def _close(self, events: list[Event]) -> None:
         if self._reader is None:
             return
+        self._read_on()
         blocked = read_blocked(self._top.get("promptFeedback"))
         reason, detail = read_reason(self._word, calls=self._reader.calls > 0)
         if reason is None and blocked:
             reason, detail = FinishReason.CONTENT_FILTER, blocked
         if reason is None:
             return
+        others: list[Event] = []
+        for at, other in self._others.items():
+            told: list[Event] = []
+            other._close(told)
+            if not told or not isinstance(told[-1], Finished):
+                return  # the stream was cut: the end of one answer is not that of all
+            tell(at, told, others)
         self._end(events)
+        events += others
         extra = dict(self._top)
-        if self._candidate or self._further:
-            extra["candidates"] = [self._candidate, *({"index": at} for at in range(1, min(self._further, 8) + 1))]
+        if self._candidate:
+            extra["candidates"] = [self._candidate]
         events.append(Finished(reason, detail, extra=extra))
 
 

@@ -7,8 +7,10 @@ once is a 400. Budgets by effort are Gemini CLI's. ``includeThoughts`` must be a
 
 from typing import Final
 
+from omni_catalogue.dialects import gemini_version
+
 from omni_translator.domain.codecs.gemini_generate.spelling import HOME
-from omni_translator.domain.dialects import gemini_version, thinking_budgets, thinking_levels, thinks_by_level
+from omni_translator.domain.dialects import thinking_budgets, thinking_levels, thinks_by_level
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import Conversation, Json, Thinking
 

@@ -44,18 +44,16 @@ def read_choice(top: ProtoFields) -> ToolChoice | None:
     calling = config.child("functionCallingConfig") if config is not None else None
     if calling is None:
         return None
-    given, names = calling.text("mode"), calling.items("allowedFunctionNames") or []
+    given, names = calling.text("mode"), calling.texts("allowedFunctionNames")
     mode = (given or "").upper()
-    if not all(isinstance(name, str) for name in names):
-        raise calling.wrong("allowedFunctionNames", "a list of strings")
     if mode == "ANY":
         if len(names) == 1:
             return ToolChoice(mode="named", name=names[0])
-        return ToolChoice(mode="required", allowed=tuple(names))
+        return ToolChoice(mode="required", allowed=names)
     if mode == "VALIDATED" and names:
-        return ToolChoice(mode="auto", allowed=tuple(names))
+        return ToolChoice(mode="auto", allowed=names)
     if names:
-        calling.put_back("allowedFunctionNames", names)
+        calling.put_back("allowedFunctionNames", list(names))
     if mode in ("AUTO", "NONE"):
         return ToolChoice(mode=mode.lower())
     if mode not in ("", "MODE_UNSPECIFIED"):

@@ -2,17 +2,30 @@
 
 from typing import Any, Final
 
+import msgspec
 from omni_wire.errors import WireError, upstream_message
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
+from omni_translator.domain.choices import answers
+from omni_translator.domain.citations import (
+    KEY,
+    are_annotations,
+    from_chat,
+    in_chat,
+    take_citations,
+    take_late,
+    to_chat,
+)
 from omni_translator.domain.codec import Encoded, Reply
 from omni_translator.domain.codecs.openai_chat.content import HOME, read_content
 from omni_translator.domain.codecs.openai_chat.decode import read_call
 from omni_translator.domain.codecs.openai_chat.order import OrderWatch
 from omni_translator.domain.fields import Fields, overlay, to_json
+from omni_translator.domain.logprobs import are_tokens, take_from_part, take_told
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
+    Choice,
     FinishReason,
     Json,
     Opaque,
@@ -131,14 +144,9 @@ def decode_response(body: bytes) -> Response:
     choices = top.items("choices")
     if not choices:
         raise WireError("choices must hold at least one choice", "choices")
-    choice = Fields(choices[0], "choices[0]")
-    choice.take("index")
-    word = choice.text("finish_reason")
-    reason, detail = read_reason(word) if word else (None, "")
-    parts = _read_message(choice.need_child("message"))
-    left = choice.rest()
-    if left or len(choices) > 1:
-        top.put_back("choices", [left, *choices[1:]])
+    first, *others = [_read_choice(Fields(choice, ("choices", at))) for at, choice in enumerate(choices)]
+    if first.extra:
+        top.put_back("choices", [first.extra])
     usage, usage_rest = read_usage(top.take("usage"))
     if usage_rest:
         top.put_back("usage", usage_rest)
@@ -146,12 +154,52 @@ def decode_response(body: bytes) -> Response:
         origin=HOME,
         id=top.text("id") or "",
         model=top.text("model") or "",
-        parts=parts,
-        finish=reason,
-        finish_detail=detail,
+        parts=first.parts,
+        finish=first.finish,
+        finish_detail=first.finish_detail,
         usage=usage,
+        others=tuple(others),
         extra=top.rest(),
     )
+
+
+def _read_choice(choice: Fields) -> Choice:
+    choice.take("index")
+    word = choice.text("finish_reason")
+    reason, detail = read_reason(word) if word else (None, "")
+    message = choice.need_child("message")
+    parts = _with_tokens(_with_citations(_read_message(message), message), choice)
+    return Choice(parts=parts, finish=reason, finish_detail=detail, extra=choice.rest())
+
+
+def _with_citations(parts: tuple[Part, ...], message: Fields) -> tuple[Part, ...]:
+    """Put the annotations of the message to its text."""
+    listed = message.peek(KEY)
+    at = _first_text(parts)
+    if at < 0 or not are_annotations(listed):
+        return parts
+    message.take(KEY)
+    return _noted(parts, at, {KEY: from_chat(listed)})
+
+
+def _first_text(parts: tuple[Part, ...]) -> int:
+    return next((at for at, part in enumerate(parts) if isinstance(part, Text)), -1)
+
+
+def _noted(parts: tuple[Part, ...], at: int, more: Json) -> tuple[Part, ...]:
+    text = parts[at]
+    if isinstance(text, Text):
+        text = msgspec.structs.replace(text, extra=text.extra | more)
+    return (*parts[:at], text, *parts[at + 1 :])
+
+
+def _with_tokens(parts: tuple[Part, ...], choice: Fields) -> tuple[Part, ...]:
+    """Put the log probabilities of the choice's content to the text they are of."""
+    told = choice.peek("logprobs")
+    if not isinstance(told, dict) or not are_tokens(told.get("content")):
+        return parts
+    at = _first_text(parts)
+    return parts if at < 0 else _noted(parts, at, {"logprobs": choice.need_child("logprobs").take("content")})
 
 
 def _read_message(message: Fields) -> tuple[Part, ...]:
@@ -162,7 +210,7 @@ def _read_message(message: Fields) -> tuple[Part, ...]:
         thought = message.text("reasoning")
     if thought:
         parts.append(Reasoning(text=thought, origin=HOME))
-    parts.extend(read_content(message.take("content"), message.at("content")))
+    parts.extend(read_content(message.take("content"), (message.place, "content")))
     refusal = message.text("refusal")
     if refusal:
         parts.append(Refusal(refusal))
@@ -173,31 +221,54 @@ def _read_message(message: Fields) -> tuple[Part, ...]:
 def encode_response(response: Response, reply: Reply) -> Encoded:
     losses = Losses("OpenAI Chat")
     home = response.origin is HOME
-    message = _write_message(response.parts, home, losses)
-    word = None
-    if response.finish is not None:
-        word = write_reason(response.finish, response.finish_detail, response.stop_sequence, home, losses)
+    choices = [_write_choice(at, choice, response.origin, losses) for at, choice in enumerate(answers(response))]
     body: Json = {
         "id": reply.id or response.id,
         "object": "chat.completion",
         "created": reply.created,
         "model": reply.model or response.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": word}],
+        "choices": choices,
     }
     if response.usage is not None:
         body["usage"] = write_usage(response.usage)
     if home:
-        if _says_logprobs(response.extra):
-            del body["choices"][0]["logprobs"]
-        overlay(body, response.extra)
-    else:
-        losses.unknown(response.extra)
+        overlay(body, {key: value for key, value in response.extra.items() if key != "choices"})
     return Encoded(to_json(body), losses.all())
 
 
-def _says_logprobs(extra: Json) -> bool:
+def _write_choice(at: int, choice: Choice, origin: WireFormat, losses: Losses) -> Json:
+    """One of the answers, its ``extra`` as in a whole one."""
+    home = origin is HOME
+    message = _write_message(choice.parts, home, losses)
+    word = None
+    if choice.finish is not None:
+        word = write_reason(choice.finish, choice.finish_detail, choice.stop_sequence, home, losses)
+    out: Json = {"index": at, "message": message, "logprobs": None, "finish_reason": word}
+    tokens, rest = take_told(choice.extra, origin)
+    for part in choice.parts:
+        tokens = tokens + take_from_part(part)[0]
+    if tokens:
+        out["logprobs"] = {"content": tokens}
+    if home:
+        own = _own(choice.extra)
+        if not tokens and "logprobs" in own:
+            del out["logprobs"]
+        overlay(out, own)
+    else:
+        texts = [part.text for part in choice.parts if isinstance(part, Text)]
+        cited, rest = take_late(rest, origin, texts)
+        if cited:
+            message[KEY] = message.get(KEY, []) + in_chat(texts, cited)
+        losses.unknown(rest)
+    if tokens:
+        out["logprobs"].setdefault("refusal", None)
+    return out
+
+
+def _own(extra: Json) -> Json:
     choices = extra.get("choices")
-    return isinstance(choices, list) and bool(choices) and "logprobs" in choices[0]
+    own = choices[0] if isinstance(choices, list) and choices else {}
+    return own if isinstance(own, dict) else {}
 
 
 def _write_message(parts: tuple[Part, ...], home: bool, losses: Losses) -> Json:
@@ -206,12 +277,18 @@ def _write_message(parts: tuple[Part, ...], home: bool, losses: Losses) -> Json:
     thoughts: list[str] = []
     refusals: list[str] = []
     calls: list[Json] = []
+    notes: list[Json] = []
     for part in parts:
         order.see(part)
         declare(part, home, losses)
         match part:
             case Text():
                 texts.append(part.text)
+                listed = part.extra.get(KEY)
+                if not home:
+                    notes += in_chat(texts, [(len(texts) - 1, cited) for cited in take_citations(part)[0]])
+                elif are_annotations(listed):
+                    notes += to_chat(part.extra[KEY], sum(map(len, texts[:-1])))
             case Reasoning():
                 thoughts.append(part.text)
             case Refusal():
@@ -233,6 +310,8 @@ def _write_message(parts: tuple[Part, ...], home: bool, losses: Losses) -> Json:
         message["reasoning_content"] = "\n\n".join(thoughts)
     if calls:
         message["tool_calls"] = calls
+    if notes:
+        message[KEY] = notes
     return message
 
 
@@ -241,7 +320,7 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
     match part:
         case Text() | Refusal():
             if not home or isinstance(part, Refusal):
-                losses.unknown(part.extra, "content")
+                losses.unknown(take_citations(part, take_from_part(part)[1])[1], "content")
         case Reasoning():
             if part.signature:
                 losses.dropped("content.signature", "a signature is worth something to its origin only")

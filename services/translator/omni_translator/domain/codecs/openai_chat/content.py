@@ -1,12 +1,13 @@
 """Content parts of chat messages, both ways."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
-from omni_translator.domain.fields import Fields, overlay
+from omni_translator.domain import talk
+from omni_translator.domain.fields import Fields, Place, overlay
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
     Audio,
@@ -19,21 +20,19 @@ from omni_translator.domain.model import (
     Refusal,
     Text,
 )
+from omni_translator.domain.payload import payload, picture, plain_text
+from omni_translator.domain.talk import just_text, only_text
 
 HOME: Final = WireFormat.OPENAI_CHAT
+# What OpenAI takes (platform.openai.com/docs/guides/images-vision).
+PICTURES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 # OpenAI wants a name with every file; this one stands for none.
 UNNAMED: Final = "document.pdf"
 
 
-def read_content(value: Any, path: str) -> tuple[Part, ...]:
+def read_content(value: Any, place: Place) -> tuple[Part, ...]:
     """A message's ``content``: null, a string or a list of parts."""
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str):
-        return (Text(value),)
-    if not isinstance(value, list):
-        raise WireError(f"{path} must be a string or a list of parts", path)
-    return tuple(_read_part(Fields(item, f"{path}[{index}]")) for index, item in enumerate(value))
+    return talk.read_content(value, place, _read_part)
 
 
 def _read_part(part: Fields) -> Part:
@@ -52,6 +51,7 @@ def _read_part(part: Fields) -> Part:
         part.take("type")
         audio = part.need_child("input_audio")
         data, form = audio.need_text("data"), audio.need_text("format")
+        data = payload(data, audio.at("data"))
         return Audio(data=data, format=form, cache=part.plain("cache_control"), extra=part.rest())
     return Opaque(origin=HOME, data=part.rest())
 
@@ -59,14 +59,15 @@ def _read_part(part: Fields) -> Part:
 def _read_image(part: Fields) -> Part:
     part.take("type")
     if isinstance(part.peek("image_url"), str):  # not OpenAI's, but common
-        url, detail = part.need_text("image_url"), ""
+        url, detail, at = part.need_text("image_url"), "", part.at("image_url")
     else:
         image = part.need_child("image_url")
-        url, detail = image.need_text("url"), image.text("detail") or ""
+        url, detail, at = image.need_text("url"), image.text("detail") or "", image.at("url")
     detail = "" if detail == "auto" else detail
     cache = part.plain("cache_control")
     media_type, data = split_data_uri(url)
     if data:
+        data = payload(data, at)
         return Image(data=data, media_type=media_type, detail=detail, cache=cache, extra=part.rest())
     return Image(url=url, detail=detail, cache=cache, extra=part.rest())
 
@@ -84,9 +85,10 @@ def _read_file(part: Fields) -> Part:
     if not raw:
         return Document(file_id=inner.text("file_id") or "", title=title, cache=cache, extra=part.rest())
     media_type, data = split_data_uri(raw)
-    if data:
-        return Document(data=data, media_type=media_type, title=title, cache=cache, extra=part.rest())
-    return Document(data=raw, media_type="application/pdf", title=title, cache=cache, extra=part.rest())
+    if not data:
+        media_type, data = "application/pdf", raw
+    data = payload(data, inner.at("file_data"))
+    return Document(data=data, media_type=media_type, title=title, cache=cache, extra=part.rest())
 
 
 def split_data_uri(url: str) -> tuple[str, str]:
@@ -111,8 +113,11 @@ class ContentWriter:
         self.home = origin is HOME
         self.losses = losses
 
-    def content(self, parts: list[Part]) -> str | list[Json]:
+    def content(self, parts: Sequence[Part]) -> str | list[Json]:
         """A string where one will do: not every chat provider takes lists everywhere."""
+        alone = only_text(parts)
+        if alone:
+            return alone
         written = [block for part in parts if (block := self.part(part)) is not None]
         if not written:
             return ""
@@ -122,6 +127,9 @@ class ContentWriter:
         return written
 
     def part(self, part: Part) -> Json | None:
+        text = just_text(part)
+        if text:
+            return {"type": "text", "text": text}
         if isinstance(part, Opaque):
             if part.origin is HOME:
                 return part.data
@@ -153,7 +161,10 @@ class ContentWriter:
             case Refusal():
                 return {"type": "refusal", "refusal": part.text}
             case Image(file_id=""):
-                url = part.url or f"data:{part.media_type};base64,{part.data}"
+                mime = part.media_type
+                if part.data and not self.home and not (mime := picture(part, PICTURES, self.losses)):
+                    return None
+                url = part.url or f"data:{mime};base64,{part.data}"
                 return {
                     "type": "image_url",
                     "image_url": {"url": url} | ({"detail": part.detail} if part.detail else {}),
@@ -169,6 +180,9 @@ class ContentWriter:
         return None
 
     def _document(self, part: Document) -> Json | None:
+        if part.data and not self.home and (text := plain_text(part)):
+            self.losses.approximated("messages.content.document", "sent as plain text")
+            return {"type": "text", "text": text}
         if part.data:
             data = f"data:{part.media_type};base64,{part.data}"
             return {"type": "file", "file": {"filename": part.title or UNNAMED, "file_data": data}}

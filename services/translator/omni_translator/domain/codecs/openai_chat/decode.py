@@ -1,6 +1,6 @@
 """A chat request, read."""
 
-from typing import Any
+from typing import Any, Final
 
 from omni_wire.errors import WireError
 
@@ -23,15 +23,17 @@ from omni_translator.domain.model import (
     ToolChoice,
     ToolResult,
 )
+from omni_translator.domain.talk import read_messages
 
 # OpenAI wants a name with every schema; this one stands for none.
 UNNAMED_SCHEMA = "response"
+_ROLES: Final = {role.value: role for role in Role}
 
 
 def decode_request(body: bytes) -> Conversation:
     """Raises ``WireError`` naming the field that is not as it must be."""
     top = Fields.of_body(body)
-    messages = tuple(_message(message) for message in top.each("messages"))
+    messages = read_messages(top.items("messages"), _ROLES, _message)
     if not messages:
         raise WireError("messages must hold at least one message", "messages")
     completion, limit = top.whole("max_completion_tokens"), top.whole("max_tokens")
@@ -44,7 +46,7 @@ def decode_request(body: bytes) -> Conversation:
         tools=tuple(_tool(tool) for tool in top.each("tools")),
         tool_choice=_tool_choice(top),
         parallel_tools=top.flag("parallel_tool_calls"),
-        sampling=_sampling(top),
+        sampling=read_sampling(top),
         max_output=limit if completion is None else completion,
         output_format=_output_format(top),
         thinking=Thinking(effort=effort) if effort else None,
@@ -62,11 +64,7 @@ def _delivery(top: Fields) -> None:
         options.flag("include_usage")
 
 
-def _sampling(top: Fields) -> Sampling:
-    stop = top.take("stop")
-    stops = [stop] if isinstance(stop, str) else stop or []
-    if not isinstance(stops, list) or not all(isinstance(item, str) for item in stops):
-        raise top.wrong("stop", "a string or a list of strings")
+def read_sampling(top: Fields) -> Sampling:
     return Sampling(
         temperature=top.number("temperature"),
         top_p=top.number("top_p"),
@@ -74,7 +72,7 @@ def _sampling(top: Fields) -> Sampling:
         seed=top.whole("seed"),
         presence_penalty=top.number("presence_penalty") or None,
         frequency_penalty=top.number("frequency_penalty") or None,
-        stop=tuple(stops),
+        stop=top.texts("stop", lone=True),
     )
 
 
@@ -83,14 +81,15 @@ def _message(message: Fields) -> Message:
     if role == "tool":
         result = ToolResult(
             id=message.need_text("tool_call_id"),
-            parts=read_content(message.take("content"), message.at("content")),
+            parts=read_content(message.take("content"), (message.place, "content")),
             cache=message.plain("cache_control"),
         )
         return Message(role=Role.USER, parts=(result,), extra=message.rest())
-    if role not in ("system", "developer", "user", "assistant"):
+    known = _ROLES.get(role)
+    if known is None:
         raise WireError(f"{message.at('role')} {role[:40]!r} is none this gateway knows", message.at("role"))
-    parts = read_content(message.take("content"), message.at("content"))
-    if role == "assistant":
+    parts = read_content(message.take("content"), (message.place, "content"))
+    if known is Role.ASSISTANT:
         parts = _assistant(message, parts)
     marker = message.plain("cache_control")
     if marker is not None:
@@ -98,7 +97,7 @@ def _message(message: Fields) -> Message:
         if marked is None:
             message.put_back("cache_control", marker)
         parts = marked or parts
-    return Message(role=Role(role), parts=parts, extra=message.rest())
+    return Message(role=known, parts=parts, extra=message.rest())
 
 
 def _assistant(message: Fields, content: tuple[Part, ...]) -> tuple[Part, ...]:

@@ -1,16 +1,19 @@
 """A chat request, written."""
 
+import hashlib
 from typing import Final
 
 from omni_catalogue.dialects import chat_output_limit_field
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_translator.domain.choices import take_count
 from omni_translator.domain.codec import Encoded
 from omni_translator.domain.codecs.openai_chat.content import HOME, ContentWriter
 from omni_translator.domain.codecs.openai_chat.decode import UNNAMED_SCHEMA
 from omni_translator.domain.codecs.openai_chat.order import OrderWatch
 from omni_translator.domain.fields import overlay, to_json
+from omni_translator.domain.logprobs import take_wish
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
     Conversation,
@@ -30,11 +33,12 @@ from omni_translator.domain.model import (
     ToolChoice,
     ToolResult,
 )
-from omni_translator.domain.normal import merged
+from omni_translator.domain.normal import turn_by_turn
 from omni_translator.domain.plain import plain
+from omni_translator.domain.talk import only_text
 
 _MAX_STOPS: Final = 4
-_MAX_USER: Final = 64  # characters; OpenAI answers 400 beyond
+_MAX_USER: Final = 64
 # What OpenAI's other format says in the very same words, and other vendors' chat endpoints take. Not so the hints to
 # OpenAI's cache, which Codex sends to whatever model: some of them refuse a key they do not know.
 _SHARED: Final = ("metadata", "service_tier", "safety_identifier")
@@ -47,7 +51,7 @@ def encode_request(conversation: Conversation) -> Encoded:
     writer = ContentWriter(conversation.origin, losses)
     home = writer.home
     messages: list[Json] = []
-    for message in conversation.messages if home else merged(conversation.messages):
+    for message in conversation.messages if home else turn_by_turn(conversation.messages, losses):
         messages.extend(_messages(message, writer))
     if not messages:
         raise WireError("messages hold nothing that chat takes", "messages")
@@ -65,27 +69,54 @@ def encode_request(conversation: Conversation) -> Encoded:
         _thinking(conversation.thinking, body, losses)
     if conversation.verbosity:
         body["verbosity"] = conversation.verbosity
-    if len(conversation.user) <= _MAX_USER or home:
-        body |= {"user": conversation.user} if conversation.user else {}
-    else:
-        losses.dropped("metadata.user_id", f"OpenAI takes at most {_MAX_USER} characters")
+    if conversation.user:
+        body["user"] = conversation.user if home else short_user(conversation.user, losses)
     if home:
         overlay(body, conversation.extra)
     else:
         extra = dict(conversation.extra)
+        if conversation.origin is WireFormat.ANTHROPIC_MESSAGES:
+            write_tier(extra, body, losses)
         if conversation.origin is WireFormat.OPENAI_RESPONSES:
             body |= {key: extra.pop(key) for key in _SHARED if extra.get(key) is not None}
+        wanted = take_wish(extra, conversation.origin)
+        if wanted is not None:
+            body |= {"logprobs": True} | ({"top_logprobs": wanted} if wanted else {})
+        wanted = take_count(extra, conversation.origin)
+        if wanted is not None:
+            body["n"] = wanted
         losses.unknown(extra)
     return Encoded(to_json(body), losses.all())
 
 
+def short_user(user: str, losses: Losses) -> str:
+    """OpenAI answers 400 to a user of more than 64 characters; a digest tells one user from another as well."""
+    if len(user) <= _MAX_USER:
+        return user
+    losses.approximated("metadata.user_id", f"OpenAI takes at most {_MAX_USER} characters; its digest is sent")
+    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def write_tier(extra: Json, body: Json, losses: Losses) -> None:
+    """Anthropic's service tiers, of which "auto" is everybody's default; what else is there stays in ``extra``."""
+    tier = extra.get("service_tier")
+    if tier in ("auto", "standard_only"):
+        del extra["service_tier"]
+    if tier == "standard_only":
+        body["service_tier"] = "default"
+        losses.approximated("service_tier", "standard_only is said as default")
+
+
 def _messages(message: Message, writer: ContentWriter) -> list[Json]:
-    if message.role is Role.ASSISTANT:
+    alone = only_text(message.parts)
+    if alone:
+        out: list[Json] = [{"role": message.role, "content": alone}]
+    elif message.role is Role.ASSISTANT:
         out = [_assistant(message, writer)]
     elif message.role is Role.USER:
         out = _user(message, writer)
     else:
-        out = [{"role": message.role.value, "content": writer.content(_texts(message, writer))}]
+        out = [{"role": message.role, "content": writer.content(_texts(message, writer))}]
     if writer.home:
         overlay(out[-1], message.extra)
     else:

@@ -8,11 +8,15 @@ from typing import Any
 
 from omni_wire.errors import WireError
 from omni_wire.sse import parse_event
+from omni_wire.told_error import told_status
 
+from omni_translator.domain.choices import number, tell
+from omni_translator.domain.citations import KEY, are_annotations, from_chat
 from omni_translator.domain.codecs.openai_chat.answer import error_of, read_reason, read_usage
 from omni_translator.domain.codecs.openai_chat.content import HOME
 from omni_translator.domain.events import Event, Failed, Finished, KeepAlive, Started, UsageReported
 from omni_translator.domain.fields import from_json, gather
+from omni_translator.domain.logprobs import are_tokens
 from omni_translator.domain.model import FinishReason, Json, Opaque, Reasoning, Refusal, Text, ToolCall
 from omni_translator.domain.streams import SseDecoder
 
@@ -66,7 +70,7 @@ class Decoder(SseDecoder):
         self._top: Json = {}
         self._choice_rest: Json = {}
         self._message_rest: Json = {}
-        self._others = False  # whether there are further choices
+        self._others: dict[int, Decoder] = {}  # of further choices
 
     def _read(self, raw: bytes, events: list[Event]) -> None:
         data = parse_event(raw).data
@@ -82,7 +86,7 @@ class Decoder(SseDecoder):
             raise WireError("a chunk must be an object")
         message = error_of(chunk)
         if message is not None:
-            events.append(Failed(message))
+            events.append(Failed(message, told_status(data)))
             self._done = True
             return
         if not self._started:
@@ -91,17 +95,27 @@ class Decoder(SseDecoder):
         for choice in _list(chunk, "choices"):
             if not isinstance(choice, dict):
                 raise WireError("a choice must be an object", "choices")
-            if choice.get("index"):  # further choices (n > 1) have no place in the canonical answer
-                self._others = True
+            at = number(choice.get("index"), "choices.index")
+            if at:
                 plain = False
-                continue
-            self._choice(choice, raw if plain else b"", events)
+                told: list[Event] = []
+                self._other(at)._choice(choice, b"", told)
+                tell(at, told, events)
+            else:
+                self._choice(choice, raw if plain else b"", events)
 
     def _start(self, chunk: Json, events: list[Event]) -> None:
         name, model = chunk.get("id"), chunk.get("model")
         self._id = name if isinstance(name, str) else ""
         events.append(Started(HOME, self._id, model if isinstance(model, str) else ""))
         self._started = True
+
+    def _other(self, at: int) -> "Decoder":
+        """The decoder of a further choice, whose part of each chunk is all it is given."""
+        if at not in self._others:
+            other = self._others[at] = Decoder()
+            other._started, other._id = True, f"{self._id}_{at}"
+        return self._others[at]
 
     def _outside(self, chunk: Json, events: list[Event]) -> bool:
         """Read what stands beside the choices; whether that was nothing that changes from chunk to chunk."""
@@ -140,6 +154,10 @@ class Decoder(SseDecoder):
             self._content(content, events)
         if refusal:
             self._text("refusal", refusal, events)
+        if delta.get(KEY):
+            self._notes(delta[KEY])
+        if choice.get("logprobs"):
+            self._tokens(choice["logprobs"])
         calls = _list(delta, "tool_calls")
         for call in calls:
             if not isinstance(call, dict):
@@ -155,16 +173,33 @@ class Decoder(SseDecoder):
             elif thought and not content and isinstance(thought, str):
                 self._learn(raw, b'"%b":' % name.encode(), thought)
 
+    def _notes(self, listed: Any) -> None:
+        """Keep annotations with the text they are of, if that is still open."""
+        if are_annotations(listed) and self._parts.has("content"):
+            self._parts.annotate("content", {KEY: from_chat(listed)})
+        else:
+            gather(self._message_rest, {KEY: listed})
+
+    def _tokens(self, told: Any) -> None:
+        """Keep the log probabilities of a chunk with the text they are of, if that is still open."""
+        if isinstance(told, dict) and are_tokens(told.get("content")) and self._parts.has("content"):
+            self._parts.annotate("content", {"logprobs": told["content"]})
+            told = {key: value for key, value in told.items() if key != "content" and value is not None}
+        if told:
+            gather(self._choice_rest, {"logprobs": told})
+
     def _unknown(self, choice: Json, delta: Json) -> bool:
         """Keep what is not understood; whether there was nothing of it."""
         plain = True
         for key, value in choice.items():
             if key not in _CHOICE and value is not None:
-                gather(self._choice_rest, {key: value})
+                if key != "logprobs" or not value:
+                    gather(self._choice_rest, {key: value})
                 plain = False
         for key, value in delta.items():
             if key not in _DELTA and value is not None:
-                gather(self._message_rest, {key: value})
+                if key != KEY or not value:
+                    gather(self._message_rest, {key: value})
                 plain = False
         return plain
 
@@ -259,6 +294,12 @@ class Decoder(SseDecoder):
     def _close(self, events: list[Event]) -> None:
         if self._reason is None or not self._started:
             return
+        if any(other._reason is None for other in self._others.values()):
+            return  # the stream was cut: the end of one answer is not that of all
+        for at, other in self._others.items():
+            told: list[Event] = []
+            other._close(told)
+            tell(at, told, events)
         for call in self._calls:
             if call.custom:
                 self._parts.open(call.key, Opaque(origin=HOME, data=_whole(call.custom), slot="tool_calls"), events)
@@ -269,8 +310,8 @@ class Decoder(SseDecoder):
         if self._message_rest:
             choice["message"] = self._message_rest
         extra = dict(self._top)
-        if choice or self._others:
-            extra["choices"] = [choice, {"index": 1}] if self._others else [choice]
+        if choice:
+            extra["choices"] = [choice]
         events.append(Finished(self._reason, self._detail, extra=extra))
 
 

@@ -1,82 +1,98 @@
 """A chat stream, written."""
 
-from omni_wire.errors import UpstreamFailed, render_frame
-from omni_wire.usage import Usage
+import msgspec
+from omni_wire.errors import render_frame
+from omni_wire.told_error import error_of
 
+from omni_translator.domain.choices import within
+from omni_translator.domain.citations import KEY, are_annotations, in_chat, take_citations, take_late, to_chat
 from omni_translator.domain.codec import Reply
 from omni_translator.domain.codecs.openai_chat.answer import declare, write_reason, write_usage
 from omni_translator.domain.codecs.openai_chat.content import HOME
 from omni_translator.domain.codecs.openai_chat.order import OrderWatch
 from omni_translator.domain.events import (
-    Event,
     Failed,
     Finished,
-    KeepAlive,
-    PartDelta,
+    OfChoice,
     PartEnded,
-    PartStarted,
     Started,
-    UsageReported,
 )
-from omni_translator.domain.fields import overlay, to_json
-from omni_translator.domain.losses import Loss, Losses
+from omni_translator.domain.fields import overlay, quoted, to_json
+from omni_translator.domain.logprobs import take_from_part, take_told
+from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import Json, Opaque, Part, Reasoning, Refusal, Text, ToolCall
+from omni_translator.domain.stream_encoder import EventEncoder
 
-_KEEP_ALIVE = b": keep-alive\n\n"
 
-
-class Encoder:
+class Encoder(EventEncoder):
     """See ``omni_translator.domain.codec.StreamEncoder``. A delta is three joined byte strings."""
 
-    __slots__ = ("_calls", "_head", "_home", "_losses", "_order", "_part", "_reply", "_shell", "_tail", "_usage")
+    __slots__ = (
+        "_calls",
+        "_head",
+        "_home",
+        "_id",
+        "_model",
+        "_number",
+        "_order",
+        "_origin",
+        "_others",
+        "_part",
+        "_pieces",
+        "_shell",
+        "_tail",
+        "_texts",
+    )
 
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-        self._losses = Losses("OpenAI Chat")
+    def __init__(self, reply: Reply, number: int = 0, losses: Losses | None = None) -> None:
+        super().__init__(reply, losses or Losses("OpenAI Chat"))
+        self._number = number  # of the choice
+        self._others: dict[int, Encoder] = {}  # of further choices
         self._order = OrderWatch(self._losses, "content", joins_text=True)
-        self._home = False
+        self._home, self._origin = False, HOME
         self._shell: tuple[bytes, bytes] = (b"", b"")
+        self._id = self._model = ""
         self._head = b""  # before a delta's text; empty: the open part cannot be said
         self._tail = b""
         self._part: Part | None = None
+        self._pieces: list[str] | None = None  # of the open text, of which it is to be known what it cites
+        self._texts: list[str] = []  # of which that is known
         self._calls = 0
-        self._usage: Usage | None = None
 
-    @property
-    def losses(self) -> tuple[Loss, ...]:
-        return self._losses.all()
+    def _say(self, text: str) -> bytes:
+        if self._pieces is not None:
+            self._pieces.append(text)
+        return self._head + quoted(text) + self._tail if self._head else b""
 
-    def emit(self, event: Event) -> bytes:
-        if type(event) is PartDelta:
-            return b"%b%b%b" % (self._head, to_json(event.text), self._tail) if self._head else b""
-        match event:
-            case PartStarted():
-                return self._begin(event.part)
-            case PartEnded():
-                return self._end(event)
-            case UsageReported():
-                self._usage = event.usage if self._usage is None else self._usage.merge(event.usage)
-                return b""
-            case Started():
-                return self._start(event)
-            case Finished():
-                return self._finish(event)
-            case Failed():
-                return render_frame(UpstreamFailed(event.message), HOME, "")
-            case KeepAlive():
-                return _KEEP_ALIVE
-            case _:
-                return b""
+    def _fail(self, event: Failed) -> bytes:
+        return render_frame(error_of(event.message, event.status), HOME, "")
 
     def _start(self, event: Started) -> bytes:
-        self._home = event.origin is HOME
+        self._home, self._origin = event.origin is HOME, event.origin
+        self._id, self._model = event.id, event.model
         chunk = to_json(self._chunk(event.id, event.model, []))
         opening, _, _ = chunk.rpartition(b"[]")
         self._shell = (
-            b"data: " + opening + b'[{"index":0,"delta":',
+            b"data: " + opening + b'[{"index":%d,"delta":' % self._number,
             b',"logprobs":null,"finish_reason":null}]}\n\n',
         )
         return self._delta({"role": "assistant", "content": ""})
+
+    def _other(self, event: OfChoice) -> bytes:
+        """An event of a further choice, which has an encoder of its own for all but what is told once."""
+        other = self._others.get(event.choice)
+        opening = b""
+        if other is None:
+            other = self._others[event.choice] = Encoder(self._reply, event.choice, self._losses)
+            opening = other._start(Started(self._origin, self._id, self._model))
+        if not isinstance(event.event, Finished):
+            return opening + other.emit(event.event)
+        end = msgspec.structs.replace(event.event, extra=within(event.event.extra, self._origin))
+        return b"%b%b%b}\n\n" % (opening, other._before(), to_json([other._last(end)[0]]))
+
+    def _before(self) -> bytes:
+        """What stands before the choices of a chunk."""
+        return self._shell[0].rpartition(b'[{"index":')[0]
 
     def _chunk(self, source_id: str, source_model: str, choices: list[Json]) -> Json:
         return {
@@ -99,6 +115,7 @@ class Encoder:
         match part:
             case Text():
                 self._head = before + b'{"content":'
+                self._pieces = None if self._home else []
             case Reasoning():
                 self._head = before + b'{"reasoning_content":'
             case Refusal():
@@ -115,50 +132,72 @@ class Encoder:
                 return self._delta({"tool_calls": [{"index": index} | part.data]})
             case _:
                 return b""
-        return self.emit(PartDelta(0, part.text)) if part.text else b""
+        return self._say(part.text) if part.text else b""
 
     def _end(self, event: PartEnded) -> bytes:
         part, self._head = self._part, b""
+        if self._pieces is not None:
+            self._texts.append("".join(self._pieces))
+            self._pieces = None
         if event.signature:
             self._losses.dropped("content.signature", "a signature is worth something to its origin only")
         if self._home and event.extra and isinstance(part, ToolCall):
             return self._delta({"tool_calls": [{"index": self._calls - 1} | event.extra]})
-        self._losses.unknown(event.extra, "content")
-        return b""
+        if part is None:
+            self._losses.unknown(event.extra, "content")
+            return b""
+        tokens, rest = take_from_part(part, event.extra)
+        tokens = take_from_part(part)[0] + tokens
+        out = self._likely(tokens) if tokens else b""
+        if self._home:
+            held = [{} if isinstance(part, Opaque) else part.extra, rest]
+            notes = to_chat([note for extra in held if are_annotations(extra.get(KEY)) for note in extra[KEY]])
+            rest = {key: value for key, value in rest.items() if key != KEY}
+        else:
+            cited, rest = take_citations(part, rest)
+            last = len(self._texts) - 1
+            notes = in_chat(self._texts, [(last, citation) for citation in take_citations(part)[0] + cited])
+        self._losses.unknown(rest, "content")
+        return out + (self._delta({KEY: notes}) if isinstance(part, Text) and notes else b"")
+
+    def _likely(self, tokens: list[Json]) -> bytes:
+        """How likely the tokens of a text were, all in one chunk after it."""
+        choice: Json = {
+            "index": self._number,
+            "delta": {},
+            "logprobs": {"content": tokens, "refusal": None},
+            "finish_reason": None,
+        }
+        return self._before() + to_json([choice]) + b"}\n\n"
 
     def _finish(self, event: Finished) -> bytes:
-        word = write_reason(event.reason, event.detail, event.stop_sequence, self._home, self._losses)
-        choice: Json = {"index": 0, "delta": {}, "finish_reason": word}
-        before, _ = self._shell
-        chunk_head = before.partition(b'[{"index":0')[0]
-        choices = [choice]
-        top: Json = {}
-        usage_rest = event.extra.get("usage", {})
-        if self._home:
-            top = {key: value for key, value in event.extra.items() if key not in ("usage", "choices")}
-            for residue in event.extra.get("choices", [])[:1]:
-                overlay(choice, {key: value for key, value in residue.items() if key != "message"})
-                overlay(choice["delta"], residue.get("message", {}))
-            choices += [_as_delta(other) for other in event.extra.get("choices", [])[1:] if isinstance(other, dict)]
-        else:
-            self._losses.unknown(event.extra)
-        out = [chunk_head, to_json(choices), _members(top), b"}\n\n"]
+        choice, top = self._last(event)
+        head = self._before()
+        out = [head, to_json([choice]), _members(top), b"}\n\n"]
         if self._usage is not None and self._reply.include_usage:
             usage = write_usage(self._usage)
-            out += [chunk_head, b'[],"usage":', to_json(overlay(usage, usage_rest) if self._home else usage), b"}\n\n"]
+            rest = event.extra.get("usage", {})
+            out += [head, b'[],"usage":', to_json(overlay(usage, rest) if self._home else usage), b"}\n\n"]
         out.append(b"data: [DONE]\n\n")
         return b"".join(out)
 
-
-def _as_delta(choice: Json) -> Json:
-    """One of several choices, all of it in one delta."""
-    message = choice.get("message")
-    delta: Json = dict(message) if isinstance(message, dict) else {}
-    calls = delta.get("tool_calls")
-    if isinstance(calls, list):
-        numbered = enumerate(calls)
-        delta["tool_calls"] = [{"index": at} | call if isinstance(call, dict) else call for at, call in numbered]
-    return {key: value for key, value in choice.items() if key != "message"} | {"delta": delta}
+    def _last(self, event: Finished) -> tuple[Json, Json]:
+        """What ends a choice, and what its own format says beside it."""
+        word = write_reason(event.reason, event.detail, event.stop_sequence, self._home, self._losses)
+        choice: Json = {"index": self._number, "delta": {}, "finish_reason": word}
+        if self._home:
+            for residue in event.extra.get("choices", [])[:1]:
+                overlay(choice, {key: value for key, value in residue.items() if key != "message"})
+                overlay(choice["delta"], residue.get("message", {}))
+            return choice, {key: value for key, value in event.extra.items() if key not in ("usage", "choices")}
+        tokens, rest = take_told(event.extra, self._origin)
+        if tokens:
+            choice["logprobs"] = {"content": tokens, "refusal": None}
+        late, rest = take_late(rest, self._origin, self._texts)
+        if late:
+            choice["delta"] = {KEY: in_chat(self._texts, late)}
+        self._losses.unknown(rest)
+        return choice, {}
 
 
 def _members(extra: Json) -> bytes:

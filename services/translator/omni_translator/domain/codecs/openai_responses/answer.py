@@ -9,9 +9,11 @@ import msgspec
 from omni_wire.errors import WireError, upstream_message
 from omni_wire.usage import Usage
 
+from omni_translator.domain.citations import take_citations
 from omni_translator.domain.codecs.openai_responses.content import HOME, read_part
 from omni_translator.domain.codecs.openai_responses.items import ITEM, read_call, read_reasoning
 from omni_translator.domain.fields import Fields, to_json
+from omni_translator.domain.logprobs import take_from_part
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
     FinishReason,
@@ -155,7 +157,7 @@ def decode_response(body: bytes) -> Response:
     parts: list[Part] = []
     residues: list[Json] = []
     for index, output in enumerate(outputs):
-        item = Fields(output, f"output[{index}]")
+        item = Fields(output, ("output", index))
         shared = item.peek("type") in SHARED  # else the part has all of the item
         parts += read_output(item, f"call_{name}_{index}")
         residues.append(item.rest() if shared else {})
@@ -205,8 +207,8 @@ def _read_message(item: Fields) -> tuple[Part, ...]:
         return (Text(content, item=name),)
     if content is not None and not isinstance(content, list):
         raise item.wrong("content", "a list of parts")
-    at = item.at("content")
-    parts = [read_part(Fields(part, f"{at}[{index}]"), name) for index, part in enumerate(content or ())]
+    place = (item.place, "content")
+    parts = [read_part(Fields(part, (place, index)), name) for index, part in enumerate(content or ())]
     return tuple(parts) or (Text("", item=name),)
 
 
@@ -220,6 +222,6 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
             if isinstance(part, ToolCall) and part.signature:
                 losses.dropped("content.signature", "a signature is worth something to its origin only")
             if not home:
-                losses.unknown(part.extra, "content")
+                losses.unknown(take_citations(part, take_from_part(part)[1])[1], "content")
         case _:
             losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")

@@ -3,15 +3,20 @@
 Source: OpenAI's API reference for Responses (input and output content), and its Python SDK's types, version 3.54.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from omni_wire.errors import WireError
+import msgspec
 from omni_wire.formats import WireFormat
 
-from omni_translator.domain.codecs.openai_chat.content import UNNAMED, split_data_uri
-from omni_translator.domain.fields import Fields, overlay
+from omni_translator.domain import talk
+from omni_translator.domain.citations import KEY, annotations, take_citations
+from omni_translator.domain.codecs.openai_chat.content import PICTURES, UNNAMED, split_data_uri
+from omni_translator.domain.fields import Fields, Place, overlay
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import Audio, Document, Image, Json, Opaque, Part, Piece, Refusal, Text
+from omni_translator.domain.payload import payload, picture
+from omni_translator.domain.talk import just_text, only_text
 
 HOME: Final = WireFormat.OPENAI_RESPONSES
 # OpenAI's marker of a cacheable prefix, and the same in the words the canonical model keeps markers in.
@@ -19,15 +24,9 @@ _BREAKPOINT: Final[Json] = {"mode": "explicit"}
 _MARKER: Final[Json] = {"type": "ephemeral"}
 
 
-def read_content(value: Any, path: str) -> tuple[Part, ...]:
+def read_content(value: Any, place: Place) -> tuple[Part, ...]:
     """A message's ``content`` or a tool's ``output``: null, a string or a list of parts."""
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str):
-        return (Text(value),)
-    if not isinstance(value, list):
-        raise WireError(f"{path} must be a string or a list of parts", path)
-    return tuple(read_part(Fields(item, f"{path}[{index}]")) for index, item in enumerate(value))
+    return talk.read_content(value, place, read_part, "input_text")
 
 
 def read_part(part: Fields, item: str = "") -> Part:
@@ -49,7 +48,7 @@ def read_part(part: Fields, item: str = "") -> Part:
         case "input_audio" if isinstance(part.peek("input_audio"), dict):
             part.take("type")
             audio = part.need_child("input_audio")
-            data, form = audio.need_text("data"), audio.need_text("format")
+            data, form = payload(audio.need_text("data"), audio.at("data")), audio.need_text("format")
             return Audio(data=data, format=form, cache=_read_cache(part), extra=part.rest())
         case _:
             return Opaque(origin=HOME, data=part.rest())
@@ -76,6 +75,7 @@ def _read_image(part: Fields) -> Part:
     part.take("image_url")
     media_type, data = split_data_uri(url)
     if data:
+        data = payload(data, part.at("image_url"))
         return Image(data=data, media_type=media_type, detail=detail, cache=cache, extra=part.rest())
     return Image(url=url, detail=detail, cache=cache, extra=part.rest())
 
@@ -93,6 +93,7 @@ def _read_file(part: Fields) -> Part:
         media_type, data = split_data_uri(raw)
         if not data:
             media_type, data = "application/pdf", raw
+        data = payload(data, part.at("file_data"))
         return Document(data=data, media_type=media_type, title=title, cache=cache, extra=part.rest())
     if isinstance(url, str) and url:
         part.take("file_url")
@@ -112,8 +113,11 @@ class PartWriter:
         self.home = origin is HOME
         self.losses = losses
 
-    def content(self, parts: list[Part], text_type: str) -> str | list[Json]:
+    def content(self, parts: Sequence[Part], text_type: str) -> str | list[Json]:
         """A string where one will do. ``text_type`` is "input_text", or "output_text" for what the model said."""
+        alone = only_text(parts)
+        if alone:
+            return alone
         written = [block for part in parts if (block := self.part(part, text_type)) is not None]
         if not written:
             return ""
@@ -123,6 +127,9 @@ class PartWriter:
         return written
 
     def part(self, part: Part, text_type: str) -> Json | None:
+        text = just_text(part)
+        if text:
+            return {"type": text_type, "text": text}
         if isinstance(part, Opaque):
             if part.origin is HOME:
                 return part.data
@@ -135,8 +142,12 @@ class PartWriter:
             if isinstance(part, Piece) and part.cache is not None:
                 block["prompt_cache_breakpoint"] = dict(_BREAKPOINT)
             overlay(block, part.extra)
-        else:
-            self.foreign(part)
+            return block
+        cited, rest = take_citations(part) if text_type == "output_text" else ([], part.extra)
+        if cited and isinstance(part, Text):
+            block[KEY] = annotations(cited, len(part.text))
+            part = msgspec.structs.replace(part, extra=rest)
+        self.foreign(part)
         return block
 
     def foreign(self, part: Part) -> None:
@@ -171,7 +182,10 @@ class PartWriter:
                 return None
             out["file_id"] = part.file_id
         else:
-            out["image_url"] = part.url or f"data:{part.media_type};base64,{part.data}"
+            mime = part.media_type
+            if part.data and not self.home and not (mime := picture(part, PICTURES, self.losses)):
+                return None
+            out["image_url"] = part.url or f"data:{mime};base64,{part.data}"
         if part.detail:
             out["detail"] = part.detail
         return out

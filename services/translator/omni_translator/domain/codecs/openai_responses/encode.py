@@ -7,10 +7,12 @@ from omni_wire.formats import WireFormat
 
 from omni_translator.domain.codec import Encoded
 from omni_translator.domain.codecs.openai_chat.decode import UNNAMED_SCHEMA
+from omni_translator.domain.codecs.openai_chat.encode import short_user, write_tier
 from omni_translator.domain.codecs.openai_responses.content import PartWriter
 from omni_translator.domain.codecs.openai_responses.tools import write_choice, write_tools
 from omni_translator.domain.codecs.openai_responses.turns import write_message
 from omni_translator.domain.fields import overlay, to_json
+from omni_translator.domain.logprobs import INCLUDE, take_wish
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
     Conversation,
@@ -21,9 +23,8 @@ from omni_translator.domain.model import (
     Text,
     Thinking,
 )
-from omni_translator.domain.normal import merged
+from omni_translator.domain.normal import turn_by_turn
 
-_MAX_USER: Final = 64  # characters; OpenAI answers 400 beyond
 _ENCRYPTED: Final = "reasoning.encrypted_content"
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # What OpenAI's other format says in the very same words.
@@ -44,7 +45,7 @@ def encode_request(conversation: Conversation) -> Encoded:
     losses = Losses("OpenAI Responses")
     writer = PartWriter(conversation.origin, losses)
     home = writer.home
-    messages = conversation.messages if home else merged(conversation.messages)
+    messages = conversation.messages if home else turn_by_turn(conversation.messages, losses)
     instructions, messages = _instructions(messages)
     body: Json = {"model": conversation.model}
     if instructions:
@@ -63,10 +64,8 @@ def encode_request(conversation: Conversation) -> Encoded:
     _text(conversation, body)
     if conversation.thinking is not None:
         _thinking(conversation.thinking, body, losses)
-    if len(conversation.user) <= _MAX_USER or home:
-        body |= {"user": conversation.user} if conversation.user else {}
-    else:
-        losses.dropped("metadata.user_id", f"OpenAI takes at most {_MAX_USER} characters")
+    if conversation.user:
+        body["user"] = conversation.user if home else short_user(conversation.user, losses)
     if home:
         overlay(body, conversation.extra)
     else:
@@ -96,11 +95,18 @@ def _elsewhere(conversation: Conversation, body: Json, losses: Losses) -> None:
     """
     extra = dict(conversation.extra)
     body["store"] = False
+    if conversation.origin is WireFormat.ANTHROPIC_MESSAGES:
+        write_tier(extra, body, losses)
     if conversation.origin is WireFormat.OPENAI_CHAT:
         body |= {key: extra.pop(key) for key in _SHARED if extra.get(key) is not None}
+    wanted = take_wish(extra, conversation.origin)
     losses.unknown(extra, unsaid=_UNSAID)
-    if body.get("reasoning", {}).get("effort", "none") != "none":
-        body["include"] = [_ENCRYPTED]
+    include = [_ENCRYPTED] if body.get("reasoning", {}).get("effort", "none") != "none" else []
+    if wanted is not None:
+        include.append(INCLUDE)
+        body |= {"top_logprobs": wanted} if wanted else {}
+    if include:
+        body["include"] = include
 
 
 # ---- settings -------------------------------------------------------------------------------------------------------

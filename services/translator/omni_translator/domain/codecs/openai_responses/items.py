@@ -11,9 +11,10 @@ from omni_translator.domain.codecs.openai_responses.content import HOME, read_co
 from omni_translator.domain.codecs.openai_responses.tools import read_new_tools
 from omni_translator.domain.fields import Fields
 from omni_translator.domain.model import Message, Opaque, Part, Reasoning, Role, ToolCall, ToolResult
+from omni_translator.domain.talk import read_talk
 
 ITEM: Final = "item"  # the slot of blocks that are whole items
-_ROLES: Final = ("system", "developer", "user", "assistant")
+_ROLES: Final = {role.value: role for role in Role}
 
 
 def read_input(top: Fields) -> list[Message]:
@@ -22,7 +23,8 @@ def read_input(top: Fields) -> list[Message]:
     if isinstance(value, str):
         top.take("input")
         return [Message(role=Role.USER, parts=read_content(value, "input"))] if value else []
-    return [_read_item(item) for item in top.each("input")]
+    items = top.items("input") or ()
+    return [read_talk(item, _ROLES) or _read_item(Fields(item, ("input", at))) for at, item in enumerate(items)]
 
 
 def _read_item(item: Fields) -> Message:
@@ -54,11 +56,12 @@ def _read_item(item: Fields) -> Message:
 def _read_message(item: Fields) -> Message:
     item.take("type")
     role = item.need_text("role")
-    if role not in _ROLES:
+    known = _ROLES.get(role)
+    if known is None:
         raise WireError(f"{item.at('role')} {role[:40]!r} is none this gateway knows", item.at("role"))
     name = _settle(item)
-    parts = read_content(item.take("content"), item.at("content"))
-    return Message(role=Role(role), parts=parts, item=name, extra=item.rest())
+    parts = read_content(item.take("content"), (item.place, "content"))
+    return Message(role=known, parts=parts, item=name, extra=item.rest())
 
 
 def _settle(item: Fields) -> str:
@@ -88,7 +91,7 @@ def _read_result(item: Fields) -> Part:
     name = _settle(item)
     return ToolResult(
         id=item.need_text("call_id"),
-        parts=read_content(item.take("output"), item.at("output")),
+        parts=read_content(item.take("output"), (item.place, "output")),
         freeform=freeform,
         item=name,
         extra=item.rest(),
@@ -106,7 +109,7 @@ def read_reasoning(item: Fields) -> tuple[Part, ...]:
     found = [(thought, False) for thought in item.each("summary")]
     found += [(thought, True) for thought in item.each("content")]
     parts: list[Part] = []
-    for thought, full in found or [(Fields({"text": ""}, item.path), False)]:
+    for thought, full in found or [(Fields({"text": ""}, item.place), False)]:
         thought.take("type")
         text = thought.need_text("text")
         last = len(parts) + 1 >= len(found)

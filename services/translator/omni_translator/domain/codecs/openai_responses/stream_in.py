@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from omni_wire.errors import WireError, upstream_message
 from omni_wire.sse import parse_event
+from omni_wire.told_error import told_status
 
 from omni_translator.domain.codecs.openai_responses.answer import (
     SHARED,
@@ -22,7 +23,7 @@ from omni_translator.domain.codecs.openai_responses.answer import (
 )
 from omni_translator.domain.codecs.openai_responses.content import HOME, read_part
 from omni_translator.domain.events import Event, Failed, Finished, KeepAlive, Started, UsageReported
-from omni_translator.domain.fields import Fields, from_json, gather
+from omni_translator.domain.fields import Fields, from_json, gather, to_json
 from omni_translator.domain.model import Json, Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from omni_translator.domain.streams import SseDecoder
 
@@ -88,7 +89,7 @@ class Decoder(SseDecoder):
             raise WireError("an event must be an object")
         kind = event.get("type") or parsed.event.decode("utf-8", "replace")
         if kind == "error" or (not kind and event.get("error")):
-            events.append(Failed(upstream_message(data)))
+            events.append(Failed(upstream_message(data), told_status(data)))
             self._done = True
             return
         if not kind or not isinstance(kind, str):
@@ -282,7 +283,8 @@ class Decoder(SseDecoder):
         usage, _ = read_usage(told.get("usage"))
         if usage is not None:
             events.append(UsageReported(usage))
-        events.append(Failed(error_of(told) or "the provider says that it failed"))
+        message = error_of(told) or "the provider says that it failed"
+        events.append(Failed(message, told_status(to_json({"error": told.get("error")}))))
         self._done = True
 
     def _close(self, events: list[Event]) -> None:

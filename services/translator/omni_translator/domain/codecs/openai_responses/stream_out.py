@@ -9,28 +9,25 @@ The thoughts of other formats are told as summaries: those are what clients show
 from typing import Final
 
 import msgspec
-from omni_wire.errors import UpstreamFailed, render_frame
-from omni_wire.usage import Usage
+from omni_wire.errors import render_frame
+from omni_wire.told_error import error_of
 
+from omni_translator.domain.citations import KEY, annotations, take_citations, take_late, tells_late
 from omni_translator.domain.codec import ClientTool, Encoded, Reply
 from omni_translator.domain.codecs.openai_responses.answer import declare, write_end, write_usage
 from omni_translator.domain.codecs.openai_responses.content import HOME
 from omni_translator.domain.codecs.openai_responses.items import ITEM
 from omni_translator.domain.codecs.openai_responses.turns import belongs
 from omni_translator.domain.events import (
-    Event,
     Failed,
     Finished,
-    KeepAlive,
-    PartDelta,
     PartEnded,
-    PartStarted,
     Started,
-    UsageReported,
     unfold,
 )
-from omni_translator.domain.fields import gather, overlay, to_json
-from omni_translator.domain.losses import Loss, Losses
+from omni_translator.domain.fields import gather, overlay, quoted, to_json
+from omni_translator.domain.logprobs import take_from_part, take_told
+from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
     FinishReason,
     Json,
@@ -43,8 +40,8 @@ from omni_translator.domain.model import (
     ToolCall,
 )
 from omni_translator.domain.plain import text_of_input
+from omni_translator.domain.stream_encoder import EventEncoder
 
-_KEEP_ALIVE: Final = b": keep-alive\n\n"
 _AS_NAMED: Final = ClientTool("")
 
 
@@ -53,12 +50,13 @@ def encode_response(response: Response, reply: Reply) -> Encoded:
     for event in unfold(response):
         if not isinstance(event, Finished):
             encoder.emit(event)
+    extra = encoder.weigh(response.extra)
     encoder.close()
-    body = encoder.conclude(response.finish, response.finish_detail, response.stop_sequence, response.extra)
+    body = encoder.conclude(response.finish, response.finish_detail, response.stop_sequence, extra)
     return Encoded(to_json(body), encoder.losses)
 
 
-class Encoder:
+class Encoder(EventEncoder):
     """See ``omni_translator.domain.codec.StreamEncoder``. A delta is a few joined byte strings."""
 
     __slots__ = (
@@ -69,24 +67,23 @@ class Encoder:
         "_index",
         "_item",
         "_items",
-        "_losses",
         "_mid",
+        "_origin",
         "_part",
         "_place",
-        "_reply",
         "_response",
+        "_said",
         "_sequence",
         "_tail",
         "_texts",
         "_thought",
         "_tool",
-        "_usage",
+        "_waiting",
     )
 
     def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-        self._losses = Losses("OpenAI Responses")
-        self._home = False
+        super().__init__(reply, Losses("OpenAI Responses"))
+        self._home, self._origin = False, HOME
         self._id = ""  # what the ids of items are made of
         self._response: Json = {}
         self._sequence = 0
@@ -98,37 +95,23 @@ class Encoder:
         self._place: Json = {}  # where the open part stands
         self._texts: list[str] = []
         self._head, self._mid, self._tail = b"", b"", b""  # around a delta's number and its text; empty: see ``_first``
+        self._said: list[tuple[str, Json]] = []  # the texts of a foreign answer, and what holds each once it is done
+        self._waiting: tuple[Text, str, Json] | None = (
+            None  # the last text, its end and what that brought, until nothing
+        )
+        # more can be told of it
         self._tool = _AS_NAMED
         self._called = False
-        self._usage: Usage | None = None
 
-    @property
-    def losses(self) -> tuple[Loss, ...]:
-        return self._losses.all()
+    def _finish(self, event: Finished) -> bytes:
+        extra = self.weigh(event.extra)
+        last = self.close()
+        response = self.conclude(event.reason, event.detail, event.stop_sequence, extra)
+        return last + self._frame(f"response.{response['status']}", {"response": response})
 
-    def emit(self, event: Event) -> bytes:
-        if type(event) is PartDelta:
-            return self._delta(event.text)
-        match event:
-            case PartStarted():
-                return self._begin(event.part)
-            case PartEnded():
-                return self._end(event)
-            case UsageReported():
-                self._usage = event.usage if self._usage is None else self._usage.merge(event.usage)
-                return b""
-            case Started():
-                return self._start(event)
-            case Finished():
-                last = self.close()
-                response = self.conclude(event.reason, event.detail, event.stop_sequence, event.extra)
-                return last + self._frame(f"response.{response['status']}", {"response": response})
-            case Failed():
-                return render_frame(UpstreamFailed(event.message), HOME, self._id, sequence_number=self._sequence)
-            case KeepAlive():
-                return _KEEP_ALIVE
-            case _:
-                return b""
+    def _fail(self, event: Failed) -> bytes:
+        error = error_of(event.message, event.status)
+        return render_frame(error, HOME, self._id, sequence_number=self._sequence)
 
     def _frame(self, kind: str, members: Json) -> bytes:
         body = to_json({"type": kind, "sequence_number": self._sequence} | members)
@@ -138,7 +121,7 @@ class Encoder:
     # ---- the response ----
 
     def _start(self, event: Started) -> bytes:
-        self._home = event.origin is HOME
+        self._home, self._origin = event.origin is HOME, event.origin
         name = self._reply.id or event.id
         self._id = name.removeprefix("resp_")
         self._response = {
@@ -170,6 +153,37 @@ class Encoder:
             self._frame(kind, {"response": self._response}) for kind in ("response.created", "response.in_progress")
         )
 
+    def weigh(self, extra: Json) -> Json:
+        """Say how likely the tokens of the last text were, as other formats tell only at the end: in the items that are
+        still to be told whole. What ``extra`` tells beyond."""
+        if self._home:
+            return extra
+        extra = self._cite(extra)
+        tokens, rest = take_told(extra, self._origin)
+        if not tokens:
+            return rest
+        if self._waiting is not None:
+            self._waiting[2]["logprobs"] = tokens
+            self._losses.approximated("content.logprobs", "told with the whole answer, not with the text")
+            return rest
+        for item in (self._item, *reversed(self._items)):
+            for content in reversed(item.get("content", ())):
+                if content.get("type") == "output_text":
+                    content["logprobs"] = tokens
+                    self._losses.approximated("content.logprobs", "told with the whole answer, not with the text")
+                    return rest
+        return extra
+
+    def _cite(self, extra: Json) -> Json:
+        """Say what the texts cite, as other formats tell only at the end. What ``extra`` tells beyond."""
+        late, rest = take_late(extra, self._origin, [text for text, _ in self._said])
+        for number, citation in late:
+            text, content = self._said[number]
+            content.setdefault(KEY, []).extend(annotations([citation], len(text)))
+            if self._waiting is None or number < len(self._said) - 1:
+                self._losses.approximated("content.annotations", "told with the whole answer, not with the text")
+        return rest
+
     def conclude(self, reason: FinishReason | None, detail: str, stop_sequence: str, extra: Json) -> Json:
         """The whole response, every item of it being done."""
         status, details = write_end(
@@ -193,11 +207,12 @@ class Encoder:
 
     def close(self) -> bytes:
         """End the item that is open."""
+        last = self._tell()
         item, self._item, self._thought = self._item, {}, None
         if not item:
-            return b""
+            return last
         self._items.append(item)
-        return self._frame("response.output_item.done", {"output_index": self._index, "item": item})
+        return last + self._frame("response.output_item.done", {"output_index": self._index, "item": item})
 
     def _name(self, part: Part, prefix: str) -> str:
         """The id of a new item, to be asked for once none is open."""
@@ -208,7 +223,11 @@ class Encoder:
 
     def _begin(self, part: Part) -> bytes:
         declare(part, self._home, self._losses)
+        last = self._tell()
         self._part, self._texts, self._head = part, [], b""
+        return last + self._begun(part)
+
+    def _begun(self, part: Part) -> bytes:
         match part:
             case Text() | Refusal():
                 refusal = isinstance(part, Refusal)
@@ -216,11 +235,11 @@ class Encoder:
                 self._deltas(
                     "response.refusal.delta" if refusal else "response.output_text.delta", logprobs=not refusal
                 )
-                return out + self._delta(part.text) if part.text else out
+                return out + self._say(part.text) if part.text else out
             case Reasoning():
                 # Its item begins with its first text: an empty thought may not be worth one.
                 out = b"" if self._thought is not None and belongs(self._thought, part) else self.close()
-                return out + self._delta(part.text) if part.text else out
+                return out + self._say(part.text) if part.text else out
             case ToolCall():
                 return self.close() + self._begin_call(part)
             case Opaque() if part.origin is HOME and part.slot == ITEM:
@@ -231,13 +250,13 @@ class Encoder:
                 self._part = None
                 return b""
 
-    def _delta(self, text: str) -> bytes:
+    def _say(self, text: str) -> bytes:
         opening = b"" if self._head else self._first()
         self._texts.append(text)
         if not self._head:
             return opening
         number, self._sequence = self._sequence, self._sequence + 1
-        return b"%b%b%d%b%b%b" % (opening, self._head, number, self._mid, to_json(text), self._tail)
+        return opening + self._head + b"%d" % number + self._mid + quoted(text) + self._tail
 
     def _first(self) -> bytes:
         """What the first text of a thought brings before it. Other parts without deltas tell all at their end."""
@@ -254,7 +273,10 @@ class Encoder:
         if event.signature and not (isinstance(part, Reasoning) and part.origin is HOME):
             self._losses.dropped("content.signature", "a signature is worth something to its origin only")
         if not self._home:
-            self._losses.unknown(event.extra, "content")
+            rest = event.extra
+            if part is not None:
+                rest = take_citations(part, take_from_part(part, rest)[1])[1]
+            self._losses.unknown(rest, "content")
         text = "".join(self._texts)
         match part:
             case Text() | Refusal():
@@ -312,12 +334,36 @@ class Encoder:
         return self._frame("response.content_part.done", self._place | {"part": content})
 
     def _end_content(self, part: Text | Refusal, text: str, extra: Json) -> bytes:
-        content = self._kept(_content(part, text), part.extra, extra)
         if isinstance(part, Refusal):
-            said = self._frame("response.refusal.done", self._place | {"refusal": text})
-        else:
-            said = self._frame("response.output_text.done", self._place | {"text": text, "logprobs": []})
-        return said + self._done(content)
+            content = self._kept(_content(part, text), part.extra, extra)
+            return self._frame("response.refusal.done", self._place | {"refusal": text}) + self._done(content)
+        held: Json = {}
+        if not self._home:
+            tokens = take_from_part(part)[0] + take_from_part(part, extra)[0]
+            cited = take_citations(part)[0] + take_citations(part, extra)[0]
+            held = ({"logprobs": tokens} if tokens else {}) | ({KEY: annotations(cited, len(text))} if cited else {})
+            self._said.append((text, held))
+        self._waiting = part, text, extra if self._home else held
+        return b"" if tells_late(self._origin) and not self._home else self._tell()
+
+    def _tell(self) -> bytes:
+        """The end of the text that waits, if one does."""
+        if self._waiting is None:
+            return b""
+        (part, text, extra), self._waiting = self._waiting, None
+        content = self._kept(_content(part, text), part.extra, extra) if self._home else _content(part, text) | extra
+        if not self._home:
+            self._said[-1] = text, content
+        tokens = [] if self._home else content["logprobs"]
+        notes = content[KEY] if isinstance(content[KEY], list) else []
+        added = [
+            self._frame(
+                "response.output_text.annotation.added", self._place | {"annotation_index": at, "annotation": note}
+            )
+            for at, note in enumerate(notes)
+        ]
+        said = self._frame("response.output_text.done", self._place | {"text": text, "logprobs": tokens})
+        return b"".join(added) + said + self._done(content)
 
     # ---- thoughts ----
 
@@ -383,7 +429,7 @@ class Encoder:
         self._place = {"item_id": item["id"], "output_index": self._index}
         if part.freeform or not custom:  # else its text must first be taken out of its arguments
             self._call_deltas(custom)
-        return opening + self._delta(part.arguments) if part.arguments else opening
+        return opening + self._say(part.arguments) if part.arguments else opening
 
     def _call_deltas(self, custom: bool) -> None:
         what = "custom_tool_call_input" if custom else "function_call_arguments"
@@ -410,7 +456,7 @@ class Encoder:
     def _late(self, text: str, custom: bool) -> bytes:
         """All of a call's text in one delta."""
         self._call_deltas(custom)
-        out = self._delta(text) if text else b""
+        out = self._say(text) if text else b""
         self._head = b""
         return out
 

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Final
 
+from omni_translator.domain.citations import noted
 from omni_translator.domain.codecs.openai_responses.content import HOME, PartWriter
 from omni_translator.domain.codecs.openai_responses.items import ITEM
 from omni_translator.domain.codecs.openai_responses.tools import write_tools
@@ -20,15 +21,23 @@ from omni_translator.domain.model import (
     ToolCall,
     ToolResult,
 )
+from omni_translator.domain.talk import only_text
 
 _MAX_CALL_ID: Final = 64  # characters; OpenAI answers 400 beyond
 
 
 def write_message(message: Message, writer: PartWriter) -> list[Json]:
+    if not writer.home and not message.extra and (alone := only_text(message.parts)):
+        return [{"type": "message", "role": message.role, "content": alone}]
+    if not writer.home and message.role is Role.ASSISTANT:
+        message = noted(message)
     out: list[Json] = []
     run: list[Part] = []  # parts that stand in one message item
     thoughts: list[Reasoning] = []  # parts of one reasoning item
     for part in message.parts:
+        if type(part) is Text and not thoughts:
+            run.append(part)
+            continue
         if isinstance(part, Reasoning):
             _close(message, run, out, writer)
             if thoughts and not belongs(thoughts[-1], part):
@@ -107,7 +116,7 @@ def _close(message: Message, run: list[Part], out: list[Json], writer: PartWrite
     content = writer.content(parts, "output_text" if assistant else "input_text")
     if not content and not writer.home:
         return
-    item: Json = {"type": "message", "role": message.role.value, "content": content}
+    item: Json = {"type": "message", "role": message.role, "content": content}
     if writer.home and message.item:
         item["id"] = message.item
         if isinstance(content, str):  # an item of the model's own holds parts
@@ -118,7 +127,9 @@ def _close(message: Message, run: list[Part], out: list[Json], writer: PartWrite
 
 def _fits(part: Part, role: Role, writer: PartWriter) -> bool:
     """Whether a message of that role can hold a part from another format; declared where not."""
-    if isinstance(part, Text | Opaque) or role is Role.USER or (role is Role.ASSISTANT and isinstance(part, Refusal)):
+    if role is Role.USER or type(part) is Text or type(part) is Opaque:
+        return True
+    if role is Role.ASSISTANT and type(part) is Refusal:
         return True
     where = "messages.content" if role is Role.ASSISTANT else "system"
     writer.losses.dropped(f"{where}.{type(part).__name__.lower()}", f"{role.value} messages are text")

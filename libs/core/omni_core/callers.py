@@ -1,0 +1,49 @@
+"""Which services may make which call: one table, asked by every listener. A call that is not in it is refused.
+
+Credentials of accounts go to those that call providers, keys are made by the management surface alone. A process that
+runs several services may do what any of them may.
+"""
+
+from collections.abc import Mapping
+
+_PORTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "omniroute.router.v1.RouterPort": {
+        "Complete": ("edge", "dashboard"),
+        "Models": ("edge", "dashboard"),
+        "CountTokens": ("edge", "dashboard"),
+    },
+    "omniroute.translator.v1.TranslatorPort": {
+        "EncodeRequest": ("router", "dashboard"),
+        "TranslateStream": ("router", "dashboard"),
+    },
+    "omniroute.auth.v1.AuthPort": {
+        "Authenticate": ("edge", "dashboard"),
+        "Credential": ("router", "quota"),
+        "Configuration": ("edge", "dashboard"),
+        "CreateKey": ("dashboard",),
+        "ListKeys": ("dashboard",),
+        "RotateKey": ("dashboard",),
+        "RevokeKey": ("dashboard",),
+        "ListObjects": ("dashboard",),
+        "GetObject": ("dashboard",),
+        "PutObject": ("dashboard",),
+        "DeleteObject": ("dashboard",),
+        "AdoptObject": ("dashboard",),
+        "ApplyConfiguration": ("dashboard",),
+        "ExportConfiguration": ("dashboard",),
+    },
+    "omniroute.quota.v1.QuotaPort": {
+        "Snapshot": ("dashboard", "router"),
+        "Reset": ("dashboard",),
+    },
+    "omniroute.analytics.v1.AnalyticsPort": {
+        "Query": ("dashboard",),
+        "KeyUse": ("dashboard",),
+    },
+}
+
+# As gRPC names a call, "/omniroute.auth.v1.AuthPort/Credential".
+CALLERS: Mapping[str, frozenset[str]] = {
+    f"/{port}/{method}": frozenset(callers) for port, methods in _PORTS.items() for method, callers in methods.items()
+}
+NOBODY: frozenset[str] = frozenset()

@@ -1,0 +1,65 @@
+"""The audit log in the database: written with what it tells of, in one transaction."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, LargeBinary, Text, cast, select
+
+from omni_auth.adapters.store.database import Database
+from omni_auth.adapters.store.tables import audit
+from omni_auth.domain.audit import Entry, Verdict, redacted, seal, verify
+
+_FIELDS = Entry.__struct_fields__
+
+
+def append(
+    connection: Connection,
+    *,
+    at: int,
+    organisation: str,
+    actor: str,
+    action: str,
+    target: str,
+    before: object = None,
+    after: object = None,
+) -> None:
+    """``at`` in epoch ms. ``before`` and ``after`` are documents; what may be a secret in them is left out here."""
+    row = connection.execute(select(audit).order_by(audit.c.seq.desc()).limit(1)).mappings().first()
+    last = Entry(**{**row, "previous": bytes(row["previous"]), "hash": bytes(row["hash"])}) if row else None
+    entry = Entry(
+        seq=0, at=at, organisation=organisation, actor=actor, action=action, target=target,
+        before=_json(before), after=_json(after),
+    )  # fmt: skip
+    connection.execute(audit.insert(), msgspec.structs.asdict(seal(entry, last)))
+
+
+def _json(document: object) -> str:
+    return msgspec.json.encode(redacted(document), order="sorted").decode()
+
+
+class AuditLog:
+    """What was done. Every call blocks and raises ``DependencyUnavailable``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def newest(self, limit: int = 100, before: int = 0) -> list[Entry]:
+        """Newest first, those with numbers below ``before`` where it is given."""
+        asked = select(audit).order_by(audit.c.seq.desc()).limit(limit)
+        if before:
+            asked = asked.where(audit.c.seq < before)
+        with self._database.reading() as connection:
+            return [Entry(**row) for row in connection.execute(asked).mappings()]
+
+    def verify(self, expected: str = "") -> Verdict:
+        """See ``omni_auth.domain.audit.verify``."""
+        columns: list[Any] = [self._raw(name) for name in _FIELDS]
+        asked = select(*columns).order_by(audit.c.seq).execution_options(yield_per=1_000)
+        with self._database.reading() as connection, connection.execute(asked) as rows:
+            return verify((tuple(row) for row in rows), expected)
+
+    def _raw(self, name: str) -> Any:
+        """A damaged text is no text any more, which SQLite's driver would stumble over; PostgreSQL never stores one."""
+        column = audit.c[name]
+        text = isinstance(column.type, Text) and self._database.is_sqlite
+        return cast(column, LargeBinary) if text else column

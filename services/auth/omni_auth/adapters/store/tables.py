@@ -1,0 +1,162 @@
+"""Every table of auth, described once. A new database is made from this; an old one is brought here by ``migrations``,
+and a test holds the two to each other.
+
+Times called ``…_at`` are epoch milliseconds. Documents are JSON text, so that what is read is byte for byte what was
+written. What N−1 wrote must be readable and what it writes must be accepted: see the README beside the migrations.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    event,
+    text,
+)
+
+from omni_auth.adapters.store import append_only
+from omni_auth.domain.entities import KINDS, MANAGERS, Kind
+
+# One type for numbers: SQLite's own integers have 64 bits whatever they are called.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+publication = Table(
+    "publication",
+    metadata,
+    Column("one", Number, primary_key=True, autoincrement=False),
+    Column("revision", Number, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("created", Number, nullable=False),
+    CheckConstraint("one = 1", name="one"),
+)
+
+# What a field of ``StoredKey`` has no column for is in ``document``: a new field needs no migration until something is
+# asked or unique by it. ``created`` and ``revoked`` are epoch seconds. Defaults are for what earlier versions insert.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("models", Text, nullable=False),
+    Column("requests_per_minute", Number, nullable=False),
+    Column("budget_nano_usd", Number, nullable=False),
+    Column("budget_window", Text, nullable=False),
+    Column("created", Number, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("revoked", Number),
+    Column("rules", Text, nullable=False, server_default="{}"),
+    Column("organisation", Text, ForeignKey("organisations.id"), nullable=False, server_default="default"),
+    Column("version", Number, nullable=False, server_default="1"),
+    Column("updated_at", Number, nullable=False, server_default="0"),
+    Column("managed_by", Text, nullable=False, server_default="api"),
+    Column("document", Text, nullable=False, server_default="{}"),
+    Index(
+        "keys_name",
+        "name",
+        unique=True,
+        sqlite_where=text("revoked IS NULL"),
+        postgresql_where=text("revoked IS NULL"),
+    ),
+)
+
+# What changed, in the order of commits: written with the change, in one transaction.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("at", Number, nullable=False),
+    Column("organisation", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("action", Text, nullable=False),
+)
+
+# Who did what, chained by hashes (``omni_auth.domain.audit``). Rows are never changed.
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("at", Number, nullable=False),
+    Column("organisation", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+
+# What is sealed for an account (``omni_auth.domain.vault``), by the account's id: no reference, for the account's
+# deletion takes it along. ``kek`` is the key that the data key is wrapped with.
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organisation", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("sealed_at", Number, nullable=False),
+    Column("kek", Text, nullable=False, index=True),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+
+@event.listens_for(audit, "after_create")
+def _for_good(target: Table, connection: Connection, **_: Any) -> None:
+    append_only.make(connection, target.name)
+
+
+def _entity(kind: Kind) -> Table:
+    """``label`` is what it is called ("" where there is one at most), ``place`` what it belongs to, in one word."""
+    return Table(
+        kind.name,
+        metadata,
+        Column("id", Text, primary_key=True),
+        Column("organisation", Text, ForeignKey("organisations.id"), nullable=False),
+        Column("place", Text, nullable=False),
+        Column("label", Text, nullable=False),
+        Column("version", Number, nullable=False),
+        Column("created_at", Number, nullable=False),
+        Column("updated_at", Number, nullable=False),
+        Column("managed_by", Text, nullable=False),
+        Column("document", Text, nullable=False),
+        Column("source", Text),
+        *(
+            Column(name, Text, ForeignKey(f"{of}.id"), nullable=name in kind.optional, index=True)
+            for name, of in kind.relations.items()
+        ),
+        CheckConstraint(f"managed_by IN {MANAGERS}", name="managed_by"),
+        Index(f"{kind.name}_label", "organisation", "place", "label", unique=True),
+    )
+
+
+ENTITIES = {kind.name: _entity(kind) for kind in KINDS.values()}

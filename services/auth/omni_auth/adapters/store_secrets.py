@@ -1,0 +1,66 @@
+"""The secrets that accounts of the store name, in a variable, in a file or sealed: the ``StoreSecrets`` port."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from omni_core.redaction import keep_secret
+
+from omni_auth.adapters.config_file import MAX_SECRET_BYTES, bytes_of, secret_text
+from omni_auth.adapters.store.credentials import Vault
+from omni_auth.domain import secrecy
+from omni_auth.domain.objects import Held
+from omni_auth.domain.schema import SecretSource
+from omni_auth.domain.secrecy import SecretUnreadable
+from omni_auth.domain.whole import Fetch
+
+
+class AccountSecrets:
+    """``folder`` is what relative files are relative to."""
+
+    def __init__(self, env: Mapping[str, str], folder: Path, vault: Vault) -> None:
+        self._env, self._folder, self._vault = env, folder, vault
+        self._files: dict[str, tuple[int, int]] = {}
+
+    def fetch(self, held: Held, pending: Mapping[str, str]) -> Fetch:
+        opened = cache(self._vault.opened)
+
+        def sealed(account_id: str, version: str) -> str:
+            if account_id in pending:
+                return pending[account_id]
+            found, refused = opened()
+            if account_id in refused:
+                raise SecretUnreadable(refused[account_id])
+            secret, held_version = found.get(account_id, ("", ""))
+            if not secret or held_version != version:
+                raise SecretUnreadable("what is sealed for it is of another version" if secret else "nothing is sealed")
+            return secret
+
+        def one(account: str, source: SecretSource) -> str:
+            entity = held.get("accounts", account)
+            if source.kind == "vault":
+                secret = sealed(entity.id if entity is not None else "", source.where)
+            else:
+                secret = secrecy.fetch(source, self._env, self._read)
+            keep_secret(secret)
+            return secret
+
+        return one
+
+    def moved(self) -> bool:
+        """Whether a file that was read is another one now."""
+        return any(_stamp(self._folder / name) != stamp for name, stamp in self._files.items())
+
+    def _read(self, name: str) -> str:
+        path = self._folder / name
+        self._files[name] = _stamp(path)
+        return secret_text(name, bytes_of(path, MAX_SECRET_BYTES))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)

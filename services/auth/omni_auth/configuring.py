@@ -1,0 +1,293 @@
+"""The configuration's objects, as AuthPort tells and changes them.
+
+A change is decided and checked as a whole, against the live file too, inside the store's transaction: what would not
+make a configuration is refused and nothing is written. Blocking work is done in threads.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import msgspec
+from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectChange, ObjectPage, Written
+from omni_wire.errors import InvalidRequest, PermissionDenied
+
+from omni_auth.domain import document, entities, exporting, objects, planning, schema, whole
+from omni_auth.domain.audit import redacted
+from omni_auth.domain.configuration import Configuration
+from omni_auth.domain.document import Tree
+from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
+from omni_auth.domain.objects import PLATFORM, FileObject, Held, Named
+from omni_auth.domain.planning import Step, Writer
+from omni_auth.domain.problems import Problem, dotted, render
+from omni_auth.domain.whole import Misfit
+from omni_auth.ports import ObjectStore, StoreSecrets
+
+MOST = 1_000
+APPLIED, IMPORTED = "apply", "import"
+
+
+class Configuring(ABC):
+    """ConfigurationPort, for an auth that knows the live file. ``mint`` gives ids that sort by time; ``now`` in epoch
+    ms."""
+
+    def __init__(
+        self, objects: ObjectStore, secrets: StoreSecrets, *, mint: Callable[[], str], now: Callable[[], int]
+    ) -> None:
+        self._objects, self._secrets, self._mint, self._ms = objects, secrets, mint, now
+
+    @abstractmethod
+    def _live(self) -> Configuration:
+        """The configuration file that is in force."""
+
+    @abstractmethod
+    def _number(self) -> int:
+        """The revision in force."""
+
+    @abstractmethod
+    def _secret_version(self, account_id: str, secret: str) -> str:
+        """What tells a secret from another without giving it away."""
+
+    @abstractmethod
+    async def _store_changed(self) -> None:
+        """Put what the store has now into force."""
+
+    async def list_objects(self, caller: Caller, kind: str, *, after: str = "", limit: int = 100) -> ObjectPage:
+        objects.kind_of(kind)
+        found = sorted(await self._all(caller, kind), key=lambda one: one.name)
+        rest = [one for one in found if one.name > after]
+        limit = max(1, min(limit, MOST))
+        return ObjectPage(tuple(rest[:limit]), rest[limit - 1].name if len(rest) > limit else "")
+
+    async def get_object(self, caller: Caller, kind: str, name: str) -> ConfigObject:
+        objects.kind_of(kind)
+        for one in await self._all(caller, kind):
+            if one.name == name:
+                return one
+        raise objects.unknown(kind, name)
+
+    async def put_object(
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        document: bytes,
+        *,
+        if_match: str = "",
+        if_none_match: bool = False,
+        dry_run: bool = False,
+    ) -> Written:
+        _may_change(caller, kind)
+        given = _document(document)
+
+        def decide(held: Held, writer: Writer) -> list[Step]:
+            return planning.put(held, writer, kind, name, given, if_match=if_match, new=if_none_match)
+
+        held, steps, _ = await self._change(caller, decide, (kind, name), dry_run)
+        found = steps[0].after if steps else held.get(kind, name)
+        assert found is not None  # noqa: S101 — a put leaves something
+        return Written(_object(name, found), f"{steps[0].action}d" if steps else "unchanged")
+
+    async def delete_object(
+        self, caller: Caller, kind: str, name: str, *, if_match: str = "", dry_run: bool = False
+    ) -> None:
+        _may_change(caller, kind)
+
+        def decide(held: Held, writer: Writer) -> list[Step]:
+            return planning.delete(held, writer, kind, name, if_match=if_match)
+
+        await self._change(caller, decide, (kind, name), dry_run)
+
+    async def adopt_object(self, caller: Caller, kind: str, name: str, *, if_match: str = "") -> ConfigObject:
+        _may_change(caller, kind)
+
+        def decide(held: Held, writer: Writer) -> list[Step]:
+            return planning.adopt(held, writer, kind, name, if_match=if_match)
+
+        await self._change(caller, decide, (kind, name), dry_run=False)
+        return await self.get_object(caller, kind, name)
+
+    async def apply_configuration(
+        self,
+        caller: Caller,
+        text: str,
+        source: str,
+        *,
+        mode: str = APPLIED,
+        dry_run: bool = False,
+        take_over: bool = False,
+    ) -> Applied:
+        if mode not in (APPLIED, IMPORTED):
+            raise InvalidRequest(f"mode: must be {APPLIED} or {IMPORTED}", param="mode")
+        if mode == APPLIED and not source:
+            raise InvalidRequest("source: must name the file whose objects they are to be", param="source")
+        _refuse_guests(caller, "the configuration is")
+        tree = _file(text, source or "configuration")
+        managed = {"managed_by": planning.FILE, "source": source} if mode == APPLIED else {}
+
+        def decide(held: Held, writer: Writer) -> list[Step]:
+            return planning.apply(held, msgspec.structs.replace(writer, **managed), tree, take_over=take_over)
+
+        held, steps, warnings = await self._change(caller, decide, None, dry_run)
+        changes = tuple(_changed(step, name) for step, name in planning.named(steps, held))
+        return Applied(changes, self._number(), warnings)
+
+    async def export_configuration(self, caller: Caller) -> str:
+        _refuse_guests(caller, "the configuration is")
+        held = await asyncio.to_thread(self._objects.held, caller.organisation)
+        return exporting.text(self._live().tree, held)
+
+    # ---- how --------------------------------------------------------------------------------------------------------
+
+    async def _all(self, caller: Caller, kind: str) -> list[ConfigObject]:
+        held = await asyncio.to_thread(self._objects.held, caller.organisation)
+        own = caller.organisation == DEFAULT_ORGANISATION
+        if kind in PLATFORM and not own:
+            mine = [
+                one for _, one in held.items() if one.kind == kind == "organisations" and one.id == caller.organisation
+            ]
+            return [_object(held.name(one), one) for one in mine]
+        found = [_object(name, one) for (of, name), one in held.items() if of == kind]
+        live, filename = self._live(), self._live().filename
+        return found + [
+            _live_object(one, filename)
+            for named, one in objects.of_tree(live.tree).items()
+            if one.kind == kind and held.get(*named) is None and not _provider_is_held(held, one)
+        ]
+
+    async def _change(
+        self, caller: Caller, plan: Callable[[Held, Writer], list[Step]], asked: Named | None, dry_run: bool
+    ) -> tuple[Held, list[Step], tuple[str, ...]]:
+        """What was held, the steps, and what is to be told of the configuration afterwards."""
+        live = self._live()
+        warnings: tuple[str, ...] = ()
+        writer = Writer(
+            organisation=caller.organisation,
+            mint=self._mint,
+            version=self._secret_version,
+            live=objects.of_tree(live.tree),
+            filename=live.filename,
+        )
+
+        def decide(held: Held) -> Sequence[Step]:
+            nonlocal warnings
+            steps = plan(held, writer)
+            for step in steps:
+                if step.after is not None:
+                    entities.check(step.after)
+            warnings = self._fit(live, held, steps, asked)
+            return steps
+
+        held, steps = await asyncio.to_thread(
+            self._objects.change, caller.organisation, decide, now=self._ms(), actor=caller.actor, dry_run=dry_run
+        )
+        if steps and not dry_run:
+            await self._store_changed()
+        return held, steps, warnings
+
+    def _fit(self, live: Configuration, held: Held, steps: Sequence[Step], asked: Named | None) -> tuple[str, ...]:
+        """The warnings of the configuration after ``steps``. Raises ``InvalidRequest`` where there is no whole one
+        then, naming every field; what was wrong before is no reason."""
+        if not any(step.entity.kind in PLATFORM for step in steps):
+            return ()
+        put = [step.after for step in steps if step.after is not None]
+        gone = [step.entity for step in steps if step.after is None]
+        fetch = self._secrets.fetch(
+            held.changed(put=put), {step.entity.id: step.secret for step in steps if step.secret}
+        )
+        try:
+            return whole.combine(live, held.changed(put=put, gone=gone), fetch).warnings
+        except Misfit as error:
+            before = _misfits(live, held, self._secrets.fetch(held, {}))
+            told = [
+                (planning.field_of(one.named, one.loc, asked), one.message)
+                for one in error.problems
+                if str(one) not in before
+            ] + [("", line) for line in error.of_file if line not in before]
+            if told:
+                lines = [f"{field}: {message}" if field else message for field, message in told]
+                raise InvalidRequest("\n".join(lines), param=told[0][0] or None) from None
+            return ()
+
+
+def _misfits(live: Configuration, held: Held, fetch: whole.Fetch) -> set[str]:
+    try:
+        whole.combine(live, held, fetch)
+    except Misfit as error:
+        return {*map(str, error.problems), *error.of_file}
+    return set()
+
+
+def _may_change(caller: Caller, kind: str) -> None:
+    objects.kind_of(kind)
+    if kind in PLATFORM:
+        _refuse_guests(caller, f"{kind} are")
+    if kind == "limits":
+        raise InvalidRequest(
+            "limits of their own are not enforced yet, so none is taken: give a key its limits when it is made",
+            code="not_enforced",
+        )
+
+
+def _refuse_guests(caller: Caller, what: str) -> None:
+    if caller.organisation != DEFAULT_ORGANISATION:
+        raise PermissionDenied(f"{what} the matter of the organisation that runs the gateway")
+
+
+def _document(text: bytes) -> dict[str, Tree]:
+    try:
+        found = entities.as_tree(msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the document is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InvalidRequest("the document must be a mapping of keys to values")
+    return found
+
+
+def _file(text: str, filename: str) -> Tree:
+    """A file's tree, with every problem of its own told with its line."""
+    read = document.read(text)
+    tree = read.tree if read.tree is not None else {}
+    config, wrong = schema.validate(tree)
+    found = [*read.problems, *wrong]
+    if config is not None and config.keys:
+        found.append(Problem(("keys",), "keys are not applied: make them with omniroute keys create"))
+    if found:
+        raise InvalidRequest("\n".join(render(found, read.places, filename)), param=dotted(found[0].loc) or None)
+    return tree
+
+
+def _object(name: str, entity: Entity) -> ConfigObject:
+    return ConfigObject(
+        kind=entity.kind,
+        name=name,
+        document=msgspec.json.encode(entity.document),
+        etag=str(entity.version),
+        managed_by=entity.managed_by,
+        source=entity.source,
+        created=entity.created,
+        updated=entity.updated,
+    )
+
+
+def _live_object(one: FileObject, filename: str) -> ConfigObject:
+    return ConfigObject(
+        kind=one.kind,
+        name=one.name,
+        document=msgspec.json.encode(planning.shown(one.document)),
+        etag=one.etag,
+        managed_by=planning.FILE,
+        source=filename,
+    )
+
+
+def _provider_is_held(held: Held, one: FileObject) -> bool:
+    """An account of a provider that the store has taken over from the file."""
+    return one.kind == "accounts" and held.get("providers", one.name.partition("/")[0]) is not None
+
+
+def _changed(step: Step, name: str) -> ObjectChange:
+    before, after = (
+        msgspec.json.encode(redacted(one.document)) if one is not None else b"" for one in (step.before, step.after)
+    )
+    return ObjectChange(step.action, step.entity.kind, name, before, after)

@@ -1,0 +1,163 @@
+"""What an organisation's configuration is made of: the kinds of entity, what each document holds, what it belongs to.
+
+A document is a section of the configuration file (``schema``), as a tree whose scalars are the text that would stand
+there: so the file and the API are two views of one configuration, and one validation serves both.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from omni_wire.errors import InvalidRequest
+from pydantic import BeforeValidator
+
+from omni_auth.domain import rules, scalars
+from omni_auth.domain.document import Tree
+from omni_auth.domain.problems import Problem, dotted
+from omni_auth.domain.schema import (
+    AccountSection,
+    AliasSection,
+    BudgetSection,
+    ComboSection,
+    LimitsSection,
+    ModelPriceSection,
+    Name,
+    ProviderDocument,
+    RoutingSection,
+    RulesSection,
+    Section,
+    ServerSection,
+    validate_section,
+)
+
+DEFAULT_ORGANISATION = "default"
+MANAGERS = ("api", "file")
+
+Text = Annotated[str, BeforeValidator(scalars.text)]
+
+
+class NamedSection(Section):
+    """An organisation, a team or a tag: a name to refer to it by, and one for people."""
+
+    name: Name
+    title: str = ""
+
+
+class UserSection(Section):
+    name: Text  # whatever people sign in with
+    title: str = ""
+
+
+class MembershipSection(Section):
+    role: Annotated[str, BeforeValidator(scalars.one_of(("member", "lead")))] = "member"
+
+
+class LimitSection(LimitsSection):
+    """A limit and a budget of the team, user or key that it belongs to; of the whole organisation without one."""
+
+    name: Name
+    budget: BudgetSection | None = None
+
+
+class SettingsSection(Section):
+    """One row an organisation: those parts of the file that are no lists."""
+
+    server: ServerSection = ServerSection()
+    routing: RoutingSection = RoutingSection()
+    rules: RulesSection = RulesSection()
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """``name`` is the plural, and the table. ``label`` is the field of the document that an entity is unique by, within
+    its organisation and its owners; "" where there is one only. ``owners`` maps what it cannot be without to its kind,
+    ``optional`` what it may belong to."""
+
+    name: str
+    word: str
+    section: type[Section]
+    label: str = "name"
+    owners: dict[str, str] = {}
+    optional: dict[str, str] = {}
+
+    @property
+    def relations(self) -> dict[str, str]:
+        return self.owners | self.optional
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("organisations", "organisation", NamedSection),
+        Kind("teams", "team", NamedSection),
+        Kind("users", "user", UserSection),
+        Kind("memberships", "membership", MembershipSection, "", owners={"team": "teams", "user": "users"}),
+        Kind("tags", "tag", NamedSection),
+        Kind("providers", "provider", ProviderDocument, "id"),
+        Kind("accounts", "account", AccountSection, owners={"provider": "providers"}),
+        Kind("combos", "combo", ComboSection),
+        Kind("aliases", "alias", AliasSection),
+        Kind("limits", "limit", LimitSection, optional={"team": "teams", "user": "users", "key": "keys"}),
+        Kind("prices", "price", ModelPriceSection, "model", optional={"provider": "providers"}),
+        Kind("settings", "settings", SettingsSection, ""),
+    )
+}
+
+
+class Entity(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is configured. ``id`` sorts by time of birth; ``created`` and ``updated`` in epoch ms; ``version``
+    counts from 1 and makes the ETag; ``relations`` are ids of what it belongs to; ``source`` is the file that manages
+    it."""
+
+    kind: str
+    id: str
+    organisation: str
+    document: dict[str, Tree]
+    relations: dict[str, str] = {}
+    version: int = 0
+    created: int = 0
+    updated: int = 0
+    managed_by: str = "api"
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        label = KINDS[self.kind].label
+        return str(self.document[label]) if label else ""
+
+
+def as_tree(value: object) -> Tree:
+    """A JSON value with its scalars as the text that the file would have."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): as_tree(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_tree(item) for item in value]
+    return None if value is None else str(value)
+
+
+def check(entity: Entity) -> None:
+    """Raises ``InvalidRequest`` naming the first field that is wrong."""
+    kind = KINDS[entity.kind]
+    _, problems = validate_section(kind.section, entity.document)
+    if entity.kind == "providers":
+        alone = rules.addresses({"providers": [entity.document]})
+        problems += [Problem(problem.loc[2:], problem.message) for problem in alone]
+    if not problems and kind.label and not entity.name.isprintable():
+        problems = [Problem((kind.label,), "must not have control characters")]
+    if problems:
+        field = dotted(problems[0].loc)
+        raise InvalidRequest(f"{field}: {problems[0].message}" if field else problems[0].message, param=field or None)
+    api_key = entity.document.get("api_key")
+    if isinstance(api_key, dict) and "value" in api_key:
+        raise InvalidRequest("api_key: a secret itself is not kept here; name an env or a file", param="api_key")
+    if entity.managed_by not in MANAGERS:
+        raise InvalidRequest(f"managed_by: must be one of {', '.join(MANAGERS)}", param="managed_by")
+    for relation in kind.owners:
+        if not entity.relations.get(relation):
+            raise InvalidRequest(f"{relation}: is required", param=relation)
+    for relation in entity.relations:
+        if relation not in kind.relations:
+            raise InvalidRequest(f"{relation}: a {kind.word} belongs to no such thing", param=relation)

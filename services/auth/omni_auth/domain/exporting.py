@@ -1,0 +1,43 @@
+"""The configuration in force as the text of one file, without a secret in it."""
+
+import yaml
+
+from omni_auth.domain import merging
+from omni_auth.domain.document import Tree
+from omni_auth.domain.objects import Held
+from omni_auth.domain.planning import KEEP
+
+_NULLS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+
+
+class _Plain(yaml.SafeDumper):
+    """Scalars as they stand in a file: the reader takes them for text, so 1.25 and on need no quotes."""
+
+
+_Plain.yaml_implicit_resolvers = {
+    first: [(tag, shape) for tag, shape in resolvers if tag in _NULLS]
+    for first, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
+}
+
+
+def text(live: Tree, held: Held) -> str:
+    """``live`` is the configuration file's tree; its keys are left out, for they are not applied. What is sealed, or
+    stands in the file itself, is exported as ``{vault: keep}``."""
+    tree = {key: value for key, value in merging.merge(live, held).tree.items() if key != "keys"}
+    providers = tree.get("providers")
+    if isinstance(providers, list):
+        tree["providers"] = [_provider(item) for item in providers]
+    return yaml.dump(tree, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _provider(item: Tree) -> Tree:
+    if not isinstance(item, dict) or not isinstance(accounts := item.get("accounts"), list):
+        return item
+    return {**item, "accounts": [_account(account) for account in accounts]}
+
+
+def _account(account: Tree) -> Tree:
+    key = account.get("api_key") if isinstance(account, dict) else None
+    if isinstance(account, dict) and isinstance(key, dict) and ("vault" in key or "value" in key):
+        return {**account, "api_key": {"vault": KEEP}}
+    return account

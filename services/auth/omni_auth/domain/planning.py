@@ -1,0 +1,283 @@
+"""What a change of the configuration does to the store, decided before anything is written.
+
+Every function takes what is held and gives the steps, or raises ``InvalidRequest``: 404 for what is not there, 409 for
+what somebody else manages or still uses, 412 for another version than the one that was meant.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+from omni_wire.errors import InvalidRequest
+
+from omni_auth.domain import objects
+from omni_auth.domain.audit import REDACTED
+from omni_auth.domain.document import Tree
+from omni_auth.domain.entities import KINDS, Entity
+from omni_auth.domain.objects import FileObject, Held, Named
+from omni_auth.domain.problems import dotted
+
+KEEP = "keep"  # {vault: keep}: what is sealed for this account already
+API, FILE = "api", "file"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One entity before and after. ``secret`` is what to seal for it."""
+
+    before: Entity | None
+    after: Entity | None
+    secret: str = ""
+
+    @property
+    def action(self) -> str:
+        return "create" if self.before is None else "update" if self.after is not None else "delete"
+
+    @property
+    def entity(self) -> Entity:
+        found = self.after or self.before
+        assert found is not None  # noqa: S101 — one of them is
+        return found
+
+    def __repr__(self) -> str:
+        return f"Step({self.action}, {self.entity.kind}, {self.entity.id!r})"
+
+
+class Writer(msgspec.Struct, frozen=True):
+    """For whom steps are made. ``mint`` gives ids that sort by time; ``version`` tells a secret of an account, by the
+    account's id, without giving it away. ``live`` is what the live file says, ``filename`` its name."""
+
+    organisation: str
+    mint: Callable[[], str]
+    version: Callable[[str, str], str]
+    live: Mapping[Named, FileObject]
+    filename: str
+    managed_by: str = API
+    source: str = ""
+
+    def __repr__(self) -> str:
+        return f"Writer({self.organisation!r})"
+
+
+def put(
+    held: Held, writer: Writer, kind: str, name: str, document: Mapping[str, Tree], *, if_match: str = "", new: bool
+) -> list[Step]:
+    """No steps where nothing changes. ``new`` asks that there be nothing yet."""
+    found = held.get(kind, name)
+    _expect(kind, name, found, if_match)
+    if found is not None and new:
+        raise InvalidRequest(f"there is a {KINDS[kind].word} '{name}' already", status=412, code="version_mismatch")
+    _refuse_managed(held, writer, kind, name)
+    step = _write(held, writer, kind, name, document)
+    return [step] if step is not None else []
+
+
+def delete(held: Held, writer: Writer, kind: str, name: str, *, if_match: str = "") -> list[Step]:
+    found = held.get(kind, name)
+    _expect(kind, name, found, if_match)
+    _refuse_managed(held, writer, kind, name)
+    if found is None:
+        raise objects.unknown(kind, name)
+    if used := held.users(found):
+        told = f"{used[0].kind}/{held.name(used[0])}"
+        raise InvalidRequest(f"this {KINDS[kind].word} still has {told}", status=409, code="in_use")
+    return [Step(found, None)]
+
+
+def adopt(held: Held, writer: Writer, kind: str, name: str, *, if_match: str = "") -> list[Step]:
+    """Into the API's hands, with what belongs to it. What the API manages already stays as it is."""
+    found = held.get(kind, name)
+    if found is not None:
+        _expect(kind, name, found, if_match)
+        mine = [entity for entity in (found, *held.users(found)) if entity.managed_by == FILE]
+        return [Step(one, msgspec.structs.replace(one, managed_by=API, source="")) for one in mine]
+    live = writer.live.get((kind, name))
+    if live is None:
+        raise objects.unknown(kind, name)
+    if if_match and if_match != live.etag:
+        raise _mismatch(kind, name, live.etag)
+    if kind == "accounts":
+        raise InvalidRequest(
+            f"an account of {writer.filename} is adopted with its provider: adopt providers/{name.partition('/')[0]}",
+            status=409,
+            code="managed_by_file",
+        )
+    wanted = [
+        live,
+        *(one for one in writer.live.values() if one.kind == "accounts" and one.name.startswith(f"{name}/")),
+    ]
+    return _write_all(held, writer, wanted if kind == "providers" else [live])
+
+
+def apply(held: Held, writer: Writer, tree: Tree, *, take_over: bool = False) -> list[Step]:
+    """What a file says, as objects that ``writer`` manages. As a file's, those of the same source that it says no more
+    are gone. Conflicts are told all at once."""
+    wanted = objects.of_tree(tree)
+    if not take_over:
+        _refuse_conflicts(held, writer, wanted)
+    kept = {kind: [one for one in wanted.values() if one.kind == kind] for kind in objects.IN_FILE}
+    steps = _write_all(held, writer, [one for kind in objects.IN_FILE for one in kept[kind]])
+    if writer.managed_by == FILE:
+        gone = [
+            entity
+            for named, entity in held.items()
+            if entity.managed_by == FILE and entity.source == writer.source and named not in wanted
+        ]
+        left = held.changed(put=[step.entity for step in steps], gone=gone)
+        for entity in gone:
+            if used := left.users(entity):
+                told = f"{entity.kind}/{held.name(entity)} is not in {writer.source} any more"
+                raise InvalidRequest(
+                    f"{told}, but {used[0].kind}/{left.name(used[0])} still belongs to it",
+                    status=409,
+                    code="in_use",
+                )
+        order = sorted(gone, key=lambda entity: objects.IN_FILE.index(entity.kind), reverse=True)
+        steps += [Step(entity, None) for entity in order]
+    return steps
+
+
+def shown(document: Mapping[str, Tree]) -> dict[str, Tree]:
+    """A document without a secret in it."""
+    api_key = document.get("api_key")
+    if isinstance(api_key, dict) and "value" in api_key:
+        return {**document, "api_key": {"value": REDACTED}}
+    return dict(document)
+
+
+def _write_all(held: Held, writer: Writer, wanted: Iterable[FileObject]) -> list[Step]:
+    steps = []
+    for one in wanted:
+        step = _write(held, writer, one.kind, one.name, one.document)
+        if step is not None:
+            steps.append(step)
+            held = held.changed(put=[step.entity])
+    return steps
+
+
+def _write(held: Held, writer: Writer, kind: str, name: str, document: Mapping[str, Tree]) -> Step | None:
+    found = held.get(kind, name)
+    given, label = objects.parts(kind, name)
+    field = KINDS[kind].label
+    if field:
+        if document.get(field, label) != label:
+            raise InvalidRequest(f"{field}: must be '{label}', as the object is called", param=field)
+        document = {field: label, **document}
+    if kind == "organisations":
+        entity_id, organisation = label, label
+    else:
+        entity_id, organisation = (found.id if found else writer.mint()), writer.organisation
+    entity = Entity(
+        kind=kind,
+        id=entity_id,
+        organisation=organisation,
+        document=dict(document),
+        relations=held.relations(kind, given),
+        managed_by=writer.managed_by,
+        source=writer.source,
+    )
+    entity, secret = _with_key(entity, found, writer)
+    if found is not None:
+        entity = msgspec.structs.replace(
+            entity, version=found.version, created=found.created, updated=found.updated, organisation=found.organisation
+        )
+        if entity == found:
+            return None
+    return Step(found, entity, secret)
+
+
+def _with_key(entity: Entity, found: Entity | None, writer: Writer) -> tuple[Entity, str]:
+    """The account with its secret taken out of the document, and the secret."""
+    api_key = entity.document.get("api_key")
+    if entity.kind != "accounts" or not isinstance(api_key, dict) or len(api_key) != 1:
+        return entity, ""
+    secret = ""
+    before = found.document.get("api_key") if found is not None else None
+    if isinstance(value := api_key.get("value"), str) and value:
+        if not value.isascii() or not value.isprintable() or value != value.strip():
+            raise InvalidRequest("api_key: has characters that no HTTP header can carry", param="api_key")
+        version = writer.version(entity.id, value)
+        secret = value
+    elif isinstance(word := api_key.get("vault"), str):
+        held = before.get("vault") if isinstance(before, dict) else None
+        if not isinstance(held, str) or word not in (KEEP, held):
+            raise InvalidRequest(
+                "api_key: nothing is sealed for this account under that version; give the secret as {value: …}, or "
+                "name an env or a file",
+                param="api_key",
+            )
+        version = held
+    else:
+        return entity, ""
+    if before == {"vault": version}:
+        secret = ""
+    return msgspec.structs.replace(entity, document={**entity.document, "api_key": {"vault": version}}), secret
+
+
+def sealed_version(entity: Entity | None) -> str:
+    """Of what is sealed for an account; "" where nothing is."""
+    api_key = entity.document.get("api_key") if entity is not None else None
+    return str(api_key.get("vault", "")) if isinstance(api_key, dict) else ""
+
+
+def is_sealed(entity: Entity | None) -> bool:
+    return bool(sealed_version(entity))
+
+
+def _expect(kind: str, name: str, found: Entity | None, if_match: str) -> None:
+    if if_match and (found is None or str(found.version) != if_match):
+        raise _mismatch(kind, name, str(found.version) if found is not None else "")
+
+
+def _mismatch(kind: str, name: str, there: str) -> InvalidRequest:
+    told = f'is at version "{there}" now; read it again' if there else "is not there"
+    return InvalidRequest(f"the {KINDS[kind].word} '{name}' {told}", status=412, code="version_mismatch")
+
+
+def _refuse_managed(held: Held, writer: Writer, kind: str, name: str) -> None:
+    found = held.get(kind, name)
+    owner = objects.parts(kind, name)[0].get("provider", "")
+    if found is not None and found.managed_by == FILE:
+        source = found.source or "a file"
+    elif found is None and (kind, name) in writer.live:
+        source = writer.filename
+    elif found is None and owner and held.get("providers", owner) is None and ("providers", owner) in writer.live:
+        raise InvalidRequest(
+            f"the provider '{owner}' is managed by {writer.filename}: adopt it first, or change the file",
+            status=409,
+            code="managed_by_file",
+        )
+    else:
+        return
+    raise InvalidRequest(
+        f"the {KINDS[kind].word} '{name}' is managed by {source}: change it there, or adopt it first",
+        status=409,
+        code="managed_by_file",
+    )
+
+
+def _refuse_conflicts(held: Held, writer: Writer, wanted: Mapping[Named, FileObject]) -> None:
+    told = []
+    for kind, name in wanted:
+        found = held.get(kind, name)
+        if found is not None and (found.managed_by, found.source) != (writer.managed_by, writer.source):
+            told.append(f"{kind}/{name} is managed by {found.source or 'the API'}")
+        elif found is None and (kind, name) in writer.live and writer.filename != writer.source:
+            told.append(f"{kind}/{name} is managed by {writer.filename}")
+    if told:
+        raise InvalidRequest(
+            "\n".join([*told, "say so if they are to be taken over"]),
+            status=409,
+            code="conflict",
+            param=told[0].split()[0],
+        )
+
+
+def field_of(problem_named: Named, loc: tuple[str | int, ...], asked: Named | None) -> str:
+    """How a problem's field is named to whoever asked about ``asked``."""
+    field = dotted(loc)
+    return field if problem_named == asked else "/".join(problem_named) + (f": {field}" if field else "")
+
+
+def named(steps: Sequence[Step], held: Held) -> list[tuple[Step, str]]:
+    """Each step with the name of its object; deletions are named as they were."""
+    after = held.changed(put=[step.after for step in steps if step.after is not None])
+    return [(step, after.name(step.entity)) for step in steps]

@@ -1,0 +1,81 @@
+"""What is in force: a configuration file and the store as one configuration, with the secrets of both."""
+
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from omni_auth.domain import merging
+from omni_auth.domain.configuration import Configuration
+from omni_auth.domain.merging import Merged, StoreProblem
+from omni_auth.domain.objects import Held
+from omni_auth.domain.problems import ConfigErrors, Loc, dotted
+from omni_auth.domain.schema import SecretSource
+from omni_auth.domain.secrecy import SecretUnreadable
+
+# The secret of the store's account of that name. Raises ``SecretUnreadable``.
+Fetch = Callable[[str, SecretSource], str]
+
+
+class Misfit(Exception):
+    """The store's objects do not make a configuration together with the file. ``problems`` are theirs, ``of_file`` are
+    lines about the file's."""
+
+    def __init__(self, problems: Collection[StoreProblem], of_file: Collection[str] = ()) -> None:
+        self.problems, self.of_file = tuple(problems), tuple(of_file)
+        super().__init__("\n".join([*map(str, self.problems), *self.of_file]))
+
+
+def combine(file: Configuration, held: Held, fetch: Fetch) -> Configuration:
+    """Raises ``Misfit``."""
+    merged = merging.merge(file.tree, held)
+    config, of_file, of_store = merging.problems(merged)
+    secrets, missing = _secrets(file, merged, fetch)
+    if config is None or of_file or of_store or missing:
+        told = [f"{file.filename or 'configuration'}: {dotted(one.loc)}: {one.message}" for one in of_file]
+        raise Misfit([*of_store, *missing], told)
+    aside = tuple(
+        f"{file.filename}: {kind}/{name}: is managed by the API now and left aside here; take it out of the file"
+        for kind, name in merged.aside
+    )
+    return msgspec.structs.replace(
+        file, config=config, secrets=secrets, warnings=(*file.warnings, *aside), tree=merged.tree
+    )
+
+
+def usable(file: Configuration, held: Held, fetch: Fetch) -> tuple[Configuration, tuple[str, ...]]:
+    """As ``combine``, but what of the store does not fit any more (a variable is gone, a file changed) is left out,
+    with a line for each: the rest goes on. Raises ``ConfigErrors`` where it is the file that does not fit."""
+    told: list[str] = []
+    while True:
+        try:
+            return combine(file, held, fetch), tuple(told)
+        except Misfit as error:
+            left = _without(held, error.problems)
+            if left is None:
+                raise ConfigErrors(str(error).splitlines()) from None
+            held = left
+            told.extend(f"left out: {problem}" for problem in error.problems)
+
+
+def _without(held: Held, problems: Collection[StoreProblem]) -> Held | None:
+    """Without what the problems are about, and what belongs to it; None where that changes nothing."""
+    gone = [entity for problem in problems if (entity := held.get(*problem.named)) is not None]
+    gone += [user for entity in gone for user in held.users(entity)]
+    return held.changed(gone=gone) if gone else None
+
+
+def _secrets(file: Configuration, merged: Merged, fetch: Fetch) -> tuple[dict[Loc, str], list[StoreProblem]]:
+    kept = {original: index for index, original in enumerate(merged.kept.get("providers", ()))}
+    secrets: dict[Loc, str] = {}
+    for loc, secret in file.secrets.items():
+        if loc[0] != "providers":
+            secrets[loc] = secret
+        elif loc[1] in kept:
+            secrets["providers", kept[int(loc[1])], *loc[2:]] = secret
+    missing = []
+    for place, (account, source) in merging.sealed(merged).items():
+        try:
+            secrets[place] = fetch(account, source)
+        except SecretUnreadable as error:
+            missing.append(StoreProblem(("accounts", account), ("api_key",), str(error)))
+    return secrets, missing

@@ -1,0 +1,202 @@
+"""The ledger's half of an attempt: reserve before it, count what it used, settle after it, once.
+
+``Attempt`` is the provider's half.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from omni_catalogue.snapshot import KeyPolicy, Routing
+from omni_core import clock
+from omni_core.ids import new_id
+from omni_core.ports.router import CompleteCall
+from omni_core.ports.translator import TranslatorPort
+from omni_core.tracing import Tracer
+from omni_ledger import BudgetHold, Grant, Hold, Ledger, Refusal, Settlement
+from omni_wire.errors import GatewayError
+from omni_wire.usage import Usage
+
+from omni_router.domain import bounds, pricing
+from omni_router.domain.offer import Offer
+from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
+from omni_router.domain.request import Request
+from omni_router.domain.taps.base import StreamTap
+from omni_router.ports import EventCodec, Upstream, UpstreamAnswer
+from omni_router.service.credentials import Credentials
+from omni_router.settings import RouterSettings
+
+_NOTHING = Usage()
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What attempts work with; one for the router's whole life."""
+
+    ledger: Ledger
+    translator: TranslatorPort
+    upstream: Upstream
+    credentials: Credentials
+    events: EventCodec
+    settings: RouterSettings
+    router_id: str
+    tracer: Tracer | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request as admitted: what it asks, who asks, and under which configuration."""
+
+    call: CompleteCall
+    request: Request
+    policy: KeyPolicy
+    routing: Routing
+
+
+class Held:
+    """``usage`` and ``cost`` hold once ``count_usage`` was called. ``first_byte_ms`` is -1 until one came."""
+
+    # What nothing has changed yet. They are the class' and not each attempt's, as most of them never are.
+    usage, cost, first_byte_ms, finished = _NOTHING, 0, -1, False
+    _on_settled: Callable[[], None] | None = None  # told when the ledger has the settlement
+    _grant: Grant | None = None
+    _budget: BudgetHold | None = None
+    _answer: UpstreamAnswer | None = None
+    _tap: StreamTap | None = None
+    _reported: Usage | None = None
+    _estimate = _input_estimate = _status = 0
+    _renew_at = _ttl = 0.0
+    _awaited = False  # the request is with the provider, and nothing says that it failed
+    _settled = False
+
+    def __init__(self, tools: Tools, asked: Asked, offer: Offer) -> None:
+        self.id = new_id()
+        self.offer = offer
+        self.candidate = offer.candidate
+        self._tools = tools
+        self._asked = asked
+        self._started_ms = clock.now_ms()
+        self._began = clock.monotonic()
+
+    async def admit(self, count_request: bool, number: int, began_ms: int) -> Refusal | None:
+        """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``.
+
+        With it go the events that stand should this router die before it settles: ``number`` is the attempt's, from 1,
+        ``began_ms`` when the request came.
+        """
+        asked, tools, offer = self._asked, self._tools, self.offer
+        call, request, routing, policy = asked.call, asked.request, asked.routing, asked.policy
+        timeouts = routing.timeouts
+        waits = timeouts.first_byte + timeouts.idle if request.stream else timeouts.total
+        ttl = self._ttl = timeouts.connect + waits + tools.settings.hold_margin
+        self._renew_at = self._began + ttl / 2
+        budget = policy.budget
+        if budget is not None and offer.price is not None:
+            bound = bounds.input_bound(call.client_format, request.body, self.candidate.model.context)
+            bound += offer.rules.grows
+            self._budget = BudgetHold(
+                cap_nano_usd=budget.nano_usd,
+                window=budget.window,
+                fixed_nano_usd=pricing.input_ceiling(bound, offer.input_rate),
+                per_output_token_nano_usd=offer.output_ceiling * request.choices,
+            )
+        facts = AbortFacts(
+            self.id, call.event_id, call.context.request_id, began_ms, self._started_ms, offer.source,
+            call.client_format.value, request.stream, number,
+        )  # fmt: skip
+        outcome = await tools.ledger.admit(
+            Hold(
+                attempt_id=self.id,
+                request_id=call.event_id,
+                key_id=policy.id,
+                account_id=self.candidate.account.id,
+                count_request=count_request,
+                requests_per_minute=policy.requests_per_minute,
+                budget=self._budget,
+                wanted_output=pricing.wanted_output(request.limit, self.candidate.model, routing.default_max_output),
+                breaker=routing.breaker,
+                ttl_ms=int(ttl * 1000),
+                router_id=tools.router_id,
+                abort_events=tools.events.aborted(facts),
+            )
+        )
+        if isinstance(outcome, Refusal):
+            return outcome
+        self._grant = outcome
+        return None
+
+    def settle(
+        self, outcome: str, error: GatewayError | None, evidence: str, request: RequestRecord | None = None
+    ) -> bool:
+        """Release the reservation, charge what was used, write the events: one step, queued at once, done once.
+
+        False when it had been settled before, and nothing was written now.
+        """
+        if self._settled:
+            return False
+        self._settled = True
+        if self._answer is not None:
+            self._answer.close()
+        codec = self._tools.events
+        attempt = codec.attempt(self._record(outcome, error.kind if error is not None else ""))
+        self._tools.ledger.settle_soon(
+            Settlement(
+                attempt_id=self.id,
+                account_id=self.candidate.account.id,
+                cost_nano_usd=self.cost,
+                outcome=evidence,
+                breaker=self._asked.routing.breaker,
+                events=(attempt,) if request is None else (attempt, codec.request(request)),
+                router_id=self._tools.router_id,
+            ),
+            self._on_settled,
+        )
+        return True
+
+    def count_usage(self) -> None:
+        """Fix what was used, before it is settled: the provider's count, else an estimate of what went by."""
+        tap = self._tap
+        usage = tap.usage if tap is not None and tap.usage is not None else self._reported
+        if usage is None:
+            read = self.first_byte_ms >= 0 or self._awaited
+            usage = Usage(input_tokens=self._input_estimate, estimated=True) if read else _NOTHING
+        if usage.estimated or not self.finished:
+            seen = max(self._estimate, tap.estimate() if tap is not None else 0) if self.first_byte_ms >= 0 else 0
+            if self._grant is not None:
+                seen = min(seen, self._grant.granted_output * self._asked.request.choices)
+            if seen > usage.output_tokens:
+                usage = msgspec.structs.replace(usage, output_tokens=seen, estimated=True)
+        self.usage = usage
+        self.cost = pricing.cost(usage, self.offer.price)
+
+    def since_request(self, began: float) -> int:
+        """Milliseconds from ``began`` to the first byte."""
+        return int((self._began - began) * 1000) + self.first_byte_ms
+
+    def _record(self, outcome: str, error_kind: str) -> AttemptRecord:
+        reserved = self._grant.reserved_nano_usd if self._grant is not None else 0
+        return AttemptRecord(
+            self.id,
+            self._asked.call.event_id,
+            1,
+            self._started_ms,
+            self._elapsed_ms(),
+            self.first_byte_ms,
+            self.offer.source,
+            outcome,
+            error_kind,
+            self._status,
+            self.usage,
+            self.cost,
+            reserved,
+            0 < reserved < self.cost,
+        )
+
+    def _granted(self) -> int:
+        return self._grant.granted_output if self._grant is not None else 0
+
+    def _keep_held(self) -> None:
+        """A stream that goes on for long keeps its reservation alive."""
+        if clock.monotonic() > self._renew_at:
+            self._renew_at = clock.monotonic() + self._ttl / 2
+            self._tools.ledger.renew_soon(self.id, int(self._ttl * 1000))
+
+    def _elapsed_ms(self) -> int:
+        return int((clock.monotonic() - self._began) * 1000)

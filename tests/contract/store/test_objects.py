@@ -1,0 +1,502 @@
+"""The configuration's objects: what is told of them, how they change, and what they make of the snapshot. In process
+and over gRPC, on SQLite and on PostgreSQL."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import omni_auth.server
+import pytest
+import yaml
+from omni_auth.adapters.config_file import ConfigFile
+from omni_auth.adapters.metrics import PrometheusMetrics
+from omni_auth.adapters.store.audit import AuditLog
+from omni_auth.adapters.store.changes import Outbox
+from omni_auth.adapters.store.objects import SqlObjects
+from omni_auth.adapters.store_secrets import AccountSecrets
+from omni_auth.domain.apikeys import presented_digest
+from omni_auth.domain.planning import Step
+from omni_auth.domain.problems import ConfigErrors
+from omni_auth.ports import InBucket
+from omni_auth.service import AuthService
+from omni_auth.settings import AuthSettings
+from omni_catalogue.snapshot import Snapshot, decode
+from omni_core.clients.auth import AuthClient
+from omni_core.identity import Caller as Process
+from omni_core.ids import new_id
+from omni_core.ports.auth import NewKey
+from omni_core.ports.configuration import Caller
+from omni_core.ports.context import CallContext
+from omni_core.rpc import RpcServer, open_channel
+from omni_wire.errors import InvalidRequest, PermissionDenied
+from prometheus_client import CollectorRegistry
+
+from tests.support.store import Place
+
+FILE = """\
+providers:
+  - {id: acme, format: openai.chat, base_url: https://api.example.com/v1,
+     accounts: [{name: first, api_key: {env: ACME_KEY}}]}
+combos: [{name: best, targets: [acme/gpt-x]}]
+routing: {retries: 2}
+"""
+BETA = {"format": "openai.chat", "base_url": "https://beta.example.com/v1", "tier": "cheap"}
+ME = Caller("key:api-1 (boss)")
+OTHERS = Caller("key:api-2 (guest)", "guests")
+ENV = {"ACME_KEY": "acme-secret-1", "BETA_KEY": "beta-secret-1"}
+
+
+class Bucket:
+    held = InBucket()
+
+    async def get(self) -> InBucket:
+        return self.held
+
+    async def put(self, snapshot: bytes) -> None:
+        self.held = InBucket(snapshot)
+
+
+class House:
+    """Auth on a store and a file, and a client of it."""
+
+    def __init__(self, place: Place, folder: Path, remote: bool) -> None:
+        self.place, self.file, self.remote = place, folder / "omniroute.yaml", remote
+        self.exits = AsyncExitStack()
+        self.env = dict(ENV)
+        self.file.write_text(FILE)
+
+    async def open(self) -> "House":
+        self.bucket = Bucket()
+        self.store = self.place.store()
+        self.vault = self.place.vault(self.store.database)
+        objects = SqlObjects(self.store.database, self.vault)
+        self.service = AuthService(
+            store=self.store, objects=objects, secrets=AccountSecrets(self.env, self.file.parent, self.vault),
+            mint=new_id, source=ConfigFile(self.file, self.env, objects.held), bucket=self.bucket,
+            now=lambda: 1_700_000_000,
+            metrics=PrometheusMetrics(CollectorRegistry()), chance=os.urandom,
+            settings=AuthSettings(poll=0.02, republish=0.05),
+        )  # fmt: skip
+        await self.service.start()
+        self.exits.push_async_callback(self.service.stop)
+        self.port: Any = self.service
+        if self.remote:
+            server = RpcServer("127.0.0.1", 0, "token")
+            omni_auth.server.register(server, self.service)
+            anybody = Process(("dashboard", "router"), "token")
+            channel = await self.exits.enter_async_context(open_channel(f"127.0.0.1:{await server.start()}", anybody))
+            self.exits.push_async_callback(server.stop, 0)
+            self.port = AuthClient(channel)
+        return self
+
+    async def close(self) -> None:
+        await self.exits.aclose()
+
+    async def snapshot(self) -> Snapshot:
+        return decode((await self.service.configuration()).snapshot)
+
+    async def put(self, kind: str, name: str, document: dict[str, Any], caller: Caller = ME, **more: Any) -> Any:
+        return await self.port.put_object(caller, kind, name, msgspec.json.encode(document), **more)
+
+    async def names(self, kind: str, caller: Caller = ME) -> list[str]:
+        return [one.name for one in (await self.port.list_objects(caller, kind)).items]
+
+    async def beta(self) -> None:
+        await self.put("providers", "beta", BETA)
+        await self.put("accounts", "beta/main", {"api_key": {"env": "BETA_KEY"}})
+
+    def audited(self) -> list[str]:
+        return [f"{entry.actor} {entry.action}" for entry in AuditLog(self.store.database).newest(limit=1000)]
+
+    async def until(self, question: Any) -> None:
+        deadline = time.monotonic() + 10
+        while not await question():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=["in process", "gRPC"])
+async def house(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    if request.param == "gRPC" and place.kind != "sqlite":
+        pytest.skip("the messages are the same whichever database is behind them")
+    made = await House(place, tmp_path, request.param == "gRPC").open()
+    yield made
+    await made.close()
+
+
+@contextmanager
+def refused(status: int, code: str = "") -> Iterator[pytest.ExceptionInfo[InvalidRequest]]:
+    with pytest.raises(InvalidRequest) as caught:
+        yield caught
+    assert (caught.value.status, caught.value.code) == (status, code or caught.value.code), caught.value
+
+
+async def test_what_the_api_makes_is_in_force_beside_the_file(house: House) -> None:
+    await house.beta()
+    await house.put("combos", "both", {"targets": ["acme/gpt-x", "beta/m"]})
+    await house.put("aliases", "fast", {"target": "both"})
+    await house.put("prices", "beta/m", {"input": 1.25, "output": 10})
+    snapshot = await house.snapshot()
+    assert [provider.id for provider in snapshot.providers] == ["acme", "beta"]
+    assert {combo.name: combo.targets for combo in snapshot.combos} == {
+        "best": ("acme/gpt-x",),
+        "both": ("acme/gpt-x", "beta/m"),
+        "fast": ("acme/gpt-x", "beta/m"),
+    }
+    (priced,) = [model for model in snapshot.providers[1].models if model.id == "m"]
+    assert priced.price is not None
+    assert (priced.price.input, priced.price.output) == (1_250_000_000, 10_000_000_000)
+    assert (await house.service.credential(CallContext("r"), "beta/main")).secret == "beta-secret-1"
+
+
+async def test_a_put_that_changes_nothing_leaves_version_outbox_and_audit_as_they_are(house: House) -> None:
+    first = await house.put("providers", "beta", BETA)
+    assert (first.outcome, first.object.etag) == ("created", "1")
+    before = house.audited()
+    again = await house.put("providers", "beta", {**BETA, "id": "beta"})
+    assert (again.outcome, again.object.etag) == ("unchanged", "1")
+    assert house.audited() == before
+    changed = await house.put("providers", "beta", {**BETA, "tier": "free"})
+    assert (changed.outcome, changed.object.etag) == ("updated", "2")
+    assert house.audited()[0].startswith("key:api-1 (boss) ")
+
+
+async def test_a_change_leaves_the_outbox_once_it_is_published(house: House) -> None:
+    await house.beta()
+    outbox = Outbox(house.store.database)
+
+    async def told() -> bool:
+        return len(outbox.after(0)) == 1
+
+    await house.until(told)
+    (last,) = outbox.after(0)
+    assert (last.kind, last.action) == ("accounts", "create")
+
+
+async def test_a_lost_update_is_refused(house: House) -> None:
+    await house.put("providers", "beta", BETA)
+    await house.put("providers", "beta", {**BETA, "tier": "free"}, if_match="1")
+    with refused(412, "version_mismatch"):
+        await house.put("providers", "beta", BETA, if_match="1")
+    with refused(412):
+        await house.put("providers", "beta", BETA, if_none_match=True)
+    with refused(412):
+        await house.put("providers", "gamma", BETA, if_match="1")
+    with refused(412):
+        await house.port.delete_object(ME, "providers", "beta", if_match="1")
+    assert (await house.port.get_object(ME, "providers", "beta")).etag == "2"
+    await house.port.delete_object(ME, "providers", "beta", if_match="2")
+    with refused(404, "not_found"):
+        await house.port.get_object(ME, "providers", "beta")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "document", "field"),
+    [
+        ("providers", "beta", {**BETA, "format": "nonsense"}, "format"),
+        ("providers", "beta", {**BETA, "base_url": "http://127.0.0.1:1/v1"}, "base_url"),
+        ("providers", "beta", {**BETA, "colour": "red"}, "colour"),
+        ("providers", "beta", {**BETA, "id": "other"}, "id"),
+        ("combos", "lost", {"targets": ["nobody/m"]}, "targets[0]"),
+        ("combos", "acme", {"targets": ["acme/m"]}, "name"),
+        ("aliases", "fast", {"target": "nobody/m"}, "target"),
+        ("aliases", "best", {"target": "acme/m"}, "name"),
+        ("prices", "nobody/m", {"input": 1, "output": 1}, "provider"),
+        ("accounts", "nobody/main", {"api_key": {"env": "BETA_KEY"}}, "provider"),
+        ("limits", "core", {"requests_per_minute": 3}, None),
+        ("settings", "settings", {"server": {"port": "many"}}, "server.port"),
+    ],
+)
+async def test_what_is_wrong_is_refused_by_its_field_and_nothing_is_written(
+    house: House, kind: str, name: str, document: dict[str, Any], field: str | None
+) -> None:
+    if kind == "settings":
+        await house.port.adopt_object(ME, "settings", "settings")
+    before, snapshot = house.audited(), await house.snapshot()
+    with pytest.raises(InvalidRequest) as caught:
+        await house.put(kind, name, document)
+    assert caught.value.param == field
+    assert house.audited() == before
+    assert await house.snapshot() == snapshot
+
+
+async def test_an_account_whose_secret_cannot_be_had_is_refused(house: House) -> None:
+    await house.put("providers", "beta", BETA)
+    with refused(400) as check:
+        await house.put("accounts", "beta/main", {"api_key": {"env": "NO_SUCH_KEY"}})
+    assert check.value.param == "api_key"
+    assert "NO_SUCH_KEY is not set" in check.value.message
+
+
+async def test_what_would_break_something_else_is_refused(house: House) -> None:
+    await house.beta()
+    await house.put("combos", "b", {"targets": ["beta/m"]})
+    with refused(409, "in_use"):
+        await house.port.delete_object(ME, "providers", "beta")
+    with refused(400) as check:
+        await house.port.delete_object(ME, "accounts", "beta/main")
+    assert check.value.param == "combos/b: targets[0]"
+    await house.port.delete_object(ME, "combos", "b")
+    await house.port.delete_object(ME, "accounts", "beta/main")
+    await house.port.delete_object(ME, "providers", "beta")
+    assert await house.names("providers") == ["acme"]
+
+
+async def test_dry_runs_check_everything_and_write_nothing(house: House) -> None:
+    before = house.audited()
+    assert (await house.put("providers", "beta", BETA, dry_run=True)).outcome == "created"
+    with refused(400):
+        await house.put("combos", "lost", {"targets": ["nobody/m"]}, dry_run=True)
+    await house.put("providers", "beta", BETA)
+    await house.port.delete_object(ME, "providers", "beta", dry_run=True)
+    assert await house.names("providers") == ["acme", "beta"]
+    assert len(house.audited()) == len(before) + 1
+
+
+async def test_the_files_objects_can_be_read_and_not_changed(house: House) -> None:
+    assert await house.names("providers") == ["acme"]
+    acme = await house.port.get_object(ME, "providers", "acme")
+    assert (acme.managed_by, acme.source) == ("file", str(house.file))
+    account = await house.port.get_object(ME, "accounts", "acme/first")
+    assert msgspec.json.decode(account.document) == {"name": "first", "api_key": {"env": "ACME_KEY"}}
+    for kind, name in (("providers", "acme"), ("combos", "best"), ("settings", "settings"), ("accounts", "acme/new")):
+        with refused(409, "managed_by_file") as check:
+            await house.put(kind, name, {})
+        assert str(house.file) in check.value.message
+    with refused(409, "managed_by_file"):
+        await house.port.delete_object(ME, "providers", "acme")
+
+
+async def test_an_adopted_object_is_the_apis_and_the_file_is_left_aside(house: House) -> None:
+    before = await house.snapshot()
+    adopted = await house.port.adopt_object(ME, "providers", "acme")
+    assert (adopted.managed_by, adopted.etag) == ("api", "1")
+    assert await house.names("accounts") == ["acme/first"]
+    assert (await house.snapshot()).providers == before.providers
+    await house.put("providers", "acme", {**msgspec.json.decode(adopted.document), "tier": "free"}, if_match="1")
+    assert (await house.snapshot()).providers[0].tier == "free"
+    house.file.write_text(FILE.replace("api.example.com", "other.example.com").replace("retries: 2", "retries: 3"))
+
+    async def reread() -> bool:
+        return (await house.snapshot()).routing.retries == 3
+
+    await house.until(reread)
+    assert (await house.snapshot()).providers[0].base_url == "https://api.example.com/v1"
+
+
+async def test_adopted_settings_stand_before_the_files(house: House) -> None:
+    await house.port.adopt_object(ME, "settings", "settings")
+    await house.put("settings", "settings", {"routing": {"retries": 5}})
+    assert (await house.snapshot()).routing.retries == 5
+
+
+APPLIED = """\
+providers:
+  - {id: beta, format: openai.chat, base_url: https://beta.example.com/v1,
+     accounts: [{name: main, api_key: {env: BETA_KEY}}]}
+combos: [{name: both, targets: [acme/gpt-x, beta/m]}]
+prices: [{provider: beta, model: m, input: 1, output: 2}]
+aliases: [{name: quick, target: both}]
+"""
+
+
+async def apply(house: House, text: str, source: str = "beta.yaml", **more: Any) -> list[str]:
+    done = await house.port.apply_configuration(ME, text, source, **more)
+    return [f"{change.action} {change.kind}/{change.name}" for change in done.changes]
+
+
+async def test_applying_a_file_makes_the_store_what_it_says(house: House) -> None:
+    made = ["create providers/beta", "create accounts/beta/main", "create combos/both", "create aliases/quick",
+            "create prices/beta/m"]  # fmt: skip
+    assert await apply(house, APPLIED, dry_run=True) == made
+    assert await house.names("providers") == ["acme"]
+    assert await apply(house, APPLIED) == made
+    assert await apply(house, APPLIED) == []
+    assert (await house.port.get_object(ME, "providers", "beta")).source == "beta.yaml"
+    with refused(409, "managed_by_file") as check:
+        await house.put("providers", "beta", BETA)
+    assert "beta.yaml" in check.value.message
+    less = "\n".join(line for line in APPLIED.splitlines() if not line.startswith(("aliases", "prices")))
+    assert await apply(house, less) == ["delete prices/beta/m", "delete aliases/quick"]
+    assert await apply(house, APPLIED.replace("input: 1", "input: 3")) == [
+        "create aliases/quick", "create prices/beta/m",
+    ]  # fmt: skip
+    assert await apply(house, "{}", "elsewhere.yaml") == []
+    gone = await apply(house, "{}")
+    assert sorted(gone) == sorted(word.replace("create", "delete") for word in made)
+    assert await house.names("providers") == ["acme"]
+
+
+async def test_an_apply_that_is_refused_changes_nothing(house: House) -> None:
+    before = house.audited()
+    with refused(400) as check:
+        await apply(house, APPLIED.replace("acme/gpt-x, ", "nobody/m, "))
+    assert "combos/both: targets[0]: there is no provider 'nobody'" in check.value.message
+    with refused(400) as check:
+        await apply(house, APPLIED.replace("format: openai.chat", "format: nonsense"))
+    assert check.value.message.startswith("beta.yaml:2: providers[0].format: must be one of")
+    with refused(400):
+        await apply(house, "providers: [")
+    with refused(400) as check:
+        await apply(house, "keys: [{name: a, secret: {env: BETA_KEY}}]")
+    assert "beta.yaml:1: keys: keys are not applied" in check.value.message
+    assert house.audited() == before
+    assert await house.names("combos") == ["best"]
+
+
+async def test_what_another_manages_is_a_conflict_until_it_is_taken_over(house: House) -> None:
+    await house.beta()
+    with refused(409, "conflict") as check:
+        await apply(house, APPLIED)
+    assert "providers/beta is managed by the API" in check.value.message
+    await apply(house, APPLIED, take_over=True)
+    done = await house.port.apply_configuration(ME, FILE, "mine.yaml", dry_run=True, take_over=True)
+    assert f"{house.file}: providers/acme: is managed by the API now and left aside here" in done.warnings[0]
+    assert (await house.port.get_object(ME, "providers", "beta")).managed_by == "file"
+    with refused(409, "conflict") as check:
+        await apply(house, FILE, "mine.yaml")
+    assert f"providers/acme is managed by {house.file}" in check.value.message
+    adopted = await house.port.adopt_object(ME, "providers", "beta")
+    assert (adopted.managed_by, adopted.source) == ("api", "")
+    assert (await house.port.get_object(ME, "accounts", "beta/main")).managed_by == "api"
+
+
+async def test_an_export_imported_into_an_empty_store_is_the_same_configuration(
+    house: House, place: Place, tmp_path: Path
+) -> None:
+    await apply(house, APPLIED)
+    text = await house.port.export_configuration(ME)
+    assert "secret-1" not in text
+    before = await house.snapshot()
+    house.file.write_text("{}")
+    done = await house.port.apply_configuration(ME, text, "", mode="import", take_over=True)
+    assert {change.action for change in done.changes} <= {"create", "update"}
+    after = await house.snapshot()
+    assert {one.id: one for one in after.providers} == {one.id: one for one in before.providers}
+    assert {one.name: one for one in after.combos} == {one.name: one for one in before.combos}
+    assert after.routing == before.routing
+    assert (await house.port.get_object(ME, "providers", "beta")).managed_by == "api"
+    assert unordered(await house.port.export_configuration(ME)) == unordered(text)
+
+
+def unordered(text: str) -> Any:
+    said = yaml.safe_load(text)
+    return {key: sorted(map(str, value)) if isinstance(value, list) else value for key, value in said.items()}
+
+
+async def test_a_file_may_refer_to_what_the_store_has(house: House) -> None:
+    await house.beta()
+    house.file.write_text(FILE + "aliases: [{name: second, target: beta/m}]\n")
+
+    async def there() -> bool:
+        return "second" in [combo.name for combo in (await house.snapshot()).combos]
+
+    await house.until(there)
+    with refused(400) as check:
+        await house.port.delete_object(ME, "accounts", "beta/main")
+    assert "omniroute.yaml: aliases[0].target" in check.value.message
+
+
+async def test_what_does_not_fit_any_more_at_a_start_is_left_out_and_told(house: House) -> None:
+    await house.beta()
+    await house.put("combos", "b", {"targets": ["beta/m"]})
+    await house.close()
+    del house.env["BETA_KEY"]
+    await house.open()
+    snapshot = await house.snapshot()
+    assert [provider.id for provider in snapshot.providers] == ["acme"]
+    assert [combo.name for combo in snapshot.combos] == ["best"]
+    told = (await house.service.configuration()).rejected
+    assert "left out: accounts/beta/main: api_key: the environment variable BETA_KEY is not set" in told
+    assert "left out: combos/b: targets[0]" in told
+    assert await house.names("providers") == ["acme", "beta"]
+
+
+async def test_a_file_that_is_bad_at_the_start_is_told_and_the_store_is_closed(house: House) -> None:
+    await house.close()
+    house.file.write_text("providers: 3")
+    with pytest.raises(ConfigErrors):
+        await house.open()
+    house.file.write_text(FILE)
+    await house.open()
+
+
+async def test_another_organisation_has_its_own_and_sees_nothing_of_the_platforms(house: House) -> None:
+    await house.put("organisations", "guests", {"title": "Guests"})
+    await house.put("teams", "core", {"title": "Core"}, OTHERS)
+    await house.put("teams", "ours", {})
+    assert await house.names("teams", OTHERS) == ["core"]
+    assert await house.names("teams") == ["ours"]
+    assert await house.names("providers", OTHERS) == []
+    assert await house.names("organisations", OTHERS) == ["guests"]
+    with refused(404):
+        await house.port.get_object(OTHERS, "providers", "acme")
+    for kind, name in (("providers", "beta"), ("settings", "settings"), ("organisations", "more")):
+        with pytest.raises(PermissionDenied):
+            await house.put(kind, name, {}, OTHERS)
+    with pytest.raises(PermissionDenied):
+        await house.port.apply_configuration(OTHERS, APPLIED, "x")
+
+
+async def test_keys_of_another_organisation_are_its_own(house: House) -> None:
+    with refused(400) as check:
+        await house.port.create_key(NewKey("lost"), Caller("key:api-1 (boss)", "nobody"))
+    assert check.value.param == "organisation"
+    await house.put("organisations", "guests", {})
+    mine = await house.port.create_key(NewKey("mine"), ME)
+    theirs = await house.port.create_key(NewKey("theirs", role="admin"), OTHERS)
+    assert [key.name for key in await house.port.list_keys(ME)] == ["mine"]
+    assert [key.name for key in await house.port.list_keys(OTHERS)] == ["theirs"]
+    for word in (mine.key.id, "mine"):
+        with refused(400):
+            await house.port.revoke_key(word, OTHERS)
+        with refused(400):
+            await house.port.rotate_key(word, 0, OTHERS)
+    with refused(400):
+        await house.port.revoke_key(theirs.key.id, ME)
+    for made, organisation in ((mine, "default"), (theirs, "guests")):
+        known = await house.port.authenticate(CallContext("r"), presented_digest(made.secret))
+        assert known.organisation == organisation
+    await house.port.rotate_key("theirs", 0, OTHERS)
+    await house.port.revoke_key("theirs", OTHERS)
+    assert await house.port.list_keys(OTHERS) == []
+    with pytest.raises(PermissionDenied):
+        await house.port.export_configuration(OTHERS)
+
+
+async def test_pages_follow_each_other_without_a_gap(house: House) -> None:
+    for number in range(7):
+        await house.put("tags", f"t{number}", {})
+    found, after = [], ""
+    while True:
+        page = await house.port.list_objects(ME, "tags", after=after, limit=3)
+        found += [one.name for one in page.items]
+        after = page.next
+        if not after:
+            break
+    assert found == [f"t{number}" for number in range(7)]
+
+
+async def test_what_another_process_changes_is_taken_over(house: House) -> None:
+    await house.beta()
+    beta = SqlObjects(house.store.database, house.vault).held().get("providers", "beta")
+    assert beta is not None
+    stolen = house.place.store()
+    stolen.open()
+    try:
+        renamed = msgspec.structs.replace(beta, document={**beta.document, "tier": "subscription"})
+        SqlObjects(stolen.database, house.vault).change(
+            "default", lambda _: [Step(beta, renamed)], now=1, actor="cli:uid-0"
+        )
+    finally:
+        stolen.close()
+
+    async def seen() -> bool:
+        return (await house.snapshot()).providers[1].tier == "subscription"
+
+    await house.until(seen)

@@ -1,0 +1,39 @@
+"""The short forms: that the suite measures what it says. Its long form is ``make security``."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.security import flood, schema, timing
+from tests.security.welch import THRESHOLD, cropped, welch
+
+
+def test_equal_samples_are_not_told_apart_and_a_small_shift_is() -> None:
+    chance = random.Random(1)
+    left, right = ([chance.gauss(100, 5) for _ in range(10_000)] for _ in range(2))
+    assert abs(welch(left, right)) < THRESHOLD
+    assert abs(cropped(left, right)) < THRESHOLD
+    assert welch([time + 1 for time in left], right) > THRESHOLD
+    assert cropped([time + 1 for time in left], right) > THRESHOLD
+    slow = [time + (10_000 if chance.random() < 0.01 else 0) for time in left]
+    assert cropped(slow, [time + 1 for time in right]) < -THRESHOLD, "what is slow for its own reasons hides nothing"
+
+
+async def test_noise_never_reaches_auth_and_guesses_do_once() -> None:
+    figures = await flood.of_noise_and_guesses(2_000, seed=1)
+    assert figures["pass"], figures
+
+
+@pytest.mark.parametrize("measured", [timing.in_auth, timing.at_the_edge], ids=["auth", "edge"])
+async def test_no_key_that_is_none_is_taken_while_times_are_measured(measured: object, tmp_path: Path) -> None:
+    figures = await measured(tmp_path, 50, 1)  # type: ignore[operator]
+    assert figures["samples"] == 50
+    assert {"t", "median_us_wrong", "median_us_unknown"} <= set(figures)
+
+
+def test_nothing_that_openapi_allows_or_forbids_is_answered_with_a_fault_of_ours(tmp_path: Path) -> None:
+    figures = schema.of_everything(tmp_path, 300, 1)
+    assert figures["pass"], figures["first_errors"]
+    assert figures["cases"] > 150
+    assert figures["taken"]["positive"] > 0.2
