@@ -49,7 +49,7 @@ REQUESTS = {
 }
 STREAMS = [path.read_bytes() for _, path in transcripts()]
 law = settings(
-    max_examples=int(os.environ.get(EXAMPLES, "60")),  # ``make laws`` asks for more
+    max_examples=int(os.environ.get(EXAMPLES, "30")),  # ``make laws`` asks for more
     deadline=None,
     derandomize=EXAMPLES not in os.environ,  # the short form is the same every time; the long one looks for more
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

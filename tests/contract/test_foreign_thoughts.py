@@ -12,7 +12,7 @@ from omni_wire.errors import UpstreamRejected
 from omni_wire.formats import WireFormat
 
 from tests.contract.test_router_formats import GEMINI, MESSAGES, RESPONSES, ask, call
-from tests.support.router import QUICK, Harness, harness, provider
+from tests.support.router import PATIENT, Harness, harness, provider
 from tests.support.scripted import Peer, Scripted, scripted
 
 OWN = "b3VyLW93bi1wcm9vZg"  # the only proof that the strict provider takes
@@ -219,7 +219,7 @@ async def test_a_refused_proof_holds_a_budget_once_and_says_nothing_of_the_accou
     gw: Harness, strict: tuple[Strict, Scripted]
 ) -> None:
     budget = s.Budget(nano_usd=1_000_000_000)
-    routing = s.Routing(breaker=s.BreakerPolicy(failures=1), timeouts=QUICK)
+    routing = s.Routing(breaker=s.BreakerPolicy(failures=1), timeouts=PATIENT)
     keys = (s.KeyPolicy(id="key-all", name="all", budget=budget),)
     gw.configure(provider("an", strict[1].url, MESSAGES), keys=keys, routing=routing)
     turn = history(MESSAGES, SIGNED_ELSEWHERE[MESSAGES])
@@ -250,7 +250,7 @@ class Stubborn(Strict):
 async def test_a_proof_is_refused_once_and_never_for_ever(gw: Harness) -> None:
     stubborn = Stubborn()
     async with scripted(stubborn.play) as server:
-        gw.configure(provider("an", server.url, MESSAGES), routing=s.Routing(retries=3, breaker=None, timeouts=QUICK))
+        gw.configure(provider("an", server.url, MESSAGES), routing=s.Routing(retries=3, breaker=None, timeouts=PATIENT))
         with pytest.raises(UpstreamRejected, match="Invalid `signature`"):
             await ask(gw, call(MESSAGES, f"an/{MODEL}", **history(MESSAGES, SIGNED_ELSEWHERE[MESSAGES])))
     assert len(stubborn.seen) == 2

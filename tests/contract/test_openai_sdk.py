@@ -19,7 +19,7 @@ from omni_router.server import register as serve_router
 from omni_translator.server import register as serve_translator
 
 from tests.support.edge import KEY, running_edge
-from tests.support.router import Harness, harness, translator
+from tests.support.router import Harness, harness, patience, translator
 
 HELLO = [{"role": "user", "content": "Hello there"}]
 WEATHER = {
@@ -29,6 +29,7 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
+KEYS = (s.KeyPolicy(id="key-1", name="ci"),)
 FORMATS = pytest.mark.parametrize("provider", ["acme", "claude"])
 
 ANYBODY = Caller(SERVICES, "token")
@@ -45,7 +46,7 @@ async def stack(request: pytest.FixtureRequest, clean_redis: str) -> AsyncIterat
             exits.push_async_callback(server.stop, 0)
             port = TranslatorClient(channel)
         made = await exits.enter_async_context(harness(clean_redis, port))
-        made.configure(keys=(s.KeyPolicy(id="key-1", name="ci"),))
+        made.configure(keys=KEYS)
         router: RouterPort = made.service
         if request.param == "gRPC":
             server = RpcServer("127.0.0.1", 0, "token")
@@ -108,6 +109,7 @@ async def test_a_providers_failure_is_the_sdks_own_class(
     stack: tuple[Harness, openai.AsyncOpenAI], provider: str, fault: str, raised: type[openai.APIStatusError]
 ) -> None:
     gateway, client = stack
+    gateway.configure(keys=KEYS, timeouts=patience(fault))
     with pytest.raises(raised, match=rf"\[{provider}/sim"):
         await client.chat.completions.create(model=f"{provider}/sim+{fault}", messages=HELLO)
     assert await gateway.open_holds() == 0

@@ -31,7 +31,7 @@ from omni_wire.errors import (
 )
 from omni_wire.formats import WireFormat
 
-from tests.support.router import PRICE, QUICK, Harness, harness, provider, until
+from tests.support.router import PATIENT, PRICE, QUICK, Harness, harness, patience, provider, until
 
 
 @pytest.fixture
@@ -129,7 +129,8 @@ async def test_any_failure_before_the_first_byte_moves_on_to_the_next_target(
     gw: Harness, fault: str, stream: bool
 ) -> None:
     bad = f"acme/sim+{fault}"
-    gw.configure(combos=(s.Combo(name="safe", strategy="fill-first", targets=(bad, "claude/sim+tokens:4")),))
+    combo = s.Combo(name="safe", strategy="fill-first", targets=(bad, "claude/sim+tokens:4"))
+    gw.configure(combos=(combo,), timeouts=patience(fault))
     head, body = await gw.ask("safe", stream=stream)
     assert (head.provider, head.model) == ("claude", "sim+tokens:4")
     assert body
@@ -157,6 +158,7 @@ async def test_any_failure_before_the_first_byte_moves_on_to_the_next_target(
 async def test_alone_each_failure_is_told_as_what_it_is(
     gw: Harness, fault: str, error: type[GatewayError], status: int
 ) -> None:
+    gw.configure(timeouts=patience(fault))
     with pytest.raises(error) as caught:
         await gw.ask(f"acme/sim+{fault}")
     assert caught.value.status == status
@@ -173,7 +175,7 @@ async def test_a_providers_retry_after_is_passed_on(gw: Harness) -> None:
 
 
 async def test_retries_are_further_tries_of_the_same_account(gw: Harness) -> None:
-    gw.configure(routing=s.Routing(retries=2, breaker=None, timeouts=QUICK))
+    gw.configure(routing=s.Routing(retries=2, breaker=None, timeouts=PATIENT))
     head, _ = await gw.ask("acme/sim+fail-first:2+status:503")
     assert head.provider == "acme"
     attempts, (request,) = await gw.events()
@@ -224,6 +226,7 @@ async def test_a_stream_that_breaks_says_so_and_bills_what_came(
     gw: Harness, where: str, fault: str, error: type[GatewayError]
 ) -> None:
     got = b""
+    gw.configure(timeouts=patience(fault))
     with pytest.raises(error):
         async for frame in gw.service.complete(gw.call(f"{where}/sim+tokens:50+{fault}", stream=True)):
             got += frame if isinstance(frame, bytes) else b""
@@ -469,7 +472,7 @@ async def test_what_was_spent_is_what_the_events_say(gw: Harness) -> None:
 async def test_a_breaker_opens_after_failures_and_sends_the_rest_elsewhere(gw: Harness) -> None:
     policy = s.BreakerPolicy(failures=3, window=60, open_for=60)
     combo = s.Combo(name="safe", strategy="fill-first", targets=("acme/sim+status:500", "claude/sim"))
-    gw.configure(combos=(combo,), routing=s.Routing(breaker=policy, timeouts=QUICK))
+    gw.configure(combos=(combo,), routing=s.Routing(breaker=policy, timeouts=PATIENT))
     for _ in range(5):
         await gw.ask("safe")
     assert gw.simulator.requests["/v1/chat/completions"] == 3
@@ -492,7 +495,7 @@ async def test_what_a_router_did_not_hear_because_it_was_held_up_itself_is_no_ev
 
 
 async def test_a_request_the_provider_refuses_is_no_evidence_against_the_account(gw: Harness) -> None:
-    gw.configure(routing=s.Routing(breaker=s.BreakerPolicy(failures=1), timeouts=QUICK))
+    gw.configure(routing=s.Routing(breaker=s.BreakerPolicy(failures=1), timeouts=PATIENT))
     for status in (400, 403, 404):
         with pytest.raises(UpstreamRejected):
             await gw.ask(f"acme/sim+status:{status}")

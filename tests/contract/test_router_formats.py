@@ -33,7 +33,7 @@ from omni_wire.errors import (
 from omni_wire.formats import CLIENT_FORMATS, WireFormat
 from omni_wire.usage import Usage
 
-from tests.support.router import QUICK, Harness, harness, provider, until
+from tests.support.router import PATIENT, Harness, harness, patience, provider, until
 from tests.support.servers import free_port
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
@@ -325,7 +325,8 @@ async def test_an_answer_that_was_only_announced_can_still_come_from_another(
     gw: Harness, client: WireFormat, upstream: WireFormat, fault: str
 ) -> None:
     bad, good = f"{NAMES[upstream]}/sim+{fault}:{ANNOUNCED[upstream]}", f"{NAMES[upstream]}/sim+tokens:4"
-    configure(gw, combos=(s.Combo(name="safe", strategy="fill-first", targets=(bad, good)),))
+    combo = s.Combo(name="safe", strategy="fill-first", targets=(bad, good))
+    configure(gw, combos=(combo,), timeouts=patience(fault))
     head, body, error = await ask(gw, call(client, "safe", stream=True))
     assert error is None
     assert head.model == "sim+tokens:4"
@@ -382,6 +383,7 @@ async def test_a_whole_answer_that_fails_is_never_passed_on(
 async def test_a_stream_that_breaks_says_so_and_is_billed_for_what_came(
     gw: Harness, client: WireFormat, upstream: WireFormat, fault: str, expected: type[GatewayError]
 ) -> None:
+    configure(gw, timeouts=patience(fault))
     _, body, error = await ask(gw, call(client, f"{NAMES[upstream]}/sim+tokens:50+{fault}", stream=True))
     assert isinstance(error, expected)
     assert type(error) is expected or expected is UpstreamFailed
@@ -623,7 +625,7 @@ async def test_what_cannot_be_asked_of_a_provider_of_another_format_is_estimated
     assert 1 <= await count(gw, CHAT, f"{NAMES[upstream]}/sim+input:5000", **unfit) <= 40
     assert not gw.simulator.recent
     nowhere = provider(NAMES[upstream], f"{gw.simulator.url}/nowhere", upstream)
-    gw.configure(nowhere, routing=s.Routing(breaker=None, timeouts=QUICK))
+    gw.configure(nowhere, routing=s.Routing(breaker=None, timeouts=PATIENT))
     assert 4 <= await count(gw, CHAT, f"{NAMES[upstream]}/sim+input:5000") <= 40
 
 
@@ -642,7 +644,7 @@ async def test_where_none_can_the_count_is_estimated(gw: Harness, wire_format: W
 @pytest.mark.parametrize("where", ["/nowhere", "gone"])
 async def test_a_provider_that_fails_to_count_leaves_the_estimate(gw: Harness, where: str) -> None:
     base = f"http://127.0.0.1:{free_port()}" if where == "gone" else gw.simulator.url + where
-    gw.configure(provider("claude", base, MESSAGES), routing=s.Routing(breaker=None, timeouts=QUICK))
+    gw.configure(provider("claude", base, MESSAGES), routing=s.Routing(breaker=None, timeouts=PATIENT))
     assert 4 <= await count(gw, MESSAGES, "claude/sim+input:5000") <= 40
 
 

@@ -11,10 +11,10 @@ from omni_router.domain import provider_call
 from omni_wire.errors import CredentialUnavailable, DependencyUnavailable
 from omni_wire.formats import WireFormat
 
-from tests.support.router import QUICK, Harness, harness, provider
+from tests.support.router import PATIENT, Harness, harness, provider
 
 OPEN = (s.Account(id="local/any", name="any", secret_version=""),)
-STEADY = s.Routing(breaker=s.BreakerPolicy(failures=1, window=60, open_for=60), timeouts=QUICK)
+STEADY = s.Routing(breaker=s.BreakerPolicy(failures=1, window=60, open_for=60), timeouts=PATIENT)
 
 
 @pytest.fixture

@@ -30,7 +30,13 @@ from omniroute_proto.events.v1 import events_pb2
 from redis.asyncio import Redis
 
 PRICE = s.Price(input=1_250_000_000, output=10_000_000_000, cached_input=125_000_000, cache_write=1_250_000_000)
-QUICK = s.Timeouts(connect=1.0, first_byte=0.4, idle=0.4, total=1.0)
+# For tests that wait for a deadline, and for all others, which no busy machine may bring to one.
+QUICK = s.Timeouts(connect=5.0, first_byte=0.7, idle=0.7, total=1.5)
+PATIENT = s.Timeouts(connect=5.0, first_byte=10.0, idle=10.0, total=20.0)
+
+
+def patience(fault: str) -> s.Timeouts:
+    return QUICK if fault.startswith(("hang", "stall")) else PATIENT
 
 
 class FixedCredentials:
@@ -88,6 +94,7 @@ class Harness:
         combos: tuple[s.Combo, ...] = (),
         keys: tuple[s.KeyPolicy, ...] = (s.KeyPolicy(id="key-all", name="all"),),
         routing: s.Routing | None = None,
+        timeouts: s.Timeouts = PATIENT,
     ) -> None:
         self.revision += 1
         base = self.simulator.url
@@ -100,7 +107,7 @@ class Harness:
                 providers=providers or defaults,
                 combos=combos,
                 keys=keys,
-                routing=routing or s.Routing(breaker=None, timeouts=QUICK),
+                routing=routing or s.Routing(breaker=None, timeouts=timeouts),
             )
         )
 
