@@ -35,7 +35,7 @@ class Bench:
         made = EdgeService(
             ScriptedRouter(), self.auth, EdgeSettings(auth_timeout=0.5), new_registry(), clock=lambda: float(self.now),
             wall=lambda: EPOCH + self.now, feed_alive=lambda: False,
-            shared=RedisDecisions(self.redis, secret, 30, lambda: float(self.now)),
+            shared=RedisDecisions(self.redis, secret, 30, lambda: float(self.now), patience=5.0),
         )  # fmt: skip
         made.configure(snapshot(revision))
         return made
