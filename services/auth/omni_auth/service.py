@@ -44,6 +44,7 @@ from omni_auth.settings import AuthSettings
 log = logging.getLogger("omniroute.auth")
 
 MAX_REVISION = 1 << 53
+READINGS = 5
 
 
 class InForce(msgspec.Struct, frozen=True):
@@ -264,9 +265,14 @@ class AuthService(Configuring):
             self._wake.set()
 
     def _whole(self, file: Configuration) -> tuple[Configuration, tuple[str, ...]]:
-        """Blocking. Raises ``ConfigErrors``."""
-        held = self._objects.held()
-        return whole.usable(file, held, self._secrets.fetch(held, {}))
+        """Blocking. Raises ``ConfigErrors``. Objects, what is sealed for them and the keys to it are read one after the
+        other: what does not fit because one of them changed in between is read again."""
+        for _ in range(READINGS):
+            version, held = self._store.version(), self._objects.held()
+            found = whole.usable(file, held, self._secrets.fetch(held, {}))
+            if not found[1] or self._store.version() == version:
+                break
+        return found
 
     async def _store_changed(self) -> None:
         """Put what the store has now into force, and give routers a chance to know it."""
