@@ -255,6 +255,7 @@ def test_keys_come_from_the_environment_or_a_file_of_others(tmp_path: Path) -> N
     wrapped = keys.wrap("two", b"k" * 32, b"a")
     file = tmp_path / "mounted"
     file.write_text(f"one:{one}\ntwo:{two}\n")
+    file.chmod(0o444)  # as compose mounts it
     mounted = LocalKeys({"OMNIROUTE_VAULT_KEYS_FILE": str(file)}, tmp_path / "vault.keys", os.urandom)
     assert mounted.primary == "one"
     assert mounted.unwrap("two", wrapped, b"a") == b"k" * 32
