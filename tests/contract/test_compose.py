@@ -576,7 +576,9 @@ async def test_a_completion_goes_through_all_of_it(running: Runner) -> None:
         assert refused.status_code == 401
 
 
-async def test_a_credential_is_sealed_with_the_key_that_is_mounted_though_all_may_read_that_file(running: Runner) -> None:
+async def test_a_credential_is_sealed_with_the_key_that_is_mounted_though_all_may_read_that_file(
+    running: Runner,
+) -> None:
     dashboard, key = running.url("dashboard"), {"authorization": f"Bearer {key_of(running)}"}
     await ready(dashboard)
     provider = {"format": "openai.chat", "base_url": "https://sealed.example.com/v1"}
