@@ -63,7 +63,7 @@ test: check ## everything that must hold: check, then unit, codecs, contract and
 e2e: $(READY) ## the end-to-end tests, over one process and over one process a service
 	$(BIN)/pytest -m "not slow" tests/e2e $(ARGS)
 
-security: $(READY) ## security in figures, a JSON line a test: timing of keys, floods, revocation (SEED=1 N=10000 ARGS=timing)
+security: $(READY) ## security in figures, a JSON line a test: timing of keys, floods, revocation, vault (SEED=1 N=10000 ARGS=timing)
 	@$(BIN)/python -m tests.security $(ARGS)
 
 bench: $(READY) ## requests per second and core, next to a bare pass-through proxy

@@ -33,6 +33,8 @@ if [ ! -s "secrets/config_public_keys" ]; then
     made=$(openssl pkey -pubout -in "secrets/config_signing_key")
     keep config_public_keys "$made"
 fi
+# What auth seals providers' credentials with. Keep a copy: no backup has it, and nothing sealed opens without it.
+keep vault_keys "$(date -u +%F):$(head -c 32 /dev/urandom | base64)"
 # A letter first: NATS reads a password of digits as a number.
 keep redis_password "r$(random)"
 keep nats_password "n$(random)"

@@ -24,6 +24,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from omni_auth.adapters.vault_keys import open_vault
+from omni_auth.domain import keyring
 from omni_core.settings import GRPC_PORTS, HTTP_PORTS
 
 from tests.support.certificates import certificates
@@ -207,7 +209,7 @@ def test_secrets_are_files_given_to_those_that_need_them(model: dict[str, Any]) 
     for user in USERS:
         assert holders(f"nats_{user}_password") == {"nats"} | replicas[user]
     assert holders("api_key") == {"auth"}
-    assert holders("config_signing_key") == {"auth"}
+    assert holders("config_signing_key") == holders("vault_keys") == {"auth"}
     assert holders("config_public_keys") == {"auth", "edge", "quota", "router", "router-more"}
     assert holders("grafana_password") == {"grafana"}
     assert holders("service_token") == set(OURS) - {"simulator"}
@@ -306,9 +308,10 @@ def test_the_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
     users = {f"redis_{user}_password" for user in redis_users()} | {f"nats_{user}_password" for user in USERS}
     pair = {"config_signing_key", "config_public_keys"}
-    ours = {"api_key", "grafana_password", "nats_password", "redis_password", "service_token"}
+    ours = {"api_key", "grafana_password", "nats_password", "redis_password", "service_token", "vault_keys"}
     assert set(made) == ours | pair | users
     signs_what_the_others_know({name: made[name] for name in pair})
+    assert len(keyring.parse(made["vault_keys"])) == 1
     assert len(set(made.values())) == len(made)
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
     again = subprocess.run(["sh", script], check=True, capture_output=True)
@@ -460,6 +463,10 @@ class Runner:
                 job["static_configs"] = [{"targets": found}]
         return str(yaml.safe_dump(config))
 
+    def place(self, name: str, path: str) -> Path:
+        """Where a path of a container is on this machine."""
+        return Path(self._here(name, path))
+
     def _here(self, name: str, text: str) -> str:
         """Container paths, host names and ports as they are on this machine."""
         for path in ("/data", "/etc/", "/run/secrets", "/tmp", "/prometheus"):
@@ -567,6 +574,26 @@ async def test_a_completion_goes_through_all_of_it(running: Runner) -> None:
         assert streamed.text.endswith("data: [DONE]\n\n")
         refused = await client.post("/v1/chat/completions", json=body, headers={"authorization": "Bearer or-wrong"})
         assert refused.status_code == 401
+
+
+async def test_a_credential_is_sealed_with_the_key_that_is_mounted_though_all_may_read_that_file(
+    running: Runner,
+) -> None:
+    dashboard, key = running.url("dashboard"), {"authorization": f"Bearer {key_of(running)}"}
+    await ready(dashboard)
+    provider = {"format": "openai.chat", "base_url": "https://sealed.example.com/v1"}
+    async with httpx.AsyncClient(base_url=dashboard, headers=key) as client:
+        put = await client.put("/api/providers/sealed", json=provider)
+        assert put.status_code == 201, put.text
+        account = {"api_key": {"value": "canary-sealed-1"}}
+        assert (await client.put("/api/accounts/sealed/main", json=account)).status_code == 201
+    mounted, data = running.place("auth", "/run/secrets/vault_keys"), running.place("auth", "/data")
+    assert stat.S_IMODE(mounted.stat().st_mode) == 0o444
+    env = {"OMNIROUTE_VAULT_KEYS_FILE": str(mounted)}
+    (kek,) = keyring.parse(mounted.read_text())
+    with open_vault(data, env) as vault:
+        assert [(one.id, one.credentials) for one in vault.status()] == [(kek.id, 1)]
+    assert not (data / "vault.keys").exists()
 
 
 async def test_the_usage_of_it_is_counted(running: Runner) -> None:

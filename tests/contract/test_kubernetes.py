@@ -22,6 +22,7 @@ import httpx
 import kubernetes_validate
 import msgspec
 import pytest
+from omni_auth.domain import keyring
 from omni_core.bus import Bus
 from omni_launch.targets import PARTS
 from omni_wire.errors import DependencyUnavailable
@@ -52,7 +53,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 PASSWORDS = (*(f"redis_{user}_password" for user in redis_users()), *(f"nats_{user}_password" for user in USERS))
 PAIR = ("config_signing_key", "config_public_keys")
-SECRETS = ("service_token", "redis_password", "nats_password", "api_key", *PAIR, *PASSWORDS)
+VAULT = "vault_keys"
+SECRETS = ("service_token", "redis_password", "nats_password", "api_key", VAULT, *PAIR, *PASSWORDS)
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +223,7 @@ def test_a_secret_is_given_to_those_that_need_it(rendered: dict[str, list[Docume
         return {one.component for one in workloads if ("omniroute", secret) in mounted_secrets(one).values()}
 
     assert holders("api_key") == {"auth"}
-    assert holders("config_signing_key") == {"auth"}
+    assert holders("config_signing_key") == holders(VAULT) == {"auth"}
     assert holders("config_public_keys") == {"auth", "edge", "quota", "router"}
     assert holders("service_token") == set(PARTS)
     assert holders("redis_password") == {"redis"}, "the admin's"
@@ -251,7 +253,9 @@ def test_each_pod_is_the_user_whose_password_it_has(rendered: dict[str, list[Doc
 def test_the_secrets_are_made_once_kept_and_ignored_by_git(tree: Path) -> None:
     made = {name: (tree / "secrets" / name).read_text() for name in SECRETS}
     assert len(set(made.values())) == len(made)
-    assert all(re.fullmatch(r"[A-Za-z0-9-]{60,}\n", text) for name, text in made.items() if name not in PAIR)
+    plain = set(made) - {*PAIR, VAULT}
+    assert all(re.fullmatch(r"[A-Za-z0-9-]{60,}\n", made[name]) for name in plain)
+    assert len(keyring.parse(made[VAULT])) == 1
     signs_what_the_others_know({name: made[name] for name in PAIR})
     assert {stat.S_IMODE((tree / "secrets" / name).stat().st_mode) for name in made} == {0o600}
     again = subprocess.run(["sh", tree / "make-secrets.sh"], check=True, capture_output=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.security import flood, schema, timing
+from tests.security import flood, schema, timing, vault
 from tests.security.welch import THRESHOLD, cropped, welch
 
 
@@ -37,3 +37,9 @@ def test_nothing_that_openapi_allows_or_forbids_is_answered_with_a_fault_of_ours
     assert figures["pass"], figures["first_errors"]
     assert figures["cases"] > 150
     assert figures["taken"]["positive"] > 0.2
+
+
+def test_no_request_fails_while_a_rotation_is_killed_and_ended_by_the_next(tmp_path: Path) -> None:
+    figures = vault.under_load(tmp_path, "all", credentials=52, rotations=1, kills=1, seed=1)
+    assert figures["pass"], figures
+    assert figures["left_half_done"] == 2

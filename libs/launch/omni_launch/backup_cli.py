@@ -21,6 +21,9 @@ def backup() -> None:
 
     One is made before every migration too. They open with the key of OMNIROUTE_BACKUP_KEY_FILE, else with backup.key in
     the data directory: keep a copy of that somewhere else. The newest 10 are kept (OMNIROUTE_BACKUP_KEEP).
+
+    Credentials of accounts are in a backup as the vault sealed them, and the vault's keys are not in it: keep them
+    (vault.keys in the data directory, see 'omniroute vault') beside the backup key too.
     """
 
 
@@ -52,15 +55,23 @@ def list_backups(data_dir: Path | None) -> None:
 
 @backup.command("restore")
 @click.argument("name")
+@click.option(
+    "--without-vault-keys",
+    is_flag=True,
+    help="Also where credentials in it do not open with the vault's keys that are here: their accounts are left out.",
+)
 @data_dir
-def restore(name: str, data_dir: Path | None) -> None:
-    """Put backup NAME in force, in a running omniroute within a second. What was there is backed up first."""
+def restore(name: str, without_vault_keys: bool, data_dir: Path | None) -> None:
+    """Put backup NAME in force, in a running omniroute within a second. What was there is backed up first.
+
+    One with credentials that no key of the vault here opens is refused.
+    """
     from omni_auth.adapters.backup import Backups
     from omni_auth.adapters.offline import actor, open_database
 
     place, env = prepared(data_dir)
     with open_database(place, env) as database:
-        kept = Backups(place, env).restore(name, database, actor())
+        kept = Backups(place, env).restore(name, database, actor(), without_keys=without_vault_keys)
     click.echo(f"{name} is in force; what was there before is {kept.name}")
 
 

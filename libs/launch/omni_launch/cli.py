@@ -151,6 +151,7 @@ Where things are:
   OMNIROUTE_SERVICE_TOKEN or _FILE              proves every call; else service.token in the data directory
   OMNIROUTE_TLS_CA, _CERT, _KEY                 encrypts calls, by certificates on both sides: see 'omniroute certs'
   OMNIROUTE_CONFIG_SIGNING_KEY_FILE (auth), OMNIROUTE_CONFIG_PUBLIC_KEYS_FILE     see 'omniroute signing-key'
+  OMNIROUTE_VAULT_KEYS_FILE (auth)              what credentials are sealed with: see 'omniroute vault'
   OMNIROUTE_GRPC_HOST, OMNIROUTE_GRPC_PORT, OMNIROUTE_HTTP_HOST, OMNIROUTE_HTTP_PORT     where this one listens
 
 

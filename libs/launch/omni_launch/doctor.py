@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
-from omni_core.settings import HTTP_PORTS
+from omni_core.settings import HTTP_PORTS, CoreSettings
+from omni_core.tls import CannotUse, Contexts, Tls
 
 from omni_launch.binaries import NATS, REDIS, ServerKind, find
 from omni_launch.data_dir import DataDirLock, prepare
@@ -95,6 +96,16 @@ def _token(_flags: Flags, env: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("Service token", "ok", "from the environment")
 
 
+def _certificate(_flags: Flags, env: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        tls = _tls(_settings(env))
+    except CannotStart as error:
+        yield Finding("Certificate", "missing", error.message, error.fix)
+    else:
+        if tls is not None:
+            yield Finding("Certificate", "ok", str(tls.files.certificate))
+
+
 def _redis(_flags: Flags, env: Mapping[str, str]) -> Iterator[Finding]:
     yield from _server("Redis", "REDIS", REDIS, env)
 
@@ -106,7 +117,9 @@ def _nats(_flags: Flags, env: Mapping[str, str]) -> Iterator[Finding]:
 def _server(subject: str, name: str, kind: ServerKind, env: Mapping[str, str]) -> Iterator[Finding]:
     try:
         if url := external_url(env, name):
-            version = asyncio.run(probe_redis(url) if kind is REDIS else probe_nats(url))
+            contexts = _contexts(name, env)
+            probe = probe_redis if kind is REDIS else probe_nats
+            version = asyncio.run(probe(url, contexts=contexts))
             numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:3])
             if numbers >= kind.minimum:
                 yield Finding(subject, "ok", f"{version}, yours (OMNIROUTE_{name}_URL)")
@@ -120,6 +133,27 @@ def _server(subject: str, name: str, kind: ServerKind, env: Mapping[str, str]) -
     except CannotStart as error:
         fix = error.fix or f"Start it, or unset OMNIROUTE_{name}_URL and let 'omniroute up' run one"
         yield Finding(subject, "missing", f"{error.message} (needed for {kind.wanted_for})", fix)
+
+
+def _contexts(name: str, env: Mapping[str, str]) -> Contexts:
+    """As a service has them. Raises ``CannotStart``."""
+    settings = _settings(env)
+    return Contexts(_tls(settings), settings.redis_ca if name == "REDIS" else settings.nats_ca)
+
+
+def _tls(settings: CoreSettings) -> Tls | None:
+    try:
+        return Tls(settings.tls) if settings.tls is not None else None
+    except CannotUse as error:
+        fix = "'omniroute certs' makes what is needed; see OMNIROUTE_TLS_CA"
+        raise CannotStart(f"no TLS: {error}", fix) from error
+
+
+def _settings(env: Mapping[str, str]) -> CoreSettings:
+    try:
+        return CoreSettings.from_env(env, redis_url="", nats_url="", token="")
+    except ValueError as error:
+        raise CannotStart(str(error), "Set it right, or unset it") from error
 
 
 def _ports(flags: Flags, env: Mapping[str, str]) -> Iterator[Finding]:
@@ -169,6 +203,7 @@ _CHECKS: tuple[Callable[[Flags, Mapping[str, str]], Iterator[Finding]], ...] = (
     _python,
     _data_dir,
     _config,
+    _certificate,
     _redis,
     _nats,
     _token,

@@ -73,9 +73,9 @@ class KeyStore(Protocol):
         """Another number after every change, whichever process made it."""
         ...
 
-    def advance(self, content: bytes, above: int, now: int) -> Publication:
+    def advance(self, content: bytes, above: int, now: int, since: int | None = None) -> Publication | None:
         """The number of ``content`` (a digest): the last one if it is unchanged and greater than ``above``, else the
-        next that is."""
+        next that is; none where it would be a new one and the store's ``version`` is not ``since`` any more."""
         ...
 
 

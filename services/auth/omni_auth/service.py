@@ -44,6 +44,7 @@ from omni_auth.settings import AuthSettings
 log = logging.getLogger("omniroute.auth")
 
 MAX_REVISION = 1 << 53
+READINGS = 5
 
 
 class InForce(msgspec.Struct, frozen=True):
@@ -239,7 +240,16 @@ class AuthService(Configuring):
         return self._state
 
     async def _put_in_force(self, file: Configuration, above: int = 0) -> None:
-        """Compile, number and switch over; an unchanged content keeps its number. Called with the lock held."""
+        """Compile, number and switch over; an unchanged content keeps its number. Called with the lock held.
+
+        What the store has is read in several steps, and other processes change it meanwhile: then all is read again,
+        so that nothing older gets a greater number than what another auth has made of the change. Some times at most:
+        who changes it all the time keeps nobody from working with a little older."""
+        for left in reversed(range(READINGS)):
+            if await self._was_put_in_force(file, above, anyway=not left):
+                return
+
+    async def _was_put_in_force(self, file: Configuration, above: int, *, anyway: bool) -> bool:
         version = await asyncio.to_thread(self._store.version)
         change = await asyncio.to_thread(self._objects.last_change)
         pepper = await asyncio.to_thread(self._store.pepper)  # another installation's, after a restore
@@ -248,7 +258,12 @@ class AuthService(Configuring):
         compiled = await asyncio.to_thread(compile_snapshot, configuration, stored, pepper, self._demo)
         # A key's new secret changes no byte of the snapshot, yet caches of the old one must go: so it counts as well.
         content = hashlib.sha256(compiled.stamped(0, 0) + b"".join(sorted(compiled.identities))).digest()
-        number = await asyncio.to_thread(self._store.advance, content, above, self._now())
+        if left_out and not anyway and await asyncio.to_thread(self._store.version) != version:
+            return False
+        since = None if anyway else version
+        number = await asyncio.to_thread(self._store.advance, content, above, self._now(), since)
+        if number is None:
+            return False
         snapshot = compiled.stamped(number.revision, number.created)
         guests = {key.id: key.organisation for key in stored if key.organisation != DEFAULT_ORGANISATION}
         changed = self._state is None or self._state.revision != number.revision
@@ -262,6 +277,7 @@ class AuthService(Configuring):
         if changed:
             log.info("configuration revision %d is in force", number.revision)
             self._wake.set()
+        return True
 
     def _whole(self, file: Configuration) -> tuple[Configuration, tuple[str, ...]]:
         """Blocking. Raises ``ConfigErrors``."""
@@ -389,17 +405,25 @@ class AuthService(Configuring):
         if held.fault:
             self._metrics.not_ours()
             log.error("%s; it is replaced by revision %d", held.fault, state.revision)
+        if held.snapshot != state.snapshot and _revision(held.snapshot) >= state.revision:
+            state = await self._overtake(held.snapshot)
         if held.snapshot != state.snapshot or not held.is_current:
-            if held.snapshot != state.snapshot and (number := _revision(held.snapshot)) >= state.revision:
-                async with self._changing:
-                    await self._put_in_force(self._in_force().file, above=number)
-                state = self._in_force()
             self._metrics.publishing()
             await self._bucket.put(state.snapshot)
             log.info("published configuration revision %d", state.revision)
         async with self._spread:
             self._published = state.revision
             self._spread.notify_all()
+
+    async def _overtake(self, held: bytes) -> InForce:
+        """What is in force once ``held`` is taken into account: the same, where another auth on our store has made it
+        of what is there now; else ours under a greater number."""
+        async with self._changing:
+            await self._put_in_force(self._in_force().file)
+            state, number = self._in_force(), _revision(held)
+            if state.snapshot != held and state.revision <= number:
+                await self._put_in_force(state.file, above=number)
+        return self._in_force()
 
     async def _until_published(self, timeout: float) -> None:
         """Give the routers' feed a chance to be as new as the answer; NATS being away is no reason to fail."""

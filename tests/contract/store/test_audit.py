@@ -57,6 +57,30 @@ def test_the_database_itself_keeps_entries_as_they_are(store: SqlStore, place: P
     assert AuditLog(store.database).verify().entries == 1
 
 
+COLUMNS = "seq, at, organisation, actor, action, target, before, after, previous, hash"
+FORGED = "SELECT seq, at, organisation, 'nobody', action, target, before, after, previous, hash FROM audit"
+REPLACING = {
+    "sqlite": [
+        f"INSERT OR REPLACE INTO audit ({COLUMNS}) {FORGED}",
+        f"REPLACE INTO audit ({COLUMNS}) {FORGED}",
+        "UPDATE OR REPLACE audit SET actor = 'nobody'",
+        f"INSERT INTO audit ({COLUMNS}) {FORGED} WHERE true ON CONFLICT (seq) DO UPDATE SET actor = 'nobody'",
+    ],
+    "postgresql": [f"INSERT INTO audit ({COLUMNS}) {FORGED} ON CONFLICT (seq) DO UPDATE SET actor = 'nobody'"],
+}
+
+
+def test_no_entry_is_replaced_by_another_of_its_number(store: SqlStore, place: Place) -> None:
+    store.insert(stored_key())
+    store.revoke("api-1", 9)
+    for statement in REPLACING[place.kind]:
+        with pytest.raises(DependencyUnavailable, match="append-only"), store.database.writing() as connection:
+            connection.execute(text(statement))
+    store.insert(stored_key(digest=b"another", id="api-2"))
+    verdict = AuditLog(store.database).verify()
+    assert (verdict.entries, verdict.bad) == (3, None)
+
+
 def disarm(database: Database) -> None:
     """What only the owner of the database could do."""
     with database.writing() as connection:

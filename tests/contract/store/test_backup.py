@@ -13,6 +13,7 @@ from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.entities import Repository
 from omni_auth.adapters.store.keys import SqlStore
+from omni_auth.adapters.vault_keys import open_vault
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_launch.cli import cli
 from omni_wire.errors import DependencyUnavailable, InvalidRequest
@@ -214,3 +215,83 @@ def test_the_commands(place: Place, tmp_path: Path) -> None:
     assert "is in force" in run("backup", "restore", name)
     assert "ci" in run("keys", "list")
     assert "backup.restore" in run("audit", "list")
+
+
+# ---- what is sealed in it -------------------------------------------------------------------------------------------
+
+
+def seal(store: SqlStore, place: Place, secret: str = "canary-sealed-1") -> None:
+    with store.database.writing() as connection:
+        place.vault(store.database).seal(
+            connection, organisation=DEFAULT_ORGANISATION, account_id="a-1", version="v1", secret=secret, now=1
+        )
+
+
+def opened(store: SqlStore, place: Place) -> dict[str, tuple[str, str]]:
+    return place.vault(store.database).opened()[0]
+
+
+def test_without_the_vaults_keys_it_is_refused_before_anything_is_replaced(
+    store: SqlStore, backups: Backups, place: Place
+) -> None:
+    seal(store, place)
+    made = backups.create(store.database, "manual", "ann")
+    keys = place.data_dir / "vault.keys"
+    held = keys.read_text()
+    store.insert(stored_key(id="api-2", name="later", digest=b"later"))
+    before, names = contents(store.database), [name for name, _ in backups.list()]
+    keys.write_text(held.replace("first:", "second:"))
+    with pytest.raises(InvalidRequest, match=r"1 with the vault key 'first': [^;]*not here; put it back") as told:
+        backups.restore(made.name, store.database, "ann")
+    assert "--without-vault-keys" in str(told.value)
+    keys.unlink()
+    with pytest.raises(InvalidRequest, match="the key 'first' here is another one"):
+        backups.restore(made.name, store.database, "ann")
+    assert contents(store.database) == before
+    assert [name for name, _ in backups.list()] == names
+    backups.restore(made.name, store.database, "ann", without_keys=True)
+    assert opened(store, place) == {}
+    keys.write_text(held)
+    backups.restore(made.name, store.database, "ann")
+    assert opened(store, place) == {"a-1": ("canary-sealed-1", "v1")}
+
+
+def test_one_damaged_credential_keeps_no_backup_from_being_restored(
+    store: SqlStore, backups: Backups, place: Place
+) -> None:
+    seal(store, place)
+    with store.database.writing() as connection:
+        place.vault(store.database).seal(
+            connection, organisation=DEFAULT_ORGANISATION, account_id="a-0", version="v1", secret="other", now=1
+        )
+        connection.execute(text("UPDATE credentials SET version = 'v2' WHERE id = 'a-0'"))
+    made = backups.create(store.database, "manual", "ann")
+    backups.restore(made.name, store.database, "ann")
+    assert opened(store, place) == {"a-1": ("canary-sealed-1", "v1")}
+
+
+def test_one_from_before_a_rotation_still_opens_with_the_old_key_beside_the_new(
+    store: SqlStore, backups: Backups, place: Place
+) -> None:
+    seal(store, place)
+    made = backups.create(store.database, "manual", "ann")
+    with open_vault(place.data_dir, place.env) as vault:
+        vault.rotate(lambda done: None)
+    backups.restore(made.name, store.database, "ann")
+    assert place.vault(store.database).used() == {"first": 1}
+    assert opened(store, place) == {"a-1": ("canary-sealed-1", "v1")}
+
+
+def test_an_old_one_that_is_imported_stays_until_as_many_others_have_come(
+    store: SqlStore, place: Place, tmp_path: Path
+) -> None:
+    backups = Backups(place.data_dir, {**place.env, KEEP: "2"})
+    old = backups.create(store.database, "manual", "ann")
+    backups.export(old.name, tmp_path / "carried")
+    newer = [backups.create(store.database, "manual", "ann").name for _ in range(3)]
+    assert not old.exists()
+    backups.take_in(tmp_path / "carried")
+    newer.append(backups.create(store.database, "manual", "ann").name)
+    assert {name for name, _ in backups.list()} == {old.name, *newer[-2:]}
+    newer.append(backups.create(store.database, "manual", "ann").name)
+    assert {name for name, _ in backups.list()} == set(newer[-2:])

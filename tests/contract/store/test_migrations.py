@@ -51,6 +51,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "previous": bytes(32),
         "hash": bytes(32),
     },
+    "credentials": {
+        "id": "a-accounts",
+        "organisation": "default",
+        "version": "v1",
+        "sealed_at": 1,
+        "kek": "first",
+        "wrapped": b"\x00\xff",
+        "content": b"\xff\x00",
+    },
     "outbox": {"seq": 1, "at": 1, "organisation": "default", "kind": "keys", "target": "api-1", "action": "create"},
 }
 

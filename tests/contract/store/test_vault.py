@@ -228,7 +228,7 @@ async def test_a_key_service_may_hold_the_keys(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr("omni_auth.adapters.keyring.entry_points", lambda group: [Point()] if group == GROUP else [])
     keys = open_keyring(tmp_path, {KMS: "mine"})
-    wrapped = keys.wrap(b"k" * 32, b"a")
+    wrapped = keys.wrap("kms-1", b"k" * 32, b"a")
     assert keys.unwrap("kms-1", wrapped, b"a") == b"k" * 32
     with pytest.raises(VaultRefused, match="refuses: KeyError"):
         keys.unwrap("kms-1", b"other", b"a")
@@ -241,7 +241,7 @@ async def test_a_key_service_may_hold_the_keys(monkeypatch: pytest.MonkeyPatch, 
 def test_a_key_service_that_hangs_or_fails_says_nothing_of_what_it_held() -> None:
     held = Service()
     keys = KmsKeys(held, timeout=0.05)
-    wrapped = keys.wrap(b"k" * 32, b"a")
+    wrapped = keys.wrap("kms-1", b"k" * 32, b"a")
     held.fails = True
     with pytest.raises(VaultRefused) as caught:
         keys.unwrap("kms-1", wrapped, b"a")
@@ -252,9 +252,10 @@ def test_keys_come_from_the_environment_or_a_file_of_others(tmp_path: Path) -> N
     one, two = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
     keys = LocalKeys({"OMNIROUTE_VAULT_KEYS": f"two:{two},one:{one}"}, tmp_path / "vault.keys", os.urandom)
     assert keys.ids() == ("two", "one")
-    wrapped = keys.wrap(b"k" * 32, b"a")
+    wrapped = keys.wrap("two", b"k" * 32, b"a")
     file = tmp_path / "mounted"
     file.write_text(f"one:{one}\ntwo:{two}\n")
+    file.chmod(0o444)  # as compose mounts it
     mounted = LocalKeys({"OMNIROUTE_VAULT_KEYS_FILE": str(file)}, tmp_path / "vault.keys", os.urandom)
     assert mounted.primary == "one"
     assert mounted.unwrap("two", wrapped, b"a") == b"k" * 32

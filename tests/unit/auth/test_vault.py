@@ -27,8 +27,8 @@ class Keys:
         self.keys = {name: name.encode().ljust(32, b".") for name in ids}
         self.primary = ids[0]
 
-    def wrap(self, data_key: bytes, associated: bytes) -> bytes:
-        return encrypt(self.keys[self.primary], data_key, associated, os.urandom)
+    def wrap(self, kek: str, data_key: bytes, associated: bytes) -> bytes:
+        return encrypt(self.keys[kek], data_key, associated, os.urandom)
 
     def unwrap(self, kek: str, wrapped: bytes, associated: bytes) -> bytes:
         if kek not in self.keys:

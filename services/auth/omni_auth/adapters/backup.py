@@ -20,6 +20,7 @@ from omni_wire.errors import DependencyUnavailable, InvalidRequest
 from omni_auth.adapters.store import audit
 from omni_auth.adapters.store.copying import check, copy_in, copy_out
 from omni_auth.adapters.store.database import Database
+from omni_auth.adapters.vault_keys import unopened
 from omni_auth.domain.backup import (
     SUFFIX,
     BackupUnreadable,
@@ -46,7 +47,7 @@ class Backups:
     disk or a database that cannot."""
 
     def __init__(self, data_dir: Path, env: Mapping[str, str]) -> None:
-        self._folder = data_dir / "auth" / "backups"
+        self._data_dir, self._folder = data_dir, data_dir / "auth" / "backups"
         self._own_key = data_dir / "backup.key"
         self._env = env
 
@@ -65,7 +66,8 @@ class Backups:
             )  # fmt: skip
             made = self._folder / file_name(header, _stamp(now))
             _write(made, pack(header) + _cipher(key).encrypt(nonce, plain, pack(header)))
-            for old in too_many((path.name for path in self._folder.glob(f"*{SUFFIX}")), keep):
+            arrived = {path.name: path.stat().st_mtime_ns for path in self._folder.glob(f"*{SUFFIX}")}
+            for old in too_many(arrived, keep):
                 if old != spare:
                     (self._folder / old).unlink(missing_ok=True)
         if schema >= "0004":
@@ -77,13 +79,29 @@ class Backups:
         with _telling():
             return [(path.name, _header(path)) for path in sorted(self._folder.glob(f"*{SUFFIX}"), reverse=True)]
 
-    def restore(self, name: str, database: Database, actor: str) -> Path:
-        """Put a backup in force, running auth or not; what was there is backed up first, as which it returns."""
+    def restore(self, name: str, database: Database, actor: str, *, without_keys: bool = False) -> Path:
+        """Put a backup in force, running auth or not; what was there is backed up first, as which it returns.
+
+        One with credentials that no key of the vault here opens is refused, unless it may be ``without_keys``."""
         with self._opened(self._path(name)) as copy:
+            if not without_keys:
+                self._refuse_unopened(copy, name)
             kept = self.create(database, "restore", actor, spare=name)
             copy_in(copy, database)
         self._note(database, actor, "restore", name)
         return kept
+
+    def _refuse_unopened(self, copy: Path, name: str) -> None:
+        lacking = unopened(copy, self._data_dir, self._env)
+        if lacking:
+            told = "\n".join(f"  {count} with the vault key '{kek}': {why}" for kek, (count, why) in lacking.items())
+            raise InvalidRequest(
+                f"{name} is not restored: it has credentials sealed with keys that the vault does not have here:\n"
+                f"{told}\nKeys are in no backup: put them where the vault has its own (vault.keys in the data "
+                "directory, OMNIROUTE_VAULT_KEYS or OMNIROUTE_VAULT_KEYS_FILE), after the first one. Where they are "
+                "lost, --without-vault-keys restores the rest, and those accounts need their credentials given again",
+                param="name",
+            )
 
     def export(self, name: str, to: Path) -> None:
         """A checked copy of a backup outside of the data directory, as sealed as it is here."""

@@ -58,13 +58,16 @@ class LocalKeys:
     def ids(self) -> tuple[str, ...]:
         return tuple(kek.id for kek in self._all())
 
-    def wrap(self, data_key: bytes, associated: bytes) -> bytes:
-        return encrypt(self._all()[0].key, data_key, associated, self._chance)
+    def wrap(self, kek: str, data_key: bytes, associated: bytes) -> bytes:
+        return encrypt(self._one(kek).key, data_key, associated, self._chance)
 
     def unwrap(self, kek: str, wrapped: bytes, associated: bytes) -> bytes:
+        return decrypt(self._one(kek).key, wrapped, associated)
+
+    def _one(self, kek: str) -> Kek:
         for one in self._all():
             if one.id == kek:
-                return decrypt(one.key, wrapped, associated)
+                return one
         raise VaultRefused(f"the vault key '{kek}' is not here; put it back into {self._where()}")
 
     def renew(self, day: str) -> str:
@@ -160,7 +163,7 @@ class KmsKeys:
     def ids(self) -> tuple[str, ...]:
         return (self._kms.key_id,)
 
-    def wrap(self, data_key: bytes, associated: bytes) -> bytes:
+    def wrap(self, kek: str, data_key: bytes, associated: bytes) -> bytes:
         return self._asked(lambda: self._kms.wrap(data_key, associated))
 
     def unwrap(self, kek: str, wrapped: bytes, associated: bytes) -> bytes:

@@ -16,6 +16,7 @@ from omni_auth.adapters.offline import actor, open_database
 from omni_auth.adapters.store import audit
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.database import Database
+from omni_auth.adapters.store.location import Location
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.vault import VaultRefused
 
@@ -82,6 +83,23 @@ def open_vault(data_dir: Path, env: Mapping[str, str]) -> Iterator[VaultKeys]:
     """``with open_vault(data_dir, env) as vault: vault.rotate(print)``."""
     with open_database(data_dir, env) as database, _telling():
         yield VaultKeys(database, open_keyring(data_dir, env))
+
+
+def unopened(copy: Path, data_dir: Path, env: Mapping[str, str]) -> dict[str, tuple[int, str]]:
+    """What credentials in the database of a backup are wrapped with and that is not here, by the key's id: how many
+    credentials, and why they do not open. Raises ``DependencyUnavailable`` for keys that cannot be used at all."""
+    database = Database(Location(copy))
+    database.open()
+    try:
+        with _telling():
+            keys = open_keyring(data_dir, env)
+            found = Vault(database, keys, os.urandom).unopened()
+            return {
+                kek: (count, f"the key '{kek}' here is another one" if kek in keys.ids() else reason)
+                for kek, (count, reason) in found.items()
+            }
+    finally:
+        database.close()
 
 
 @contextmanager

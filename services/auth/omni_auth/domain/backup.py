@@ -5,7 +5,7 @@ sealed part's associated data, so neither can be changed without the other's kno
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import msgspec
 
@@ -71,6 +71,10 @@ def file_name(header: Header, stamp: str) -> str:
     return f"{stamp}-{header.reason}{SUFFIX}"
 
 
-def too_many(names: Iterable[str], keep: int) -> list[str]:
-    """Those beyond the newest ``keep``."""
-    return sorted(names, reverse=True)[keep:]
+def too_many(arrived: Mapping[str, int], keep: int) -> list[str]:
+    """Those that are neither among the newest ``keep`` by their names nor among the latest ``keep`` to come here: an
+    old one that was just imported is to be restored. ``arrived`` has any count of time by name."""
+    newest = sorted(arrived, reverse=True)
+    latest = sorted(newest, key=lambda name: arrived[name], reverse=True)
+    kept = {*newest[:keep], *latest[:keep]}
+    return [name for name in newest if name not in kept]

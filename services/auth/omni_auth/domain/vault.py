@@ -52,14 +52,13 @@ class VaultRefused(ValueError):
 
 
 class Wrapping(Protocol):
-    """The KEKs, wherever they are. Both raise ``VaultRefused``."""
+    """The KEKs, wherever they are. All raise ``VaultRefused``. A rotation may change the primary between two calls, so
+    what is wrapped says with which key."""
 
     @property
     def primary(self) -> str: ...
 
-    def wrap(self, data_key: bytes, associated: bytes) -> bytes:
-        """With the primary."""
-        ...
+    def wrap(self, kek: str, data_key: bytes, associated: bytes) -> bytes: ...
 
     def unwrap(self, kek: str, wrapped: bytes, associated: bytes) -> bytes: ...
 
@@ -88,7 +87,7 @@ def rewrap(sealed: Sealed, binding: Binding, keys: Wrapping) -> Sealed:
 
 def _wrapped(data_key: bytes, content: bytes, binding: Binding, keys: Wrapping) -> Sealed:
     kek = keys.primary
-    return Sealed(kek, keys.wrap(data_key, binding.associated("data key", kek)), content)
+    return Sealed(kek, keys.wrap(kek, data_key, binding.associated("data key", kek)), content)
 
 
 def _data_key(sealed: Sealed, binding: Binding, keys: Wrapping) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from omni_wire.errors import DependencyUnavailable
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, func, inspect, select
 
 from omni_auth.adapters.store import audit
 from omni_auth.adapters.store.database import Database
@@ -13,6 +13,7 @@ from omni_auth.domain.vault import Binding, Chance, Sealed, VaultRefused, Wrappi
 
 KIND = "accounts"
 BATCH = 50
+TRIES = 3  # a key service may take its time for each
 
 
 class Vault:
@@ -64,6 +65,31 @@ class Vault:
         asked = select(credentials.c.kek, func.count().label("wrapped")).group_by(credentials.c.kek)
         with self._database.reading() as connection:
             return {row.kek: row.wrapped for row in connection.execute(asked)}
+
+    def unopened(self) -> dict[str, tuple[int, str]]:
+        """The keys that do not open what they wrap: how many credentials that is, and why. One credential that alone
+        does not open is damaged, whichever keys there are."""
+        with self._database.reading() as connection:
+            if not inspect(connection).has_table(credentials.name):  # of a version without a vault
+                return {}
+            rows = connection.execute(select(credentials)).mappings().all()
+        of: dict[str, list[RowMapping]] = {}
+        for row in rows:
+            of.setdefault(row["kek"], []).append(row)
+        reasons = {kek: self._unopened(wrapped[:TRIES]) for kek, wrapped in of.items()}
+        return {kek: (len(of[kek]), reason) for kek, reason in reasons.items() if reason}
+
+    def _unopened(self, rows: list[RowMapping]) -> str:
+        """Why none of them opens; "" where one does."""
+        reason = ""
+        for row in rows:
+            try:
+                unseal(_sealed(row), _binding(row), self._keys)
+            except VaultRefused as error:
+                reason = str(error)
+            else:
+                return ""
+        return reason
 
     def rewrap(self, now: int, actor: str, progress: Callable[[int], None] = lambda done: None) -> int:
         """Bring every data key under the primary, a few at a time; how many were. Whoever serves meanwhile opens both

@@ -99,12 +99,14 @@ class SqlStore:
             _changed(connection, _key(row), "revoke", now, actor, before=_key(row))
         return True
 
-    def advance(self, content: bytes, above: int, now: int) -> Publication:
+    def advance(self, content: bytes, above: int, now: int, since: int | None = None) -> Publication | None:
         with self.database.writing() as connection:
             row = connection.execute(select(publication)).mappings().first()
             last = int(row["revision"]) if row else 0
             if row and bytes(row["content"]) == content and last > above:
                 return Publication(last, int(row["created"]))
+            if since is not None and self.database.version() != since:
+                return None
             revision = max(last, above) + 1
             values = {"revision": revision, "content": content, "created": now}
             if row:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from omni_auth.adapters.store import append_only
+from omni_auth.adapters.store import append_only, numbered_once
 from omni_auth.domain.entities import KINDS, MANAGERS, Kind
 
 # One type for numbers: SQLite's own integers have 64 bits whatever they are called.
@@ -133,6 +133,7 @@ credentials = Table(
 @event.listens_for(audit, "after_create")
 def _for_good(target: Table, connection: Connection, **_: Any) -> None:
     append_only.make(connection, target.name)
+    numbered_once.make(connection, target.name)
 
 
 def _entity(kind: Kind) -> Table:
