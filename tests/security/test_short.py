@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.security import flood, schema, timing
+from tests.security import access, access_table, flood, schema, timing
 from tests.security.welch import THRESHOLD, cropped, welch
+from tests.security.world import world
 
 
 def test_equal_samples_are_not_told_apart_and_a_small_shift_is() -> None:
@@ -37,3 +38,21 @@ def test_nothing_that_openapi_allows_or_forbids_is_answered_with_a_fault_of_ours
     assert figures["pass"], figures["first_errors"]
     assert figures["cases"] > 150
     assert figures["taken"]["positive"] > 0.2
+
+
+async def test_every_route_is_open_to_whom_the_table_says_and_to_nobody_else(tmp_path: Path) -> None:
+    figures = await access.of_every_route(tmp_path, 1, kinds=("teams",))
+    assert figures["pass"], figures["first"]
+    assert figures["asked"] > 1_000
+
+
+async def test_a_route_that_nobody_declared_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(tmp_path) as made:
+        assert not [*access.undeclared(made)]
+        made.api.router.add_api_route("/api/secrets", lambda: None, methods=["GET"])
+        monkeypatch.setattr(access_table, "EDGE", access_table.EDGE.replace("/api/tags", "/api/labels"))
+        assert [*access.undeclared(made)] == [
+            "dashboard: GET /api/secrets is not in the table",
+            "edge: GET /api/tags is not in the table",
+            "edge: GET /api/labels is in the table and is not there",
+        ]

@@ -51,6 +51,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "previous": bytes(32),
         "hash": bytes(32),
     },
+    "credentials": {
+        "id": "a-accounts",
+        "organisation": "default",
+        "version": "1",
+        "sealed_at": 1,
+        "kek": "k1",
+        "wrapped": b"w",
+        "content": b"c",
+    },
     "outbox": {"seq": 1, "at": 1, "organisation": "default", "kind": "keys", "target": "api-1", "action": "create"},
 }
 
@@ -164,6 +173,23 @@ def test_the_version_before_runs_on_the_schema_after(database: Database, before:
             assert connection.execute(table.update().where(own(table)), row(table)).rowcount == 1
         for table in reversed(changeable):
             assert connection.execute(table.delete().where(own(table))).rowcount == 1
+
+
+def test_where_names_are_everybodys_again_the_platforms_key_keeps_its_own(database: Database) -> None:
+    bring(database, upgrade.HEAD)
+    with database.writing() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        connection.execute(found.tables["organisations"].insert(), {**ROW, "id": "guests"})
+        for key, organisation, revoked in (
+            ("api-1", "guests", None), ("api-2", "default", None), ("api-3", "guests", 5), ("api-4", "default", 5),
+        ):  # fmt: skip
+            more = {"id": key, "organisation": organisation, "digest": key.encode(), "revoked": revoked}
+            connection.execute(found.tables["keys"].insert(), {**KEY, **more})
+    bring(database, "0006")
+    with database.reading() as connection:
+        names = {key: name for key, name in connection.execute(text("SELECT id, name FROM keys"))}  # noqa: C416
+    assert names == {"api-1": "s.api-1", "api-2": "s", "api-3": "s", "api-4": "s"}
 
 
 def test_a_failed_migration_leaves_what_was_there(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
