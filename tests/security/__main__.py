@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.security import flood, revocation, schema, timing, vault
+from tests.security import access, flood, revocation, schema, timing, vault
 
 Test = Callable[[Path, int, int], dict[str, Any]]
 
@@ -30,6 +30,7 @@ TESTS: dict[str, Test] = {
     "vault: rotations under load": lambda home, n, seed: vault.under_load(
         home, "separate", credentials=200, rotations=max(4, n // 1000), kills=max(2, n // 3000), seed=seed
     ),
+    "access: every route for every caller": lambda home, n, seed: asyncio.run(access.of_every_route(home, seed)),
     "schema: whatever OpenAPI allows and forbids": lambda home, n, seed: schema.of_everything(home, n, seed),
 }
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.security import flood, schema, timing, vault
+from tests.security import access, access_table, flood, schema, timing, vault
 from tests.security.welch import THRESHOLD, cropped, welch
+from tests.security.world import world
 
 
 def test_equal_samples_are_not_told_apart_and_a_small_shift_is() -> None:
@@ -43,3 +44,21 @@ def test_no_request_fails_while_a_rotation_is_killed_and_ended_by_the_next(tmp_p
     figures = vault.under_load(tmp_path, "all", credentials=52, rotations=1, kills=1, seed=1)
     assert figures["pass"], figures
     assert figures["left_half_done"] == 2
+
+
+async def test_every_route_is_open_to_whom_the_table_says_and_to_nobody_else(tmp_path: Path) -> None:
+    figures = await access.of_every_route(tmp_path, 1, kinds=("teams",))
+    assert figures["pass"], figures["first"]
+    assert figures["asked"] > 1_000
+
+
+async def test_a_route_that_nobody_declared_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(tmp_path) as made:
+        assert not [*access.undeclared(made)]
+        made.api.router.add_api_route("/api/secrets", lambda: None, methods=["GET"])
+        monkeypatch.setattr(access_table, "EDGE", access_table.EDGE.replace("/api/tags", "/api/labels"))
+        assert [*access.undeclared(made)] == [
+            "dashboard: GET /api/secrets is not in the table",
+            "edge: GET /api/tags is not in the table",
+            "edge: GET /api/labels is in the table and is not there",
+        ]

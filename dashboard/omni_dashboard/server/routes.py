@@ -77,7 +77,7 @@ class Row(NamedTuple):
             *((404,) if "{" in self.path else ()),
             *((409, 412) if conditional and self.method != "GET" else ()),
             *((413, 415) if self.takes else ()),
-            *((409,) if self.takes and not conditional else ()),
+            *((409,) if (self.takes or self.method == "DELETE") and not conditional else ()),
         )
 
     def route(self) -> APIRoute:

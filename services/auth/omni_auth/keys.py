@@ -51,7 +51,8 @@ def make_key(
 
 
 def changed_meanwhile(key: str) -> InvalidRequest:
-    return InvalidRequest(f"the key '{key}' was rotated or revoked meanwhile: look again", param="key")
+    told = f"the key '{key}' was rotated or revoked meanwhile: look again"
+    return InvalidRequest(told, status=409, code="conflict", param="key")
 
 
 def stored_info(key: StoredKey) -> KeyInfo:

@@ -18,7 +18,7 @@ from omni_core.ports.auth import Configuration as PublishedConfiguration
 from omni_core.ports.auth import CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Caller
 from omni_core.ports.context import CallContext
-from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, InvalidRequest, Unauthenticated
+from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, Unauthenticated
 
 from omni_auth.configuring import Configuring
 from omni_auth.domain import apikeys, whole
@@ -72,9 +72,10 @@ class InForce(msgspec.Struct, frozen=True):
     def organisation(self, key_id: str) -> str:
         return self.guests.get(key_id, DEFAULT_ORGANISATION)
 
-    @property
-    def file_keys(self) -> tuple[str, ...]:
-        return tuple(key.name for key in self.configuration.config.keys)
+    def file_names(self, organisation: str) -> tuple[str, ...]:
+        """Names of its keys of the file, all of which are the platform's."""
+        own = self.configuration.config.keys if organisation == DEFAULT_ORGANISATION else ()
+        return tuple(key.name for key in own)
 
 
 class AuthService(Configuring):
@@ -196,7 +197,7 @@ class AuthService(Configuring):
     async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
         state = self._in_force()
         check_new(new, self._now())
-        apikeys.refuse_taken(new.name, state.stored, state.file_keys)
+        apikeys.refuse_taken(new.name, state.of(caller.organisation), state.file_names(caller.organisation))
         pepper = await asyncio.to_thread(self._store.pepper)
         key, secret = make_key(new, self._chance(apikeys.ENTROPY_BYTES), pepper, self._now(), caller.organisation)
         await asyncio.to_thread(self._store.insert, key, caller.actor)
@@ -223,13 +224,13 @@ class AuthService(Configuring):
     async def revoke_key(self, key: str, caller: Caller = ANYBODY) -> KeyInfo:
         found = self._find(key, caller)
         if not await asyncio.to_thread(self._store.revoke, found.id, self._now(), caller.actor):
-            raise InvalidRequest(f"there is no key '{key}'", param="key")
+            raise apikeys.unknown(key)
         await self._store_changed()
         return stored_info(found)
 
     def _find(self, key: str, caller: Caller) -> StoredKey:
         state = self._in_force()
-        in_file = state.file_keys if caller.organisation == DEFAULT_ORGANISATION else ()
+        in_file = state.file_names(caller.organisation)
         return apikeys.find(key, state.of(caller.organisation), in_file, state.configuration.filename)
 
     # ---- what is in force -------------------------------------------------------------------------------------------

@@ -36,6 +36,20 @@ def test_a_name_is_taken_until_its_key_is_revoked(store: SqlStore) -> None:
     store.insert(stored_key(id="api-2", digest=b"e"))
 
 
+def test_a_name_is_taken_in_its_own_organisation_alone(store: SqlStore) -> None:
+    with store.database.writing() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO organisations SELECT 'guests', 'guests', place, 'guests', version, "
+                "created_at, updated_at, managed_by, document, source FROM organisations"
+            )
+        )
+    store.insert(stored_key())
+    store.insert(stored_key(id="api-2", digest=b"e", organisation="guests"))
+    with pytest.raises(InvalidRequest, match="already"):
+        store.insert(stored_key(id="api-3", digest=b"f", organisation="guests"))
+
+
 def test_a_change_by_anyone_moves_the_version(store: SqlStore, place: Place) -> None:
     before = store.version()
     assert store.version() == before

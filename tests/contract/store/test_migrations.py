@@ -175,6 +175,23 @@ def test_the_version_before_runs_on_the_schema_after(database: Database, before:
             assert connection.execute(table.delete().where(own(table))).rowcount == 1
 
 
+def test_where_names_are_everybodys_again_the_platforms_key_keeps_its_own(database: Database) -> None:
+    bring(database, upgrade.HEAD)
+    with database.writing() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        connection.execute(found.tables["organisations"].insert(), {**ROW, "id": "guests"})
+        for key, organisation, revoked in (
+            ("api-1", "guests", None), ("api-2", "default", None), ("api-3", "guests", 5), ("api-4", "default", 5),
+        ):  # fmt: skip
+            more = {"id": key, "organisation": organisation, "digest": key.encode(), "revoked": revoked}
+            connection.execute(found.tables["keys"].insert(), {**KEY, **more})
+    bring(database, "0006")
+    with database.reading() as connection:
+        names = {key: name for key, name in connection.execute(text("SELECT id, name FROM keys"))}  # noqa: C416
+    assert names == {"api-1": "s.api-1", "api-2": "s", "api-3": "s", "api-4": "s"}
+
+
 def test_a_failed_migration_leaves_what_was_there(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     bring(database, "0001")
     fill(database)

@@ -452,12 +452,18 @@ async def test_keys_of_another_organisation_are_its_own(house: House) -> None:
     theirs = await house.port.create_key(NewKey("theirs", role="admin"), OTHERS)
     assert [key.name for key in await house.port.list_keys(ME)] == ["mine"]
     assert [key.name for key in await house.port.list_keys(OTHERS)] == ["theirs"]
+    with refused(400) as check:
+        await house.port.create_key(NewKey("mine"), ME)
+    assert check.value.param == "name"
+    same = await house.port.create_key(NewKey("mine"), OTHERS)
+    await house.port.revoke_key("mine", OTHERS)
+    assert same.key.id != mine.key.id
     for word in (mine.key.id, "mine"):
-        with refused(400):
+        with refused(404):
             await house.port.revoke_key(word, OTHERS)
-        with refused(400):
+        with refused(404):
             await house.port.rotate_key(word, 0, OTHERS)
-    with refused(400):
+    with refused(404):
         await house.port.revoke_key(theirs.key.id, ME)
     for made, organisation in ((mine, "default"), (theirs, "guests")):
         known = await house.port.authenticate(CallContext("r"), presented_digest(made.secret))

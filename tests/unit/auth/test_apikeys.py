@@ -72,6 +72,20 @@ def test_a_key_is_found_by_id_or_name_and_one_of_the_file_is_refused_by_name():
     assert apikeys.find("api-1", keys, ["a"], "f.yaml").id == "api-1"
 
 
+def test_of_two_organisations_keys_by_one_name_the_id_is_asked_for():
+    keys = [stored("api-1", "a"), msgspec.structs.replace(stored("api-2", "a"), organisation="guests")]
+    with pytest.raises(InvalidRequest, match=r"give the id, api-1 \(of default\) or api-2 \(of guests\)"):
+        apikeys.find("a", keys, [], "f.yaml")
+    assert apikeys.find("api-2", keys, [], "f.yaml").organisation == "guests"
+
+
+def test_a_key_that_is_not_there_is_not_found_and_one_of_the_file_is_a_conflict():
+    for word, status in (("x", 404), ("ci", 409)):
+        with pytest.raises(InvalidRequest) as check:
+            apikeys.find(word, [], ["ci"], "f.yaml")
+        assert check.value.status == status
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"name": ""}, {"name": "a b"}, {"role": "root"}, {"models": ()}, {"models": ("a b",)}, {"requests_per_minute": -1},

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from omni_core.clock import now_ms
 from omni_core.ports.auth import CreatedKey, KeyInfo, NewKey
-from omni_wire.errors import DependencyUnavailable, InvalidRequest
+from omni_wire.errors import DependencyUnavailable
 
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.store.audit import AuditLog
@@ -19,6 +19,7 @@ from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.domain import apikeys
 from omni_auth.domain.compilation import file_key_policy
+from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.keys import changed_meanwhile, check_new, make_key, policy_info, stored_info
 
 LOCAL_KEY_FILE = "local.key"
@@ -82,7 +83,8 @@ class OfflineKeys:
     def create(self, new: NewKey) -> CreatedKey:
         """Raises ``InvalidRequest`` when the name is taken or a field is wrong."""
         check_new(new, self._now())
-        apikeys.refuse_taken(new.name, self._store.stored_keys(), self._file_names())
+        own = [key for key in self._store.stored_keys() if key.organisation == DEFAULT_ORGANISATION]
+        apikeys.refuse_taken(new.name, own, self._file_names())
         return self._insert(new)
 
     def list(self) -> list[KeyInfo]:
@@ -102,7 +104,7 @@ class OfflineKeys:
         """By id or name. Raises ``InvalidRequest`` when there is none, or the configuration file manages it."""
         found = apikeys.find(key, self._store.stored_keys(), self._file_names(), self._filename)
         if not self._store.revoke(found.id, self._now(), actor()):
-            raise InvalidRequest(f"there is no key '{key}'", param="key")
+            raise apikeys.unknown(key)
         return stored_info(found)
 
     def local(self, keep: Path) -> str:

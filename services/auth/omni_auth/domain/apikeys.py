@@ -163,21 +163,37 @@ def _check(field: str, reader: Callable[[object], str], value: str) -> None:
 
 
 def refuse_taken(name: str, stored: Iterable[StoredKey], file_names: Collection[str]) -> None:
-    """Raises ``InvalidRequest`` when a key of that name exists, or could be found by that id."""
+    """Raises ``InvalidRequest`` when a key of that name exists, or could be found by that id. ``stored`` are the keys
+    of its organisation, and ``file_names`` those of the platform's file, for the platform alone: each organisation
+    has its own names, and learns nothing of another's by trying them."""
     if _AN_ID.fullmatch(name) or name in map(file_key_id, file_names):
         raise InvalidRequest(f"name: '{name}' is what a key's id looks like", param="name")
     if any(key.name == name for key in stored) or name in file_names:
-        raise InvalidRequest(f"there is a key called '{name}' already", param="name")
+        raise taken(name)
+
+
+def taken(name: str) -> InvalidRequest:
+    return InvalidRequest(f"there is a key called '{name}' already", param="name")
 
 
 def find(key: str, stored: Iterable[StoredKey], file_names: Iterable[str], filename: str) -> StoredKey:
     """The stored key of that id or name. Raises ``InvalidRequest`` for none, for two, and for one of the file."""
     found = sorted((one for one in stored if key in (one.id, one.name)), key=lambda one: one.id != key)
     in_file = any(key in (name, file_key_id(name)) for name in file_names)
-    if found and in_file and found[0].id != key:
+    if found and found[0].id == key:
+        return found[0]
+    if len(found) > 1:
+        ids = " or ".join(f"{one.id} (of {one.organisation})" for one in found)
+        raise InvalidRequest(f"{len(found)} keys are called '{key}': give the id, {ids}", param="key")
+    if found and in_file:
         raise InvalidRequest(f"two keys are called '{key}', one of {filename}: give the id {found[0].id}", param="key")
     if found:
         return found[0]
     if in_file:
-        raise InvalidRequest(f"key '{key}' is managed by {filename}: take it out there", param="key")
-    raise InvalidRequest(f"there is no key '{key}'", param="key")
+        told = f"key '{key}' is managed by {filename}: take it out there"
+        raise InvalidRequest(told, status=409, code="managed_by_file", param="key")
+    raise unknown(key)
+
+
+def unknown(key: str) -> InvalidRequest:
+    return InvalidRequest(f"there is no key '{key}'", status=404, code="not_found", param="key")

@@ -14,7 +14,7 @@ from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.location import locate
 from omni_auth.adapters.store.tables import ENTITIES, keys, meta, publication
 from omni_auth.adapters.store.upgrade import bring_up, ensure_pepper
-from omni_auth.domain.apikeys import StoredKey
+from omni_auth.domain.apikeys import StoredKey, taken
 from omni_auth.ports import Publication
 
 log = logging.getLogger("omniroute.auth")
@@ -62,13 +62,14 @@ class SqlStore:
             return [_key(row) for row in rows]
 
     def insert(self, key: StoredKey, actor: str = "api") -> None:
-        named = select(keys.c.id).where(keys.c.name == key.name, keys.c.revoked.is_(None))
+        own = keys.c.organisation == key.organisation
+        named = select(keys.c.id).where(own, keys.c.name == key.name, keys.c.revoked.is_(None))
         whose = select(ENTITIES["organisations"].c.id).where(ENTITIES["organisations"].c.id == key.organisation)
         with self.database.writing() as connection:
             if connection.scalar(whose) is None:
                 raise InvalidRequest(f"there is no organisation '{key.organisation}'", param="organisation")
             if connection.scalar(named) is not None:
-                raise InvalidRequest(f"there is a key called '{key.name}' already", param="name")
+                raise taken(key.name)
             connection.execute(keys.insert(), _row(key))
             _changed(connection, key, "create", key.created, actor, after=key)
 

@@ -79,6 +79,7 @@ keys = Table(
     Column("document", Text, nullable=False, server_default="{}"),
     Index(
         "keys_name",
+        "organisation",
         "name",
         unique=True,
         sqlite_where=text("revoked IS NULL"),
