@@ -65,7 +65,7 @@ class _Used(msgspec.Struct):
 
 
 class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
 
@@ -149,7 +149,7 @@ class ChatStreamTap(StreamTap):
             return True
         if chunk.error is not None:
             raise broke_off(data)
-        for choice in chunk.choices:
+        for choice in chunk.choices or ():
             self._watch(choice)
         if bytes(chunk.usage) != b"null":
             self._used(_usage(chunk.usage))
@@ -158,7 +158,7 @@ class ChatStreamTap(StreamTap):
 
     def _watch(self, choice: _Choice) -> None:
         index = number(choice.index)
-        if choice.finish_reason is None:
+        if not choice.finish_reason:  # some spell "not yet" as an empty one
             if index not in self._ended:
                 self._open.add(index)
         else:
