@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.sse import parse_event
+from omni_wire.surrogates import decode
 from omni_wire.usage import Usage
 
 from omni_router.domain.taps.base import (
@@ -140,7 +141,7 @@ class ChatStreamTap(StreamTap):
             self._done = True
             return True
         try:
-            chunk = _CHUNK.decode(data)
+            chunk = decode(_CHUNK, data)
         except msgspec.ValidationError:
             self.begun = True  # JSON of another shape: a vendor's own event, none of our business
             return True
