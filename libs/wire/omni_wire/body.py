@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from omni_wire.errors import WireError
+from omni_wire.surrogates import mended
 
 # No client writes an empty list with more blanks than this; one that does is taken for a filled one.
 _BLANKS = 1024
@@ -15,7 +16,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Body:
-    """``raw`` parsed once. Nested values stay as the bytes they came in; only edited fields change.
+    """``raw`` parsed once. Nested values stay as the bytes they came in; only edited fields change, and half a
+    surrogate pair, which is no text (see ``omni_wire.surrogates``).
 
     Raises ``WireError`` when the body is not one JSON object.
     """
@@ -25,11 +27,21 @@ class Body:
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         try:
-            self._fields = _FIELDS.decode(raw)
+            self._fields = self._opened()
         except RecursionError as error:
             raise WireError("the body is nested too deeply") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise WireError(f"the body is not a JSON object: {error}") from error
+
+    def _opened(self) -> dict[str, msgspec.Raw]:
+        try:
+            return _FIELDS.decode(self._raw)
+        except msgspec.DecodeError:
+            whole = mended(self._raw)
+            if whole == self._raw:
+                raise
+            self._raw = whole
+            return _FIELDS.decode(whole)
 
     def get(self, field: str) -> Any:
         """The decoded value, or None when the field is absent (or null)."""

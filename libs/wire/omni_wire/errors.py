@@ -36,6 +36,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from omni_wire.formats import WireFormat
+from omni_wire.surrogates import decode
 
 
 class GatewayError(Exception):
@@ -405,12 +406,13 @@ def _payload(error: GatewayError, wire_format: WireFormat, request_id: str) -> d
 
 
 _MAX_NESTING = 8
+_ANY = msgspec.json.Decoder()
 
 
 def upstream_message(body: bytes) -> str:
     """The human message inside a provider's error body, whatever its dialect; a short extract when there is none."""
     try:
-        decoded = msgspec.json.decode(body)
+        decoded = decode(_ANY, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested past any sense
         decoded = None
     found = _find_message(decoded)

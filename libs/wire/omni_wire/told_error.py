@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from omni_wire.errors import UpstreamFailed, UpstreamRejected, upstream_message
+from omni_wire.surrogates import decode
 
 _STATUS: Final = {
     "INVALID_ARGUMENT": 400,
@@ -49,12 +50,13 @@ _CODES: Final = {
     429: "upstream_rate_limited",
 }
 _MAX_NESTING: Final = 8
+_ANY: Final = msgspec.json.Decoder()
 
 
 def told_status(body: bytes) -> int:
     """The status that an error body or event tells by its words; 0 when it tells none."""
     try:
-        node = msgspec.json.decode(body)
+        node = decode(_ANY, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0
     for _ in range(_MAX_NESTING):

@@ -65,6 +65,21 @@ def test_of_several_answers_each_must_end() -> None:
     assert tap.end() == DONE
 
 
+def test_an_empty_finish_reason_on_every_chunk_ends_nothing() -> None:
+    tap = ChatStreamTap(relay_usage=False)
+    tap.feed(event(choices=[{"index": 0, "delta": {"content": "half"}, "finish_reason": ""}]))
+    assert not tap.complete
+    with pytest.raises(StreamInterrupted):
+        tap.end()
+
+
+def test_usage_beside_choices_that_are_null_is_counted_and_withheld() -> None:
+    usage = event(choices=None, usage={"prompt_tokens": 7, "completion_tokens": 2})
+    tap = ChatStreamTap(relay_usage=False)
+    assert tap.feed(delta("x") + END + usage + DONE) == delta("x") + END + DONE
+    assert tap.usage == Usage(7, 0, 0, 2)
+
+
 def test_what_came_before_an_error_event_is_still_relayed() -> None:
     tap = ChatStreamTap(relay_usage=False)
     assert tap.feed(delta("a") + event(error={"message": "overloaded"}) + delta("b")) == delta("a")

@@ -421,3 +421,31 @@ def test_ollamas_error_on_a_line_ends_the_answer_after_what_had_come() -> None:
 def test_an_answer_of_ollamas_that_is_not_done_is_a_failure() -> None:
     with pytest.raises(UpstreamFailed, match="incomplete"):
         read_answer(OLLAMA, line("a"))
+
+
+# ---- half a surrogate pair ----
+
+HALF = "\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("wire_format", "saying"),
+    [
+        (CHAT, event({"choices": [{"index": 0, "delta": {"content": HALF}}]})),
+        (RESPONSES, named("response.output_text.delta", delta=HALF)),
+        (MESSAGES, named("content_block_delta", index=0, delta={"type": "text_delta", "text": HALF})),
+        (GEMINI, event({"candidates": [{"content": {"parts": [{"text": HALF}]}}]})),
+        (OLLAMA, line(HALF)),
+    ],
+)
+def test_half_an_emoji_is_relayed_as_it_came(wire_format: WireFormat, saying: bytes) -> None:
+    assert rb"\ud83d" in saying
+    tap = stream_tap(wire_format)
+    assert tap.feed(saying) == saying
+    assert tap.failure is None
+    assert tap.begun
+
+
+def test_a_whole_answer_with_half_an_emoji_is_an_answer() -> None:
+    body = {"choices": [{"message": {"content": HALF}}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+    assert read_answer(CHAT, json.dumps(body).encode())[0] == Usage(1, output_tokens=2)

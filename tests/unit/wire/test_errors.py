@@ -238,6 +238,7 @@ def test_kinds_are_unique_and_statuses_are_errors() -> None:
         (b'{"object":"error","message":"too long"}', "too long"),
         (b'{"error":{"error":{"message":"wrapped"}}}', "wrapped"),
         (b'{"detail":"Not Found"}', '{"detail":"Not Found"}'),
+        (rb'{"error":{"message":"cut \ud83d"}}', "cut \ufffd"),
         (b"upstream connect error", "upstream connect error"),
         (b"<html>\xff</html>", "<html>\ufffd</html>"),
         (b"", "no details given"),

@@ -8,13 +8,14 @@ from typing import Any, Final, Self, TypeVar
 
 import msgspec
 from omni_wire.errors import WireError
+from omni_wire.surrogates import decode
 
 from omni_translator.domain.model import Json
 
 T = TypeVar("T")
 
 _ENCODE: Final = msgspec.json.Encoder().encode
-_DECODE: Final = msgspec.json.Decoder().decode
+_ANY: Final = msgspec.json.Decoder()
 
 
 quoted: Final = msgspec.json.Encoder().encode  # of a text
@@ -31,7 +32,7 @@ def to_json(value: object) -> bytes:
 def from_json(data: bytes | str) -> Any:
     """Raises ``WireError`` on whatever is not JSON."""
     try:
-        return _DECODE(data)
+        return decode(_ANY, data if isinstance(data, bytes) else data.encode())
     except (msgspec.MsgspecError, ValueError) as error:
         raise WireError(f"not JSON: {error}") from error
     except RecursionError as error:

@@ -27,6 +27,7 @@ from typing import Final, Protocol
 import msgspec
 from omni_wire.errors import WireError
 from omni_wire.sse import SseSplitter
+from omni_wire.surrogates import mended
 
 from omni_translator.domain.events import Event, Failed, Finished, OfChoice, PartDelta, PartStarted, UsageReported
 from omni_translator.domain.fields import to_json
@@ -123,7 +124,7 @@ class SseDecoder(ABC):
         if rest.strip():
             # A last event without its blank line counts when it is whole; half of one means the stream was cut.
             try:
-                self._read(rest.rstrip(b"\r\n") + b"\n\n", events)
+                self._read(mended(rest.rstrip(b"\r\n") + b"\n\n"), events)
             except WireError:
                 return []
         if not self._done:
@@ -132,7 +133,8 @@ class SseDecoder(ABC):
         return events
 
     def _plain(self, raw: bytes) -> bytes:
-        """An event without what is noise in it."""
+        """An event without what is noise in it, and of whole characters: some of it is read more than once."""
+        raw = mended(raw)
         if self._padded:
             raw = _without_padding(raw)
         return _without_number(raw) if self._numbered else raw

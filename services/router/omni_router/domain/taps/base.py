@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import msgspec
 from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamFailed, WireError
 from omni_wire.sse import SseSplitter
+from omni_wire.surrogates import decode
 from omni_wire.told_error import told_error
 from omni_wire.usage import Usage
 
@@ -137,7 +138,7 @@ def not_json(data: bytes, error: Exception) -> None:
 def decode_answer(decoder: "msgspec.json.Decoder[T]", body: bytes, what: str) -> T:
     """A whole body. Raises ``UpstreamFailed``."""
     try:
-        return decoder.decode(body)
+        return decode(decoder, body)
     except msgspec.ValidationError as error:
         raise UpstreamFailed(f"the provider's answer is not {what}: {error}") from error
     except NOT_JSON as error:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.sse import parse_event
+from omni_wire.surrogates import decode
 from omni_wire.usage import Usage
 
 from omni_router.domain.taps.base import (
@@ -65,7 +66,7 @@ class _Used(msgspec.Struct):
 
 
 class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
 
@@ -140,7 +141,7 @@ class ChatStreamTap(StreamTap):
             self._done = True
             return True
         try:
-            chunk = _CHUNK.decode(data)
+            chunk = decode(_CHUNK, data)
         except msgspec.ValidationError:
             self.begun = True  # JSON of another shape: a vendor's own event, none of our business
             return True
@@ -149,7 +150,7 @@ class ChatStreamTap(StreamTap):
             return True
         if chunk.error is not None:
             raise broke_off(data)
-        for choice in chunk.choices:
+        for choice in chunk.choices or ():
             self._watch(choice)
         if bytes(chunk.usage) != b"null":
             self._used(_usage(chunk.usage))
@@ -158,7 +159,7 @@ class ChatStreamTap(StreamTap):
 
     def _watch(self, choice: _Choice) -> None:
         index = number(choice.index)
-        if choice.finish_reason is None:
+        if not choice.finish_reason:  # some spell "not yet" as an empty one
             if index not in self._ended:
                 self._open.add(index)
         else:

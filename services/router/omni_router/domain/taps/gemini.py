@@ -10,6 +10,7 @@ import msgspec
 from omni_wire.errors import UpstreamError, UpstreamFailed, WireError
 from omni_wire.json_array import JsonArraySplitter
 from omni_wire.sse import MAX_EVENT_BYTES, parse_event
+from omni_wire.surrogates import decode
 from omni_wire.usage import Usage
 
 from omni_router.domain.taps.base import (
@@ -116,7 +117,7 @@ class GeminiStreamTap(StreamTap):
     def _read(self, data: bytes) -> None:
         """One chunk. Raises ``UpstreamError``."""
         try:
-            chunk = _CHUNK.decode(data)
+            chunk = decode(_CHUNK, data)
         except msgspec.ValidationError:
             self.begun = True  # a vendor's own event
             return

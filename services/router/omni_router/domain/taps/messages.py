@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.sse import parse_event
+from omni_wire.surrogates import decode
 from omni_wire.usage import Usage
 
 from omni_router.domain.taps.base import (
@@ -83,7 +84,7 @@ class MessagesStreamTap(StreamTap):
         if data is None:
             return True
         try:
-            event = _EVENT.decode(data)
+            event = decode(_EVENT, data)
         except msgspec.ValidationError:
             self.begun = True  # a vendor's own event
             return True

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.ndjson import NdjsonSplitter
+from omni_wire.surrogates import decode
 from omni_wire.usage import Usage
 
 from omni_router.domain.taps.base import (
@@ -67,7 +68,7 @@ class OllamaStreamTap(StreamTap):
         if self._done:
             return False
         try:
-            line = _LINE.decode(raw)
+            line = decode(_LINE, raw)
         except msgspec.ValidationError:
             self.begun = True  # a vendor's own
             return True
