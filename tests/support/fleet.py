@@ -29,7 +29,7 @@ from tests.support.stack import omniroute
 KEY, ADMIN = "or-test-fleet-0123456789", "or-test-fleet-admin-0123456789"
 HELLO = [{"role": "user", "content": "Hello there"}]
 
-UP_WITHIN = 60.0
+UP_WITHIN = 120.0
 END_WITHIN = 30.0
 OVER_GRPC = ("auth", "translator", "analytics", "quota", "router")
 ALONE = ("auth", "analytics", "quota")  # called at one address

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-READY_WITHIN = 20.0
+READY_WITHIN = 60.0
 STOP_WITHIN = 10.0
 _TRIES = 5
 

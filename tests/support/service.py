@@ -14,7 +14,7 @@ import psutil
 
 from tests.support.servers import free_port
 
-UP_WITHIN = 60.0
+UP_WITHIN = 120.0
 
 
 def until(true: Callable[[], object], what: str, within: float = UP_WITHIN) -> None:

@@ -18,7 +18,7 @@ from omni_simulator import Options, Simulator
 from tests.support.servers import free_port, nats_server, redis_server
 
 SERVICES = ("auth", "translator", "analytics", "quota", "router", "dashboard", "edge")
-UP_WITHIN = 60.0
+UP_WITHIN = 120.0
 
 
 class Stack:
