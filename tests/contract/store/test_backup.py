@@ -295,3 +295,21 @@ def test_an_old_one_that_is_imported_stays_until_as_many_others_have_come(
     assert {name for name, _ in backups.list()} == {old.name, *newer[-2:]}
     newer.append(backups.create(store.database, "manual", "ann").name)
     assert {name for name, _ in backups.list()} == set(newer[-2:])
+
+
+def test_the_command_names_the_missing_key_and_restores_the_rest_when_told_to(store: SqlStore, place: Place) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        where = [] if "--help" in words else ["--data-dir", str(place.data_dir)]
+        told = CliRunner().invoke(cli, ["backup", *words, *where], env=dict(place.env))
+        return told.exit_code, " ".join(told.output.split())
+
+    seal(store, place)
+    name = run("create")[1]
+    keys = place.data_dir / "vault.keys"
+    keys.write_text(keys.read_text().replace("first:", "second:"))
+    code, told = run("restore", name)
+    assert code == 1
+    assert "the vault key 'first' is not here" in told
+    assert "canary" not in told
+    assert run("restore", name, "--without-vault-keys")[0] == 0
+    assert "the vault's keys are not in it" in run("--help")[1]
