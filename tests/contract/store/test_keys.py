@@ -1,6 +1,7 @@
 """Keys and publications, on SQLite and on PostgreSQL."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from omni_auth.adapters.offline import ensure_local_key, open_keys
@@ -169,3 +170,12 @@ def test_keys_are_made_offline_in_the_same_database(place: Place, store: SqlStor
     assert [key.id for key in store.stored_keys()] == [created.key.id]
     assert ensure_local_key(place.data_dir, place.env) == ensure_local_key(place.data_dir, place.env)
     assert {key.name for key in store.stored_keys()} == {"laptop", "local"}
+
+
+def test_many_that_write_at_once_and_read_meanwhile_leave_each_other_connections(store: SqlStore) -> None:
+    def write(_: int) -> None:
+        with store.database.writing(), store.database.reading():
+            pass
+
+    with ThreadPoolExecutor(24) as threads:
+        assert len(list(threads.map(write, range(48)))) == 48

@@ -74,7 +74,7 @@ class House:
         self.bucket = Bucket()
         self.store = self.place.store()
         self.vault = self.place.vault(self.store.database)
-        objects = SqlObjects(self.store.database, self.vault)
+        self.objects = objects = SqlObjects(self.store.database, self.vault)
         self.service = AuthService(
             store=self.store, objects=objects, secrets=AccountSecrets(self.env, self.file.parent, self.vault),
             mint=new_id, source=ConfigFile(self.file, self.env, objects.held), bucket=self.bucket,

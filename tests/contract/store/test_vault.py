@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from omni_auth.adapters.keyring import GROUP, KMS, KmsKeys, LocalKeys, open_keyring
 from omni_auth.adapters.store.audit import AuditLog
+from omni_auth.adapters.store.objects import SqlObjects
 from omni_auth.adapters.store.tables import credentials
 from omni_auth.adapters.vault_keys import open_vault
+from omni_auth.domain.objects import Held
 from omni_auth.domain.vault import VaultRefused
 from omni_core.ports.context import CallContext
 from omni_wire.errors import CredentialUnavailable, InvalidRequest
@@ -114,6 +116,29 @@ async def test_one_that_does_not_open_leaves_out_that_account_alone(house: House
     assert await secret(house, "beta/spare") == "spare-secret-1"
     told = (await house.service.configuration()).rejected
     assert "accounts/beta/main: api_key: what is sealed was changed" in told
+
+
+async def test_a_credential_that_changes_while_it_is_read_leaves_its_account_in(
+    house: House, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = await House(place, tmp_path / "other", remote=False).open()
+    loop, read, changes = asyncio.get_running_loop(), SqlObjects.held, iter(["changed-secret-1"])
+
+    def held(self: SqlObjects, *given: str) -> Held:
+        found = read(self, *given)
+        if self is house.objects and (secret := next(changes, "")):
+            put = other.put("accounts", "beta/main", {"api_key": {"value": secret}})
+            asyncio.run_coroutine_threadsafe(put, loop).result(10)
+        return found
+
+    monkeypatch.setattr(SqlObjects, "held", held)
+    try:
+        await house.put("aliases", "fast", {"target": "beta/m"})
+        assert await secret(house) == "changed-secret-1"
+        assert "left out" not in caplog.text
+    finally:
+        await other.close()
 
 
 async def test_a_rotation_goes_on_under_a_serving_auth_and_the_old_key_retires_last(house: House, place: Place) -> None:

@@ -122,3 +122,23 @@ def test_no_two_secrets_share_a_data_key_or_a_nonce() -> None:
     assert len({row.content[:12] for row in rows} | {row.wrapped[:12] for row in rows}) == 100
     data_keys = {KEYS.unwrap(row.kek, row.wrapped, HERE.associated("data key", row.kek)) for row in rows}
     assert len(data_keys) == 50
+
+
+class Turning(Keys):
+    """Another process rotates whenever it is asked."""
+
+    @property
+    def primary(self) -> str:
+        self.turns = getattr(self, "turns", 0) + 1
+        return list(self.keys)[self.turns % len(self.keys)]
+
+    @primary.setter
+    def primary(self, _: str) -> None:
+        """There is none for long."""
+
+
+def test_a_primary_that_is_another_one_a_moment_later_leaves_nothing_that_does_not_open() -> None:
+    keys = Turning("new", "old")
+    for _ in range(4):
+        sealed = seal("s3cret", HERE, keys, os.urandom)
+        assert unseal(sealed, HERE, keys) == unseal(rewrap(sealed, HERE, keys), HERE, keys) == "s3cret"

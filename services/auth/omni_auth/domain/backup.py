@@ -72,9 +72,13 @@ def file_name(header: Header, stamp: str) -> str:
 
 
 def too_many(arrived: Mapping[str, int], keep: int) -> list[str]:
-    """Those that are neither among the newest ``keep`` by their names nor among the latest ``keep`` to come here: an
-    old one that was just imported is to be restored. ``arrived`` has any count of time by name."""
+    """Those beyond the newest ``keep``, but for the latest ``keep`` that came here after a newer one: they were
+    imported, to be restored. ``arrived`` has any count of time by name."""
     newest = sorted(arrived, reverse=True)
-    latest = sorted(newest, key=lambda name: arrived[name], reverse=True)
-    kept = {*newest[:keep], *latest[:keep]}
+    late: list[str] = []
+    for place, name in enumerate(newest):
+        if any(arrived[newer] < arrived[name] for newer in newest[:place]):
+            late.append(name)
+    late.sort(key=lambda name: arrived[name], reverse=True)
+    kept = {*newest[:keep], *late[:keep]}
     return [name for name in newest if name not in kept]

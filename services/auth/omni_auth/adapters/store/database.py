@@ -34,7 +34,7 @@ class Database:
         self.is_sqlite = not location.url
         self._engine: Engine | None = None
         self._watcher: PoolProxiedConnection | None = None
-        self._watching = threading.Lock()
+        self._watching, self._writers = threading.Lock(), threading.Lock()
         self._idle, self._uses = threading.Condition(), 0
         self._opened = 0
 
@@ -74,8 +74,18 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, alone among writers: all of it or nothing."""
-        with self._connected() as connection, self._transaction(connection):
+        with self._turn(), self._connected() as connection, self._transaction(connection):
             yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Writers of this process wait here, and not with connections that the one who writes may need to read."""
+        if not self._writers.acquire(timeout=ANSWER_SECONDS):
+            raise DependencyUnavailable(f"the key store {self.location.shown} cannot be used: too many wait to write")
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     @contextmanager
     def rebuilding(self) -> Iterator[Connection]:
