@@ -171,8 +171,8 @@ def test_tool_ids_anthropic_refuses_are_changed_alike_in_call_and_result() -> No
             {"role": "tool", "tool_call_id": "functions.f:0", "content": ""},
         ]
     )
-    assert written["messages"][1]["content"][0]["id"] == "functions_f_0"
-    assert written["messages"][2]["content"] == [{"type": "tool_result", "tool_use_id": "functions_f_0"}]
+    assert written["messages"][1]["content"][0]["id"] == "functions_f_0_d6bdd4de"
+    assert written["messages"][2]["content"] == [{"type": "tool_result", "tool_use_id": "functions_f_0_d6bdd4de"}]
     assert losses == {"messages.tool_calls.id": "approximated"}
 
 

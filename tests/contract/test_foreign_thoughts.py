@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omni_catalogue import snapshot as s
 from omni_translator.domain.codecs import CODECS
-from omni_wire.errors import UpstreamRejected
+from omni_wire.errors import LossRefused, UpstreamRejected
 from omni_wire.formats import WireFormat
 
 from tests.contract.test_router_formats import GEMINI, MESSAGES, RESPONSES, ask, call
@@ -136,6 +136,27 @@ async def test_what_another_provider_thought_is_no_400_in_a_providers_own_dialec
     assert "fine" in str(CODECS[dialect].decode_response(again).parts)
     assert len(strict[0].seen) == 1, "it was right the first time"
     assert head.losses == {MESSAGES: ("messages.content.thinking",), RESPONSES: ("input.reasoning",)}.get(dialect, ())
+
+
+STRICTLY = {"x-omniroute-translation": "strict"}
+
+
+@pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES])
+async def test_a_strict_client_is_refused_rather_than_relayed_without_a_thought(
+    gw: Harness, strict: tuple[Strict, Scripted], dialect: WireFormat
+) -> None:
+    _, raw, _ = await ask(gw, call(dialect, "acme/sim+think+tools", tools=TOOLS[dialect]))
+    turn = history(dialect, json.loads(raw)) | {"tools": TOOLS[dialect]}
+    with pytest.raises(LossRefused, match=r"messages\.content\.thinking|input\.reasoning"):
+        await ask(gw, call(dialect, f"{NAMES[dialect]}/{MODEL}", headers=STRICTLY, **turn))
+    assert strict[0].seen == []
+
+
+async def test_a_strict_client_hears_that_its_proof_was_refused(gw: Harness, strict: tuple[Strict, Scripted]) -> None:
+    turn = history(MESSAGES, SIGNED_ELSEWHERE[MESSAGES])
+    with pytest.raises(UpstreamRejected, match="Invalid `signature`"):
+        await ask(gw, call(MESSAGES, f"an/{MODEL}", headers=STRICTLY, **turn))
+    assert len(strict[0].seen) == 1
 
 
 SIGNED_ELSEWHERE: dict[WireFormat, dict[str, Any]] = {

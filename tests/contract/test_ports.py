@@ -278,11 +278,17 @@ class Translator:
         self.calls.append(call)
         count = 0
         try:
-            async for chunk in source:
-                if b"bad" in chunk:
-                    raise UpstreamFailed("not its format")
-                count += len(chunk)
-                yield Translated(chunk.upper(), Usage(output_tokens=count), losses=(LOSS,))
+            ended = False
+            try:
+                async for chunk in source:
+                    if b"bad" in chunk:
+                        raise UpstreamFailed("not its format")
+                    count += len(chunk)
+                    ended = b"end" in chunk
+                    yield Translated(chunk.upper(), Usage(output_tokens=count), losses=(LOSS,))
+            except StreamInterrupted:
+                if not ended:
+                    raise
             yield Translated(b".", USAGE, True, "stop", (LOSS,))
         finally:
             self.left.set()
@@ -363,6 +369,16 @@ async def test_what_was_converted_comes_before_the_sources_error(reach: Reach) -
     assert isinstance(error, StreamInterrupted)
     assert error.message == "the provider hung up"
     assert not any(item.finished for item in items)
+
+
+async def test_a_source_that_breaks_after_the_answers_end_takes_nothing_from_it(reach: Reach) -> None:
+    port: TranslatorPort = await reach(Translator(), TranslatorClient)
+    items, error = await collect(
+        port.translate_stream(STREAM, chunks(b"one ", b"end", StreamInterrupted("the provider hung up")))
+    )
+    assert error is None
+    assert b"".join(item.data for item in items) == b"ONE END."
+    assert items[-1].finished
 
 
 async def test_any_error_of_the_source_passes_through(reach: Reach) -> None:

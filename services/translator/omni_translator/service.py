@@ -10,7 +10,16 @@ import msgspec
 from omni_catalogue.rules import AnswerRules
 from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, RenamedTool, StreamCall, Translated
 from omni_core.telemetry import about
-from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, UpstreamError, UpstreamFailed, WireError
+from omni_wire.errors import (
+    InvalidRequest,
+    LossRefused,
+    NotBuilt,
+    StreamInterrupted,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamTimeout,
+    WireError,
+)
 from omni_wire.formats import WireFormat
 from omni_wire.told_error import error_of, told_error, told_status
 from omni_wire.usage import Usage
@@ -133,7 +142,7 @@ class TranslatorService:
 
         Raises ``UpstreamFailed`` where the provider's bytes are not its format, or the error they tell (data converted
         before it has been yielded already, but for what only announces an answer: that waits until the answer has
-        begun). What ``source`` raises passes through.
+        begun). What ``source`` raises passes through, unless it breaks off after the answer's end has come.
         """
         client, provider = self._pair(call.client_format, call.provider_format)
         if _only_filters(call):
@@ -217,35 +226,41 @@ class TranslatorService:
         received = sent = 0
         held = b""  # what announces an answer, until it has begun: while nothing has gone out another can be had
         told: UsageReported | None = None
+        broken: UpstreamError | None = None
         try:
-            async for chunk in source:
-                received += len(chunk)
-                events = decoder.feed(chunk)
-                if not tally.begun:
-                    events = [event for event in events if type(event) is not KeepAlive]
-                data = _convert(events, encoder, tally, keeper, apart)
-                data = held + (data if clean is None else clean.feed(data))
-                if tally.finished is not None:
-                    break
-                if tally.begun:
-                    held = b""
-                    sent += len(data)
-                    if data:
-                        yield Translated(data=data, usage=_usage(tally))
-                else:
-                    held = data
-                    if tally.usage is not told:
-                        told = tally.usage
-                        yield Translated(data=b"", usage=_usage(tally))
-                if tally.failed is not None:
-                    raise error_of(tally.failed.message, tally.failed.status)
-                if decoder.error is not None:
-                    raise decoder.error
-            else:
+            try:
+                async for chunk in source:
+                    received += len(chunk)
+                    events = decoder.feed(chunk)
+                    if not tally.begun:
+                        events = [event for event in events if type(event) is not KeepAlive]
+                    data = _convert(events, encoder, tally, keeper, apart)
+                    data = held + (data if clean is None else clean.feed(data))
+                    if tally.finished is not None:
+                        break
+                    if tally.begun:
+                        held = b""
+                        sent += len(data)
+                        if data:
+                            yield Translated(data=data, usage=_usage(tally))
+                    else:
+                        held = data
+                        if tally.usage is not told:
+                            told = tally.usage
+                            yield Translated(data=b"", usage=_usage(tally))
+                    if tally.failed is not None:
+                        raise error_of(tally.failed.message, tally.failed.status)
+                    if decoder.error is not None:
+                        raise decoder.error
+            except (StreamInterrupted, UpstreamTimeout) as error:
+                broken = error
+            if tally.finished is None:
                 data = _convert(decoder.end(), encoder, tally, keeper, apart)
                 data = held + (data if clean is None else clean.feed(data))
                 if tally.failed is not None:
                     raise error_of(tally.failed.message, tally.failed.status)
+                if broken is not None and tally.finished is None:
+                    raise broken
                 if not tally.begun:
                     data = b""
             sent += len(data)

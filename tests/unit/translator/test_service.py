@@ -16,12 +16,13 @@ from omni_translator.domain.events import fold
 from omni_translator.domain.model import Part, ToolCall
 from omni_translator.service import TranslatorService
 from omni_translator.settings import TranslatorSettings
-from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, UpstreamFailed, UpstreamTimeout
+from omni_wire.errors import InvalidRequest, LossRefused, NotBuilt, StreamInterrupted, UpstreamFailed, UpstreamTimeout
 from omni_wire.formats import CLIENT_FORMATS, WireFormat
 from omni_wire.usage import Usage
 from prometheus_client import CollectorRegistry
 
 CHAT, MESSAGES = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES
+GEMINI, RESPONSES = WireFormat.GEMINI_GENERATE, WireFormat.OPENAI_RESPONSES
 TRANSCRIPTS = Path(__file__).parents[2] / "transcripts"
 REQUEST: dict[str, Any] = {"model": "claude/claude-x", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 
@@ -237,6 +238,34 @@ async def test_what_the_source_raises_passes_through(service: TranslatorService)
         await collect(service, stream_call(), silent())
 
 
+@pytest.mark.parametrize("broken", [StreamInterrupted("reset"), UpstreamTimeout("silence")], ids=["cut", "silent"])
+@pytest.mark.parametrize(
+    ("provider", "last", "rest"),
+    [
+        (GEMINI, b'"finishReason"', b""),
+        (GEMINI, b'"finishReason"', b'data: {"usageMeta'),
+        (CHAT, b'"finish_reason":"stop"', b""),
+        (CHAT, b'"finish_reason":"stop"', b'data: {"choices":[],"usage":{"pro'),
+        (MESSAGES, b'"stop_reason": "end_turn"', b"event: message_st"),
+    ],
+)
+async def test_what_breaks_after_an_answers_end_takes_nothing_from_it(
+    service: TranslatorService, provider: WireFormat, last: bytes, rest: bytes, broken: Exception
+) -> None:
+    whole = stored(provider, "text.sse").replace(b"\r\n", b"\n")
+    end = whole.index(b"\n\n", whole.index(last)) + 2
+
+    async def source(data: bytes) -> AsyncGenerator[bytes, None]:
+        yield data
+        raise broken
+
+    items = await collect(service, stream_call(provider_format=provider), source(whole[:end] + rest))
+    assert (items[-1].finished, items[-1].finish_reason) == (True, "stop")
+    assert b"".join(item.data for item in items).endswith(b"data: [DONE]\n\n")
+    with pytest.raises(type(broken)):
+        await collect(service, stream_call(provider_format=provider), source(whole[: whole.index(last)]))
+
+
 async def test_a_whole_answer_is_one_item(service: TranslatorService) -> None:
     (item,) = await collect(service, stream_call(stream=False), chunks(stored(MESSAGES, "text.json")))
     assert (item.finished, item.finish_reason, item.usage) == (True, "stop", Usage(12, 0, 0, 9))
@@ -271,9 +300,6 @@ async def test_metrics_tell_outcomes_losses_and_bytes(service: TranslatorService
     assert [value("answers", outcome=outcome) for outcome in ("finished", "interrupted", "abandoned")] == [1, 1, 1]
     assert value("bytes", flow="request_in") > 0
     assert value("bytes", flow="answer_out") > 0
-
-
-GEMINI, RESPONSES = WireFormat.GEMINI_GENERATE, WireFormat.OPENAI_RESPONSES
 
 
 async def test_a_stream_that_only_the_path_asks_for_is_asked_for_in_the_body(service: TranslatorService) -> None:

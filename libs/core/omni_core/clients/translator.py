@@ -9,6 +9,7 @@ from typing import Any
 
 from grpc import aio
 from omni_catalogue.rules import AnswerRules, RequestRules
+from omni_wire.errors import StreamInterrupted, UpstreamTimeout
 from omni_wire.usage import Usage
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.translator.v1 import translator_pb2 as pb
@@ -99,14 +100,17 @@ class TranslatorClient:
         rpc = self._translate()
         broken: list[Exception] = []
         sender = asyncio.get_running_loop().create_task(_send(rpc, call, feed, broken))
+        finished = False
         try:
             try:
                 with self._errors():
                     async for message in rpc:
+                        finished = finished or message.finished
                         yield _translated(message)
             finally:
-                # Where the source broke, that is the error, whatever the translator made of a stream cut short.
-                if broken:
+                # Where the source broke, that is the error, whatever the translator made of a stream cut short; unless
+                # the answer's end had come before.
+                if broken and not (finished and isinstance(broken[0], StreamInterrupted | UpstreamTimeout)):
                     raise broken[0]
         finally:
             rpc.cancel()

@@ -126,6 +126,6 @@ class TranslatorPort(Protocol):
 
         Raises ``UpstreamFailed`` where the provider's bytes are not its format, and the error they tell (data converted
         before it has been yielded already; what only announces an answer waits until it has begun). What ``source``
-        raises passes through.
+        raises passes through, unless it breaks off after the answer's end has come.
         """
         ...

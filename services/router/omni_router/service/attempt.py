@@ -5,6 +5,7 @@ follow) → ``frames`` → ``settle``, which happens exactly once, whatever went
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 import msgspec
 from omni_catalogue.rules import AnswerRules, RequestRules
@@ -12,7 +13,7 @@ from omni_core import clock
 from omni_core.ports.router import Head
 from omni_core.ports.translator import EncodeCall, Loss, Parties, RenamedTool, StreamCall, Translated
 from omni_wire.body import Body
-from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
+from omni_wire.errors import LossRefused, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.formats import WireFormat
 
 from omni_router.domain import edits, provider_call, thoughts, unfound, verdict
@@ -88,14 +89,7 @@ class Attempt(Held):
             asking = asked.request
             if (rules := self._rules.relayed) is not None and self._rules.touch(asking.body.whole):
                 asking = msgspec.structs.replace(asking, body=Body(await self._encode(rules, relayed=True)))
-            mended = thoughts.unproved(candidate.provider.format, asking.body, candidate.model.id)
-            if mended:
-                self.losses += thoughts.LOST.get(candidate.provider.format, ())
-            found = unfound.unfound(candidate.provider.format, asking.body, mended)
-            if found is not mended:
-                mended = found
-                self.losses += unfound.LOST
-            body = edits.relayed(asking, candidate.provider, candidate.model, clamp, mended)
+            body = edits.relayed(asking, candidate.provider, candidate.model, clamp, self._mended(asking.body))
         else:
             body = await self._encode(self._rules.relayed if self._same_format else self._rules.translated)
         if self.unproved:
@@ -113,7 +107,7 @@ class Attempt(Held):
         except UpstreamError as error:
             self._awaited = False
             wire_format = candidate.provider.format
-            if thoughts.doubted(wire_format, error) and not self.unproved:
+            if thoughts.doubted(wire_format, error) and not self.unproved and not (self._strict and self._proves()):
                 self.doubted = thoughts.without_proofs(wire_format, body) is not None
             error.message = f"[{candidate.provider.id}/{candidate.model.id}] {error.message}"
             raise
@@ -132,6 +126,28 @@ class Attempt(Held):
             client_stream and ruling.shows_progress(self._rules, asked.call.headers),
             self._rules.keep_alive,
         )
+
+    def _mended(self, body: Body) -> dict[str, Any]:
+        """Edits that leave out of a relayed body what its provider would refuse. Raises ``LossRefused`` where the
+        client is strict and that would be missed."""
+        wire_format = self.candidate.provider.format
+        lost: tuple[str, ...] = ()
+        mended = thoughts.unproved(wire_format, body, self.candidate.model.id)
+        if mended:
+            lost = thoughts.LOST.get(wire_format, ())
+        found = unfound.unfound(wire_format, body, mended)
+        if found is not mended:
+            lost += unfound.LOST
+        if lost and self._strict:
+            named = ", ".join(lost)
+            raise LossRefused(f"{wire_format} does not take what another provider made: {named}", param=lost[0])
+        self.losses += lost
+        return found
+
+    def _proves(self) -> bool:
+        """Whether the client itself gave proofs, and not the vault."""
+        call = self._asked.call
+        return thoughts.without_proofs(call.client_format, call.body) is not None
 
     def _without_proofs(self, body: bytes) -> bytes:
         wire_format = self.candidate.provider.format
@@ -173,7 +189,7 @@ class Attempt(Held):
                 body=asked.request.body.whole,
                 model=candidate.model.id,
                 max_output=self._granted() if not relayed or self._budget is not None else 0,
-                strict=asked.call.headers.get("x-omniroute-translation", "") == "strict",
+                strict=self._strict,
                 stream=self._provider_stream,
                 parties=self._parties(),
                 rules=rules,
@@ -326,6 +342,10 @@ class Attempt(Held):
             ),
             source,
         )
+
+    @property
+    def _strict(self) -> bool:
+        return ruling.is_strict(self._asked.call.headers)
 
     def _parties(self) -> Parties:
         provider, account, model = self.candidate.provider, self.candidate.account, self.candidate.model

@@ -11,12 +11,18 @@ from omni_router.domain.request import Request
 # What a client says with a request of its own.
 SYSTEM_PROMPT, SKIP = "x-omniroute-system-prompt", "skip"
 PROGRESS = "x-omniroute-progress"
+TRANSLATION, STRICT = "x-omniroute-translation", "strict"
 _EVENTS = "text/event-stream"
 
 
 def as_asked(rules: Effective, headers: dict[str, str]) -> Effective:
     """``rules`` that let a client go without the injected prompt."""
     return without_prompt(rules) if headers.get(SYSTEM_PROMPT, "").lower() == SKIP else rules
+
+
+def is_strict(headers: dict[str, str]) -> bool:
+    """Whether a client would rather be refused than lose anything of its request."""
+    return headers.get(TRANSLATION, "").lower() == STRICT
 
 
 def on_answer(rules: AnswerRules, client_format: WireFormat, choices: int) -> AnswerRules | None:

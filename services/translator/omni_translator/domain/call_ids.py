@@ -9,13 +9,14 @@ format again knows them by their look and leaves them out.
 import re
 from collections import deque
 from collections.abc import Iterable
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Final, NamedTuple
 
 Place = tuple[int, int]  # turn, part
 
 # Letters, digits, "_" and "-", at most 40 characters: an id every format takes.
 _MADE: Final = re.compile(r"([a-z]+)-[0-9a-f]{16}-[0-9]+")
+_NOTHING: Final = re.compile(r"(?!)")
 
 
 def made_id(vendor: str, place: str, number: int) -> str:
@@ -27,6 +28,15 @@ def made_id(vendor: str, place: str, number: int) -> str:
 def is_made(vendor: str, call_id: str) -> bool:
     found = _MADE.fullmatch(call_id)
     return found is not None and found[1] == vendor
+
+
+def fitted(call_id: str, most: int, strange: re.Pattern[str] = _NOTHING) -> str:
+    """``call_id`` where a format takes ``most`` characters and none that is ``strange``; two that differ stay so."""
+    plain = strange.sub("_", call_id)
+    if plain == call_id and 0 < len(call_id) <= most:
+        return call_id
+    digest = sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain[: most - 9] or 'call'}_{digest}"
 
 
 class Step(NamedTuple):

@@ -21,6 +21,7 @@ An event that comes alone in its chunk, as nearly all do, is compared as it is: 
 string, digits or counts without a line's end between them is just one event, whatever cuts a stream into its events.
 """
 
+import contextlib
 from abc import ABC, abstractmethod
 from typing import Final, Protocol
 
@@ -122,11 +123,11 @@ class SseDecoder(ABC):
             return events
         rest = self._splitter.rest
         if rest.strip():
-            # A last event without its blank line counts when it is whole; half of one means the stream was cut.
-            try:
-                self._read(mended(rest.rstrip(b"\r\n") + b"\n\n"), events)
-            except WireError:
-                return []
+            # A last event without its blank line counts when it is whole; half of one is no part of the answer.
+            last: list[Event] = []
+            with contextlib.suppress(WireError):
+                self._read(mended(rest.rstrip(b"\r\n") + b"\n\n"), last)
+                events = last
         if not self._done:
             self._close(events)
         self._done = True

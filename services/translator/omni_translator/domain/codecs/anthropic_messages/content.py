@@ -6,6 +6,7 @@ from typing import Any, Final
 from omni_wire.formats import WireFormat
 
 from omni_translator.domain import talk
+from omni_translator.domain.call_ids import fitted
 from omni_translator.domain.fields import Fields, Place, json_object, overlay, to_json
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
@@ -30,8 +31,8 @@ HOME: Final = WireFormat.ANTHROPIC_MESSAGES
 _PICTURES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _PDF: Final = "application/pdf"
 # What Anthropic takes as a tool_use id.
-_TOOL_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 _NOT_TOOL_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_MAX_TOOL_ID: Final = 256  # no limit of theirs is known
 
 
 def read_content(value: Any, place: Place) -> tuple[Part, ...]:
@@ -256,7 +257,7 @@ class BlockWriter:
         return None
 
     def _id(self, call_id: str) -> str:
-        if _TOOL_ID.fullmatch(call_id) or self.home:
-            return call_id
-        self.losses.approximated("messages.tool_calls.id", "Anthropic takes letters, digits, _ and - only")
-        return _NOT_TOOL_ID.sub("_", call_id) or "call"
+        known = call_id if self.home else fitted(call_id, _MAX_TOOL_ID, _NOT_TOOL_ID)
+        if known != call_id:
+            self.losses.approximated("messages.tool_calls.id", "Anthropic takes letters, digits, _ and - only")
+        return known

@@ -4,7 +4,6 @@ A block has no type: the key it hangs on says what it is. Bytes are base64. A ca
 marks what stands before it; in the canonical model it is that part's marker, in Anthropic's words.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from omni_wire.formats import WireFormat
 
+from omni_translator.domain.call_ids import fitted
 from omni_translator.domain.fields import Fields, json_object, overlay, to_json
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import (
@@ -46,7 +46,6 @@ PAPERS: Final = {
 }
 _PAPER_OF: Final = {media_type: form for form, media_type in PAPERS.items()}
 _MAX_ID: Final = 64
-_TOOL_ID: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _NOT_TOOL_ID: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
 # A document's name: letters, digits, single spaces, hyphens, parentheses and square brackets.
 _NOT_NAME: Final = re.compile(r"[^a-zA-Z0-9\-()\[\] ]+| {2,}")
@@ -306,14 +305,10 @@ class BlockWriter:
         return name
 
     def _id(self, call_id: str) -> str:
-        if self.home or _TOOL_ID.fullmatch(call_id):
-            return call_id
-        self.losses.approximated("messages.tool_calls.id", "Bedrock takes 64 letters, digits, _ - . : only")
-        kept = _NOT_TOOL_ID.sub("_", call_id)
-        if len(kept) > _MAX_ID:
-            digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-            kept = f"{kept[: _MAX_ID - 9]}_{digest}"
-        return kept or "call"
+        known = call_id if self.home else fitted(call_id, _MAX_ID, _NOT_TOOL_ID)
+        if known != call_id:
+            self.losses.approximated("messages.tool_calls.id", "Bedrock takes 64 letters, digits, _ - . : only")
+        return known
 
 
 def write_text(part: Text, home: bool, in_result: bool = False) -> Json:

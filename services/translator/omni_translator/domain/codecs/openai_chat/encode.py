@@ -7,6 +7,7 @@ from omni_catalogue.dialects import chat_output_limit_field
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_translator.domain.call_ids import fitted
 from omni_translator.domain.choices import take_count
 from omni_translator.domain.codec import Encoded
 from omni_translator.domain.codecs.openai_chat.content import HOME, ContentWriter
@@ -39,6 +40,7 @@ from omni_translator.domain.talk import only_text
 
 _MAX_STOPS: Final = 4
 _MAX_USER: Final = 64
+_MAX_CALL_ID: Final = 40  # characters; OpenAI answers 400 beyond, in this format
 # What OpenAI's other format says in the very same words, and other vendors' chat endpoints take. Not so the hints to
 # OpenAI's cache, which Codex sends to whatever model: some of them refuse a key they do not know.
 _SHARED: Final = ("metadata", "service_tier", "safety_identifier")
@@ -166,7 +168,7 @@ def _tool_message(result: ToolResult, media: list[Part], writer: ContentWriter) 
             )
         else:
             parts.append(part)
-    out: Json = {"role": "tool", "tool_call_id": result.id, "content": writer.content(parts)}
+    out: Json = {"role": "tool", "tool_call_id": _id(result.id, writer), "content": writer.content(parts)}
     if writer.home:
         if result.cache is not None:
             out["cache_control"] = result.cache
@@ -211,7 +213,7 @@ def _assistant(message: Message, writer: ContentWriter) -> Json:
 
 def _call(call: ToolCall, writer: ContentWriter) -> Json:
     function = {"name": call.name, "arguments": call.arguments}
-    out: Json = {"id": call.id, "type": "function", "function": function}
+    out: Json = {"id": _id(call.id, writer), "type": "function", "function": function}
     if writer.home:
         if call.cache is not None:
             out["cache_control"] = call.cache
@@ -221,6 +223,13 @@ def _call(call: ToolCall, writer: ContentWriter) -> Json:
     if call.signature:
         writer.losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
     return out
+
+
+def _id(call_id: str, writer: ContentWriter) -> str:
+    known = call_id if writer.home else fitted(call_id, _MAX_CALL_ID)
+    if known != call_id:
+        writer.losses.approximated("messages.tool_calls.id", f"OpenAI takes 1 to {_MAX_CALL_ID} characters")
+    return known
 
 
 # ---- settings -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Messages of the conversation, written as input items."""
 
-import hashlib
 from typing import Final
 
+from omni_translator.domain.call_ids import fitted
 from omni_translator.domain.citations import noted
 from omni_translator.domain.codecs.openai_responses.content import HOME, PartWriter
 from omni_translator.domain.codecs.openai_responses.items import ITEM
@@ -195,7 +195,7 @@ def _finished(item: Json, part: ToolCall | ToolResult, writer: PartWriter) -> Js
 
 
 def _id(call_id: str, writer: PartWriter) -> str:
-    if len(call_id) <= _MAX_CALL_ID or writer.home:
-        return call_id
-    writer.losses.approximated("messages.tool_calls.id", f"OpenAI takes at most {_MAX_CALL_ID} characters")
-    return "call_" + hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    known = call_id if writer.home else fitted(call_id, _MAX_CALL_ID)
+    if known != call_id:
+        writer.losses.approximated("messages.tool_calls.id", f"OpenAI takes 1 to {_MAX_CALL_ID} characters")
+    return known
