@@ -121,7 +121,7 @@ class Configuring(ABC):
             raise InvalidRequest(f"mode: must be {APPLIED} or {IMPORTED}", param="mode")
         if mode == APPLIED and not source:
             raise InvalidRequest("source: must name the file whose objects they are to be", param="source")
-        _refuse_guests(caller, "the configuration is")
+        refuse_guests(caller, "the configuration is")
         tree = _file(text, source or "configuration")
         managed = {"managed_by": planning.FILE, "source": source} if mode == APPLIED else {}
 
@@ -133,7 +133,7 @@ class Configuring(ABC):
         return Applied(changes, self._number(), warnings)
 
     async def export_configuration(self, caller: Caller) -> str:
-        _refuse_guests(caller, "the configuration is")
+        refuse_guests(caller, "the configuration is")
         held = await asyncio.to_thread(self._objects.held, caller.organisation)
         return exporting.text(self._live().tree, held)
 
@@ -221,7 +221,7 @@ def _misfits(live: Configuration, held: Held, fetch: whole.Fetch) -> set[str]:
 def _may_change(caller: Caller, kind: str) -> None:
     objects.kind_of(kind)
     if kind in PLATFORM:
-        _refuse_guests(caller, f"{kind} are")
+        refuse_guests(caller, f"{kind} are")
     if kind == "limits":
         raise InvalidRequest(
             "limits of their own are not enforced yet, so none is taken: give a key its limits when it is made",
@@ -229,7 +229,7 @@ def _may_change(caller: Caller, kind: str) -> None:
         )
 
 
-def _refuse_guests(caller: Caller, what: str) -> None:
+def refuse_guests(caller: Caller, what: str) -> None:
     if caller.organisation != DEFAULT_ORGANISATION:
         raise PermissionDenied(f"{what} the matter of the organisation that runs the gateway")
 

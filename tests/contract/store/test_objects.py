@@ -76,7 +76,8 @@ class House:
         self.vault = self.place.vault(self.store.database)
         objects = SqlObjects(self.store.database, self.vault)
         self.service = AuthService(
-            store=self.store, objects=objects, secrets=AccountSecrets(self.env, self.file.parent, self.vault),
+            store=self.store, objects=objects, audit=AuditLog(self.store.database),
+            secrets=AccountSecrets(self.env, self.file.parent, self.vault),
             mint=new_id, source=ConfigFile(self.file, self.env, objects.held), bucket=self.bucket,
             now=lambda: 1_700_000_000,
             metrics=PrometheusMetrics(CollectorRegistry()), chance=os.urandom,
