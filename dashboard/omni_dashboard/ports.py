@@ -5,13 +5,14 @@ from typing import Protocol
 
 import msgspec
 from omni_core.component import Check
+from omni_core.ports.audit import AuditPort
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.configuration import ConfigurationPort
 
 from omni_dashboard.domain.fleet import Fleet
 
 
-class ControlPort(AuthPort, ConfigurationPort, Protocol):
+class ControlPort(AuthPort, ConfigurationPort, AuditPort, Protocol):
     """All that auth answers."""
 
 

@@ -11,6 +11,7 @@ from omni_catalogue.networks import Network, networks
 from omni_catalogue.snapshot import decode
 from omni_core.component import Check
 from omni_core.ports.analytics import AnalyticsPort, KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
@@ -224,6 +225,20 @@ class Management:
     async def export(self, caller: Caller) -> str:
         platform_only(caller.organisation, "export the configuration")
         return await self._ask("auth", self._auth.export_configuration(caller))
+
+    async def audit(self, identity: Identity, organisation: str, before: int, limit: int) -> AuditPage:
+        """Raises ``PermissionDenied`` for another's ``organisation``; without one the platform sees all."""
+        caller = self.caller(identity)
+        organisation_of(identity.organisation, organisation)
+        return await self._ask(
+            "auth", self._auth.list_audit(caller, organisation=organisation, before=before, limit=limit)
+        )
+
+    async def verify_audit(self, identity: Identity, head: str) -> AuditVerdict:
+        platform_only(identity.organisation, "verify the audit log")
+        return await self._ask(
+            "auth", self._auth.verify_audit(self.caller(identity), head), self._settings.query_timeout
+        )
 
     # ---- quota and the fleet ----------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
 from omni_auth.adapters.offline import OfflineKeys
+from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.adapters.store.objects import SqlObjects
@@ -42,7 +43,8 @@ async def serving_keys(home: Path, count: int, chance: random.Random) -> AsyncIt
     store = SqlStore(home)
     vault = Vault(store.database, open_keyring(home, {}), os.urandom)
     service = AuthService(
-        store=store, objects=SqlObjects(store.database, vault), secrets=AccountSecrets({}, home, vault),
+        store=store, objects=SqlObjects(store.database, vault), audit=AuditLog(store.database),
+        secrets=AccountSecrets({}, home, vault),
         mint=new_id, source=None, bucket=_Bucket(), metrics=PrometheusMetrics(CollectorRegistry()),
         settings=AuthSettings(poll=3600, republish=3600), now=lambda: NOW, chance=chance.randbytes,
     )  # fmt: skip

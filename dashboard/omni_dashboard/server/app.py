@@ -17,9 +17,12 @@ from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import configuration, documents, page, problems
-from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of
+from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
 from omni_dashboard.server.schemas import (
     About,
+    AuditEntryOut,
+    AuditOut,
+    AuditVerdictOut,
     CheckOut,
     ConfigOut,
     Group,
@@ -75,6 +78,8 @@ class Api:
             Row("DELETE", "/api/keys/{id}", ADMIN, self.revoke_key, KeyOut, area="keys"),
             Row("GET", "/api/quota", ADMIN, self.quota, Quota, area="quota"),
             Row("POST", "/api/quota/breakers/{account:path}/reset", ADMIN, self.reset_breaker, None, 204, "quota"),
+            Row("GET", "/api/audit", ADMIN, self.audit, AuditOut, area="audit"),
+            Row("GET", "/api/audit/verify", ADMIN, self.verify_audit, AuditVerdictOut, area="audit"),
             Row("GET", "/api/system", ADMIN, self.system, System, area="system"),
         )
 
@@ -146,6 +151,28 @@ class Api:
     async def reset_breaker(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
         """Close an account's breaker."""
         await self._management.reset_breaker(identity_of(request), account)
+
+    async def audit(
+        self,
+        request: Request,
+        response: Response,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        after: Annotated[str, Query(pattern=r"^[0-9]{0,18}$", description="`next` of the page before")] = "",
+        organisation: Organisation = "",
+    ) -> AuditOut:
+        """What was done to keys and configuration, newest first. The platform's admins see all organisations'."""
+        page = await self._management.audit(identity_of(request), organisation, int(after or 0), limit)
+        following = str(page.next or "")
+        link_next(request, response, limit, following)
+        return AuditOut(items=list(map(AuditEntryOut.of, page.items)), next=following or None)
+
+    async def verify_audit(
+        self,
+        request: Request,
+        head: Annotated[str, Query(max_length=100, description="what an earlier answer had as its head")] = "",
+    ) -> AuditVerdictOut:
+        """Whether the audit log is as it was written, and which entry is the first that is not."""
+        return AuditVerdictOut.of(await self._management.verify_audit(identity_of(request), head))
 
     async def system(self, request: Request) -> System:
         """Which configuration is published, who works with it, and how this process is."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import Depends, Header, Path, Query
 from fastapi.routing import APIRoute
@@ -16,7 +16,7 @@ from omni_dashboard.domain.access import ADMIN
 from omni_dashboard.domain.kinds import KINDS, Kind
 from omni_dashboard.domain.preconditions import create_only, if_match, is_known
 from omni_dashboard.server import documents
-from omni_dashboard.server.routes import JSON, YAML, Row, identity_of, management_of, media_type
+from omni_dashboard.server.routes import JSON, YAML, Row, identity_of, link_next, management_of, media_type
 from omni_dashboard.server.schemas import AppliedOut, DeletedOut, ObjectOut, ObjectsOut, Organisation, WrittenOut
 
 AREA = "config"
@@ -85,9 +85,7 @@ def _list(kind: Kind, who: Any) -> Callable[..., Any]:
         caller: Caller = who,
     ) -> ObjectsOut:
         page = await management_of(request).objects(caller, kind, after, limit)
-        if page.next:
-            asked = {**request.query_params, "limit": limit, "after": page.next}
-            response.headers["Link"] = f'<{request.url.path}?{urlencode(asked)}>; rel="next"'
+        link_next(request, response, limit, page.next)
         return ObjectsOut(items=[ObjectOut.of(found) for found in page.items], next=page.next or None)
 
     endpoint.__doc__ = f"The {kind.name}, a page at a time."

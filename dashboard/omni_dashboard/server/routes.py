@@ -1,6 +1,7 @@
 """A route that knows who may call it, and one row of the table that all of them stand in."""
 
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from fastapi import Security
 from fastapi.routing import APIRoute
@@ -114,6 +115,13 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def management_of(request: Request) -> Management:
     found: Management = request.app.state.management
     return found
+
+
+def link_next(request: Request, response: Response, limit: int, following: str) -> None:
+    """Where the page after this one is (RFC 8288); nothing after the last."""
+    if following:
+        asked = {**request.query_params, "limit": limit, "after": following}
+        response.headers["Link"] = f'<{request.url.path}?{urlencode(asked)}>; rel="next"'
 
 
 def media_type(request: Request) -> str:

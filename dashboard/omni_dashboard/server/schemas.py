@@ -9,6 +9,7 @@ from fastapi import Query
 from omni_catalogue.scopes import Scopes
 from omni_core.component import Check
 from omni_core.ports.analytics import KeyUse, UsageTotals
+from omni_core.ports.audit import AuditEntry, AuditVerdict
 from omni_core.ports.auth import Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, ConfigObject, ObjectChange
 from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
@@ -440,8 +441,8 @@ class DeletedOut(BaseModel):
 
 
 class ChangeOut(BaseModel):
-    """``action`` is "create", "update" or "delete"; ``before`` and ``after`` are documents without secrets, null for
-    none."""
+    """``action`` is "create", "update", "delete" or "adopt": what it says stays as it is, and who manages it is
+    another. ``before`` and ``after`` are documents without secrets, null for none."""
 
     action: str
     kind: str
@@ -456,11 +457,13 @@ class ChangeOut(BaseModel):
 
 
 class AppliedOut(BaseModel):
-    """``revision`` is in force now. ``changes`` of a dry run are what would be."""
+    """``revision`` is in force now. ``changes`` of a dry run are what would be; ``unchanged`` is how many objects of
+    the file stay as they are."""
 
     dry_run: bool
     revision: int
     changes: list[ChangeOut]
+    unchanged: int
     warnings: list[str]
 
     @classmethod
@@ -469,5 +472,69 @@ class AppliedOut(BaseModel):
             dry_run=dry_run,
             revision=applied.revision,
             changes=[ChangeOut.of(change) for change in applied.changes],
+            unchanged=applied.unchanged,
             warnings=list(applied.warnings),
         )
+
+
+class AuditEntryOut(BaseModel):
+    """One thing that was done. ``number`` counts over all organisations, ``at`` is in epoch milliseconds, ``target`` is
+    "kind/id". ``before`` and ``after`` have no secrets, and are null where there is nothing. ``hash`` is the SHA-256 of
+    all other fields, ``previous`` the hash of the entry before."""
+
+    number: int
+    at: int
+    organisation: str
+    actor: str
+    action: str
+    target: str
+    before: Any = None
+    after: Any = None
+    previous: str
+    hash: str
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> "AuditEntryOut":
+        return cls(
+            number=entry.number,
+            at=entry.at,
+            organisation=entry.organisation,
+            actor=entry.actor,
+            action=entry.action,
+            target=entry.target,
+            before=_document(entry.before),
+            after=_document(entry.after),
+            previous=entry.previous.hex(),
+            hash=entry.hash.hex(),
+        )
+
+
+def _document(text: str) -> Any:
+    """What somebody damaged is shown as it is."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+class AuditOut(BaseModel):
+    """Newest first. ``next`` is the ``after`` of the page that follows, null after the last."""
+
+    items: list[AuditEntryOut]
+    next: str | None
+
+
+class AuditVerdictOut(BaseModel):
+    """``entries`` are as they were written, the last of which is ``head``: keep it elsewhere and ask with it the next
+    time, for a chain does not show by itself that its end was cut off. ``bad`` is the number of the first entry that is
+    not as it was written, null where ``ok``; ``why`` says what is wrong with it."""
+
+    ok: bool
+    entries: int
+    head: str
+    bad: int | None
+    why: str
+
+    @classmethod
+    def of(cls, found: AuditVerdict) -> "AuditVerdictOut":
+        return cls(ok=not found.bad, entries=found.entries, head=found.head, bad=found.bad or None, why=found.why)

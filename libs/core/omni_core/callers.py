@@ -31,6 +31,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "AdoptObject": ("dashboard",),
         "ApplyConfiguration": ("dashboard",),
         "ExportConfiguration": ("dashboard",),
+        "ListAudit": ("dashboard",),
+        "VerifyAudit": ("dashboard",),
     },
     "omniroute.quota.v1.QuotaPort": {
         "Snapshot": ("dashboard", "router"),

@@ -1,7 +1,9 @@
-"""Configuration objects, and who asks for them, as messages."""
+"""Configuration objects, what was done to them, and who asks for them, as messages."""
 
+import msgspec
 from omniroute_proto.auth.v1 import auth_pb2 as pb
 
+from omni_core.ports.audit import AuditEntry
 from omni_core.ports.configuration import ANYBODY, Caller, ConfigObject, ObjectChange
 
 
@@ -48,3 +50,11 @@ def change_message(change: ObjectChange) -> pb.ObjectChange:
 
 def change_from(message: pb.ObjectChange) -> ObjectChange:
     return ObjectChange(message.action, message.kind, message.name, message.before, message.after)
+
+
+def entry_message(entry: AuditEntry) -> pb.AuditEntry:
+    return pb.AuditEntry(**msgspec.structs.asdict(entry))
+
+
+def entry_from(message: pb.AuditEntry) -> AuditEntry:
+    return AuditEntry(**{name: getattr(message, name) for name in AuditEntry.__struct_fields__})

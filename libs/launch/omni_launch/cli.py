@@ -9,10 +9,11 @@ import click
 from omni_launch.audit_cli import audit
 from omni_launch.backup_cli import backup
 from omni_launch.certs_cli import certs
+from omni_launch.config_cli import apply, diff, export, take_in
 from omni_launch.environment import Flags, config_file, merged
 from omni_launch.keys_cli import keys
 from omni_launch.options import PATH, Command, config, data_dir
-from omni_launch.problems import CannotStart
+from omni_launch.problems import CannotStart, told
 from omni_launch.signing_cli import signing_key
 from omni_launch.targets import TARGETS
 from omni_launch.vault_cli import vault
@@ -56,22 +57,8 @@ class _Group(click.Group):
         except Exception as error:
             if os.environ.get("OMNIROUTE_LOG_LEVEL", "").upper() == "DEBUG":
                 raise
-            click.echo(f"omniroute: {_said(error)}", err=True)
+            click.echo(f"omniroute: {told(error)}", err=True)
             raise click.exceptions.Exit(1) from error
-
-
-def _said(error: Exception) -> str:
-    from omni_core.telemetry import redact
-    from omni_wire.errors import GatewayError
-
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, CannotStart | GatewayError):
-        return redact(str(error))
-    return redact(
-        f"{type(error).__name__}: {str(error).strip() or 'no details given'}\n"
-        "This should not happen. OMNIROUTE_LOG_LEVEL=DEBUG shows where; 'omniroute doctor' looks for the usual causes."
-    )
 
 
 @click.group(
@@ -86,6 +73,7 @@ Start here:
 Then:
   omniroute up --workers auto           the same on all cores of this machine
   omniroute check-config                what is wrong with omniroute.yaml, line by line
+  omniroute apply gateway.yaml          the configuration of a running gateway from a file
   omniroute keys create laptop          a key for one of your programs
   omniroute certs init                  certificates, for services that run on several machines
   omniroute doctor                      what is missing on this machine, and how to get it
@@ -290,6 +278,8 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
+for verb in (apply, diff, export, take_in):
+    cli.add_command(verb)
 cli.add_command(audit)
 cli.add_command(vault)
 cli.add_command(backup)

@@ -33,6 +33,7 @@ from omni_launch.doors import Doors
 from omni_launch.embedded import EmbeddedServers
 from omni_launch.environment import external_url, reachable
 from omni_launch.membership import Membership
+from omni_launch.notice import Notice
 from omni_launch.plan import Plan, Started, Steps, seconds_of
 from omni_launch.problems import CannotStart
 from omni_launch.targets import PARTS, Target
@@ -161,6 +162,7 @@ class Process:
             self._membership = Membership(runtime, own, plan.target.over_grpc, grpc_port)
             self._undo.append(("membership", self._membership.stop))
             await self._membership.start()
+        self._put_notice()
         _settle_down()
         await self._announce(
             Started(
@@ -171,6 +173,16 @@ class Process:
                 assembly=assembly,
             )
         )
+
+    def _put_notice(self) -> None:
+        if "dashboard" not in self._plan.target.parts:
+            return
+        notice = Notice(self._data_dir)
+        try:
+            notice.put(f"http://{reachable(self._plan.listen.host)}:{self._doors.ports['dashboard']}")
+        except OSError as error:
+            _log.warning("commands on this data directory will not find this process: %s", error.strerror)
+        self._undo.append(("notice", _async(notice.take_down)))
 
     async def _start_component(self, component: Component) -> None:
         self._undo.append((component.name, component.stop))  # stop is safe after a failed start

@@ -15,6 +15,7 @@ from omni_auth.adapters.bucket import KvBucket
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
+from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.adapters.store.objects import SqlObjects
@@ -28,7 +29,7 @@ __all__ = ["AuthComponent", "DemoProvider", "build"]
 
 
 class AuthComponent:
-    """Component ``auth``; ``service`` is the AuthPort and the ConfigurationPort."""
+    """Component ``auth``; ``service`` is the AuthPort, the ConfigurationPort and the AuditPort."""
 
     name = "auth"
 
@@ -72,6 +73,7 @@ def build(
     service = (AuthService if tracer is None else partial(TracedAuth, tracer))(
         store=store,
         objects=objects,
+        audit=AuditLog(store.database),
         secrets=AccountSecrets(env, config_file.parent if config_file else runtime.settings.data_dir, vault),
         source=ConfigFile(config_file, env, objects.held) if config_file else None,
         bucket=KvBucket(

@@ -7,6 +7,7 @@ make a configuration is refused and nothing is written. Blocking work is done in
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectChange, ObjectPage, Written
@@ -18,8 +19,8 @@ from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.document import Tree
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.objects import PLATFORM, FileObject, Held, Named
-from omni_auth.domain.planning import Step, Writer
-from omni_auth.domain.problems import Problem, dotted, render
+from omni_auth.domain.planning import Step, Where, Writer, placed
+from omni_auth.domain.problems import Loc, Places, Problem, dotted, render
 from omni_auth.domain.whole import Misfit
 from omni_auth.ports import ObjectStore, StoreSecrets
 
@@ -83,7 +84,7 @@ class Configuring(ABC):
         def decide(held: Held, writer: Writer) -> list[Step]:
             return planning.put(held, writer, kind, name, given, if_match=if_match, new=if_none_match)
 
-        held, steps, _ = await self._change(caller, decide, (kind, name), dry_run)
+        held, steps, _ = await self._change(caller, decide, self._writer(caller, (kind, name)), dry_run)
         found = steps[0].after if steps else held.get(kind, name)
         assert found is not None  # noqa: S101 — a put leaves something
         return Written(_object(name, found), f"{steps[0].action}d" if steps else "unchanged")
@@ -96,7 +97,7 @@ class Configuring(ABC):
         def decide(held: Held, writer: Writer) -> list[Step]:
             return planning.delete(held, writer, kind, name, if_match=if_match)
 
-        await self._change(caller, decide, (kind, name), dry_run)
+        await self._change(caller, decide, self._writer(caller, (kind, name)), dry_run)
 
     async def adopt_object(self, caller: Caller, kind: str, name: str, *, if_match: str = "") -> ConfigObject:
         _may_change(caller, kind)
@@ -104,7 +105,7 @@ class Configuring(ABC):
         def decide(held: Held, writer: Writer) -> list[Step]:
             return planning.adopt(held, writer, kind, name, if_match=if_match)
 
-        await self._change(caller, decide, (kind, name), dry_run=False)
+        await self._change(caller, decide, self._writer(caller, (kind, name)), dry_run=False)
         return await self.get_object(caller, kind, name)
 
     async def apply_configuration(
@@ -121,19 +122,31 @@ class Configuring(ABC):
             raise InvalidRequest(f"mode: must be {APPLIED} or {IMPORTED}", param="mode")
         if mode == APPLIED and not source:
             raise InvalidRequest("source: must name the file whose objects they are to be", param="source")
-        _refuse_guests(caller, "the configuration is")
-        tree = _file(text, source or "configuration")
-        managed = {"managed_by": planning.FILE, "source": source} if mode == APPLIED else {}
+        refuse_guests(caller, "the configuration is")
+        filename = source or "configuration"
+        tree, places = _file(text, filename)
+        wanted = objects.of_tree(tree)
+
+        def where(named: Named, loc: Loc) -> Where:
+            if named not in wanted:
+                return planning.asked(None, named, loc)
+            loc = (*wanted[named].loc, *loc)
+            return Where(dotted(loc), f"{filename}:{places.find(loc).line}")
+
+        writer = msgspec.structs.replace(self._writer(caller), where=where)
+        if mode == APPLIED:
+            writer = msgspec.structs.replace(writer, managed_by=planning.FILE, source=source)
 
         def decide(held: Held, writer: Writer) -> list[Step]:
-            return planning.apply(held, msgspec.structs.replace(writer, **managed), tree, take_over=take_over)
+            return planning.apply(held, writer, wanted, take_over=take_over)
 
-        held, steps, warnings = await self._change(caller, decide, None, dry_run)
-        changes = tuple(_changed(step, name) for step, name in planning.named(steps, held))
-        return Applied(changes, self._number(), warnings)
+        held, steps, warnings = await self._change(caller, decide, writer, dry_run)
+        changes = tuple(_changed(step, name, writer) for step, name in planning.named(steps, held))
+        written = sum(step.after is not None for step in steps)
+        return Applied(changes, self._number(), warnings, len(wanted) - written)
 
     async def export_configuration(self, caller: Caller) -> str:
-        _refuse_guests(caller, "the configuration is")
+        refuse_guests(caller, "the configuration is")
         held = await asyncio.to_thread(self._objects.held, caller.organisation)
         return exporting.text(self._live().tree, held)
 
@@ -155,27 +168,32 @@ class Configuring(ABC):
             if one.kind == kind and held.get(*named) is None and not _provider_is_held(held, one)
         ]
 
-    async def _change(
-        self, caller: Caller, plan: Callable[[Held, Writer], list[Step]], asked: Named | None, dry_run: bool
-    ) -> tuple[Held, list[Step], tuple[str, ...]]:
-        """What was held, the steps, and what is to be told of the configuration afterwards."""
+    def _writer(self, caller: Caller, of: Named | None = None) -> Writer:
+        """For a change of one object, or of many."""
         live = self._live()
-        warnings: tuple[str, ...] = ()
-        writer = Writer(
+        return Writer(
             organisation=caller.organisation,
             mint=self._mint,
             version=self._secret_version,
             live=objects.of_tree(live.tree),
             filename=live.filename,
+            where=partial(planning.asked, of),
         )
+
+    async def _change(
+        self, caller: Caller, plan: Callable[[Held, Writer], list[Step]], writer: Writer, dry_run: bool
+    ) -> tuple[Held, list[Step], tuple[str, ...]]:
+        """What was held, the steps, and what is to be told of the configuration afterwards."""
+        live = self._live()
+        warnings: tuple[str, ...] = ()
 
         def decide(held: Held) -> Sequence[Step]:
             nonlocal warnings
             steps = plan(held, writer)
-            for step in steps:
+            for step, name in planning.named(steps, held):
                 if step.after is not None:
-                    entities.check(step.after)
-            warnings = self._fit(live, held, steps, asked)
+                    _check(step.after, writer, (step.after.kind, name))
+            warnings = self._fit(live, held, steps, writer)
             return steps
 
         held, steps = await asyncio.to_thread(
@@ -185,7 +203,7 @@ class Configuring(ABC):
             await self._store_changed()
         return held, steps, warnings
 
-    def _fit(self, live: Configuration, held: Held, steps: Sequence[Step], asked: Named | None) -> tuple[str, ...]:
+    def _fit(self, live: Configuration, held: Held, steps: Sequence[Step], writer: Writer) -> tuple[str, ...]:
         """The warnings of the configuration after ``steps``. Raises ``InvalidRequest`` where there is no whole one
         then, naming every field; what was wrong before is no reason."""
         if not any(step.entity.kind in PLATFORM for step in steps):
@@ -200,13 +218,11 @@ class Configuring(ABC):
         except Misfit as error:
             before = _misfits(live, held, self._secrets.fetch(held, {}))
             told = [
-                (planning.field_of(one.named, one.loc, asked), one.message)
-                for one in error.problems
-                if str(one) not in before
-            ] + [("", line) for line in error.of_file if line not in before]
+                (writer.where(one.named, one.loc), one.message) for one in error.problems if str(one) not in before
+            ] + [(Where(""), line) for line in error.of_file if line not in before]
             if told:
-                lines = [f"{field}: {message}" if field else message for field, message in told]
-                raise InvalidRequest("\n".join(lines), param=told[0][0] or None) from None
+                lines = "\n".join(where.says(message) for where, message in told)
+                raise InvalidRequest(lines, param=told[0][0].field or None) from None
             return ()
 
 
@@ -221,7 +237,7 @@ def _misfits(live: Configuration, held: Held, fetch: whole.Fetch) -> set[str]:
 def _may_change(caller: Caller, kind: str) -> None:
     objects.kind_of(kind)
     if kind in PLATFORM:
-        _refuse_guests(caller, f"{kind} are")
+        refuse_guests(caller, f"{kind} are")
     if kind == "limits":
         raise InvalidRequest(
             "limits of their own are not enforced yet, so none is taken: give a key its limits when it is made",
@@ -229,7 +245,7 @@ def _may_change(caller: Caller, kind: str) -> None:
         )
 
 
-def _refuse_guests(caller: Caller, what: str) -> None:
+def refuse_guests(caller: Caller, what: str) -> None:
     if caller.organisation != DEFAULT_ORGANISATION:
         raise PermissionDenied(f"{what} the matter of the organisation that runs the gateway")
 
@@ -244,8 +260,15 @@ def _document(text: bytes) -> dict[str, Tree]:
     return found
 
 
-def _file(text: str, filename: str) -> Tree:
-    """A file's tree, with every problem of its own told with its line."""
+def _check(entity: Entity, writer: Writer, named: Named) -> None:
+    try:
+        entities.check(entity)
+    except InvalidRequest as error:
+        raise placed(error, writer, named) from None
+
+
+def _file(text: str, filename: str) -> tuple[Tree, Places]:
+    """A file's tree and where each key stands in it. Raises ``InvalidRequest``: each problem with its line."""
     read = document.read(text)
     tree = read.tree if read.tree is not None else {}
     config, wrong = schema.validate(tree)
@@ -254,7 +277,7 @@ def _file(text: str, filename: str) -> Tree:
         found.append(Problem(("keys",), "keys are not applied: make them with omniroute keys create"))
     if found:
         raise InvalidRequest("\n".join(render(found, read.places, filename)), param=dotted(found[0].loc) or None)
-    return tree
+    return tree, read.places
 
 
 def _object(name: str, entity: Entity) -> ConfigObject:
@@ -286,8 +309,9 @@ def _provider_is_held(held: Held, one: FileObject) -> bool:
     return one.kind == "accounts" and held.get("providers", one.name.partition("/")[0]) is not None
 
 
-def _changed(step: Step, name: str) -> ObjectChange:
+def _changed(step: Step, name: str, writer: Writer) -> ObjectChange:
+    found = planning.outcome(step, name, writer)
     before, after = (
-        msgspec.json.encode(redacted(one.document)) if one is not None else b"" for one in (step.before, step.after)
+        msgspec.json.encode(redacted(one)) if one is not None else b"" for one in (found.before, found.after)
     )
-    return ObjectChange(step.action, step.entity.kind, name, before, after)
+    return ObjectChange(found.action, step.entity.kind, name, before, after)

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from omni_auth.domain.apikeys import StoredKey
+from omni_auth.domain.audit import Entry, Verdict
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.objects import Held
@@ -143,6 +144,18 @@ class ObjectStore(Protocol):
 
     def told(self, change: int) -> None:
         """Everybody may know what changed up to that one."""
+        ...
+
+
+class AuditReader(Protocol):
+    """What was done. Both calls block and raise ``DependencyUnavailable``."""
+
+    def newest(self, limit: int = 100, before: int = 0, organisation: str = "") -> list[Entry]:
+        """Newest first; where they are given, those with numbers below ``before`` and of that ``organisation``."""
+        ...
+
+    def verify(self, expected: str = "") -> Verdict:
+        """See ``omni_auth.domain.audit.verify``."""
         ...
 
 

@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from omni_core import key_scopes
-from omni_core.config_objects import caller_from, change_message, object_message
+from omni_core.config_objects import caller_from, change_message, entry_message, object_message
+from omni_core.ports.audit import AuditPort
 from omni_core.ports.auth import AuthPort, KeyInfo, NewKey
 from omni_core.ports.configuration import ConfigurationPort
 from omni_core.ports.context import CallContext
@@ -12,7 +13,7 @@ from omniroute_proto.auth.v1 import auth_pb2 as pb
 from omniroute_proto.common.v1 import common_pb2
 
 
-class Ports(AuthPort, ConfigurationPort, Protocol):
+class Ports(AuthPort, ConfigurationPort, AuditPort, Protocol):
     """All that is served."""
 
 
@@ -109,11 +110,27 @@ def register(server: RpcServer, port: Ports) -> None:
             take_over=request.take_over,
         )
         return pb.ApplyConfigurationResponse(
-            changes=map(change_message, applied.changes), revision=applied.revision, warnings=applied.warnings
+            changes=map(change_message, applied.changes),
+            revision=applied.revision,
+            warnings=applied.warnings,
+            unchanged=applied.unchanged,
         )
 
     async def export_configuration(request: pb.ExportConfigurationRequest) -> pb.ExportConfigurationResponse:
         return pb.ExportConfigurationResponse(text=await port.export_configuration(caller_from(request.caller)))
+
+    async def list_audit(request: pb.ListAuditRequest) -> pb.ListAuditResponse:
+        page = await port.list_audit(
+            caller_from(request.caller),
+            organisation=request.organisation,
+            before=request.before,
+            limit=request.limit,
+        )
+        return pb.ListAuditResponse(items=map(entry_message, page.items), next=page.next)
+
+    async def verify_audit(request: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
+        found = await port.verify_audit(caller_from(request.caller), request.head)
+        return pb.VerifyAuditResponse(entries=found.entries, head=found.head, bad=found.bad, why=found.why)
 
     server.add(
         "omniroute.auth.v1.AuthPort",
@@ -132,6 +149,8 @@ def register(server: RpcServer, port: Ports) -> None:
             "AdoptObject": unary(pb.AdoptObjectRequest, adopt_object),
             "ApplyConfiguration": unary(pb.ApplyConfigurationRequest, apply_configuration),
             "ExportConfiguration": unary(pb.ExportConfigurationRequest, export_configuration),
+            "ListAudit": unary(pb.ListAuditRequest, list_audit),
+            "VerifyAudit": unary(pb.VerifyAuditRequest, verify_audit),
         },
     )
 

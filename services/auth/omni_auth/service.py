@@ -14,15 +14,17 @@ from collections.abc import Callable
 
 import msgspec
 from omni_core.component import Check, ConfigState
+from omni_core.ports.audit import AuditEntry, AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration as PublishedConfiguration
 from omni_core.ports.auth import CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Caller
 from omni_core.ports.context import CallContext
 from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, Unauthenticated
 
-from omni_auth.configuring import Configuring
+from omni_auth.configuring import MOST, Configuring, refuse_guests
 from omni_auth.domain import apikeys, whole
 from omni_auth.domain.apikeys import StoredKey
+from omni_auth.domain.audit import Entry
 from omni_auth.domain.compilation import Compiled, DemoProvider, compile_snapshot
 from omni_auth.domain.configuration import Configuration, empty
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
@@ -30,6 +32,7 @@ from omni_auth.domain.problems import ConfigErrors
 from omni_auth.domain.secrecy import secret_version
 from omni_auth.keys import changed_meanwhile, check_new, make_key, policy_info, stored_info
 from omni_auth.ports import (
+    AuditReader,
     AuthMetrics,
     Chance,
     ConfigSource,
@@ -79,13 +82,14 @@ class InForce(msgspec.Struct, frozen=True):
 
 
 class AuthService(Configuring):
-    """AuthPort, as ``Configuring`` ConfigurationPort, and the three loops. ``now`` gives epoch seconds."""
+    """AuthPort, AuditPort, as ``Configuring`` ConfigurationPort, and the three loops. ``now`` gives epoch seconds."""
 
     def __init__(
         self,
         *,
         store: KeyStore,
         objects: ObjectStore,
+        audit: AuditReader,
         secrets: StoreSecrets,
         source: ConfigSource | None,
         bucket: SnapshotBucket,
@@ -98,6 +102,7 @@ class AuthService(Configuring):
     ) -> None:
         super().__init__(objects, secrets, mint=mint, now=lambda: now() * 1000)
         self._store, self._source, self._bucket, self._metrics = store, source, bucket, metrics
+        self._audit = audit
         self._settings, self._now, self._chance, self._demo = settings, now, chance, demo
         self._left_out: tuple[str, ...] = ()
         self._state: InForce | None = None
@@ -232,6 +237,22 @@ class AuthService(Configuring):
         state = self._in_force()
         in_file = state.file_names(caller.organisation)
         return apikeys.find(key, state.of(caller.organisation), in_file, state.configuration.filename)
+
+    # ---- AuditPort --------------------------------------------------------------------------------------------------
+
+    async def list_audit(
+        self, caller: Caller, *, organisation: str = "", before: int = 0, limit: int = 100
+    ) -> AuditPage:
+        whose = organisation if caller.organisation == DEFAULT_ORGANISATION else caller.organisation
+        limit = max(1, min(limit, MOST))
+        found = await asyncio.to_thread(self._audit.newest, limit + 1, before, whose)
+        shown = found[:limit]
+        return AuditPage(tuple(map(_told, shown)), shown[-1].seq if len(found) > limit else 0)
+
+    async def verify_audit(self, caller: Caller, head: str = "") -> AuditVerdict:
+        refuse_guests(caller, "the audit log as a whole is")
+        found = await asyncio.to_thread(self._audit.verify, head)
+        return AuditVerdict(found.entries, found.head, found.bad or 0, found.why)
 
     # ---- what is in force -------------------------------------------------------------------------------------------
 
@@ -448,6 +469,11 @@ class AuthService(Configuring):
 
     def _well(self, name: str) -> None:
         self._troubles.pop(name, None)
+
+
+def _told(entry: Entry) -> AuditEntry:
+    fields = msgspec.structs.asdict(entry)
+    return AuditEntry(number=fields.pop("seq"), **fields)
 
 
 class _Numbered(msgspec.Struct):

@@ -76,7 +76,8 @@ class House:
         self.vault = self.place.vault(self.store.database)
         self.objects = objects = SqlObjects(self.store.database, self.vault)
         self.service = AuthService(
-            store=self.store, objects=objects, secrets=AccountSecrets(self.env, self.file.parent, self.vault),
+            store=self.store, objects=objects, audit=AuditLog(self.store.database),
+            secrets=AccountSecrets(self.env, self.file.parent, self.vault),
             mint=new_id, source=ConfigFile(self.file, self.env, objects.held), bucket=self.bucket,
             now=lambda: 1_700_000_000,
             metrics=PrometheusMetrics(CollectorRegistry()), chance=os.urandom,
@@ -336,7 +337,8 @@ async def test_an_apply_that_is_refused_changes_nothing(house: House) -> None:
     before = house.audited()
     with refused(400) as check:
         await apply(house, APPLIED.replace("acme/gpt-x, ", "nobody/m, "))
-    assert "combos/both: targets[0]: there is no provider 'nobody'" in check.value.message
+    assert check.value.message.startswith("beta.yaml:4: combos[0].targets[0]: there is no provider 'nobody'")
+    assert check.value.param == "combos[0].targets[0]"
     with refused(400) as check:
         await apply(house, APPLIED.replace("format: openai.chat", "format: nonsense"))
     assert check.value.message.startswith("beta.yaml:2: providers[0].format: must be one of")
@@ -347,6 +349,57 @@ async def test_an_apply_that_is_refused_changes_nothing(house: House) -> None:
     assert "beta.yaml:1: keys: keys are not applied" in check.value.message
     assert house.audited() == before
     assert await house.names("combos") == ["best"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("https://beta.example.com", "http://127.0.0.1:9", "beta.yaml:2: providers[0].base_url: is a loopback or"),
+        ("{env: BETA_KEY}", "{vault: keep}", "beta.yaml:3: providers[0].accounts[0].api_key: nothing is sealed"),
+        ("{env: BETA_KEY}", "{env: NO_KEY}", "beta.yaml:3: providers[0].accounts[0].api_key: the environment variable"),
+    ],
+)
+async def test_what_is_wrong_with_one_object_of_a_file_is_told_by_its_line(
+    house: House, old: str, new: str, told: str
+) -> None:
+    with refused(400) as check:
+        await apply(house, APPLIED.replace(old, new))
+    assert check.value.message.startswith(told)
+    assert check.value.param == told.split(": ")[1]
+
+
+async def test_what_stays_as_it_is_is_counted_and_only_taken_over_where_another_managed_it(house: House) -> None:
+    await apply(house, APPLIED)
+    done = await house.port.apply_configuration(ME, APPLIED.replace("input: 1", "input: 3"), "beta.yaml")
+    assert ([change.action for change in done.changes], done.unchanged) == (["update"], 4)
+    moved = await house.port.apply_configuration(ME, APPLIED, "other.yaml", take_over=True, dry_run=True)
+    assert [(change.action, change.kind) for change in moved.changes] == [
+        ("adopt", "providers"), ("adopt", "accounts"), ("adopt", "combos"), ("adopt", "aliases"), ("update", "prices"),
+    ]  # fmt: skip
+    assert moved.unchanged == 0
+
+
+async def test_an_export_applied_as_it_is_changes_nothing_but_who_manages_it(house: House) -> None:
+    house.file.write_text(FILE.replace("{env: ACME_KEY}", "{value: in-the-file-1}"))
+    await house.until(lambda: was_read(house))
+    await house.beta()
+    await house.put("accounts", "beta/sealed", {"api_key": {"value": "sealed-secret-1"}})
+    await apply(house, "prices: [{model: m, input: 1, output: 2}]")
+    text = await house.port.export_configuration(ME)
+    assert text.count("vault: keep") == 2
+    before = await house.snapshot()
+    for dry_run in (True, False):
+        done = await house.port.apply_configuration(ME, text, "x.yaml", take_over=True, dry_run=dry_run)
+        assert {change.action for change in done.changes} == {"adopt"}
+        assert "in-the-file-1" not in str(done)
+    assert unordered(await house.port.export_configuration(ME)) == unordered(text)
+    assert {one.id: one for one in (await house.snapshot()).providers} == {one.id: one for one in before.providers}
+    assert (await house.service.credential(CallContext("r"), "acme/first")).secret == "in-the-file-1"
+    assert await apply(house, text, "x.yaml") == []
+
+
+async def was_read(house: House) -> bool:
+    return (await house.service.credential(CallContext("r"), "acme/first")).secret == "in-the-file-1"
 
 
 async def test_what_another_manages_is_a_conflict_until_it_is_taken_over(house: House) -> None:
@@ -375,7 +428,7 @@ async def test_an_export_imported_into_an_empty_store_is_the_same_configuration(
     before = await house.snapshot()
     house.file.write_text("{}")
     done = await house.port.apply_configuration(ME, text, "", mode="import", take_over=True)
-    assert {change.action for change in done.changes} <= {"create", "update"}
+    assert {change.action for change in done.changes} == {"adopt"}
     after = await house.snapshot()
     assert {one.id: one for one in after.providers} == {one.id: one for one in before.providers}
     assert {one.name: one for one in after.combos} == {one.name: one for one in before.combos}

@@ -9,6 +9,7 @@ import pytest
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
 from omni_auth.adapters.offline import open_keys
+from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.adapters.store.objects import SqlObjects
@@ -93,7 +94,8 @@ async def started(tmp_path):
         store = store or SqlStore(tmp_path)
         vault = Vault(store.database, open_keyring(tmp_path, {}), os.urandom)
         service = AuthService(
-            store=store, objects=SqlObjects(store.database, vault), secrets=AccountSecrets({}, tmp_path, vault),
+            store=store, objects=SqlObjects(store.database, vault), audit=AuditLog(store.database),
+            secrets=AccountSecrets({}, tmp_path, vault),
             mint=new_id, source=source, bucket=bucket or Bucket(), settings=SETTINGS,
             metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: Time.now, chance=os.urandom,
         )  # fmt: skip
@@ -331,7 +333,8 @@ async def test_nothing_is_answered_before_the_start(tmp_path):
     store = SqlStore(tmp_path)
     vault = Vault(store.database, open_keyring(tmp_path, {}), os.urandom)
     service = AuthService(
-        store=store, objects=SqlObjects(store.database, vault), secrets=AccountSecrets({}, tmp_path, vault),
+        store=store, objects=SqlObjects(store.database, vault), audit=AuditLog(store.database),
+        secrets=AccountSecrets({}, tmp_path, vault),
         mint=new_id, source=None, bucket=Bucket(), settings=SETTINGS,
         metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: 0, chance=os.urandom,
     )  # fmt: skip

@@ -12,6 +12,7 @@ import msgspec
 from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
 from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.audit import AuditEntry, AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.ports.configuration import Caller as Asker
@@ -53,6 +54,8 @@ class Auth:
         self.callers: list[Asker] = []
         self.objects: dict[tuple[str, str, str], ConfigObject] = {}
         self.applied: list[tuple[object, ...]] = []
+        self.audit = [entry(number, "guests" if number == 2 else "default") for number in range(1, 6)]
+        self.verdict = AuditVerdict(5, "5:" + "ab" * 32)
 
     async def _do(self) -> None:
         if self.hangs:
@@ -182,12 +185,26 @@ class Auth:
         await self._do()
         self.callers.append(caller)
         self.applied.append((text, source, mode, dry_run, take_over))
-        return Applied((ObjectChange("update", "combos", "best", b'{"a":1}', b'{"a":2}'),), 8, ("mind the gap",))
+        return Applied((ObjectChange("update", "combos", "best", b'{"a":1}', b'{"a":2}'),), 8, ("mind the gap",), 3)
 
     async def export_configuration(self, caller: Asker) -> str:
         await self._do()
         self.callers.append(caller)
         return "providers: []\n"
+
+    async def list_audit(
+        self, caller: Asker, *, organisation: str = "", before: int = 0, limit: int = 100
+    ) -> AuditPage:
+        await self._do()
+        self.callers.append(caller)
+        found = [one for one in self.audit if organisation in ("", one.organisation) and one.number < (before or 99)]
+        shown = tuple(sorted(found, key=lambda one: -one.number)[:limit])
+        return AuditPage(shown, shown[-1].number if len(found) > limit else 0)
+
+    async def verify_audit(self, caller: Asker, head: str = "") -> AuditVerdict:
+        await self._do()
+        self.callers.append(caller)
+        return self.verdict
 
     async def _changeable(self, caller: Asker, kind: str, name: str, if_match: str) -> ConfigObject | None:
         await self._do()
@@ -274,6 +291,14 @@ def process(service: str, instance: str, *, revision: int | None, **more: Any) -
     fields = {"address": "10.0.0.1:20141", "draining": False, "started_ms": 1_700_000_000_000, "version": "1.2.3"}
     refused = {"refused_revision": 0, "refused_reason": ""}
     return Process(service=service, instance=instance, revision=revision, **(fields | refused | more))
+
+
+def entry(number: int, organisation: str, **more: Any) -> AuditEntry:
+    fields = {"before": "null", "after": '{"name":"core"}', "previous": bytes(32), "hash": b"\xab" * 32}
+    return AuditEntry(
+        number=number, at=1_700_000_000_000 + number, organisation=organisation, actor="cli:uid-7",
+        action="teams.create", target=f"teams/t{number}", **(fields | more),
+    )  # fmt: skip
 
 
 class House:

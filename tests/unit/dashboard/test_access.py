@@ -38,6 +38,8 @@ MATRIX = [
     ("DELETE", "/api/keys/key_dev", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/quota", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/quota/breakers/acme/first/reset", None, (401, 401, 403, 403, 204)),
+    ("GET", "/api/audit", None, (401, 401, 403, 403, 200)),
+    ("GET", "/api/audit/verify", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/system", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/config/apply?source=a.yaml", {}, (401, 401, 403, 403, 200)),
     ("GET", "/api/config/export", None, (401, 401, 403, 403, 200)),
@@ -80,6 +82,7 @@ MANAGED: dict[tuple[str, ...], set[str]] = {
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},
     ("quota",): {"/api/quota", "/api/quota/breakers/acme/first/reset"},
     ("quota:read",): {"/api/quota"},
+    ("audit:read",): {"/api/audit", "/api/audit/verify"},
 }
 
 

@@ -194,7 +194,7 @@ async def test_a_file_is_applied_under_its_name(house: House) -> None:
     answer = await house.call("POST", path, ADMIN, content="combos: []  # ä\n", headers=yaml)
     assert house.auth.applied == [("combos: []  # ä\n", "house.yaml", "apply", True, False)]
     assert answer.json() == {
-        "dry_run": True, "revision": 8, "warnings": ["mind the gap"],
+        "dry_run": True, "revision": 8, "unchanged": 3, "warnings": ["mind the gap"],
         "changes": [{"action": "update", "kind": "combos", "name": "best", "before": {"a": 1}, "after": {"a": 2}}],
     }  # fmt: skip
 

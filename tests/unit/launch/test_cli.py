@@ -32,13 +32,28 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_help_shows_every_verb_and_how_to_begin() -> None:
     shown = invoke("--help").output
-    for verb in ("up", "run", "check-config", "keys", "simulate", "certs", "doctor"):
+    for verb in (
+        "up",
+        "run",
+        "check-config",
+        "keys",
+        "simulate",
+        "certs",
+        "doctor",
+        "apply",
+        "diff",
+        "export",
+        "import",
+    ):
         assert f"\n  {verb} " in shown
     assert "omniroute up   " in shown
     assert "health" not in shown
 
 
-@pytest.mark.parametrize("verb", ["up", "run", "check-config", "keys", "simulate", "certs", "doctor"])
+@pytest.mark.parametrize(
+    "verb",
+    ["up", "run", "check-config", "keys", "simulate", "certs", "doctor", "apply", "diff", "export", "import"],
+)
 def test_every_verb_has_a_help_of_its_own(verb: str) -> None:
     result = invoke(verb, "--help")
     assert result.exit_code == 0

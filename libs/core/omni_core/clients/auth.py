@@ -4,7 +4,8 @@ from omniroute_proto.auth.v1 import auth_pb2 as pb
 from omniroute_proto.common.v1 import common_pb2
 
 from omni_core import key_scopes
-from omni_core.config_objects import caller_message, change_from, object_from
+from omni_core.config_objects import caller_message, change_from, entry_from, object_from
+from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
@@ -12,7 +13,7 @@ from omni_core.rpc import Peer, ServiceChannel
 
 
 class AuthClient:
-    """Satisfies ``AuthPort`` and ``ConfigurationPort``."""
+    """Satisfies ``AuthPort``, ``ConfigurationPort`` and ``AuditPort``."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         peer = Peer(channel, "omniroute.auth.v1.AuthPort", "auth")
@@ -30,6 +31,8 @@ class AuthClient:
         self._adopt_object = peer.unary("AdoptObject", pb.AdoptObjectResponse)
         self._apply = peer.unary("ApplyConfiguration", pb.ApplyConfigurationResponse)
         self._export = peer.unary("ExportConfiguration", pb.ExportConfigurationResponse)
+        self._list_audit = peer.unary("ListAudit", pb.ListAuditResponse)
+        self._verify_audit = peer.unary("VerifyAudit", pb.VerifyAuditResponse)
 
     async def authenticate(self, context: CallContext, key_digest: bytes) -> Identity:
         response = await self._authenticate(pb.AuthenticateRequest(context=_context(context), key_digest=key_digest))
@@ -144,10 +147,27 @@ class AuthClient:
                 take_over=take_over,
             )
         )
-        return Applied(tuple(map(change_from, response.changes)), response.revision, tuple(response.warnings))
+        return Applied(
+            tuple(map(change_from, response.changes)),
+            response.revision,
+            tuple(response.warnings),
+            response.unchanged,
+        )
 
     async def export_configuration(self, caller: Caller) -> str:
         return (await self._export(pb.ExportConfigurationRequest(caller=caller_message(caller)))).text
+
+    async def list_audit(
+        self, caller: Caller, *, organisation: str = "", before: int = 0, limit: int = 100
+    ) -> AuditPage:
+        response = await self._list_audit(
+            pb.ListAuditRequest(caller=caller_message(caller), organisation=organisation, before=before, limit=limit)
+        )
+        return AuditPage(tuple(map(entry_from, response.items)), response.next)
+
+    async def verify_audit(self, caller: Caller, head: str = "") -> AuditVerdict:
+        found = await self._verify_audit(pb.VerifyAuditRequest(caller=caller_message(caller), head=head))
+        return AuditVerdict(found.entries, found.head, found.bad, found.why)
 
 
 def _context(context: CallContext) -> common_pb2.CallContext:

@@ -50,7 +50,9 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class ObjectChange(msgspec.Struct, frozen=True):
-    """``action`` is "create", "update" or "delete"; ``before`` and ``after`` are JSON, redacted, b"" for none."""
+    """What becomes of an object that is in force, or will be. ``action`` is "create", "update", "delete" or "adopt":
+    what it says stays as it is, and who manages it is another. ``before`` and ``after`` are JSON, redacted, b"" for
+    none."""
 
     action: str
     kind: str
@@ -60,11 +62,13 @@ class ObjectChange(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """``revision`` is the one in force afterwards; of a dry run the present one."""
+    """``revision`` is the one in force afterwards; of a dry run the present one. ``unchanged`` is how many objects of
+    the file stay as they are."""
 
     changes: tuple[ObjectChange, ...]
     revision: int
     warnings: tuple[str, ...] = ()
+    unchanged: int = 0
 
 
 class ConfigurationPort(Protocol):

@@ -12,6 +12,7 @@ from omni_wire.errors import InvalidRequest
 
 from omni_auth.domain.document import Tree
 from omni_auth.domain.entities import KINDS, Entity, Kind
+from omni_auth.domain.problems import Loc
 
 ANYWHERE = "*"
 SETTINGS = "settings"
@@ -115,11 +116,12 @@ NOTHING = Held(())
 
 
 class FileObject(msgspec.Struct, frozen=True):
-    """Something the live configuration file says. ``document`` has no secrets in clear."""
+    """Something a configuration file says, and where in it. ``document`` is as it stands there, a secret too."""
 
     kind: str
     name: str
     document: dict[str, Tree]
+    loc: Loc = ()
 
     @property
     def etag(self) -> str:
@@ -134,16 +136,22 @@ def of_tree(tree: Tree) -> dict[Named, FileObject]:
     said = {key: tree[key] for key in ("server", "routing", "rules") if tree.get(key)}
     if said:
         found.append(FileObject(SETTINGS, SETTINGS, said))
-    for provider in mappings(tree, "providers"):
+    for index, provider in enumerate(mappings(tree, "providers")):
+        loc: Loc = ("providers", index)
         document = {key: value for key, value in provider.items() if key != "accounts"}
-        found.append(FileObject("providers", str(provider["id"]), document))
-        accounts = mappings(provider, "accounts")
-        found.extend(FileObject("accounts", f"{provider['id']}/{account['name']}", account) for account in accounts)
+        found.append(FileObject("providers", str(provider["id"]), document, loc))
+        found.extend(
+            FileObject("accounts", f"{provider['id']}/{account['name']}", account, (*loc, "accounts", number))
+            for number, account in enumerate(mappings(provider, "accounts"))
+        )
     for kind in ("combos", "aliases"):
-        found.extend(FileObject(kind, str(item["name"]), item) for item in mappings(tree, kind))
-    for price in mappings(tree, "prices"):
+        found.extend(
+            FileObject(kind, str(item["name"]), item, (kind, index)) for index, item in enumerate(mappings(tree, kind))
+        )
+    for index, price in enumerate(mappings(tree, "prices")):
         document = {key: value for key, value in price.items() if key != "provider"}
-        found.append(FileObject("prices", f"{price.get('provider') or ANYWHERE}/{price['model']}", document))
+        name = f"{price.get('provider') or ANYWHERE}/{price['model']}"
+        found.append(FileObject("prices", name, document, ("prices", index)))
     return {(one.kind, one.name): one for one in found}
 
 

@@ -5,6 +5,7 @@ what somebody else manages or still uses, 412 for another version than the one t
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeGuard
 
 import msgspec
 from omni_wire.errors import InvalidRequest
@@ -14,7 +15,7 @@ from omni_auth.domain.audit import REDACTED
 from omni_auth.domain.document import Tree
 from omni_auth.domain.entities import KINDS, Entity
 from omni_auth.domain.objects import FileObject, Held, Named
-from omni_auth.domain.problems import dotted
+from omni_auth.domain.problems import Loc, dotted, undotted
 
 KEEP = "keep"  # {vault: keep}: what is sealed for this account already
 API, FILE = "api", "file"
@@ -41,15 +42,36 @@ class Step(msgspec.Struct, frozen=True):
         return f"Step({self.action}, {self.entity.kind}, {self.entity.id!r})"
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """What a step does to what is in force, the live file's objects among it: ``action`` is "create", "update",
+    "delete" or "adopt", where only who manages it changes. ``before`` is what was in force."""
+
+    action: str
+    before: Mapping[str, Tree] | None
+    after: Mapping[str, Tree] | None
+
+
+class Where(msgspec.Struct, frozen=True):
+    """A field as whoever asked knows it, and the line of the file that it stands in, where one was given."""
+
+    field: str
+    line: str = ""
+
+    def says(self, message: str) -> str:
+        return ": ".join(part for part in (self.line, self.field, message) if part)
+
+
 class Writer(msgspec.Struct, frozen=True):
     """For whom steps are made. ``mint`` gives ids that sort by time; ``version`` tells a secret of an account, by the
-    account's id, without giving it away. ``live`` is what the live file says, ``filename`` its name."""
+    account's id, without giving it away. ``live`` is what the live file says, ``filename`` its name; ``where`` is how
+    whoever asks knows a place in an object."""
 
     organisation: str
     mint: Callable[[], str]
     version: Callable[[str, str], str]
     live: Mapping[Named, FileObject]
     filename: str
+    where: Callable[[Named, Loc], Where]
     managed_by: str = API
     source: str = ""
 
@@ -107,10 +129,9 @@ def adopt(held: Held, writer: Writer, kind: str, name: str, *, if_match: str = "
     return _write_all(held, writer, wanted if kind == "providers" else [live])
 
 
-def apply(held: Held, writer: Writer, tree: Tree, *, take_over: bool = False) -> list[Step]:
+def apply(held: Held, writer: Writer, wanted: Mapping[Named, FileObject], *, take_over: bool = False) -> list[Step]:
     """What a file says, as objects that ``writer`` manages. As a file's, those of the same source that it says no more
     are gone. Conflicts are told all at once."""
-    wanted = objects.of_tree(tree)
     if not take_over:
         _refuse_conflicts(held, writer, wanted)
     kept = {kind: [one for one in wanted.values() if one.kind == kind] for kind in objects.IN_FILE}
@@ -146,7 +167,10 @@ def shown(document: Mapping[str, Tree]) -> dict[str, Tree]:
 def _write_all(held: Held, writer: Writer, wanted: Iterable[FileObject]) -> list[Step]:
     steps = []
     for one in wanted:
-        step = _write(held, writer, one.kind, one.name, one.document)
+        try:
+            step = _write(held, writer, one.kind, one.name, one.document)
+        except InvalidRequest as error:
+            raise placed(error, writer, (one.kind, one.name)) from None
         if step is not None:
             steps.append(step)
             held = held.changed(put=[step.entity])
@@ -174,7 +198,7 @@ def _write(held: Held, writer: Writer, kind: str, name: str, document: Mapping[s
         managed_by=writer.managed_by,
         source=writer.source,
     )
-    entity, secret = _with_key(entity, found, writer)
+    entity, secret = _with_key(entity, name, found, writer)
     if found is not None:
         entity = msgspec.structs.replace(
             entity, version=found.version, created=found.created, updated=found.updated, organisation=found.organisation
@@ -184,9 +208,12 @@ def _write(held: Held, writer: Writer, kind: str, name: str, document: Mapping[s
     return Step(found, entity, secret)
 
 
-def _with_key(entity: Entity, found: Entity | None, writer: Writer) -> tuple[Entity, str]:
-    """The account with its secret taken out of the document, and the secret."""
+def _with_key(entity: Entity, name: str, found: Entity | None, writer: Writer) -> tuple[Entity, str]:
+    """The account with its secret taken out of the document, and the secret. What is kept is what is sealed for it, or
+    stands in the live file."""
     api_key = entity.document.get("api_key")
+    if found is None and api_key == {"vault": KEEP} and _has_value(live := writer.live.get((entity.kind, name))):
+        api_key = live.document["api_key"]
     if entity.kind != "accounts" or not isinstance(api_key, dict) or len(api_key) != 1:
         return entity, ""
     secret = ""
@@ -210,6 +237,11 @@ def _with_key(entity: Entity, found: Entity | None, writer: Writer) -> tuple[Ent
     if before == {"vault": version}:
         secret = ""
     return msgspec.structs.replace(entity, document={**entity.document, "api_key": {"vault": version}}), secret
+
+
+def _has_value(account: FileObject | None) -> TypeGuard[FileObject]:
+    api_key = account.document.get("api_key") if account is not None else None
+    return isinstance(api_key, dict) and "value" in api_key
 
 
 def sealed_version(entity: Entity | None) -> str:
@@ -271,10 +303,31 @@ def _refuse_conflicts(held: Held, writer: Writer, wanted: Mapping[Named, FileObj
         )
 
 
-def field_of(problem_named: Named, loc: tuple[str | int, ...], asked: Named | None) -> str:
-    """How a problem's field is named to whoever asked about ``asked``."""
+def asked(of: Named | None, named: Named, loc: Loc) -> Where:
+    """``Writer.where`` for whoever asks about one object."""
     field = dotted(loc)
-    return field if problem_named == asked else "/".join(problem_named) + (f": {field}" if field else "")
+    return Where(field if named == of else "/".join(named) + (f": {field}" if field else ""))
+
+
+def placed(error: InvalidRequest, writer: Writer, named: Named) -> InvalidRequest:
+    """What is wrong with one object, told by its place."""
+    param = error.param or ""
+    where = writer.where(named, undotted(param))
+    message = where.says(error.message.removeprefix(f"{param}: "))
+    return InvalidRequest(message, status=error.status, code=error.code, param=where.field or None)
+
+
+def outcome(step: Step, name: str, writer: Writer) -> Outcome:
+    before = step.before.document if step.before is not None else None
+    after = step.after.document if step.after is not None else None
+    if before is None and after is not None:
+        live = writer.live.get((step.entity.kind, name))
+        before = live.document if live is not None else None
+        if _has_value(live) and live.document["api_key"] == {"value": step.secret}:
+            before = {**live.document, "api_key": after["api_key"]}
+    if before is not None and after is not None:
+        return Outcome("adopt" if before == after else "update", before, after)
+    return Outcome(step.action, before, after)
 
 
 def named(steps: Sequence[Step], held: Held) -> list[tuple[Step, str]]:

@@ -1,11 +1,13 @@
 """What is wrong with a configuration, and where: file, line and key (or the environment variable that set it)."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterable
 
 import msgspec
 
 Loc = tuple[str | int, ...]
+_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -57,6 +59,11 @@ def dotted(loc: Loc) -> str:
     for part in loc:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def undotted(text: str) -> Loc:
+    """The other way."""
+    return tuple(int(number) if number else word for number, word in _PART.findall(text))
 
 
 def render(problems: Iterable[Problem], places: Places, filename: str) -> tuple[str, ...]:

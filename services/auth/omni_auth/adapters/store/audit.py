@@ -1,5 +1,6 @@
 """The audit log in the database: written with what it tells of, in one transaction."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -43,23 +44,34 @@ class AuditLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def newest(self, limit: int = 100, before: int = 0) -> list[Entry]:
-        """Newest first, those with numbers below ``before`` where it is given."""
-        asked = select(audit).order_by(audit.c.seq.desc()).limit(limit)
+    def newest(self, limit: int = 100, before: int = 0, organisation: str = "") -> list[Entry]:
+        """Newest first; where they are given, those with numbers below ``before`` and of that ``organisation``."""
+        asked = select(*self._columns()).order_by(audit.c.seq.desc()).limit(limit)
         if before:
             asked = asked.where(audit.c.seq < before)
+        if organisation:
+            asked = asked.where(audit.c.organisation == organisation)
         with self._database.reading() as connection:
-            return [Entry(**row) for row in connection.execute(asked).mappings()]
+            return [_entry(tuple(row)) for row in connection.execute(asked)]
 
     def verify(self, expected: str = "") -> Verdict:
         """See ``omni_auth.domain.audit.verify``."""
-        columns: list[Any] = [self._raw(name) for name in _FIELDS]
-        asked = select(*columns).order_by(audit.c.seq).execution_options(yield_per=1_000)
+        asked = select(*self._columns()).order_by(audit.c.seq).execution_options(yield_per=1_000)
         with self._database.reading() as connection, connection.execute(asked) as rows:
             return verify((tuple(row) for row in rows), expected)
+
+    def _columns(self) -> list[Any]:
+        return [self._raw(name) for name in _FIELDS]
 
     def _raw(self, name: str) -> Any:
         """A damaged text is no text any more, which SQLite's driver would stumble over; PostgreSQL never stores one."""
         column = audit.c[name]
         text = isinstance(column.type, Text) and self._database.is_sqlite
         return cast(column, LargeBinary) if text else column
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    """As far as it can be read; whether it is as it was written is for ``verify`` to say."""
+    read = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in row[:-2]]
+    fields: dict[str, Any] = dict(zip(_FIELDS, [*read, bytes(row[-2]), bytes(row[-1])], strict=True))
+    return Entry(**fields)

@@ -100,6 +100,11 @@ class SqlStore:
             _changed(connection, _key(row), "revoke", now, actor, before=_key(row))
         return True
 
+    def revision(self) -> int:
+        """The last that was in force; 0 before the first."""
+        with self.database.reading() as connection:
+            return int(connection.scalar(select(publication.c.revision)) or 0)
+
     def advance(self, content: bytes, above: int, now: int, since: int | None = None) -> Publication | None:
         with self.database.writing() as connection:
             row = connection.execute(select(publication)).mappings().first()

@@ -1,0 +1,214 @@
+"""A configuration to change from the command line: through the management API, or else in the store itself."""
+
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import msgspec
+from omni_core.ports.configuration import Applied, ObjectChange
+from omni_core.redaction import keep_secret
+from omni_wire.errors import InvalidRequest
+
+from omni_launch.environment import Flags, config_file
+from omni_launch.notice import answering
+from omni_launch.options import prepared
+from omni_launch.problems import CannotStart
+
+URL, KEY, KEY_FILE = "OMNIROUTE_MANAGEMENT_URL", "OMNIROUTE_MANAGEMENT_KEY", "OMNIROUTE_MANAGEMENT_KEY_FILE"
+TIMEOUT = 30.0
+_MOST = 64 * 1024 * 1024
+
+
+class Management(Protocol):
+    """``is_offline`` says that a change is in force only once a gateway has looked."""
+
+    is_offline: bool
+
+    def apply(self, text: str, source: str, *, mode: str, dry_run: bool, take_over: bool) -> Applied:
+        """See ``ConfigurationPort.apply_configuration``."""
+        ...
+
+    def export(self) -> str: ...
+
+
+class Access(msgspec.Struct, frozen=True):
+    """What the command line said; None where it was silent."""
+
+    url: str | None = None
+    key_file: Path | None = None
+    data_dir: Path | None = None
+    config: Path | None = None
+
+
+@contextmanager
+def reached(access: Access) -> Iterator[Management]:
+    """The API at --url (or ``OMNIROUTE_MANAGEMENT_URL``), else that of the gateway which runs on the data directory
+    and has an admin's key there, else the store of the data directory. Raises ``CannotStart``."""
+    url = access.url or os.environ.get(URL, "").strip()
+    if url:
+        key = _key(access.key_file, os.environ)
+        if not key:
+            raise CannotStart(
+                f"there is no key for {url}", f"Name the file that holds it with --key-file, or set {KEY} or {KEY_FILE}"
+            )
+        yield Remote(url, key)
+        return
+    from omni_auth.adapters.offline import LOCAL_KEY_FILE
+
+    place, env = prepared(access.data_dir, access.config)
+    local = place / LOCAL_KEY_FILE
+    if (here := answering(place)) and (key := _key(access.key_file, env) or _text(local)):
+        yield Remote(here, key, is_here=True)
+        return
+    from omni_auth.adapters.offline_configuration import open_configuration
+
+    path = config_file(Flags(data_dir=access.data_dir, config=access.config), env)
+    with open_configuration(place, path, env) as port:
+        yield Store(port)
+
+
+class Store:
+    """On the store of the data directory. Blocking."""
+
+    is_offline = True
+
+    def __init__(self, port: Any) -> None:
+        from omni_auth.adapters.offline import actor
+        from omni_core.ports.configuration import Caller
+
+        self._port, self._caller = port, Caller(actor())
+
+    def apply(self, text: str, source: str, *, mode: str, dry_run: bool, take_over: bool) -> Applied:
+        import asyncio
+
+        asked = self._port.apply_configuration(
+            self._caller, text, source, mode=mode, dry_run=dry_run, take_over=take_over
+        )
+        found: Applied = asyncio.run(asked)
+        return found
+
+    def export(self) -> str:
+        import asyncio
+
+        return str(asyncio.run(self._port.export_configuration(self._caller)))
+
+
+class Remote:
+    """Over HTTP, with an admin's key. ``is_here`` says that it is this machine's own, which no proxy is asked for.
+    Every call blocks, and raises ``InvalidRequest`` for what the API refuses, ``CannotStart`` where it is not there."""
+
+    is_offline = False
+
+    def __init__(self, url: str, key: str, *, is_here: bool = False) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise CannotStart(f"'{url}' is no URL of a management API", "Give one such as http://127.0.0.1:20128")
+        keep_secret(key)
+        self._url, self._key = url.rstrip("/").removesuffix("/v1"), key
+        proxies = [urllib.request.ProxyHandler({})] if is_here else []
+        self._opener = urllib.request.build_opener(_Staying(), *proxies)
+
+    def apply(self, text: str, source: str, *, mode: str, dry_run: bool, take_over: bool) -> Applied:
+        flags = {"dry_run": dry_run, "take_over": take_over}
+        asked = {"source": source, "mode": mode, **{name: str(value).lower() for name, value in flags.items()}}
+        body = self._ask("POST", f"/api/config/apply?{urllib.parse.urlencode(asked)}", text.encode())
+        try:
+            found = msgspec.json.decode(body, type=_Answer)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._stranger() from None
+        changes = (ObjectChange(one.action, one.kind, one.name, one.before, one.after) for one in found.changes)
+        return Applied(tuple(changes), found.revision, tuple(found.warnings), found.unchanged)
+
+    def export(self) -> str:
+        return self._ask("GET", "/api/config/export").decode(errors="replace")
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/yaml"}
+        request = urllib.request.Request(self._url + path, data=body, method=method, headers=headers)  # noqa: S310
+        try:
+            with self._opener.open(request, timeout=TIMEOUT) as answer:
+                found: bytes = answer.read(_MOST)
+                return found
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refusal(error.code, error.read(_MOST)) from None
+        except urllib.error.URLError as error:
+            raise self._away(str(error.reason)) from None
+        except (OSError, HTTPException) as error:
+            raise self._away(str(error) or type(error).__name__) from None
+
+    def _refusal(self, status: int, body: bytes) -> Exception:
+        try:
+            told = msgspec.json.decode(body, type=_Refusal)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self._stranger(status)
+        if status in (401, 403):
+            return CannotStart(
+                f"{self._url}: {told.detail.rstrip('.')}", "This needs an admin's key, with the area config"
+            )
+        return InvalidRequest(told.detail, status=status, code=told.code, param=told.param)
+
+    def _stranger(self, status: int = 200) -> CannotStart:
+        return CannotStart(f"{self._url} answers {status}, and not as a management API does", "Look at --url")
+
+    def _away(self, why: str) -> CannotStart:
+        return CannotStart(f"cannot reach {self._url}: {why}", "Is omniroute running there?")
+
+    def __repr__(self) -> str:
+        return f"Remote({self._url!r})"
+
+
+class _Staying(urllib.request.HTTPRedirectHandler):
+    """A key goes where it was meant to go."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None:
+        return None
+
+
+class _Change(msgspec.Struct):
+    action: str
+    kind: str
+    name: str
+    before: msgspec.Raw = msgspec.Raw()
+    after: msgspec.Raw = msgspec.Raw()
+
+
+class _Answer(msgspec.Struct):
+    revision: int
+    changes: list[_Change]
+    warnings: list[str]
+    unchanged: int = 0
+
+
+class _Refusal(msgspec.Struct):
+    detail: str
+    code: str = "invalid_request"
+    param: str | None = None
+
+
+def _key(file: Path | None, env: Mapping[str, str]) -> str:
+    """--key-file, else ``OMNIROUTE_MANAGEMENT_KEY``, else the content of ``OMNIROUTE_MANAGEMENT_KEY_FILE``."""
+    if file is None and (given := env.get(KEY, "").strip()):
+        return given
+    path = file or (Path(name) if (name := env.get(KEY_FILE, "").strip()) else None)
+    if path is None:
+        return ""
+    key = _text(path)
+    if not key:
+        raise CannotStart(f"there is no key in {path}", "It holds the key on one line, readable by this user")
+    return key
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
