@@ -294,6 +294,25 @@ def test_keys_come_from_the_environment_or_a_file_of_others(tmp_path: Path) -> N
     assert not (tmp_path / "vault.keys").exists()
 
 
+def test_a_new_key_is_on_disk_under_its_name_before_anything_is_wrapped_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = LocalKeys({}, tmp_path / "vault.keys", os.urandom)
+    assert keys.primary == "first"
+    (tmp_path / ".vault.keys.new").write_text("what a killed one left")
+    synced: list[tuple[Path, bool]] = []
+
+    def fsync(file: int) -> None:
+        held = "2026-11-29:" in (tmp_path / "vault.keys").read_text()
+        synced.append((Path(os.readlink(f"/proc/self/fd/{file}")), held))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    keys.renew("2026-11-29")
+    assert synced == [(tmp_path / ".vault.keys.new", False), (tmp_path, True)]
+    assert {path.name for path in tmp_path.iterdir()} == {"vault.keys", ".vault.keys.lock"}
+    assert stat.S_IMODE((tmp_path / "vault.keys").stat().st_mode) == 0o600
+
+
 def test_a_keyring_that_others_can_read_is_refused(tmp_path: Path) -> None:
     keys = LocalKeys({}, tmp_path / "vault.keys", os.urandom)
     assert keys.primary == "first"

@@ -130,13 +130,20 @@ class LocalKeys:
             os.close(lock)
 
     def _write(self, keys: tuple[Kek, ...]) -> None:
-        """In one step: a crash leaves the old file or the new one."""
-        fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
+        """In one step: a crash leaves the old file or the new one. On disk when it returns, its name too, for what is
+        wrapped from now on is lost without it. Under the lock, so what is there was left by a killed one."""
+        fresh = self._path.with_name(f".{self._path.name}.new")
+        fresh.unlink(missing_ok=True)
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
             out.write(keyring.render(keys))
             out.flush()
             os.fsync(out.fileno())
         fresh.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 class Kms(Protocol):
