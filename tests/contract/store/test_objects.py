@@ -167,6 +167,28 @@ async def test_a_put_that_changes_nothing_leaves_version_outbox_and_audit_as_the
     assert house.audited()[0].startswith("key:api-1 (boss) ")
 
 
+async def test_a_document_is_told_with_its_types_and_put_as_it_was_told_changes_nothing(house: House) -> None:
+    await house.beta()
+    spelt = "prices: [{provider: beta, model: m, input: 1.250, output: 2}]\nrouting: {breaker: on, retries: 3}\n"
+    await house.port.apply_configuration(ME, spelt, "", mode="import", take_over=True)
+    told = {}
+    for kind, name in (
+        ("prices", "beta/m"),
+        ("settings", "settings"),
+        ("providers", "beta"),
+        ("accounts", "beta/main"),
+    ):
+        found = await house.port.get_object(ME, kind, name)
+        told[kind] = msgspec.json.decode(found.document)
+        again = await house.put(kind, name, told[kind], if_match=found.etag)
+        assert (again.outcome, again.object.document) == ("unchanged", found.document)
+    assert told["prices"] == {"model": "m", "input": 1.25, "output": 2}
+    assert told["settings"]["routing"] == {"breaker": True, "retries": 3}
+    assert "input: 1.250" in await house.port.export_configuration(ME)
+    live = await house.port.list_objects(ME, "combos")
+    assert msgspec.json.decode(live.items[0].document) == {"name": "best", "targets": ["acme/gpt-x"]}
+
+
 async def test_a_change_leaves_the_outbox_once_it_is_published(house: House) -> None:
     await house.beta()
     outbox = Outbox(house.store.database)

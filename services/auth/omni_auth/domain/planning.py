@@ -13,7 +13,7 @@ from omni_wire.errors import InvalidRequest
 from omni_auth.domain import objects
 from omni_auth.domain.audit import REDACTED
 from omni_auth.domain.document import Tree
-from omni_auth.domain.entities import KINDS, Entity
+from omni_auth.domain.entities import KINDS, Entity, same
 from omni_auth.domain.objects import FileObject, Held, Named
 from omni_auth.domain.problems import Loc, dotted, undotted
 
@@ -200,6 +200,8 @@ def _write(held: Held, writer: Writer, kind: str, name: str, document: Mapping[s
     )
     entity, secret = _with_key(entity, name, found, writer)
     if found is not None:
+        if same(kind, entity.document, found.document):
+            entity = msgspec.structs.replace(entity, document=found.document)
         entity = msgspec.structs.replace(
             entity, version=found.version, created=found.created, updated=found.updated, organisation=found.organisation
         )
@@ -326,7 +328,7 @@ def outcome(step: Step, name: str, writer: Writer) -> Outcome:
         if _has_value(live) and live.document["api_key"] == {"value": step.secret}:
             before = {**live.document, "api_key": after["api_key"]}
     if before is not None and after is not None:
-        return Outcome("adopt" if before == after else "update", before, after)
+        return Outcome("adopt" if same(step.entity.kind, before, after) else "update", before, after)
     return Outcome(step.action, before, after)
 
 
