@@ -401,6 +401,20 @@ async def test_what_stays_as_it_is_is_counted_and_only_taken_over_where_another_
     assert moved.unchanged == 0
 
 
+async def test_what_a_file_does_is_told_by_what_is_in_force_with_the_live_file(house: House) -> None:
+    async def told(text: str) -> list[tuple[str, Any, Any]]:
+        done = await house.port.apply_configuration(ME, text, "mine.yaml", take_over=True)
+        return [(one.action, *map(msgspec.json.decode, (one.before, one.after))) for one in done.changes]
+
+    live, more = {"routing": {"retries": 2}}, {"routing": {"retries": 2}, "server": {"port": 9999}}
+    assert await told("server: {port: 9999}") == [("update", live, more)]
+    assert await told("{server: {port: 9999}, routing: {retries: 2}}") == [("adopt", more, more)]
+    assert await told("{}") == [("update", more, live)]
+    best, other = ({"name": "best", "targets": [f"acme/{model}"]} for model in ("gpt-x", "gpt-y"))
+    assert await told("combos: [{name: best, targets: [acme/gpt-y]}]") == [("update", best, other)]
+    assert await told("{}") == [("update", other, best)]
+
+
 async def test_an_export_applied_as_it_is_changes_nothing_but_who_manages_it(house: House) -> None:
     house.file.write_text(FILE.replace("{env: ACME_KEY}", "{value: in-the-file-1}"))
     await house.until(lambda: was_read(house))
