@@ -284,7 +284,7 @@ def _object(name: str, entity: Entity) -> ConfigObject:
     return ConfigObject(
         kind=entity.kind,
         name=name,
-        document=msgspec.json.encode(entity.document),
+        document=msgspec.json.encode(entities.typed(entity.kind, entity.document)),
         etag=str(entity.version),
         managed_by=entity.managed_by,
         source=entity.source,
@@ -297,7 +297,7 @@ def _live_object(one: FileObject, filename: str) -> ConfigObject:
     return ConfigObject(
         kind=one.kind,
         name=one.name,
-        document=msgspec.json.encode(planning.shown(one.document)),
+        document=msgspec.json.encode(entities.typed(one.kind, planning.shown(one.document))),
         etag=one.etag,
         managed_by=planning.FILE,
         source=filename,
@@ -312,6 +312,7 @@ def _provider_is_held(held: Held, one: FileObject) -> bool:
 def _changed(step: Step, name: str, writer: Writer) -> ObjectChange:
     found = planning.outcome(step, name, writer)
     before, after = (
-        msgspec.json.encode(redacted(one)) if one is not None else b"" for one in (found.before, found.after)
+        msgspec.json.encode(redacted(entities.typed(step.entity.kind, one))) if one is not None else b""
+        for one in (found.before, found.after)
     )
     return ObjectChange(found.action, step.entity.kind, name, before, after)

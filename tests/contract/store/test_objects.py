@@ -167,6 +167,28 @@ async def test_a_put_that_changes_nothing_leaves_version_outbox_and_audit_as_the
     assert house.audited()[0].startswith("key:api-1 (boss) ")
 
 
+async def test_a_document_is_told_with_its_types_and_put_as_it_was_told_changes_nothing(house: House) -> None:
+    await house.beta()
+    spelt = "prices: [{provider: beta, model: m, input: 1.250, output: 2}]\nrouting: {breaker: on, retries: 3}\n"
+    await house.port.apply_configuration(ME, spelt, "", mode="import", take_over=True)
+    told = {}
+    for kind, name in (
+        ("prices", "beta/m"),
+        ("settings", "settings"),
+        ("providers", "beta"),
+        ("accounts", "beta/main"),
+    ):
+        found = await house.port.get_object(ME, kind, name)
+        told[kind] = msgspec.json.decode(found.document)
+        again = await house.put(kind, name, told[kind], if_match=found.etag)
+        assert (again.outcome, again.object.document) == ("unchanged", found.document)
+    assert told["prices"] == {"model": "m", "input": 1.25, "output": 2}
+    assert told["settings"]["routing"] == {"breaker": True, "retries": 3}
+    assert "input: 1.250" in await house.port.export_configuration(ME)
+    live = await house.port.list_objects(ME, "combos")
+    assert msgspec.json.decode(live.items[0].document) == {"name": "best", "targets": ["acme/gpt-x"]}
+
+
 async def test_a_change_leaves_the_outbox_once_it_is_published(house: House) -> None:
     await house.beta()
     outbox = Outbox(house.store.database)
@@ -377,6 +399,20 @@ async def test_what_stays_as_it_is_is_counted_and_only_taken_over_where_another_
         ("adopt", "providers"), ("adopt", "accounts"), ("adopt", "combos"), ("adopt", "aliases"), ("update", "prices"),
     ]  # fmt: skip
     assert moved.unchanged == 0
+
+
+async def test_what_a_file_does_is_told_by_what_is_in_force_with_the_live_file(house: House) -> None:
+    async def told(text: str) -> list[tuple[str, Any, Any]]:
+        done = await house.port.apply_configuration(ME, text, "mine.yaml", take_over=True)
+        return [(one.action, *map(msgspec.json.decode, (one.before, one.after))) for one in done.changes]
+
+    live, more = {"routing": {"retries": 2}}, {"routing": {"retries": 2}, "server": {"port": 9999}}
+    assert await told("server: {port: 9999}") == [("update", live, more)]
+    assert await told("{server: {port: 9999}, routing: {retries: 2}}") == [("adopt", more, more)]
+    assert await told("{}") == [("update", more, live)]
+    best, other = ({"name": "best", "targets": [f"acme/{model}"]} for model in ("gpt-x", "gpt-y"))
+    assert await told("combos: [{name: best, targets: [acme/gpt-y]}]") == [("update", best, other)]
+    assert await told("{}") == [("update", other, best)]
 
 
 async def test_an_export_applied_as_it_is_changes_nothing_but_who_manages_it(house: House) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from omni_auth.adapters.store.location import PASSWORD_FILE, URL, locate, store_path
-from omni_auth.domain.entities import KINDS, Entity, as_tree, check
+from omni_auth.domain.entities import KINDS, Entity, as_tree, check, same, typed
 from omni_auth.domain.schema import Config
 from omni_core.redaction import redact
 from omni_wire.errors import DependencyUnavailable, InvalidRequest
@@ -22,6 +22,52 @@ def test_json_and_the_file_give_the_same_document():
     assert tree["models"] == [{"id": "large", "context": "128000", "price": {"input": "1.25", "output": "10"}}]
     whole = Config.model_validate({"providers": [{**tree, "accounts": [{"name": "a", "api_key": "none"}]}]})
     assert whole.providers[0].models[0].price.input == 1_250_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "spelt", "told"),
+    [
+        (
+            "providers",
+            {
+                "id": "1", "format": "openai.chat", "base_url": "https://a.example/v1/", "allow_private_address": "on",
+                "models": [
+                    {"id": "2", "context": "128_000", "reasons": "No", "price": {"input": "1.250", "output": "10"}},
+                ],
+                "rules": {"sanitize": "yes", "clamp": "on", "keep_alive": "2.5", "thinking": {"budget": "512"}},
+            },
+            {
+                "id": "1", "format": "openai.chat", "base_url": "https://a.example/v1/", "allow_private_address": True,
+                "models": [{"id": "2", "context": 128_000, "reasons": False, "price": {"input": 1.25, "output": 10}}],
+                "rules": {"sanitize": True, "clamp": "on", "keep_alive": 2.5, "thinking": {"budget": 512}},
+            },
+        ),
+        (
+            "settings",
+            {
+                "server": {"port": "8080", "trusted_proxies": ["10.0.0.0/8"]}, "rules": {"keep_alive": "off"},
+                "routing": {"breaker": "off", "retries": "2", "timeouts": {"idle": "30"}, "cache": None},
+            },
+            {
+                "server": {"port": 8080, "trusted_proxies": ["10.0.0.0/8"]}, "rules": {"keep_alive": "off"},
+                "routing": {"breaker": False, "retries": 2, "timeouts": {"idle": 30}, "cache": None},
+            },
+        ),
+        ("accounts", {"name": "1", "api_key": {"env": "ON"}}, {"name": "1", "api_key": {"env": "ON"}}),
+        ("accounts", {"name": "true", "api_key": "none"}, {"name": "true", "api_key": "none"}),
+        ("prices", {"model": "on", "input": "0.000000001", "output": "1e2"},
+         {"model": "on", "input": 1e-9, "output": 100}),
+    ],
+)  # fmt: skip
+def test_a_document_is_typed_as_its_section_means_it_and_says_the_same_as_before(kind, spelt, told):
+    assert repr(typed(kind, spelt)).replace("100.0", "100") == repr(told)
+    assert same(kind, as_tree(typed(kind, spelt)), spelt)
+    assert typed(kind, as_tree(told)) == told
+
+
+def test_what_its_section_does_not_take_stays_as_it_is():
+    wrong = {"name": "a", "items": {"values": "1", "keys": ["on", None]}}
+    assert typed("tags", wrong) == wrong
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ ANYBODY = Caller()
 
 
 class ConfigObject(msgspec.Struct, frozen=True):
-    """``kind`` is the plural; ``document`` a JSON object, whose secrets are references; ``etag`` has no quotes;
-    ``managed_by`` is "file" or "api", ``source`` the file; times are epoch ms, 0 for objects of the live file."""
+    """``kind`` is the plural; ``document`` a JSON object, its scalars typed as its kind has them, whose secrets are
+    references; ``etag`` has no quotes; ``managed_by`` is "file" or "api", ``source`` the file; times are epoch ms, 0
+    for objects of the live file."""
 
     kind: str
     name: str

@@ -138,6 +138,32 @@ def as_tree(value: object) -> Tree:
     return None if value is None else str(value)
 
 
+def typed(kind: str, document: Mapping[str, Tree]) -> dict[str, object]:
+    """A document with its scalars as JSON has them, by what its section makes of each: "on" is true where a flag is
+    meant, "1_000" is 1000. One that the section does not take stays as it is."""
+    section, _ = validate_section(KINDS[kind].section, dict(document))
+    return {key: _typed(item, getattr(section, key, item)) for key, item in document.items()}
+
+
+def _typed(tree: Tree, meant: object) -> object:
+    if isinstance(tree, dict):
+        return {key: _typed(item, getattr(meant, key, item)) for key, item in tree.items()}
+    if isinstance(tree, list):
+        return [_typed(*pair) for pair in zip(tree, meant if isinstance(meant, tuple) else tree, strict=True)]
+    if tree is None or isinstance(meant, str):
+        return tree
+    flag = scalars.flag_or_none(tree)
+    if flag is not None and isinstance(meant, bool | Section | None):  # a switch may stand for a section of its own
+        return flag
+    number = scalars.number_or_none(tree) if isinstance(meant, int | float) else None
+    return tree if number is None else number
+
+
+def same(kind: str, one: Mapping[str, Tree], other: Mapping[str, Tree]) -> bool:
+    """Whether two documents say the same, however each is spelt."""
+    return one == other or typed(kind, one) == typed(kind, other)
+
+
 def check(entity: Entity) -> None:
     """Raises ``InvalidRequest`` naming the first field that is wrong."""
     kind = KINDS[entity.kind]

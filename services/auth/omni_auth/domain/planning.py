@@ -13,7 +13,7 @@ from omni_wire.errors import InvalidRequest
 from omni_auth.domain import objects
 from omni_auth.domain.audit import REDACTED
 from omni_auth.domain.document import Tree
-from omni_auth.domain.entities import KINDS, Entity
+from omni_auth.domain.entities import KINDS, Entity, same
 from omni_auth.domain.objects import FileObject, Held, Named
 from omni_auth.domain.problems import Loc, dotted, undotted
 
@@ -200,6 +200,8 @@ def _write(held: Held, writer: Writer, kind: str, name: str, document: Mapping[s
     )
     entity, secret = _with_key(entity, name, found, writer)
     if found is not None:
+        if same(kind, entity.document, found.document):
+            entity = msgspec.structs.replace(entity, document=found.document)
         entity = msgspec.structs.replace(
             entity, version=found.version, created=found.created, updated=found.updated, organisation=found.organisation
         )
@@ -318,16 +320,30 @@ def placed(error: InvalidRequest, writer: Writer, named: Named) -> InvalidReques
 
 
 def outcome(step: Step, name: str, writer: Writer) -> Outcome:
-    before = step.before.document if step.before is not None else None
-    after = step.after.document if step.after is not None else None
-    if before is None and after is not None:
-        live = writer.live.get((step.entity.kind, name))
-        before = live.document if live is not None else None
-        if _has_value(live) and live.document["api_key"] == {"value": step.secret}:
-            before = {**live.document, "api_key": after["api_key"]}
-    if before is not None and after is not None:
-        return Outcome("adopt" if before == after else "update", before, after)
-    return Outcome(step.action, before, after)
+    kind = step.entity.kind
+    live = writer.live.get((kind, name))
+    before, after = (_in_force(kind, entity, live) for entity in (step.before, step.after))
+    is_copied = step.before is None and _has_value(live) and live.document["api_key"] == {"value": step.secret}
+    if is_copied and before is not None and after is not None:  # sealed now, and the same
+        before = {**before, "api_key": after["api_key"]}
+    if before is None or after is None:
+        return Outcome(step.action, before, after)
+    return Outcome("adopt" if same(kind, before, after) else "update", before, after)
+
+
+def _in_force(kind: str, entity: Entity | None, live: FileObject | None) -> Mapping[str, Tree] | None:
+    """What is in force where the store has ``entity`` and the live file says ``live``: see ``merging.merge``."""
+    said = live.document if live is not None else None
+    if entity is None:
+        return said
+    if kind != objects.SETTINGS or said is None:
+        return entity.document
+    parts = {**said, **entity.document}
+    return {part: _over(said.get(part), entity.document.get(part)) for part in parts}
+
+
+def _over(said: Tree, held: Tree) -> Tree:
+    return {**said, **held} if isinstance(said, dict) and isinstance(held, dict) else held or said
 
 
 def named(steps: Sequence[Step], held: Held) -> list[tuple[Step, str]]:

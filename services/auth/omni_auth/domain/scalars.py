@@ -49,6 +49,13 @@ def flag_or_none(value: object) -> bool | None:
     return True if word in _ON else False if word in _OFF else None
 
 
+def number_or_none(value: object) -> int | float | None:
+    """A whole or a decimal number as JSON has it, or None for anything else."""
+    if not isinstance(value, str) or not _DECIMAL.match(value):
+        return None
+    return int(value.replace("_", "")) if _WHOLE.match(value) else float(value.replace("_", ""))
+
+
 def flag(value: object) -> bool:
     found = flag_or_none(value)
     if found is None:
