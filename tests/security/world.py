@@ -59,6 +59,8 @@ providers:
   - {{id: acme, format: openai.chat, base_url: "{base}/v1", allow_private_address: true,
      accounts: [{{name: first, api_key: {{value: provider-secret-acme}}}}],
      models: [{{id: sim, price: {{input: 1.25, output: 10}}}}, {{id: "*", price: {{input: 1.25, output: 10}}}}]}}
+keys:
+  - {{name: ci, secret: {{value: {key}}}}}
 """
 
 
@@ -123,7 +125,7 @@ class World:
         self.now = int(time.time()) - 1_000
         self.store = SqlStore(home)
         file = home / "omniroute.yaml"
-        file.write_text(FILE.format(base=router.simulator.url))
+        file.write_text(FILE.format(base=router.simulator.url, key=assembled("00000001", bytes(32))))
         vault = Vault(self.store.database, open_keyring(home, {}), os.urandom)
         objects = SqlObjects(self.store.database, vault)
         self.auth = AuthService(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectChange, ObjectPage, Written
+from omni_core.redaction import redact_shapes
 from omni_wire.errors import InvalidRequest, PermissionDenied
 
 from omni_auth.domain import document, entities, exporting, objects, planning, schema, whole
@@ -205,7 +206,8 @@ class Configuring(ABC):
                 if str(one) not in before
             ] + [("", line) for line in error.of_file if line not in before]
             if told:
-                lines = [f"{field}: {message}" if field else message for field, message in told]
+                # A key given where the name of its variable belongs is quoted as what it was taken for.
+                lines = [redact_shapes(f"{field}: {message}" if field else message) for field, message in told]
                 raise InvalidRequest("\n".join(lines), param=told[0][0] or None) from None
             return ()
 
@@ -253,7 +255,8 @@ def _file(text: str, filename: str) -> Tree:
     if config is not None and config.keys:
         found.append(Problem(("keys",), "keys are not applied: make them with omniroute keys create"))
     if found:
-        raise InvalidRequest("\n".join(render(found, read.places, filename)), param=dotted(found[0].loc) or None)
+        told = map(redact_shapes, render(found, read.places, filename))
+        raise InvalidRequest("\n".join(told), param=dotted(found[0].loc) or None)
     return tree
 
 

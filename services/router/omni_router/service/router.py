@@ -122,6 +122,8 @@ class RouterService:
                 async for data in attempt.frames():
                     yield data
         except GatewayError as failure:
+            if run.attempts:
+                failure.message = run.attempts[-1].unsaid(failure.message)
             error = failure
             raise
         except (GeneratorExit, asyncio.CancelledError):
