@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.security import access, canary, flood, revocation, schema, timing
+from tests.security import access, canary, flood, listing, revocation, schema, timing
 
 Test = Callable[[Path, int, int], dict[str, Any]]
 
@@ -28,6 +28,9 @@ TESTS: dict[str, Test] = {
     "flood of noise and guesses": lambda home, n, seed: asyncio.run(flood.of_noise_and_guesses(n, seed)),
     "revocation on every edge": lambda home, n, seed: revocation.on_every_edge(home, 4, max(10, n // 200), seed),
     "access: every route for every caller": lambda home, n, seed: asyncio.run(access.of_every_route(home, seed)),
+    "listing: models shown are models that may be called": lambda home, n, seed: listing.of_random_catalogues(
+        min(n, 2000), seed
+    ),
     "canary: secrets of one process": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "all"),
     "canary: secrets of a process a service": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "separate"),
     "schema: whatever OpenAPI allows and forbids": lambda home, n, seed: schema.of_everything(

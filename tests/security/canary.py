@@ -37,7 +37,7 @@ from tests.support.stack import running
 MESSAGES = [{"role": "user", "content": "Hello"}]
 QUIET = 30.0
 PROVIDERS = ("gone", "written", "acme", "claude", "sealed")
-COMMANDS = ("backup create", "backup list", "audit verify", "keys list --json", "vault status", "doctor")
+COMMANDS = ("backup create", "backup list", "audit verify", "audit list", "keys list --json", "vault status", "doctor")
 
 
 class Secrets:
@@ -357,8 +357,9 @@ def _use(client: httpx.Client, place: Place, secrets: Secrets, providers: Sequen
             url = f"{place.edge}/v1beta/models/{provider}/{model}:generateContent?key={quote(key)}"
             client.post(url, json=contents)
         client.post(f"{place.edge}/api/chat", json={"model": f"{provider}/401", "messages": MESSAGES}, headers=bearer)
-        client.post(f"{place.edge}/v1/messages/count_tokens", json={"model": f"{provider}/401", "messages": MESSAGES},
-                    headers=bearer)  # fmt: skip
+        for model in ("400", "401"):
+            counted = {"model": f"{provider}/{model}", "messages": MESSAGES}
+            client.post(f"{place.edge}/v1/messages/count_tokens", json=counted, headers=bearer)
     assert chat("acme/fine", bearer).status_code == chat("claude/fine", bearer).status_code == 200
     # Keys that nobody has, and good ones in every place but the right one.
     wrong, asked = secrets["API key that nobody has"], secrets["API key in a query that nobody has"]
