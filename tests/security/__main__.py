@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.security import access, flood, revocation, schema, timing, vault
+from tests.security import access, canary, flood, listing, revocation, schema, timing, vault
 
 Test = Callable[[Path, int, int], dict[str, Any]]
 
@@ -31,7 +31,14 @@ TESTS: dict[str, Test] = {
         home, "separate", credentials=200, rotations=max(4, n // 1000), kills=max(2, n // 3000), seed=seed
     ),
     "access: every route for every caller": lambda home, n, seed: asyncio.run(access.of_every_route(home, seed)),
-    "schema: whatever OpenAPI allows and forbids": lambda home, n, seed: schema.of_everything(home, n, seed),
+    "listing: models shown are models that may be called": lambda home, n, seed: listing.of_random_catalogues(
+        min(n, 2000), seed
+    ),
+    "canary: secrets of one process": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "all"),
+    "canary: secrets of a process a service": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "separate"),
+    "schema: whatever OpenAPI allows and forbids": lambda home, n, seed: schema.of_everything(
+        home, n, seed, workers=os.cpu_count() or 1
+    ),
 }
 
 

@@ -77,6 +77,10 @@ GET    /api/quota                          quota  own      401  401  403  403  2
 POST   /api/quota/breakers/{account}/reset quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
 GET    /api/system                         system platform 401  401  403  403  200  200  403  200  403  403  403  403
 
+GET    /api/audit                          audit  own      401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/audit                          audit  asked    401  401  403  403  200  200  403  200  403  403  403  403
+GET    /api/audit/verify                   audit  platform 401  401  403  403  200  200  403  200  403  403  403  403
+
 POST   /api/config/apply                   config platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/config/export                  config platform 401  401  403  403  200  200  403  200  403  403  403  403
 

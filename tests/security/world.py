@@ -59,6 +59,8 @@ providers:
   - {{id: acme, format: openai.chat, base_url: "{base}/v1", allow_private_address: true,
      accounts: [{{name: first, api_key: {{value: provider-secret-acme}}}}],
      models: [{{id: sim, price: {{input: 1.25, output: 10}}}}, {{id: "*", price: {{input: 1.25, output: 10}}}}]}}
+keys:
+  - {{name: ci, secret: {{value: {key}}}}}
 """
 
 
@@ -123,11 +125,12 @@ class World:
         self.now = int(time.time()) - 1_000
         self.store = SqlStore(home)
         file = home / "omniroute.yaml"
-        file.write_text(FILE.format(base=router.simulator.url))
+        file.write_text(FILE.format(base=router.simulator.url, key=assembled("00000001", bytes(32))))
         vault = Vault(self.store.database, open_keyring(home, {}), os.urandom)
         objects = SqlObjects(self.store.database, vault)
         self.auth = AuthService(
-            store=self.store, objects=objects, secrets=AccountSecrets({}, home, vault), mint=new_id,
+            store=self.store, objects=objects, audit=AuditLog(self.store.database),
+            secrets=AccountSecrets({}, home, vault), mint=new_id,
             source=ConfigFile(file, {}, objects.held), bucket=Bucket(), metrics=PrometheusMetrics(CollectorRegistry()),
             settings=AuthSettings(poll=3600, republish=3600), now=lambda: self.now, chance=os.urandom,
         )  # fmt: skip

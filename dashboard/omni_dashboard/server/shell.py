@@ -13,7 +13,7 @@ from omni_dashboard.server.problems import problem
 
 logger = logging.getLogger("omniroute.dashboard")
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,128}")
+_REQUEST_ID = re.compile(rb"(?!or-|sk-)[A-Za-z0-9._-]{8,128}")  # what looks like a key is no id: ids are logged
 
 # The page brings everything it needs; nothing foreign is loaded, framed or sent to.
 CONTENT_SECURITY_POLICY = (

@@ -130,29 +130,31 @@ class Catalogue:
         return allowed
 
     def listed(self, policy: KeyPolicy) -> list[Listed]:
-        """What the key may ask for by name: combos first, then provider/model. Wildcards have no name to list."""
-        has_provider = policy.scopes.has_provider
-        entries = [
-            Listed(combo.name, "combo")
-            for combo in self.snapshot.combos
-            if any(has_provider(target.partition("/")[0]) for target in combo.targets)
+        """What the key may ask for by name and would get: combos first, then provider/model. Wildcards have no name to
+        list, and of two things by one name there is the one that an answer would come from."""
+        entries = {combo.name: Listed(combo.name, "combo") for combo in self.snapshot.combos}
+        for provider in self.snapshot.providers:
+            for model in provider.models:
+                if model.id != "*":
+                    name = f"{provider.id}/{model.id}"
+                    entries.setdefault(name, Listed(name, provider.id, model.context, model.max_output))
+        return [
+            entry for entry in entries.values() if self.may_ask(policy, entry.id) and self._serves(policy, entry.id)
         ]
-        entries += [
-            Listed(f"{provider.id}/{model.id}", provider.id, model.context, model.max_output)
-            for provider in self.snapshot.providers
-            if has_provider(provider.id)
-            for model in provider.models
-            if model.id != "*"
-        ]
-        return [entry for entry in entries if self.may_ask(policy, entry.id)]
+
+    def _serves(self, policy: KeyPolicy, requested: str) -> bool:
+        try:
+            return bool(self.plan_for(policy, requested).candidates)
+        except (ModelNotFound, AmbiguousModel, PermissionDenied):
+            return False
 
     def _resolve(self, requested: str) -> Plan:
         combo = self._combos.get(requested)
         if combo is not None:
-            chain = [candidate for target in combo.targets for candidate in self._target(target)]
-            return Plan(requested, combo.name, tuple(chain))
-        candidates = self._target(requested)
-        if not candidates:
+            candidates = tuple(candidate for target in combo.targets for candidate in self._target(target))
+        else:
+            candidates = self._target(requested)
+        if not candidates and combo is None:
             owners = self._bare.get(requested, [])
             if len(owners) > 1:
                 raise _ambiguous(requested, owners)
@@ -162,7 +164,7 @@ class Catalogue:
             raise ModelNotFound(
                 f"there is no model {requested!r} here; GET /v1/models lists what your key may use", param="model"
             )
-        return Plan(requested, "", candidates)
+        return Plan(requested, combo.name if combo is not None else "", candidates)
 
     def _target(self, target: str) -> tuple[Candidate, ...]:
         found = self._model(target)

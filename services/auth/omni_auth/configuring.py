@@ -11,6 +11,7 @@ from functools import partial
 
 import msgspec
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectChange, ObjectPage, Written
+from omni_core.redaction import redact_shapes
 from omni_wire.errors import InvalidRequest, PermissionDenied
 
 from omni_auth.domain import document, entities, exporting, objects, planning, schema, whole
@@ -221,7 +222,8 @@ class Configuring(ABC):
                 (writer.where(one.named, one.loc), one.message) for one in error.problems if str(one) not in before
             ] + [(Where(""), line) for line in error.of_file if line not in before]
             if told:
-                lines = "\n".join(where.says(message) for where, message in told)
+                # A key given where the name of its variable belongs is quoted as what it was taken for.
+                lines = "\n".join(redact_shapes(where.says(message)) for where, message in told)
                 raise InvalidRequest(lines, param=told[0][0].field or None) from None
             return ()
 
@@ -276,7 +278,8 @@ def _file(text: str, filename: str) -> tuple[Tree, Places]:
     if config is not None and config.keys:
         found.append(Problem(("keys",), "keys are not applied: make them with omniroute keys create"))
     if found:
-        raise InvalidRequest("\n".join(render(found, read.places, filename)), param=dotted(found[0].loc) or None)
+        told = map(redact_shapes, render(found, read.places, filename))
+        raise InvalidRequest("\n".join(told), param=dotted(found[0].loc) or None)
     return tree, read.places
 
 

@@ -151,3 +151,29 @@ def test_a_key_sees_only_what_its_providers_serve() -> None:
     shown = [entry.id for entry in catalogue().listed(of("other"))]
     assert shown == ["always-on", "other/shared", "other/only"]
     assert catalogue().listed(of("nobody")) == []
+
+
+def test_of_two_things_by_one_name_the_list_has_the_one_that_answers() -> None:
+    alias = s.Combo(name="acme/m", strategy="fill-first", targets=("other/only",))
+    snapshot = s.Snapshot(
+        revision=1, created=0, server=s.Server(), providers=(provider("acme", "m"), provider("other", "only")),
+        combos=(alias,), keys=(), routing=s.Routing(),
+    )  # fmt: skip
+    cat = Catalogue(snapshot)
+    assert [(entry.id, entry.owned_by) for entry in cat.listed(s.KeyPolicy(id="k", name="k"))] == [
+        ("acme/m", "combo"), ("other/only", "other"),
+    ]  # fmt: skip
+    assert cat.listed(of("acme")) == [], "the alias leads to a provider that this key may not use"
+
+
+def test_what_nobody_has_an_account_for_is_neither_listed_nor_found() -> None:
+    combo = s.Combo(name="best", strategy="fill-first", targets=("acme/m",))
+    snapshot = s.Snapshot(
+        revision=1, created=0, server=s.Server(), providers=(provider("acme", "m", accounts=()),), combos=(combo,),
+        keys=(), routing=s.Routing(),
+    )  # fmt: skip
+    cat = Catalogue(snapshot)
+    assert cat.listed(s.KeyPolicy(id="k", name="k")) == []
+    for name in ("best", "acme/m", "m"):
+        with pytest.raises(ModelNotFound):
+            cat.plan(name)

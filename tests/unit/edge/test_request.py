@@ -33,8 +33,8 @@ def test_a_well_formed_request_id_and_trace_are_kept() -> None:
     assert (inbound.request_id, inbound.traceparent) == ("My.id-1_2", TRACE.decode())
 
 
-@pytest.mark.parametrize("value", [b"", b"x" * 65, b"a b", b"a\xe9", b"<script>"])
-def test_an_ill_formed_request_id_is_not_taken(value: bytes) -> None:
+@pytest.mark.parametrize("value", [b"", b"x" * 65, b"a b", b"a\xe9", b"<script>", b"or-0a1b2c3d-x", b"sk-proj"])
+def test_an_ill_formed_request_id_or_one_that_looks_like_a_key_is_not_taken(value: bytes) -> None:
     assert read_head([(b"x-request-id", value)]).request_id == ""
 
 

@@ -31,7 +31,8 @@ _ON_MODELS = (401, 404, 503)
 
 
 class _Operation(msgspec.Struct, frozen=True):
-    """One row of the document. ``answers`` are alternatives, by who asks."""
+    """One row of the document. ``answers`` are alternatives, by who asks. What is ``listed`` comes as an array where it
+    does not come as events."""
 
     path: str
     id: str
@@ -43,6 +44,7 @@ class _Operation(msgspec.Struct, frozen=True):
     request: type[BaseModel] | None = None
     events: str = ""
     streamed: str = "text/event-stream"
+    listed: bool = False
     statuses: tuple[int, ...] = tuple(_STATUSES)
     parameters: tuple[Part, ...] = ()
 
@@ -81,7 +83,7 @@ def _gemini(version: str, prefix: str) -> tuple[_Operation, ...]:
             f"{path}:streamGenerateContent", f"{prefix}stream_generate_content", summary="Generate content, streamed",
             description=f"Google's streamGenerateContent: one JSON array, or events with `alt=sse`. {_TAKEN}",
             request=other.GenerateContentRequest, answers=(other.GenerateContentResponse,),
-            events="GenerateContentResponse objects, one an event",
+            events="GenerateContentResponse objects, one an event", listed=True,
             parameters=(_MODEL, _parameter("alt", "query", '"sse" for server-sent events')), **google,
         ),
         _Operation(
@@ -185,13 +187,17 @@ def openapi_document(app: FastAPI) -> Part:
 
 
 def _operation(row: _Operation, shapes: Part) -> Part:
-    content = {"application/json": {"schema": _schema(row.answers, shapes)}}
+    answers, refusals = _schema(row.answers, shapes), _schema(row.errors, shapes)
+    if row.listed:
+        answers = {"type": "array", "items": answers}
+        refusals = {"anyOf": [refusals, {"type": "array", "items": refusals}]}
+    content = {"application/json": {"schema": answers}}
     if row.events:
         content[row.streamed] = {"schema": {"type": "string", "description": row.events}}
     answer: Part = {"description": "The answer", "content": content}
     if row.request is not None:
         answer["headers"] = _HEADERS
-    errors = {"application/json": {"schema": _schema(row.errors, shapes)}}
+    errors = {"application/json": {"schema": refusals}}
     operation: Part = {
         "operationId": row.id,
         "tags": [row.tag],

@@ -6,7 +6,7 @@ Made once for a key and an id, and used until the configuration changes.
 from collections.abc import Mapping
 
 import msgspec
-from omni_catalogue.catalogue import Candidate, Catalogue, Plan
+from omni_catalogue.catalogue import Candidate, Catalogue, Listed, Plan
 from omni_catalogue.rules import Effective
 from omni_catalogue.snapshot import KeyPolicy, Price
 from omni_wire.errors import BudgetExhausted
@@ -61,6 +61,22 @@ class Offers(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
     refused: frozenset[str]
     formats: tuple[WireFormat, ...]
+
+
+def listed(catalogue: Catalogue, policy: KeyPolicy, router_id: str) -> list[Listed]:
+    """What the key may ask for by name, without what its budget refuses."""
+    found = catalogue.listed(policy)
+    if policy.budget is None:
+        return found
+    return [entry for entry in found if _is_within(catalogue, policy, entry.id, router_id)]
+
+
+def _is_within(catalogue: Catalogue, policy: KeyPolicy, model: str, router_id: str) -> bool:
+    try:
+        offers_for(catalogue, catalogue.plan_for(policy, model), policy, router_id)
+    except BudgetExhausted:
+        return False
+    return True
 
 
 def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: str) -> Offers:

@@ -16,7 +16,7 @@ from omni_wire.body import Body
 from omni_wire.errors import LossRefused, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.formats import WireFormat
 
-from omni_router.domain import edits, provider_call, thoughts, unfound, verdict
+from omni_router.domain import edits, provider_call, thoughts, unfound, unsaid, verdict
 from omni_router.domain.offer import Offer
 from omni_router.domain.taps import read_answer, stream_tap
 from omni_router.ports import UpstreamAnswer, UpstreamRequest
@@ -60,6 +60,7 @@ class Attempt(Held):
     _source: AsyncIterator[bytes] | None = None
     _translated: AsyncGenerator[Translated, None] | None = None
     _renamed: tuple[RenamedTool, ...] = ()
+    _secret = ""
 
     def __init__(self, tools: Tools, asked: Asked, offer: Offer) -> None:
         super().__init__(tools, asked, offer)
@@ -97,6 +98,7 @@ class Attempt(Held):
         secret = self._tools.credentials.known(candidate.account) or await self._tools.credentials.ask(
             context, candidate.account
         )
+        self._secret = secret
         request = self._request(body, secret)
         self._input_estimate = -(-len(body) // 4)
         self._awaited = True
@@ -109,7 +111,7 @@ class Attempt(Held):
             wire_format = candidate.provider.format
             if thoughts.doubted(wire_format, error) and not self.unproved and not (self._strict and self._proves()):
                 self.doubted = thoughts.without_proofs(wire_format, body) is not None
-            error.message = f"[{candidate.provider.id}/{candidate.model.id}] {error.message}"
+            error.message = f"[{candidate.provider.id}/{candidate.model.id}] {self.unsaid(error.message)}"
             raise
         answer.begun()
         self.first_byte_ms = self._elapsed_ms()
@@ -148,6 +150,10 @@ class Attempt(Held):
         """Whether the client itself gave proofs, and not the vault."""
         call = self._asked.call
         return thoughts.without_proofs(call.client_format, call.body) is not None
+
+    def unsaid(self, text: str) -> str:
+        """What a provider said, without the credential that it was shown."""
+        return unsaid.without(self._secret, text)
 
     def _without_proofs(self, body: bytes) -> bytes:
         wire_format = self.candidate.provider.format
@@ -212,7 +218,8 @@ class Attempt(Held):
         if streamed and not content_type.startswith(provider_call.stream_type(self.candidate.provider, self._framing)):
             body = b"" if content_type.startswith(_EVENTS) else await answer.read(settings.max_error_bytes)
             wanted = "one JSON array" if self._framing == "array" else "a stream"
-            raise UpstreamFailed(f"the provider answered otherwise where {wanted} was asked for: {body[:100]!r}")
+            told = self.unsaid(body.decode("utf-8", "replace"))[:100]
+            raise UpstreamFailed(f"the provider answered otherwise where {wanted} was asked for: {told!r}")
         if not streamed and content_type.startswith(_EVENTS):
             raise UpstreamFailed("the provider answered a stream where one body was asked for")
         if not (streamed and self._asked.request.stream):

@@ -18,7 +18,7 @@ from omni_wire.errors import (
 )
 from omni_wire.formats import WireFormat
 
-from omni_router.domain import counting, provider_call, verdict
+from omni_router.domain import counting, provider_call, unsaid, verdict
 from omni_router.ports import UpstreamRequest
 from omni_router.service.held import Tools
 
@@ -115,7 +115,9 @@ async def _ask(
         if answer.status != 200:
             if answer.status in (401, 403):
                 tools.credentials.forget(account.id)
-            raise verdict.from_status(answer.status, answer.headers, told)
+            refusal = verdict.from_status(answer.status, answer.headers, told)
+            refusal.message = unsaid.without(secret, refusal.message)
+            raise refusal
     finally:
         answer.close()
     return counting.read_count(provider.format, told)

@@ -31,7 +31,7 @@ from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
 from omni_router.domain import bounds, records, verdict
-from omni_router.domain.offer import Offer, Offers, offers_for
+from omni_router.domain.offer import Offer, Offers, listed, offers_for
 from omni_router.domain.pricing import beyond_bounds
 from omni_router.domain.records import RequestRecord, Source
 from omni_router.domain.request import Request, read, read_model
@@ -86,7 +86,7 @@ class RouterService:
         created = catalogue.snapshot.created
         return [
             ModelEntry(entry.id, entry.owned_by, created, entry.context, entry.max_output)
-            for entry in catalogue.listed(policy)
+            for entry in listed(catalogue, policy, self._tools.router_id)
         ]
 
     async def count_tokens(
@@ -122,6 +122,8 @@ class RouterService:
                 async for data in attempt.frames():
                     yield data
         except GatewayError as failure:
+            if run.attempts:
+                failure.message = run.attempts[-1].unsaid(failure.message)
             error = failure
             raise
         except (GeneratorExit, asyncio.CancelledError):
