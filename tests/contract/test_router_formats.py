@@ -21,6 +21,7 @@ from omni_translator.domain.streams import Tally
 from omni_wire.errors import (
     GatewayError,
     InvalidRequest,
+    LossRefused,
     ModelNotFound,
     PermissionDenied,
     StreamInterrupted,
@@ -354,6 +355,27 @@ async def test_an_error_under_status_200_is_told_with_the_status_of_its_words(
         status = {401: 403, 429: 429, 529: 500}[status] if stream else 502
     in_openais_words = 500 if status == 529 else status  # which are fewer
     assert caught.value.status == (in_openais_words if upstream in (CHAT, RESPONSES) else status)
+
+
+@pytest.mark.parametrize("status", [401, 429])
+@pytest.mark.parametrize("upstream", [*FORMATS, CLOUDCODE])
+async def test_an_error_under_status_200_where_a_stream_was_asked_for_is_told_in_its_words(
+    gw: Harness, upstream: WireFormat, status: int
+) -> None:
+    for client in (CHAT, GEMINI):
+        with pytest.raises(UpstreamError, match=r"status 200: the simulator was told to fail") as caught:
+            await ask(gw, call(client, f"{NAMES[upstream]}/sim+error-200+status:{status}", stream=True))
+        assert caught.value.status == (502 if upstream is OLLAMA else status)  # whose errors are a sentence
+
+
+@pytest.mark.parametrize("upstream", [CURSOR, WireFormat.KIRO_CONVERSATION])
+async def test_a_strict_client_is_not_refused_for_a_limit_that_it_never_set(gw: Harness, upstream: WireFormat) -> None:
+    gw.configure(provider("it", gw.simulator.url, upstream))
+    strictly = {"x-omniroute-translation": "strict"}
+    head, _, _ = await ask(gw, call(CHAT, "it/sim", headers=strictly))
+    assert head.losses == ()
+    with pytest.raises(LossRefused, match="max_tokens"):
+        await ask(gw, call(CHAT, "it/sim", headers=strictly, max_tokens=100))
 
 
 @pytest.mark.parametrize("fault", ["status:500", "reset", "empty", "error-200", "truncate", "malformed"])

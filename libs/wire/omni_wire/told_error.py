@@ -53,12 +53,24 @@ _MAX_NESTING: Final = 8
 _ANY: Final = msgspec.json.Decoder()
 
 
+def tells_error(body: bytes) -> bool:
+    """Whether a whole body is an error's, whatever its status."""
+    node = _read(body)
+    if isinstance(node, list) and node:
+        node = node[0]
+    return isinstance(node, dict) and bool(node.get("error") or "error" in (node.get("type"), node.get("object")))
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return decode(_ANY, body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def told_status(body: bytes) -> int:
     """The status that an error body or event tells by its words; 0 when it tells none."""
-    try:
-        node = decode(_ANY, body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return 0
+    node = _read(body)
     for _ in range(_MAX_NESTING):
         if isinstance(node, list) and node:
             node = node[0]

@@ -256,6 +256,13 @@ def test_events_without_tags_keep_their_very_bytes() -> None:
     assert relay(stream) == stream
 
 
+@pytest.mark.parametrize("sign", [b"\\u003c", b"\\u003C"])
+def test_a_tag_whose_sign_is_an_escape_is_a_tag_in_mid_answer_too(sign: bytes) -> None:
+    texts = ["It is ", "<think>", "or is it", "</think>", "4."]
+    stream = b"".join(chunk(content=text) for text in texts) + chunk(finish="stop") + b"data: [DONE]\n\n"
+    assert read(relay(stream.replace(b"<", sign))) == read(relay(stream)) == {0: ("or is it", "It is 4.")}
+
+
 def test_only_the_events_that_hold_tags_are_written_anew_and_keep_what_else_they_say() -> None:
     first, last = chunk(content="<think>hm</think>\n"), chunk(content="done")
     out = relay(first + last)

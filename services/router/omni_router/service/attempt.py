@@ -15,6 +15,7 @@ from omni_core.ports.translator import EncodeCall, Loss, Parties, RenamedTool, S
 from omni_wire.body import Body
 from omni_wire.errors import LossRefused, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.formats import WireFormat
+from omni_wire.told_error import tells_error, told_error
 
 from omni_router.domain import edits, provider_call, thoughts, unfound, unsaid, verdict
 from omni_router.domain.offer import Offer
@@ -194,7 +195,7 @@ class Attempt(Held):
                 provider_format=candidate.provider.format,
                 body=asked.request.body.whole,
                 model=candidate.model.id,
-                max_output=self._granted() if not relayed or self._budget is not None else 0,
+                max_output=self._bound(relayed),
                 strict=self._strict,
                 stream=self._provider_stream,
                 parties=self._parties(),
@@ -217,9 +218,11 @@ class Attempt(Held):
         content_type, streamed = answer.headers.get("content-type", ""), self._provider_stream
         if streamed and not content_type.startswith(provider_call.stream_type(self.candidate.provider, self._framing)):
             body = b"" if content_type.startswith(_EVENTS) else await answer.read(settings.max_error_bytes)
+            if tells_error(body):
+                raise told_error(body, "the provider answered an error under status 200")
             wanted = "one JSON array" if self._framing == "array" else "a stream"
-            told = self.unsaid(body.decode("utf-8", "replace"))[:100]
-            raise UpstreamFailed(f"the provider answered otherwise where {wanted} was asked for: {told!r}")
+            said = self.unsaid(body.decode("utf-8", "replace"))[:100]
+            raise UpstreamFailed(f"the provider answered otherwise where {wanted} was asked for: {said}")
         if not streamed and content_type.startswith(_EVENTS):
             raise UpstreamFailed("the provider answered a stream where one body was asked for")
         if not (streamed and self._asked.request.stream):
@@ -349,6 +352,14 @@ class Attempt(Held):
             ),
             source,
         )
+
+    def _bound(self, relayed: bool) -> int:
+        """The output limit to write, 0 for none: what was granted, but where the client's own bytes stand without a
+        budget, and where a limit that nobody set could not be said."""
+        if relayed:
+            return self._granted() if self._budget is not None else 0
+        said = self._asked.request.limit or provider_call.takes_limit(self.candidate.provider)
+        return self._granted() if said else 0
 
     @property
     def _strict(self) -> bool:

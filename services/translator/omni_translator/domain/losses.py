@@ -45,6 +45,14 @@ class Losses:
     def approximated(self, field: str, reason: str) -> None:
         self._seen[Loss(field, "approximated", reason)] = None
 
+    def signature(self, holder: str = "content") -> None:
+        """Declare that a proof is left behind."""
+        self.dropped(f"{holder}.signature", "a signature is worth something to its origin only")
+
+    def unsayable(self, part: object, holder: str, place: str) -> None:
+        """Declare that a whole part is left out."""
+        self.dropped(f"{holder}.{type(part).__name__.lower()}", f"not sayable in {place}")
+
     def only_one(self) -> None:
         """Declare that further answers to the same request are left out."""
         self.dropped("choices", f"{self._target} gives one answer only")

@@ -141,6 +141,15 @@ def text_of_input(arguments: str) -> str | None:
     return text if isinstance(text, str) else None
 
 
+def declare_call(call: ToolCall, losses: Losses, given: str, holder: str = "content") -> None:
+    """Declare what an answer's call says of its tool though only Responses has a place for it; ``given`` is what a
+    freeform one's text is given as."""
+    if call.namespace:
+        losses.dropped(f"{holder}.function_call.namespace")
+    if call.freeform:
+        losses.approximated(f"{holder}.custom_tool_call", f"its text is given as {given}")
+
+
 class _Names:
     """One name for a namespace and a tool of it: of the letters and length that all formats take, and no two alike."""
 

@@ -18,7 +18,8 @@ from omni_translator.domain.rules.sanitize import sanitized
 from omni_translator.domain.rules.think_tags import GAP, Piece, Splitter
 
 _DONE: Final = b"[DONE]"
-_CITES: Final = KEY.encode()
+# What an event has that may hold a tag, whose sign Go writes as an escape, or a citation.
+_TELLING: Final = (b"<", b"\\u003", KEY.encode())
 _ENVELOPE: Final = ("id", "object", "created", "model", "system_fingerprint")
 
 
@@ -55,7 +56,7 @@ class ChatFilter:
 
     def _event(self, raw: bytes) -> bytes:
         thinks = self._rules.think_tags
-        if not self._rules.sanitize and b"<" not in raw and _CITES not in raw and self._in_the_middle():
+        if not self._rules.sanitize and not any(sign in raw for sign in _TELLING) and self._in_the_middle():
             return raw
         data = parse_event(raw).data
         if data == _DONE:

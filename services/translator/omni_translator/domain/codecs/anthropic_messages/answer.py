@@ -21,7 +21,7 @@ from omni_translator.domain.model import (
     Text,
     ToolCall,
 )
-from omni_translator.domain.plain import INPUT
+from omni_translator.domain.plain import INPUT, declare_call
 
 _REASONS: Final = {
     "end_turn": FinishReason.STOP,
@@ -172,15 +172,13 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
             losses.unknown(part.extra, "choices.message")
         case Text() | Reasoning() | ToolCall():
             if isinstance(part, Reasoning | ToolCall) and part.signature and not home:
-                losses.dropped("choices.message.signature", "a signature is worth something to its origin only")
-            if isinstance(part, ToolCall) and part.namespace:
-                losses.dropped("choices.message.function_call.namespace")
-            if isinstance(part, ToolCall) and part.freeform:
-                losses.approximated("choices.message.custom_tool_call", "its text is given as a tool's input")
+                losses.signature("choices.message")
+            if isinstance(part, ToolCall):
+                declare_call(part, losses, "a tool's input", "choices.message")
             if not home:
                 losses.unknown(take_citations(part)[1], "choices.message")
         case _:
-            losses.dropped(f"choices.message.content.{type(part).__name__.lower()}", "not sayable in an answer")
+            losses.unsayable(part, "choices.message.content", "an answer")
 
 
 def locations(cited: list[Citation], length: int, losses: Losses) -> list[Json]:

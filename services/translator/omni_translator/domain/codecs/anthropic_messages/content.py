@@ -176,8 +176,7 @@ class BlockWriter:
                 return self._thinking(part)
             case ToolCall():
                 if part.signature:
-                    why = "a signature is worth something to its origin only"
-                    self.losses.dropped("messages.content.signature", why)
+                    self.losses.signature("messages.content")
                 arguments = {} if not part.arguments.strip() else json_object(part.arguments)
                 if arguments is None:
                     self.losses.approximated("messages.tool_calls.function.arguments", "not a JSON object; sent empty")

@@ -144,7 +144,7 @@ class Encoder(EventEncoder):
         if event.signature and isinstance(part, Reasoning) and part.origin is HOME:
             out.append(self._delta({"type": "signature_delta", "signature": event.signature}))
         elif event.signature:
-            self._losses.dropped("choices.message.signature", "a signature is worth something to its origin only")
+            self._losses.signature("choices.message")
         stop = _frame("content_block_stop", {"index": self._index})
         if isinstance(part, Text) and tells_late(self._origin):
             self._waiting = stop

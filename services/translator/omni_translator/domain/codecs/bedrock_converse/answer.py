@@ -20,7 +20,7 @@ from omni_translator.domain.model import (
     Text,
     ToolCall,
 )
-from omni_translator.domain.plain import INPUT
+from omni_translator.domain.plain import INPUT, declare_call
 
 _REASONS: Final = {
     "end_turn": FinishReason.STOP,
@@ -179,15 +179,13 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
             losses.unknown(part.extra, "content")
         case Text() | Reasoning() | ToolCall():
             if isinstance(part, Reasoning | ToolCall) and part.signature and not home:
-                losses.dropped("content.signature", "a signature is worth something to its origin only")
-            if isinstance(part, ToolCall) and part.namespace:
-                losses.dropped("content.function_call.namespace")
-            if isinstance(part, ToolCall) and part.freeform:
-                losses.approximated("content.custom_tool_call", "its text is given as a tool's input")
+                losses.signature()
+            if isinstance(part, ToolCall):
+                declare_call(part, losses, "a tool's input")
             if not home:
                 losses.unknown(part.extra, "content")
         case _:
-            losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")
+            losses.unsayable(part, "content", "an answer")
 
 
 def _block(part: Part, home: bool, losses: Losses) -> Json | None:

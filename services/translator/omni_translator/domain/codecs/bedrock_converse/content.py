@@ -258,12 +258,12 @@ class BlockWriter:
                 self.losses.approximated("messages.refusal", "sent as text")
                 return {"text": part.text} if part.text else None
             case _:
-                self.losses.dropped(f"messages.content.{type(part).__name__.lower()}", "not sayable in this place")
+                self.losses.unsayable(part, "messages.content", "this place")
                 return None
 
     def _call(self, call: ToolCall) -> Json:
         if call.signature:
-            self.losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
+            self.losses.signature("messages.content")
         given: Any = {}
         if call.arguments.strip():
             given = json_object(call.arguments)

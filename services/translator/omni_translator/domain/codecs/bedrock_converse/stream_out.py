@@ -98,7 +98,7 @@ class Encoder(EventEncoder):
             if part.origin is HOME:
                 out.append(self._delta({"reasoningContent": {"signature": event.signature}}))
             else:
-                self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+                self._losses.signature()
         out += self._late(part, event.extra)
         out.append(self._block("contentBlockStop", {}))
         return b"".join(out)

@@ -84,7 +84,7 @@ def write_call(call: ToolCall, field: str, losses: Losses) -> Json:
     if call.namespace:
         losses.dropped(f"{field}.namespace")
     if call.signature:
-        losses.dropped(f"{field}.signature", "a signature is worth something to its origin only")
+        losses.signature(field)
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
 
 
@@ -137,8 +137,7 @@ class ContentWriter:
                 return {"type": "text", "text": part.text} if part.text else None
             case Reasoning():
                 if part.signature:
-                    why = "a signature is worth something to its origin only"
-                    self.losses.dropped("messages.content.signature", why)
+                    self.losses.signature("messages.content")
                 return {"type": "thinking", "thinking": part.text} if part.text or self.home else None
             case Image(file_id=""):
                 url = part.url or f"data:{part.media_type};base64,{part.data}"
@@ -150,5 +149,5 @@ class ContentWriter:
             case Image():
                 self.losses.dropped("messages.content.image", "a file id means nothing to another provider")
             case _:
-                self.losses.dropped(f"messages.content.{type(part).__name__.lower()}", "not sayable in this place")
+                self.losses.unsayable(part, "messages.content", "this place")
         return None

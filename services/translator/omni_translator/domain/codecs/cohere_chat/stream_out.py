@@ -87,7 +87,7 @@ class Encoder(EventEncoder):
 
     def _end(self, event: PartEnded) -> bytes:
         if event.signature:
-            self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+            self._losses.signature()
         self._losses.unknown(event.extra, "content")
         self._head, closing = None, self._closing
         self._closing = b""

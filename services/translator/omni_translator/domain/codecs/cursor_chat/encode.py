@@ -216,7 +216,7 @@ class _Turns:
         out = text(fields.CALL_ID, call_id) + text(fields.NAME, PREFIX + name) + number(fields.INDEX, index)
         if call is not None:
             if call.signature:
-                self._losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
+                self._losses.signature("messages.content")
             out += text(fields.RAW_ARGUMENTS, call.arguments)
             out += message(fields.CALL, write_call(call.id, call.name, call.arguments, index))
         if result is None:

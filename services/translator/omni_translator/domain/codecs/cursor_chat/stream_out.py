@@ -9,64 +9,38 @@ from omni_translator.domain.codecs.cursor_chat import schema
 from omni_translator.domain.codecs.cursor_chat.encode import write_call
 from omni_translator.domain.codecs.cursor_chat.protobuf import message, number, text
 from omni_translator.domain.codecs.cursor_chat.schema import HOME
-from omni_translator.domain.events import (
-    Event,
-    Failed,
-    Finished,
-    OfChoice,
-    PartDelta,
-    PartEnded,
-    PartStarted,
-    Started,
-    UsageReported,
-)
+from omni_translator.domain.events import Failed, Finished, PartEnded, Started
 from omni_translator.domain.fields import to_json
-from omni_translator.domain.losses import Loss, Losses
+from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import FinishReason, Json, Opaque, Part, Reasoning, Refusal, Text, ToolCall
+from omni_translator.domain.plain import declare_call
+from omni_translator.domain.stream_encoder import EventEncoder
 
 _SAID: Final = (FinishReason.STOP, FinishReason.TOOL_CALLS)
 
 
-class Encoder:
+class Encoder(EventEncoder):
     """See ``omni_translator.domain.codec.StreamEncoder``. ``reply`` is not said: answers bear no address."""
 
-    __slots__ = ("_calls", "_home", "_last", "_losses", "_part", "_spoke")
+    __slots__ = ("_calls", "_home", "_last", "_part", "_spoke")
 
     def __init__(self, reply: Reply) -> None:
-        self._losses = Losses("Cursor")
+        super().__init__(reply, Losses("Cursor"))
         self._home = False
         self._part: Part | None = None
         self._last: type[Part] | None = None  # what an unfinished text or thought would be joined with
         self._spoke = False  # whether the open part has told any text
         self._calls = False
 
-    @property
-    def losses(self) -> tuple[Loss, ...]:
-        return self._losses.all()
+    def _start(self, event: Started) -> bytes:
+        self._home = event.origin is HOME
+        return write_frame(message(schema.Answer.START, b""))
 
-    def emit(self, event: Event) -> bytes:
-        match event:
-            case Started():
-                self._home = event.origin is HOME
-                return write_frame(message(schema.Answer.START, b""))
-            case PartStarted():
-                return self._begin(event.part)
-            case PartDelta():
-                return self._say(event.text)
-            case PartEnded():
-                return self._close(event)
-            case UsageReported():
-                self._losses.dropped("usage", "Cursor does not count")
-                return b""
-            case Finished():
-                return self._finish(event)
-            case OfChoice():
-                self._losses.only_one()
-                return b""
-            case Failed():
-                return write_frame(to_json({"error": {"code": "internal", "message": event.message}}), end=True)
-            case _:
-                return b""
+    def _fail(self, event: Failed) -> bytes:
+        return write_frame(to_json({"error": {"code": "internal", "message": event.message}}), end=True)
+
+    def _keep_alive(self) -> bytes:
+        return b""
 
     def _begin(self, part: Part) -> bytes:
         self._part, self._spoke = part, False
@@ -82,23 +56,20 @@ class Encoder:
             return self._open_call(part)
         if isinstance(part, Reasoning):
             if part.signature and part.origin is not HOME:
-                self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+                self._losses.signature()
             return self._say(part.text)
         if isinstance(part, Text | Refusal):
             if isinstance(part, Refusal):
                 self._losses.approximated("content.refusal", "said as text")
             return self._say(part.text)
-        self._losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")
+        self._losses.unsayable(part, "content", "an answer")
         return b""
 
     def _open_call(self, part: ToolCall) -> bytes:
         self._calls, self._last = True, None
-        if part.freeform:
-            self._losses.approximated("content.custom_tool_call", "its text is given as a call's arguments")
-        if part.namespace:
-            self._losses.dropped("content.function_call.namespace")
+        declare_call(part, self._losses, "a call's arguments")
         if part.signature:
-            self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+            self._losses.signature()
         return self._call(part, part.arguments)
 
     def _call(self, part: ToolCall, arguments: str) -> bytes:
@@ -125,7 +96,7 @@ class Encoder:
             return _chat(message(schema.Chat.THINKING, text(schema.Thinking.TEXT, said)))
         return _chat(text(schema.Chat.TEXT, said))
 
-    def _close(self, event: PartEnded) -> bytes:
+    def _end(self, event: PartEnded) -> bytes:
         part, self._part = self._part, None
         self._losses.unknown(event.extra, "content")
         if isinstance(part, ToolCall):
@@ -135,13 +106,15 @@ class Encoder:
         if not signature or not isinstance(part, Reasoning):
             return b""
         if part.origin is not HOME:
-            self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+            self._losses.signature()
             return b""
         self._last = None
         closing = text(schema.Thinking.SIGNATURE, signature) + number(schema.Thinking.IS_LAST, 1)
         return _chat(message(schema.Chat.THINKING, closing))
 
     def _finish(self, event: Finished) -> bytes:
+        if self._usage is not None:
+            self._losses.dropped("usage", "Cursor does not count")
         if event.reason not in _SAID or event.detail or (event.reason is FinishReason.TOOL_CALLS) is not self._calls:
             self._losses.approximated("finish_reason", f"Cursor does not say {event.detail or event.reason.value}")
         if event.stop_sequence:

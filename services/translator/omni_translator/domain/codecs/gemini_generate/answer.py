@@ -234,9 +234,9 @@ class PartsOut:
                 pass
             case Reasoning():
                 if part.signature and part.origin is not HOME:
-                    self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+                    self._losses.signature()
             case _:
-                self._losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")
+                self._losses.unsayable(part, "content", "an answer")
                 return False
         if not self._home:
             self.left(part)

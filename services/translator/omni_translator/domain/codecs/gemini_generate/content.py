@@ -214,7 +214,7 @@ class PartWriter:
             case Image() | Audio() | Document():
                 return write_media(part, self._model, self.home, self.losses)
             case _:
-                self.losses.dropped(f"messages.content.{type(part).__name__.lower()}", "not sayable in this place")
+                self.losses.unsayable(part, "messages.content", "this place")
                 return None
 
     def _thought(self, part: Reasoning) -> Json | None:

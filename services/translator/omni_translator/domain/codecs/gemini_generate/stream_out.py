@@ -156,7 +156,7 @@ class Encoder(EventEncoder):
             if isinstance(part, Reasoning):
                 self._parts.left(part, event.extra)
             if event.signature:
-                self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+                self._losses.signature()
             return b""
         rest: Json = {}
         if isinstance(part, Reasoning):

@@ -175,7 +175,7 @@ class _Writer:
 
     def _call(self, call: ToolCall) -> Json:
         if call.signature:
-            self._losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
+            self._losses.signature("messages.content")
         given: Any = json_object(call.arguments) if call.arguments.strip() else {}
         if given is None:
             self._losses.approximated("messages.tool_calls.function.arguments", "not a JSON object; sent empty")

@@ -22,7 +22,7 @@ from omni_translator.domain.events import (
 from omni_translator.domain.fields import gather, json_object, overlay, to_json
 from omni_translator.domain.losses import Loss, Losses
 from omni_translator.domain.model import Json, Opaque, Part, Reasoning, Refusal, Text, ToolCall
-from omni_translator.domain.plain import INPUT
+from omni_translator.domain.plain import INPUT, declare_call
 
 Named = tuple[str, Json]
 _NAMES: Final[dict[type, str]] = {Text: "assistantResponseEvent", Reasoning: "reasoningContentEvent"}
@@ -73,7 +73,7 @@ class Writer:
             self._last = None
             return [("reasoningContentEvent", part.data)]
         if not isinstance(part, Text | Refusal | Reasoning | ToolCall):
-            self.losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")
+            self.losses.unsayable(part, "content", "an answer")
             return []
         self._part = part
         self._declare(part)
@@ -91,13 +91,10 @@ class Writer:
         if isinstance(part, Refusal):
             self.losses.approximated("content.refusal", "said as text")
         if isinstance(part, Reasoning | ToolCall) and part.signature and not self._home:
-            self.losses.dropped("content.signature", "a signature is worth something to its origin only")
+            self.losses.signature()
         if isinstance(part, ToolCall):
             self._calls = True
-            if part.namespace:
-                self.losses.dropped("content.function_call.namespace")
-            if part.freeform:
-                self.losses.approximated("content.custom_tool_call", "its text is given as a tool's input")
+            declare_call(part, self.losses, "a tool's input")
         if not self._home:
             self.losses.unknown(part.extra, "content")
 
@@ -132,7 +129,7 @@ class Writer:
             if event.signature and part.origin is HOME:
                 late["signature"] = event.signature
             elif event.signature:
-                self.losses.dropped("content.signature", "a signature is worth something to its origin only")
+                self.losses.signature()
         return [(name, late)] if late else []
 
     def _arguments(self, call: ToolCall) -> str:

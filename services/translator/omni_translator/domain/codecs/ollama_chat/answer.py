@@ -138,14 +138,14 @@ class PartsOut:
                 self._losses.approximated("content.refusal", "said as text")
             case Reasoning():
                 if part.signature:
-                    self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+                    self._losses.signature()
             case Opaque():
                 self._losses.dropped(f"content.{part.kind}")
                 return False
             case Text() | ToolCall():
                 pass
             case _:
-                self._losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")
+                self._losses.unsayable(part, "content", "an answer")
                 return False
         if not self._home or not isinstance(part, ToolCall):
             self._losses.unknown(part.extra, "content")

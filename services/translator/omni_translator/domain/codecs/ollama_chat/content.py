@@ -75,6 +75,6 @@ def write_call(call: ToolCall, field: str, losses: Losses, *, with_id: bool = Tr
     if call.namespace:
         losses.dropped(f"{field}.namespace")
     if call.signature:
-        losses.dropped(f"{field}.signature", "a signature is worth something to its origin only")
+        losses.signature(field)
     named = {"id": call.id} if call.id and with_id else {}
     return named | {"function": {"name": call.name, "arguments": arguments}}

@@ -95,9 +95,7 @@ class MessageWriter:
             if isinstance(part, Reasoning):
                 thoughts.append(part.text)
                 if part.signature:
-                    self._losses.dropped(
-                        "messages.content.signature", "a signature is worth something to its origin only"
-                    )
+                    self._losses.signature("messages.content")
                 self._foreign(part)
             elif isinstance(part, ToolCall):
                 calls.append(self._call(part))
@@ -174,7 +172,7 @@ class MessageWriter:
             case Opaque():
                 self._losses.dropped(f"messages.content.{part.kind}")
             case _:
-                self._losses.dropped(f"messages.content.{type(part).__name__.lower()}", "not sayable in this place")
+                self._losses.unsayable(part, "messages.content", "this place")
         return ""
 
     def _foreign(self, part: Part) -> None:

@@ -89,7 +89,7 @@ class Encoder(EventEncoder):
     def _end(self, event: PartEnded) -> bytes:
         part, self._head, self._open = self._open, None, None
         if event.signature:
-            self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+            self._losses.signature()
         if not isinstance(part, ToolCall) or not self._home:
             self._losses.unknown(event.extra, "content")
         if not isinstance(part, ToolCall):

@@ -36,6 +36,7 @@ from omni_translator.domain.model import (
     Text,
     ToolCall,
 )
+from omni_translator.domain.plain import declare_call
 
 _REASONS: Final = {
     "stop": FinishReason.STOP,
@@ -323,19 +324,16 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
                 losses.unknown(take_citations(part, take_from_part(part)[1])[1], "content")
         case Reasoning():
             if part.signature:
-                losses.dropped("content.signature", "a signature is worth something to its origin only")
+                losses.signature()
             losses.unknown(part.extra, "content")
         case ToolCall():
             if part.signature:
-                losses.dropped("content.signature", "a signature is worth something to its origin only")
-            if part.namespace:
-                losses.dropped("content.function_call.namespace")
-            if part.freeform:
-                losses.approximated("content.custom_tool_call", "its text is given as a function's arguments")
+                losses.signature()
+            declare_call(part, losses, "a function's arguments")
             if not home:
                 losses.unknown(part.extra, "content")
         case Opaque():
             if part.origin is not WireFormat.OPENAI_CHAT or part.slot != "tool_calls":
                 losses.dropped(f"content.{part.kind}")
         case _:
-            losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")
+            losses.unsayable(part, "content", "an answer")

@@ -176,7 +176,7 @@ class ContentWriter:
             case Document():
                 return self._document(part)
             case _:
-                self.losses.dropped(f"messages.content.{type(part).__name__.lower()}", "not sayable in this place")
+                self.losses.unsayable(part, "messages.content", "this place")
         return None
 
     def _document(self, part: Document) -> Json | None:

@@ -191,7 +191,7 @@ def _assistant(message: Message, writer: ContentWriter) -> Json:
             if part.text:
                 thoughts.append(part.text)
             if part.signature:
-                losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
+                losses.signature("messages.content")
             if not writer.home:
                 writer.foreign(part)
         elif isinstance(part, ToolCall):
@@ -221,7 +221,7 @@ def _call(call: ToolCall, writer: ContentWriter) -> Json:
     else:
         writer.foreign(call)
     if call.signature:
-        writer.losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
+        writer.losses.signature("messages.content")
     return out
 
 

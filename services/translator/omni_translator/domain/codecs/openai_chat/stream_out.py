@@ -140,7 +140,7 @@ class Encoder(EventEncoder):
             self._texts.append("".join(self._pieces))
             self._pieces = None
         if event.signature:
-            self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+            self._losses.signature()
         if self._home and event.extra and isinstance(part, ToolCall):
             return self._delta({"tool_calls": [{"index": self._calls - 1} | event.extra]})
         if part is None:

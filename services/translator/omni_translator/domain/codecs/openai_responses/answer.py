@@ -220,8 +220,8 @@ def declare(part: Part, home: bool, losses: Losses) -> None:
                 losses.dropped(f"content.{part.kind}")
         case Text() | Refusal() | Reasoning() | ToolCall():
             if isinstance(part, ToolCall) and part.signature:
-                losses.dropped("content.signature", "a signature is worth something to its origin only")
+                losses.signature()
             if not home:
                 losses.unknown(take_citations(part, take_from_part(part)[1])[1], "content")
         case _:
-            losses.dropped(f"content.{type(part).__name__.lower()}", "not sayable in an answer")
+            losses.unsayable(part, "content", "an answer")

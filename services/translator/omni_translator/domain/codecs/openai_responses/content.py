@@ -171,7 +171,7 @@ class PartWriter:
             case Document():
                 return self._document(part, text_type)
             case _:
-                self.losses.dropped(f"messages.content.{type(part).__name__.lower()}", "not sayable in this place")
+                self.losses.unsayable(part, "messages.content", "this place")
         return None
 
     def _image(self, part: Image) -> Json | None:

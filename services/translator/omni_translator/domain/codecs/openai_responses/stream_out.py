@@ -271,7 +271,7 @@ class Encoder(EventEncoder):
     def _end(self, event: PartEnded) -> bytes:
         part, self._part, self._head = self._part, None, b""
         if event.signature and not (isinstance(part, Reasoning) and part.origin is HOME):
-            self._losses.dropped("content.signature", "a signature is worth something to its origin only")
+            self._losses.signature()
         if not self._home:
             rest = event.extra
             if part is not None:

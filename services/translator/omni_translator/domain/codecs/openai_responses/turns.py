@@ -164,7 +164,7 @@ def _call(call: ToolCall, writer: PartWriter) -> Json:
         out["id"] = call.item
     out |= {"call_id": _id(call.id, writer), "name": call.name}
     if call.signature:
-        writer.losses.dropped("input.signature", "a signature is worth something to its origin only")
+        writer.losses.signature("messages.content")
     if call.namespace:
         out["namespace"] = call.namespace
     if call.freeform:
@@ -189,8 +189,6 @@ def _finished(item: Json, part: ToolCall | ToolResult, writer: PartWriter) -> Js
         overlay(item, part.extra)
     else:
         writer.foreign(part)
-        if isinstance(part, ToolCall) and part.signature:
-            writer.losses.dropped("messages.content.signature", "a signature is worth something to its origin only")
     return item
 
 
