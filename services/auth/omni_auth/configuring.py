@@ -14,7 +14,7 @@ from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectC
 from omni_core.redaction import redact_shapes
 from omni_wire.errors import InvalidRequest, PermissionDenied
 
-from omni_auth.domain import document, entities, exporting, objects, planning, schema, whole
+from omni_auth.domain import document, entities, exporting, objects, planning, rules, schema, whole
 from omni_auth.domain.audit import redacted
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.document import Tree
@@ -274,7 +274,7 @@ def _file(text: str, filename: str) -> tuple[Tree, Places]:
     read = document.read(text)
     tree = read.tree if read.tree is not None else {}
     config, wrong = schema.validate(tree)
-    found = [*read.problems, *wrong]
+    found = [*read.problems, *wrong, *rules.repeated(tree)]
     if config is not None and config.keys:
         found.append(Problem(("keys",), "keys are not applied: make them with omniroute keys create"))
     if found:

@@ -369,6 +369,14 @@ async def test_an_apply_that_is_refused_changes_nothing(house: House) -> None:
     with refused(400) as check:
         await apply(house, "keys: [{name: a, secret: {env: BETA_KEY}}]")
     assert "beta.yaml:1: keys: keys are not applied" in check.value.message
+    twice = "combos: [{name: a, targets: [acme/gpt-x]}, {name: a, targets: [acme/gpt-y]}]\n"
+    twice += "prices: [{model: m, input: 1, output: 1}, {model: m, input: 2, output: 1}]"
+    with refused(400) as check:
+        await apply(house, twice)
+    assert check.value.message == (
+        "beta.yaml:1: combos[1].name: another combo is called 'a' already (combos[0])\n"
+        "beta.yaml:2: prices[1].model: another price of 'm' is here already"
+    )
     assert house.audited() == before
     assert await house.names("combos") == ["best"]
 

@@ -13,7 +13,9 @@ Items = Iterator[tuple[Loc, dict[str, Tree]]]
 
 
 def cross_check(tree: Tree) -> list[Problem]:
-    return [*_names(tree), *addresses(tree), *_targets(tree), *_aliases(tree), *_prices(tree)]
+    return [
+        *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree), *_aliases(tree), *_prices(tree)
+    ]  # fmt: skip
 
 
 def sections(tree: Tree, loc: Loc, key: str) -> Items:
@@ -24,13 +26,30 @@ def sections(tree: Tree, loc: Loc, key: str) -> Items:
             yield (*loc, key, index), item
 
 
-def _names(tree: Tree) -> Iterator[Problem]:
+def repeated(tree: Tree) -> Iterator[Problem]:
+    """What one file says twice, whatever else there is."""
     yield from _unique(sections(tree, (), "providers"), "id", "provider")
     for loc, provider in sections(tree, (), "providers"):
         yield from _unique(sections(provider, loc, "accounts"), "name", "account of this provider")
         yield from _unique(sections(provider, loc, "models"), "id", "model of this provider")
     yield from _unique(sections(tree, (), "combos"), "name", "combo")
     yield from _unique(sections(tree, (), "keys"), "name", "key")
+    yield from _unique(sections(tree, (), "aliases"), "name", "alias")
+    yield from _priced_twice(tree)
+
+
+def _priced_twice(tree: Tree) -> Iterator[Problem]:
+    seen: set[tuple[str, str]] = set()
+    for loc, price in sections(tree, (), "prices"):
+        provider, model = price.get("provider") or "", price.get("model")
+        if not isinstance(provider, str) or not isinstance(model, str):
+            continue
+        if (provider, model) in seen:
+            yield Problem((*loc, "model"), f"another price of '{model}' is here already")
+        seen.add((provider, model))
+
+
+def _clashes(tree: Tree) -> Iterator[Problem]:
     providers = _words(sections(tree, (), "providers"), "id")
     for loc, combo in sections(tree, (), "combos"):
         name = combo.get("name")
@@ -94,7 +113,6 @@ def _aliases(tree: Tree) -> Iterator[Problem]:
         if isinstance(word := provider.get("id"), str)
     }
     combos = _words(sections(tree, (), "combos"), "name")
-    yield from _unique(sections(tree, (), "aliases"), "name", "alias")
     for loc, alias in sections(tree, (), "aliases"):
         if (name := alias.get("name")) in combos:
             yield Problem((*loc, "name"), f"a combo is called '{name}' already")
@@ -105,16 +123,10 @@ def _aliases(tree: Tree) -> Iterator[Problem]:
 
 def _prices(tree: Tree) -> Iterator[Problem]:
     providers = _words(sections(tree, (), "providers"), "id")
-    seen: set[tuple[str, str]] = set()
     for loc, price in sections(tree, (), "prices"):
-        provider, model = price.get("provider") or "", price.get("model")
-        if not isinstance(provider, str) or not isinstance(model, str):
-            continue
-        if provider and provider not in providers:
+        provider = price.get("provider")
+        if isinstance(provider, str) and provider and provider not in providers:
             yield Problem((*loc, "provider"), f"there is no provider '{provider}'{suggestion(provider, providers)}")
-        elif (provider, model) in seen:
-            yield Problem((*loc, "model"), f"another price of '{model}' is here already")
-        seen.add((provider, model))
 
 
 def _target_problem(target: str, known: dict[str, set[str] | None], combos: set[str]) -> str:
