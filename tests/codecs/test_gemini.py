@@ -981,3 +981,8 @@ def test_what_came_before_a_fault_in_an_array_is_told_however_it_is_cut(fault: b
     assert error or fault == b"]]"
     assert "".join(event.text for event in events if isinstance(event, PartDelta)) == "Once"
     assert events_of(GEMINI, [data[at : at + 1] for at in range(len(data))])[0] == events
+
+
+def test_a_lone_content_is_read_as_googles_documentation_writes_it() -> None:
+    (message,) = read(contents={"role": "USER", "parts": {"text": "Why is the sky blue?"}}).messages
+    assert (message.role, message.parts) == ("user", (Text("Why is the sky blue?"),))

@@ -1,5 +1,6 @@
 """A JSON request body opened at its top level only: read a few fields, replace a few, keep the rest byte for byte."""
 
+from collections.abc import KeysView
 from typing import Any
 
 import msgspec
@@ -62,6 +63,11 @@ class Body:
     def whole(self) -> bytes:
         """The whole body as it came."""
         return self._raw
+
+    @property
+    def names(self) -> KeysView[str]:
+        """Of its fields."""
+        return self._fields.keys()
 
     def has(self, field: str) -> bool:
         return field in self._fields

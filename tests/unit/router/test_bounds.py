@@ -92,6 +92,7 @@ BUILTINS: list[tuple[WireFormat, dict[str, Any], str]] = [
     (GEMINI, {"tools": [{"urlContext": {}}]}, "tools.0.urlContext"),
     (GEMINI, {"tools": [{"functionDeclarations": [], "code_execution": {}}]}, "tools.0.code_execution"),
     (GEMINI, {"generationConfig": {"responseModalities": ["TEXT"]}}, ""),
+    (GEMINI, {"generationConfig": {"responseModalities": "TEXT"}}, ""),
     (
         GEMINI,
         {"generation_config": {"response_modalities": ["TEXT", "IMAGE"]}},

@@ -52,6 +52,26 @@ def test_unknown_fields_stay_whatever_they_are(wire_format: WireFormat, unknown:
     assert limited == fields | named | limit
 
 
+@pytest.mark.parametrize(
+    ("wire_format", "field"),
+    [
+        (CHAT, "Model"),
+        (CHAT, "MAX_TOKENS"),
+        (CHAT, "max_to\u212aens"),
+        (CHAT, "N"),
+        (OLLAMA, "MODEL"),
+        (OLLAMA, "Optionſ"),
+    ],
+)
+def test_a_field_that_a_provider_in_go_takes_for_one_of_ours_does_not_reach_it(
+    wire_format: WireFormat, field: str
+) -> None:
+    raw = json.dumps(SAID[wire_format] | {field: "the client's", "Other": 1}).encode()
+    told = json.loads(edited(wire_format, raw, 77))
+    assert field not in told
+    assert told["Other"] == 1
+
+
 def test_ollamas_other_options_keep_their_bytes_beside_the_limit() -> None:
     raw = b'{"model":"m","messages":[{}],"options":{"temperature": 1.10,"num_predict":-1,"num_predict":5}}'
     assert b'"temperature":1.10' in edited(OLLAMA, raw, 77)

@@ -91,6 +91,11 @@ ASKING: dict[WireFormat, dict[str, object]] = {
         (GEMINI, {"generationConfig": {"maxOutputTokens": 5, "candidateCount": 2}}, (True, 5, 2)),
         (GEMINI, {"generation_config": {"max_output_tokens": "12"}}, (True, 12, 1)),
         (GEMINI, {"generationConfig": None}, (True, 0, 1)),
+        (
+            GEMINI,
+            {"contents": {"role": "USER", "parts": {"text": "hi"}}},
+            (True, 0, 1),
+        ),  # as Google's documentation does
     ],
 )
 def test_each_dialect_says_stream_limit_and_choices_in_its_own_way(
@@ -120,7 +125,7 @@ def test_each_dialect_says_stream_limit_and_choices_in_its_own_way(
         (MESSAGES, {"messages": []}, "messages"),
         (MESSAGES, {"max_tokens": "9"}, "max_tokens"),
         (GEMINI, {"contents": []}, "contents"),
-        (GEMINI, {"contents": {"parts": []}}, "contents"),
+        (GEMINI, {"contents": "hi"}, "contents"),
         (GEMINI, {"generationConfig": []}, "generationConfig"),
         (GEMINI, {"generationConfig": {"maxOutputTokens": 0}}, "generationConfig.maxOutputTokens"),
         (GEMINI, {"generation_config": {"candidateCount": 1.5}}, "generation_config.candidateCount"),

@@ -204,7 +204,7 @@ def _hosted_gemini(body: Body) -> str:
         opened = nested(body, config)
         for name in ("responseModalities", "response_modalities"):
             asked = opened.get(name) if opened is not None else None
-            if asked and asked != ["TEXT"]:  # sound and images have prices of their own
+            if asked and asked not in (["TEXT"], "TEXT"):  # sound and images have prices of their own
                 return f"{config}.{name}"
     return ""
 

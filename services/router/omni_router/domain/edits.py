@@ -1,7 +1,8 @@
 """What a relayed body must say differently from what the client wrote. Everything else stays its very bytes.
 
 Between equal formats these are all the edits there are: the provider's own model id (not in a Gemini body, whose path
-says it), usage on Chat streams (the other formats always tell it), and the output limit where a budget bounds it.
+says it), usage on Chat streams (the other formats always tell it), and the output limit where a budget bounds it. What
+differs from one of these by its case only is left out.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from omni_wire.formats import WireFormat
 
 from omni_router.domain.request import Request, nested
 
+_COUNTED = ("n", "best_of")  # never edited, but reserved for
+
 
 def relayed(request: Request, provider: Provider, model: Model, clamp: int, more: Mapping[str, object] = {}) -> bytes:
     """The body for a provider that speaks the client's format; ``clamp`` is the output limit that was reserved, in
@@ -21,7 +24,16 @@ def relayed(request: Request, provider: Provider, model: Model, clamp: int, more
     that was read counts."""
     edits = _EDITS[provider.format](request, provider, model, clamp)
     edits |= more
+    if clones := _clones(request.body, edits):
+        edits |= dict.fromkeys(clones)
     return request.body.with_fields(edits, rewrite=clamp > 0)
+
+
+def _clones(body: Body, edits: Mapping[str, object]) -> list[str]:
+    """Fields that a provider written in Go would take for one that is ours to say: encoding/json finds a field in any
+    case, and of several the last one counts, which would be the client's."""
+    odd = [name for name in body.names if not (name.isascii() and name.islower())]
+    return [name for name in odd if name not in edits and ((low := name.casefold()) in edits or low in _COUNTED)]
 
 
 def _chat(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:

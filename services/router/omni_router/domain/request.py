@@ -108,7 +108,7 @@ def _read_messages(body: Body, path_model: str, path_stream: bool, framing: str)
 
 
 def _read_gemini(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:
-    if not body.is_filled_list("contents"):
+    if not body.is_filled_list("contents") and not body.raw("contents").startswith(b"{"):  # one without its list
         raise _no_turns(body, "contents", "contents must be a list with at least one content")
     limits, choices = [0], 1
     for name in ("generationConfig", "generation_config"):  # Google takes both spellings of every field

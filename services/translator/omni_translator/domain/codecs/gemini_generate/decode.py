@@ -75,7 +75,7 @@ def _read_talk(item: Any) -> Message | None:
 
 def _message(content: ProtoFields, turn: int, reader: PartReader) -> Message:
     word = content.text("role") or "user"
-    role = _ROLES.get(word)
+    role = _ROLES.get(word.lower())  # Vertex AI's documentation writes USER
     if role is None:
         raise WireError(f"{content.at('role')} {word[:40]!r} is neither user nor model", content.at("role"))
     return Message(role=role, parts=reader.read(content, turn), extra=content.rest())
