@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, Connection, MetaData, Table, and_, inspect
 from tests.support.store import Place
 from tests.unit.auth.test_compilation import stored_key
 
+KEY_NAMES = "0007"  # the revision since which each organisation has its own names of keys
 KEY = {
     "id": "api-1", "name": "s", "digest": b"d", "role": "developer", "models": '["*"]', "requests_per_minute": 0,
     "budget_nano_usd": 5, "budget_window": "day", "created": 1700000000, "hint": "or-00000001", "revoked": None,
@@ -186,7 +187,7 @@ def test_where_names_are_everybodys_again_the_platforms_key_keeps_its_own(databa
         ):  # fmt: skip
             more = {"id": key, "organisation": organisation, "digest": key.encode(), "revoked": revoked}
             connection.execute(found.tables["keys"].insert(), {**KEY, **more})
-    bring(database, "0006")
+    bring(database, upgrade.REVISIONS[upgrade.REVISIONS.index(KEY_NAMES) - 1])
     with database.reading() as connection:
         names = {key: name for key, name in connection.execute(text("SELECT id, name FROM keys"))}  # noqa: C416
     assert names == {"api-1": "s.api-1", "api-2": "s", "api-3": "s", "api-4": "s"}
