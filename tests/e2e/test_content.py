@@ -61,6 +61,17 @@ def test_a_picture_a_call_and_what_it_gave_reach_the_provider(gateway: Gateway, 
     assert call.function.arguments.encode() in sent.replace(b'": ', b'":')
 
 
+def test_a_request_that_only_fills_the_prompt_cache_is_answered_with_nothing(gateway: Gateway) -> None:
+    asked = {"max_tokens": 0, "messages": [{"role": "user", "content": "Hi"}]}
+    client = gateway.anthropic()
+    done = client.messages.create(model="claude/sim", **asked)  # type: ignore[call-overload]
+    assert (done.content, done.stop_reason, done.usage.output_tokens) == ([], "max_tokens", 0)
+    with client.messages.stream(model="claude/sim", **asked) as stream:  # type: ignore[arg-type]
+        assert "".join(stream.text_stream) == ""
+    elsewhere = client.messages.create(model="acme/sim", **asked)  # type: ignore[call-overload]
+    assert elsewhere.usage.output_tokens == 1
+
+
 def test_structured_output_holds_over_cloud_code(gateway: Gateway) -> None:
     schema = {"name": "city", "strict": True, "schema": WEATHER | {"additionalProperties": False}}
     done = gateway.client().chat.completions.create(

@@ -47,12 +47,12 @@ def flag(value: object, where: str) -> bool:
     return value
 
 
-def limit(value: object, where: str) -> int | None:
-    """An output limit: a positive whole number, or absent."""
+def limit(value: object, where: str, least: int = 1) -> int | None:
+    """An output limit: a whole number, at least ``least``, or absent."""
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidRequest(f"{where}: expected a positive whole number", param=where)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidRequest(f"{where}: expected a whole number, at least {least}", param=where)
     return value
 
 

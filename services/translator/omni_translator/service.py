@@ -42,12 +42,16 @@ from omni_translator.settings import TranslatorSettings
 
 _log: Final = logging.getLogger("omniroute.translator")
 _NAMED_IN_MESSAGE: Final = 8
+# Anthropic's limit of 0 fills the prompt cache and has no answer.
+_ONE_TOKEN: Final = DomainLoss("max_tokens", "approximated", "the provider cannot be asked for less than one token")
 
 
 def _decode(call: EncodeCall, client: Codec) -> rules.Ruled:
     ruled = _ruled(call, client.decode_request(call.body))
-    conversation = ruled.conversation
+    conversation, losses = ruled.conversation, ruled.losses
     limit = call.max_output if call.max_output > 0 else conversation.max_output
+    if conversation.max_output == 0 and call.provider_format is not WireFormat.ANTHROPIC_MESSAGES:
+        limit, losses = 1, (*losses, _ONE_TOKEN)
     addressed = msgspec.structs.replace(
         conversation,
         model=call.model,
@@ -56,7 +60,7 @@ def _decode(call: EncodeCall, client: Codec) -> rules.Ruled:
         project=call.parties.project,
         identity=call.parties.identity,
     )
-    return msgspec.structs.replace(ruled, conversation=addressed)
+    return msgspec.structs.replace(ruled, conversation=addressed, losses=losses)
 
 
 def _ruled(call: EncodeCall, conversation: Conversation) -> rules.Ruled:

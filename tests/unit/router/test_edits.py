@@ -72,6 +72,11 @@ def test_a_field_that_a_provider_in_go_takes_for_one_of_ours_does_not_reach_it(
     assert told["Other"] == 1
 
 
+def test_a_request_that_only_fills_the_prompt_cache_keeps_its_limit_of_nothing_under_a_budget() -> None:
+    raw = json.dumps(SAID[MESSAGES] | {"max_tokens": 0}).encode()
+    assert json.loads(edited(MESSAGES, raw, 1))["max_tokens"] == 0
+
+
 def test_ollamas_other_options_keep_their_bytes_beside_the_limit() -> None:
     raw = b'{"model":"m","messages":[{}],"options":{"temperature": 1.10,"num_predict":-1,"num_predict":5}}'
     assert b'"temperature":1.10' in edited(OLLAMA, raw, 77)

@@ -88,6 +88,7 @@ ASKING: dict[WireFormat, dict[str, object]] = {
         (RESPONSES, {"input": [{"role": "user", "content": "hi"}]}, (False, 0, 1)),
         (RESPONSES, {"input": None, "previous_response_id": "resp_1"}, (False, 0, 1)),
         (MESSAGES, {"max_tokens": 9, "stream": True}, (True, 9, 1)),
+        (MESSAGES, {"max_tokens": 0}, (False, 1, 1)),  # fills the prompt cache; one token is held for it
         (GEMINI, {"generationConfig": {"maxOutputTokens": 5, "candidateCount": 2}}, (True, 5, 2)),
         (GEMINI, {"generation_config": {"max_output_tokens": "12"}}, (True, 12, 1)),
         (GEMINI, {"generationConfig": None}, (True, 0, 1)),
@@ -124,6 +125,7 @@ def test_each_dialect_says_stream_limit_and_choices_in_its_own_way(
         (MESSAGES, {"model": 7}, "model"),
         (MESSAGES, {"messages": []}, "messages"),
         (MESSAGES, {"max_tokens": "9"}, "max_tokens"),
+        (MESSAGES, {"max_tokens": False}, "max_tokens"),
         (GEMINI, {"contents": []}, "contents"),
         (GEMINI, {"contents": "hi"}, "contents"),
         (GEMINI, {"generationConfig": []}, "generationConfig"),

@@ -86,6 +86,19 @@ async def test_model_and_limit_of_the_call_replace_the_clients(service: Translat
     assert encoded.losses == ()
 
 
+@pytest.mark.parametrize("limit", [0, 1])  # without and with a budget
+async def test_a_request_for_no_answer_at_all_asks_others_for_one_token_and_says_so(
+    service: TranslatorService, limit: int
+) -> None:
+    asked = encode_call(
+        REQUEST | {"max_tokens": 0},
+        client_format=WireFormat.ANTHROPIC_MESSAGES, provider_format=WireFormat.OPENAI_CHAT, max_output=limit,
+    )  # fmt: skip
+    encoded = await service.encode_request(asked)
+    assert msgspec.json.decode(encoded.body)["max_tokens"] == 1
+    assert [(loss.field, loss.kind) for loss in encoded.losses] == [("max_tokens", "approximated")]
+
+
 async def test_strict_refuses_and_names_every_loss(service: TranslatorService) -> None:
     call = encode_call(REQUEST | {"seed": 1, "logit_bias": {"1": 1}})
     assert {loss.field for loss in (await service.encode_request(call)).losses} == {"seed", "logit_bias"}

@@ -40,7 +40,7 @@ class MessagesFormat:
             if message.get("content") is None:
                 raise InvalidRequest(f"{where}.content: Field required", param=f"{where}.content")
             _read_content(notes, message["content"], f"{where}.content", by_user=role == "user")
-        longest = limit(body.get("max_tokens"), "max_tokens")
+        longest = limit(body.get("max_tokens"), "max_tokens", least=0)  # 0 fills the prompt cache
         if longest is None and action != "count":
             raise InvalidRequest("max_tokens: Field required", param="max_tokens")
         choice = obj(body.get("tool_choice"), "tool_choice")

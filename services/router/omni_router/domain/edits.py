@@ -13,7 +13,7 @@ from omni_catalogue.snapshot import Model, Provider
 from omni_wire.body import Body
 from omni_wire.formats import WireFormat
 
-from omni_router.domain.request import Request, nested
+from omni_router.domain.request import Request, nested, warms
 
 _COUNTED = ("n", "best_of")  # never edited, but reserved for
 
@@ -58,7 +58,8 @@ def _responses(request: Request, provider: Provider, model: Model, clamp: int) -
 
 
 def _messages(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:
-    return {"model": model.id, "max_tokens": clamp} if clamp else {"model": model.id}
+    limited = clamp and not warms(request.body)
+    return {"model": model.id, "max_tokens": clamp} if limited else {"model": model.id}
 
 
 def _gemini(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:

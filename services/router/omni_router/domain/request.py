@@ -102,9 +102,15 @@ def _read_messages(body: Body, path_model: str, path_stream: bool, framing: str)
         model=model,
         stream=_flag(body.get("stream"), "stream"),
         include_usage=True,
-        limit=_count(body, "max_tokens"),
+        limit=1 if warms(body) else _count(body, "max_tokens"),
         choices=1,
     )
+
+
+def warms(body: Body) -> bool:
+    """Whether a Messages request is only to fill the prompt cache: its limit is 0 (Anthropic's "pre-warming")."""
+    limit = body.get("max_tokens")
+    return type(limit) is int and limit == 0
 
 
 def _read_gemini(body: Body, path_model: str, path_stream: bool, framing: str) -> Request:

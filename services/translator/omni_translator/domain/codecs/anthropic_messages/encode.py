@@ -36,7 +36,7 @@ def encode_request(conversation: Conversation) -> Encoded:
     system, messages = _split_system(conversation, writer)
     body: Json = {
         "model": conversation.model,
-        "max_tokens": conversation.max_output or _DEFAULT_MAX_TOKENS,
+        "max_tokens": _limit(conversation),
     }
     blocks = writer.content(system)
     if blocks:
@@ -65,8 +65,11 @@ def encode_request(conversation: Conversation) -> Encoded:
 
 def will_think(conversation: Conversation) -> bool:
     """Whether the request, written, has the model think."""
-    limit = conversation.max_output or _DEFAULT_MAX_TOKENS
-    return write_thinking(conversation, {"max_tokens": limit}, Losses("Anthropic Messages"))
+    return write_thinking(conversation, {"max_tokens": _limit(conversation)}, Losses("Anthropic Messages"))
+
+
+def _limit(conversation: Conversation) -> int:
+    return _DEFAULT_MAX_TOKENS if conversation.max_output is None else conversation.max_output
 
 
 def _split_system(conversation: Conversation, writer: BlockWriter) -> tuple[tuple[Part, ...], tuple[Message, ...]]:
