@@ -233,3 +233,11 @@ async def test_the_openapi_document_tells_every_surface(client: httpx.AsyncClien
         for operation in item.values():
             named = {parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"}
             assert named == {part.split("}")[0] for part in path.split("{")[1:]}
+
+
+@pytest.mark.parametrize(("path", "whose"), [("/v1beta/models/a%0Ab", GOOGLE_LIST), ("/v1/models/a%0Ab", OPENAI_LIST)])
+async def test_a_model_with_a_line_end_in_its_name_is_not_found_in_the_own_shape(
+    client: httpx.AsyncClient, path: str, whose: str
+) -> None:
+    answer = await client.get(path, headers=BEARER)
+    assert (answer.status_code, shape(answer.json())) == (404, whose)

@@ -81,6 +81,9 @@ class Row(NamedTuple):
             *((409,) if (self.takes or self.method == "DELETE") and not conditional else ()),
         )
 
+    def _made(self) -> dict[int | str, dict[str, Any]]:
+        return {201: {"description": "it was not there", "model": self.model}} if self.method == "PUT" else {}
+
     def route(self) -> APIRoute:
         """For any application; what is behind it is asked for with each request."""
         route = (GuardedRoute if self.needs else APIRoute)(
@@ -91,7 +94,7 @@ class Row(NamedTuple):
             response_model=self.model,
             response_class=JSONResponse if self.model else Response,
             name=self.name or None,
-            responses=_problems(*self.statuses),
+            responses=_problems(*self.statuses) | self._made(),
             openapi_extra=self.more,
             dependencies=_SCHEMES if self.needs else None,
             generate_unique_id_function=lambda route: route.name,

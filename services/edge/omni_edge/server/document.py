@@ -193,7 +193,7 @@ def _operation(row: _Operation, shapes: Part) -> Part:
         refusals = {"anyOf": [refusals, {"type": "array", "items": refusals}]}
     content = {"application/json": {"schema": answers}}
     if row.events:
-        content[row.streamed] = {"schema": {"type": "string", "description": row.events}}
+        content[row.streamed] = {"schema": {"description": row.events}}
     answer: Part = {"description": "The answer", "content": content}
     if row.request is not None:
         answer["headers"] = _HEADERS

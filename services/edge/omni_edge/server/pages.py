@@ -7,8 +7,9 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from omni_core.component import Check
 from omni_core.ports.context import CallContext
-from omni_wire.errors import GatewayError, Internal
+from omni_wire.errors import GatewayError, Internal, InvalidRequest
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
 
 from omni_edge.domain.answer import error_body, error_headers
 from omni_edge.domain.request import Asked
@@ -38,7 +39,7 @@ def build_pages(service: EdgeService, registry: CollectorRegistry, checks: Check
     )  # fmt: skip
 
     async def render(request: Request, error: Exception) -> Response:
-        known = error if isinstance(error, GatewayError) else Internal("Something went wrong inside the gateway.")
+        known = _known(error)
         asked = _asked(request)
         body = error_body(known, asked.dialect, asked.request_id)
         response = Response(body, known.status)
@@ -47,8 +48,8 @@ def build_pages(service: EdgeService, registry: CollectorRegistry, checks: Check
         ]
         return response
 
-    app.add_exception_handler(GatewayError, render)
-    app.add_exception_handler(Exception, render)
+    for kind in (GatewayError, HTTPException, Exception):
+        app.add_exception_handler(kind, render)
 
     async def who(request: Request) -> tuple[CallContext, str]:
         asked = _asked(request)
@@ -116,6 +117,14 @@ def build_pages(service: EdgeService, registry: CollectorRegistry, checks: Check
 
     app.openapi = document  # type: ignore[method-assign]
     return app
+
+
+def _known(error: Exception) -> GatewayError:
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, HTTPException):  # a line end in a path, which none of the framework's patterns matches
+        return InvalidRequest("There is nothing here.", status=error.status_code, code="not_found")
+    return Internal("Something went wrong inside the gateway.")
 
 
 def _asked(request: Request) -> Asked:
