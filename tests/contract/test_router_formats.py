@@ -378,6 +378,20 @@ async def test_a_strict_client_is_not_refused_for_a_limit_that_it_never_set(gw: 
         await ask(gw, call(CHAT, "it/sim", headers=strictly, max_tokens=100))
 
 
+async def test_a_strict_client_is_answered_by_the_target_that_loses_nothing(gw: Harness) -> None:
+    targets = ("claude/sim", "claude/sim+tokens:2", "acme/sim+tokens:4")
+    configure(gw, combos=(s.Combo(name="safe", strategy="fill-first", targets=targets),))
+    strict = call(CHAT, "safe", headers={"x-omniroute-translation": "strict"}, logit_bias={"1": 1})
+    head, _, _ = await ask(gw, strict)
+    assert (head.provider, head.losses) == ("acme", ())
+    configure(gw, combos=(s.Combo(name="safe", strategy="fill-first", targets=targets[:2]),))
+    with pytest.raises(LossRefused, match="logit_bias"):
+        await ask(gw, strict)
+    _, requests = await gw.events()
+    assert [(request.outcome, request.attempts) for request in requests] == [("ok", 3), ("failed", 2)]
+    assert await gw.open_holds() == 0
+
+
 @pytest.mark.parametrize("fault", ["status:500", "reset", "empty", "error-200", "truncate", "malformed"])
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 async def test_a_whole_answer_that_fails_is_never_passed_on(

@@ -9,6 +9,7 @@ from omni_wire.errors import (
     CredentialUnavailable,
     GatewayError,
     LimitError,
+    LossRefused,
     NotBuilt,
     RequestError,
     StreamInterrupted,
@@ -69,12 +70,15 @@ def same_account_may_help(error: GatewayError) -> bool:
 
 
 def other_account_may_help(error: GatewayError) -> bool:
-    """False when the provider objected to the request itself; the next provider in a combo may still take it."""
-    return not (isinstance(error, UpstreamRejected) and error.status in _ABOUT_THE_REQUEST)
+    """False when the provider objected to the request itself, or its format cannot say all of it to a client who is
+    strict; the next provider in a combo may still take it."""
+    return not isinstance(error, LossRefused) and not (
+        isinstance(error, UpstreamRejected) and error.status in _ABOUT_THE_REQUEST
+    )
 
 
 def other_candidate_may_help(error: GatewayError) -> bool:
-    return isinstance(error, (UpstreamError, CredentialUnavailable, NotBuilt))
+    return isinstance(error, (UpstreamError, CredentialUnavailable, LossRefused, NotBuilt))
 
 
 def is_the_clients(error: GatewayError) -> bool:
