@@ -24,7 +24,7 @@ from sqlalchemy import ColumnElement, Connection, MetaData, Table, and_, inspect
 from tests.support.store import Place
 from tests.unit.auth.test_compilation import stored_key
 
-KEY_NAMES = "0007"  # the revision since which each organisation has its own names of keys
+KEY_NAMES = "0008"  # the revision since which each organisation has its own names of keys
 KEY = {
     "id": "api-1", "name": "s", "digest": b"d", "role": "developer", "models": '["*"]', "requests_per_minute": 0,
     "budget_nano_usd": 5, "budget_window": "day", "created": 1700000000, "hint": "or-00000001", "revoked": None,
