@@ -25,13 +25,13 @@ MODEL = "acme/sim"
 _KEYS = {
     "gdeveloper": "guest developer", "greader": "guest reader", "gadmin": "guest admin", "guest": "guest developer",
 }  # fmt: skip
-# What an object of a kind is called, after a free word, and what a document of it is.
+# By the word in a path: what an object of a kind is called, after a free word, and what a document of it is.
 OBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
     "organisations": ("WORD", {}),
     "teams": ("WORD", {"title": "Team"}),
     "users": ("WORD@example.org", {"title": "User"}),
     "memberships": ("team/WORD@example.org", {"role": "lead"}),
-    "tags": ("WORD", {}),
+    "request-tags": ("WORD", {}),
     "providers": ("WORD", {"format": "openai.chat", "base_url": "https://WORD.example/v1"}),
     "accounts": ("held/WORD", {"api_key": "none"}),
     "combos": ("WORD", {"targets": [MODEL]}),

@@ -43,7 +43,7 @@ MANAGEMENT_CALLERS = (
 )  # fmt: skip
 
 # Kinds of object of the configuration. What OWN names each organisation has for itself.
-OWN_KINDS = ("teams", "users", "memberships", "tags")
+OWN_KINDS = ("teams", "users", "memberships", "request-tags")
 PLATFORM_KINDS = ("providers", "accounts", "combos", "aliases", "prices", "settings")
 
 MANAGEMENT = """

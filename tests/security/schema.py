@@ -54,7 +54,7 @@ THERE: dict[str, dict[str, dict[str, Any]]] = {
     "teams": {"research": {}},
     "users": {"dora@example.org": {}},
     "memberships": {"research/dora@example.org": {}},
-    "tags": {"eu": {}},
+    "request-tags": {"eu": {}},
     "providers": {"fresh": {"format": "anthropic.messages", "base_url": "https://fresh.example"}},
     "accounts": {"fresh/main": {"api_key": "none"}},
     "combos": {"best": {"targets": ["acme/sim"]}},

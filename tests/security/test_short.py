@@ -52,6 +52,13 @@ async def test_every_route_is_open_to_whom_the_table_says_and_to_nobody_else(tmp
     assert figures["asked"] > 1_000
 
 
+async def test_on_one_port_no_route_of_the_management_api_is_hidden_by_one_of_the_models(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        routes = access.routes_of(made)
+    both = {route for app, route in routes if app == "edge"} & {route for app, route in routes if app == "dashboard"}
+    assert not {route for route in both if "/api/" in route}
+
+
 async def test_a_route_that_nobody_declared_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with world(tmp_path) as made:
         assert not [*access.undeclared(made)]

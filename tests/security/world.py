@@ -38,6 +38,7 @@ from omni_core.settings import CoreSettings
 from omni_core.telemetry import new_registry
 from omni_dashboard.build import build
 from omni_dashboard.domain.fleet import Fleet
+from omni_dashboard.domain.kinds import KINDS
 from omni_dashboard.settings import DashboardSettings
 from omni_edge.server.app import EdgeApp
 from omni_edge.server.metrics import EdgeMetrics
@@ -201,7 +202,9 @@ class World:
         return made.secret
 
     async def put(self, kind: str, name: str, document: Mapping[str, Any], organisation: str = PLATFORM) -> None:
-        await self.auth.put_object(Caller("t", organisation), kind, name, msgspec.json.encode(document))
+        """``kind`` by the word in a path."""
+        called = next((one.name for one in KINDS if one.at == kind), kind)
+        await self.auth.put_object(Caller("t", organisation), called, name, msgspec.json.encode(document))
 
     def client(self, app: str) -> httpx.AsyncClient:
         """Of "edge" or "dashboard"."""

@@ -4,13 +4,19 @@ import msgspec
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """``name`` is the plural, as in the path; ``example`` the name of one of its objects. What is not ``own`` belongs
-    to the platform: the organisation that runs it changes it, others read nothing of it."""
+    """``name`` is the plural; ``example`` the name of one of its objects. What is not ``own`` belongs to the platform:
+    the organisation that runs it changes it, others read nothing of it. ``at`` is the word in the path where that is
+    not the name."""
 
     name: str
     word: str
     example: str
     own: bool = False
+    at: str = ""
+
+    @property
+    def path(self) -> str:
+        return f"/api/{self.at or self.name}"
 
 
 KINDS = (
@@ -18,7 +24,7 @@ KINDS = (
     Kind("teams", "team", "research", own=True),
     Kind("users", "user", "dora@example.org", own=True),
     Kind("memberships", "membership", "research/dora@example.org", own=True),
-    Kind("tags", "tag", "eu", own=True),
+    Kind("tags", "tag", "eu", own=True, at="request-tags"),  # /api/tags is Ollama's list of models
     Kind("providers", "provider", "acme"),
     Kind("accounts", "account", "acme/main"),
     Kind("combos", "combo", "best"),

@@ -57,7 +57,7 @@ def rows() -> list[Row]:
 
 def _rows(kind: Kind) -> list[Row]:
     caller = Depends(_own if kind.own else _platform)
-    every, one = f"/api/{kind.name}", f"/api/{kind.name}/{{name:path}}"
+    every, one = kind.path, f"{kind.path}/{{name:path}}"
     body = documents.body(kind.name)
     return [
         Row("GET", every, ADMIN, _list(kind, caller), ObjectsOut, 200, AREA, (), f"list_{kind.name}"),
@@ -121,7 +121,7 @@ def _put(kind: Kind, who: Any) -> Callable[..., Any]:
         written = await management_of(request).put_object(caller, kind, name, document, expected, only_new, dry_run)
         if written.outcome == "created" and not dry_run:
             response.status_code = 201
-            response.headers["Location"] = f"/api/{kind.name}/{quote(name)}"
+            response.headers["Location"] = f"{kind.path}/{quote(name)}"
         if not dry_run:
             response.headers["ETag"] = _quoted(written.object.etag)
         return WrittenOut(outcome=written.outcome, dry_run=dry_run, object=ObjectOut.of(written.object))

@@ -107,7 +107,7 @@ async def test_a_dry_run_says_what_would_be_and_leaves_everything(house: House) 
 async def test_pages_follow_each_other_until_all_was_seen(house: House) -> None:
     for number in range(7):
         hold(house, from_file("tags", f"t{number}"))
-    seen, path, pages = [], "/api/tags?limit=3", 0
+    seen, path, pages = [], "/api/request-tags?limit=3", 0
     while path:
         answer = await house.call("GET", path, ADMIN)
         seen += [item["name"] for item in answer.json()["items"]]
@@ -117,7 +117,7 @@ async def test_pages_follow_each_other_until_all_was_seen(house: House) -> None:
         path = link["url"] if link else ""
     assert (seen, pages) == ([f"t{number}" for number in range(7)], 3)
     for limit in ("0", "1001", "-1", "x"):
-        assert is_problem(await house.call("GET", f"/api/tags?limit={limit}", ADMIN), 422)["param"] == "limit"
+        assert is_problem(await house.call("GET", f"/api/request-tags?limit={limit}", ADMIN), 422)["param"] == "limit"
 
 
 async def test_an_object_of_a_file_is_shown_with_it_and_changed_only_once_it_was_adopted(house: House) -> None:
@@ -299,7 +299,7 @@ async def test_the_platform_may_ask_for_anothers_and_nobody_else(house: House) -
 
 async def test_a_developer_reads_no_configuration(house: House) -> None:
     for kind in KINDS:
-        is_problem(await house.call("GET", f"/api/{kind.name}", DEV), 403)
+        is_problem(await house.call("GET", kind.path, DEV), 403)
 
 
 async def test_a_document_comes_back_as_it_is_kept(house: House) -> None:
