@@ -172,7 +172,9 @@ async def test_sighup_replaces_them_one_after_the_other_and_no_request_fails(cre
     async with load(crew.url, clients=8) as found:
         await found.more(100)
         crew.process.send_signal(signal.SIGHUP)
-        await asyncio.to_thread(until, lambda: "all 2 workers are new" in crew.log[said:], "they were replaced")
+        await asyncio.to_thread(
+            until, lambda: "all 2 workers are new" in crew.log[said:], "they were replaced", log=lambda: crew.log[said:]
+        )
         await asyncio.to_thread(until, lambda: gone(list(pids.values())), "the old ones are gone")
         await found.more(100)
     assert found.errors == []

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,12 +18,22 @@ from tests.support.servers import free_port
 UP_WITHIN = 120.0
 
 
-def until(true: Callable[[], object], what: str, within: float = UP_WITHIN) -> None:
-    """Wait for a fact, as seldom as it costs anything, and say ``what`` did not come about."""
+def until(true: Callable[[], object], what: str, within: float = UP_WITHIN, log: Callable[[], str] = str) -> None:
+    """Wait for a fact, as seldom as it costs anything, and say ``what`` did not come about, with what was logged."""
     deadline = time.monotonic() + within
     while not true():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, f"{what}\n{log()}"
         time.sleep(0.02)
+
+
+@contextmanager
+def _hangups_heard() -> Iterator[None]:
+    """Tests under nohup ignore SIGHUP, and so would what they start."""
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, ours)
 
 
 class Service:
@@ -43,7 +54,7 @@ class Service:
     def start(self) -> subprocess.Popen[bytes]:
         """Start, or start again where it was."""
         command = [sys.executable, "-m", "omni_launch", "run", self.target, "--port", str(self.port), *self.arguments]
-        with self.log_file.open("ab") as out:
+        with self.log_file.open("ab") as out, _hangups_heard():
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.home, start_new_session=True,
                 env={**os.environ, **self.env},
