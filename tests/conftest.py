@@ -19,19 +19,6 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the tests' names
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup`` tests that share a costly server stay together: those of a file with one worker, and
-    those of the gateway that the end-to-end tests share with one worker a shape."""
-    for item in items:
-        shape = (
-            item.callspec.params.get("gateway")
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else None
-        )
-        item.add_marker(pytest.mark.xdist_group(f"gateway {shape}" if shape else item.location[0]))
-
-
 def pytest_collection_finish() -> None:
     """Ten thousand collected tests are no garbage: without this every full collection walks through them again, a
     second of processor time that falls on whichever test is just being timed."""
