@@ -1,6 +1,13 @@
 """Token counts, in the one convention used behind the codecs."""
 
+from typing import Any
+
 import msgspec
+
+
+def count_of(value: Any) -> int:
+    """A count, or an index, that a provider told; 0 for anything odd, which is no reason to lose its answer."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 class Usage(msgspec.Struct, frozen=True):

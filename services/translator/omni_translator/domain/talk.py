@@ -10,7 +10,8 @@ from typing import Any
 from omni_wire.errors import WireError
 
 from omni_translator.domain.fields import Fields, Place, spelt
-from omni_translator.domain.model import Message, Part, Role, Text
+from omni_translator.domain.losses import Losses
+from omni_translator.domain.model import Message, Opaque, Part, Role, Text
 
 
 def read_messages(
@@ -62,3 +63,12 @@ def only_text(parts: Sequence[Part]) -> str:
 def just_text(part: Part) -> str:
     """The text that a part is, where that is all it says; empty for anything else."""
     return part.text if type(part) is Text and part.cache is None and not part.extra else ""
+
+
+def system_texts(parts: Sequence[Part], losses: Losses) -> list[Part]:
+    """What of a system message a format takes that has texts there and nothing else."""
+    kept: list[Part] = [part for part in parts if isinstance(part, Text | Opaque)]
+    for part in parts:
+        if not isinstance(part, Text | Opaque):
+            losses.dropped(f"system.{type(part).__name__.lower()}", "system messages are text")
+    return kept

@@ -153,11 +153,6 @@ def tokens_in(size: int) -> int:
     return -(-size // BYTES_A_TOKEN)
 
 
-def number(value: Any) -> int:
-    """A count, or 0: a provider's odd usage is no reason to lose its answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
 def inner(value: Any, key: str) -> dict[str, Any]:
     """An object inside another; empty where there is none."""
     found = value.get(key) if isinstance(value, dict) else None

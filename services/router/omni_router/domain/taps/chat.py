@@ -9,7 +9,7 @@ import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.sse import parse_event
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -18,7 +18,6 @@ from omni_router.domain.taps.base import (
     decode_answer,
     inner,
     not_json,
-    number,
     refuse_error,
     tokens_in,
 )
@@ -100,12 +99,12 @@ def _odd_usage(found: Any) -> Usage | None:
         return None
     inputs, outputs = inner(found, "prompt_tokens_details"), inner(found, "completion_tokens_details")
     return _summed(
-        number(found.get("prompt_tokens")),
-        number(found.get("completion_tokens")),
-        number(found.get("total_tokens")),
-        number(inputs.get("cached_tokens")) or number(found.get("prompt_cache_hit_tokens")),
-        number(inputs.get("cache_write_tokens")),
-        number(outputs.get("reasoning_tokens")),
+        count_of(found.get("prompt_tokens")),
+        count_of(found.get("completion_tokens")),
+        count_of(found.get("total_tokens")),
+        count_of(inputs.get("cached_tokens")) or count_of(found.get("prompt_cache_hit_tokens")),
+        count_of(inputs.get("cache_write_tokens")),
+        count_of(outputs.get("reasoning_tokens")),
     )
 
 
@@ -158,7 +157,7 @@ class ChatStreamTap(StreamTap):
         return True
 
     def _watch(self, choice: _Choice) -> None:
-        index = number(choice.index)
+        index = count_of(choice.index)
         if not choice.finish_reason:  # some spell "not yet" as an empty one
             if index not in self._ended:
                 self._open.add(index)

@@ -11,7 +11,7 @@ from omni_wire.errors import UpstreamError, UpstreamFailed, WireError
 from omni_wire.json_array import JsonArraySplitter
 from omni_wire.sse import MAX_EVENT_BYTES, parse_event
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -20,7 +20,6 @@ from omni_router.domain.taps.base import (
     decode_answer,
     interrupted,
     not_json,
-    number,
     refuse_error,
     tokens_in,
 )
@@ -75,9 +74,9 @@ def _usage(found: _Counts | None) -> Usage | None:
     """Gemini's prompt leaves out what Google's own tools brought in, its candidates' count leaves out thoughts."""
     if found is None:
         return None
-    cached, thought = number(found.cachedContentTokenCount), number(found.thoughtsTokenCount)
-    given = max(number(found.promptTokenCount), cached) + number(found.toolUsePromptTokenCount)
-    return Usage(given, cached, 0, number(found.candidatesTokenCount) + thought, thought)
+    cached, thought = count_of(found.cachedContentTokenCount), count_of(found.thoughtsTokenCount)
+    given = max(count_of(found.promptTokenCount), cached) + count_of(found.toolUsePromptTokenCount)
+    return Usage(given, cached, 0, count_of(found.candidatesTokenCount) + thought, thought)
 
 
 def _refusal(feedback: Any) -> str:
@@ -135,7 +134,7 @@ class GeminiStreamTap(StreamTap):
             self._used(_usage(chunk.usageMetadata))
 
     def _watch(self, candidate: _Candidate) -> None:
-        index = number(candidate.index)
+        index = count_of(candidate.index)
         reason = candidate.finishReason
         if isinstance(reason, str) and reason not in ("", "FINISH_REASON_UNSPECIFIED"):
             self._finished = True

@@ -10,7 +10,7 @@ import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.sse import parse_event
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -18,7 +18,6 @@ from omni_router.domain.taps.base import (
     broke_off,
     decode_answer,
     not_json,
-    number,
     refuse_error,
     tokens_in,
 )
@@ -65,9 +64,9 @@ def _usage(found: Any) -> Usage | None:
     """Anthropic's input leaves out what was read from the cache and written to it."""
     if not isinstance(found, dict):
         return None
-    cached, written = number(found.get("cache_read_input_tokens")), number(found.get("cache_creation_input_tokens"))
+    cached, written = count_of(found.get("cache_read_input_tokens")), count_of(found.get("cache_creation_input_tokens"))
     return Usage(
-        number(found.get("input_tokens")) + cached + written, cached, written, number(found.get("output_tokens"))
+        count_of(found.get("input_tokens")) + cached + written, cached, written, count_of(found.get("output_tokens"))
     )
 
 

@@ -6,7 +6,7 @@ import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.ndjson import NdjsonSplitter
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -14,7 +14,6 @@ from omni_router.domain.taps.base import (
     broke_off,
     decode_answer,
     not_json,
-    number,
     refuse_error,
     tokens_in,
 )
@@ -50,7 +49,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 def _usage(found: _Line | _Answer) -> Usage | None:
     if found.prompt_eval_count is None and found.eval_count is None:
         return None
-    return Usage(number(found.prompt_eval_count), output_tokens=number(found.eval_count))
+    return Usage(count_of(found.prompt_eval_count), output_tokens=count_of(found.eval_count))
 
 
 class OllamaStreamTap(StreamTap):

@@ -9,7 +9,7 @@ import msgspec
 from omni_wire.errors import UpstreamError, UpstreamFailed
 from omni_wire.sse import parse_event
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -18,7 +18,6 @@ from omni_router.domain.taps.base import (
     decode_answer,
     inner,
     not_json,
-    number,
     refuse_error,
     tokens_in,
 )
@@ -60,9 +59,9 @@ def _usage(found: Any) -> Usage | None:
     if not isinstance(found, dict):
         return None
     inputs, outputs = inner(found, "input_tokens_details"), inner(found, "output_tokens_details")
-    cached, written = number(inputs.get("cached_tokens")), number(inputs.get("cache_write_tokens"))
-    reasoning = number(outputs.get("reasoning_tokens"))
-    given, said = number(found.get("input_tokens")), number(found.get("output_tokens"))
+    cached, written = count_of(inputs.get("cached_tokens")), count_of(inputs.get("cache_write_tokens"))
+    reasoning = count_of(outputs.get("reasoning_tokens"))
+    given, said = count_of(found.get("input_tokens")), count_of(found.get("output_tokens"))
     return Usage(max(given, cached + written), cached, written, max(said, reasoning), reasoning)
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from omni_wire.errors import WireError, upstream_message
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_translator.domain.citations import BLOCKS_KEY, Citation, location, take_citations, take_late, tells_late
 from omni_translator.domain.codec import Encoded, Reply
@@ -59,18 +59,13 @@ def write_reason(reason: FinishReason, detail: str, *, home: bool, calls: bool, 
 # ---- usage ----------------------------------------------------------------------------------------------------------
 
 
-def _count(value: Any) -> int:
-    """A count, or 0: a provider's odd usage is no reason to lose its answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
 def read_usage(value: Any) -> tuple[Usage | None, Json]:
     """Usage in our convention (input includes what the cache gave and took), and the keys that have no place there."""
     if not isinstance(value, dict):
         return None, {}
     rest = dict(value)
-    fresh, cached = _count(rest.pop("input_tokens", 0)), _count(rest.pop("cache_read_input_tokens", 0))
-    written, output = _count(rest.pop("cache_creation_input_tokens", 0)), _count(rest.pop("output_tokens", 0))
+    fresh, cached = count_of(rest.pop("input_tokens", 0)), count_of(rest.pop("cache_read_input_tokens", 0))
+    written, output = count_of(rest.pop("cache_creation_input_tokens", 0)), count_of(rest.pop("output_tokens", 0))
     return Usage(fresh + cached + written, cached, written, output), rest
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from omni_wire.errors import WireError, upstream_message
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_translator.domain.codec import Encoded, Reply
 from omni_translator.domain.codecs.bedrock_converse.content import HOME, read_blocks, write_text, write_thought
@@ -66,11 +66,6 @@ def write_reason(
 # ---- usage ----------------------------------------------------------------------------------------------------------
 
 
-def _count(value: Any) -> int:
-    """A count, or 0: a provider's odd usage is no reason to lose its answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
 def read_usage(value: Any) -> tuple[Usage | None, Json]:
     """Usage in our convention, and the keys that have no place there.
 
@@ -81,8 +76,8 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
     rest = dict(value)
     for again in ("totalTokens", "cacheReadInputTokenCount", "cacheWriteInputTokenCount"):
         rest.pop(again, None)
-    fresh, cached = _count(rest.pop("inputTokens", 0)), _count(rest.pop("cacheReadInputTokens", 0))
-    written, output = _count(rest.pop("cacheWriteInputTokens", 0)), _count(rest.pop("outputTokens", 0))
+    fresh, cached = count_of(rest.pop("inputTokens", 0)), count_of(rest.pop("cacheReadInputTokens", 0))
+    written, output = count_of(rest.pop("cacheWriteInputTokens", 0)), count_of(rest.pop("outputTokens", 0))
     return Usage(fresh + cached + written, cached, written, output), rest
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from omni_wire.errors import WireError, upstream_message
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_translator.domain.codec import Encoded, Reply
 from omni_translator.domain.codecs.cohere_chat.content import HOME, PLAN, read_call, read_content, read_plan, write_call
@@ -70,7 +70,7 @@ def _count(value: Any) -> int:
     """A count, or 0: a provider's odd usage is no reason to lose its answer. Cohere's counts may be floats."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return count_of(value)
 
 
 def read_usage(value: Any) -> tuple[Usage | None, Json]:

@@ -29,6 +29,7 @@ from omni_translator.domain.model import (
 )
 from omni_translator.domain.normal import merged
 from omni_translator.domain.plain import plain
+from omni_translator.domain.talk import system_texts
 
 _MAX_STOPS: Final = 5
 _BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 10240, "high": 32768, "xhigh": 32768, "max": 32768}
@@ -88,22 +89,13 @@ def _messages(message: Message, writer: ContentWriter) -> list[Json]:
     elif message.role is Role.USER:
         out = _user(message, writer)
     else:
-        out = [{"role": "system", "content": writer.content(_texts(message, writer))}]
+        parts = message.parts if writer.home else system_texts(message.parts, writer.losses)
+        out = [{"role": "system", "content": writer.content(list(parts))}]
     if writer.home:
         overlay(out[-1], message.extra)
     else:
         writer.losses.unknown(message.extra, "messages")
     return out
-
-
-def _texts(message: Message, writer: ContentWriter) -> list[Part]:
-    kept: list[Part] = []
-    for part in message.parts:
-        if writer.home or isinstance(part, Text | Opaque):
-            kept.append(part)
-        else:
-            writer.losses.dropped(f"system.{type(part).__name__.lower()}", "system messages are text")
-    return kept
 
 
 def _user(message: Message, writer: ContentWriter) -> list[Json]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from omni_wire.errors import WireError, upstream_message
 from omni_wire.formats import WireFormat
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_translator.domain.choices import answers
 from omni_translator.domain.citations import Citation, take_citations, take_late, to_gemini
@@ -113,7 +113,7 @@ def _count(value: Any) -> int:
     """A count, or 0: a provider's odd usage is no reason to lose its answer."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return count_of(value)
 
 
 def read_usage(value: Any) -> tuple[Usage | None, Json]:

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any, Final
 
 from omni_wire.formats import WireFormat
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_translator.domain.losses import Losses
 from omni_translator.domain.model import FinishReason, Json
@@ -54,19 +54,14 @@ def write_reason(
     return "TOOL_USE" if reason is FinishReason.STOP and calls and not home else word
 
 
-def _count(value: Any) -> int:
-    """A count, or 0: a provider's odd usage is no reason to lose its answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
 def read_usage(value: Any) -> tuple[Usage | None, Json]:
     """Usage in our convention, where it is told at all, and the keys that have no place there."""
     if not isinstance(value, dict) or not value:
         return None, {}
     rest = dict(value)
     rest.pop("totalTokens", None)
-    fresh, cached = _count(rest.pop("uncachedInputTokens", 0)), _count(rest.pop("cacheReadInputTokens", 0))
-    written, output = _count(rest.pop("cacheWriteInputTokens", 0)), _count(rest.pop("outputTokens", 0))
+    fresh, cached = count_of(rest.pop("uncachedInputTokens", 0)), count_of(rest.pop("cacheReadInputTokens", 0))
+    written, output = count_of(rest.pop("cacheWriteInputTokens", 0)), count_of(rest.pop("outputTokens", 0))
     return Usage(fresh + cached + written, cached, written, output), rest
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from omni_wire.errors import WireError, upstream_message
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_translator.domain import call_ids
 from omni_translator.domain.codec import Encoded, Reply
@@ -75,16 +75,11 @@ def write_reason(
 # ---- usage ----------------------------------------------------------------------------------------------------------
 
 
-def _count(value: Any) -> int:
-    """A count, or 0: a provider's odd usage is no reason to lose its answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
 def read_usage(top: Fields) -> Usage | None:
     given, said = top.take("prompt_eval_count"), top.take("eval_count")
     if given is None and said is None:
         return None
-    return Usage(_count(given), output_tokens=_count(said))
+    return Usage(count_of(given), output_tokens=count_of(said))
 
 
 def write_usage(usage: Usage | None, losses: Losses) -> Json:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from omni_wire.errors import WireError, upstream_message
 from omni_wire.formats import WireFormat
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_translator.domain.choices import answers
 from omni_translator.domain.citations import (
@@ -79,22 +79,17 @@ def write_reason(reason: FinishReason, detail: str, stop_sequence: str, home: bo
 # ---- usage ----------------------------------------------------------------------------------------------------------
 
 
-def _count(value: Any) -> int:
-    """A count, or 0: a provider's odd usage is no reason to lose its answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
 def read_usage(value: Any) -> tuple[Usage | None, Json]:
     """Usage in our convention, and the keys of it that have no place there. None when there is none."""
     if not isinstance(value, dict):
         return None, {}
     rest = dict(value)
-    prompt, output = _count(rest.pop("prompt_tokens", 0)), _count(rest.pop("completion_tokens", 0))
-    total = _count(rest.pop("total_tokens", 0))
+    prompt, output = count_of(rest.pop("prompt_tokens", 0)), count_of(rest.pop("completion_tokens", 0))
+    total = count_of(rest.pop("total_tokens", 0))
     cached, written = _details(rest, "prompt_tokens_details", "cached_tokens", "cache_write_tokens")
     reasoning, _ = _details(rest, "completion_tokens_details", "reasoning_tokens", "")
     if not cached:  # DeepSeek's name for it
-        cached = _count(rest.get("prompt_cache_hit_tokens"))
+        cached = count_of(rest.get("prompt_cache_hit_tokens"))
     if reasoning and total == prompt + output + reasoning:  # xAI counts thoughts beside the completion
         output += reasoning
     return Usage(max(prompt, cached + written), cached, written, max(output, reasoning), reasoning), rest
@@ -105,7 +100,7 @@ def _details(rest: Json, key: str, first: str, second: str) -> tuple[int, int]:
     if not isinstance(details, dict):
         return 0, 0
     left = dict(details)
-    counts = _count(left.pop(first, 0)), _count(left.pop(second, 0))
+    counts = count_of(left.pop(first, 0)), count_of(left.pop(second, 0))
     if left:
         rest[key] = left
     return counts

@@ -27,7 +27,6 @@ from omni_translator.domain.model import (
     Part,
     Reasoning,
     Role,
-    Text,
     Thinking,
     Tool,
     ToolCall,
@@ -36,7 +35,7 @@ from omni_translator.domain.model import (
 )
 from omni_translator.domain.normal import turn_by_turn
 from omni_translator.domain.plain import plain
-from omni_translator.domain.talk import only_text
+from omni_translator.domain.talk import only_text, system_texts
 
 _MAX_STOPS: Final = 4
 _MAX_USER: Final = 64
@@ -118,22 +117,13 @@ def _messages(message: Message, writer: ContentWriter) -> list[Json]:
     elif message.role is Role.USER:
         out = _user(message, writer)
     else:
-        out = [{"role": message.role, "content": writer.content(_texts(message, writer))}]
+        parts = message.parts if writer.home else system_texts(message.parts, writer.losses)
+        out = [{"role": message.role, "content": writer.content(list(parts))}]
     if writer.home:
         overlay(out[-1], message.extra)
     else:
         writer.losses.unknown(message.extra, "messages")
     return out
-
-
-def _texts(message: Message, writer: ContentWriter) -> list[Part]:
-    kept: list[Part] = []
-    for part in message.parts:
-        if writer.home or isinstance(part, Text | Opaque):
-            kept.append(part)
-        else:
-            writer.losses.dropped(f"system.{type(part).__name__.lower()}", "system messages are text")
-    return kept
 
 
 def _user(message: Message, writer: ContentWriter) -> list[Json]:

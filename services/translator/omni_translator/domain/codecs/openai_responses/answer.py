@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from omni_wire.errors import WireError, upstream_message
-from omni_wire.usage import Usage
+from omni_wire.usage import Usage, count_of
 
 from omni_translator.domain.citations import take_citations
 from omni_translator.domain.codecs.openai_responses.content import HOME, read_part
@@ -99,17 +99,12 @@ def error_of(response: Json) -> str | None:
 # ---- usage ----------------------------------------------------------------------------------------------------------
 
 
-def _count(value: Any) -> int:
-    """A count, or 0: a provider's odd usage is no reason to lose its answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
 def read_usage(value: Any) -> tuple[Usage | None, Json]:
     """Usage in our convention (it is OpenAI's: input includes the cached, output the thoughts), and its other keys."""
     if not isinstance(value, dict):
         return None, {}
     rest = dict(value)
-    given, said = _count(rest.pop("input_tokens", 0)), _count(rest.pop("output_tokens", 0))
+    given, said = count_of(rest.pop("input_tokens", 0)), count_of(rest.pop("output_tokens", 0))
     rest.pop("total_tokens", None)
     cached, written = _details(rest, "input_tokens_details", "cached_tokens", "cache_write_tokens")
     reasoning, _ = _details(rest, "output_tokens_details", "reasoning_tokens", "")
@@ -121,7 +116,7 @@ def _details(rest: Json, key: str, first: str, second: str) -> tuple[int, int]:
     if not isinstance(details, dict):
         return 0, 0
     left = dict(details)
-    counts = _count(left.pop(first, 0)), _count(left.pop(second, 0))
+    counts = count_of(left.pop(first, 0)), count_of(left.pop(second, 0))
     if left:
         rest[key] = left
     return counts
