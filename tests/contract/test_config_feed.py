@@ -362,7 +362,7 @@ async def test_a_process_starts_from_disk_while_nats_is_away(
     began = time.monotonic()
     feed = await follow(nats.url, file)
     assert feed.current == snapshot(5)
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 10
     nats.start()
     await until(lambda: feed.revision == 6)
     await until(lambda: file.read_bytes() == signed(snapshot(6)))

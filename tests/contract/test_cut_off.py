@@ -116,7 +116,7 @@ async def test_a_process_cut_off_for_ten_minutes_is_in_step_two_seconds_after_it
     assert await until(lambda: feed.revision == 2, 10) < IN_STEP_WITHIN
     # And it goes on from there.
     await auth.kv_put(BUCKET, KEY, snapshot(3))
-    await until(lambda: feed.revision == 3, 2)
+    await until(lambda: feed.revision == 3, 20)
 
 
 async def test_a_server_that_comes_back_without_its_data_is_followed_as_soon_as_it_is_told_again(

@@ -41,7 +41,7 @@ def component(runtime: Runtime, auth: ScriptedAuth, wait: float = 5.0) -> EdgeCo
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

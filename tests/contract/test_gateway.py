@@ -79,7 +79,7 @@ def test_before_it_drains_it_goes_on_for_as_long_as_others_need_to_notice(house:
             kept = client.post("/v1/chat/completions", json=SHORT)
             assert "connection" not in kept.headers
             gateway.process.send_signal(signal.SIGTERM)
-            until(lambda: gateway.status("/readyz") == 503, "/readyz says no", within=2)
+            until(lambda: gateway.status("/readyz") == 503, "/readyz says no")
             told = client.post("/v1/chat/completions", json=SHORT)
             assert (told.status_code, told.headers["connection"]) == (200, "close")
             assert gateway.lacking() == {"process.accepting"}
@@ -114,9 +114,9 @@ def test_a_second_signal_ends_it_at_once(gateway: Service) -> None:
         lines = hanging.iter_lines()  # dropping it would close the connection
         next(lines)
         gateway.process.send_signal(signal.SIGTERM)
-        until(lambda: "draining" in gateway.log, "it has heard", within=5)
+        until(lambda: "draining" in gateway.log, "it has heard")
         gateway.process.send_signal(signal.SIGINT)
-        assert gateway.process.wait(2) == 128 + signal.SIGINT
+        assert gateway.process.wait(20) == 128 + signal.SIGINT
 
 
 def test_it_says_which_server_it_misses_and_that_a_router_has_no_workers(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ async def test_closing_the_answer_closes_the_implementation(reach: Reach) -> Non
     port: RouterPort = await reach(router, RouterClient)
     async with aclosing(port.complete(CALL)) as frames:
         assert await anext(frames) == HEAD
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await router.left.wait()
 
 
@@ -392,7 +392,7 @@ async def test_closing_a_translation_closes_the_implementation(reach: Reach) -> 
     port: TranslatorPort = await reach(translator, TranslatorClient)
     async with aclosing(port.translate_stream(STREAM, chunks(*[b"x"] * 1000))) as items:
         assert (await anext(items)).data == b"X"
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await translator.left.wait()
 
 

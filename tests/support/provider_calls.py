@@ -71,7 +71,7 @@ async def stream(upstream: HttpUpstream, url: str, **changes: Any) -> tuple[list
     return chunks, None
 
 
-async def until(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():
         if asyncio.get_running_loop().time() > deadline:

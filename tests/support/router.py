@@ -181,7 +181,7 @@ async def harness(redis_url: str, port: TranslatorPort | None = None) -> AsyncIt
         await redis.aclose()
 
 
-async def until(condition: Any, seconds: float = 1.0) -> bool:
+async def until(condition: Any, seconds: float = 20.0) -> bool:
     """Whether ``condition()`` comes true within ``seconds``."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

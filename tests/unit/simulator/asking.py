@@ -100,7 +100,7 @@ async def ask(http: httpx.AsyncClient, form: str, model: str, words: str = "Say 
     return await http.post(path(form, model, rest.get("stream", False)), json=made)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 1.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for a counter; raises ``TimeoutError``."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - counters wake nobody

@@ -34,4 +34,4 @@ def test_it_serves_until_it_is_asked_to_stop(process: subprocess.Popen[str], sig
             http.post("/v1/chat/completions", json=body("chat", "sim+reset"))
     assert told.text == "the gateway"
     process.send_signal(sign)
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
