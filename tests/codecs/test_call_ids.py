@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from omni_translator.domain.codec import Codec
+from omni_translator.domain.model import ToolCall
 
+from tests.codecs.pairs import REPLY
 from tests.codecs.support import BEDROCK, CHAT, GEMINI, MESSAGES, RESPONSES
 
 # What each format takes: Anthropic's and Bedrock's documentation; of OpenAI the message of its 400.
@@ -55,3 +57,23 @@ def test_ids_that_differ_stay_different_and_results_find_their_calls(codec: Code
     assert all(re.fullmatch(TAKEN[codec.format], name) for name in calls)
     changed = any(name not in ids for name in calls)
     assert changed is ("messages.tool_calls.id" in {loss.field for loss in encoded.losses})
+
+
+NAMELESS = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize("client", [CHAT, RESPONSES, MESSAGES, GEMINI], ids=lambda codec: codec.format.value)
+@pytest.mark.parametrize(
+    "call", [NAMELESS, {**NAMELESS, "id": ""}, {**NAMELESS, "id": None}], ids=["no", "empty", "null"]
+)
+def test_calls_of_a_chat_provider_that_gives_them_no_id_are_told_apart(client: Codec, call: dict[str, Any]) -> None:
+    answers = [
+        {"index": at, "message": {"role": "assistant", "tool_calls": [call, call]}, "finish_reason": "tool_calls"}
+        for at in range(2)
+    ]
+    response = CHAT.decode_response(json.dumps({"id": "chatcmpl-7", "choices": answers}).encode())
+    ids = [part.id for parts in (response.parts, response.others[0].parts) for part in parts if type(part) is ToolCall]
+    assert len(set(ids)) == 4
+    assert all(ids)
+    told = held(json.loads(client.encode_response(response, REPLY).body), ("id", "call_id"))
+    assert set(ids[:2]) <= set(told)

@@ -4,10 +4,20 @@ from typing import Any
 
 import msgspec
 
+_MAX_DIGITS = 18
+_MAX_FLOAT = 2.0**53  # up to here a float is exact
+
 
 def count_of(value: Any) -> int:
-    """A count, or an index, that a provider told; 0 for anything odd, which is no reason to lose its answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """A count, or an index, that a provider told; 0 for anything odd, which is no reason to lose its answer. Some write
+    12 as 12.0, and protobuf's JSON reads "12" as well (protobuf.dev/programming-guides/json)."""
+    if type(value) is int:
+        return value if value > 0 else 0
+    if type(value) is float:
+        return int(value) if 0 < value < _MAX_FLOAT and value.is_integer() else 0
+    if type(value) is str and len(value) <= _MAX_DIGITS and value.isascii() and value.isdigit():
+        return int(value)
+    return 0
 
 
 class Usage(msgspec.Struct, frozen=True):

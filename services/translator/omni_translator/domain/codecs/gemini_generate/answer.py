@@ -109,13 +109,6 @@ def read_blocked(feedback: Any) -> str:
 # ---- usage ----------------------------------------------------------------------------------------------------------
 
 
-def _count(value: Any) -> int:
-    """A count, or 0: a provider's odd usage is no reason to lose its answer."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        return int(value)
-    return count_of(value)
-
-
 def read_usage(value: Any) -> tuple[Usage | None, Json]:
     """Usage in our convention, and the keys that have no place there.
 
@@ -126,9 +119,9 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
         return None, {}
     rest = camel(value)
     rest.pop("totalTokenCount", None)
-    prompt, cached = _count(rest.pop("promptTokenCount", 0)), _count(rest.pop("cachedContentTokenCount", 0))
-    said, thought = _count(rest.pop("candidatesTokenCount", 0)), _count(rest.pop("thoughtsTokenCount", 0))
-    brought = _count(rest.pop("toolUsePromptTokenCount", 0))
+    prompt, cached = count_of(rest.pop("promptTokenCount", 0)), count_of(rest.pop("cachedContentTokenCount", 0))
+    said, thought = count_of(rest.pop("candidatesTokenCount", 0)), count_of(rest.pop("thoughtsTokenCount", 0))
+    brought = count_of(rest.pop("toolUsePromptTokenCount", 0))
     if brought:
         rest["toolUsePromptTokenCount"] = brought
     return Usage(max(prompt, cached) + brought, cached, 0, said + thought, thought), rest

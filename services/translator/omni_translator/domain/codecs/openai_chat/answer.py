@@ -140,7 +140,8 @@ def decode_response(body: bytes) -> Response:
     choices = top.items("choices")
     if not choices:
         raise WireError("choices must hold at least one choice", "choices")
-    first, *others = [_read_choice(Fields(choice, ("choices", at))) for at, choice in enumerate(choices)]
+    answer_id = top.text("id") or ""
+    first, *others = [_read_choice(Fields(choice, ("choices", at)), answer_id, at) for at, choice in enumerate(choices)]
     if first.extra:
         top.put_back("choices", [first.extra])
     usage, usage_rest = read_usage(top.take("usage"))
@@ -148,7 +149,7 @@ def decode_response(body: bytes) -> Response:
         top.put_back("usage", usage_rest)
     return Response(
         origin=HOME,
-        id=top.text("id") or "",
+        id=answer_id,
         model=top.text("model") or "",
         parts=first.parts,
         finish=first.finish,
@@ -159,12 +160,14 @@ def decode_response(body: bytes) -> Response:
     )
 
 
-def _read_choice(choice: Fields) -> Choice:
+def _read_choice(choice: Fields, answer_id: str, at: int) -> Choice:
     choice.take("index")
     word = choice.text("finish_reason")
     reason, detail = read_reason(word) if word else (None, "")
     message = choice.need_child("message")
-    parts = _with_tokens(_with_citations(_read_message(message), message), choice)
+    parts = _with_tokens(
+        _with_citations(_read_message(message, f"{answer_id}_{at}" if at else answer_id), message), choice
+    )
     return Choice(parts=parts, finish=reason, finish_detail=detail, extra=choice.rest())
 
 
@@ -198,7 +201,13 @@ def _with_tokens(parts: tuple[Part, ...], choice: Fields) -> tuple[Part, ...]:
     return parts if at < 0 else _noted(parts, at, {"logprobs": choice.need_child("logprobs").take("content")})
 
 
-def _read_message(message: Fields) -> tuple[Part, ...]:
+def made_id(answer_id: str, number: int) -> str:
+    """The id of the ``number``-th call of an answer whose provider gives calls none, or empty ones: others could not
+    tell two such calls apart."""
+    return f"call_{answer_id}_{number}"
+
+
+def _read_message(message: Fields, answer_id: str) -> tuple[Part, ...]:
     message.take("role")
     parts: list[Part] = []
     thought = message.text("reasoning_content")
@@ -210,7 +219,10 @@ def _read_message(message: Fields) -> tuple[Part, ...]:
     refusal = message.text("refusal")
     if refusal:
         parts.append(Refusal(refusal))
-    parts.extend(read_call(call) for call in message.each("tool_calls"))
+    for number, item in enumerate(message.each("tool_calls")):
+        call = read_call(item)
+        nameless = isinstance(call, ToolCall) and not call.id
+        parts.append(msgspec.structs.replace(call, id=made_id(answer_id, number)) if nameless else call)
     return tuple(parts)
 
 

@@ -12,7 +12,7 @@ from omni_wire.told_error import told_status
 
 from omni_translator.domain.choices import number, tell
 from omni_translator.domain.citations import KEY, are_annotations, from_chat
-from omni_translator.domain.codecs.openai_chat.answer import error_of, read_reason, read_usage
+from omni_translator.domain.codecs.openai_chat.answer import error_of, made_id, read_reason, read_usage
 from omni_translator.domain.codecs.openai_chat.content import HOME
 from omni_translator.domain.events import Event, Failed, Finished, KeepAlive, Started, UsageReported
 from omni_translator.domain.fields import from_json, gather
@@ -277,7 +277,7 @@ class Decoder(SseDecoder):
         if known is not None and (not call_id or not known.id or known.id == call_id):
             return known
         number = len(self._calls)
-        call = _Call(number, call_id or f"call_{self._id}_{number}")
+        call = _Call(number, call_id or made_id(self._id, number))
         self._calls.append(call)
         if isinstance(index, int):
             self._by_index[index] = call
