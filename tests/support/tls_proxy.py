@@ -25,6 +25,7 @@ class TlsProxy:
         self._target = target
         self._context = context
         self._writers: list[asyncio.StreamWriter] = []
+        self._passing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> asyncio.Server:
         server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0, ssl=self._context)
@@ -37,7 +38,16 @@ class TlsProxy:
             writer.transport.abort()
         self._writers.clear()
 
+    async def end(self) -> None:
+        """``cut``, also those that are just being made."""
+        while self._passing:
+            self.cut()
+            await asyncio.wait(list(self._passing), timeout=0.01)
+
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self._passing.add(task)
+            task.add_done_callback(self._passing.discard)
         shown = writer.get_extra_info("peercert")
         self.shown.append(str(shown["serialNumber"]))
         inner, outer = await asyncio.open_connection("127.0.0.1", self._target)
@@ -62,5 +72,5 @@ async def tls_proxy(target: int, context: ssl.SSLContext) -> AsyncIterator[TlsPr
         yield made
     finally:
         server.close()
-        made.cut()
+        await made.end()
         await server.wait_closed()
