@@ -21,7 +21,7 @@ def test_the_benchmark_runs_and_no_request_fails() -> None:
         start_new_session=True,
     )
     try:
-        said, told = bench.communicate(timeout=180)
+        said, told = bench.communicate(timeout=600)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(bench.pid, signal.SIGKILL)  # and what it started: one that is too late leaves a whole stack
