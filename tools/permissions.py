@@ -43,7 +43,7 @@ class Keys:
 
 
 REDIS: dict[str, Keys] = {
-    "router": Keys(("quota:*", "circuit:*"), commands(*_LEDGER)),
+    "router": Keys(("quota:*", "circuit:*", "choice:*"), commands(*_LEDGER)),
     "quota": Keys(("quota:*", "circuit:*"), commands(*_LEDGER)),
     "translator": Keys(("vault:*",), commands(*_VAULT) | {"mget", "script|load"}),
 }

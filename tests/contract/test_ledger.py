@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from omni_core.redis import open_redis
-from omni_ledger import Grant, Janitor, Ledger, Reaped, Refusal
+from omni_ledger import Grant, Janitor, Ledger, Pick, Reaped, Refusal
 from omni_ledger.script import STEP_LUA
 from omni_wire.errors import Internal
 from prometheus_client import CollectorRegistry
@@ -444,8 +444,9 @@ async def test_every_key_ends_by_itself_unless_it_must_not(clean_redis: str) -> 
 async def test_all_keys_carry_one_hash_tag_and_an_owned_prefix(stage: Stage) -> None:
     await stage.ledger.admit(hold("a", requests_per_minute=5, budget=budget(1000), breaker=POLICY))
     await stage.ledger.settle(settlement("a", 1, outcome="failure", breaker=POLICY, events=(b"e",)))
+    await stage.ledger.pick(Pick(cursor="c", uses="c", members=("x",)))
     async for key in stage.redis.scan_iter():
-        assert key.startswith((b"quota:{omni}:", b"circuit:{omni}:", b"test:{omni}:")), key
+        assert key.startswith((b"quota:{omni}:", b"circuit:{omni}:", b"choice:{omni}:", b"test:{omni}:")), key
 
 
 async def test_redis_forgetting_its_scripts_goes_unnoticed(stage: Stage) -> None:

@@ -73,9 +73,9 @@ async def login(redis: GuardedRedis, secrets: Path) -> AsyncIterator[Callable[[s
         yield connect
 
 
-OWN = {"router": ("quota:", "circuit:"), "quota": ("quota:", "circuit:"), "translator": ("vault:",)}
-OWN["gateway"] = ("quota:", "circuit:", "vault:")
-PREFIXES = ("quota:", "circuit:", "vault:", "idem:", "edgerl:", "")
+OWN = {"router": ("quota:", "circuit:", "choice:"), "quota": ("quota:", "circuit:"), "translator": ("vault:",)}
+OWN["gateway"] = ("quota:", "circuit:", "choice:", "vault:")
+PREFIXES = ("quota:", "circuit:", "choice:", "vault:", "idem:", "edgerl:", "")
 
 
 @pytest.mark.parametrize("user", OWN)

@@ -1,6 +1,7 @@
 """The quota and circuit protocol over Redis: what may be spent, what was, and which accounts are out of order.
 
-Owns the Redis keys ``quota:*`` and ``circuit:*``: nobody else writes them. Every change is one atomic step in Redis, by
+Owns the Redis keys ``quota:*``, ``circuit:*`` and ``choice:*`` (whose turn it is, who was used how often, where a
+conversation's prompt cache is warm): nobody else writes them. Every change is one atomic step in Redis, by
 Redis' clock; money is in whole nano-USD; reservations are named by attempt, leased and settled once; events leave
 through an outbox that the same step fills.
 
@@ -13,7 +14,7 @@ steps.
 
 from omni_ledger.janitor import BreakerStanding, Janitor, KeyStanding, Reaped, Standing
 from omni_ledger.ledger import Ledger
-from omni_ledger.model import BudgetHold, Grant, Hold, Refusal, Settlement
+from omni_ledger.model import BudgetHold, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
 from omni_ledger.outbox import Outbox, drain, ensure_stream
 from omni_ledger.relay import Relay
 
@@ -26,11 +27,14 @@ __all__ = [
     "KeyStanding",
     "Ledger",
     "Outbox",
+    "Pick",
+    "Picked",
     "Reaped",
     "Refusal",
     "Relay",
     "Settlement",
     "Standing",
+    "WarmPlace",
     "drain",
     "ensure_stream",
 ]

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from omni_ledger import operations
 from omni_ledger.batcher import Batcher, Entry
 from omni_ledger.metrics import LedgerMetrics
-from omni_ledger.model import Grant, Hold, Refusal, Settlement
+from omni_ledger.model import Grant, Hold, Pick, Picked, Refusal, Settlement
+from omni_ledger.operations import Operation
 from omni_ledger.script import STEP_LUA, ScriptConnection
 
 STOP_WITHIN = 5.0
@@ -114,8 +115,27 @@ class Ledger:
 
     def renew_soon(self, attempt_id: str, ttl_ms: int) -> None:
         """``renew`` without waiting; when Redis is away nothing is renewed, and the caller asks again later."""
+        self._soon(operations.renew(attempt_id, ttl_ms))
+
+    async def pick(self, wanted: Pick) -> Picked:
+        """What the fleet knows for a choice. Not idempotent: one that is lost and sent again counts twice, which skips
+        a turn and does no other harm.
+
+        Raises ``DependencyUnavailable`` within two seconds when Redis is away, ``Internal`` when it refuses.
+        """
+        return operations.picked(await self._batcher.submit(operations.pick(wanted)).answer())
+
+    def used_soon(self, uses: str, member: str) -> None:
+        """Count a use that no ``pick`` counted; not while Redis is away."""
+        self._soon(operations.used(uses, member))
+
+    def warmed_soon(self, conversation: str, place: str, tokens: int, ttl_ms: int) -> None:
+        """Remember that the prompt cache of ``place`` holds a conversation; not while Redis is away."""
+        self._soon(operations.warmed(conversation, place, tokens, ttl_ms))
+
+    def _soon(self, operation: Operation) -> None:
         with contextlib.suppress(DependencyUnavailable):
-            self._batcher.submit(operations.renew(attempt_id, ttl_ms), wait=False)
+            self._batcher.submit(operation, wait=False)
 
     def _enqueue(self, settlement: Settlement, *, wait: bool, done: Callable[[], None] | None = None) -> Entry:
         operation = operations.settle(settlement)

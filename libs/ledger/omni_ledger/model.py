@@ -78,3 +78,32 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     breaker: BreakerPolicy | None
     events: tuple[bytes, ...]
     router_id: str
+
+
+class Pick(msgspec.Struct, frozen=True, kw_only=True):
+    """What a choice among places wants to know of the fleet; "" for what it does not.
+
+    ``cursor`` names a count of requests, taken one further. ``uses`` names counts of uses by member: of ``members``,
+    the first of the least used has one more afterwards. ``conversation`` is whose warm prompt caches are asked for.
+    """
+
+    cursor: str = ""
+    uses: str = ""
+    members: tuple[str, ...] = ()
+    conversation: str = ""
+
+
+class WarmPlace(msgspec.Struct, frozen=True):
+    """Where a conversation's prompt cache was warm ``ago`` seconds before, holding so many tokens."""
+
+    place: str
+    tokens: int
+    ago: float
+
+
+class Picked(msgspec.Struct, frozen=True):
+    """``cursor`` is how many requests came before, ``uses`` the counts before this one, in the order of the members."""
+
+    cursor: int = 0
+    uses: tuple[int, ...] = ()
+    warm: tuple[WarmPlace, ...] = ()

@@ -11,7 +11,7 @@ import msgspec
 from omni_catalogue.snapshot import BreakerPolicy
 from omni_wire.errors import DependencyUnavailable
 
-from omni_ledger.model import WINDOWS, Grant, Hold, Refusal, Settlement
+from omni_ledger.model import WINDOWS, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
 
 MAX_AMOUNT = 2**53 - 1
 MAX_TTL_MS = 24 * 3600 * 1000
@@ -127,6 +127,21 @@ def orphans() -> Operation:
     return [_pack(("orphans", 0))]
 
 
+def pick(wanted: Pick) -> Operation:
+    """Raises ``ValueError`` for counts of nobody."""
+    if wanted.uses and not wanted.members:
+        raise ValueError("uses without members")
+    return [_pack(("pick", 0, wanted.cursor, wanted.uses, wanted.members, wanted.conversation))]
+
+
+def used(uses: str, member: str) -> Operation:
+    return [_pack(("used", 0, uses, member))]
+
+
+def warmed(conversation: str, place: str, tokens: int, ttl_ms: int) -> Operation:
+    return [_pack(("warmed", 0, conversation, place, _amount(tokens, "tokens"), ttl_ms))]
+
+
 def results(reply: object) -> list[Any]:
     """The script's reply, one result an operation. Raises ``DependencyUnavailable`` when it is none."""
     if isinstance(reply, bytes):
@@ -151,3 +166,12 @@ def admitted(result: Any) -> Grant | Refusal | None:
     if result[0] == "n":
         return Refusal(result[1], float(result[2]))
     return None
+
+
+def picked(result: Any) -> Picked:
+    cursor, uses, warm = result
+    return Picked(
+        int(cursor),
+        tuple(int(count) for count in uses),
+        tuple(WarmPlace(place, int(tokens), float(ago)) for place, tokens, ago in warm),
+    )

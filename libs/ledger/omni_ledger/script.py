@@ -19,7 +19,8 @@ from redis.exceptions import NoScriptError, RedisError
 _ANCHOR = "quota:{omni}:ledger"
 _LUA = Path(__file__).parent / "lua"
 
-STEP_LUA = "\n".join((_LUA / f"{part}.lua").read_text() for part in ("base", "rate", "budget", "breaker", "step"))
+_PARTS = ("base", "rate", "budget", "breaker", "choice", "step")
+STEP_LUA = "\n".join((_LUA / f"{part}.lua").read_text() for part in _PARTS)
 RELAY_LUA = (_LUA / "relay.lua").read_text()
 
 # What a Redis that is away, starting, full or a replica says, by whichever exception it comes.

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 from omni_catalogue.snapshot import BreakerPolicy
-from omni_ledger import Grant, Refusal, operations
+from omni_ledger import Grant, Pick, Picked, Refusal, WarmPlace, operations
 from omni_wire.errors import DependencyUnavailable
 
 from tests.support.ledger import budget, hold, settlement
@@ -55,6 +55,14 @@ def test_a_hold_that_makes_no_sense_is_a_mistake_of_the_caller(changes: dict[str
 def test_a_settlement_that_makes_no_sense_is_a_mistake_of_the_caller(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         operations.settle(settlement("a", **changes))
+
+
+def test_a_pick_says_what_it_wants_and_counts_of_nobody_are_a_mistake() -> None:
+    (head,) = operations.pick(Pick(cursor="c", uses="u", members=("a", "b"), conversation="t"))
+    assert msgspec.msgpack.decode(head) == ["pick", 0, "c", "u", ["a", "b"], "t"]
+    with pytest.raises(ValueError):
+        operations.pick(Pick(uses="u"))
+    assert operations.picked([3, [1, 2], [["a m", 5, 1.5]]]) == Picked(3, (1, 2), (WarmPlace("a m", 5, 1.5),))
 
 
 def test_results_are_read_back_as_what_callers_know() -> None:

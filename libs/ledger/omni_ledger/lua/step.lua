@@ -126,6 +126,25 @@ function ops.r(op)
   return { 1 }
 end
 
+-- {pick, 0, cursor or '', uses or '', {member…}, conversation or ''} → {cursor, {uses…}, {{place, tokens, seconds ago}…}}
+function ops.pick(op)
+  local cursor = op[3] ~= '' and choice_cursor(op[3]) or 0
+  local uses = op[4] ~= '' and choice_uses(op[4], op[5]) or {}
+  return { cursor, uses, op[6] ~= '' and choice_warm(op[6]) or {} }
+end
+
+-- {used, 0, uses, member} → {}: one that was not the first choice was used
+function ops.used(op)
+  choice_used(op[3], op[4])
+  return {}
+end
+
+-- {warmed, 0, conversation, place, tokens, ttl ms} → {}
+function ops.warmed(op)
+  choice_warmed(op[3], op[4], op[5], op[6])
+  return {}
+end
+
 -- A reaped event says what was charged. The bytes appended repeat the event with only its cost: protobuf merges what
 -- comes twice (protobuf.dev/programming-guides/encoding, "last one wins"). events.v1: AttemptEvent is field 1 of Event
 -- and its cost field 16, RequestEvent field 2 and 18.
