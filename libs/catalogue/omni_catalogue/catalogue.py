@@ -12,7 +12,7 @@ import msgspec
 from omni_wire.errors import AmbiguousModel, ModelNotFound, PermissionDenied, WireError
 
 from omni_catalogue.rules import Effective, Facts, Rules, resolve
-from omni_catalogue.snapshot import Account, KeyPolicy, Model, Provider, Snapshot
+from omni_catalogue.snapshot import Account, Combo, KeyPolicy, Model, Provider, Snapshot
 
 T = TypeVar("T")
 
@@ -70,6 +70,9 @@ class Catalogue:
 
     def key(self, key_id: str) -> KeyPolicy | None:
         return self._keys.get(key_id)
+
+    def combo(self, name: str) -> Combo | None:
+        return self._combos.get(name)
 
     def plan(self, requested: str) -> Plan:
         """The candidates for a requested id. Raises ``ModelNotFound`` or ``AmbiguousModel``."""

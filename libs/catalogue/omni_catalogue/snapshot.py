@@ -16,6 +16,11 @@ IDENTITIES = {WireFormat.CLOUDCODE_GENERATE: ("antigravity",), WireFormat.CURSOR
 TIERS = ("subscription", "api_key", "cheap", "free")
 # What of its two ways to answer a provider has: streams are its only one, or it has none, or both.
 STREAMING = ("both", "only", "never")
+# In which order the targets of a combo, or the accounts of a provider, are tried.
+STRATEGIES = (
+    *("fill-first", "round-robin", "weighted", "random", "p2c", "least-used"),
+    *("cost-optimized", "lowest-latency", "usage-headroom", "cache-affinity"),
+)
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +54,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """One credential at a provider. ``id`` is "provider/name"; ``secret_version`` changes when the secret does, and is
     empty for an account that needs none. ``project`` is what the provider books its use to, where it wants to be told
     (Google's project, Kiro's profile ARN); ``identity`` the product of its vendor that requests shall look like, which
-    nobody gets who did not ask for it; ``client_version`` and ``machine_id`` what that product says of itself."""
+    nobody gets who did not ask for it; ``client_version`` and ``machine_id`` what that product says of itself.
+    ``weight`` is its share where its provider's strategy is "weighted"."""
 
     id: str
     name: str
@@ -58,9 +64,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     identity: str = ""
     client_version: str = ""
     machine_id: str = ""
+    weight: int = 1
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """``strategy`` is one of ``STRATEGIES``, for its accounts; ``sticky`` how many requests in a row a turn of
+    round-robin has."""
+
     id: str
     format: WireFormat
     base_url: str
@@ -70,6 +80,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[Model, ...]
     streaming: str = "both"
     rules: Rules = Rules()
+    strategy: str = "fill-first"
+    sticky: int = 1
 
     def model(self, model_id: str) -> Model | None:
         """The exact entry for ``model_id``, else the wildcard's with the id filled in, else None."""
@@ -83,12 +95,15 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Combo(msgspec.Struct, frozen=True, kw_only=True):
-    """A named chain of "provider/model" targets."""
+    """A named chain of "provider/model" targets. ``strategy`` is one of ``STRATEGIES`` (a reader takes one that it does
+    not know for "fill-first"), ``sticky`` as a provider's; ``weights`` are of the targets that have another than 1."""
 
     name: str
     strategy: str
     targets: tuple[str, ...]
     rules: Rules = Rules()
+    sticky: int = 1
+    weights: dict[str, int] = {}
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ Deterministic: the same input gives the same bytes, so an unchanged configuratio
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from omni_catalogue.keyshape import is_wellformed
@@ -31,6 +32,7 @@ from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.schema import (
     AccountSection,
     BudgetSection,
+    ComboSection,
     Config,
     KeySection,
     ModelSection,
@@ -38,6 +40,8 @@ from omni_auth.domain.schema import (
     PriceSection,
     ProviderSection,
     RulesSection,
+    StrategySection,
+    TargetSection,
 )
 from omni_auth.domain.secrecy import secret_version
 
@@ -96,7 +100,8 @@ def compile_snapshot(
             needed = account.api_key.kind != "none"
             secret = configuration.secrets["providers", index, "accounts", number, "api_key"] if needed else None
             _keep(accounts, f"{provider.id}/{account.name}", secret, pepper)
-        providers.append(_priced(_provider(provider, accounts), config.prices))
+        compiled = _provider(provider, accounts, _strategy(provider.strategy, config))
+        providers.append(_priced(compiled, config.prices))
     if demo is not None and not providers:
         _keep(accounts, "demo/demo", demo.secret, pepper)
         providers.append(_demo(demo, accounts))
@@ -138,9 +143,14 @@ def _combos(config: Config) -> tuple[Combo, ...]:
     """An alias is a combo of one target, or the combo that it names by another name."""
     combos = {
         combo.name: Combo(
-            name=combo.name, strategy=combo.strategy, targets=combo.targets, rules=compile_rules(combo.rules)
+            name=combo.name,
+            targets=tuple(target.model for target in targets),
+            weights={target.model: target.weight for target in targets if target.weight != 1},
+            rules=compile_rules(combo.rules),
+            **_strategy(combo.strategy, config),
         )
         for combo in config.combos
+        for targets in (_tagged(combo, config),)
     }
     aliases = [
         msgspec.structs.replace(combos[alias.target], name=alias.name)
@@ -149,6 +159,21 @@ def _combos(config: Config) -> tuple[Combo, ...]:
         for alias in config.aliases
     ]
     return (*combos.values(), *aliases)
+
+
+def _tagged(combo: ComboSection, config: Config) -> list[TargetSection]:
+    """The targets with the tags that the combo asks for, their providers' counted in."""
+    tags = {provider.id: provider.tags for provider in config.providers}
+    wanted = set(combo.require_tags)
+    return [
+        target for target in combo.targets if wanted <= {*target.tags, *tags.get(target.model.partition("/")[0], ())}
+    ]
+
+
+def _strategy(section: StrategySection | None, config: Config) -> dict[str, Any]:
+    """Its fields in a provider or a combo: what the narrower place says, else what is said for all."""
+    chosen = section or config.routing.strategy
+    return {"strategy": chosen.name, "sticky": chosen.sticky} if chosen is not None else {"strategy": "fill-first"}
 
 
 def _priced(provider: Provider, prices: Iterable[PriceEntry]) -> Provider:
@@ -188,10 +213,11 @@ def _account(provider: str, section: AccountSection, accounts: dict[str, Account
         identity=section.identity,
         client_version=section.client_version,
         machine_id=section.machine_id,
+        weight=section.weight,
     )
 
 
-def _provider(section: ProviderSection, accounts: dict[str, AccountSecret]) -> Provider:
+def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], strategy: dict[str, Any]) -> Provider:
     return Provider(
         id=section.id,
         format=section.format,
@@ -202,6 +228,7 @@ def _provider(section: ProviderSection, accounts: dict[str, AccountSecret]) -> P
         models=tuple(_model(model) for model in section.models),
         streaming=section.streaming,
         rules=compile_rules(section.rules),
+        **strategy,
     )
 
 

@@ -6,6 +6,7 @@ Works on the raw tree, so that these problems are told together with those of si
 from collections.abc import Iterator
 
 from omni_auth.domain import scalars
+from omni_auth.domain.combo_rules import model_of, wrong_targets
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Loc, Problem, suggestion
 
@@ -91,12 +92,13 @@ def _targets(tree: Tree) -> Iterator[Problem]:
         for _, provider in sections(tree, (), "providers")
         if isinstance(word := provider.get("id"), str)
     }
+    providers = {word: each for _, each in sections(tree, (), "providers") if isinstance(word := each.get("id"), str)}
     combos = _words(sections(tree, (), "combos"), "name")
     for loc, combo in sections(tree, (), "combos"):
         targets = combo.get("targets")
         seen: set[str] = set()
-        for index, target in enumerate(targets if isinstance(targets, list) else ()):
-            place = (*loc, "targets", index)
+        for index, item in enumerate(targets if isinstance(targets, list) else ()):
+            place, target = (*loc, "targets", index), model_of(item)
             if not isinstance(target, str):
                 continue
             if target in seen:
@@ -104,6 +106,7 @@ def _targets(tree: Tree) -> Iterator[Problem]:
             elif message := _target_problem(target, known, combos):
                 yield Problem(place, message)
             seen.add(target)
+        yield from wrong_targets(loc, combo, providers, (price for _, price in sections(tree, (), "prices")))
 
 
 def _aliases(tree: Tree) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 import msgspec
 from omni_catalogue.rules import KEEP_ALIVE_OFF
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
-from omni_catalogue.snapshot import IDENTITIES, STREAMING, TIERS
+from omni_catalogue.snapshot import IDENTITIES, STRATEGIES, STREAMING, TIERS
 from omni_wire.formats import WireFormat
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,7 +19,8 @@ from omni_auth.domain.problems import Loc, Problem, suggestion
 
 ROLES = ("admin", "developer")
 WINDOWS = ("day", "week", "month", "total")
-STRATEGIES = {"fill-first": "fill-first", "priority": "fill-first"}
+# Combos' word for it beside accounts'; either is taken for both.
+STRATEGY_WORDS = ("priority", *STRATEGIES)
 
 SOURCES = ("env", "file", "value", "vault")
 
@@ -188,6 +189,35 @@ class RulesSection(Section):
     keep_alive: Annotated[float | None, BeforeValidator(_keep_alive)] = None
 
 
+def _strategy_name(value: object) -> str:
+    word = scalars.one_of(STRATEGY_WORDS)(value)
+    return "fill-first" if word == "priority" else word
+
+
+class StrategySection(Section):
+    """In which order places are tried. ``sticky`` is how many requests in a row a turn of round-robin has."""
+
+    name: Annotated[str, BeforeValidator(_strategy_name)]
+    sticky: Annotated[int, BeforeValidator(scalars.whole(1, 10_000))] = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> "StrategySection":
+        if self.sticky != 1 and self.name != "round-robin":
+            message = f"takes sticky only where its name is round-robin, and this is {self.name}"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+
+def _strategy(value: object) -> object:
+    """A word by itself is its name."""
+    return {"name": _strategy_name(value)} if not isinstance(value, dict) else value
+
+
+Strategy = Annotated[StrategySection | None, BeforeValidator(_strategy)]
+Weight = Annotated[int, BeforeValidator(scalars.whole(0, 10_000))]
+Tags = tuple[Name, ...]
+
+
 Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
 
 
@@ -211,6 +241,7 @@ class AccountSection(Section):
     identity: Annotated[str, BeforeValidator(scalars.one_of(_IDENTITIES))] = ""
     client_version: Annotated[str, BeforeValidator(scalars.version)] = ""
     machine_id: Annotated[str, BeforeValidator(scalars.machine_id)] = ""
+    weight: Weight = 1
 
 
 class ProviderDocument(Section):
@@ -224,6 +255,8 @@ class ProviderDocument(Section):
     models: tuple[ModelSection, ...] = Field(default=(ModelSection(id="*"),), min_length=1)
     streaming: Streaming = "both"
     rules: RulesSection = RulesSection()
+    strategy: Strategy = None
+    tags: Tags = ()
 
 
 class ProviderSection(ProviderDocument):
@@ -249,17 +282,28 @@ def _refuse_account(account: AccountSection, key: str, why: str) -> NoReturn:
     raise PydanticCustomError("omniroute", "{message}", {"message": message})
 
 
-def _strategy(value: object) -> str:
-    if not isinstance(value, str) or value not in STRATEGIES:
-        message = "must be fill-first (also called priority), the only strategy there is yet"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return STRATEGIES[value]
+class TargetSection(Section):
+    """``weight`` is its share where the combo's strategy is weighted; ``tags`` it has besides its provider's."""
+
+    model: Annotated[str, BeforeValidator(scalars.text)]
+    weight: Weight = 1
+    tags: Tags = ()
+
+
+def _target(value: object) -> object:
+    """A text by itself is its model."""
+    return {"model": scalars.text(value)} if not isinstance(value, dict) else value
 
 
 class ComboSection(Section):
+    """``free_only`` refuses a target that costs anything; of the targets only those with all of ``require_tags`` are
+    used."""
+
     name: Name
-    strategy: Annotated[str, BeforeValidator(_strategy)] = "fill-first"
-    targets: tuple[Annotated[str, BeforeValidator(scalars.text)], ...] = Field(min_length=1)
+    strategy: Strategy = None
+    targets: tuple[Annotated[TargetSection, BeforeValidator(_target)], ...] = Field(min_length=1)
+    free_only: Flag = False
+    require_tags: Tags = ()
     rules: RulesSection = RulesSection()
 
 
@@ -361,6 +405,9 @@ def _cache(value: object) -> object:
 
 
 class RoutingSection(Section):
+    """``strategy`` is for combos and for accounts of providers that have none of their own."""
+
+    strategy: Strategy = None
     retries: Annotated[int, BeforeValidator(scalars.whole(0, 10)), BeforeValidator(_retries)] = 0
     breaker: Annotated[BreakerSection | None, BeforeValidator(_breaker)] = BreakerSection()
     cache: Annotated[Flag, BeforeValidator(_cache)] = False
