@@ -35,6 +35,7 @@ The script
       content:text     what the agent writes into it            finish:length     or finish:filter: end with this reason
       no-usage         leave usage out                          recount           tell in JSON what came: below
       cite[:n]         cite n addresses (2), in the four formats that can
+      quota-left:n     headers that tell of n requests left of 100 a minute
     How fast
       latency:ms       before the first byte                    ttft:ms           between headers and first event
       tps:n            tokens a second                          split-utf8        writes cut in characters and events

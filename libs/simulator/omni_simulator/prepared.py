@@ -44,7 +44,13 @@ class Prepared:
         self.frames = frames
         self.body = body
         self.kind = JSON if frames is None else _TYPES[ask.framing]
-        self.opening = head(200, self.kind, (wire.request_id_header, self.id.encode()))
+        self.opening = head(200, self.kind, (wire.request_id_header, self.id.encode()), *_quota(script))
+
+
+def _quota(script: Script) -> tuple[tuple[bytes, bytes], ...]:
+    if script.quota_left is None:
+        return ()
+    return (b"x-ratelimit-limit-requests", b"100"), (b"x-ratelimit-remaining-requests", b"%d" % script.quota_left)
 
 
 class Kitchen:

@@ -27,6 +27,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     finish: str | None = None
     no_usage: bool = False
     cite: int | None = None
+    quota_left: int | None = None
 
     latency: int | None = None
     ttft: int | None = None
@@ -98,6 +99,7 @@ _BOUNDS = {
     "think": (0, 200_000),
     "parallel": (1, 64),
     "cite": (1, 64),
+    "quota-left": (0, 100),
     "tps": (1, 1_000_000),
     "status": (400, 599),
     "latency": (0, 3_600_000),
