@@ -1,0 +1,70 @@
+"""Which conversation a request goes on with, and what of it a provider keeps ready: its prompt cache."""
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+from omni_wire.body import Body
+from omni_wire.formats import WireFormat
+from omni_wire.usage import Usage
+
+# How long a prompt cache is taken to hold. Anthropic's lives for 5 minutes from its last use, OpenAI's for 5 to 10
+# (docs.anthropic.com and platform.openai.com, prompt caching).
+WARM_FOR = 300.0
+
+_TURNS = {WireFormat.OPENAI_RESPONSES: "input", WireFormat.GEMINI_GENERATE: "contents"}
+_BEFORE_TURNS = ("system", "instructions", "systemInstruction", "system_instruction", "tools")
+_INSTRUCTIONS = ("system", "developer")
+# They move on from turn to turn, and what they mark stays the same.
+_MARKS = re.compile(rb',\s*"cache_control"\s*:\s*\{[^{}]*\}|"cache_control"\s*:\s*\{[^{}]*\}\s*,?')
+# Where nothing is kept unless the client marks it, and what is kept is told.
+_MARKED = frozenset({WireFormat.ANTHROPIC_MESSAGES, WireFormat.BEDROCK_CONVERSE})
+
+
+def fingerprint(client_format: WireFormat, body: Body, key_id: str, model: str) -> str:
+    """The same for all requests of one conversation: made of what each repeats from its first, which is what a prompt
+    cache holds too. That is the tools, the instructions and the first turn, or the client's own ``prompt_cache_key``.
+
+    Those of two keys, or of two requested ids, are never the same.
+    """
+    told = body.raw("prompt_cache_key")
+    parts = [told] if told not in (b"", b"null") else [*map(body.raw, _BEFORE_TURNS), *_opening(client_format, body)]
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (key_id.encode(), model.encode("utf-8", "surrogatepass"), *parts):
+        plain = _MARKS.sub(b"", part)
+        digest.update(len(plain).to_bytes(8, "big") + plain)
+    return digest.hexdigest()
+
+
+def _opening(client_format: WireFormat, body: Body) -> list[bytes]:
+    """The first turns, up to the first that is no instruction."""
+    raw = body.raw(_TURNS.get(client_format, "messages"))
+    try:
+        turns = msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [raw]  # one text, or nothing that has turns
+    found: list[bytes] = []
+    for turn in turns:
+        found.append(bytes(turn))
+        if _role(found[-1]) not in _INSTRUCTIONS:
+            break
+    return found
+
+
+def _role(turn: bytes) -> Any:
+    try:
+        return msgspec.json.decode(turn, type=_Turn).role
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class _Turn(msgspec.Struct):
+    role: Any = None
+
+
+def kept(provider_format: WireFormat, usage: Usage) -> int:
+    """Tokens of a request that the provider's prompt cache holds after it."""
+    if provider_format in _MARKED:
+        return usage.cached_input_tokens + usage.cache_write_tokens
+    return usage.input_tokens
