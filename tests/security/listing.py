@@ -19,7 +19,7 @@ from omni_edge.server.metrics import EdgeMetrics
 from omni_edge.server.pages import build_pages
 from omni_edge.service import EdgeService
 from omni_edge.settings import EdgeSettings
-from omni_router.domain.offer import offers_for
+from omni_router.domain.offers import offers_for
 from omni_simulator import Simulator
 from omni_wire.errors import GatewayError
 from omni_wire.formats import WireFormat

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from omni_catalogue import snapshot as s
@@ -68,7 +69,13 @@ def translator() -> TranslatorPort:
 class Harness:
     """``ask`` and see; ``events`` are what the router wrote down."""
 
-    def __init__(self, redis: Redis, simulator: Simulator, translator: TranslatorPort) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        simulator: Simulator,
+        translator: TranslatorPort,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self.redis = redis
         self.simulator = simulator
         self.router_id = f"router-{new_id()}"
@@ -85,7 +92,7 @@ class Harness:
             settings=RouterSettings(retry_pause=0.01, new_key_wait=0.1),
             router_id=self.router_id,
         )
-        self.service = RouterService(tools, RouterMetrics(registry))
+        self.service = RouterService(tools, RouterMetrics(registry), draw)
         self.revision = 0
 
     def configure(
@@ -165,20 +172,31 @@ class Harness:
 
 @contextlib.asynccontextmanager
 async def harness(redis_url: str, port: TranslatorPort | None = None) -> AsyncIterator[Harness]:
-    redis = Redis.from_url(redis_url)
+    async with fleet(redis_url, 1, port) as (made,):
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def fleet(
+    redis_url: str, routers: int, port: TranslatorPort | None = None, draw: Callable[[], float] = random.random
+) -> AsyncIterator[Sequence[Harness]]:
+    """Routers that share a Redis and the simulated providers, each with a connection and a ledger of its own."""
     simulator = Simulator("127.0.0.1", 0)
     await simulator.start()
-    made = Harness(redis, simulator, port or translator())
-    await made.upstream.start()
-    await made.ledger.start()
-    made.configure()
+    made = [Harness(Redis.from_url(redis_url), simulator, port or translator(), draw) for _ in range(routers)]
+    for each in made:
+        await each.upstream.start()
+        await each.ledger.start()
+        each.configure()
     try:
         yield made
     finally:
-        await made.ledger.stop()
-        await made.upstream.stop()
+        for each in made:
+            await each.ledger.stop()
+            await each.upstream.stop()
         await simulator.stop()
-        await redis.aclose()
+        for each in made:
+            await each.redis.aclose()
 
 
 async def until(condition: Any, seconds: float = 20.0) -> bool:

@@ -3,7 +3,7 @@
 ``Attempt`` is the provider's half.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from omni_catalogue.snapshot import KeyPolicy, Routing
@@ -165,6 +165,11 @@ class Held:
                 usage = msgspec.structs.replace(usage, output_tokens=seen, estimated=True)
         self.usage = usage
         self.cost = pricing.cost(usage, self.offer.price)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The provider's; none before it answered."""
+        return self._answer.headers if self._answer is not None else {}
 
     def since_request(self, began: float) -> int:
         """Milliseconds from ``began`` to the first byte."""

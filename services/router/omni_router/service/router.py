@@ -31,12 +31,15 @@ from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
 from omni_router.domain import bounds, records, verdict
-from omni_router.domain.offer import Offer, Offers, listed, offers_for
+from omni_router.domain.offer import Offer
+from omni_router.domain.offers import Offers, listed, offers_for
 from omni_router.domain.pricing import beyond_bounds
 from omni_router.domain.records import RequestRecord, Source
 from omni_router.domain.request import Request, read, read_model
+from omni_router.domain.strategies import Draw
 from omni_router.service import counting, ruling
 from omni_router.service.attempt import Attempt
+from omni_router.service.choosing import Chooser, Line
 from omni_router.service.held import Asked, Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.watch import EVERY, Watch
@@ -48,13 +51,15 @@ _MEMO = 4096
 
 
 class RouterService:
-    """``RouterPort``. Holds the catalogue of the newest snapshot and nothing else a second router would miss."""
+    """``RouterPort``. Holds the catalogue of the newest snapshot and nothing else a second router would miss. ``draw``
+    is where strategies get their chance from, numbers in [0, 1)."""
 
-    def __init__(self, tools: Tools, metrics: RouterMetrics) -> None:
+    def __init__(self, tools: Tools, metrics: RouterMetrics, draw: Draw = random.random) -> None:
         self._tools = tools
         self._metrics = metrics
         self._catalogue: Catalogue | None = None
         self._offers: dict[tuple[str, str], Offers] = {}  # by key and requested id, of the catalogue in use
+        self._chooser = Chooser(tools.ledger, draw)
         self._changed = asyncio.Event()
         self._taken = 0
 
@@ -159,7 +164,10 @@ class RouterService:
             run.request = request = ruling.streamed(request)
         if policy.budget is not None:
             offers = _within_tokens(found, call.client_format, request)
-        return await self._first_answer(run, Asked(call, request, policy, catalogue.snapshot.routing), offers)
+        asked = Asked(call, request, policy, catalogue.snapshot.routing)
+        if found.choice is not None:
+            run.line = await self._chooser.line(asked, found.choice, offers)
+        return await self._first_answer(run, asked, offers)
 
     def _find(self, catalogue: Catalogue, key_id: str, model: str) -> Offers:
         policy = catalogue.key(key_id)
@@ -181,7 +189,8 @@ class RouterService:
             make = run.watch.attempt
         cooling: list[float] = []
         refused: Candidate | None = None
-        for offer in offers:
+        as_listed, line = iter(offers), run.line
+        while (offer := next(as_listed, None) if line is None else await line.next()) is not None:
             candidate = offer.candidate
             if refused is not None and _same_model(refused, candidate):
                 continue
@@ -196,11 +205,13 @@ class RouterService:
                     if refusal.reason != "breaker_open":
                         raise _refused(refusal)
                     cooling.append(refusal.retry_after)
+                    if line is not None:
+                        line.cools(refusal.retry_after)
                     break
                 run.counted = True
                 run.attempts.append(attempt)
                 try:
-                    return await attempt.open()
+                    return await (attempt.open() if line is None else line.open(attempt))
                 except GatewayError as failure:
                     error = failure
                 if attempt.doubted:  # no retry: it is another question
@@ -249,6 +260,8 @@ class RouterService:
         last = run.attempts[-1] if run.attempts else None
         if last is not None:
             last.count_usage()
+        if run.line is not None:
+            run.line.finish(last, error)
         record = run.record(error)
         if last is None or not last.settle(record.outcome, error, verdict.breaker_evidence(error), record):
             self._tools.ledger.settle_soon(_events_only(self._tools.events.request(record), self._tools.router_id))
@@ -306,6 +319,7 @@ class _Run:
         self.counted = call.attempt > 0  # against the key's requests per minute, by the router that was asked first
         self.attempts: list[Attempt] = []
         self.watch: Watch | None = None
+        self.line: Line | None = None
         self._router_id = router_id
         self.started_ms = clock.now_ms()
         self._began = clock.monotonic()

@@ -1,0 +1,189 @@
+"""The candidates of one request in the order that the configured strategies give: a combo's targets first and then,
+when the turn of one comes, its accounts. So a provider's round goes on only when one of its accounts is asked.
+
+Only for requests that have a choice. All others are tried as listed, and pay for nothing here.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from omni_core import clock
+from omni_core.ports.router import Head
+from omni_ledger import Ledger, Pick
+from omni_wire.errors import DependencyUnavailable, GatewayError, Internal
+
+from omni_router.domain import counting, verdict
+from omni_router.domain.choice import Choice, Level, Option, Size, Warm, expected_cost, seat
+from omni_router.domain.conversation import WARM_FOR, fingerprint, kept
+from omni_router.domain.offer import Offer
+from omni_router.domain.strategies import FILL_FIRST, Draw, Place, Turn, order
+from omni_router.service.attempt import Attempt
+from omni_router.service.held import Asked
+from omni_router.service.standings import Standing, Standings
+
+
+class Chooser:
+    """One a router. ``draw`` gives numbers in [0, 1)."""
+
+    def __init__(self, ledger: Ledger, draw: Draw) -> None:
+        self.ledger = ledger
+        self.draw = draw
+        self.standings = Standings()
+
+    async def line(self, asked: Asked, choice: Choice, offers: Sequence[Offer]) -> "Line":
+        """``offers`` are those of the choice that this request may use."""
+        line = Line(self, asked, choice)
+        await line.begin(frozenset(map(id, offers)))
+        return line
+
+
+class Line:
+    """``next`` gives the candidates; the rest is about the last one that it gave."""
+
+    def __init__(self, chooser: Chooser, asked: Asked, choice: Choice) -> None:
+        self._ledger, self._draw, self._standings = chooser.ledger, chooser.draw, chooser.standings
+        self._asked, self._choice = asked, choice
+        self._targets: Iterator[Option] = iter(())
+        self._accounts: Iterator[Option] = iter(())
+        self._at: dict[str, tuple[Level, Option]] = {}  # the "target" and the "account" of the candidate
+        self._inside: list[Standing] = []  # those that its attempt is under way in
+        self._counted: dict[str, str] = {}  # by scope: whose use the fleet has counted already
+        self._size: Size | None = None
+        self._conversation = ""
+        self._warm: dict[str, Warm] | None = None
+
+    async def begin(self, usable: frozenset[int]) -> None:
+        """Put the targets in order. ``usable`` are the identities of the offers that may be used: all of a target's or
+        none, as it is the provider that decides."""
+        level = self._choice.targets
+        left = [option for option in level.options if id(option.offers[0]) in usable]
+        self._targets = iter(await self._ordered(level, left))
+
+    async def next(self) -> Offer | None:
+        account = next(self._accounts, None)
+        if account is None:
+            target = next(self._targets, None)
+            if target is None:
+                return None
+            level = self._choice.accounts[target.name]
+            self._accounts = iter(await self._ordered(level, level.options))
+            account = next(self._accounts)
+            self._at["target"] = self._choice.targets, target
+        self._at["account"] = self._choice.accounts[self._at["target"][1].name], account
+        return account.offers[0]
+
+    # ---- what becomes of a candidate --------------------------------------------------------------------------------
+
+    def cools(self, seconds: float) -> None:
+        """Its account's breaker is open."""
+        _, account = self._at["account"]
+        self._standings.cools(account.member, clock.monotonic() + seconds)
+
+    async def open(self, attempt: Attempt) -> Head:
+        """``attempt.open``, and what can be learnt from it. Raises a ``GatewayError``."""
+        self._enter()
+        try:
+            head = await attempt.open()
+        except GatewayError as error:
+            if attempt.sent and not verdict.is_the_clients(error):
+                self._learn(attempt, Standing.failed)
+            raise
+        self._learn(attempt, Standing.answered)
+        return head
+
+    def _enter(self) -> None:
+        self._leave()
+        for level, option in self._at.values():
+            standing = self._standings.of(option.name)
+            standing.enter()
+            self._inside.append(standing)
+            if level.strategy.uses and self._counted.get(level.scope) != option.member:
+                self._counted[level.scope] = option.member
+                self._ledger.used_soon(level.scope, option.member)
+
+    def _learn(self, attempt: Attempt, outcome: Callable[[Standing, float, float], None]) -> None:
+        now = clock.monotonic()
+        for standing in self._inside:
+            outcome(standing, now - attempt.sent, now)
+            standing.told(attempt.headers, now)
+
+    def finish(self, attempt: Attempt | None, error: GatewayError | None) -> None:
+        """The request is over. ``attempt`` is its last, with its usage counted."""
+        self._leave()
+        if attempt is None or attempt.first_byte_ms < 0 or self._size is None:
+            return
+        request, usage = self._asked.request, attempt.usage
+        if tokens := kept(attempt.candidate.provider.format, usage):
+            self._ledger.warmed_soon(self._conversation, seat(attempt.offer), tokens, int(WARM_FOR * 1000))
+        if error is None:
+            self._standings.saw_output(request.model, usage.output_tokens // request.choices)
+
+    def _leave(self) -> None:
+        for standing in self._inside:
+            standing.leave()
+        self._inside.clear()
+
+    # ---- order ------------------------------------------------------------------------------------------------------
+
+    async def _ordered(self, level: Level, options: Sequence[Option]) -> Iterable[Option]:
+        if level.strategy is FILL_FIRST or len(options) < 2:
+            return options
+        if level.strategy.costs and self._size is None:
+            self._measure()
+        now = clock.monotonic()
+        cooling = {option.name for option in options if self._is_cooling(option, now)}
+        cursor, uses = await self._shared(level, [each for each in options if each.name not in cooling] or options)
+        places = []
+        for option in options:
+            standing, costs = self._standings.of(option.name), level.strategy.costs
+            places.append(
+                Place(
+                    name=option.name,
+                    weight=option.weight,
+                    uses=uses.get(option.name, standing.uses),
+                    in_flight=standing.in_flight,
+                    first_byte=standing.first_byte(now),
+                    headroom=standing.headroom(now),
+                    cost=expected_cost(option, self._size, self._warm or {}) if self._size and costs else None,
+                    warm_ago=self._warm_ago(option) if costs else None,
+                    cooling=option.name in cooling,
+                )
+            )
+        named = {option.name: option for option in options}
+        turn = Turn(self._draw, cursor, level.sticky)
+        return [named[place.name] for place in order(level.strategy, places, turn)]
+
+    async def _shared(self, level: Level, options: Sequence[Option]) -> tuple[int, dict[str, int]]:
+        """What the fleet knows: the turn, and the uses by name. Where it cannot be asked, this router goes on with what
+        it knows itself."""
+        strategy, asks_warm = level.strategy, level.strategy.costs and self._warm is None
+        if not (strategy.cursor or strategy.uses or asks_warm):
+            return 0, {}
+        wanted = Pick(
+            cursor=level.scope if strategy.cursor else "",
+            uses=level.scope if strategy.uses else "",
+            members=tuple(option.member for option in options) if strategy.uses else (),
+            conversation=self._conversation if asks_warm else "",
+        )
+        try:
+            picked = await self._ledger.pick(wanted)
+        except (DependencyUnavailable, Internal):
+            return self._standings.turn(level.scope), {}
+        if asks_warm:
+            self._warm = {each.place: Warm(each.tokens, each.ago) for each in picked.warm if each.ago < WARM_FOR}
+        if strategy.uses:  # the ledger has counted one of these already
+            first = min(range(len(options)), key=picked.uses.__getitem__)
+            self._counted[level.scope] = options[first].member
+        return picked.cursor, {option.name: uses for option, uses in zip(options, picked.uses, strict=False)}
+
+    def _is_cooling(self, option: Option, now: float) -> bool:
+        return all(self._standings.is_cooling(offer.candidate.account.id, now) for offer in option.offers)
+
+    def _measure(self) -> None:
+        call, request = self._asked.call, self._asked.request
+        output = self._standings.typical_output(request.model, request.limit) * request.choices
+        self._size = Size(counting.estimate(request.body), output)
+        self._conversation = fingerprint(call.client_format, request.body, self._asked.policy.id, request.model)
+
+    def _warm_ago(self, option: Option) -> float | None:
+        warm = [self._warm[name] for name in map(seat, option.offers) if name in self._warm] if self._warm else []
+        return min((each.ago for each in warm), default=None)

@@ -1,0 +1,97 @@
+"""What there is to choose among, and what a request would cost where."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from omni_catalogue import snapshot as s
+from omni_catalogue.catalogue import Catalogue
+from omni_router.domain.choice import Choice, Size, Warm, expected_cost
+from omni_router.domain.offers import offers_for
+from omni_router.domain.pricing import expected_cost as cost_at
+from omni_router.domain.strategies import STRATEGIES
+from omni_wire.formats import WireFormat
+
+PRICE = s.Price(input=1_000_000_000, output=4_000_000_000, cached_input=100_000_000, cache_write=1_250_000_000)
+KEY = s.KeyPolicy(id="k", name="k")
+
+
+def provider(name: str, accounts: int = 1, **fields: Any) -> s.Provider:
+    return s.Provider(
+        id=name,
+        format=WireFormat.OPENAI_CHAT,
+        base_url="https://x.example/v1",
+        accounts=tuple(
+            s.Account(id=f"{name}/{n}", name=f"{n}", secret_version="1", weight=n + 1) for n in range(accounts)
+        ),
+        models=(s.Model(id="*", price=PRICE),),
+        **fields,
+    )
+
+
+def choice(model: str, *providers: s.Provider, combos: tuple[s.Combo, ...] = ()) -> Choice | None:
+    snapshot = s.Snapshot(
+        revision=1, created=0, server=s.Server(), providers=providers, combos=combos, keys=(KEY,), routing=s.Routing()
+    )
+    catalogue = Catalogue(snapshot)
+    return offers_for(catalogue, catalogue.plan_for(KEY, model), KEY, "r").choice
+
+
+def test_where_all_is_fill_first_or_there_is_only_one_there_is_no_choice() -> None:
+    one = s.Combo(name="one", strategy="random", targets=("a/x",))
+    plain = s.Combo(name="plain", strategy="fill-first", targets=("a/x", "b/x"))
+    found = (provider("a", strategy="random"), provider("b", accounts=2))
+    for model in ("one", "plain", "a/x", "b/x"):
+        assert choice(model, *found, combos=(one, plain)) is None, model
+
+
+def test_targets_and_accounts_are_two_levels_with_a_strategy_and_weights_each() -> None:
+    both = s.Combo(name="c", strategy="weighted", targets=("a/x", "b/y", "a/z"), weights={"b/y": 7})
+    found = choice("c", provider("a", accounts=2, strategy="round-robin", sticky=3), provider("b"), combos=(both,))
+    assert found is not None
+    assert (found.targets.scope, found.targets.strategy) == ("combo c", STRATEGIES["weighted"])
+    assert [(each.name, each.weight, len(each.offers)) for each in found.targets.options] == [
+        ("a/x", 1, 2), ("b/y", 7, 1), ("a/z", 1, 2),
+    ]  # fmt: skip
+    accounts = found.accounts["a/x"]
+    assert (accounts.scope, accounts.strategy, accounts.sticky) == ("provider a", STRATEGIES["round-robin"], 3)
+    assert [(each.name, each.member, each.weight) for each in accounts.options] == [
+        ("a/0 x", "a/0", 1), ("a/1 x", "a/1", 2),
+    ]  # fmt: skip
+    assert found.accounts["b/y"].strategy is STRATEGIES["fill-first"]
+
+
+def test_accounts_have_a_choice_without_any_combo() -> None:
+    found = choice("a/x", provider("a", accounts=2, strategy="least-used"))
+    assert found is not None
+    assert found.targets.strategy is STRATEGIES["fill-first"]
+    assert found.accounts["a/x"].strategy is STRATEGIES["least-used"]
+
+
+def test_a_target_costs_what_its_warmest_account_would() -> None:
+    found = choice("a/x", provider("a", accounts=2, strategy="cost-optimized"))
+    assert found is not None
+    (target,), size = found.targets.options, Size(input=1000, output=100)
+    cold = 1000 * 1000 + 100 * 4000
+    assert expected_cost(target, size, {}) == cold
+    warm = {"a/1 x": Warm(800, 1.0), "a/0 other": Warm(1000, 1.0)}
+    assert expected_cost(target, size, warm) == cold - 800 * 900
+    one, other = found.accounts["a/x"].options
+    assert (expected_cost(one, size, warm), expected_cost(other, size, warm)) == (cold, cold - 800 * 900)
+
+
+def test_what_is_paid_for_already_costs_nothing_and_an_unknown_price_is_not_known() -> None:
+    assert cost_at("subscription", PRICE, 1000, 0, 1000) == 0
+    assert cost_at("subscription", None, 1000, 0, 1000) == 0
+    assert cost_at("free", None, 1000, 0, 1000) == 0
+    assert cost_at("free", PRICE, 1_000_000, 0, 0) == 1_000_000_000
+    assert cost_at("api_key", None, 1000, 0, 1000) is None
+    assert cost_at("cheap", PRICE, 1_000_000, 0, 1_000_000) == 5_000_000_000
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_warm_cache_never_costs_more_where_it_has_a_discount(tokens: int, cached: int, output: int) -> None:
+    cold, warm = cost_at("api_key", PRICE, tokens, 0, output), cost_at("api_key", PRICE, tokens, cached, output)
+    assert cold is not None
+    assert warm is not None
+    assert 0 <= warm <= cold
