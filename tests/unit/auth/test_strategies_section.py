@@ -1,6 +1,10 @@
 """Strategies, weights, tags and free-only combos in the configuration: what is said where, and what is refused."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 from omni_auth.domain.compilation import compile_snapshot
 from omni_auth.domain.configuration import load
 from omni_auth.domain.problems import ConfigErrors
@@ -156,6 +160,34 @@ def test_what_any_model_of_a_free_provider_costs_is_looked_at_too() -> None:
     text = wild + "combos:\n  - {name: c, free_only: on, targets: [beta/anything]}\n"
     with pytest.raises(ConfigErrors, match="it has a price"):
         load(text, "omniroute.yaml", {}, lambda path: path)
+
+
+# ---- the documentation ----------------------------------------------------------------------------------------------
+
+
+def test_what_the_documentation_shows_is_a_configuration() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "routing.md").read_text()
+    blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+    merged: dict[str, Any] = {"providers": [], "combos": []}
+    for block in blocks:
+        for key, value in yaml.safe_load(block).items():
+            merged[key] = [*merged[key], *value] if key in ("providers", "combos") else value
+    account = [{"name": "a", "api_key": {"value": "k"}}]
+    for name in ("acme", "claude"):
+        merged["providers"].append(
+            {"id": name, "format": "openai.chat", "base_url": "https://x.example/v1", "accounts": account}
+        )
+    loaded = load(yaml.safe_dump(merged), "omniroute.yaml", {"KEY_ONE": "1", "KEY_TWO": "2"}, lambda path: path)
+    found = {each.name: each for each in compile_snapshot(loaded, (), b"pepper").content.combos}
+    assert (found["best"].strategy, found["best"].sticky) == ("round-robin", 3)
+    assert found["in-europe"].targets == ("many/gpt-x", "acme/gpt-x-eu")
+
+
+@pytest.mark.parametrize("word", s.STRATEGIES)
+def test_the_documentation_has_a_row_and_an_example_for_each_strategy(word: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "routing.md").read_text()
+    assert f"\n| `{word}` |" in text
+    assert f"**{word}**" in text.partition("## One example each")[2].partition("\n## ")[0]
 
 
 # ---- readers of other versions --------------------------------------------------------------------------------------
