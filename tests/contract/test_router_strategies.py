@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from omni_auth.domain.compilation import compile_snapshot
+from omni_auth.domain.configuration import load
 from omni_catalogue import snapshot as s
 from omni_catalogue.scopes import Scopes
 from omni_core.ports.router import Head
@@ -75,6 +77,52 @@ async def spread(routers: Routers, count: int, model: str = "c", at_once: int = 
 async def asked(gw: Harness, model: str = "c", **options: Any) -> str:
     head, _ = await gw.ask(model, **options)
     return head.provider
+
+
+def configured(gw: Harness, text: str) -> str:
+    """Take a configuration file into use, as it comes from auth over the bus; its only key's id."""
+    loaded = load(text.replace("SIMULATOR", gw.simulator.url), "omniroute.yaml", {}, lambda path: path)
+    compiled = compile_snapshot(loaded, (), b"pepper").stamped(gw.revision + 1, 0)
+    snapshot = s.decode(compiled)
+    gw.service.configure(snapshot)
+    return snapshot.keys[0].id
+
+
+FILE = """
+providers:
+  - &base {id: a, format: openai.chat, base_url: SIMULATOR/v1, allow_private_address: true, tags: [eu],
+           strategy: round-robin, accounts: [{name: x, api_key: {value: k1}}, {name: y, api_key: {value: k2}}]}
+  - {<<: *base, id: b, format: anthropic.messages, base_url: SIMULATOR, tags: [], tier: free}
+combos:
+  - {name: turns, strategy: {name: round-robin, sticky: 2}, targets: [a/sim, b/sim]}
+  - {name: by-default, targets: [a/sim, b/sim]}
+  - {name: none-to-a, strategy: weighted, targets: [{model: a/sim, weight: 0}, b/sim]}
+  - {name: in-europe, require_tags: [eu], targets: [b/sim, a/sim]}
+  - {name: for-nothing, free_only: on, targets: [b/sim]}
+keys: [{name: k, secret: {value: the-secret-of-a-client}}]
+routing: {strategy: least-used}
+"""
+
+
+async def test_what_a_configuration_file_says_is_what_routers_do(routers: Routers) -> None:
+    keys = {configured(gw, FILE) for gw in routers}
+    (key,) = keys
+
+    async def answered(model: str, count: int) -> list[str]:
+        """The accounts whose secret the provider was shown."""
+        shown = []
+        for number in range(count):
+            await routers[number % 3].ask(model, key=key)
+            seen = routers[0].simulator.recent[-1]
+            secret = seen.header("x-api-key") or seen.header("authorization") or ""
+            shown.append(secret.removeprefix("Bearer ").removeprefix("secret-of-"))
+        return shown
+
+    assert await answered("turns", 8) == ["a/x", "a/y", "b/x", "b/y"] * 2
+    assert Counter(account[0] for account in await answered("by-default", 10)) == {"a": 5, "b": 5}
+    assert {account[0] for account in await answered("none-to-a", 10)} == {"b"}
+    assert {account[0] for account in await answered("in-europe", 4)} == {"a"}
+    assert Counter(await answered("for-nothing", 4)) == {"b/x": 2, "b/y": 2}
 
 
 # ---- in turn --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from omni_auth.domain.compilation import compile_snapshot
 from omni_auth.domain.configuration import load
+from omni_auth.domain.entities import as_tree, typed
 from omni_auth.domain.problems import ConfigErrors
 from omni_catalogue import snapshot as s
 from omni_catalogue.catalogue import Catalogue
@@ -160,6 +161,23 @@ def test_what_any_model_of_a_free_provider_costs_is_looked_at_too() -> None:
     text = wild + "combos:\n  - {name: c, free_only: on, targets: [beta/anything]}\n"
     with pytest.raises(ConfigErrors, match="it has a price"):
         load(text, "omniroute.yaml", {}, lambda path: path)
+
+
+# ---- the management API's view --------------------------------------------------------------------------------------
+
+
+def test_an_api_shows_what_was_written_with_numbers_as_numbers() -> None:
+    document: dict[str, Any] = {
+        "name": "c",
+        "strategy": {"name": "round-robin", "sticky": 3},
+        "free_only": False,
+        "require_tags": ["eu"],
+        "targets": ["acme/x", {"model": "beta/y", "weight": 2, "tags": ["fast"]}],
+    }
+    assert typed("combos", as_tree(document)) == document  # type: ignore[arg-type]
+    plain = {"name": "c", "strategy": "priority", "targets": ["acme/x"]}
+    assert typed("combos", as_tree(plain)) == plain  # type: ignore[arg-type]
+    assert typed("settings", {"routing": {"strategy": "p2c"}}) == {"routing": {"strategy": "p2c"}}
 
 
 # ---- the documentation ----------------------------------------------------------------------------------------------
