@@ -213,16 +213,22 @@ async def test_weighted_targets_and_accounts_get_their_shares(routers: Routers) 
         combo("weighted", "a/sim", "b/sim", weights={"a/sim": 3}),
         providers=[heavy, priced(gw, "b")],
     )
-    found = await spread(routers, 400)
-    assert 270 <= found["a/x"] + found["a/y"] <= 330, found  # 300, give or take three and a half deviations
-    assert found["a/y"] > 2.5 * found["a/x"], found
+    found = await spread(routers, 400, at_once=1)  # one after the other, chance gives the same every time
+    assert 270 <= found["a/x"] + found["a/y"] <= 330, found
+    assert 210 <= found["a/y"] <= 270, found
 
 
-@pytest.mark.parametrize("strategy", ["random", "p2c"])
-async def test_chance_leaves_nobody_out(routers: Routers, strategy: str) -> None:
-    configure(routers, combo(strategy))
+async def test_random_targets_get_about_as_much_each(routers: Routers) -> None:
+    configure(routers, combo("random"))
+    found = await spread(routers, 300, at_once=1)
+    assert all(75 <= found[f"{name}/first"] <= 125 for name in "abc"), found
+
+
+async def test_of_many_requests_at_once_p2c_leaves_nobody_out(routers: Routers) -> None:
+    """How much it gives to each goes by how long each takes, which is for a busy machine to say here."""
+    configure(routers, combo("p2c"))
     found = await spread(routers, 300)
-    assert all(70 <= count <= 130 for count in found.values()), found
+    assert all(found[f"{name}/first"] >= 10 for name in "abc"), found
 
 
 # ---- by what is known -----------------------------------------------------------------------------------------------
@@ -279,7 +285,7 @@ async def test_a_conversation_stays_where_its_prompt_cache_is_warm_until_moving_
 
 async def test_lowest_latency_measures_all_and_takes_the_fastest(routers: Routers) -> None:
     gw = routers[0]
-    configure(routers, combo("lowest-latency", "a/sim+latency:400", "b/sim", "c/sim+latency:400"))
+    configure(routers, combo("lowest-latency", "a/sim+latency:2000", "b/sim", "c/sim+latency:2000"))
     first = {await asked(gw) for _ in range(3)}
     assert first == {"a", "b", "c"}, "each is measured once"
     assert {await asked(gw) for _ in range(5)} == {"b"}

@@ -162,8 +162,15 @@ def test_p2c_never_puts_the_one_with_more_to_do_before_the_other_of_its_two(give
     if len(ready) < 2:
         return
     first, second, *_ = order(STRATEGIES["p2c"], ready, Turn(random.random))
-    load, other = ((each.in_flight + 1) * (each.first_byte or 0.0) for each in (first, second))
-    assert load <= other
+    faster = (second.first_byte or 0.0) <= (first.first_byte or 0.0)
+    assert not (faster and second.in_flight < first.in_flight)
+
+
+def test_p2c_takes_about_as_fast_for_alike_and_leaves_the_slow_alone() -> None:
+    found = firsts("p2c", places(3, first_byte=[1.0, 1.4, 9.0]))
+    assert [found[name] for name in "012"] == pytest.approx([0.5, 0.5, 0.0], abs=0.015)
+    busy = firsts("p2c", places(3, first_byte=[1.0, 1.4, 9.0], in_flight=[20, 20, 0]))
+    assert busy["2"] == pytest.approx(2 / 3, abs=0.015), "but not when they have all hands full"
 
 
 @given(PLACES, SEEDS)

@@ -109,16 +109,17 @@ def random(places: Sequence[Place], turn: Turn) -> list[Place]:
 
 def p2c(places: Sequence[Place], turn: Turn) -> list[Place]:
     """The power of two choices: of two drawn by chance the one with less to do, so that no crowd forms on the very
-    best. Less to do is fewer requests under way, each weighed with the time that it takes there."""
+    best. Less to do is fewer requests under way, each weighed with the time that it takes there. Up to half as slow
+    again as the fastest is alike: else a hair's breadth would leave the slowest with nothing."""
     if len(places) < 2:
         return list(places)
     one, other = _below(len(places), turn.draw), _below(len(places) - 1, turn.draw)
     other += other >= one
-    usual = min((place.first_byte for place in places if place.first_byte is not None), default=1.0)
+    alike = 1.5 * min((place.first_byte for place in places if place.first_byte is not None), default=0.0)
 
     def load(index: int) -> float:
         place = places[index]
-        return (place.in_flight + 1) * (usual if place.first_byte is None else place.first_byte)
+        return (place.in_flight + 1) * max(1.0, (place.first_byte or 0.0) / alike if alike else 1.0)
 
     if load(other) < load(one):
         one, other = other, one
