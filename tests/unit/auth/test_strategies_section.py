@@ -118,6 +118,20 @@ def test_what_makes_no_sense_is_refused_by_its_place(text: str, told: str) -> No
     assert any(problem.startswith(told) for problem in problems(f"combos:\n  - {text}\n"))
 
 
+def test_a_weight_that_nothing_goes_by_is_told_and_taken() -> None:
+    def warnings(text: str, base: str = BASE) -> list[str]:
+        found = load(base + text, "omniroute.yaml", {}, lambda path: path).warnings
+        return [warning.partition(": ")[2] for warning in found if "weight" in warning]
+
+    combos = "combos: [{name: c, strategy: %s, targets: [acme/x, {model: beta/free, weight: 3}]}]\n"
+    account = "providers[0].accounts[1].weight: warning: has no effect, as the strategy is fill-first and not weighted"
+    assert warnings(combos % "weighted") == [account]
+    assert warnings(combos % "p2c") == [
+        account, "combos[0].targets[1].weight: warning: has no effect, as the strategy is p2c and not weighted",
+    ]  # fmt: skip
+    assert warnings("routing: {strategy: weighted}\ncombos: [{name: c, targets: [{model: acme/x, weight: 3}]}]\n") == []
+
+
 # ---- free-only combos -----------------------------------------------------------------------------------------------
 
 

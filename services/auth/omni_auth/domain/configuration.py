@@ -4,7 +4,7 @@ omniroute.yaml:7: providers[0].tier: must be one of subscription, api_key, cheap
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -136,6 +136,7 @@ def _warnings(config: Config, secrets: Mapping[Loc, str], places: Places, filena
                 found.append(Problem(loc, f"warning: for {provider.format.value} it is given without the version"))
         elif provider.format in _WITH_VERSION and not path:
             found.append(Problem(loc, f"warning: for {provider.format.value} it usually ends in /v1"))
+    found += _idle_weights(config)
     for index, _key in enumerate(config.keys):
         loc = ("keys", index, "secret")
         if len(secrets[loc]) < SHORT_KEY:
@@ -143,3 +144,23 @@ def _warnings(config: Config, secrets: Mapping[Loc, str], places: Places, filena
     if config.routing.cache:
         found.append(Problem(("routing", "cache"), "warning: answers are not cached yet; this has no effect"))
     return render(found, places, filename)
+
+
+def _idle_weights(config: Config) -> Iterator[Problem]:
+    """Weights where the strategy does not go by them; they may wait there for another."""
+    weighed = [
+        (("combos", index, "targets", number), combo.strategy, target.weight)
+        for index, combo in enumerate(config.combos)
+        for number, target in enumerate(combo.targets)
+    ]
+    weighed += [
+        (("providers", index, "accounts", number), provider.strategy, account.weight)
+        for index, provider in enumerate(config.providers)
+        for number, account in enumerate(provider.accounts)
+    ]
+    for loc, said, weight in weighed:
+        strategy = said or config.routing.strategy
+        name = strategy.name if strategy is not None else "fill-first"
+        if weight != 1 and name != "weighted":
+            told = f"warning: has no effect, as the strategy is {name} and not weighted"
+            yield Problem((*loc, "weight"), told)
