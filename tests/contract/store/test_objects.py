@@ -355,6 +355,34 @@ async def test_applying_a_file_makes_the_store_what_it_says(house: House) -> Non
     assert await house.names("providers") == ["acme"]
 
 
+async def test_a_free_only_combo_stays_free_whoever_changes_what(house: House) -> None:
+    await house.beta()
+    combo = {
+        "free_only": True,
+        "strategy": {"name": "round-robin", "sticky": 2},
+        "targets": [{"model": "beta/m", "weight": 2}],
+    }
+    with refused(400) as check:
+        await house.put("combos", "gifts", combo)
+    assert check.value.message.startswith("targets[0]: costs: the tier of 'beta' is cheap, and this combo is free_only")
+    assert check.value.param == "targets[0]"
+    await house.put("providers", "beta", BETA | {"tier": "free"})
+    await house.put("combos", "gifts", combo)
+    shown = await house.port.get_object(ME, "combos", "gifts")
+    assert msgspec.json.decode(shown.document) == combo | {"name": "gifts"}
+    (made,) = [each for each in (await house.snapshot()).combos if each.name == "gifts"]
+    assert (made.strategy, made.sticky, made.targets, made.weights) == ("round-robin", 2, ("beta/m",), {"beta/m": 2})
+    for kind, name, document in (
+        ("prices", "beta/m", {"input": 1, "output": 1}),
+        ("prices", "*/*", {"input": 1, "output": 1}),
+        ("providers", "beta", BETA),
+    ):
+        with refused(400) as check:
+            await house.put(kind, name, document)
+        assert "combos/gifts: targets[0]: costs: " in check.value.message
+    assert [each.name for each in (await house.snapshot()).combos] == ["best", "gifts"]
+
+
 async def test_an_apply_that_is_refused_changes_nothing(house: House) -> None:
     before = house.audited()
     with refused(400) as check:

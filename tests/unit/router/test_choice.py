@@ -6,11 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omni_catalogue import snapshot as s
 from omni_catalogue.catalogue import Catalogue
-from omni_router.domain.choice import Choice, Size, Warm, expected_cost
+from omni_router.domain.choice import Choice, Warm, expected_cost
+from omni_router.domain.conversation import Size, expected
 from omni_router.domain.offers import offers_for
 from omni_router.domain.pricing import expected_cost as cost_at
 from omni_router.domain.strategies import STRATEGIES
 from omni_wire.formats import WireFormat
+from omni_wire.usage import Usage
 
 PRICE = s.Price(input=1_000_000_000, output=4_000_000_000, cached_input=100_000_000, cache_write=1_250_000_000)
 KEY = s.KeyPolicy(id="k", name="k")
@@ -81,17 +83,30 @@ def test_a_target_costs_what_its_warmest_account_would() -> None:
 
 
 def test_what_is_paid_for_already_costs_nothing_and_an_unknown_price_is_not_known() -> None:
-    assert cost_at("subscription", PRICE, 1000, 0, 1000) == 0
-    assert cost_at("subscription", None, 1000, 0, 1000) == 0
-    assert cost_at("free", None, 1000, 0, 1000) == 0
-    assert cost_at("free", PRICE, 1_000_000, 0, 0) == 1_000_000_000
-    assert cost_at("api_key", None, 1000, 0, 1000) is None
-    assert cost_at("cheap", PRICE, 1_000_000, 0, 1_000_000) == 5_000_000_000
+    usage = Usage(1_000_000, 0, 0, 1_000_000)
+    assert cost_at("subscription", PRICE, usage) == 0
+    assert cost_at("subscription", None, usage) == 0
+    assert cost_at("free", None, usage) == 0
+    assert cost_at("free", PRICE, usage) == 5_000_000_000
+    assert cost_at("api_key", None, usage) is None
+    assert cost_at("cheap", PRICE, usage) == 5_000_000_000
 
 
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
-def test_a_warm_cache_never_costs_more_where_it_has_a_discount(tokens: int, cached: int, output: int) -> None:
-    cold, warm = cost_at("api_key", PRICE, tokens, 0, output), cost_at("api_key", PRICE, tokens, cached, output)
-    assert cold is not None
-    assert warm is not None
-    assert 0 <= warm <= cold
+def test_where_the_client_marks_what_to_keep_the_rest_is_written_to_the_cache_at_its_price() -> None:
+    marked, plain = Size(input=1000, output=10, marked=True), Size(input=1000, output=10)
+    assert expected(WireFormat.ANTHROPIC_MESSAGES, marked, 300) == Usage(1000, 300, 700, 10)
+    assert expected(WireFormat.ANTHROPIC_MESSAGES, plain, 300) == Usage(1000, 300, 0, 10)
+    assert expected(WireFormat.OPENAI_CHAT, marked, 5000) == Usage(1000, 1000, 0, 10)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.booleans())
+def test_a_warm_cache_never_costs_more_where_it_has_a_discount(
+    input_: int, warm: int, output: int, marked: bool
+) -> None:
+    for wire_format in (WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES):
+        size = Size(input_, output, marked)
+        cold = cost_at("api_key", PRICE, expected(wire_format, size, 0))
+        kept = cost_at("api_key", PRICE, expected(wire_format, size, warm))
+        assert cold is not None
+        assert kept is not None
+        assert 0 <= kept <= cold

@@ -11,6 +11,7 @@ import msgspec
 from omni_catalogue.snapshot import Combo
 
 from omni_router.domain import pricing
+from omni_router.domain.conversation import Size, expected
 from omni_router.domain.offer import Offer
 from omni_router.domain.strategies import FILL_FIRST, Strategy, strategy
 
@@ -47,13 +48,6 @@ class Warm(msgspec.Struct, frozen=True):
 
     tokens: int
     ago: float
-
-
-class Size(msgspec.Struct, frozen=True):
-    """Tokens that a request is expected to take."""
-
-    input: int
-    output: int
 
 
 def choice_for(combo: Combo | None, offers: Sequence[Offer]) -> Choice | None:
@@ -93,7 +87,7 @@ def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm]) -> int |
     """What a request of that size would cost there, in nano-USD; None where nobody knows. ``warm`` is by ``seat``."""
     costs = []
     for offer in option.offers:
-        held = warm.get(seat(offer))
-        cached, tier = held.tokens if held is not None else 0, offer.candidate.provider.tier
-        costs.append(pricing.expected_cost(tier, offer.price, size.input, cached, size.output))
+        provider, held = offer.candidate.provider, warm.get(seat(offer))
+        usage = expected(provider.format, size, held.tokens if held is not None else 0)
+        costs.append(pricing.expected_cost(provider.tier, offer.price, usage))
     return min((cost for cost in costs if cost is not None), default=None)

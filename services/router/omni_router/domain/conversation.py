@@ -22,6 +22,14 @@ _MARKS = re.compile(rb',\s*"cache_control"\s*:\s*\{[^{}]*\}|"cache_control"\s*:\
 _MARKED = frozenset({WireFormat.ANTHROPIC_MESSAGES, WireFormat.BEDROCK_CONVERSE})
 
 
+class Size(msgspec.Struct, frozen=True):
+    """Tokens that a request is expected to take; ``marked`` is whether it says what of it shall be kept ready."""
+
+    input: int
+    output: int
+    marked: bool = False
+
+
 def fingerprint(client_format: WireFormat, body: Body, key_id: str, model: str) -> str:
     """The same for all requests of one conversation: made of what each repeats from its first, which is what a prompt
     cache holds too. That is the tools, the instructions and the first turn, or the client's own ``prompt_cache_key``.
@@ -61,6 +69,18 @@ def _role(turn: bytes) -> Any:
 
 class _Turn(msgspec.Struct):
     role: Any = None
+
+
+def expected(provider_format: WireFormat, size: Size, warm: int) -> Usage:
+    """What a request of that size is likely to use where ``warm`` tokens of its conversation are kept ready."""
+    cached = min(warm, size.input)
+    written = size.input - cached if size.marked and provider_format in _MARKED else 0
+    return Usage(size.input, cached, written, size.output)
+
+
+def is_marked(body: Body) -> bool:
+    """Whether a client marks what is to be kept."""
+    return b'"cache_control"' in body.whole
 
 
 def kept(provider_format: WireFormat, usage: Usage) -> int:

@@ -89,16 +89,12 @@ def cost(usage: Usage, price: Price | None) -> int:
     )
 
 
-def expected_cost(tier: str, price: Price | None, input_tokens: int, cached: int, output_tokens: int) -> int | None:
+def expected_cost(tier: str, price: Price | None, usage: Usage) -> int | None:
     """What a request is likely to cost, to compare places by: nothing on a subscription, which is paid for already, or
-    where what is free has no price; None where no price is known. Of its input, ``cached`` tokens are in the prompt
-    cache there."""
+    where what is free has no price; None where no price is known."""
     if tier == "subscription" or (tier == "free" and price is None):
         return 0
-    if price is None:
-        return None
-    cached = min(cached, input_tokens)
-    return cost(Usage(input_tokens=input_tokens, cached_input_tokens=cached, output_tokens=output_tokens), price)
+    return cost(usage, price) if price is not None else None
 
 
 def _up(nano_per_million_times_tokens: int) -> int:

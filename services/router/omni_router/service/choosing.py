@@ -12,8 +12,8 @@ from omni_ledger import Ledger, Pick
 from omni_wire.errors import DependencyUnavailable, GatewayError, Internal
 
 from omni_router.domain import counting, verdict
-from omni_router.domain.choice import Choice, Level, Option, Size, Warm, expected_cost, seat
-from omni_router.domain.conversation import WARM_FOR, fingerprint, kept
+from omni_router.domain.choice import Choice, Level, Option, Warm, expected_cost, seat
+from omni_router.domain.conversation import WARM_FOR, Size, fingerprint, is_marked, kept
 from omni_router.domain.offer import Offer
 from omni_router.domain.strategies import FILL_FIRST, Draw, Place, Turn, order
 from omni_router.service.attempt import Attempt
@@ -181,7 +181,7 @@ class Line:
     def _measure(self) -> None:
         call, request = self._asked.call, self._asked.request
         output = self._standings.typical_output(request.model, request.limit) * request.choices
-        self._size = Size(counting.estimate(request.body), output)
+        self._size = Size(counting.estimate(request.body), output, is_marked(request.body))
         self._conversation = fingerprint(call.client_format, request.body, self._asked.policy.id, request.model)
 
     def _warm_ago(self, option: Option) -> float | None:
