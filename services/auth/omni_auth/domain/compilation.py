@@ -40,6 +40,7 @@ from omni_auth.domain.schema import (
     RulesSection,
 )
 from omni_auth.domain.secrecy import secret_version
+from omni_auth.domain.toggles import only_on
 
 ANONYMOUS = "anonymous"
 
@@ -68,8 +69,9 @@ class AccountSecret(msgspec.Struct, frozen=True):
 
 
 class Compiled(msgspec.Struct, frozen=True):
-    """``content`` is the snapshot without its number and date (both 0). ``accounts`` maps account ids to secrets,
-    ``identities`` the stored digests of keys to their policies."""
+    """``content`` is the snapshot without its number and date (both 0). ``accounts`` maps account ids to secrets, also
+    of those that are off: requests under way may have planned with them. ``identities`` maps the stored digests of
+    keys to their policies."""
 
     content: Snapshot
     accounts: dict[str, AccountSecret]
@@ -114,12 +116,13 @@ def compile_snapshot(
     for stored_key in stored:
         for older in stored_key.older:
             identities.setdefault(older.digest, _older(stored_key, older))
+    on, combos, off = only_on(config, providers, _combos(config))
     content = Snapshot(
         revision=0,
         created=0,
         server=Server(**config.server.model_dump()),
-        providers=tuple(providers),
-        combos=_combos(config),
+        providers=on,
+        combos=combos,
         keys=tuple(policies),
         routing=Routing(
             retries=config.routing.retries,
@@ -130,6 +133,7 @@ def compile_snapshot(
         ),
         rules=compile_rules(config.rules),
         checked_keys=checked,
+        off=off,
     )
     return Compiled(content, accounts, identities)
 

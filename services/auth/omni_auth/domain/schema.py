@@ -205,6 +205,7 @@ _IDENTITIES = sorted({name for names in IDENTITIES.values() for name in names})
 
 class AccountSection(Section):
     name: Name
+    enabled: Flag = True
     api_key: OptionalSecret
     project: Annotated[str, BeforeValidator(scalars.project)] = ""
     profile_arn: Annotated[str, BeforeValidator(scalars.profile_arn)] = ""
@@ -217,6 +218,7 @@ class ProviderDocument(Section):
     """A provider without its accounts, which have lives of their own in the store."""
 
     id: Name
+    enabled: Flag = True
     format: Annotated[WireFormat, BeforeValidator(scalars.one_of([item.value for item in WireFormat]))]
     base_url: Annotated[str, BeforeValidator(scalars.base_url)]
     tier: Annotated[str, BeforeValidator(scalars.one_of(TIERS))] = "api_key"
@@ -258,6 +260,7 @@ def _strategy(value: object) -> str:
 
 class ComboSection(Section):
     name: Name
+    enabled: Flag = True
     strategy: Annotated[str, BeforeValidator(_strategy)] = "fill-first"
     targets: tuple[Annotated[str, BeforeValidator(scalars.text)], ...] = Field(min_length=1)
     rules: RulesSection = RulesSection()
@@ -366,6 +369,7 @@ class RoutingSection(Section):
     cache: Annotated[Flag, BeforeValidator(_cache)] = False
     default_max_output: Tokens = 32_000
     timeouts: TimeoutsSection = TimeoutsSection()
+    blocked_providers: tuple[Name, ...] = ()
 
 
 class Config(Section):
