@@ -174,6 +174,44 @@ def test_what_another_manages_is_refused_with_a_hint_until_it_is_taken_over(desk
     assert "> taken over providers/beta" in desk.lines("apply", desk.file, "--take-over")
 
 
+def test_the_keys_of_a_file_are_made_and_changed_and_never_shown(desk: Desk) -> None:
+    name = desk.file.parent.name  # of a key, which stays behind in the gateway that all tests share
+    secret = f"or-{name}-0123456789"
+    keys = f"keys: [{{name: {name}, secret: {{value: {secret}}}, limits: {{requests_per_minute: 600}}}}]\n"
+    desk.file.write_text(FILE + keys)
+    assert desk.lines("apply", desk.file) == [*MADE, f"+ created keys/{name}"]
+    assert desk.lines("apply", desk.file) == ["= unchanged 5"]
+    assert desk.run("diff", desk.file).output == ""
+    desk.file.write_text(FILE + keys.replace("600", "60").replace(secret, f"{secret}-more"))
+    changed = [
+        f"~ updated keys/{name}", "    limits.requests_per_minute: 600 → 60",
+        "    secret: the present one → another one",
+    ]  # fmt: skip
+    compared = desk.run("diff", desk.file)
+    assert (compared.exit_code, compared.output.splitlines()) == (1, changed)
+    assert desk.lines("apply", desk.file) == [*changed, "= unchanged 4"]
+    assert "keys" not in yaml.safe_load(desk.export())
+    listed = desk.run("keys", "list").stdout
+    assert name in listed
+    assert secret not in listed
+    desk.file.write_text(FILE)
+    assert desk.lines("apply", desk.file) == ["= unchanged 4"]
+    assert name in desk.run("keys", "list").stdout
+
+
+def test_the_file_of_the_readme_is_applied_as_it_is(tmp_path: Path) -> None:
+    text = Path(__file__).parents[2].joinpath("README.md").read_text()
+    (told,) = re.findall(r"```yaml\n(server:.*?)```", text, re.DOTALL)
+    desk = Desk(tmp_path / "data", tmp_path / "none.yaml", tmp_path, is_running=False)
+    desk.config.write_text("{}")
+    desk.file.write_text(told)
+    env = {name: f"or-{name}-0123456789" for name in re.findall(r"env: ([A-Z_]+)", told)}
+    result = desk.run("apply", desk.file, **env)
+    assert result.exit_code == 0, result.output
+    assert "+ created keys/ci" in result.stdout.splitlines()
+    assert desk.run("diff", desk.file, **env).output == ""
+
+
 def test_an_import_deletes_nothing_and_gives_all_into_the_apis_hands(desk: Desk) -> None:
     assert desk.lines("import", desk.file, "--dry-run") == MADE
     assert desk.lines("import", desk.file) == MADE

@@ -79,7 +79,8 @@ def apply(file: Path, dry_run: bool, take_over: bool, source: str | None, access
 
     Its objects are managed by that file then: the API refuses to change them, and those that it says no more at the
     next apply are deleted. What others manage stays as it is. A secret given as {value: …} is sealed; {vault: keep}
-    keeps what is sealed already. Keys are not applied: see 'omniroute keys'.
+    keeps what is sealed already. Its keys are made and changed, by name, but none is revoked that it says no more: see
+    'omniroute keys revoke'.
     """
     _apply(file, source, access, mode="apply", dry_run=dry_run, take_over=take_over)
 
@@ -147,7 +148,8 @@ Examples:
 def export(output: Path | None, force: bool, access: "Access") -> None:
     """Write all of the configuration in force as YAML that 'apply' takes, whoever manages it.
 
-    No secret is in it: those that are sealed, or stand in the gateway's own file, are {vault: keep}. Keys are left out.
+    No secret is in it: those that are sealed, or stand in the gateway's own file, are {vault: keep}. Keys are
+    left out, for their secrets are nowhere to be had; applying a file without them changes none.
     """
     from omni_launch.data_dir import write_private
 

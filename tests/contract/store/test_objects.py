@@ -367,9 +367,6 @@ async def test_an_apply_that_is_refused_changes_nothing(house: House) -> None:
     assert check.value.message.startswith("beta.yaml:2: providers[0].format: must be one of")
     with refused(400):
         await apply(house, "providers: [")
-    with refused(400) as check:
-        await apply(house, "keys: [{name: a, secret: {env: BETA_KEY}}]")
-    assert "beta.yaml:1: keys: keys are not applied" in check.value.message
     twice = "combos: [{name: a, targets: [acme/gpt-x]}, {name: a, targets: [acme/gpt-y]}]\n"
     twice += "prices: [{model: m, input: 1, output: 1}, {model: m, input: 2, output: 1}]"
     with refused(400) as check:
