@@ -215,12 +215,22 @@ class Management:
             raise stale(f"the {kind.word} is at version {found.etag}")
         return found.etag
 
-    async def apply(self, caller: Caller, text: str, source: str, mode: str, dry_run: bool, take_over: bool) -> Applied:
+    async def apply(
+        self, identity: Identity, text: str, source: str, mode: str, dry_run: bool, take_over: bool
+    ) -> Applied:
+        """Raises ``PermissionDenied`` for a file with keys that may do more than ``identity`` does."""
+        caller = self.caller(identity)
         platform_only(caller.organisation, "apply a configuration")
-        return await self._ask(
+        applied = await self._ask(
             "auth",
-            self._auth.apply_configuration(caller, text, source, mode=mode, dry_run=dry_run, take_over=take_over),
+            self._auth.apply_configuration(
+                caller, text, source, mode=mode, dry_run=dry_run, take_over=take_over, scopes=identity.scopes
+            ),
         )
+        if any(change.kind == "keys" for change in applied.changes) and not dry_run:
+            self._ended += 1
+            self.forget()
+        return applied
 
     async def export(self, caller: Caller) -> str:
         platform_only(caller.organisation, "export the configuration")

@@ -37,9 +37,9 @@ class Desk:
         self.file = folder / "gateway.yaml"
         self.file.write_text(FILE)
 
-    def run(self, *arguments: str | Path, **env: str) -> Result:
+    def run(self, *arguments: str | Path, stdin: str | bytes | None = None, **env: str) -> Result:
         given = {"DATA_DIR": str(self.data_dir), "OMNIROUTE_CONFIG": str(self.config), **env}
-        return CliRunner().invoke(cli, [str(argument) for argument in arguments], env=given)
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments], input=stdin, env=given)
 
     def lines(self, *arguments: str | Path) -> list[str]:
         """What is said on stdout by a command that goes well, but the sum at its end."""
@@ -172,6 +172,72 @@ def test_what_another_manages_is_refused_with_a_hint_until_it_is_taken_over(desk
         "~ updated prices/beta/m", "    input: 3 → 1.25", "= unchanged 3",
     ]  # fmt: skip
     assert "> taken over providers/beta" in desk.lines("apply", desk.file, "--take-over")
+
+
+def test_the_keys_of_a_file_are_made_and_changed_and_never_shown(desk: Desk) -> None:
+    name = desk.file.parent.name  # of a key, which stays behind in the gateway that all tests share
+    secret = f"or-{name}-0123456789"
+    keys = f"keys: [{{name: {name}, secret: {{value: {secret}}}, limits: {{requests_per_minute: 600}}}}]\n"
+    desk.file.write_text(FILE + keys)
+    assert desk.lines("apply", desk.file) == [*MADE, f"+ created keys/{name}"]
+    assert desk.lines("apply", desk.file) == ["= unchanged 5"]
+    assert desk.run("diff", desk.file).output == ""
+    desk.file.write_text(FILE + keys.replace("600", "60").replace(secret, f"{secret}-more"))
+    changed = [
+        f"~ updated keys/{name}", "    limits.requests_per_minute: 600 → 60",
+        "    secret: the present one → another one",
+    ]  # fmt: skip
+    compared = desk.run("diff", desk.file)
+    assert (compared.exit_code, compared.output.splitlines()) == (1, changed)
+    assert desk.lines("apply", desk.file) == [*changed, "= unchanged 4"]
+    assert "keys" not in yaml.safe_load(desk.export())
+    listed = desk.run("keys", "list").stdout
+    assert name in listed
+    assert secret not in listed
+    desk.file.write_text(FILE)
+    assert desk.lines("apply", desk.file) == ["= unchanged 4"]
+    assert name in desk.run("keys", "list").stdout
+
+
+def test_the_file_of_the_readme_is_applied_as_it_is(tmp_path: Path) -> None:
+    text = Path(__file__).parents[2].joinpath("README.md").read_text()
+    (told,) = re.findall(r"```yaml\n(server:.*?)```", text, re.DOTALL)
+    desk = Desk(tmp_path / "data", tmp_path / "none.yaml", tmp_path, is_running=False)
+    desk.config.write_text("{}")
+    desk.file.write_text(told)
+    env = {name: f"or-{name}-0123456789" for name in re.findall(r"env: ([A-Z_]+)", told)}
+    result = desk.run("apply", desk.file, **env)
+    assert result.exit_code == 0, result.output
+    assert "+ created keys/ci" in result.stdout.splitlines()
+    assert desk.run("diff", desk.file, **env).output == ""
+
+
+def test_a_file_is_read_from_standard_input_with_its_secret_files_where_one_is(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = desk.file.parent / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.joinpath("beta.key").write_text("from-a-file-1\n")
+    text = FILE.replace("{value: to-be-sealed-1}", "{file: beta.key}")
+    compared = desk.run("diff", "-", stdin=text)
+    assert compared.stdout.splitlines() == MADE, compared.output
+    applied = desk.run("apply", "-", stdin=text)
+    assert (applied.exit_code, applied.stdout.splitlines()[:-1]) == (0, MADE), applied.output
+    assert desk.run("diff", "-", stdin=text).output == ""
+    assert str(folder / "beta.key") in desk.export()
+    desk.file.write_text(text.replace("beta.key", str(folder / "beta.key")))
+    assert "combos/both is managed by stdin" in desk.run("apply", desk.file).stderr
+    assert "> taken over combos/both" in desk.run("import", "-", "--take-over", stdin=text).stdout
+    for wrong, told in (
+        (text.replace("acme/m", "nobody/m"), "stdin:4: combos[0].targets[0]: there is no provider 'nobody'"),
+        (text.replace("beta.key", "none.key"), "stdin:3: providers[0].accounts[0].api_key: the file"),
+        ("combos: [", "stdin:1: not YAML"),
+        (b"combos: []\n# \xff", "stdin:2: not UTF-8 text"),
+    ):
+        result = desk.run("apply", "-", "--take-over", stdin=wrong)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert told in result.stderr
 
 
 def test_an_import_deletes_nothing_and_gives_all_into_the_apis_hands(desk: Desk) -> None:

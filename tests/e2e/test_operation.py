@@ -15,7 +15,7 @@ from omni_core.rpc import open_channel
 from omni_wire.errors import GatewayError
 from omniroute_proto.router.v1 import router_pb2
 
-from tests.e2e.conftest import ADMIN, Gateway
+from tests.e2e.conftest import ADMIN, KEY, Gateway
 from tests.support.stack import omniroute
 
 HELLO = [{"role": "user", "content": "Hello there"}]
@@ -80,6 +80,47 @@ def test_a_changed_file_takes_effect_and_a_bad_one_keeps_the_old(gateway: Gatewa
     finally:
         file.write_text(original)
     within(5, lambda: ask(model="always-on", messages=HELLO))
+
+
+def test_what_is_switched_off_is_gone_within_a_second_and_a_stream_of_it_ends_well(gateway: Gateway) -> None:
+    file = Path(gateway.stack.data_dir.parent / "omniroute.yaml")
+    original = file.read_text()
+    client = gateway.client()
+    ask = client.chat.completions.create
+    paths = ("/v1/models", "/v1beta/models", "/api/tags")
+
+    def listed(*names: str) -> bool:
+        told = [httpx.get(gateway.stack.edge + path, headers={"authorization": f"Bearer {KEY}"}) for path in paths]
+        return all(f'{name}"' in one.raise_for_status().text for one in told for name in names)
+
+    def is_refused(model: str, why: str) -> None:
+        told = f"{model} is served"
+        try:
+            ask(model=model, messages=HELLO)
+        except openai.NotFoundError as error:
+            told = error.message
+        assert why in told
+
+    assert listed("acme/gpt-x", "always-on", "falls-back")
+    stream = ask(model="acme/sim+tokens:60+tps:20", messages=HELLO, stream=True)
+    try:
+        next(stream)
+        file.write_text(original.replace("id: acme ", "id: acme\n    enabled: off "))
+        within(5, lambda: is_refused("acme/gpt-x", "the provider 'acme' is switched off"))
+        assert not any(listed(name) for name in ("acme/gpt-x", "acme/gpt-x+status:503"))
+        assert listed("always-on")
+        assert ask(model="always-on", messages=HELLO).choices, "the other target goes on"
+        assert [chunk.choices[0].finish_reason for chunk in stream if chunk.choices][-1] == "stop"
+        file.write_text(original.replace("cache: off, timeouts", "cache: off, blocked_providers: [claude], timeouts"))
+        within(5, lambda: is_refused("claude/claude-x", "the provider 'claude' is switched off or blocked"))
+        file.write_text(original.replace("name: always-on,", "name: always-on, enabled: off,"))
+        within(5, lambda: is_refused("always-on", "there is no model 'always-on' here"))
+        assert not listed("always-on")
+        ask(model="claude/claude-x", messages=HELLO)
+    finally:
+        stream.close()
+        file.write_text(original)
+    within(5, lambda: ask(model="acme/gpt-x", messages=HELLO))
 
 
 def test_the_last_good_snapshot_is_on_the_routers_disk_without_a_secret(gateway: Gateway) -> None:

@@ -81,3 +81,4 @@ def test_a_key_is_shown_the_models_that_it_may_call_and_no_others() -> None:
     figures = listing.of_random_catalogues(60, 1)
     assert figures["pass"], figures["first"]
     assert 0 < figures["callable"] < figures["models"]
+    assert figures["off"] > 0

@@ -162,13 +162,13 @@ async def apply(
     dry_run: DryRun = False,
     take_over: TakeOver = False,
 ) -> AppliedOut:
-    """Make the objects of ``source`` what the file in the body says: those it no longer has are deleted. All of it
-    or nothing. With ``mode=import`` nothing is deleted, and the objects are managed here afterwards."""
+    """Make the objects of ``source`` what the file in the body says: those it no longer has are deleted, but for
+    keys. All of it or nothing; keys of the file need a key with the area ``keys``. With ``mode=import`` nothing is
+    deleted, and the objects are managed here afterwards."""
     if mode == "apply" and not source:
         raise InvalidRequest("source: say whose objects these are, such as source=omniroute.yaml", param="source")
     text = documents.file_text(await request.body(), media_type(request))
-    caller = management_of(request).caller(identity_of(request))
-    applied = await management_of(request).apply(caller, text, source, mode, dry_run, take_over)
+    applied = await management_of(request).apply(identity_of(request), text, source, mode, dry_run, take_over)
     return AppliedOut.of(applied, dry_run)
 
 

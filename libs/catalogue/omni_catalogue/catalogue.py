@@ -1,7 +1,7 @@
 """A snapshot made ready for looking things up: which candidates serve a requested id, and what a key may ask for.
 
 Resolution order: combo by exact name, then "provider/model" split at the first slash, then a bare id that exactly one
-provider lists.
+provider lists. A name stays what it is while that is switched off: nothing else is served for it.
 """
 
 from collections.abc import Iterable
@@ -56,6 +56,10 @@ class Catalogue:
         self._providers = _named("provider", ((provider.id, provider) for provider in snapshot.providers))
         self._combos = _named("combo", ((combo.name, combo) for combo in snapshot.combos))
         self._keys = _named("key", ((key.id, key) for key in snapshot.keys))
+        self._off = frozenset(snapshot.off.models)
+        self._off_bare = frozenset(model.partition("/")[2] for model in snapshot.off.models) - {"*"}
+        # Of these no provider's model is meant, though one may have the same id.
+        self._reserved = frozenset((*self._combos, *snapshot.off.combos, *snapshot.off.idle))
         for combo in snapshot.combos:
             for target in combo.targets:
                 if self._model(target) is None:
@@ -92,7 +96,9 @@ class Catalogue:
         scopes = policy.scopes
         if not scopes.providers:
             return self.plan(requested)
-        owners = self._bare.get(requested, []) if requested not in self._combos else []
+        if (owner := self._off_provider(requested)) and not scopes.has_provider(owner):
+            raise _no_provider(requested)
+        owners = self._owners(requested)
         own = [owner for owner in owners if scopes.has_provider(owner.partition("/")[0])]
         if len(owners) > len(own) and self._model(requested) is None:
             if len(own) > 1:
@@ -125,7 +131,7 @@ class Catalogue:
         memo = (policy.id, requested)
         allowed = self._allowed.get(memo)
         if allowed is None:
-            names = [requested, *(self._bare.get(requested, []) if requested not in self._combos else [])]
+            names = [requested, *self._owners(requested)]
             allowed = any(fnmatchcase(name, pattern) for name in names for pattern in policy.models)
             if len(self._allowed) >= _MEMO:
                 self._allowed.clear()
@@ -151,11 +157,33 @@ class Catalogue:
         except (ModelNotFound, AmbiguousModel, PermissionDenied):
             return False
 
+    def _owners(self, requested: str) -> list[str]:
+        """What a bare id stands for, as provider/model."""
+        return self._bare.get(requested, []) if requested not in self._reserved else []
+
+    def _off_provider(self, requested: str) -> str:
+        """The provider that is off and has the model that an id names; "" for none."""
+        if not self._off or requested in self._reserved:
+            return ""
+        provider, slash, model = requested.partition("/")
+        has_it = slash and model and (requested in self._off or f"{provider}/*" in self._off)
+        return provider if has_it else ""
+
+    def _refuse_off(self, requested: str) -> None:
+        off = self.snapshot.off
+        if requested in off.combos:
+            raise _unknown(requested)
+        if requested in off.idle:
+            raise _switched_off(f"everything that {requested!r} stands for is switched off or blocked here")
+        if provider := self._off_provider(requested):
+            raise _switched_off(f"the provider {provider!r} is switched off or blocked here")
+
     def _resolve(self, requested: str) -> Plan:
         combo = self._combos.get(requested)
         if combo is not None:
             candidates = tuple(candidate for target in combo.targets for candidate in self._target(target))
         else:
+            self._refuse_off(requested)
             candidates = self._target(requested)
         if not candidates and combo is None:
             owners = self._bare.get(requested, [])
@@ -163,10 +191,10 @@ class Catalogue:
                 raise _ambiguous(requested, owners)
             if owners:
                 candidates = self._target(owners[0])
+        if not candidates and requested in self._off_bare:
+            raise _switched_off(f"every provider that lists {requested!r} is switched off or blocked here")
         if not candidates:
-            raise ModelNotFound(
-                f"there is no model {requested!r} here; GET /v1/models lists what your key may use", param="model"
-            )
+            raise _unknown(requested)
         return Plan(requested, combo.name if combo is not None else "", candidates)
 
     def _target(self, target: str) -> tuple[Candidate, ...]:
@@ -183,6 +211,16 @@ class Catalogue:
             return None
         model = provider.model(model_id)
         return (provider, model) if model is not None else None
+
+
+def _unknown(requested: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"there is no model {requested!r} here; GET /v1/models lists what your key may use", param="model"
+    )
+
+
+def _switched_off(message: str) -> ModelNotFound:
+    return ModelNotFound(message, param="model", code="switched_off")
 
 
 def _ambiguous(requested: str, owners: Iterable[str]) -> AmbiguousModel:

@@ -171,9 +171,21 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
 
 
+class Off(msgspec.Struct, frozen=True, kw_only=True):
+    """Names of what is configured and nobody gets, so that nothing else is served for them and their being asked for is
+    told from a slip of the pen: ``models`` are "provider/model", or "provider/*", of providers that are switched off
+    or blocked, or have no account that is on; ``combos`` are those that are switched off, and their aliases, ``idle``
+    those that stand for nothing that is on."""
+
+    models: tuple[str, ...] = ()
+    combos: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One revision. Revisions only grow; ``created`` is in epoch seconds. ``checked_keys`` is whether all keys have the
-    shape of ``keyshape``, so that what has not is none."""
+    shape of ``keyshape``, so that what has not is none. ``providers`` and ``combos`` are those that are on, with the
+    accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either."""
 
     revision: int
     created: int
@@ -184,6 +196,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     routing: Routing
     rules: Rules = Rules()
     checked_keys: bool = False
+    off: Off = Off()
 
 
 def encode(snapshot: Snapshot) -> bytes:

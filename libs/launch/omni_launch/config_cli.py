@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from omni_launch.management import Access, Management
 
-MAX_BYTES = 4 * 1024 * 1024
 WRONG = 2
 
 _WHERE = """
     It goes to the gateway that runs on the data directory; to another one with --url and a key; and where none runs,
     to the store in the data directory, which the next one starts with. Secret files that FILE names are relative to
-    the gateway's own configuration file, or else to its data directory."""
+    the gateway's own configuration file, or else to its data directory; of what is read from stdin (FILE is -), to
+    the working directory."""
 
 
 def access(command: Command) -> Command:
@@ -57,7 +57,7 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done,
 _TAKE_OVER = click.option(
     "--take-over", is_flag=True, help="Also take objects of the same name that the API or another file manages."
 )
-_SOURCE = click.option("--source", metavar="NAME", help="Whose objects they are. [the file's path]")
+_SOURCE = click.option("--source", metavar="NAME", help="Whose objects they are. [the file's path, or stdin]")
 
 
 @click.command(
@@ -67,6 +67,7 @@ Examples:
   omniroute apply gateway.yaml --dry-run
   omniroute apply gateway.yaml
   omniroute apply gateway.yaml --source gateway.yaml          the same in every checkout
+  sops -d gateway.yaml | omniroute apply - --source gateway.yaml
   omniroute apply gateway.yaml --url https://gw.example.com --key-file admin.key""",
 )
 @_FILE
@@ -79,7 +80,8 @@ def apply(file: Path, dry_run: bool, take_over: bool, source: str | None, access
 
     Its objects are managed by that file then: the API refuses to change them, and those that it says no more at the
     next apply are deleted. What others manage stays as it is. A secret given as {value: …} is sealed; {vault: keep}
-    keeps what is sealed already. Keys are not applied: see 'omniroute keys'.
+    keeps what is sealed already. Its keys are made and changed, by name, but none is revoked that it says no more: see
+    'omniroute keys revoke'.
     """
     _apply(file, source, access, mode="apply", dry_run=dry_run, take_over=take_over)
 
@@ -120,12 +122,11 @@ def diff(file: Path, source: str | None, access: "Access") -> None:
     Exit code 0 when it would be the same, 1 when it would not, 2 when something is wrong. Who manages an object is no
     difference.
     """
-    from omni_launch import plan_lines
+    from omni_launch import config_input, plan_lines
 
+    text, name = config_input.read(file)
     with _reached(access) as management:
-        applied = management.apply(
-            _read(file), source or str(file.absolute()), mode="apply", dry_run=True, take_over=True
-        )
+        applied = management.apply(text, source or name, mode="apply", dry_run=True, take_over=True)
     found = plan_lines.differences(applied)
     for line in plan_lines.plan(found):
         click.echo(line)
@@ -147,7 +148,8 @@ Examples:
 def export(output: Path | None, force: bool, access: "Access") -> None:
     """Write all of the configuration in force as YAML that 'apply' takes, whoever manages it.
 
-    No secret is in it: those that are sealed, or stand in the gateway's own file, are {vault: keep}. Keys are left out.
+    No secret is in it: those that are sealed, or stand in the gateway's own file, are {vault: keep}. Keys are
+    left out, for their secrets are nowhere to be had; applying a file without them changes none.
     """
     from omni_launch.data_dir import write_private
 
@@ -166,13 +168,11 @@ def export(output: Path | None, force: bool, access: "Access") -> None:
 
 
 def _apply(file: Path, source: str | None, access: "Access", *, mode: str, dry_run: bool, take_over: bool) -> None:
-    from omni_launch import plan_lines
+    from omni_launch import config_input, plan_lines
 
-    text = _read(file)
+    text, name = config_input.read(file)
     with _reached(access) as management:
-        applied = management.apply(
-            text, source or str(file.absolute()), mode=mode, dry_run=dry_run, take_over=take_over
-        )
+        applied = management.apply(text, source or name, mode=mode, dry_run=dry_run, take_over=take_over)
         is_offline = management.is_offline
     for line in plan_lines.plan(applied.changes):
         click.echo(line)
@@ -196,21 +196,6 @@ def _end(applied: "Applied", dry_run: bool, is_offline: bool) -> str:
 def _warn(applied: "Applied") -> None:
     for line in applied.warnings:
         click.echo(f"warning: {line}" if "warning:" not in line else line, err=True)
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CannotStart(f"cannot read {file}: {error.strerror}", "Name a configuration file") from error
-    if len(content) > MAX_BYTES:
-        raise CannotStart(f"{file} is larger than {MAX_BYTES} bytes", "Name a configuration file")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise CannotStart(f"{file}:{line}: not UTF-8 text", "Save it as UTF-8") from None
 
 
 @contextmanager

@@ -87,8 +87,10 @@ class Store:
     def apply(self, text: str, source: str, *, mode: str, dry_run: bool, take_over: bool) -> Applied:
         import asyncio
 
+        from omni_catalogue.scopes import ANY
+
         asked = self._port.apply_configuration(
-            self._caller, text, source, mode=mode, dry_run=dry_run, take_over=take_over
+            self._caller, text, source, mode=mode, dry_run=dry_run, take_over=take_over, scopes=ANY
         )
         found: Applied = asyncio.run(asked)
         return found
@@ -150,7 +152,8 @@ class Remote:
             return self._stranger(status)
         if status in (401, 403):
             return CannotStart(
-                f"{self._url}: {told.detail.rstrip('.')}", "This needs an admin's key, with the area config"
+                f"{self._url}: {told.detail.rstrip('.')}",
+                "This needs an admin's key, with the area config, and keys for a file's keys",
             )
         return InvalidRequest(told.detail, status=status, code=told.code, param=told.param)
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
+from omni_catalogue.scopes import Scopes
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.redaction import redact_shapes
 from omni_wire.errors import InvalidRequest, PermissionDenied
 
-from omni_auth.domain import document, entities, exporting, objects, planning, rules, schema, whole
+from omni_auth.domain import applied_keys, document, entities, exporting, objects, planning, rules, schema, whole
+from omni_auth.domain.applied_keys import Asking, HeldKeys, KeyStep, Said
 from omni_auth.domain.audit import redacted
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.document import Tree
@@ -22,6 +24,7 @@ from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.objects import PLATFORM, FileObject, Held, Named
 from omni_auth.domain.planning import Step, Where, Writer, placed
 from omni_auth.domain.problems import Loc, Places, Problem, dotted, render
+from omni_auth.domain.schema import Config
 from omni_auth.domain.whole import Misfit
 from omni_auth.ports import ObjectStore, StoreSecrets
 
@@ -49,6 +52,10 @@ class Configuring(ABC):
     @abstractmethod
     def _secret_version(self, account_id: str, secret: str) -> str:
         """What tells a secret from another without giving it away."""
+
+    @abstractmethod
+    def _pepper(self) -> bytes:
+        """What digests of keys are made with. Blocking."""
 
     @abstractmethod
     async def _store_changed(self) -> None:
@@ -118,6 +125,7 @@ class Configuring(ABC):
         mode: str = APPLIED,
         dry_run: bool = False,
         take_over: bool = False,
+        scopes: Scopes | None = None,
     ) -> Applied:
         if mode not in (APPLIED, IMPORTED):
             raise InvalidRequest(f"mode: must be {APPLIED} or {IMPORTED}", param="mode")
@@ -125,14 +133,14 @@ class Configuring(ABC):
             raise InvalidRequest("source: must name the file whose objects they are to be", param="source")
         refuse_guests(caller, "the configuration is")
         filename = source or "configuration"
-        tree, places = _file(text, filename)
+        tree, config, places = _file(text, filename)
         wanted = objects.of_tree(tree)
 
-        def where(named: Named, loc: Loc) -> Where:
-            if named not in wanted:
-                return planning.asked(None, named, loc)
-            loc = (*wanted[named].loc, *loc)
+        def at(loc: Loc) -> Where:
             return Where(dotted(loc), f"{filename}:{places.find(loc).line}")
+
+        def where(named: Named, loc: Loc) -> Where:
+            return at((*wanted[named].loc, *loc)) if named in wanted else planning.asked(None, named, loc)
 
         writer = msgspec.structs.replace(self._writer(caller), where=where)
         if mode == APPLIED:
@@ -141,10 +149,25 @@ class Configuring(ABC):
         def decide(held: Held, writer: Writer) -> list[Step]:
             return planning.apply(held, writer, wanted, take_over=take_over)
 
-        held, steps, warnings = await self._change(caller, decide, writer, dry_run)
+        said, doubts = await asyncio.to_thread(self._said, config, places, filename)
+        asking = Asking(
+            organisation=caller.organisation,
+            source=writer.source,
+            live=await asyncio.to_thread(self._live_keys) if said else {},
+            filename=writer.filename,
+            scopes=scopes,
+            where=at,
+            now=self._ms() // 1000,
+            take_over=take_over,
+        )
+        keys = _KeyPlan(asking, said)
+        held, steps, warnings = await self._change(caller, decide, writer, dry_run, keys)
         changes = tuple(_changed(step, name, writer) for step, name in planning.named(steps, held))
-        written = sum(step.after is not None for step in steps)
-        return Applied(changes, self._number(), warnings, len(wanted) - written)
+        changes += tuple(map(_key_changed, keys.steps))
+        written = sum(step.after is not None for step in steps) + len(keys.steps)
+        aside = [applied_keys.aside(writer.filename, step.after.name) for step in keys.steps if step.live is not None]
+        told = (*warnings, *doubts, *aside)
+        return Applied(changes, self._number(), told, len(wanted) + len(said) - written)
 
     async def export_configuration(self, caller: Caller) -> str:
         refuse_guests(caller, "the configuration is")
@@ -181,10 +204,32 @@ class Configuring(ABC):
             where=partial(planning.asked, of),
         )
 
+    def _said(self, config: Config, places: Places, filename: str) -> tuple[tuple[Said, ...], tuple[str, ...]]:
+        """The keys that a file says, and what is to be told of them. Blocking. Raises ``InvalidRequest`` for secrets
+        that cannot be had here."""
+        if not config.keys:
+            return (), ()
+        said, missing, doubts = applied_keys.read(config.keys, self._secrets.named, self._pepper())
+        _refuse(missing, places, filename)
+        return said, render(doubts, places, filename)
+
+    def _live_keys(self) -> dict[str, Said]:
+        """Those of the live file by name. Blocking."""
+        live, pepper = self._live(), self._pepper()
+        secrets = (live.secrets["keys", index, "secret"] for index in range(len(live.config.keys)))
+        found = zip(live.config.keys, secrets, strict=True)
+        return {section.name: applied_keys.said(section, secret, pepper) for section, secret in found}
+
     async def _change(
-        self, caller: Caller, plan: Callable[[Held, Writer], list[Step]], writer: Writer, dry_run: bool
+        self,
+        caller: Caller,
+        plan: Callable[[Held, Writer], list[Step]],
+        writer: Writer,
+        dry_run: bool,
+        keys: "_KeyPlan | None" = None,
     ) -> tuple[Held, list[Step], tuple[str, ...]]:
         """What was held, the steps, and what is to be told of the configuration afterwards."""
+        keys = keys or _KeyPlan()
         live = self._live()
         warnings: tuple[str, ...] = ()
 
@@ -198,9 +243,15 @@ class Configuring(ABC):
             return steps
 
         held, steps = await asyncio.to_thread(
-            self._objects.change, caller.organisation, decide, now=self._ms(), actor=caller.actor, dry_run=dry_run
+            self._objects.change,
+            caller.organisation,
+            decide,
+            now=self._ms(),
+            actor=caller.actor,
+            dry_run=dry_run,
+            decide_keys=keys if keys.said else None,
         )
-        if steps and not dry_run:
+        if (steps or keys.steps) and not dry_run:
             await self._store_changed()
         return held, steps, warnings
 
@@ -226,6 +277,19 @@ class Configuring(ABC):
                 lines = "\n".join(redact_shapes(where.says(message)) for where, message in told)
                 raise InvalidRequest(lines, param=told[0][0].field or None) from None
             return ()
+
+
+class _KeyPlan:
+    """The keys that a file says, and once the store has asked, the steps that make them."""
+
+    def __init__(self, asking: Asking | None = None, said: tuple[Said, ...] = ()) -> None:
+        self.said, self.steps = said, list[KeyStep]()
+        self._asking = asking
+
+    def __call__(self, held: HeldKeys) -> list[KeyStep]:
+        if self._asking is not None:
+            self.steps = applied_keys.plan(held, self._asking, self.said)
+        return self.steps
 
 
 def _misfits(live: Configuration, held: Held, fetch: whole.Fetch) -> set[str]:
@@ -269,18 +333,21 @@ def _check(entity: Entity, writer: Writer, named: Named) -> None:
         raise placed(error, writer, named) from None
 
 
-def _file(text: str, filename: str) -> tuple[Tree, Places]:
-    """A file's tree and where each key stands in it. Raises ``InvalidRequest``: each problem with its line."""
+def _file(text: str, filename: str) -> tuple[Tree, Config, Places]:
+    """A file's tree, what it says, and where each key stands in it. Raises ``InvalidRequest``: each problem with its
+    line."""
     read = document.read(text)
     tree = read.tree if read.tree is not None else {}
     config, wrong = schema.validate(tree)
-    found = [*read.problems, *wrong, *rules.repeated(tree)]
-    if config is not None and config.keys:
-        found.append(Problem(("keys",), "keys are not applied: make them with omniroute keys create"))
+    _refuse([*read.problems, *wrong, *rules.repeated(tree)], read.places, filename)
+    assert config is not None  # noqa: S101 — else there was a problem
+    return tree, config, read.places
+
+
+def _refuse(found: Sequence[Problem], places: Places, filename: str) -> None:
     if found:
-        told = map(redact_shapes, render(found, read.places, filename))
+        told = map(redact_shapes, render(found, places, filename))
         raise InvalidRequest("\n".join(told), param=dotted(found[0].loc) or None)
-    return tree, read.places
 
 
 def _object(name: str, entity: Entity) -> ConfigObject:
@@ -313,9 +380,17 @@ def _provider_is_held(held: Held, one: FileObject) -> bool:
 
 
 def _changed(step: Step, name: str, writer: Writer) -> ObjectChange:
-    found = planning.outcome(step, name, writer)
+    kind, found = step.entity.kind, planning.outcome(step, name, writer)
     before, after = (
-        msgspec.json.encode(redacted(entities.typed(step.entity.kind, one))) if one is not None else b""
-        for one in (found.before, found.after)
+        redacted(entities.typed(kind, one)) if one is not None else None for one in (found.before, found.after)
     )
-    return ObjectChange(found.action, step.entity.kind, name, before, after)
+    return _told(found.action, kind, name, before, after)
+
+
+def _key_changed(step: KeyStep) -> ObjectChange:
+    return _told(*applied_keys.outcome(step))
+
+
+def _told(action: str, kind: str, name: str, before: object, after: object) -> ObjectChange:
+    encoded = (msgspec.json.encode(one) if one is not None else b"" for one in (before, after))
+    return ObjectChange(action, kind, name, *encoded)

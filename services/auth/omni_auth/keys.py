@@ -41,7 +41,7 @@ def make_key(
         budget_nano_usd=new.budget_nano_usd,
         budget_window=new.budget_window,
         created=now,
-        hint=secret[: len("or-") + 8],
+        hint=secret[: apikeys.HINT],
         digest=apikeys.stored_digest(pepper, apikeys.presented_digest(secret)),
         organisation=organisation,
         rules=key_rules.read(new.rules),

@@ -6,11 +6,13 @@ from typing import Protocol
 import msgspec
 
 from omni_auth.domain.apikeys import StoredKey
+from omni_auth.domain.applied_keys import HeldKeys, KeyStep
 from omni_auth.domain.audit import Entry, Verdict
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.objects import Held
 from omni_auth.domain.planning import Step
+from omni_auth.domain.schema import SecretSource
 from omni_auth.domain.whole import Fetch
 
 
@@ -133,9 +135,10 @@ class ObjectStore(Protocol):
         now: int,
         actor: str,
         dry_run: bool = False,
+        decide_keys: Callable[[HeldKeys], Sequence[KeyStep]] | None = None,
     ) -> tuple[Held, list[Step]]:
-        """What was held, and the steps as they were made, in one transaction that ``decide`` is asked in: nothing is
-        written when it raises. ``now`` in epoch ms."""
+        """What was held, and the steps as they were made, in one transaction that ``decide`` and ``decide_keys`` are
+        asked in: nothing is written when one raises. ``now`` in epoch ms."""
         ...
 
     def last_change(self) -> int:
@@ -160,7 +163,11 @@ class AuditReader(Protocol):
 
 
 class StoreSecrets(Protocol):
-    """The secrets of the store's accounts. Both calls block."""
+    """The secrets of the store's accounts, and others that are named as theirs are. Every call blocks."""
+
+    def named(self, source: SecretSource) -> str:
+        """Looked up once, in the environment or a file. Raises ``SecretUnreadable``."""
+        ...
 
     def fetch(self, held: Held, pending: Mapping[str, str]) -> Fetch:
         """``pending`` are secrets that are about to be sealed, by account id."""

@@ -108,6 +108,7 @@ def register(server: RpcServer, port: Ports) -> None:
             mode=request.mode,
             dry_run=request.dry_run,
             take_over=request.take_over,
+            scopes=key_scopes.from_message(request.scopes) if request.HasField("scopes") else None,
         )
         return pb.ApplyConfigurationResponse(
             changes=map(change_message, applied.changes),

@@ -22,7 +22,7 @@ from omni_core.ports.context import CallContext
 from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, Unauthenticated
 
 from omni_auth.configuring import MOST, Configuring, refuse_guests
-from omni_auth.domain import apikeys, whole
+from omni_auth.domain import apikeys, applied_keys, whole
 from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.audit import Entry
 from omni_auth.domain.compilation import Compiled, DemoProvider, compile_snapshot
@@ -78,7 +78,7 @@ class InForce(msgspec.Struct, frozen=True):
     def file_names(self, organisation: str) -> tuple[str, ...]:
         """Names of its keys of the file, all of which are the platform's."""
         own = self.configuration.config.keys if organisation == DEFAULT_ORGANISATION else ()
-        return tuple(key.name for key in own)
+        return tuple(key.name for key in own if key.name not in self.compiled.aside)
 
 
 class AuthService(Configuring):
@@ -211,9 +211,8 @@ class AuthService(Configuring):
 
     async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]:
         state = self._in_force()
-        policies = state.compiled.identities.values()
-        own = caller.organisation == DEFAULT_ORGANISATION
-        from_file = [policy for policy in policies if own and policy.id.startswith("key-")]
+        ids = set(map(apikeys.file_key_id, state.file_names(caller.organisation)))
+        from_file = [policy for policy in state.compiled.content.keys if policy.id in ids]
         return [*map(policy_info, from_file), *map(stored_info, state.of(caller.organisation))]
 
     async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:
@@ -278,6 +277,8 @@ class AuthService(Configuring):
         stored = tuple(await asyncio.to_thread(self._store.stored_keys))
         configuration, left_out = await asyncio.to_thread(self._whole, file)
         compiled = await asyncio.to_thread(compile_snapshot, configuration, stored, pepper, self._demo)
+        aside = tuple(applied_keys.aside(file.filename, name) for name in compiled.aside)
+        configuration = msgspec.structs.replace(configuration, warnings=(*configuration.warnings, *aside))
         # A key's new secret changes no byte of the snapshot, yet caches of the old one must go: so it counts as well.
         content = hashlib.sha256(compiled.stamped(0, 0) + b"".join(sorted(compiled.identities))).digest()
         if left_out and not anyway and await asyncio.to_thread(self._store.version) != version:
@@ -317,6 +318,9 @@ class AuthService(Configuring):
 
     def _secret_version(self, account_id: str, secret: str) -> str:
         return secret_version(self._in_force().pepper, account_id, secret)
+
+    def _pepper(self) -> bytes:
+        return self._store.pepper()
 
     def _number(self) -> int:
         return self._in_force().revision

@@ -233,6 +233,7 @@ async def test_a_lost_update_is_refused(house: House) -> None:
         ("accounts", "nobody/main", {"api_key": {"env": "BETA_KEY"}}, "provider"),
         ("limits", "core", {"requests_per_minute": 3}, None),
         ("settings", "settings", {"server": {"port": "many"}}, "server.port"),
+        ("settings", "settings", {"routing": {"blocked_providers": ["acmee"]}}, "routing.blocked_providers[0]"),
     ],
 )
 async def test_what_is_wrong_is_refused_by_its_field_and_nothing_is_written(
@@ -394,9 +395,6 @@ async def test_an_apply_that_is_refused_changes_nothing(house: House) -> None:
     assert check.value.message.startswith("beta.yaml:2: providers[0].format: must be one of")
     with refused(400):
         await apply(house, "providers: [")
-    with refused(400) as check:
-        await apply(house, "keys: [{name: a, secret: {env: BETA_KEY}}]")
-    assert "beta.yaml:1: keys: keys are not applied" in check.value.message
     twice = "combos: [{name: a, targets: [acme/gpt-x]}, {name: a, targets: [acme/gpt-y]}]\n"
     twice += "prices: [{model: m, input: 1, output: 1}, {model: m, input: 2, output: 1}]"
     with refused(400) as check:
@@ -631,3 +629,75 @@ async def test_what_another_process_changes_is_taken_over(house: House) -> None:
         return (await house.snapshot()).providers[1].tier == "subscription"
 
     await house.until(seen)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "document"),
+    [
+        ("providers", "beta", {**BETA, "enabled": False}),
+        ("accounts", "beta/main", {"api_key": {"env": "BETA_KEY"}, "enabled": "off"}),
+        ("settings", "settings", {"routing": {"blocked_providers": ["beta"]}}),
+    ],
+)
+async def test_what_is_switched_off_is_out_of_the_snapshot_until_it_is_on(
+    house: House, kind: str, name: str, document: dict[str, Any]
+) -> None:
+    await house.beta()
+    await house.put("combos", "both", {"targets": ["acme/m", "beta/m"]})
+    if kind == "settings":
+        await house.port.adopt_object(ME, kind, name)
+    on = {"settings": {}, "providers": BETA, "accounts": {"api_key": {"env": "BETA_KEY"}}}[kind]
+    await house.put(kind, name, document)
+    snapshot = await house.snapshot()
+    assert [provider.id for provider in snapshot.providers] == ["acme"]
+    assert [combo.targets for combo in snapshot.combos if combo.name == "both"] == [("acme/m",)]
+    assert snapshot.off.models == ("beta/*",)
+    text = await house.port.export_configuration(ME)
+    assert {change.action for change in (await differences(house, text))} == {"adopt"}
+    await house.put(kind, name, on)
+    assert [provider.id for provider in (await house.snapshot()).providers] == ["acme", "beta"]
+    told = [one for one in await differences(house, text) if one.action != "adopt"]
+    assert [(one.action, one.kind) for one in told] == [("update", kind)]
+    assert any(word in told[0].after for word in (b'"enabled":false', b'"blocked_providers":["beta"]'))
+
+
+async def differences(house: House, text: str) -> Any:
+    done = await house.port.apply_configuration(ME, text, "other.yaml", take_over=True, dry_run=True)
+    return done.changes
+
+
+async def test_a_combo_that_is_switched_off_stays_as_an_object(house: House) -> None:
+    await house.put("combos", "both", {"targets": ["acme/m"], "enabled": "off"})
+    assert [combo.name for combo in (await house.snapshot()).combos] == ["best"]
+    assert msgspec.json.decode((await house.port.get_object(ME, "combos", "both")).document)["enabled"] is False
+    await house.put("combos", "both", {"targets": ["acme/m"], "enabled": True})
+    assert [combo.name for combo in (await house.snapshot()).combos] == ["best", "both"]
+
+
+async def test_a_provider_that_is_blocked_is_not_deleted_unnoticed(house: House) -> None:
+    await house.put("providers", "gamma", BETA)
+    await house.put("accounts", "gamma/main", {"api_key": "none"})
+    await house.port.adopt_object(ME, "settings", "settings")
+    await house.put("settings", "settings", {"routing": {"blocked_providers": ["acme", "gamma"]}})
+    with refused(400) as check:
+        await house.port.delete_object(ME, "accounts", "gamma/main")
+    assert "settings/settings: routing.blocked_providers[1]: there is no provider 'gamma'" in check.value.message
+
+
+async def test_a_blocked_provider_that_the_file_drops_is_left_out_and_the_other_settings_hold(house: House) -> None:
+    await house.beta()
+    await house.port.adopt_object(ME, "settings", "settings")
+    settings = {"server": {"require_api_key": True}, "routing": {"blocked_providers": ["acme", "beta"], "retries": 4}}
+    await house.put("settings", "settings", settings)
+    house.file.write_text("server: {require_api_key: off}\n")
+
+    async def dropped() -> bool:
+        return not any(combo.name == "best" for combo in (await house.snapshot()).combos) and bool(
+            (await house.service.configuration()).rejected
+        )
+
+    await house.until(dropped)
+    snapshot = await house.snapshot()
+    assert (snapshot.routing.retries, snapshot.server.require_api_key, snapshot.providers) == (4, True, ())
+    told = (await house.service.configuration()).rejected
+    assert "left out: settings/settings: routing.blocked_providers[0]: there is no provider 'acme'" in told

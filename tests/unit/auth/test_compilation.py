@@ -7,7 +7,7 @@ from omni_auth.domain.compilation import DEMO_PRICE, DemoProvider, compile_snaps
 from omni_auth.domain.configuration import empty, load
 from omni_auth.domain.problems import ConfigErrors
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import BreakerPolicy, Budget, KeyPolicy, Model, Price, decode
+from omni_catalogue.snapshot import BreakerPolicy, Budget, KeyPolicy, Model, Off, Price, decode
 
 from tests.unit.auth.test_configuration import ENV, ISSUE_FILE, read_secret
 
@@ -200,3 +200,56 @@ routing: {breaker: {failures: 2}, timeouts: {idle: 1.5}}
     assert content.keys[1].budget.unpriced == "serve"
     assert content.routing.breaker == BreakerPolicy(failures=2)
     assert content.routing.timeouts.idle == 1.5
+
+
+SWITCHED = """
+providers:
+  - {id: acme, format: openai.chat, base_url: "https://a.example.com/v1", models: [{id: m}, {id: only-acme}],
+     accounts: [{name: a, api_key: none}, {name: b, api_key: none}]}
+  - {id: beta, format: openai.chat, base_url: "https://b.example.com/v1", models: [{id: m}, {id: "*"}],
+     accounts: [{name: a, api_key: {value: beta-secret-1}}]}
+combos:
+  - {name: both, targets: [acme/m, beta/m]}
+  - {name: one, targets: [beta/m]}
+aliases: [{name: fast, target: one}, {name: quick, target: beta/x}]
+"""
+OFF = [
+    SWITCHED.replace("id: beta,", "id: beta, enabled: off,"),
+    SWITCHED.replace("{name: a, api_key: {value", "{name: a, enabled: no, api_key: {value"),
+    SWITCHED + "routing: {blocked_providers: [beta]}\n",
+]
+
+
+@pytest.mark.parametrize("file", OFF, ids=["the provider", "its only account", "blocked"])
+def test_a_provider_that_is_off_is_left_out_with_the_targets_that_it_has(file):
+    snapshot = decode(compiled(file).stamped(1, 0))
+    assert [provider.id for provider in snapshot.providers] == ["acme"]
+    assert [(combo.name, combo.targets) for combo in snapshot.combos] == [("both", ("acme/m",))]
+    assert snapshot.off == Off(models=("beta/m", "beta/*"), idle=("one", "fast", "quick"))
+
+
+def test_an_account_that_is_off_is_left_out_and_those_beside_it_go_on():
+    file = SWITCHED.replace("{name: a, api_key: none}", "{name: a, api_key: none, enabled: off}")
+    snapshot = compiled(file).content
+    assert [account.id for account in snapshot.providers[0].accounts] == ["acme/b"]
+    assert (snapshot.combos, snapshot.off) == (compiled(SWITCHED).content.combos, Off())
+
+
+def test_a_combo_that_is_off_is_left_out_with_its_aliases():
+    snapshot = compiled(SWITCHED.replace("name: one,", "name: one, enabled: off,")).content
+    assert [combo.name for combo in snapshot.combos] == ["both", "quick"]
+    assert snapshot.off == Off(combos=("fast", "one"))
+
+
+@pytest.mark.parametrize("file", OFF)
+def test_requests_under_way_can_still_have_the_credential_of_what_is_off(file):
+    assert compiled(file).accounts["beta/a"].secret == "beta-secret-1"
+
+
+def test_what_is_on_says_nothing_of_it():
+    assert compiled(SWITCHED.replace("id: beta,", "id: beta, enabled: on,")).content == compiled(SWITCHED).content
+
+
+def test_a_gateway_with_all_providers_off_has_no_demo_either():
+    file = SWITCHED.replace("openai.chat,", "openai.chat, enabled: off,")
+    assert compiled(file, demo=DemoProvider(base_url="http://127.0.0.1:1/v1")).content.providers == ()

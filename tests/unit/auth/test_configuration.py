@@ -327,6 +327,16 @@ BROKEN = [
     ),
     ("keys: [{name: a, secret: {env: ACME_KEY}, models: []}]", "1: keys[0].models: must have at least one item"),
     ("routing: {retries: -1}", "1: routing.retries: must be from 0 to 10"),
+    (
+        BASE + "routing:\n  blocked_providers:\n  - acme\n  - acmee",
+        "9: routing.blocked_providers[1]: there is no provider 'acmee'; did you mean 'acme'?",
+    ),
+    (
+        BASE + "routing: {blocked_providers: [other]}",
+        "6: routing.blocked_providers[0]: there is no provider 'other'; take it off the list",
+    ),
+    (BASE + "routing: {blocked_providers: acme}", "6: routing.blocked_providers: must be a list"),
+    (provider(enabled="maybe"), "6: providers[0].enabled: must be true or false"),
     ("routing: {retries: on}", "1: routing.retries: must be a whole number"),
     ("routing: {breaker: sometimes}", "1: routing.breaker: must be on, off or a mapping"),
     ("routing:\n  breaker:\n    failure: 3", "3: routing.breaker.failure: unknown key; did you mean 'failures'?"),

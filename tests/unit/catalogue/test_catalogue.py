@@ -177,3 +177,65 @@ def test_what_nobody_has_an_account_for_is_neither_listed_nor_found() -> None:
     for name in ("best", "acme/m", "m"):
         with pytest.raises(ModelNotFound):
             cat.plan(name)
+
+
+def partly_off() -> Catalogue:
+    """As published where ``acme`` is off with all its models, and so are two combos, one by its targets."""
+    off = s.Off(models=("acme/*", "acme/gpt-x", "acme/shared"), combos=("only",), idle=("tired",))
+    snapshot = msgspec.structs.replace(
+        catalogue().snapshot,
+        providers=(provider("other", "shared", "only", "acme/gpt-x", "acme/vendor/model"),),
+        combos=(s.Combo(name="always-on", strategy="fill-first", targets=("other/only",)),),
+        off=off,
+    )
+    return Catalogue(snapshot)
+
+
+def test_a_bare_id_is_the_provider_s_that_is_on_where_another_is_off() -> None:
+    assert [one.account.id for one in partly_off().plan("shared").candidates] == ["other/first"]
+    assert partly_off().plan_for(of("other"), "shared").candidates
+    with pytest.raises(PermissionDenied):
+        partly_off().plan_for(of("acme"), "shared")
+
+
+@pytest.mark.parametrize(
+    ("requested", "code", "told"),
+    [
+        ("acme/gpt-x", "switched_off", "the provider 'acme' is switched off or blocked"),
+        ("acme/vendor/model", "switched_off", "the provider 'acme' is switched off or blocked"),
+        ("gpt-x", "switched_off", "every provider that lists 'gpt-x' is switched off or blocked"),
+        ("tired", "switched_off", "everything that 'tired' stands for is switched off or blocked"),
+        ("only", "model_not_found", "there is no model 'only' here"),
+        ("acme/", "model_not_found", "there is no model 'acme/' here"),
+    ],
+)
+def test_what_is_off_is_not_found_and_nothing_else_is_served_for_it(requested: str, code: str, told: str) -> None:
+    for ask in (partly_off().plan, lambda asked: partly_off().plan_for(of("*"), asked)):
+        with pytest.raises(ModelNotFound) as caught:
+            ask(requested)
+        assert (caught.value.status, caught.value.code) == (404, code)
+        assert told in caught.value.message
+
+
+def test_who_may_not_use_a_provider_is_not_told_that_it_is_off() -> None:
+    with pytest.raises(PermissionDenied):
+        partly_off().plan_for(of("other"), "acme/gpt-x")
+
+
+def test_a_pattern_over_a_provider_allows_no_name_that_a_combo_keeps_while_it_is_off() -> None:
+    policy = s.KeyPolicy(id="key-o", name="o", models=("other/*",))
+    assert partly_off().may_ask(policy, "shared")
+    assert not partly_off().may_ask(policy, "only")
+
+
+def test_the_list_leaves_out_what_is_off() -> None:
+    listed = [entry.id for entry in partly_off().listed(s.KeyPolicy(id="key-all", name="all"))]
+    assert listed == ["always-on", "other/shared", "other/only", "other/acme/gpt-x", "other/acme/vendor/model"]
+
+
+def test_a_snapshot_of_an_earlier_or_a_later_version_is_read() -> None:
+    later = s.encode(catalogue().snapshot).replace(b'{"revision"', b'{"not_known_yet":{"a":1},"revision"', 1)
+    assert s.decode(later) == catalogue().snapshot
+    earlier = s.encode(catalogue().snapshot).replace(b',"off":{"models":[],"combos":[],"idle":[]}', b"")
+    assert b'"off"' not in earlier
+    assert s.decode(earlier).off == s.Off()

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
 from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
@@ -54,6 +55,7 @@ class Auth:
         self.callers: list[Asker] = []
         self.objects: dict[tuple[str, str, str], ConfigObject] = {}
         self.applied: list[tuple[object, ...]] = []
+        self.scopes: list[Scopes | None] = []
         self.audit = [entry(number, "guests" if number == 2 else "default") for number in range(1, 6)]
         self.verdict = AuditVerdict(5, "5:" + "ab" * 32)
 
@@ -181,11 +183,15 @@ class Auth:
         mode: str = "apply",
         dry_run: bool = False,
         take_over: bool = False,
+        scopes: Scopes | None = None,
     ) -> Applied:
         await self._do()
         self.callers.append(caller)
+        self.scopes.append(scopes)
         self.applied.append((text, source, mode, dry_run, take_over))
-        return Applied((ObjectChange("update", "combos", "best", b'{"a":1}', b'{"a":2}'),), 8, ("mind the gap",), 3)
+        changed = [ObjectChange("update", "combos", "best", b'{"a":1}', b'{"a":2}')]
+        changed += [ObjectChange("update", "keys", "ci", b"{}", b"{}")] if "keys:" in text else []
+        return Applied(tuple(changed), 8, ("mind the gap",), 3)
 
     async def export_configuration(self, caller: Asker) -> str:
         await self._do()

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from omni_catalogue.scopes import Scopes
 from omni_core.ports.configuration import ConfigObject
 from omni_dashboard.domain.kinds import KINDS
 from omni_dashboard.server.documents import MAX_DEPTH
@@ -306,3 +307,20 @@ async def test_a_document_comes_back_as_it_is_kept(house: House) -> None:
     document = {"a": [1, 2.5, True, None, "ä"], "b": {"c": "\u0000"}}
     assert (await put(house, document=document)).json()["object"]["document"] == document
     assert json.loads(house.auth.objects["default", "accounts", "acme/main"].document) == document
+
+
+async def test_auth_hears_what_who_applies_a_file_may_hand_out(house: House) -> None:
+    yaml = {"content-type": "application/yaml"}
+    await house.call("POST", "/api/config/apply?source=a", ADMIN, content="keys: []", headers=yaml)
+    assert house.auth.scopes == [Scopes()]
+
+
+async def test_a_key_that_a_file_changed_is_asked_about_anew(house: House) -> None:
+    yaml = {"content-type": "application/yaml"}
+    for text, dry_run, asked in (("keys: [a]", "true", 0), ("combos: []", "false", 0), ("keys: [a]", "false", 1)):
+        await house.call("GET", "/api/usage", DEV)
+        path = f"/api/config/apply?source=a&dry_run={dry_run}"
+        await house.call("POST", path, ADMIN, content=text, headers=yaml)
+        before = house.auth.calls
+        await house.call("GET", "/api/usage", DEV)
+        assert house.auth.calls - before == asked

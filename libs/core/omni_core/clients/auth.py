@@ -1,5 +1,6 @@
 """AuthPort over gRPC."""
 
+from omni_catalogue.scopes import Scopes
 from omniroute_proto.auth.v1 import auth_pb2 as pb
 from omniroute_proto.common.v1 import common_pb2
 
@@ -136,6 +137,7 @@ class AuthClient:
         mode: str = "apply",
         dry_run: bool = False,
         take_over: bool = False,
+        scopes: Scopes | None = None,
     ) -> Applied:
         response = await self._apply(
             pb.ApplyConfigurationRequest(
@@ -145,6 +147,7 @@ class AuthClient:
                 mode=mode,
                 dry_run=dry_run,
                 take_over=take_over,
+                scopes=key_scopes.to_message(scopes) if scopes is not None else None,
             )
         )
         return Applied(

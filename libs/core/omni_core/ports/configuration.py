@@ -8,6 +8,7 @@
 from typing import Protocol
 
 import msgspec
+from omni_catalogue.scopes import Scopes
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -113,10 +114,13 @@ class ConfigurationPort(Protocol):
         mode: str = "apply",
         dry_run: bool = False,
         take_over: bool = False,
+        scopes: Scopes | None = None,
     ) -> Applied:
         """Make the store have what a file's ``text`` says: all of it, or nothing and an error. "apply" makes them the
         objects of the file ``source``, and deletes those of it that it says no more; "import" gives them into the
-        API's hands. ``take_over`` also takes those that somebody else manages."""
+        API's hands. ``take_over`` also takes those that somebody else manages. Keys of the file may do no more than
+        ``scopes`` of who asks give; None is for nobody's. Keys that it says no more stay. Raises ``PermissionDenied``
+        too."""
         ...
 
     async def export_configuration(self, caller: Caller) -> str:

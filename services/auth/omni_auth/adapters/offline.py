@@ -4,11 +4,12 @@ They write to the store; an auth service that runs on it notices within a second
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from omni_catalogue.snapshot import KeyPolicy
 from omni_core.clock import now_ms
 from omni_core.ports.auth import CreatedKey, KeyInfo, NewKey
 from omni_wire.errors import DependencyUnavailable
@@ -18,6 +19,7 @@ from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.domain import apikeys
+from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.compilation import file_key_policy
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.keys import changed_meanwhile, check_new, make_key, policy_info, stored_info
@@ -83,17 +85,19 @@ class OfflineKeys:
     def create(self, new: NewKey) -> CreatedKey:
         """Raises ``InvalidRequest`` when the name is taken or a field is wrong."""
         check_new(new, self._now())
-        own = [key for key in self._store.stored_keys() if key.organisation == DEFAULT_ORGANISATION]
-        apikeys.refuse_taken(new.name, own, self._file_names())
+        stored = self._store.stored_keys()
+        own = [key for key in stored if key.organisation == DEFAULT_ORGANISATION]
+        apikeys.refuse_taken(new.name, own, self._file_names(stored))
         return self._insert(new)
 
     def list(self) -> list[KeyInfo]:
         """The keys of the configuration file, where one was given, then the stored ones."""
-        return [*map(policy_info, self._file_policies), *map(stored_info, self._store.stored_keys())]
+        stored = self._store.stored_keys()
+        return [*map(policy_info, self._of_file(stored)), *map(stored_info, stored)]
 
     def rotate(self, key: str, overlap: int) -> CreatedKey:
         """A new secret for the key of that id or name; see ``AuthPort.rotate_key``."""
-        found = apikeys.find(key, self._store.stored_keys(), self._file_names(), self._filename)
+        found = self._find(key)
         chance = self._chance(apikeys.ENTROPY_BYTES)
         renewed, secret = apikeys.rotated(found, chance, self._store.pepper(), overlap, self._now())
         if not self._store.rotate(renewed, found.digest, self._now(), actor()):
@@ -102,7 +106,7 @@ class OfflineKeys:
 
     def revoke(self, key: str) -> KeyInfo:
         """By id or name. Raises ``InvalidRequest`` when there is none, or the configuration file manages it."""
-        found = apikeys.find(key, self._store.stored_keys(), self._file_names(), self._filename)
+        found = self._find(key)
         if not self._store.revoke(found.id, self._now(), actor()):
             raise apikeys.unknown(key)
         return stored_info(found)
@@ -134,8 +138,17 @@ class OfflineKeys:
         self._store.insert(key, actor())
         return CreatedKey(stored_info(key), secret)
 
-    def _file_names(self) -> tuple[str, ...]:
-        return tuple(policy.name for policy in self._file_policies)
+    def _find(self, key: str) -> StoredKey:
+        stored = self._store.stored_keys()
+        return apikeys.find(key, stored, self._file_names(stored), self._filename)
+
+    def _of_file(self, stored: Sequence[StoredKey]) -> Sequence[KeyPolicy]:
+        """Its keys, without those that a stored one stands for."""
+        ids = {key.id for key in stored}
+        return [policy for policy in self._file_policies if policy.id not in ids]
+
+    def _file_names(self, stored: Sequence[StoredKey]) -> tuple[str, ...]:
+        return tuple(policy.name for policy in self._of_file(stored))
 
 
 def open_keys(data_dir: Path, config_file: Path | None = None, env: Mapping[str, str] | None = None) -> OfflineKeys:

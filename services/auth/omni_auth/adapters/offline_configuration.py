@@ -38,6 +38,9 @@ class OfflineConfiguration(Configuring):
     def _number(self) -> int:
         return self._store.revision()
 
+    def _pepper(self) -> bytes:
+        return self._store.pepper()
+
     def _secret_version(self, account_id: str, secret: str) -> str:
         return secret_version(self._store.pepper(), account_id, secret)
 

@@ -48,14 +48,21 @@ class AccountSecrets:
 
         return one
 
+    def named(self, source: SecretSource) -> str:
+        secret = secrecy.fetch(source, self._env, self._text)
+        keep_secret(secret)
+        return secret
+
     def moved(self) -> bool:
         """Whether a file that was read is another one now."""
         return any(_stamp(self._folder / name) != stamp for name, stamp in self._files.items())
 
     def _read(self, name: str) -> str:
-        path = self._folder / name
-        self._files[name] = _stamp(path)
-        return secret_text(name, bytes_of(path, MAX_SECRET_BYTES))
+        self._files[name] = _stamp(self._folder / name)
+        return self._text(name)
+
+    def _text(self, name: str) -> str:
+        return secret_text(name, bytes_of(self._folder / name, MAX_SECRET_BYTES))
 
 
 def _stamp(path: Path) -> tuple[int, int]:

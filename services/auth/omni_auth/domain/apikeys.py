@@ -13,6 +13,7 @@ import msgspec
 from omni_catalogue.keyshape import assembled
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import ANY, ENDPOINTS, MANAGEMENT, Scopes
+from omni_catalogue.snapshot import Price
 from omni_wire.errors import InvalidRequest
 from pydantic_core import PydanticCustomError
 
@@ -21,6 +22,7 @@ from omni_auth.domain.schema import ROLES, WINDOWS
 
 ENTROPY_BYTES = 36
 LOCAL_NAME = "local"
+HINT = len("or-12345678")  # so much of a minted key may be shown: its public id
 
 _ID = "api-"
 _AN_ID = re.compile(rf"{_ID}[0-9a-f]{{8}}")
@@ -42,7 +44,9 @@ class OlderSecret(msgspec.Struct, frozen=True):
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as the store keeps it. ``digest`` is the HMAC; limits of 0 are none; ``created`` in epoch seconds."""
+    """A key as the store keeps it. ``digest`` is the HMAC; limits of 0 are none; ``created`` in epoch seconds.
+    ``unpriced`` and ``assumed_price`` are as a ``Budget`` has them. ``source`` is the file that a key was applied from,
+    empty for one in the API's hands; ``is_shaped`` says that its secrets have the shape of ``keyshape``."""
 
     id: str
     name: str
@@ -58,6 +62,10 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     scopes: Scopes = Scopes()
     older: tuple[OlderSecret, ...] = ()
+    unpriced: str = "refuse"
+    assumed_price: Price | None = None
+    source: str = ""
+    is_shaped: bool = True
 
     def __repr__(self) -> str:
         return f"StoredKey({self.id!r}, {self.name!r})"
@@ -74,7 +82,8 @@ def stored_digest(pepper: bytes, key_digest: bytes) -> bytes:
 
 
 def file_key_id(name: str) -> str:
-    """The id of a key of the configuration file: the same after every restart."""
+    """The id of a key of a configuration file: the same after every restart, and whether the file is the live one or
+    was applied, so that usage and budget stay with it."""
     return f"key-{name}"
 
 
@@ -87,13 +96,14 @@ def mint(entropy: bytes, key_id: str = "") -> tuple[str, str]:
 
 
 def rotated(key: StoredKey, entropy: bytes, pepper: bytes, overlap: int, now: int) -> tuple[StoredKey, str]:
-    """The key with a new secret, and that. Its older ones are good for ``overlap`` more seconds at most.
+    """The key with a new secret, and that. Its older ones are good for ``overlap`` more seconds at most. What a file
+    says of its secret holds no more: from now on it is in the API's hands.
 
     Raises ``InvalidRequest`` for an overlap that is none, and for too many secrets at once.
     """
     if not _is_whole(overlap, MOST_OVERLAP):
         raise InvalidRequest(f"overlap: must be from 0 to {MOST_OVERLAP} seconds", param="overlap")
-    _, secret = mint(entropy, key.id)
+    _, secret = mint(entropy, key.id if is_an_id(key.id) else "")
     ends = now + overlap
     secrets = (*key.older, OlderSecret(key.digest, ends))
     older = tuple(OlderSecret(one.digest, min(one.until, ends)) for one in secrets if min(one.until, ends) > now)
@@ -104,7 +114,13 @@ def rotated(key: StoredKey, entropy: bytes, pepper: bytes, overlap: int, now: in
             param="overlap",
         )
     digest = stored_digest(pepper, presented_digest(secret))
-    return msgspec.structs.replace(key, digest=digest, older=older), secret
+    hint = secret[:HINT]
+    return msgspec.structs.replace(key, digest=digest, older=older, hint=hint, source=""), secret
+
+
+def is_an_id(name: str) -> bool:
+    """Whether a name is what the id of a minted key looks like."""
+    return _AN_ID.fullmatch(name) is not None
 
 
 def check_new(
@@ -166,7 +182,8 @@ def refuse_taken(name: str, stored: Iterable[StoredKey], file_names: Collection[
     """Raises ``InvalidRequest`` when a key of that name exists, or could be found by that id. ``stored`` are the keys
     of its organisation, and ``file_names`` those of the platform's file, for the platform alone: each organisation
     has its own names, and learns nothing of another's by trying them."""
-    if _AN_ID.fullmatch(name) or name in map(file_key_id, file_names):
+    stored = tuple(stored)
+    if is_an_id(name) or name in map(file_key_id, file_names) or any(key.id == name for key in stored):
         raise InvalidRequest(f"name: '{name}' is what a key's id looks like", param="name")
     if any(key.name == name for key in stored) or name in file_names:
         raise taken(name)

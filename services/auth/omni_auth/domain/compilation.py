@@ -44,6 +44,7 @@ from omni_auth.domain.schema import (
     TargetSection,
 )
 from omni_auth.domain.secrecy import secret_version
+from omni_auth.domain.toggles import only_on
 
 ANONYMOUS = "anonymous"
 
@@ -72,12 +73,14 @@ class AccountSecret(msgspec.Struct, frozen=True):
 
 
 class Compiled(msgspec.Struct, frozen=True):
-    """``content`` is the snapshot without its number and date (both 0). ``accounts`` maps account ids to secrets,
-    ``identities`` the stored digests of keys to their policies."""
+    """``content`` is the snapshot without its number and date (both 0). ``accounts`` maps account ids to secrets, also
+    of those that are off: requests under way may have planned with them. ``identities`` maps the stored digests of
+    keys to their policies; ``aside`` are the names of the file's keys that the store has under the same id."""
 
     content: Snapshot
     accounts: dict[str, AccountSecret]
     identities: dict[bytes, KeyPolicy]
+    aside: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Compiled({len(self.accounts)} accounts, {len(self.identities)} keys)"
@@ -105,26 +108,31 @@ def compile_snapshot(
     if demo is not None and not providers:
         _keep(accounts, "demo/demo", demo.secret, pepper)
         providers.append(_demo(demo, accounts))
-    checked = True
+    stored = tuple(stored)
+    checked = all(key.is_shaped for key in stored)
+    ids = {key.id for key in stored}
+    aside = tuple(key.name for key in config.keys if file_key_id(key.name) in ids)
     for index, key in enumerate(config.keys):
+        if key.name in aside:  # as of all objects: what the store has stands for it
+            continue
         secret = configuration.secrets["keys", index, "secret"]
         checked = checked and is_wellformed(secret)
         identities[stored_digest(pepper, presented_digest(secret))] = file_key_policy(key)
-    stored = tuple(stored)
     for stored_key in stored:
-        identities.setdefault(stored_key.digest, _stored_key(stored_key))
+        identities.setdefault(stored_key.digest, stored_key_policy(stored_key))
     policies = sorted(identities.values(), key=lambda policy: policy.id)
     if not config.server.require_api_key:
         policies.insert(0, KeyPolicy(id=ANONYMOUS, name=ANONYMOUS))
     for stored_key in stored:
         for older in stored_key.older:
             identities.setdefault(older.digest, _older(stored_key, older))
+    on, combos, off = only_on(config, providers, _combos(config))
     content = Snapshot(
         revision=0,
         created=0,
         server=Server(**config.server.model_dump()),
-        providers=tuple(providers),
-        combos=_combos(config),
+        providers=on,
+        combos=combos,
         keys=tuple(policies),
         routing=Routing(
             retries=config.routing.retries,
@@ -135,8 +143,9 @@ def compile_snapshot(
         ),
         rules=compile_rules(config.rules),
         checked_keys=checked,
+        off=off,
     )
-    return Compiled(content, accounts, identities)
+    return Compiled(content, accounts, identities, aside)
 
 
 def _combos(config: Config) -> tuple[Combo, ...]:
@@ -289,7 +298,7 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
         role=section.role,
         models=section.models,
         requests_per_minute=section.limits.requests_per_minute or 0,
-        budget=_budget(section.budget) if section.budget else None,
+        budget=compile_budget(section.budget) if section.budget else None,
         rules=compile_rules(section.rules),
         scopes=Scopes(
             management=section.management,
@@ -301,21 +310,28 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
     )
 
 
-def _budget(section: BudgetSection) -> Budget:
+def compile_budget(section: BudgetSection) -> Budget:
     if isinstance(section.unpriced, PriceSection):
         assumed = _price(section.unpriced)
         return Budget(nano_usd=section.usd, window=section.window, unpriced="assume", assumed_price=assumed)
     return Budget(nano_usd=section.usd, window=section.window, unpriced=section.unpriced)
 
 
-def _stored_key(key: StoredKey) -> KeyPolicy:
+def stored_key_policy(key: StoredKey) -> KeyPolicy:
+    """What a key of the store may do."""
+    budget = Budget(
+        nano_usd=key.budget_nano_usd,
+        window=key.budget_window,
+        unpriced=key.unpriced,
+        assumed_price=key.assumed_price,
+    )
     return KeyPolicy(
         id=key.id,
         name=key.name,
         role=key.role,
         models=key.models,
         requests_per_minute=key.requests_per_minute,
-        budget=Budget(nano_usd=key.budget_nano_usd, window=key.budget_window) if key.budget_nano_usd else None,
+        budget=budget if key.budget_nano_usd else None,
         rules=key.rules,
         scopes=key.scopes,
     )
@@ -323,6 +339,6 @@ def _stored_key(key: StoredKey) -> KeyPolicy:
 
 def _older(key: StoredKey, older: OlderSecret) -> KeyPolicy:
     """What is told of the key to who presents an older secret: that it ends with it."""
-    policy = _stored_key(key)
+    policy = stored_key_policy(key)
     ends = min(older.until, policy.scopes.expires or older.until)
     return msgspec.structs.replace(policy, scopes=msgspec.structs.replace(policy.scopes, expires=ends))

@@ -21,8 +21,9 @@ _Plain.yaml_implicit_resolvers = {
 
 
 def text(live: Tree, held: Held) -> str:
-    """``live`` is the configuration file's tree; its keys are left out, for they are not applied. What is sealed, or
-    stands in the file itself, is exported as ``{vault: keep}``."""
+    """``live`` is the configuration file's tree. Keys are left out, the store's as well as the file's: of their secrets
+    there are digests only, and a file without them changes none. What is sealed, or stands in the file itself, is
+    exported as ``{vault: keep}``."""
     tree = {key: value for key, value in merging.merge(live, held).tree.items() if key != "keys"}
     providers = tree.get("providers")
     if isinstance(providers, list):

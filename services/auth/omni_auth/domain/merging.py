@@ -30,16 +30,20 @@ class StoreProblem(msgspec.Struct, frozen=True):
 
 class Merged(msgspec.Struct, frozen=True):
     """``tree`` is of the shape of a file. ``kept`` maps each list to the places its items had in the file, ``added`` to
-    the names of what follows; ``aside`` is what of the file is left out."""
+    the names of what follows; ``settings`` are the places of what the store says of no list; ``aside`` is what of the
+    file is left out."""
 
     tree: dict[str, Tree]
     kept: dict[str, list[int]]
     added: dict[str, list[str]]
+    settings: frozenset[Loc]
     aside: tuple[Named, ...]
 
     def named(self, loc: Loc) -> tuple[Named | None, Loc]:
         """The object of the store that a place is of, and the place within it; None for the file's, and the place
         there."""
+        if loc[:2] in self.settings:
+            return (objects.SETTINGS, objects.SETTINGS), loc
         if len(loc) < 2 or not isinstance(loc[1], int) or loc[0] not in self.kept:
             return None, loc
         part, index = str(loc[0]), loc[1]
@@ -90,11 +94,13 @@ def merge(tree: Tree, held: Held) -> Merged:
         new = [item for item in more if isinstance(item, dict)] if isinstance(more, list) else []
         added[part] = [_name(part, label, item) for item in new]
         merged[part] = [*(items[index] for index in kept[part]), *new]
+    settings: set[Loc] = set()
     for section in _SECTIONS:
         own, theirs = said.get(section), stored.get(section)
         if isinstance(theirs, dict) and isinstance(own, dict | None):
             merged[section] = {**(own or {}), **theirs}
-    return Merged(merged, kept, added, tuple(aside))
+            settings.update((section, key) for key in theirs)
+    return Merged(merged, kept, added, frozenset(settings), tuple(aside))
 
 
 def problems(merged: Merged) -> tuple[Config | None, list[Problem], list[StoreProblem]]:

@@ -15,7 +15,8 @@ Items = Iterator[tuple[Loc, dict[str, Tree]]]
 
 def cross_check(tree: Tree) -> list[Problem]:
     return [
-        *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree), *_aliases(tree), *_prices(tree)
+        *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree), *_aliases(tree), *_prices(tree),
+        *_blocked(tree),
     ]  # fmt: skip
 
 
@@ -130,6 +131,16 @@ def _prices(tree: Tree) -> Iterator[Problem]:
         provider = price.get("provider")
         if isinstance(provider, str) and provider and provider not in providers:
             yield Problem((*loc, "provider"), f"there is no provider '{provider}'{suggestion(provider, providers)}")
+
+
+def _blocked(tree: Tree) -> Iterator[Problem]:
+    providers = _words(sections(tree, (), "providers"), "id")
+    routing = tree.get("routing") if isinstance(tree, dict) else None
+    listed = routing.get("blocked_providers") if isinstance(routing, dict) else None
+    for index, provider in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(provider, str) and provider not in providers:
+            hint = suggestion(provider, providers) or "; take it off the list"
+            yield Problem(("routing", "blocked_providers", index), f"there is no provider '{provider}'{hint}")
 
 
 def _target_problem(target: str, known: dict[str, set[str] | None], combos: set[str]) -> str:

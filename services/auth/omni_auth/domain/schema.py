@@ -235,6 +235,7 @@ _IDENTITIES = sorted({name for names in IDENTITIES.values() for name in names})
 
 class AccountSection(Section):
     name: Name
+    enabled: Flag = True
     api_key: OptionalSecret
     project: Annotated[str, BeforeValidator(scalars.project)] = ""
     profile_arn: Annotated[str, BeforeValidator(scalars.profile_arn)] = ""
@@ -248,6 +249,7 @@ class ProviderDocument(Section):
     """A provider without its accounts, which have lives of their own in the store."""
 
     id: Name
+    enabled: Flag = True
     format: Annotated[WireFormat, BeforeValidator(scalars.one_of([item.value for item in WireFormat]))]
     base_url: Annotated[str, BeforeValidator(scalars.base_url)]
     tier: Annotated[str, BeforeValidator(scalars.one_of(TIERS))] = "api_key"
@@ -300,6 +302,7 @@ class ComboSection(Section):
     used."""
 
     name: Name
+    enabled: Flag = True
     strategy: Strategy = None
     targets: tuple[Annotated[TargetSection, BeforeValidator(_target)], ...] = Field(min_length=1)
     free_only: Flag = False
@@ -413,6 +416,7 @@ class RoutingSection(Section):
     cache: Annotated[Flag, BeforeValidator(_cache)] = False
     default_max_output: Tokens = 32_000
     timeouts: TimeoutsSection = TimeoutsSection()
+    blocked_providers: tuple[Name, ...] = ()
 
 
 class Config(Section):

@@ -1,13 +1,14 @@
 """What is in force: a configuration file and the store as one configuration, with the secrets of both."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
 from omni_auth.domain import merging
 from omni_auth.domain.configuration import Configuration
+from omni_auth.domain.document import Tree
 from omni_auth.domain.merging import Merged, StoreProblem
-from omni_auth.domain.objects import Held
+from omni_auth.domain.objects import SETTINGS, Held
 from omni_auth.domain.problems import ConfigErrors, Loc, dotted
 from omni_auth.domain.schema import SecretSource
 from omni_auth.domain.secrecy import SecretUnreadable
@@ -58,10 +59,31 @@ def usable(file: Configuration, held: Held, fetch: Fetch) -> tuple[Configuration
 
 
 def _without(held: Held, problems: Collection[StoreProblem]) -> Held | None:
-    """Without what the problems are about, and what belongs to it; None where that changes nothing."""
-    gone = [entity for problem in problems if (entity := held.get(*problem.named)) is not None]
+    """Without what the problems are about, and what belongs to it; None where that changes nothing. Of settings only
+    what does not fit goes: were they gone as a whole, a gateway could be open that was closed."""
+    found = [entity for problem in problems if (entity := held.get(*problem.named)) is not None]
+    gone = [entity for entity in found if entity.kind != SETTINGS]
     gone += [user for entity in gone for user in held.users(entity)]
-    return held.changed(gone=gone) if gone else None
+    put = []
+    if (settings := held.get(SETTINGS, SETTINGS)) in found and settings is not None:
+        less = _less(settings.document, [one.loc for one in problems if one.named == (SETTINGS, SETTINGS)])
+        put = [msgspec.structs.replace(settings, document=less)] if less != settings.document else []
+    return held.changed(put=put, gone=gone) if gone or put else None
+
+
+def _less(document: Mapping[str, Tree], places: Collection[Loc]) -> dict[str, Tree]:
+    """Without what stands at the places."""
+    kept = {key: item for key, item in document.items() if (key,) not in places}
+    return {key: _item_less(item, [loc[1:] for loc in places if loc[:1] == (key,)]) for key, item in kept.items()}
+
+
+def _item_less(item: Tree, places: Collection[Loc]) -> Tree:
+    if isinstance(item, dict):
+        return _less(item, places)
+    if isinstance(item, list):
+        kept = [(index, one) for index, one in enumerate(item) if (index,) not in places]
+        return [_item_less(one, [loc[1:] for loc in places if loc[:1] == (index,)]) for index, one in kept]
+    return item
 
 
 def _secrets(file: Configuration, merged: Merged, fetch: Fetch) -> tuple[dict[Loc, str], list[StoreProblem]]:

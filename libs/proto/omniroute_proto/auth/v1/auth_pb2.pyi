@@ -386,6 +386,7 @@ class ApplyConfigurationRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     TAKE_OVER_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """YAML or JSON."""
     source: _builtins.str
@@ -395,6 +396,10 @@ class ApplyConfigurationRequest(_message.Message):
     take_over: _builtins.bool
     @_builtins.property
     def caller(self) -> Global___Caller: ...
+    @_builtins.property
+    def scopes(self) -> Global___Scopes:
+        """Those of who asks: keys of the file may do no more. Without them the file may have none."""
+
     def __init__(
         self,
         *,
@@ -404,10 +409,11 @@ class ApplyConfigurationRequest(_message.Message):
         mode: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
         take_over: _builtins.bool = ...,
+        scopes: Global___Scopes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "scopes", b"scopes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "dry_run", b"dry_run", "mode", b"mode", "source", b"source", "take_over", b"take_over", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "dry_run", b"dry_run", "mode", b"mode", "scopes", b"scopes", "source", b"source", "take_over", b"take_over", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

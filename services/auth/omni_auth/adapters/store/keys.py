@@ -1,4 +1,4 @@
-"""Keys and publications: the ``KeyStore`` port."""
+"""Keys and publications: the ``KeyStore`` port, and keys as part of a change of the configuration."""
 
 import logging
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.location import locate
 from omni_auth.adapters.store.tables import ENTITIES, keys, meta, publication
 from omni_auth.adapters.store.upgrade import bring_up, ensure_pepper
-from omni_auth.domain.apikeys import StoredKey, taken
+from omni_auth.domain.apikeys import OlderSecret, StoredKey, taken
+from omni_auth.domain.applied_keys import HeldKeys, KeyStep
 from omni_auth.ports import Publication
 
 log = logging.getLogger("omniroute.auth")
@@ -75,7 +76,8 @@ class SqlStore:
 
     def rotate(self, key: StoredKey, replaces: bytes, now: int, actor: str = "api") -> bool:
         held = keys.c.id == key.id, keys.c.digest == replaces, keys.c.revoked.is_(None)
-        secrets = {"digest": key.digest, "document": _row(key)["document"]}
+        written = _row(key)
+        secrets = {name: written[name] for name in ("digest", "hint", "document")}
         renewed = keys.update().where(*held).values(**secrets, version=keys.c.version + 1, updated_at=now * 1000)
         with self.database.writing() as connection:
             row = connection.execute(select(keys).where(*held)).mappings().first()
@@ -120,6 +122,32 @@ class SqlStore:
             else:
                 connection.execute(publication.insert(), {"one": 1, **values})
         return Publication(revision, now)
+
+
+def held_keys(connection: Connection, organisation: str) -> HeldKeys:
+    """Within the caller's transaction."""
+    own, revoked, used = dict[str, StoredKey](), dict[str, OlderSecret](), dict[bytes, str]()
+    for row in connection.execute(select(keys).order_by(keys.c.id)).mappings():
+        key = _key(row)
+        used |= dict.fromkeys((key.digest, *(older.digest for older in key.older)), key.id)
+        if key.organisation != organisation:
+            continue
+        if row["revoked"] is None:
+            own[key.name] = key
+        else:
+            revoked[key.id] = OlderSecret(key.digest, int(row["revoked"]))
+    return HeldKeys(own, revoked, used)
+
+
+def write_key(connection: Connection, step: KeyStep, *, now: int, actor: str) -> None:
+    """Within the caller's transaction; ``now`` in epoch seconds. A revoked key of that id is in force again."""
+    row = _row(step.after) | {"revoked": None, "updated_at": now * 1000}
+    same = keys.c.id == step.after.id
+    if connection.scalar(select(keys.c.id).where(same)) is None:
+        connection.execute(keys.insert(), row)
+    else:
+        connection.execute(keys.update().where(same).values(**row, version=keys.c.version + 1))
+    _changed(connection, step.after, step.action, now, actor, before=step.before, after=step.after)
 
 
 def _changed(

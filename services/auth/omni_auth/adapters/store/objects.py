@@ -9,7 +9,9 @@ from omni_auth.adapters.store.changes import Outbox
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.entities import Repository
+from omni_auth.adapters.store.keys import held_keys, write_key
 from omni_auth.adapters.store.tables import ENTITIES, outbox
+from omni_auth.domain.applied_keys import HeldKeys, KeyStep
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, KINDS, Entity
 from omni_auth.domain.objects import PLATFORM, Held
 from omni_auth.domain.planning import Step, is_sealed, sealed_version
@@ -34,11 +36,17 @@ class SqlObjects:
         now: int,
         actor: str,
         dry_run: bool = False,
+        decide_keys: Callable[[HeldKeys], Sequence[KeyStep]] | None = None,
     ) -> tuple[Held, list[Step]]:
         with self._database.writing() as connection:
             held = self._held(connection, organisation)
             steps = decide(held)
-            done = list(steps) if dry_run else [self._do(connection, step, now, actor) for step in steps]
+            keys = decide_keys(held_keys(connection, organisation)) if decide_keys is not None else ()
+            if dry_run:
+                return held, list(steps)
+            done = [self._do(connection, step, now, actor) for step in steps]
+            for key in keys:
+                write_key(connection, key, now=now // 1000, actor=actor)
         return held, done
 
     def last_change(self) -> int:

@@ -1,0 +1,47 @@
+"""What is switched off or blocked, taken out of what is published: a router is told of what is on, and of the rest by
+name alone. So one of an earlier version uses nothing that is off either.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+from omni_catalogue.snapshot import Combo, Off, Provider
+
+from omni_auth.domain.schema import Config
+
+
+def only_on(
+    config: Config, providers: Iterable[Provider], combos: Iterable[Combo]
+) -> tuple[tuple[Provider, ...], tuple[Combo, ...], Off]:
+    """``providers`` and ``combos`` (aliases among them) are all that ``config`` was compiled to."""
+    found = tuple(providers)
+    accounts = _accounts_off(config)
+    on = tuple(
+        msgspec.structs.replace(provider, accounts=left)
+        for provider in found
+        if (left := tuple(account for account in provider.accounts if account.id not in accounts))
+    )
+    ids = {provider.id for provider in on}
+    off = [provider for provider in found if provider.id not in ids]
+    switched = {combo.name for combo in config.combos if not combo.enabled}
+    switched |= {alias.name for alias in config.aliases if alias.target in switched}
+    left_combos, idle = [], []
+    for combo in combos:
+        if combo.name in switched:
+            continue
+        if targets := tuple(target for target in combo.targets if target.partition("/")[0] in ids):
+            left_combos.append(msgspec.structs.replace(combo, targets=targets))
+        else:
+            idle.append(combo.name)
+    models = tuple(f"{provider.id}/{model.id}" for provider in off for model in provider.models)
+    return on, tuple(left_combos), Off(models=models, combos=tuple(sorted(switched)), idle=tuple(idle))
+
+
+def _accounts_off(config: Config) -> frozenset[str]:
+    blocked = config.routing.blocked_providers
+    return frozenset(
+        f"{provider.id}/{account.name}"
+        for provider in config.providers
+        for account in provider.accounts
+        if not (provider.enabled and account.enabled) or provider.id in blocked
+    )
