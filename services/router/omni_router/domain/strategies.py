@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+# Seconds below which no one is faster than another.
+_A_MOMENT = 0.001
 # A number in [0, 1), another one each time.
 Draw = Callable[[], float]
 
@@ -115,11 +117,12 @@ def p2c(places: Sequence[Place], turn: Turn) -> list[Place]:
         return list(places)
     one, other = _below(len(places), turn.draw), _below(len(places) - 1, turn.draw)
     other += other >= one
-    alike = 1.5 * min((place.first_byte for place in places if place.first_byte is not None), default=0.0)
+    fastest = min((place.first_byte for place in places if place.first_byte is not None), default=0.0)
+    alike = max(1.5 * fastest, _A_MOMENT)
 
     def load(index: int) -> float:
         place = places[index]
-        return (place.in_flight + 1) * max(1.0, (place.first_byte or 0.0) / alike if alike else 1.0)
+        return (place.in_flight + 1) * max(alike, place.first_byte or 0.0)
 
     if load(other) < load(one):
         one, other = other, one
