@@ -96,8 +96,10 @@ class Catalogue:
         scopes = policy.scopes
         if not scopes.providers:
             return self.plan(requested)
-        if (owner := self._off_provider(requested)) and not scopes.has_provider(owner):
-            raise _no_provider(requested)
+        if owner := self._off_provider(requested):
+            if not scopes.has_provider(owner):
+                raise _no_provider(requested)
+            return self.plan(requested)  # which tells it: no other provider that lists the same id stands in
         owners = self._owners(requested)
         own = [owner for owner in owners if scopes.has_provider(owner.partition("/")[0])]
         if len(owners) > len(own) and self._model(requested) is None:

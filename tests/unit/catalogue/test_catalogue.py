@@ -217,6 +217,17 @@ def test_what_is_off_is_not_found_and_nothing_else_is_served_for_it(requested: s
         assert told in caught.value.message
 
 
+def test_a_scoped_key_gets_nobody_else_for_a_provider_that_is_off() -> None:
+    """``other`` and ``third`` each list, as an id of their own, what is acme's with its prefix."""
+    snapshot = partly_off().snapshot
+    both = Catalogue(
+        msgspec.structs.replace(snapshot, providers=(*snapshot.providers, provider("third", "acme/gpt-x")))
+    )
+    with pytest.raises(ModelNotFound) as caught:
+        both.plan_for(of("acme", "other"), "acme/gpt-x")
+    assert caught.value.code == "switched_off"
+
+
 def test_who_may_not_use_a_provider_is_not_told_that_it_is_off() -> None:
     with pytest.raises(PermissionDenied):
         partly_off().plan_for(of("other"), "acme/gpt-x")
