@@ -30,7 +30,7 @@ from omni_core.clients.auth import AuthClient
 from omni_core.identity import Caller as Process
 from omni_core.ids import new_id
 from omni_core.ports.auth import NewKey
-from omni_core.ports.configuration import Caller
+from omni_core.ports.configuration import Applied, Caller
 from omni_core.ports.context import CallContext
 from omni_core.rpc import RpcServer, open_channel
 from omni_wire.errors import InvalidRequest, PermissionDenied
@@ -489,16 +489,26 @@ async def test_what_another_manages_is_a_conflict_until_it_is_taken_over(house: 
     assert (await house.port.get_object(ME, "accounts", "beta/main")).managed_by == "api"
 
 
-async def test_an_export_imported_into_an_empty_store_is_the_same_configuration(
+async def test_an_export_that_is_imported_is_the_same_configuration_without_its_file(
     house: House, place: Place, tmp_path: Path
 ) -> None:
     await apply(house, APPLIED)
     text = await house.port.export_configuration(ME)
     assert "secret-1" not in text
     before = await house.snapshot()
-    house.file.write_text("{}")
-    done = await house.port.apply_configuration(ME, text, "", mode="import", take_over=True)
+
+    async def imported(dry_run: bool) -> Applied:
+        return await house.port.apply_configuration(ME, text, "", mode="import", take_over=True, dry_run=dry_run)
+
+    done = await imported(dry_run=False)
     assert {change.action for change in done.changes} == {"adopt"}
+    assert any("left aside here" in line for line in done.warnings)
+    house.file.write_text("{}")
+
+    async def alone() -> bool:
+        return not (await imported(dry_run=True)).warnings
+
+    await house.until(alone)
     after = await house.snapshot()
     assert {one.id: one for one in after.providers} == {one.id: one for one in before.providers}
     assert {one.name: one for one in after.combos} == {one.name: one for one in before.combos}
