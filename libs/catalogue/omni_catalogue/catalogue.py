@@ -12,6 +12,7 @@ import msgspec
 from omni_wire.errors import AmbiguousModel, ModelNotFound, PermissionDenied, WireError
 
 from omni_catalogue.rules import Effective, Facts, Rules, resolve
+from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import Account, Combo, KeyPolicy, Model, Provider, Snapshot
 
 T = TypeVar("T")
@@ -108,6 +109,8 @@ class Catalogue:
             if not own:
                 raise _no_provider(requested)
             return Plan(requested, "", self.plan(own[0]).candidates)
+        if requested not in self._combos and self._is_off_elsewhere(scopes, requested):
+            raise _no_provider(requested)
         plan = self.plan(requested)
         left = tuple(candidate for candidate in plan.candidates if scopes.has_provider(candidate.provider.id))
         if not left:
@@ -170,6 +173,17 @@ class Catalogue:
         provider, slash, model = requested.partition("/")
         has_it = slash and model and (requested in self._off or f"{provider}/*" in self._off)
         return provider if has_it else ""
+
+    def _is_off_elsewhere(self, scopes: Scopes, requested: str) -> bool:
+        """Whether an id stands for nothing but what is off, at providers that a key may not use: it is not told so."""
+        if "*" in scopes.providers or self._bare.get(requested):
+            return False
+        if requested in self.snapshot.off.idle:
+            return True
+        owners = [
+            owner for model in self._off if (owner := model.partition("/")[0]) and model == f"{owner}/{requested}"
+        ]
+        return bool(owners) and not all(map(scopes.has_provider, owners))
 
     def _refuse_off(self, requested: str) -> None:
         off = self.snapshot.off
@@ -234,7 +248,7 @@ def _ambiguous(requested: str, owners: Iterable[str]) -> AmbiguousModel:
 def _no_provider(requested: str) -> PermissionDenied:
     # Without their names: what a key may not use is not shown to it either.
     return PermissionDenied(
-        f"this key may not use any provider that serves {requested!r}", param="model", code="provider_not_allowed"
+        f"none of the providers that this key may use serves {requested!r}", param="model", code="provider_not_allowed"
     )
 
 

@@ -544,6 +544,7 @@ async def test_what_does_not_fit_any_more_at_a_start_is_left_out_and_told(house:
     snapshot = await house.snapshot()
     assert [provider.id for provider in snapshot.providers] == ["acme"]
     assert [combo.name for combo in snapshot.combos] == ["best"]
+    assert (snapshot.off.models, snapshot.off.idle) == (("beta/*",), ("b",)), "names that nobody else is served for"
     told = (await house.service.configuration()).rejected
     assert "left out: accounts/beta/main: api_key: the environment variable BETA_KEY is not set" in told
     assert "left out: combos/b: targets[0]" in told

@@ -228,9 +228,15 @@ def test_a_scoped_key_gets_nobody_else_for_a_provider_that_is_off() -> None:
     assert caught.value.code == "switched_off"
 
 
-def test_who_may_not_use_a_provider_is_not_told_that_it_is_off() -> None:
-    with pytest.raises(PermissionDenied):
-        partly_off().plan_for(of("other"), "acme/gpt-x")
+@pytest.mark.parametrize("requested", ["acme/gpt-x", "gpt-x", "tired"])
+def test_who_may_not_use_a_provider_is_not_told_that_it_is_off(requested: str) -> None:
+    with pytest.raises(PermissionDenied, match="none of the providers that this key may use"):
+        partly_off().plan_for(of("other"), requested)
+
+
+def test_who_may_use_a_provider_is_told_that_it_is_off_by_its_bare_id_too() -> None:
+    with pytest.raises(ModelNotFound, match="switched off"):
+        partly_off().plan_for(of("acme"), "gpt-x")
 
 
 def test_a_pattern_over_a_provider_allows_no_name_that_a_combo_keeps_while_it_is_off() -> None:

@@ -126,7 +126,7 @@ def compile_snapshot(
     for stored_key in stored:
         for older in stored_key.older:
             identities.setdefault(older.digest, _older(stored_key, older))
-    on, combos, off = only_on(config, providers, _combos(config))
+    on, combos, off = only_on(config, providers, _combos(config), configuration.unfit)
     content = Snapshot(
         revision=0,
         created=0,

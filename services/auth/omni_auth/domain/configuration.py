@@ -24,7 +24,7 @@ SHORT_KEY = 16
 class Configuration(msgspec.Struct, frozen=True):
     """A configuration that can be put in force. ``secrets`` maps the place of each source to its secret;
     ``secret_files`` are the files some of them came from; ``warnings`` are rendered lines; ``tree`` is what it was
-    made from."""
+    made from. ``unfit`` are the providers, combos and aliases of the store that are not in it, by kind and name."""
 
     config: Config
     secrets: dict[Loc, str]
@@ -32,6 +32,7 @@ class Configuration(msgspec.Struct, frozen=True):
     secret_files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     tree: Tree = None
+    unfit: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return f"Configuration({self.filename!r})"

@@ -7,13 +7,16 @@ from collections.abc import Iterable
 import msgspec
 from omni_catalogue.snapshot import Combo, Off, Provider
 
+from omni_auth.domain.objects import Named
 from omni_auth.domain.schema import Config
 
 
 def only_on(
-    config: Config, providers: Iterable[Provider], combos: Iterable[Combo]
+    config: Config, providers: Iterable[Provider], combos: Iterable[Combo], unfit: Iterable[Named] = ()
 ) -> tuple[tuple[Provider, ...], tuple[Combo, ...], Off]:
-    """``providers`` and ``combos`` (aliases among them) are all that ``config`` was compiled to."""
+    """``providers`` and ``combos`` (aliases among them) are all that ``config`` was compiled to; ``unfit`` is what
+    of the store had to be left out of it: what cannot be had is as good as off."""
+    unfit = tuple(unfit)
     found = tuple(providers)
     accounts = _accounts_off(config)
     on = tuple(
@@ -33,7 +36,10 @@ def only_on(
             left_combos.append(msgspec.structs.replace(combo, targets=targets))
         else:
             idle.append(combo.name)
+    taken = {combo.name for combo in left_combos}  # by the file, which has one of that name as well
+    idle += [name for kind, name in unfit if kind != "providers" and name not in taken]
     models = tuple(f"{provider.id}/{model.id}" for provider in off for model in provider.models)
+    models += tuple(f"{name}/*" for kind, name in unfit if kind == "providers" and name not in ids)
     return on, tuple(left_combos), Off(models=models, combos=tuple(sorted(switched)), idle=tuple(idle))
 
 

@@ -8,9 +8,9 @@ from omni_auth.domain import merging
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.document import Tree
 from omni_auth.domain.merging import Merged, StoreProblem
-from omni_auth.domain.objects import SETTINGS, Held
+from omni_auth.domain.objects import SETTINGS, Held, Named
 from omni_auth.domain.problems import ConfigErrors, Loc, dotted
-from omni_auth.domain.schema import SecretSource
+from omni_auth.domain.schema import Config, SecretSource
 from omni_auth.domain.secrecy import SecretUnreadable
 
 # The secret of the store's account of that name. Raises ``SecretUnreadable``.
@@ -47,15 +47,25 @@ def usable(file: Configuration, held: Held, fetch: Fetch) -> tuple[Configuration
     """As ``combine``, but what of the store does not fit any more (a variable is gone, a file changed) is left out,
     with a line for each: the rest goes on. Raises ``ConfigErrors`` where it is the file that does not fit."""
     told: list[str] = []
+    all_of_it = held
     while True:
         try:
-            return combine(file, held, fetch), tuple(told)
+            found = combine(file, held, fetch)
+            return msgspec.structs.replace(found, unfit=_unfit(all_of_it, found.config)), tuple(told)
         except Misfit as error:
             left = _without(held, error.problems)
             if left is None:
                 raise ConfigErrors(str(error).splitlines()) from None
             held = left
             told.extend(f"left out: {problem}" for problem in error.problems)
+
+
+def _unfit(held: Held, config: Config) -> tuple[Named, ...]:
+    """What the store has and ``config`` has not, of what is asked for by name: the name is nobody else's for that."""
+    there = {("providers", provider.id) for provider in config.providers}
+    there |= {("combos", combo.name) for combo in config.combos} | {("aliases", alias.name) for alias in config.aliases}
+    kinds = ("providers", "combos", "aliases")
+    return tuple(named for named, _ in held.items() if named[0] in kinds and named not in there)
 
 
 def _without(held: Held, problems: Collection[StoreProblem]) -> Held | None:
