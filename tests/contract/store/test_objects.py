@@ -712,3 +712,19 @@ async def test_a_blocked_provider_that_the_file_drops_is_left_out_and_the_other_
     assert (snapshot.routing.retries, snapshot.server.require_api_key, snapshot.providers) == (4, True, ())
     told = (await house.service.configuration()).rejected
     assert "left out: settings/settings: routing.blocked_providers[0]: there is no provider 'acme'" in told
+
+
+async def test_what_a_file_lists_comes_in_its_order(house: House) -> None:
+    """fill-first goes by it: a subscription before what is paid by the token."""
+    names = ["subscription", "backup", "costly", "another", "last"]
+    many = [
+        {"id": f"p{number}", **BETA, "accounts": [{"name": name, "api_key": {"env": "BETA_KEY"}} for name in names]}
+        for number in (3, 1, 2, 0)
+    ]
+    await apply(house, yaml.safe_dump({"providers": many}), "many.yaml")
+    (_, *found) = (await house.snapshot()).providers
+    assert [provider.id for provider in found] == ["p3", "p1", "p2", "p0"]
+    for provider in found:
+        assert [account.name for account in provider.accounts] == names
+    (_, *exported) = yaml.safe_load(await house.port.export_configuration(ME))["providers"]
+    assert [[account["name"] for account in one["accounts"]] for one in exported] == [names] * 4
