@@ -728,3 +728,12 @@ async def test_what_a_file_lists_comes_in_its_order(house: House) -> None:
         assert [account.name for account in provider.accounts] == names
     (_, *exported) = yaml.safe_load(await house.port.export_configuration(ME))["providers"]
     assert [[account["name"] for account in one["accounts"]] for one in exported] == [names] * 4
+
+
+async def test_who_opened_the_gateway_is_told_in_the_difference_and_in_the_audit_log(house: House) -> None:
+    text = "server: {require_api_key: off}\n"
+    done = await house.port.apply_configuration(ME, text, "open.yaml", take_over=True)
+    (change,) = done.changes
+    assert msgspec.json.decode(change.after)["server"] == {"require_api_key": False}
+    entry = AuditLog(house.store.database).newest(limit=1)[0]
+    assert msgspec.json.decode(entry.after)["server"] == {"require_api_key": "off"}

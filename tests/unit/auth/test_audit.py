@@ -108,3 +108,23 @@ def test_no_secret_gets_into_an_entry():
     assert told["raw"] == told["digest"] == REDACTED
     assert redacted({"api_key": {"env": "ACME_KEY"}}) == {"api_key": {"env": "ACME_KEY"}}
     assert redacted({"api_key": "none"}) == {"api_key": "none"}
+
+
+@pytest.mark.parametrize(
+    "name", ["api_key", "apikey", "x-api-key", "Secret", "client_secret", "password", "access-token", "token", "digest",
+             "pepper", "private_key", "Authorization", "secrets"],
+)  # fmt: skip
+def test_what_is_named_as_a_secret_is_left_out(name):
+    assert redacted({name: "hunter2"}) == {name: REDACTED}
+    assert redacted({name: ["hunter2"]}) == {name: REDACTED}
+
+
+@pytest.mark.parametrize("name", ["require_api_key", "max_tokens", "tokenizer", "secretary", "tier"])
+def test_a_setting_that_only_has_such_a_word_in_its_name_is_shown(name):
+    for value in ("off", "true", False, 0, 12):
+        assert redacted({"server": {name: value}}) == {"server": {name: value}}
+
+
+@pytest.mark.parametrize("value", [True, False, 0, 12, 1.5, None])
+def test_a_switch_or_a_number_is_no_secret_whatever_it_is_called(value):
+    assert redacted({"token": value, "api_key": value}) == {"token": value, "api_key": value}

@@ -15,7 +15,11 @@ from omni_wire.errors import InvalidRequest
 
 GENESIS = bytes(32)
 _VERSION = b"omniroute.audit.1"
-_SECRET = ("secret", "password", "token", "digest", "api_key", "pepper")
+# Names of fields, whole or behind another word ("client_secret"). Others that such a word stands in are none:
+# "require_api_key" and "max_tokens" say how a gateway is set up, which the log is there to show.
+_SECRET = re.compile(
+    r"(?!require_)(.*_)?(api_?key|private_key|secrets?|passwords?|passwd|token|digest|pepper|authorization)"
+)
 _SOURCES = ("env", "file", "vault")  # where a secret is may be shown, what it is may not
 REDACTED = "[redacted]"
 _HEAD = re.compile(r"[1-9][0-9]{0,17}:[0-9a-f]{64}")
@@ -112,10 +116,10 @@ def redacted(value: Any) -> Any:
 
 
 def _is_secret(key: object) -> bool:
-    return any(word in str(key).lower() for word in _SECRET)
+    return _SECRET.fullmatch(str(key).lower().replace("-", "_")) is not None
 
 
 def _hidden(value: Any) -> Any:
     if isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in _SOURCES:
         return dict(value)
-    return value if value in (None, "none", "") else REDACTED
+    return value if value in (None, "none", "") or isinstance(value, bool | int | float) else REDACTED
