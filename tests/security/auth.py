@@ -9,6 +9,7 @@ from pathlib import Path
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
 from omni_auth.adapters.offline import OfflineKeys
+from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
@@ -44,7 +45,7 @@ async def serving_keys(home: Path, count: int, chance: random.Random) -> AsyncIt
     vault = Vault(store.database, open_keyring(home, {}), os.urandom)
     service = AuthService(
         store=store, objects=SqlObjects(store.database, vault), audit=AuditLog(store.database),
-        secrets=AccountSecrets({}, home, vault),
+        secrets=AccountSecrets({}, home, vault, OwnSecrets({}, home)),
         mint=new_id, source=None, bucket=_Bucket(), metrics=PrometheusMetrics(CollectorRegistry()),
         settings=AuthSettings(poll=3600, republish=3600), now=lambda: NOW, chance=chance.randbytes,
     )  # fmt: skip

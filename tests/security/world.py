@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
+from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
@@ -131,7 +132,7 @@ class World:
         objects = SqlObjects(self.store.database, vault)
         self.auth = AuthService(
             store=self.store, objects=objects, audit=AuditLog(self.store.database),
-            secrets=AccountSecrets({}, home, vault), mint=new_id,
+            secrets=AccountSecrets({}, home, vault, OwnSecrets({}, home)), mint=new_id,
             source=ConfigFile(file, {}, objects.held), bucket=Bucket(), metrics=PrometheusMetrics(CollectorRegistry()),
             settings=AuthSettings(poll=3600, republish=3600), now=lambda: self.now, chance=os.urandom,
         )  # fmt: skip

@@ -15,6 +15,7 @@ from omni_auth.adapters.bucket import KvBucket
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
+from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
@@ -69,12 +70,13 @@ def build(
     store = SqlStore(runtime.settings.data_dir, env)
     vault = Vault(store.database, open_keyring(runtime.settings.data_dir, env), os.urandom)
     objects = SqlObjects(store.database, vault)
+    own = OwnSecrets(env, runtime.settings.data_dir, config_file)
     tracer = runtime.tracer(AuthComponent.name)
     service = (AuthService if tracer is None else partial(TracedAuth, tracer))(
         store=store,
         objects=objects,
         audit=AuditLog(store.database),
-        secrets=AccountSecrets(env, config_file.parent if config_file else runtime.settings.data_dir, vault),
+        secrets=AccountSecrets(env, config_file.parent if config_file else runtime.settings.data_dir, vault, own),
         source=ConfigFile(config_file, env, objects.held) if config_file else None,
         bucket=KvBucket(
             runtime.bus,

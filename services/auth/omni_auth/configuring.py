@@ -16,12 +16,14 @@ from omni_core.redaction import redact_shapes
 from omni_wire.errors import InvalidRequest, PermissionDenied
 
 from omni_auth.domain import applied_keys, document, entities, exporting, objects, planning, rules, schema, whole
+from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.applied_keys import Asking, HeldKeys, KeyStep, Said
 from omni_auth.domain.audit import redacted
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.document import Tree
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.objects import PLATFORM, FileObject, Held, Named
+from omni_auth.domain.own_keys import OwnKeys, own_keys
 from omni_auth.domain.planning import Step, Where, Writer, placed
 from omni_auth.domain.problems import Loc, Places, Problem, dotted, render
 from omni_auth.domain.schema import Config
@@ -56,6 +58,10 @@ class Configuring(ABC):
     @abstractmethod
     def _pepper(self) -> bytes:
         """What digests of keys are made with. Blocking."""
+
+    @abstractmethod
+    def _stored_keys(self) -> Sequence[StoredKey]:
+        """Those in force, of every organisation. Blocking."""
 
     @abstractmethod
     async def _store_changed(self) -> None:
@@ -231,6 +237,7 @@ class Configuring(ABC):
         """What was held, the steps, and what is to be told of the configuration afterwards."""
         keys = keys or _KeyPlan()
         live = self._live()
+        own = await asyncio.to_thread(self._own_keys, live)
         warnings: tuple[str, ...] = ()
 
         def decide(held: Held) -> Sequence[Step]:
@@ -239,7 +246,7 @@ class Configuring(ABC):
             for step, name in planning.named(steps, held):
                 if step.after is not None:
                     _check(step.after, writer, (step.after.kind, name))
-            warnings = self._fit(live, held, steps, writer)
+            warnings = self._fit(live, held, steps, writer, own, keys.said)
             return steps
 
         held, steps = await asyncio.to_thread(
@@ -255,20 +262,31 @@ class Configuring(ABC):
             await self._store_changed()
         return held, steps, warnings
 
-    def _fit(self, live: Configuration, held: Held, steps: Sequence[Step], writer: Writer) -> tuple[str, ...]:
-        """The warnings of the configuration after ``steps``. Raises ``InvalidRequest`` where there is no whole one
-        then, naming every field; what was wrong before is no reason."""
-        if not any(step.entity.kind in PLATFORM for step in steps):
+    def _own_keys(self, live: Configuration) -> OwnKeys:
+        """Blocking."""
+        return own_keys(live, self._stored_keys(), self._pepper())
+
+    def _fit(
+        self,
+        live: Configuration,
+        held: Held,
+        steps: Sequence[Step],
+        writer: Writer,
+        own: OwnKeys,
+        said: Sequence[Said],
+    ) -> tuple[str, ...]:
+        """The warnings of the configuration after ``steps``, with the keys that are ``said``. Raises ``InvalidRequest``
+        where there is no whole one then, naming every field; what was wrong before is no reason."""
+        if not said and not any(step.entity.kind in PLATFORM for step in steps):
             return ()
         put = [step.after for step in steps if step.after is not None]
         gone = [step.entity for step in steps if step.after is None]
-        fetch = self._secrets.fetch(
-            held.changed(put=put), {step.entity.id: step.secret for step in steps if step.secret}
-        )
+        pending = {step.entity.id: step.secret for step in steps if step.secret}
+        fetch = self._secrets.fetch(held.changed(put=put), pending, own.also(said))
         try:
             return whole.combine(live, held.changed(put=put, gone=gone), fetch).warnings
         except Misfit as error:
-            before = _misfits(live, held, self._secrets.fetch(held, {}))
+            before = _misfits(live, held, self._secrets.fetch(held, {}, own))
             told = [
                 (writer.where(one.named, one.loc), one.message) for one in error.problems if str(one) not in before
             ] + [(Where(""), line) for line in error.of_file if line not in before]

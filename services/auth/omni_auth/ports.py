@@ -11,6 +11,7 @@ from omni_auth.domain.audit import Entry, Verdict
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.objects import Held
+from omni_auth.domain.own_keys import OwnKeys
 from omni_auth.domain.planning import Step
 from omni_auth.domain.schema import SecretSource
 from omni_auth.domain.whole import Fetch
@@ -169,8 +170,9 @@ class StoreSecrets(Protocol):
         """Looked up once, in the environment or a file. Raises ``SecretUnreadable``."""
         ...
 
-    def fetch(self, held: Held, pending: Mapping[str, str]) -> Fetch:
-        """``pending`` are secrets that are about to be sealed, by account id."""
+    def fetch(self, held: Held, pending: Mapping[str, str], keys: OwnKeys) -> Fetch:
+        """``pending`` are secrets that are about to be sealed, by account id. What is the gateway's own, ``keys`` among
+        it, is not to be had."""
         ...
 
     def moved(self) -> bool:

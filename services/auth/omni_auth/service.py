@@ -10,7 +10,7 @@ neither NATS nor the disk is needed to say who a key is.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from omni_core.component import Check, ConfigState
@@ -28,6 +28,7 @@ from omni_auth.domain.audit import Entry
 from omni_auth.domain.compilation import Compiled, DemoProvider, compile_snapshot
 from omni_auth.domain.configuration import Configuration, empty
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
+from omni_auth.domain.own_keys import OwnKeys, own_keys
 from omni_auth.domain.problems import ConfigErrors
 from omni_auth.domain.secrecy import secret_version
 from omni_auth.keys import changed_meanwhile, check_new, make_key, policy_info, stored_info
@@ -275,7 +276,8 @@ class AuthService(Configuring):
         change = await asyncio.to_thread(self._objects.last_change)
         pepper = await asyncio.to_thread(self._store.pepper)  # another installation's, after a restore
         stored = tuple(await asyncio.to_thread(self._store.stored_keys))
-        configuration, left_out = await asyncio.to_thread(self._whole, file)
+        own = own_keys(file, stored, pepper)
+        configuration, left_out = await asyncio.to_thread(self._whole, file, own)
         compiled = await asyncio.to_thread(compile_snapshot, configuration, stored, pepper, self._demo)
         aside = tuple(applied_keys.aside(file.filename, name) for name in compiled.aside)
         configuration = msgspec.structs.replace(configuration, warnings=(*configuration.warnings, *aside))
@@ -302,10 +304,10 @@ class AuthService(Configuring):
             self._wake.set()
         return True
 
-    def _whole(self, file: Configuration) -> tuple[Configuration, tuple[str, ...]]:
+    def _whole(self, file: Configuration, keys: OwnKeys) -> tuple[Configuration, tuple[str, ...]]:
         """Blocking. Raises ``ConfigErrors``."""
         held = self._objects.held()
-        return whole.usable(file, held, self._secrets.fetch(held, {}))
+        return whole.usable(file, held, self._secrets.fetch(held, {}, keys))
 
     async def _store_changed(self) -> None:
         """Put what the store has now into force, and give routers a chance to know it."""
@@ -321,6 +323,9 @@ class AuthService(Configuring):
 
     def _pepper(self) -> bytes:
         return self._store.pepper()
+
+    def _stored_keys(self) -> Sequence[StoredKey]:
+        return self._store.stored_keys()
 
     def _number(self) -> int:
         return self._in_force().revision

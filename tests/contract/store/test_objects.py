@@ -15,6 +15,7 @@ import pytest
 import yaml
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.metrics import PrometheusMetrics
+from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.changes import Outbox
 from omni_auth.adapters.store.objects import SqlObjects
@@ -75,9 +76,10 @@ class House:
         self.store = self.place.store()
         self.vault = self.place.vault(self.store.database)
         self.objects = objects = SqlObjects(self.store.database, self.vault)
+        own = OwnSecrets(self.env, self.place.data_dir, self.file)
         self.service = AuthService(
             store=self.store, objects=objects, audit=AuditLog(self.store.database),
-            secrets=AccountSecrets(self.env, self.file.parent, self.vault),
+            secrets=AccountSecrets(self.env, self.file.parent, self.vault, own),
             mint=new_id, source=ConfigFile(self.file, self.env, objects.held), bucket=self.bucket,
             now=lambda: 1_700_000_000,
             metrics=PrometheusMetrics(CollectorRegistry()), chance=os.urandom,

@@ -9,6 +9,7 @@ import pytest
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
 from omni_auth.adapters.offline import open_keys
+from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
@@ -95,7 +96,7 @@ async def started(tmp_path):
         vault = Vault(store.database, open_keyring(tmp_path, {}), os.urandom)
         service = AuthService(
             store=store, objects=SqlObjects(store.database, vault), audit=AuditLog(store.database),
-            secrets=AccountSecrets({}, tmp_path, vault),
+            secrets=AccountSecrets({}, tmp_path, vault, OwnSecrets({}, tmp_path)),
             mint=new_id, source=source, bucket=bucket or Bucket(), settings=SETTINGS,
             metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: Time.now, chance=os.urandom,
         )  # fmt: skip
@@ -334,7 +335,7 @@ async def test_nothing_is_answered_before_the_start(tmp_path):
     vault = Vault(store.database, open_keyring(tmp_path, {}), os.urandom)
     service = AuthService(
         store=store, objects=SqlObjects(store.database, vault), audit=AuditLog(store.database),
-        secrets=AccountSecrets({}, tmp_path, vault),
+        secrets=AccountSecrets({}, tmp_path, vault, OwnSecrets({}, tmp_path)),
         mint=new_id, source=None, bucket=Bucket(), settings=SETTINGS,
         metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: 0, chance=os.urandom,
     )  # fmt: skip

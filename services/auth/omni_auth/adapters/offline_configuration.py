@@ -5,7 +5,7 @@ write to the store; an auth service that runs on it notices within a second.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,11 +15,13 @@ from omni_wire.errors import DependencyUnavailable, InvalidRequest
 
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
+from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.adapters.store.objects import SqlObjects
 from omni_auth.adapters.store_secrets import AccountSecrets
 from omni_auth.configuring import Configuring
+from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.configuration import Configuration, empty
 from omni_auth.domain.secrecy import secret_version
 from omni_auth.domain.vault import VaultRefused
@@ -41,6 +43,9 @@ class OfflineConfiguration(Configuring):
     def _pepper(self) -> bytes:
         return self._store.pepper()
 
+    def _stored_keys(self) -> Sequence[StoredKey]:
+        return self._store.stored_keys()
+
     def _secret_version(self, account_id: str, secret: str) -> str:
         return secret_version(self._store.pepper(), account_id, secret)
 
@@ -59,7 +64,8 @@ def open_configuration(
     try:
         vault = Vault(store.database, open_keyring(data_dir, env), os.urandom)
         objects = SqlObjects(store.database, vault)
-        secrets = AccountSecrets(env, config_file.parent if config_file else data_dir, vault)
+        own = OwnSecrets(env, data_dir, config_file)
+        secrets = AccountSecrets(env, config_file.parent if config_file else data_dir, vault, own)
         yield OfflineConfiguration(store, objects, secrets, _read(config_file, env, objects))
     except VaultRefused as error:
         raise DependencyUnavailable(str(error)) from None

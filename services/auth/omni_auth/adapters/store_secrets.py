@@ -8,22 +8,24 @@ from pathlib import Path
 from omni_core.redaction import keep_secret
 
 from omni_auth.adapters.config_file import MAX_SECRET_BYTES, bytes_of, secret_text
+from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.domain import secrecy
 from omni_auth.domain.objects import Held
+from omni_auth.domain.own_keys import OwnKeys
 from omni_auth.domain.schema import SecretSource
-from omni_auth.domain.secrecy import SecretUnreadable
+from omni_auth.domain.secrecy import HINT, SecretUnreadable
 from omni_auth.domain.whole import Fetch
 
 
 class AccountSecrets:
-    """``folder`` is what relative files are relative to."""
+    """``folder`` is what relative files are relative to; ``own`` is what accounts may not name."""
 
-    def __init__(self, env: Mapping[str, str], folder: Path, vault: Vault) -> None:
-        self._env, self._folder, self._vault = env, folder, vault
+    def __init__(self, env: Mapping[str, str], folder: Path, vault: Vault, own: OwnSecrets) -> None:
+        self._env, self._folder, self._vault, self._own = env, folder, vault, own
         self._files: dict[str, tuple[int, int]] = {}
 
-    def fetch(self, held: Held, pending: Mapping[str, str]) -> Fetch:
+    def fetch(self, held: Held, pending: Mapping[str, str], keys: OwnKeys) -> Fetch:
         opened = cache(self._vault.opened)
 
         def sealed(account_id: str, version: str) -> str:
@@ -42,11 +44,25 @@ class AccountSecrets:
             if source.kind == "vault":
                 secret = sealed(entity.id if entity is not None else "", source.where)
             else:
-                secret = secrecy.fetch(source, self._env, self._read)
+                secret = self._foreign(source, keys)
             keep_secret(secret)
             return secret
 
         return one
+
+    def _foreign(self, source: SecretSource, keys: OwnKeys) -> str:
+        """What is named and is not the gateway's own. Raises ``SecretUnreadable``."""
+
+        def read(name: str) -> str:
+            self._files[name] = _stamp(self._folder / name)
+            return self._text(name, self._own.real_file(self._folder, name, keys.sources))
+
+        if source.kind == "env":
+            self._own.refuse_variable(source.where, keys.sources)
+        secret = secrecy.fetch(source, self._env, read)
+        if keys.opens(secret):  # wherever else it is kept
+            raise SecretUnreadable(f"what {source.where} holds is a key to this gateway, {HINT}")
+        return secret
 
     def named(self, source: SecretSource) -> str:
         secret = secrecy.fetch(source, self._env, self._text)
@@ -57,17 +73,13 @@ class AccountSecrets:
         """Whether a file that was read is another one now."""
         return any(_stamp(self._folder / name) != stamp for name, stamp in self._files.items())
 
-    def _read(self, name: str) -> str:
-        self._files[name] = _stamp(self._folder / name)
-        return self._text(name)
-
-    def _text(self, name: str) -> str:
-        return secret_text(name, bytes_of(self._folder / name, MAX_SECRET_BYTES))
+    def _text(self, name: str, path: Path | None = None) -> str:
+        return secret_text(name, bytes_of(path or self._folder / name, MAX_SECRET_BYTES))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return (0, 0)
     return (found.st_mtime_ns, found.st_size)

@@ -1,6 +1,7 @@
 """From ``{env: …}``, ``{file: …}`` and ``{value: …}`` to the secrets themselves."""
 
 import hmac
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from pydantic_core import PydanticCustomError
@@ -17,6 +18,15 @@ class SecretUnreadable(ValueError):
 
 # The text of a secret file. Raises ``SecretUnreadable``.
 ReadSecret = Callable[[str], str]
+
+# Ours, and what the libraries for PostgreSQL and OpenTelemetry find passwords in.
+_OWN = re.compile(r"OMNIROUTE_.*|PG(PASSWORD|PASSFILE|SERVICEFILE|SSLKEY)|OTEL_.*")
+HINT = "which no provider gets: give the secret as {value: …}, or name another env or file"
+
+
+def is_own_variable(name: str) -> bool:
+    """Whether a variable of the environment is one of the gateway's settings, or holds a secret of its own."""
+    return _OWN.fullmatch(name) is not None
 
 
 def sources(tree: Tree) -> Iterator[tuple[Loc, SecretSource]]:
