@@ -172,7 +172,9 @@ class Configuring(ABC):
         changes += tuple(map(_key_changed, keys.steps))
         written = sum(step.after is not None for step in steps) + len(keys.steps)
         aside = [applied_keys.aside(writer.filename, step.after.name) for step in keys.steps if step.live is not None]
-        told = (*warnings, *doubts, *aside)
+        after = held.changed(put=[step.after for step in steps if step.after is not None])
+        order = render(list(planning.out_of_order(after, wanted)), places, filename)
+        told = (*warnings, *doubts, *order, *aside)
         return Applied(changes, self._number(), told, len(wanted) + len(said) - written)
 
     async def export_configuration(self, caller: Caller) -> str:

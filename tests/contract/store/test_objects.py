@@ -739,3 +739,28 @@ async def test_who_opened_the_gateway_is_told_in_the_difference_and_in_the_audit
     assert msgspec.json.decode(change.after)["server"] == {"require_api_key": False}
     entry = AuditLog(house.store.database).newest(limit=1)[0]
     assert msgspec.json.decode(entry.after)["server"] == {"require_api_key": "off"}
+
+
+async def test_accounts_that_are_moved_within_a_file_stay_where_they_are_and_a_warning_says_how_to_move_them(
+    house: House,
+) -> None:
+    def text(*names: str) -> str:
+        accounts = [{"name": name, "api_key": {"env": "BETA_KEY"}} for name in names]
+        return yaml.safe_dump({"providers": [{"id": "beta", **BETA, "accounts": accounts}]})
+
+    async def warned(*names: str) -> tuple[str, ...]:
+        found: tuple[str, ...] = (await house.port.apply_configuration(ME, text(*names), "beta.yaml")).warnings
+        return found
+
+    async def order() -> list[str]:
+        (_, beta) = (await house.snapshot()).providers
+        return [account.name for account in beta.accounts]
+
+    assert await warned("one", "two") == ()
+    (told,) = await warned("new", "two", "one")
+    assert told.startswith("beta.yaml:2: providers[0].accounts: warning: they stay in the order")
+    assert "(one, two, new)" in told
+    assert await order() == ["one", "two", "new"]
+    assert await warned("new") == ()
+    assert await warned("new", "two", "one") == ()
+    assert await order() == ["new", "two", "one"]

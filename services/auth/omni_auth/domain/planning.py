@@ -4,7 +4,7 @@ Every function takes what is held and gives the steps, or raises ``InvalidReques
 what somebody else manages or still uses, 412 for another version than the one that was meant.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeGuard
 
 import msgspec
@@ -15,7 +15,7 @@ from omni_auth.domain.audit import REDACTED
 from omni_auth.domain.document import Tree
 from omni_auth.domain.entities import KINDS, Entity, same
 from omni_auth.domain.objects import FileObject, Held, Named
-from omni_auth.domain.problems import Loc, dotted, undotted
+from omni_auth.domain.problems import Loc, Problem, dotted, undotted
 
 KEEP = "keep"  # {vault: keep}: what is sealed for this account already
 API, FILE = "api", "file"
@@ -154,6 +154,25 @@ def apply(held: Held, writer: Writer, wanted: Mapping[Named, FileObject], *, tak
         order = sorted(gone, key=lambda entity: objects.IN_FILE.index(entity.kind), reverse=True)
         steps += [Step(entity, None) for entity in order]
     return steps
+
+
+def out_of_order(held: Held, wanted: Mapping[Named, FileObject]) -> Iterator[Problem]:
+    """Providers whose accounts a file lists in another order than the one in which they are held, which is that of
+    their birth and does not change."""
+    listed: dict[str, list[str]] = {}
+    for kind, name in wanted:
+        if kind == "accounts":
+            listed.setdefault(name.partition("/")[0], []).append(name)
+    ages = {name: age for age, ((kind, name), _) in enumerate(held.items()) if kind == "accounts"}
+    for provider, names in listed.items():
+        by_age = sorted(names, key=lambda name: ages.get(name, len(ages)))
+        if by_age != names:
+            told = ", ".join(name.partition("/")[2] for name in by_age)
+            yield Problem(
+                (*wanted["providers", provider].loc, "accounts"),
+                f"warning: they stay in the order in which they first came ({told}); to change it take out those that "
+                "are to come later, apply, and put them back",
+            )
 
 
 def shown(document: Mapping[str, Tree]) -> dict[str, Tree]:
