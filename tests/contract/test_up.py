@@ -306,3 +306,34 @@ def test_the_configuration_file_says_where_to_listen_and_flags_win(tmp_path: Pat
         assert answer.status_code == 200, answer.text
     finally:
         assert up.end() == 0
+
+
+def test_with_providers_in_the_store_alone_it_speaks_of_no_simulator(tmp_path: Path) -> None:
+    file = tmp_path / "lab.yaml"
+    file.write_text(
+        "providers: [{id: lab, format: openai.chat, base_url: https://lab.example.com/v1,"
+        " accounts: [{name: main, api_key: {value: lab-secret-1}}], models: [{id: gpt-x}]}]"
+    )
+    data = tmp_path / "data"
+    applied = run("apply", str(file), "--data-dir", str(data), cwd=tmp_path)
+    assert applied.returncode == 0, applied.stderr
+    doctor = run("doctor", "--data-dir", str(data), "--port", "0", cwd=tmp_path)
+    assert "providers are the store's" in doctor.stdout
+    up = Up(data)
+    try:
+        assert "demo" not in up.said
+        assert '"model":"lab/gpt-x"' in up.curl.replace('": "', '":"')
+    finally:
+        assert up.end() == 0
+
+
+def test_a_gateway_whose_only_provider_is_off_starts_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "omniroute.yaml").write_text(
+        "providers: [{id: lab, enabled: off, format: openai.chat, base_url: https://lab.example.com/v1,"
+        " accounts: [{name: main, api_key: {value: lab-secret-1}}], models: [{id: gpt-x}]}]"
+    )
+    up = Up(tmp_path / "data")
+    try:
+        assert '"MODEL"' in up.curl
+    finally:
+        assert up.end() == 0

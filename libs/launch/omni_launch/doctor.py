@@ -72,7 +72,7 @@ def _config(flags: Flags, env: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("Configuration", "missing", error.message, error.fix)
         return
     if path is None:
-        detail = "none: 'up' starts with the provider 'demo', a simulator"
+        detail = "no file: providers are the store's, and where it has none 'up' starts with 'demo', a simulator"
         yield Finding("Configuration", "ok", detail)
         return
     report = check_file(path, env)

@@ -122,7 +122,8 @@ async def _welcome(plan: Plan, flags: Flags, started: Started, key: str) -> None
         running.append(f"their health and numbers: {admin}/readyz, /metrics")
     running += [f"{name} {version}" for name, version in sorted(started.embedded.items())]
     running += [f"{name} of your own" for name in ("redis", "nats") if name not in started.embedded]
-    if started.demo_url:
+    demo = demo_answers(snapshot, started.demo_url)
+    if demo:
         running.append(f"simulator as provider 'demo' at {started.demo_url}")
     welcome = banner.Welcome(
         endpoint=f"http://{host}:{edge}/v1",
@@ -132,7 +133,7 @@ async def _welcome(plan: Plan, flags: Flags, started: Started, key: str) -> None
         model=first_model(snapshot),
         running=tuple(running),
         config_file=str(plan.config_file or ""),
-        demo=bool(started.demo_url),
+        demo=demo,
     )
     banner.show(welcome, Console(file=sys.stdout, highlight=False))
     sys.stdout.flush()
@@ -151,12 +152,19 @@ def _ready(plan: Plan, started: Started) -> None:
     print(f"omniroute {plan.target.name} is up: {http}{grpc}{crew}", flush=True)
 
 
+def demo_answers(snapshot: Snapshot, url: str) -> bool:
+    """Whether the simulator at ``url`` is a provider: it is started for a file that has none, and the store may have
+    some all the same."""
+    return bool(url) and any(provider.base_url == f"{url}/v1" for provider in snapshot.providers)
+
+
 def first_model(snapshot: Snapshot) -> str:
-    """A model id to show in the example: the demo's, a combo, or the first that a provider names."""
+    """A model id to show in the example: the demo's, a combo, or the first that a provider names; "MODEL" where all
+    providers are off."""
     if any(provider.id == "demo" for provider in snapshot.providers):
         return MODEL
     if snapshot.combos:
         return snapshot.combos[0].name
-    named = (f"{provider.id}/{model.id}" for provider in snapshot.providers for model in provider.models)
-    found = list(named)
-    return next((model for model in found if not model.endswith("/*")), found[0].replace("*", "MODEL"))
+    found = [f"{provider.id}/{model.id}" for provider in snapshot.providers for model in provider.models]
+    whole = [model for model in found if not model.endswith("/*")]
+    return next(iter([*whole, *(model.replace("*", "MODEL") for model in found)]), "MODEL")
