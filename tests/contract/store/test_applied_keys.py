@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from omni_auth.adapters.offline import open_keys
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.domain.apikeys import presented_digest
 from omni_catalogue.scopes import ANY, Scopes
@@ -14,7 +15,7 @@ from omni_catalogue.snapshot import KeyPolicy
 from omni_core.ports.auth import Identity, NewKey
 from omni_core.ports.configuration import Applied
 from omni_core.ports.context import CallContext
-from omni_wire.errors import PermissionDenied, Unauthenticated
+from omni_wire.errors import InvalidRequest, PermissionDenied, Unauthenticated
 
 from tests.contract.store.test_objects import ME, House, refused
 from tests.support.store import Place
@@ -144,6 +145,8 @@ async def test_a_change_is_told_in_the_words_of_a_file_and_nowhere_with_a_secret
     ("text", "told"),
     [
         ("keys: [{name: a, secret: {env: NO_KEY}}]", "keys.yaml:1: keys[0].secret: the environment variable NO_KEY"),
+        ("keys: [{name: a, secret: {value: ' lead-0123456789'}}]", "keys.yaml:1: keys[0].secret: the value begins or"),
+        ("keys: [{name: a, secret: {value: 'end-0123456789 '}}]", "keys.yaml:1: keys[0].secret: the value begins or"),
         ("keys: [{name: a, secret: {vault: keep}}]", "keys.yaml:1: keys[0].secret: nothing is sealed for a file"),
         (
             "keys:\n- {name: a, secret: {env: CI_KEY}}\n- {name: b, secret: {value: or-ci-0123456789-secret}}",
@@ -191,6 +194,31 @@ async def test_a_secret_that_was_revoked_or_replaced_never_comes_back(house: Hou
         await apply(house, KEYS)
 
 
+@pytest.mark.parametrize(
+    "story", ["ended at once", "ended by a later one", "ended in time", "then revoked", "replaced"]
+)
+async def test_a_secret_that_ended_comes_back_under_no_name(house: House, story: str) -> None:
+    text = f"keys: [{{name: ci, secret: {{value: {SECRET}}}}}]"
+    await apply(house, text)
+    if story == "replaced":
+        await apply(house, "keys: [{name: ci, secret: {value: or-ci-another-0123456789}}]")
+    else:
+        await house.port.rotate_key("ci", 60 if "by" in story or "time" in story else 0, ME)
+    if story == "ended in time":
+        house.now += 60
+    if story.startswith("ended "):
+        await house.port.rotate_key("ci", 0 if "by" in story else 3600, ME)
+    if story == "then revoked":
+        await house.port.revoke_key("ci", ME)
+    before, audited = await policies(house), house.audited()
+    for name, told in (("ci", "was revoked, or a newer one has replaced it"), ("other", "is that of another key")):
+        with refused(400) as check:
+            await apply(house, text.replace("name: ci", f"name: {name}"), take_over=True)
+        assert check.value.message.startswith(f"keys.yaml:1: keys[0].secret: this secret {told}")
+    assert (await policies(house), house.audited()) == (before, audited)
+    assert await is_refused(house, SECRET)
+
+
 async def test_a_key_that_was_rotated_by_the_api_is_a_conflict_until_it_is_taken_over(house: House) -> None:
     await apply(house, KEYS)
     renewed = await house.port.rotate_key("ci", 3600, ME)
@@ -234,8 +262,38 @@ async def test_a_key_of_the_live_file_is_taken_over_as_it_is_and_left_aside_ther
     assert await changes(house, KEYS) == ["update keys/ci"]
     assert await is_refused(house, SECRET), "what the store has stands for what the file says"
     assert [key.managed_by for key in await house.port.list_keys(ME)] == ["api", "api"]
-    await house.port.revoke_key("boss", ME)
-    assert [key.managed_by for key in await house.port.list_keys(ME)] == ["file", "api"]
+
+
+async def test_a_key_that_the_live_file_says_too_is_revoked_only_once_it_is_out_of_there(house: House) -> None:
+    text = house.file.read_text()
+    await live(house, text + KEYS)
+    await apply(house, KEYS, "", mode="import", take_over=True)
+    await house.port.rotate_key("ci", 0, ME)
+    assert await is_refused(house, SECRET)
+    before, audited = await policies(house), house.audited()
+    for name in ("ci", "key-ci", "boss"):
+        with refused(409, "managed_by_file") as check:
+            await house.port.revoke_key(name, ME)
+        assert f"is in {house.file} as well" in check.value.message
+        with open_keys(house.place.data_dir, house.file, house.place.env) as keys, refused(409, "managed_by_file"):
+            keys.revoke(name)
+    assert (await policies(house), house.audited()) == (before, audited)
+    assert await is_refused(house, SECRET)
+
+    house.file.write_text(text)
+
+    async def revoked() -> bool:
+        try:
+            await house.port.revoke_key("boss", ME)
+        except InvalidRequest:
+            return False
+        return True
+
+    await house.until(revoked)
+    await house.port.revoke_key("ci", ME)
+    assert await is_refused(house, SECRET)
+    assert await is_refused(house, OTHER)
+    assert await house.port.list_keys(ME) == []
 
 
 async def test_who_may_not_hand_out_keys_applies_none(house: House) -> None:
@@ -252,6 +310,26 @@ async def test_who_may_not_hand_out_keys_applies_none(house: House) -> None:
     enough = Scopes(management=("config", "keys", "usage"))
     assert await changes(house, KEYS, scopes=enough) == ["create keys/ci", "create keys/boss"]
     assert await changes(house, KEYS, scopes=Scopes(management=("config",))) == []
+
+
+@pytest.mark.parametrize("where", ["file", "api", "live"])
+async def test_who_may_not_hand_out_a_key_puts_no_other_in_its_place(house: House, where: str) -> None:
+    strong = "keys: [{name: boss, secret: {value: or-bot-0123456789-secret}, role: admin}]"
+    if where == "live":
+        await live(house, house.file.read_text() + strong)
+    elif where == "file":
+        await apply(house, strong)
+    else:
+        await house.port.create_key(NewKey("boss", role="admin"), ME)
+    before, audited = await policies(house), house.audited()
+    weak = Scopes(management=("config", "keys"))
+    for more in ("role: developer", "role: admin, management: [config]"):
+        text = f"keys: [{{name: boss, secret: {{value: {SECRET}}}, {more}}}]"
+        with pytest.raises(PermissionDenied, match="keys/boss: this key may only change keys that manage no more"):
+            await apply(house, text, scopes=weak, take_over=True)
+    assert (await policies(house), house.audited()) == (before, audited)
+    assert await is_refused(house, SECRET)
+    assert await changes(house, text, scopes=Scopes(), take_over=True) == ["update keys/boss"]
 
 
 async def test_applied_keys_are_there_after_a_restart_and_their_names_are_taken(house: House) -> None:

@@ -33,7 +33,7 @@ from omni_core.ids import new_id
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Applied, Caller
 from omni_core.ports.context import CallContext
-from omni_core.rpc import RpcServer, open_channel
+from omni_core.rpc import CALL_TIMEOUT, RpcServer, open_channel
 from omni_wire.errors import InvalidRequest, PermissionDenied
 from prometheus_client import CollectorRegistry
 
@@ -68,7 +68,7 @@ class House:
     def __init__(self, place: Place, folder: Path, remote: bool) -> None:
         self.place, self.file, self.remote = place, folder / "omniroute.yaml", remote
         self.exits = AsyncExitStack()
-        self.env = dict(ENV)
+        self.env, self.now = dict(ENV), 1_700_000_000
         self.file.write_text(FILE)
 
     async def open(self) -> "House":
@@ -81,7 +81,7 @@ class House:
             store=self.store, objects=objects, audit=AuditLog(self.store.database),
             secrets=AccountSecrets(self.env, self.file.parent, self.vault, own),
             mint=new_id, source=ConfigFile(self.file, self.env, objects.held), bucket=self.bucket,
-            now=lambda: 1_700_000_000,
+            now=lambda: self.now,
             metrics=PrometheusMetrics(CollectorRegistry()), chance=os.urandom,
             settings=AuthSettings(poll=0.02, republish=0.05),
         )  # fmt: skip
@@ -356,6 +356,35 @@ async def test_applying_a_file_makes_the_store_what_it_says(house: House) -> Non
     gone = await apply(house, "{}")
     assert sorted(gone) == sorted(word.replace("create", "delete") for word in made)
     assert await house.names("providers") == ["acme"]
+
+
+async def test_a_large_file_is_waited_for(tmp_path: Path) -> None:
+    house = await House(Place("sqlite", tmp_path, None), tmp_path, remote=True).open()
+    applied = house.service.apply_configuration
+
+    async def slowly(*asked: Any, **more: Any) -> Applied:
+        await asyncio.sleep(CALL_TIMEOUT + 1)
+        return await applied(*asked, **more)
+
+    house.service.apply_configuration = slowly  # type: ignore[method-assign]
+    try:
+        assert await apply(house, "combos: [{name: more, targets: [acme/m]}]") == ["create combos/more"]
+    finally:
+        await house.close()
+
+
+@pytest.mark.parametrize("mode", ["apply", "import"])
+async def test_a_file_with_nothing_in_it_is_refused_and_takes_nothing_away(house: House, mode: str) -> None:
+    await apply(house, APPLIED)
+    before = house.audited()
+    for text in ("", "\n\n", "# a comment\n# alone\n", "---\n", "--- # nothing\n...\n", "~"):
+        for dry_run in (True, False):
+            with refused(400) as check:
+                await apply(house, text, mode=mode, dry_run=dry_run)
+            told = "beta.yaml: the file is empty; to take away all that it has made, say {}"
+            assert check.value.message == told
+    assert house.audited() == before
+    assert len(await house.names("providers")) == 2
 
 
 async def test_a_free_only_combo_stays_free_whoever_changes_what(house: House) -> None:
