@@ -228,6 +228,8 @@ class AuthService(Configuring):
 
     async def revoke_key(self, key: str, caller: Caller = ANYBODY) -> KeyInfo:
         found = self._find(key, caller)
+        live = self._live()
+        apikeys.refuse_revoking(found, (one.name for one in live.config.keys), live.filename)
         if not await asyncio.to_thread(self._store.revoke, found.id, self._now(), caller.actor):
             raise apikeys.unknown(key)
         await self._store_changed()

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from omni_auth.adapters.offline import open_keys
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.domain.apikeys import presented_digest
 from omni_catalogue.scopes import ANY, Scopes
@@ -14,7 +15,7 @@ from omni_catalogue.snapshot import KeyPolicy
 from omni_core.ports.auth import Identity, NewKey
 from omni_core.ports.configuration import Applied
 from omni_core.ports.context import CallContext
-from omni_wire.errors import PermissionDenied, Unauthenticated
+from omni_wire.errors import InvalidRequest, PermissionDenied, Unauthenticated
 
 from tests.contract.store.test_objects import ME, House, refused
 from tests.support.store import Place
@@ -234,8 +235,38 @@ async def test_a_key_of_the_live_file_is_taken_over_as_it_is_and_left_aside_ther
     assert await changes(house, KEYS) == ["update keys/ci"]
     assert await is_refused(house, SECRET), "what the store has stands for what the file says"
     assert [key.managed_by for key in await house.port.list_keys(ME)] == ["api", "api"]
-    await house.port.revoke_key("boss", ME)
-    assert [key.managed_by for key in await house.port.list_keys(ME)] == ["file", "api"]
+
+
+async def test_a_key_that_the_live_file_says_too_is_revoked_only_once_it_is_out_of_there(house: House) -> None:
+    text = house.file.read_text()
+    await live(house, text + KEYS)
+    await apply(house, KEYS, "", mode="import", take_over=True)
+    await house.port.rotate_key("ci", 0, ME)
+    assert await is_refused(house, SECRET)
+    before, audited = await policies(house), house.audited()
+    for name in ("ci", "key-ci", "boss"):
+        with refused(409, "managed_by_file") as check:
+            await house.port.revoke_key(name, ME)
+        assert f"is in {house.file} as well" in check.value.message
+        with open_keys(house.place.data_dir, house.file, house.place.env) as keys, refused(409, "managed_by_file"):
+            keys.revoke(name)
+    assert (await policies(house), house.audited()) == (before, audited)
+    assert await is_refused(house, SECRET)
+
+    house.file.write_text(text)
+
+    async def revoked() -> bool:
+        try:
+            await house.port.revoke_key("boss", ME)
+        except InvalidRequest:
+            return False
+        return True
+
+    await house.until(revoked)
+    await house.port.revoke_key("ci", ME)
+    assert await is_refused(house, SECRET)
+    assert await is_refused(house, OTHER)
+    assert await house.port.list_keys(ME) == []
 
 
 async def test_who_may_not_hand_out_keys_applies_none(house: House) -> None:

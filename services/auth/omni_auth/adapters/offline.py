@@ -105,8 +105,9 @@ class OfflineKeys:
         return CreatedKey(stored_info(renewed), secret)
 
     def revoke(self, key: str) -> KeyInfo:
-        """By id or name. Raises ``InvalidRequest`` when there is none, or the configuration file manages it."""
+        """By id or name. Raises ``InvalidRequest`` when there is none, or the configuration file says it too."""
         found = self._find(key)
+        apikeys.refuse_revoking(found, (policy.name for policy in self._file_policies), self._filename)
         if not self._store.revoke(found.id, self._now(), actor()):
             raise apikeys.unknown(key)
         return stored_info(found)

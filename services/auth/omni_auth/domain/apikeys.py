@@ -207,9 +207,22 @@ def find(key: str, stored: Iterable[StoredKey], file_names: Iterable[str], filen
     if found:
         return found[0]
     if in_file:
-        told = f"key '{key}' is managed by {filename}: take it out there"
-        raise InvalidRequest(told, status=409, code="managed_by_file", param="key")
+        raise _of_file(f"key '{key}' is managed by {filename}: take it out there")
     raise unknown(key)
+
+
+def refuse_revoking(key: StoredKey, said: Iterable[str], filename: str) -> None:
+    """Raises ``InvalidRequest`` for a key that was taken over from the live file and that this still says: revoked, it
+    would count there again, with the secret that it has there. ``said`` are the names of all its keys."""
+    if key.id in map(file_key_id, said):
+        raise _of_file(
+            f"key '{key.name}' is in {filename} as well, and what is said there would be good again: take it out there "
+            f"first; 'omniroute keys rotate {key.name} --overlap 0' ends its secrets until then"
+        )
+
+
+def _of_file(told: str) -> InvalidRequest:
+    return InvalidRequest(told, status=409, code="managed_by_file", param="key")
 
 
 def unknown(key: str) -> InvalidRequest:
