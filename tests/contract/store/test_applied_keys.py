@@ -192,6 +192,31 @@ async def test_a_secret_that_was_revoked_or_replaced_never_comes_back(house: Hou
         await apply(house, KEYS)
 
 
+@pytest.mark.parametrize(
+    "story", ["ended at once", "ended by a later one", "ended in time", "then revoked", "replaced"]
+)
+async def test_a_secret_that_ended_comes_back_under_no_name(house: House, story: str) -> None:
+    text = f"keys: [{{name: ci, secret: {{value: {SECRET}}}}}]"
+    await apply(house, text)
+    if story == "replaced":
+        await apply(house, "keys: [{name: ci, secret: {value: or-ci-another-0123456789}}]")
+    else:
+        await house.port.rotate_key("ci", 60 if "by" in story or "time" in story else 0, ME)
+    if story == "ended in time":
+        house.now += 60
+    if story.startswith("ended "):
+        await house.port.rotate_key("ci", 0 if "by" in story else 3600, ME)
+    if story == "then revoked":
+        await house.port.revoke_key("ci", ME)
+    before, audited = await policies(house), house.audited()
+    for name, told in (("ci", "was revoked, or a newer one has replaced it"), ("other", "is that of another key")):
+        with refused(400) as check:
+            await apply(house, text.replace("name: ci", f"name: {name}"), take_over=True)
+        assert check.value.message.startswith(f"keys.yaml:1: keys[0].secret: this secret {told}")
+    assert (await policies(house), house.audited()) == (before, audited)
+    assert await is_refused(house, SECRET)
+
+
 async def test_a_key_that_was_rotated_by_the_api_is_a_conflict_until_it_is_taken_over(house: House) -> None:
     await apply(house, KEYS)
     renewed = await house.port.rotate_key("ci", 3600, ME)

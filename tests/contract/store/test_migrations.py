@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -16,7 +17,8 @@ from omni_auth.adapters.offline import open_keys
 from omni_auth.adapters.store import upgrade
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.location import store_path
-from omni_auth.adapters.store.tables import metadata
+from omni_auth.adapters.store.tables import metadata, past_secrets
+from omni_auth.domain.apikeys import OlderSecret
 from omni_core.ports.auth import NewKey
 from omni_wire.errors import DependencyUnavailable
 from sqlalchemy import ColumnElement, Connection, MetaData, Table, and_, inspect, select, text
@@ -61,6 +63,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "wrapped": b"\x00\xff",
         "content": b"\xff\x00",
     },
+    "past_secrets": {"digest": b"\x00older", "key": "api-1"},
     "outbox": {"seq": 1, "at": 1, "organisation": "default", "kind": "keys", "target": "api-1", "action": "create"},
 }
 
@@ -191,6 +194,24 @@ def test_where_names_are_everybodys_again_the_platforms_key_keeps_its_own(databa
     with database.reading() as connection:
         names = {key: name for key, name in connection.execute(text("SELECT id, name FROM keys"))}  # noqa: C416
     assert names == {"api-1": "s.api-1", "api-2": "s", "api-3": "s", "api-4": "s"}
+
+
+def test_what_replaced_a_secret_is_kept_of_keys_rotated_before_and_by_the_version_before(database: Database) -> None:
+    bring(database, "0008")
+    older = msgspec.to_builtins((OlderSecret(b"\xff\x00", 9), OlderSecret(b"second", 5)), builtin_types=(bytes,))
+    with database.writing() as connection:
+        known = {table.name: table for table in tables(connection)}
+        document = msgspec.json.encode({"older": older, "hint": "x"}).decode()
+        connection.execute(known["keys"].insert(), {**KEY, "document": document})
+        connection.execute(known["keys"].insert(), {**KEY, "id": "api-2", "digest": b"e", "name": "t"})
+    bring(database, "0009")
+    for digest in (b"f", b"f", b"g", b"e", b"h"):
+        with database.writing() as connection:
+            keys = known["keys"]
+            connection.execute(keys.update().where(keys.c.id == "api-2"), {"digest": digest, "name": "u"})
+    with database.reading() as connection:
+        found = {bytes(digest): key for digest, key in connection.execute(select(past_secrets))}
+    assert found == {b"\xff\x00": "api-1", b"second": "api-1", b"e": "api-2", b"f": "api-2", b"g": "api-2"}
 
 
 def test_a_failed_migration_leaves_what_was_there(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ class House:
     def __init__(self, place: Place, folder: Path, remote: bool) -> None:
         self.place, self.file, self.remote = place, folder / "omniroute.yaml", remote
         self.exits = AsyncExitStack()
-        self.env = dict(ENV)
+        self.env, self.now = dict(ENV), 1_700_000_000
         self.file.write_text(FILE)
 
     async def open(self) -> "House":
@@ -81,7 +81,7 @@ class House:
             store=self.store, objects=objects, audit=AuditLog(self.store.database),
             secrets=AccountSecrets(self.env, self.file.parent, self.vault, own),
             mint=new_id, source=ConfigFile(self.file, self.env, objects.held), bucket=self.bucket,
-            now=lambda: 1_700_000_000,
+            now=lambda: self.now,
             metrics=PrometheusMetrics(CollectorRegistry()), chance=os.urandom,
             settings=AuthSettings(poll=0.02, republish=0.05),
         )  # fmt: skip

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, select
 from omni_auth.adapters.store import changes
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.location import locate
-from omni_auth.adapters.store.tables import ENTITIES, keys, meta, publication
+from omni_auth.adapters.store.tables import ENTITIES, keys, meta, past_secrets, publication
 from omni_auth.adapters.store.upgrade import bring_up, ensure_pepper
 from omni_auth.domain.apikeys import OlderSecret, StoredKey, taken
 from omni_auth.domain.applied_keys import HeldKeys, KeyStep
@@ -127,6 +127,8 @@ class SqlStore:
 def held_keys(connection: Connection, organisation: str) -> HeldKeys:
     """Within the caller's transaction."""
     own, revoked, used = dict[str, StoredKey](), dict[str, OlderSecret](), dict[bytes, str]()
+    for digest, key_id in connection.execute(select(past_secrets.c.digest, past_secrets.c.key)):
+        used[bytes(digest)] = key_id
     for row in connection.execute(select(keys).order_by(keys.c.id)).mappings():
         key = _key(row)
         used |= dict.fromkeys((key.digest, *(older.digest for older in key.older)), key.id)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from omni_auth.adapters.store import append_only, numbered_once
+from omni_auth.adapters.store import append_only, numbered_once, past_digests
 from omni_auth.domain.entities import KINDS, MANAGERS, Kind
 
 # One type for numbers: SQLite's own integers have 64 bits whatever they are called.
@@ -87,6 +87,15 @@ keys = Table(
     ),
 )
 
+# Digests that were a key's and that another one has replaced, with the key's id: none of them comes back. The database
+# writes them itself, and nothing removes one.
+past_secrets = Table(
+    "past_secrets",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("key", Text, nullable=False),
+)
+
 # What changed, in the order of commits: written with the change, in one transaction.
 outbox = Table(
     "outbox",
@@ -135,6 +144,11 @@ credentials = Table(
 def _for_good(target: Table, connection: Connection, **_: Any) -> None:
     append_only.make(connection, target.name)
     numbered_once.make(connection, target.name)
+
+
+@event.listens_for(metadata, "after_create")
+def _keeping_digests(target: MetaData, connection: Connection, **_: Any) -> None:
+    past_digests.make(connection)
 
 
 def _entity(kind: Kind) -> Table:
