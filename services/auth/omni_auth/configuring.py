@@ -357,6 +357,8 @@ def _file(text: str, filename: str) -> tuple[Tree, Config, Places]:
     """A file's tree, what it says, and where each key stands in it. Raises ``InvalidRequest``: each problem with its
     line."""
     read = document.read(text)
+    if read.tree is None and not read.problems:  # a pipe that broke, say
+        raise InvalidRequest(f"{filename}: the file is empty; to take away all that it has made, say {{}}")
     tree = read.tree if read.tree is not None else {}
     config, wrong = schema.validate(tree)
     _refuse([*read.problems, *wrong, *rules.repeated(tree)], read.places, filename)

@@ -358,6 +358,20 @@ async def test_applying_a_file_makes_the_store_what_it_says(house: House) -> Non
     assert await house.names("providers") == ["acme"]
 
 
+@pytest.mark.parametrize("mode", ["apply", "import"])
+async def test_a_file_with_nothing_in_it_is_refused_and_takes_nothing_away(house: House, mode: str) -> None:
+    await apply(house, APPLIED)
+    before = house.audited()
+    for text in ("", "\n\n", "# a comment\n# alone\n", "---\n", "--- # nothing\n...\n", "~"):
+        for dry_run in (True, False):
+            with refused(400) as check:
+                await apply(house, text, mode=mode, dry_run=dry_run)
+            told = "beta.yaml: the file is empty; to take away all that it has made, say {}"
+            assert check.value.message == told
+    assert house.audited() == before
+    assert len(await house.names("providers")) == 2
+
+
 async def test_a_free_only_combo_stays_free_whoever_changes_what(house: House) -> None:
     await house.beta()
     combo = {
