@@ -148,18 +148,22 @@ class Management:
 
     async def rotate_key(self, identity: Identity, key: str, overlap: int, organisation: str = "") -> CreatedKey:
         """By id or name. Raises ``PermissionDenied`` for a key that may do more than ``identity`` does."""
-        for found in await self.keys(identity, organisation):
-            if key in (found.id, found.name):
-                may_hand_out(identity.scopes, found.role, found.scopes)
+        await self._refuse_stronger(identity, key, organisation, "rotate")
         rotated = await self._ask("auth", self._auth.rotate_key(key, overlap, self.caller(identity, organisation)))
         self._forget(rotated.key.id)
         return rotated
 
     async def revoke_key(self, identity: Identity, key: str, organisation: str = "") -> KeyInfo:
-        """By id or name. Here the key ends at once."""
+        """By id or name. Here the key ends at once. Raises ``PermissionDenied`` as ``rotate_key``."""
+        await self._refuse_stronger(identity, key, organisation, "revoke")
         revoked = await self._ask("auth", self._auth.revoke_key(key, self.caller(identity, organisation)))
         self._forget(revoked.id)
         return revoked
+
+    async def _refuse_stronger(self, identity: Identity, key: str, organisation: str, doing: str) -> None:
+        for found in await self.keys(identity, organisation):
+            if key in (found.id, found.name):
+                may_hand_out(identity.scopes, found.role, found.scopes, doing)
 
     def _forget(self, key_id: str) -> None:
         self._ended += 1

@@ -52,12 +52,12 @@ def platform_only(own: str, what: str) -> None:
         raise PermissionDenied(f"only who runs the gateway may {what}", code=_ELSEWHERE)
 
 
-def may_hand_out(scopes: Scopes, role: str, other: Scopes) -> None:
-    """Whether a key's holder may have the secret of one with that role and ``other`` scopes: no more than it has.
-    Raises ``PermissionDenied``."""
+def may_hand_out(scopes: Scopes, role: str, other: Scopes, doing: str = "hand out") -> None:
+    """Whether a key's holder may have the secret of one with that role and ``other`` scopes, or end that: no more than
+    it has. Raises ``PermissionDenied``."""
     if role != DEVELOPER and not scopes.gives(other):
         raise PermissionDenied(
-            "this key may only hand out keys that manage no more than it does itself, from no more networks and for no "
+            f"this key may only {doing} keys that manage no more than it does itself, from no more networks and for no "
             "longer"
         )
 

@@ -310,6 +310,26 @@ async def test_who_may_not_hand_out_keys_applies_none(house: House) -> None:
     assert await changes(house, KEYS, scopes=Scopes(management=("config",))) == []
 
 
+@pytest.mark.parametrize("where", ["file", "api", "live"])
+async def test_who_may_not_hand_out_a_key_puts_no_other_in_its_place(house: House, where: str) -> None:
+    strong = "keys: [{name: boss, secret: {value: or-bot-0123456789-secret}, role: admin}]"
+    if where == "live":
+        await live(house, house.file.read_text() + strong)
+    elif where == "file":
+        await apply(house, strong)
+    else:
+        await house.port.create_key(NewKey("boss", role="admin"), ME)
+    before, audited = await policies(house), house.audited()
+    weak = Scopes(management=("config", "keys"))
+    for more in ("role: developer", "role: admin, management: [config]"):
+        text = f"keys: [{{name: boss, secret: {{value: {SECRET}}}, {more}}}]"
+        with pytest.raises(PermissionDenied, match="keys/boss: this key may only change keys that manage no more"):
+            await apply(house, text, scopes=weak, take_over=True)
+    assert (await policies(house), house.audited()) == (before, audited)
+    assert await is_refused(house, SECRET)
+    assert await changes(house, text, scopes=Scopes(), take_over=True) == ["update keys/boss"]
+
+
 async def test_applied_keys_are_there_after_a_restart_and_their_names_are_taken(house: House) -> None:
     await apply(house, KEYS)
     before = await house.snapshot()

@@ -115,6 +115,15 @@ async def test_no_key_hands_out_more_than_it_may_itself(house: House) -> None:
     is_problem(await house.call("POST", "/api/keys/root/rotate", ADMIN, json={}), 403)
 
 
+async def test_no_key_revokes_one_that_it_may_not_rotate(house: House) -> None:
+    keep(house, management=("config", "keys"))
+    held, people = list(house.auth.list), dict(house.auth.people)
+    for name in ("key_admin", "root"):
+        is_problem(await house.call("DELETE", f"/api/keys/{name}", ADMIN), 403)
+    assert (house.auth.list, house.auth.people) == (held, people)
+    assert (await house.call("DELETE", "/api/keys/dora", ADMIN)).status_code == 200
+
+
 async def test_no_key_hands_out_one_that_outlives_it_or_is_good_in_more_places(house: House) -> None:
     keep(house, ips=("127.0.0.0/8",), expires=4_000_000_000)
 

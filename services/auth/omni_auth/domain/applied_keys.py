@@ -122,7 +122,7 @@ def plan(held: HeldKeys, asking: Asking, wanted: Sequence[Said]) -> list[KeyStep
         raise InvalidRequest("\n".join(where.says(told) for where, told in problems), param=problems[0][0].field)
     steps = [step for one in wanted if (step := _step(held, asking, one)) is not None]
     for step in steps:
-        _refuse_too_much(asking.scopes, step.after)
+        _refuse_too_much(asking.scopes, step)
     return steps
 
 
@@ -150,7 +150,8 @@ def _outcome(step: KeyStep) -> tuple[str, dict[str, object] | None, dict[str, ob
     return "update", {**before, "secret": "the present one"}, {**after, "secret": "another one"}
 
 
-def _refuse_too_much(scopes: Scopes | None, key: StoredKey) -> None:
+def _refuse_too_much(scopes: Scopes | None, step: KeyStep) -> None:
+    """Neither a key that may do more than who asks does, nor another one in the place of such a key."""
     if scopes is None:
         raise PermissionDenied(
             "the file has keys, and whoever passed it on (a dashboard of an earlier version?) does not say which you "
@@ -158,11 +159,14 @@ def _refuse_too_much(scopes: Scopes | None, key: StoredKey) -> None:
         )
     if not scopes.may_manage("keys", write=True):
         raise PermissionDenied("the file has keys, and this key may not change keys", code="area_not_allowed")
-    if key.role != DEVELOPER and not scopes.gives(key.scopes):
-        raise PermissionDenied(
-            f"keys/{key.name}: this key may only hand out keys that manage no more than it does itself, from no more "
-            "networks and for no longer"
-        )
+    live = file_key_policy(step.live.section) if step.live is not None else None
+    before = step.before if step.before is not None else live
+    for key, doing in ((step.after, "hand out"), (before, "change")):
+        if key is not None and key.role != DEVELOPER and not scopes.gives(key.scopes):
+            raise PermissionDenied(
+                f"keys/{step.after.name}: this key may only {doing} keys that manage no more than it does itself, from "
+                "no more networks and for no longer"
+            )
 
 
 def _refuse_conflicts(held: HeldKeys, asking: Asking, wanted: Sequence[Said]) -> None:
