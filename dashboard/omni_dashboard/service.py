@@ -230,6 +230,7 @@ class Management:
             self._auth.apply_configuration(
                 caller, text, source, mode=mode, dry_run=dry_run, take_over=take_over, scopes=identity.scopes
             ),
+            self._settings.apply_timeout,
         )
         if any(change.kind == "keys" for change in applied.changes) and not dry_run:
             self._ended += 1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import msgspec
+from omni_core.ports.configuration import APPLY_TIMEOUT
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +18,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     identity_ttl: float = 5.0
     identity_entries: int = 1024
     call_timeout: float = 5.0
+    apply_timeout: float = APPLY_TIMEOUT
     query_timeout: float = 10.0
     probe_interval: float = 10.0
     probe_timeout: float = 2.0

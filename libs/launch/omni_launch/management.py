@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import msgspec
-from omni_core.ports.configuration import Applied, ObjectChange
+from omni_core.ports.configuration import APPLY_TIMEOUT, Applied, ObjectChange
 from omni_core.redaction import keep_secret
 from omni_wire.errors import InvalidRequest
 
@@ -22,6 +22,7 @@ from omni_launch.problems import CannotStart
 
 URL, KEY, KEY_FILE = "OMNIROUTE_MANAGEMENT_URL", "OMNIROUTE_MANAGEMENT_KEY", "OMNIROUTE_MANAGEMENT_KEY_FILE"
 TIMEOUT = 30.0
+APPLY_WITHIN = APPLY_TIMEOUT + 10  # more than the dashboard gives auth, so that what it says of that is heard
 _MOST = 64 * 1024 * 1024
 
 
@@ -119,7 +120,7 @@ class Remote:
     def apply(self, text: str, source: str, *, mode: str, dry_run: bool, take_over: bool) -> Applied:
         flags = {"dry_run": dry_run, "take_over": take_over}
         asked = {"source": source, "mode": mode, **{name: str(value).lower() for name, value in flags.items()}}
-        body = self._ask("POST", f"/api/config/apply?{urllib.parse.urlencode(asked)}", text.encode())
+        body = self._ask("POST", f"/api/config/apply?{urllib.parse.urlencode(asked)}", text.encode(), APPLY_WITHIN)
         try:
             found = msgspec.json.decode(body, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -130,11 +131,11 @@ class Remote:
     def export(self) -> str:
         return self._ask("GET", "/api/config/export").decode(errors="replace")
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+    def _ask(self, method: str, path: str, body: bytes | None = None, timeout: float = TIMEOUT) -> bytes:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/yaml"}
         request = urllib.request.Request(self._url + path, data=body, method=method, headers=headers)  # noqa: S310
         try:
-            with self._opener.open(request, timeout=TIMEOUT) as answer:
+            with self._opener.open(request, timeout=timeout) as answer:
                 found: bytes = answer.read(_MOST)
                 return found
         except urllib.error.HTTPError as error:

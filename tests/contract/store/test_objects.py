@@ -33,7 +33,7 @@ from omni_core.ids import new_id
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Applied, Caller
 from omni_core.ports.context import CallContext
-from omni_core.rpc import RpcServer, open_channel
+from omni_core.rpc import CALL_TIMEOUT, RpcServer, open_channel
 from omni_wire.errors import InvalidRequest, PermissionDenied
 from prometheus_client import CollectorRegistry
 
@@ -356,6 +356,21 @@ async def test_applying_a_file_makes_the_store_what_it_says(house: House) -> Non
     gone = await apply(house, "{}")
     assert sorted(gone) == sorted(word.replace("create", "delete") for word in made)
     assert await house.names("providers") == ["acme"]
+
+
+async def test_a_large_file_is_waited_for(tmp_path: Path) -> None:
+    house = await House(Place("sqlite", tmp_path, None), tmp_path, remote=True).open()
+    applied = house.service.apply_configuration
+
+    async def slowly(*asked: Any, **more: Any) -> Applied:
+        await asyncio.sleep(CALL_TIMEOUT + 1)
+        return await applied(*asked, **more)
+
+    house.service.apply_configuration = slowly  # type: ignore[method-assign]
+    try:
+        assert await apply(house, "combos: [{name: more, targets: [acme/m]}]") == ["create combos/more"]
+    finally:
+        await house.close()
 
 
 @pytest.mark.parametrize("mode", ["apply", "import"])

@@ -1,5 +1,6 @@
 """``/api/{kind}``: pages, versions, dry runs, and what is refused."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -7,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 from omni_catalogue.scopes import Scopes
-from omni_core.ports.configuration import ConfigObject
+from omni_core.ports.configuration import Applied, ConfigObject
 from omni_dashboard.domain.kinds import KINDS
 from omni_dashboard.server.documents import MAX_DEPTH
 
@@ -198,6 +199,19 @@ async def test_a_file_is_applied_under_its_name(house: House) -> None:
         "dry_run": True, "revision": 8, "unchanged": 3, "warnings": ["mind the gap"],
         "changes": [{"action": "update", "kind": "combos", "name": "best", "before": {"a": 1}, "after": {"a": 2}}],
     }  # fmt: skip
+
+
+async def test_a_file_may_take_longer_than_any_other_question(house: House) -> None:
+    applied = house.auth.apply_configuration
+
+    async def slowly(*asked: Any, **more: Any) -> Applied:
+        await asyncio.sleep(1)  # any other call has 0.2
+        return await applied(*asked, **more)
+
+    house.auth.apply_configuration = slowly  # type: ignore[method-assign]
+    yaml = {"content-type": "application/yaml"}
+    answer = await house.call("POST", "/api/config/apply?source=a", ADMIN, content="combos: []", headers=yaml)
+    assert answer.status_code == 200
 
 
 async def test_json_is_applied_as_yaml_can_read_it(house: House) -> None:

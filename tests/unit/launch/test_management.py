@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from omni_core.ports.configuration import Applied, ObjectChange
+from omni_core.ports.configuration import APPLY_TIMEOUT, Applied, ObjectChange
 from omni_launch.management import Remote
 from omni_launch.notice import NAME, Notice, answering
 from omni_launch.plan_lines import differences, fields, plan, summary
@@ -71,6 +71,23 @@ def test_a_key_is_not_sent_on_to_where_an_answer_points(elsewhere: tuple[str, li
     with pytest.raises(CannotStart, match="answers 302, and not as a management API does"):
         Remote(url, "or-key-0123456789").export()
     assert seen == [("/api/config/export", "Bearer or-key-0123456789")]
+
+
+def test_a_file_that_is_applied_is_waited_for_longer_than_auth_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    remote, waits = Remote("http://127.0.0.1:9", "k"), []
+
+    def opened(request: object, timeout: float) -> None:
+        waits.append(timeout)
+        raise OSError("not there")
+
+    monkeypatch.setattr(remote._opener, "open", opened)
+    for call in (
+        remote.export,
+        lambda: remote.apply("{}", "a.yaml", mode="apply", dry_run=False, take_over=False),
+    ):
+        with pytest.raises(CannotStart):
+            call()
+    assert waits[0] < APPLY_TIMEOUT < waits[1]
 
 
 def test_what_is_no_management_api_is_told_as_such(elsewhere: tuple[str, list[Any]]) -> None:

@@ -8,7 +8,7 @@ from omni_core import key_scopes
 from omni_core.config_objects import caller_message, change_from, entry_from, object_from
 from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
-from omni_core.ports.configuration import ANYBODY, Applied, Caller, ConfigObject, ObjectPage, Written
+from omni_core.ports.configuration import ANYBODY, APPLY_TIMEOUT, Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
 from omni_core.rpc import Peer, ServiceChannel
 
@@ -30,7 +30,7 @@ class AuthClient:
         self._put_object = peer.unary("PutObject", pb.PutObjectResponse)
         self._delete_object = peer.unary("DeleteObject", pb.DeleteObjectResponse)
         self._adopt_object = peer.unary("AdoptObject", pb.AdoptObjectResponse)
-        self._apply = peer.unary("ApplyConfiguration", pb.ApplyConfigurationResponse)
+        self._apply = peer.unary("ApplyConfiguration", pb.ApplyConfigurationResponse, APPLY_TIMEOUT)
         self._export = peer.unary("ExportConfiguration", pb.ExportConfigurationResponse)
         self._list_audit = peer.unary("ListAudit", pb.ListAuditResponse)
         self._verify_audit = peer.unary("VerifyAudit", pb.VerifyAuditResponse)

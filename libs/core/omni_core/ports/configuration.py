@@ -21,6 +21,9 @@ class Caller(msgspec.Struct, frozen=True):
 
 ANYBODY = Caller()
 
+# Seconds that applying a file may take: it may say thousands of objects, each of which is written and audited.
+APPLY_TIMEOUT = 60.0
+
 
 class ConfigObject(msgspec.Struct, frozen=True):
     """``kind`` is the plural; ``document`` a JSON object, its scalars typed as its kind has them, whose secrets are

@@ -5,6 +5,7 @@ what somebody else manages or still uses, 412 for another version than the one t
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TypeGuard
 
 import msgspec
@@ -184,15 +185,19 @@ def shown(document: Mapping[str, Tree]) -> dict[str, Tree]:
 
 
 def _write_all(held: Held, writer: Writer, wanted: Iterable[FileObject]) -> list[Step]:
-    steps = []
-    for one in wanted:
-        try:
-            step = _write(held, writer, one.kind, one.name, one.document)
-        except InvalidRequest as error:
-            raise placed(error, writer, (one.kind, one.name)) from None
-        if step is not None:
-            steps.append(step)
-            held = held.changed(put=[step.entity])
+    """Kind by kind: one belongs to objects of kinds before its own, never to another of its kind."""
+    steps = list[Step]()
+    for _, alike in groupby(wanted, lambda one: one.kind):
+        made = []
+        for one in alike:
+            try:
+                step = _write(held, writer, one.kind, one.name, one.document)
+            except InvalidRequest as error:
+                raise placed(error, writer, (one.kind, one.name)) from None
+            if step is not None:
+                made.append(step)
+        held = held.changed(put=[step.entity for step in made])
+        steps += made
     return steps
 
 
