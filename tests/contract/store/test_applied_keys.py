@@ -145,6 +145,8 @@ async def test_a_change_is_told_in_the_words_of_a_file_and_nowhere_with_a_secret
     ("text", "told"),
     [
         ("keys: [{name: a, secret: {env: NO_KEY}}]", "keys.yaml:1: keys[0].secret: the environment variable NO_KEY"),
+        ("keys: [{name: a, secret: {value: ' lead-0123456789'}}]", "keys.yaml:1: keys[0].secret: the value begins or"),
+        ("keys: [{name: a, secret: {value: 'end-0123456789 '}}]", "keys.yaml:1: keys[0].secret: the value begins or"),
         ("keys: [{name: a, secret: {vault: keep}}]", "keys.yaml:1: keys[0].secret: nothing is sealed for a file"),
         (
             "keys:\n- {name: a, secret: {env: CI_KEY}}\n- {name: b, secret: {value: or-ci-0123456789-secret}}",

@@ -84,4 +84,6 @@ def fetch(source: SecretSource, env: Mapping[str, str], read_secret: ReadSecret)
         raise SecretUnreadable(f"{told} is empty")
     if not secret.isascii() or not secret.isprintable():
         raise SecretUnreadable(f"{told} has characters that no HTTP header can carry")
+    if secret != secret.strip():
+        raise SecretUnreadable(f"{told} begins or ends with a blank, which is lost in an HTTP header")
     return secret
