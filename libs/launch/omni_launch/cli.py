@@ -52,8 +52,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # of a pipe whose reader has seen enough, as head, click ends without a word
         except Exception as error:
             if os.environ.get("OMNIROUTE_LOG_LEVEL", "").upper() == "DEBUG":
                 raise

@@ -214,7 +214,7 @@ def _telling() -> Iterator[None]:
 
     try:
         yield
-    except (click.ClickException, click.exceptions.Exit, click.Abort):
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise
     except GatewayError as error:  # its lines name keys of a configuration
         click.echo(redact_shapes(error.message), err=True)

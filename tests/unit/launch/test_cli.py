@@ -2,9 +2,12 @@
 
 import http.server
 import json
+import os
 import re
 import shlex
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -48,6 +51,19 @@ def test_help_shows_every_verb_and_how_to_begin() -> None:
         assert f"\n  {verb} " in shown
     assert "omniroute up   " in shown
     assert "health" not in shown
+
+
+@pytest.mark.parametrize("command", ["audit list", "keys list --json", "export"])
+def test_a_reader_that_has_seen_enough_is_no_fault(command: str) -> None:
+    assert invoke("keys", "create", "ci").exit_code == 0
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        arguments = [sys.executable, "-m", "omni_launch", *command.split()]
+        done = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    finally:
+        os.close(writer)
+    assert (done.stderr, done.returncode) == ("", 1)
 
 
 @pytest.mark.parametrize(
