@@ -81,8 +81,13 @@ class Row(NamedTuple):
             *((409,) if (self.takes or self.method == "DELETE") and not conditional else ()),
         )
 
-    def _made(self) -> dict[int | str, dict[str, Any]]:
-        return {201: {"description": "it was not there", "model": self.model}} if self.method == "PUT" else {}
+    def _also(self) -> dict[int | str, dict[str, Any]]:
+        """What else it may answer that is no problem."""
+        if self.method == "PUT":
+            return {201: {"description": "it was not there", "model": self.model}}
+        if self.method == "GET" and "{name:path}" in self.path:
+            return {304: {"description": "it is what If-None-Match says"}}
+        return {}
 
     def route(self) -> APIRoute:
         """For any application; what is behind it is asked for with each request."""
@@ -94,7 +99,7 @@ class Row(NamedTuple):
             response_model=self.model,
             response_class=JSONResponse if self.model else Response,
             name=self.name or None,
-            responses=_problems(*self.statuses) | self._made(),
+            responses=_problems(*self.statuses) | self._also(),
             openapi_extra=self.more,
             dependencies=_SCHEMES if self.needs else None,
             generate_unique_id_function=lambda route: route.name,

@@ -92,6 +92,8 @@ async def test_who_has_the_newest_version_is_not_sent_it_again(house: House) -> 
         answer = await house.call("GET", ONE, ADMIN, headers={"if-none-match": tag})
         assert (answer.status_code, answer.headers["etag"]) == (status, '"1"')
     is_problem(await house.call("GET", ONE, ADMIN, headers={"if-none-match": "nonsense"}), 400)
+    described = (await house.call("GET", "/api/openapi.json")).json()["paths"]["/api/accounts/{name}"]
+    assert "304" in described["get"]["responses"]
 
 
 async def test_a_dry_run_says_what_would_be_and_leaves_everything(house: House) -> None:
