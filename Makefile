@@ -58,7 +58,7 @@ check: $(READY) ## lint, types, architecture, protobuf
 
 test: check ## everything that must hold: check, then unit, codecs, contract and e2e tests
 	$(BIN)/pytest -m "not slow" -n auto --dist worksteal tests/unit tests/codecs tests/contract/store $(ARGS)
-	$(BIN)/pytest -m "not slow" -n 3 --dist loadgroup tests/contract tests/security tests/e2e --ignore tests/contract/store $(ARGS)
+	$(BIN)/pytest -m "not slow" -n 3 --dist loadfile tests/contract tests/security tests/e2e --ignore tests/contract/store $(ARGS)
 
 e2e: $(READY) ## the end-to-end tests, over one process and over one process a service
 	$(BIN)/pytest -m "not slow" tests/e2e $(ARGS)

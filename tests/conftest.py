@@ -19,15 +19,6 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """What ``--dist loadgroup`` keeps on one worker: the tests of a shape of the gateway, else those of a file, so that
-    what they share is set up once."""
-    shape = (
-        item.callspec.params.get("gateway") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ""
-    )
-    item.add_marker(pytest.mark.xdist_group(str(shape or item.path.stem)))
-
-
 def pytest_collection_finish() -> None:
     """Ten thousand collected tests are no garbage: without this every full collection walks through them again, a
     second of processor time that falls on whichever test is just being timed."""
