@@ -96,6 +96,15 @@ def body(value: Any) -> bytes:
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
 
+def convert(
+    source: Codec, target: Codec, request: dict[str, Any], model: str = "m"
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The request in the other format, and its losses as field -> kind."""
+    conversation = msgspec.structs.replace(source.decode_request(body(request)), model=model, max_output=4096)
+    encoded = target.encode_request(conversation)
+    return msgspec.json.decode(encoded.body), {loss.field: loss.kind for loss in encoded.losses}
+
+
 def addressed(codec: Codec, decoded: Conversation, conversation: Conversation) -> Conversation:
     """Gemini's and Bedrock's requests name model and delivery in their address, so what is read of a body lacks both;
     Cloud Code's name the delivery there, and hold Gemini's own within; Cursor's and Kiro's do not name it at all. And

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from omni_translator.domain.codec import Codec
 from omni_translator.domain.codecs.gemini_generate import GeminiGenerate
 from omni_translator.domain.codecs.gemini_generate.calls import is_made, made_id, pair
 from omni_translator.domain.codecs.gemini_generate.encode import Options
@@ -31,6 +30,7 @@ from tests.codecs.support import (
     REPLY,
     TRANSCRIPTS,
     body,
+    convert,
 )
 
 HI = {"role": "user", "parts": [{"text": "hi"}]}
@@ -49,14 +49,6 @@ def stored(case: str) -> bytes:
 
 def read(**request: Any) -> Any:
     return GEMINI.decode_request(body({"contents": [HI]} | request))
-
-
-def convert(
-    source: Codec, target: Codec, request: dict[str, Any], model: str = "m"
-) -> tuple[dict[str, Any], dict[str, str]]:
-    conversation = msgspec.structs.replace(source.decode_request(body(request)), model=model, max_output=4096)
-    encoded = target.encode_request(conversation)
-    return msgspec.json.decode(encoded.body), {loss.field: loss.kind for loss in encoded.losses}
 
 
 def from_chat(model: str = "gemini-3-flash", **request: Any) -> tuple[dict[str, Any], dict[str, str]]:

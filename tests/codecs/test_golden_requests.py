@@ -3,23 +3,13 @@
 import hashlib
 from typing import Any
 
-import msgspec
 import pytest
 from omni_translator.domain.codec import Codec
 from omni_wire.errors import WireError
 
-from tests.codecs.support import CHAT, MESSAGES, body
+from tests.codecs.support import CHAT, MESSAGES, body, convert
 
 USER = {"role": "user", "content": "hi"}
-
-
-def convert(
-    source: Codec, target: Codec, request: dict[str, Any], model: str = "m"
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The request in the other format, and its losses as field -> kind."""
-    conversation = msgspec.structs.replace(source.decode_request(body(request)), model=model, max_output=4096)
-    encoded = target.encode_request(conversation)
-    return msgspec.json.decode(encoded.body), {loss.field: loss.kind for loss in encoded.losses}
 
 
 def to_messages(model: str = "claude-x", **request: Any) -> tuple[dict[str, Any], dict[str, str]]:

@@ -27,7 +27,7 @@ from omni_auth.domain.apikeys import (
 )
 from omni_auth.domain.compilation import ANONYMOUS, file_key_policy, stored_key_policy
 from omni_auth.domain.configuration import SHORT_KEY
-from omni_auth.domain.planning import Where
+from omni_auth.domain.planning import Where, refuse_conflicts
 from omni_auth.domain.problems import Loc, Problem
 from omni_auth.domain.scalars import NANO
 from omni_auth.domain.schema import KeySection, SecretSource
@@ -178,13 +178,7 @@ def _refuse_conflicts(held: HeldKeys, asking: Asking, wanted: Sequence[Said]) ->
             told.append(f"keys/{name} is managed by {found.source or 'the API'}")
         elif found is None and name in asking.live and asking.filename != asking.source:
             told.append(f"keys/{name} is managed by {asking.filename}")
-    if told:
-        raise InvalidRequest(
-            "\n".join([*told, "say so if they are to be taken over"]),
-            status=409,
-            code="conflict",
-            param=told[0].split()[0],
-        )
+    refuse_conflicts(told)
 
 
 def _problems(held: HeldKeys, asking: Asking, before: Sequence[Said], one: Said) -> list[tuple[str, str]]:

@@ -320,6 +320,11 @@ def _refuse_conflicts(held: Held, writer: Writer, wanted: Mapping[Named, FileObj
             told.append(f"{kind}/{name} is managed by {found.source or 'the API'}")
         elif found is None and (kind, name) in writer.live and writer.filename != writer.source:
             told.append(f"{kind}/{name} is managed by {writer.filename}")
+    refuse_conflicts(told)
+
+
+def refuse_conflicts(told: Sequence[str]) -> None:
+    """Raises ``InvalidRequest`` where there is a line about something that others manage, by its path."""
     if told:
         raise InvalidRequest(
             "\n".join([*told, "say so if they are to be taken over"]),
