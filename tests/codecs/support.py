@@ -105,6 +105,16 @@ def convert(
     return msgspec.json.decode(encoded.body), {loss.field: loss.kind for loss in encoded.losses}
 
 
+def convert_answer(source: Codec, target: Codec, answer: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """The same of a whole answer."""
+    encoded = target.encode_response(source.decode_response(answer), REPLY)
+    return msgspec.json.decode(encoded.body), {loss.field: loss.kind for loss in encoded.losses}
+
+
+def stored(codec: Codec, case: str) -> bytes:
+    return (TRANSCRIPTS / codec.format / case).read_bytes()
+
+
 def addressed(codec: Codec, decoded: Conversation, conversation: Conversation) -> Conversation:
     """Gemini's and Bedrock's requests name model and delivery in their address, so what is read of a body lacks both;
     Cloud Code's name the delivery there, and hold Gemini's own within; Cursor's and Kiro's do not name it at all. And

@@ -1,7 +1,6 @@
 """Gemini's answers and streams word for word, from and to the other formats."""
 
 import json
-from typing import Any
 
 import msgspec
 import pytest
@@ -27,27 +26,19 @@ from tests.codecs.support import (
     REPLY,
     TRANSCRIPTS,
     body,
+    convert_answer,
     events_of,
     name,
     same_answer,
+    stored,
     write_stream,
 )
-
-
-def stored(case: str) -> bytes:
-    return (TRANSCRIPTS / "gemini.generate" / case).read_bytes()
-
-
-def answer(source: Codec, target: Codec, data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    encoded = target.encode_response(source.decode_response(data), REPLY)
-    return msgspec.json.decode(encoded.body), {loss.field: loss.kind for loss in encoded.losses}
-
 
 # ---- answers --------------------------------------------------------------------------------------------------------
 
 
 def test_an_answer_of_gemini_becomes_a_chat_completion() -> None:
-    written, losses = answer(GEMINI, CHAT, stored("parallel_tools.json"))
+    written, losses = convert_answer(GEMINI, CHAT, stored(GEMINI, "parallel_tools.json"))
     choice = written["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["content"] == "Let me look."
@@ -66,8 +57,8 @@ def test_an_answer_of_gemini_becomes_a_chat_completion() -> None:
 
 
 def test_an_answer_of_messages_becomes_geminis() -> None:
-    data = (TRANSCRIPTS / "anthropic.messages" / "parallel_tools.json").read_bytes()
-    written, losses = answer(MESSAGES, GEMINI, data)
+    data = stored(MESSAGES, "parallel_tools.json")
+    written, losses = convert_answer(MESSAGES, GEMINI, data)
     assert losses == {}
     assert written == {
         "candidates": [
@@ -91,15 +82,15 @@ def test_an_answer_of_messages_becomes_geminis() -> None:
 
 
 def test_thoughts_come_and_go_as_thoughts_and_signatures_stay_home() -> None:
-    thought, text = GEMINI.decode_response(stored("thinking.json")).parts
+    thought, text = GEMINI.decode_response(stored(GEMINI, "thinking.json")).parts
     assert isinstance(thought, Reasoning)
     assert text == Text("It is 4", extra={"thoughtSignature": "CiQBVKhc7qBsYXN0"})
     for target in (CHAT, MESSAGES):
-        written, losses = answer(GEMINI, target, stored("thinking.json"))
+        written, losses = convert_answer(GEMINI, target, stored(GEMINI, "thinking.json"))
         assert "CiQBVKhc7qBsYXN0" not in json.dumps(written)
         assert any(field.endswith("thoughtSignature") for field in losses)
-    data = (TRANSCRIPTS / "anthropic.messages" / "thinking.json").read_bytes()
-    written, losses = answer(MESSAGES, GEMINI, data)
+    data = stored(MESSAGES, "thinking.json")
+    written, losses = convert_answer(MESSAGES, GEMINI, data)
     first, *_ = written["candidates"][0]["content"]["parts"]
     assert (first["thought"], set(first)) == (True, {"text", "thought"})
     assert "EqQBCgIYAhIM" not in json.dumps(written)
@@ -118,9 +109,9 @@ def test_thoughts_come_and_go_as_thoughts_and_signatures_stay_home() -> None:
     ],
 )
 def test_why_an_answer_ended_whole_and_streamed(case: str, finish: FinishReason, detail: str) -> None:
-    events, error = events_of(GEMINI, [stored(f"{case}.sse")])
+    events, error = events_of(GEMINI, [stored(GEMINI, f"{case}.sse")])
     assert error == ""
-    for answered in (GEMINI.decode_response(stored(f"{case}.json")), fold(events)):
+    for answered in (GEMINI.decode_response(stored(GEMINI, f"{case}.json")), fold(events)):
         assert (answered.finish, answered.finish_detail) == (finish, detail)
         own = Reply("", "")  # a call without an id goes by the answer's
         again = GEMINI.decode_response(GEMINI.encode_response(answered, own).body)
@@ -152,15 +143,15 @@ def test_every_word_for_an_end_has_its_meaning_and_comes_back(word: str, finish:
 
 
 def test_googles_own_tools_counts_are_input_and_come_back_as_they_were() -> None:
-    answered = GEMINI.decode_response(stored("server_tool.json"))
+    answered = GEMINI.decode_response(stored(GEMINI, "server_tool.json"))
     assert answered.usage == Usage(50, 0, 0, 9)
     assert [part.kind for part in answered.parts if isinstance(part, Opaque)] == [
         "executableCode",
         "codeExecutionResult",
     ]
     again = msgspec.json.decode(GEMINI.encode_response(answered, REPLY).body)
-    assert again["usageMetadata"] == msgspec.json.decode(stored("server_tool.json"))["usageMetadata"]
-    _, losses = answer(GEMINI, CHAT, stored("server_tool.json"))
+    assert again["usageMetadata"] == msgspec.json.decode(stored(GEMINI, "server_tool.json"))["usageMetadata"]
+    _, losses = convert_answer(GEMINI, CHAT, stored(GEMINI, "server_tool.json"))
     assert {
         "content.executableCode",
         "content.codeExecutionResult",
@@ -181,10 +172,10 @@ def test_further_candidates_go_where_there_may_be_several_answers() -> None:
     one = {"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP", "index": 0}
     two = {"content": {"parts": [{"text": "b"}]}, "finishReason": "STOP", "index": 1}
     data = body({"candidates": [one, two]})
-    told, losses = answer(GEMINI, CHAT, data)
+    told, losses = convert_answer(GEMINI, CHAT, data)
     assert ([choice["message"]["content"] for choice in told["choices"]], losses) == (["a", "b"], {})
-    assert answer(GEMINI, MESSAGES, data)[1] == {"choices": "dropped"}
-    assert answer(GEMINI, GEMINI, data)[0]["candidates"][1]["content"]["parts"] == [{"text": "b"}]
+    assert convert_answer(GEMINI, MESSAGES, data)[1] == {"choices": "dropped"}
+    assert convert_answer(GEMINI, GEMINI, data)[0]["candidates"][1]["content"]["parts"] == [{"text": "b"}]
 
 
 # ---- streams --------------------------------------------------------------------------------------------------------
@@ -207,21 +198,21 @@ def test_any_stream_is_the_same_in_both_framings(source: Codec, case: str) -> No
 
 
 def test_an_array_is_read_as_the_events_are_byte_by_byte_too() -> None:
-    data = stored("parallel_tools.array")
-    expected = events_of(GEMINI, [stored("parallel_tools.sse")])
+    data = stored(GEMINI, "parallel_tools.array")
+    expected = events_of(GEMINI, [stored(GEMINI, "parallel_tools.sse")])
     assert events_of(GEMINI, [data]) == expected
     assert events_of(GEMINI, [data[at : at + 1] for at in range(len(data))]) == expected
 
 
 def test_an_array_cut_anywhere_before_its_finish_reason_never_finishes() -> None:
-    data = stored("parallel_tools.array")
+    data = stored(GEMINI, "parallel_tools.array")
     for cut in range(data.index(b'"finishReason"')):
         events, _ = events_of(GEMINI, [data[:cut]])
         assert not any(isinstance(event, Finished) for event in events)
 
 
 def test_an_error_in_an_array_fails_the_answer() -> None:
-    events, error = events_of(GEMINI, [stored("error.array")])
+    events, error = events_of(GEMINI, [stored(GEMINI, "error.array")])
     assert error == ""
     assert isinstance(events[-1], Failed)
     assert "overloaded" in events[-1].message
@@ -230,7 +221,7 @@ def test_an_error_in_an_array_fails_the_answer() -> None:
 def test_an_error_ends_an_array_that_was_begun_or_not() -> None:
     error = InvalidRequest("no")
     encoder = GEMINI.stream_encoder(Reply("i", "m", array=True))
-    events, _ = events_of(GEMINI, [stored("cut.sse")])
+    events, _ = events_of(GEMINI, [stored(GEMINI, "cut.sse")])
     sent = b"".join([encoder.emit(event) for event in events])
     assert [list(item) for item in msgspec.json.decode(sent + render_item(error, "r", first=False))][-1] == ["error"]
     (alone,) = msgspec.json.decode(render_item(error, "r", first=True))
@@ -240,7 +231,7 @@ def test_an_error_ends_an_array_that_was_begun_or_not() -> None:
 
 
 def test_a_call_is_told_whole_however_it_came() -> None:
-    events, _ = events_of(MESSAGES, [(TRANSCRIPTS / "anthropic.messages" / "parallel_tools.sse").read_bytes()])
+    events, _ = events_of(MESSAGES, [stored(MESSAGES, "parallel_tools.sse")])
     chunks = [json.loads(line[6:]) for line in write_stream(GEMINI, events).decode().splitlines() if line]
     parts = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
     calls = [part["functionCall"] for part in parts if "functionCall" in part]
@@ -252,7 +243,7 @@ def test_a_call_is_told_whole_however_it_came() -> None:
 
 def test_a_stream_told_in_the_other_formats_keeps_its_texts_and_calls() -> None:
     for case in ("text", "parallel_tools", "thinking", "cached", "refusal", "image", "server_tool"):
-        events, _ = events_of(GEMINI, [stored(f"{case}.sse")])
+        events, _ = events_of(GEMINI, [stored(GEMINI, f"{case}.sse")])
         for target in (CHAT, MESSAGES):
             again, error = events_of(target, [write_stream(target, events)])
             assert error == ""
@@ -262,7 +253,7 @@ def test_a_stream_told_in_the_other_formats_keeps_its_texts_and_calls() -> None:
 
 
 def test_a_signature_that_comes_last_belongs_to_the_text_before_it() -> None:
-    events, _ = events_of(GEMINI, [stored("thinking.sse")])
+    events, _ = events_of(GEMINI, [stored(GEMINI, "thinking.sse")])
     assert [type(event.part) for event in events if isinstance(event, PartStarted)] == [Reasoning, Text]
     lone = (
         b'data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"S"}]},"finishReason":"STOP"}]}\n\n'

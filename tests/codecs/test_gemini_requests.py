@@ -28,9 +28,9 @@ from tests.codecs.support import (
     GEMINI,
     MESSAGES,
     REPLY,
-    TRANSCRIPTS,
     body,
     convert,
+    stored,
 )
 
 HI = {"role": "user", "parts": [{"text": "hi"}]}
@@ -41,10 +41,6 @@ STRICT = {
     "properties": {"n": {"type": "integer", "exclusiveMinimum": 0}},
     "additionalProperties": False,
 }
-
-
-def stored(case: str) -> bytes:
-    return (TRANSCRIPTS / "gemini.generate" / case).read_bytes()
 
 
 def read(**request: Any) -> Any:
@@ -684,7 +680,7 @@ def test_pairing_takes_time_in_proportion() -> None:
 
 
 def test_ids_of_an_answer_tell_answers_and_calls_apart_and_are_left_out_on_the_way_home() -> None:
-    answered = GEMINI.decode_response(stored("parallel_tools.json"))
+    answered = GEMINI.decode_response(stored(GEMINI, "parallel_tools.json"))
     ids = [part.id for part in answered.parts if isinstance(part, ToolCall)]
     assert ids == [made_id("mAITabc123XYZ", 0), made_id("mAITabc123XYZ", 1)]
     assert all(len(call_id) <= 40 for call_id in ids)

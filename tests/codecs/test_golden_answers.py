@@ -12,16 +12,17 @@ from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from tests.codecs.support import CHAT, MESSAGES, REPLY, TRANSCRIPTS, body, events_of, write_stream
-
-
-def convert(source: Codec, target: Codec, answer: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    encoded = target.encode_response(source.decode_response(answer), REPLY)
-    return msgspec.json.decode(encoded.body), {loss.field: loss.kind for loss in encoded.losses}
-
-
-def stored(codec: Codec, case: str) -> bytes:
-    return (TRANSCRIPTS / codec.format / case).read_bytes()
+from tests.codecs.support import (
+    CHAT,
+    MESSAGES,
+    REPLY,
+    TRANSCRIPTS,
+    body,
+    convert_answer,
+    events_of,
+    stored,
+    write_stream,
+)
 
 
 def frames(data: bytes) -> list[Any]:
@@ -36,7 +37,7 @@ def chat_answer(message: dict[str, Any], reason: str = "stop", **more: Any) -> b
 
 
 def test_an_answer_of_messages_becomes_a_chat_completion() -> None:
-    written, losses = convert(MESSAGES, CHAT, stored(MESSAGES, "parallel_tools.json"))
+    written, losses = convert_answer(MESSAGES, CHAT, stored(MESSAGES, "parallel_tools.json"))
     assert losses == {}
     assert written == {
         "id": "id-1",
@@ -74,7 +75,7 @@ def test_an_answer_of_messages_becomes_a_chat_completion() -> None:
 
 
 def test_a_chat_completion_becomes_an_answer_of_messages() -> None:
-    written, losses = convert(CHAT, MESSAGES, stored(CHAT, "thinking.json"))
+    written, losses = convert_answer(CHAT, MESSAGES, stored(CHAT, "thinking.json"))
     assert losses == {"usage.completion_tokens_details.reasoning_tokens": "dropped"}
     assert written == {
         "id": "id-1",
@@ -171,7 +172,7 @@ def test_every_stop_reason(anthropic: str, canonical: FinishReason, chat: str, l
     answer = {"id": "m", "type": "message", "content": [{"type": "text", "text": "x"}], "stop_reason": anthropic}
     response = MESSAGES.decode_response(body(answer))
     assert response.finish is canonical
-    written, losses = convert(MESSAGES, CHAT, body(answer))
+    written, losses = convert_answer(MESSAGES, CHAT, body(answer))
     assert written["choices"][0]["finish_reason"] == chat
     assert losses == ({"stop_reason": "approximated"} if lossy else {})
     again = msgspec.json.decode(MESSAGES.encode_response(response, REPLY).body)
@@ -180,7 +181,7 @@ def test_every_stop_reason(anthropic: str, canonical: FinishReason, chat: str, l
 
 def test_a_forced_call_that_chat_ends_with_stop_is_tool_use_to_anthropics_clients() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    written, losses = convert(CHAT, MESSAGES, chat_answer({"content": None, "tool_calls": [call]}))
+    written, losses = convert_answer(CHAT, MESSAGES, chat_answer({"content": None, "tool_calls": [call]}))
     assert written["stop_reason"] == "tool_use"
     assert losses == {}
 
