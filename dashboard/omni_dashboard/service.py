@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 from omni_catalogue.networks import Network, networks
+from omni_catalogue.scopes import may_hand_out
 from omni_catalogue.snapshot import decode
 from omni_core.component import Check
 from omni_core.ports.analytics import AnalyticsPort, KeyUse, UsageQuery, UsageReport, UsageTotals
@@ -25,7 +26,6 @@ from omni_dashboard.domain.access import (
     admit,
     allow,
     allow_area,
-    may_hand_out,
     organisation_of,
     platform_only,
 )

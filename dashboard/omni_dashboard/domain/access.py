@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 
 from omni_catalogue.networks import Network, client_address, networks, within
+from omni_catalogue.scopes import DEVELOPER as DEVELOPER
 from omni_catalogue.scopes import Scopes
 from omni_wire.errors import PermissionDenied, Unauthenticated
 
 ADMIN = "admin"
-DEVELOPER = "developer"
 # Whoever runs the gateway: its admins see and change what all organisations use.
 PLATFORM = "default"
 _ELSEWHERE = "organisation_not_allowed"
@@ -50,16 +50,6 @@ def platform_only(own: str, what: str) -> None:
     """Raises ``PermissionDenied`` for whoever is of another organisation than runs the gateway."""
     if own != PLATFORM:
         raise PermissionDenied(f"only who runs the gateway may {what}", code=_ELSEWHERE)
-
-
-def may_hand_out(scopes: Scopes, role: str, other: Scopes, doing: str = "hand out") -> None:
-    """Whether a key's holder may have the secret of one with that role and ``other`` scopes, or end that: no more than
-    it has. Raises ``PermissionDenied``."""
-    if role != DEVELOPER and not scopes.gives(other):
-        raise PermissionDenied(
-            f"this key may only {doing} keys that manage no more than it does itself, from no more networks and for no "
-            "longer"
-        )
 
 
 def admit(scopes: Scopes, peer: str, forwarded: Sequence[str], trusted: Sequence[Network], now: int) -> None:

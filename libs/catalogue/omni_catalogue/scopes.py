@@ -4,6 +4,7 @@ API, and an end."""
 from fnmatch import fnmatchcase
 
 import msgspec
+from omni_wire.errors import PermissionDenied
 
 from omni_catalogue.networks import networks
 
@@ -60,3 +61,14 @@ class Scopes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 ANY = Scopes()
+DEVELOPER = "developer"  # the role of keys that manage nothing
+
+
+def may_hand_out(scopes: Scopes, role: str, other: Scopes, doing: str = "hand out") -> None:
+    """Whether a key's holder may have the secret of one with that role and ``other`` scopes, change it or end it: one
+    that manages no more than the holder's does. Raises ``PermissionDenied``."""
+    if role != DEVELOPER and not scopes.gives(other):
+        raise PermissionDenied(
+            f"this key may only {doing} keys that manage no more than it does itself, from no more networks and for no "
+            "longer"
+        )

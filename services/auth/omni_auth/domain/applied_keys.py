@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 from omni_catalogue.keyshape import is_wellformed
-from omni_catalogue.scopes import Scopes
+from omni_catalogue.scopes import Scopes, may_hand_out
 from omni_catalogue.snapshot import Budget, KeyPolicy, Price
 from omni_wire.errors import InvalidRequest, PermissionDenied
 
@@ -32,8 +32,6 @@ from omni_auth.domain.problems import Loc, Problem
 from omni_auth.domain.scalars import NANO
 from omni_auth.domain.schema import KeySection, SecretSource
 from omni_auth.domain.secrecy import SecretUnreadable
-
-DEVELOPER = "developer"
 
 
 class HeldKeys(msgspec.Struct, frozen=True):
@@ -162,11 +160,12 @@ def _refuse_too_much(scopes: Scopes | None, step: KeyStep) -> None:
     live = file_key_policy(step.live.section) if step.live is not None else None
     before = step.before if step.before is not None else live
     for key, doing in ((step.after, "hand out"), (before, "change")):
-        if key is not None and key.role != DEVELOPER and not scopes.gives(key.scopes):
-            raise PermissionDenied(
-                f"keys/{step.after.name}: this key may only {doing} keys that manage no more than it does itself, from "
-                "no more networks and for no longer"
-            )
+        if key is None:
+            continue
+        try:
+            may_hand_out(scopes, key.role, key.scopes, doing)
+        except PermissionDenied as error:
+            raise PermissionDenied(f"keys/{step.after.name}: {error.message}") from None
 
 
 def _refuse_conflicts(held: HeldKeys, asking: Asking, wanted: Sequence[Said]) -> None:
