@@ -238,6 +238,8 @@ ENCODE = EncodeCall(
         context=9,
     ),
     True,
+    b"what came before",
+    True,
 )
 TOOLS = (RenamedTool("multi__spawn", "spawn", "multi"), RenamedTool("exec", "exec", freeform=True))
 STREAM = StreamCall(
@@ -254,6 +256,10 @@ STREAM = StreamCall(
     TOOLS,
     Parties("key-1", "claude", "account-1", "claude-x"),
     AnswerRules(sanitize=True, think_tags=True),
+    True,
+    b"what came before",
+    True,
+    Usage(10, 4, 3, 7, 2, True),
 )
 LOSS = Loss("logit_bias", "dropped", "the provider has no such field")
 USAGE = Usage(10, 4, 3, 7, 2, True)

@@ -16,6 +16,8 @@ IDENTITIES = {WireFormat.CLOUDCODE_GENERATE: ("antigravity",), WireFormat.CURSOR
 TIERS = ("subscription", "api_key", "cheap", "free")
 # What of its two ways to answer a provider has: streams are its only one, or it has none, or both.
 STREAMING = ("both", "only", "never")
+# How a provider is asked to go on with a text that another broke off: by its own last words, by words, or not at all.
+RESUMES = ("prefill", "prompt", "off")
 # In which order the targets of a combo, or the accounts of a provider, are tried.
 STRATEGIES = (
     *("fill-first", "round-robin", "weighted", "random", "p2c", "least-used"),
@@ -69,7 +71,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """``strategy`` is one of ``STRATEGIES``, for its accounts; ``sticky`` how many requests in a row a turn of
-    round-robin has."""
+    round-robin has; ``resumes`` one of ``RESUMES``."""
 
     id: str
     format: WireFormat
@@ -82,6 +84,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     strategy: str = "fill-first"
     sticky: int = 1
+    resumes: str = "prompt"
 
     def model(self, model_id: str) -> Model | None:
         """The exact entry for ``model_id``, else the wildcard's with the id filled in, else None."""
@@ -94,9 +97,24 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(wildcard, id=model_id) if wildcard is not None else None
 
 
+class MidStream(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done about streams that break. The first ``hold_tokens``, or what comes in ``hold_seconds``, whichever is
+    sooner over, is kept back, so that another candidate can begin anew unseen; 0 and 0 keep nothing back. With
+    ``resume`` another candidate goes on with a text that has broken off later."""
+
+    hold_tokens: int = 0
+    hold_seconds: float = 0.0
+    resume: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.hold_tokens > 0 or self.hold_seconds > 0
+
+
 class Combo(msgspec.Struct, frozen=True, kw_only=True):
     """A named chain of "provider/model" targets. ``strategy`` is one of ``STRATEGIES`` (a reader takes one that it does
-    not know for "fill-first"), ``sticky`` as a provider's; ``weights`` are of the targets that have another than 1."""
+    not know for "fill-first"), ``sticky`` as a provider's; ``weights`` are of the targets that have another than 1;
+    ``mid_stream`` None is the routing's."""
 
     name: str
     strategy: str
@@ -104,6 +122,7 @@ class Combo(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     sticky: int = 1
     weights: dict[str, int] = {}
+    mid_stream: MidStream | None = None
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +187,7 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     cache: bool = False
     default_max_output: int = 32_000
     timeouts: Timeouts = Timeouts()
+    mid_stream: MidStream = MidStream()
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from omni_core.ports.translator import (
 from omni_core.rpc import RpcServer, bidi, unary
 from omni_wire.errors import InvalidRequest, StreamInterrupted
 from omni_wire.formats import WireFormat
+from omni_wire.usage import Usage
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.translator.v1 import translator_pb2 as pb
 
@@ -37,6 +38,8 @@ def register(server: RpcServer, port: TranslatorPort) -> None:
                 parties=_parties(request.parties),
                 rules=_request_rules(request.rules) if request.HasField("rules") else None,
                 relayed=request.relayed,
+                begun=request.begun,
+                prefill=request.prefill,
             )
         )
         tools = [
@@ -85,6 +88,21 @@ async def _head(requests: AsyncIterator[pb.TranslateStreamRequest]) -> StreamCal
         rules=AnswerRules(sanitize=head.rules.sanitize, think_tags=head.rules.think_tags)
         if head.HasField("rules")
         else None,
+        whole_calls=head.whole_calls,
+        begun=head.begun,
+        prefill=head.prefill,
+        used=_usage(head.used),
+    )
+
+
+def _usage(usage: common_pb2.Usage) -> Usage:
+    return Usage(
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.estimated,
     )
 
 

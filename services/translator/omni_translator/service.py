@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -24,7 +24,7 @@ from omni_wire.formats import WireFormat
 from omni_wire.told_error import error_of, told_error, told_status
 from omni_wire.usage import Usage
 
-from omni_translator.domain import rules, vault
+from omni_translator.domain import continuation, rules, vault
 from omni_translator.domain.codec import ClientTool, Codec, Encoded, Reply, StreamDecoder, StreamEncoder
 from omni_translator.domain.codecs import CODECS
 from omni_translator.domain.contradictions import refuse_contradictions
@@ -43,12 +43,15 @@ from omni_translator.settings import TranslatorSettings
 _log: Final = logging.getLogger("omniroute.translator")
 _NAMED_IN_MESSAGE: Final = 8
 # Anthropic's limit of 0 fills the prompt cache and has no answer.
+_LATE_THOUGHTS: Final = DomainLoss("reasoning", "dropped", "it came after the text that it belongs before")
 _ONE_TOKEN: Final = DomainLoss("max_tokens", "approximated", "the provider cannot be asked for less than one token")
 
 
 def _decode(call: EncodeCall, client: Codec) -> rules.Ruled:
     ruled = _ruled(call, client.decode_request(call.body))
     conversation, losses = ruled.conversation, ruled.losses
+    if call.begun:
+        conversation = continuation.asked(conversation, continuation.read(client, call.begun), call.prefill)
     limit = call.max_output if call.max_output > 0 else conversation.max_output
     if conversation.max_output == 0 and call.provider_format is not WireFormat.ANTHROPIC_MESSAGES:
         limit, losses = 1, (*losses, _ONE_TOKEN)
@@ -164,7 +167,8 @@ class TranslatorService:
         outcome, finished = "abandoned", False
         try:
             if call.provider_stream and call.stream:
-                converting = self._stream(call, provider.stream_decoder(), client.stream_encoder(reply), source)
+                splicing = Splicing(call, client, client.stream_encoder(reply))
+                converting = self._stream(call, provider.stream_decoder(), splicing, source)
             else:
                 converting = self._whole(call, provider, client, reply, source)
             async with aclosing(converting):
@@ -221,7 +225,7 @@ class TranslatorService:
         )
 
     async def _stream(
-        self, call: StreamCall, decoder: StreamDecoder, encoder: StreamEncoder, source: AsyncIterator[bytes]
+        self, call: StreamCall, decoder: StreamDecoder, encoder: "Splicing", source: AsyncIterator[bytes]
     ) -> AsyncGenerator[Translated, None]:
         tally = Tally()
         keeper = Keeper() if self._keeps(call) else None
@@ -383,12 +387,40 @@ def _streamed(response: Response, encoder: StreamEncoder) -> Encoded:
     return Encoded(b"".join([encoder.emit(event) for event in unfold(response)]), encoder.losses)
 
 
+class Splicing:
+    """An encoder that writes calls of tools when they are whole, where that is wanted, and the rest of an answer behind
+    its beginning. Raises ``WireError`` where there is none to go on with."""
+
+    def __init__(self, call: StreamCall, client: Codec, encoder: StreamEncoder) -> None:
+        self._encoder = encoder
+        self.calls = continuation.WholeCalls() if call.whole_calls else None
+        self._seam: continuation.Seam | None = None
+        if call.begun:
+            begun = continuation.read(client, call.begun)
+            for event in begun.events:
+                encoder.emit(event)
+            self._seam = continuation.Seam(begun, call.used, call.prefill)
+
+    def emit(self, event: Event) -> bytes:
+        if self._seam is None:
+            return self._encoder.emit(event)
+        return b"".join([self._encoder.emit(told) for told in self._seam.see(event)])
+
+    @property
+    def losses(self) -> tuple[DomainLoss, ...]:
+        if self._seam is not None and self._seam.lost_thoughts:
+            return (*self._encoder.losses, _LATE_THOUGHTS)
+        return self._encoder.losses
+
+
 def _convert(
-    events: list[Event], encoder: StreamEncoder, tally: Tally, keeper: Keeper | None, apart: ThinkingApart | None
+    events: Sequence[Event], encoder: Splicing, tally: Tally, keeper: Keeper | None, apart: ThinkingApart | None
 ) -> bytes:
     out: list[bytes] = []
     if apart is not None:
         events = [told for event in events for told in apart.see(event)]
+    if encoder.calls is not None:
+        events = [told for event in events for told in encoder.calls.see(event)]
     for event in events:
         tally.see(event)
         if keeper is not None:

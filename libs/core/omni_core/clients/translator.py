@@ -76,6 +76,8 @@ class TranslatorClient:
                 parties=_parties(call.parties),
                 rules=_request_rules(call.rules),
                 relayed=call.relayed,
+                begun=call.begun,
+                prefill=call.prefill,
             ),
             timeout,
         )
@@ -143,6 +145,10 @@ async def _send(
         ],
         parties=_parties(call.parties),
         rules=_answer_rules(call.rules),
+        whole_calls=call.whole_calls,
+        begun=call.begun,
+        prefill=call.prefill,
+        used=_used(call.used) if call.begun else None,
     )
     if not await _write(rpc, pb.TranslateStreamRequest(head=head)):
         return
@@ -185,6 +191,17 @@ def _translated(message: pb.TranslateStreamResponse) -> Translated:
         finished=message.finished,
         finish_reason=message.finish_reason,
         losses=tuple(map(_loss, message.losses)),
+    )
+
+
+def _used(usage: Usage) -> common_pb2.Usage:
+    return common_pb2.Usage(
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        estimated=usage.estimated,
     )
 
 

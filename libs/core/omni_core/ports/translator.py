@@ -52,6 +52,9 @@ class EncodeCall(msgspec.Struct, frozen=True):
     ``stream`` is whether the provider is asked for a stream, whatever the client's body says. ``rules`` are the
     product's own. A ``relayed`` body, which keeps its format, comes back as it was but for what they change: neither
     ``model`` nor ``max_output`` is put into it.
+
+    ``begun`` is the beginning of the answer, as the client was sent it, where another provider broke it off: the body
+    then asks for the rest, with ``prefill`` by giving the model its own words to go on in.
     """
 
     context: CallContext
@@ -65,6 +68,8 @@ class EncodeCall(msgspec.Struct, frozen=True):
     parties: Parties = Parties()
     rules: RequestRules | None = None
     relayed: bool = False
+    begun: bytes = b""
+    prefill: bool = False
 
 
 class EncodedRequest(msgspec.Struct, frozen=True):
@@ -85,6 +90,9 @@ class StreamCall(msgspec.Struct, frozen=True):
 
     ``rules`` are the product's own. Of a Chat answer to a Chat client only what they change is written anew; such a
     call says nothing of usage or of how the answer ended, which its source knows.
+
+    With ``whole_calls`` a call of a tool is written when it has ended. An answer that is the rest of one ``begun`` (see
+    ``EncodeCall``) is fitted behind that; ``used`` is what that has used, and told to the client with the rest.
     """
 
     context: CallContext
@@ -100,6 +108,10 @@ class StreamCall(msgspec.Struct, frozen=True):
     tools: tuple[RenamedTool, ...] = ()
     parties: Parties = Parties()
     rules: AnswerRules | None = None
+    whole_calls: bool = False
+    begun: bytes = b""
+    prefill: bool = False
+    used: Usage = Usage()
 
 
 class Translated(msgspec.Struct, frozen=True):
@@ -118,7 +130,8 @@ class Translated(msgspec.Struct, frozen=True):
 
 class TranslatorPort(Protocol):
     async def encode_request(self, call: EncodeCall) -> EncodedRequest:
-        """Raises ``InvalidRequest``, ``LossRefused`` (strict) or ``NotBuilt``."""
+        """Raises ``InvalidRequest`` (also for an answer that nobody can go on with), ``LossRefused`` (strict) or
+        ``NotBuilt``."""
         ...
 
     def translate_stream(self, call: StreamCall, source: AsyncIterator[bytes]) -> AsyncGenerator[Translated, None]:

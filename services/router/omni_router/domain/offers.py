@@ -5,7 +5,7 @@ Made once for a key and an id, and used until the configuration changes.
 
 import msgspec
 from omni_catalogue.catalogue import Catalogue, Listed, Plan
-from omni_catalogue.snapshot import KeyPolicy
+from omni_catalogue.snapshot import KeyPolicy, MidStream
 from omni_wire.errors import BudgetExhausted
 from omni_wire.formats import WireFormat
 
@@ -28,6 +28,7 @@ class Offers(msgspec.Struct, frozen=True):
     refused: frozenset[str]
     formats: tuple[WireFormat, ...]
     choice: Choice | None = None
+    mid_stream: MidStream = MidStream()
 
 
 def listed(catalogue: Catalogue, policy: KeyPolicy, router_id: str) -> list[Listed]:
@@ -88,5 +89,7 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
         )
     refused = BILLED_APART if policy.budget is not None else OTHER_MODELS if policy.models != ("*",) else frozenset()
     formats = tuple(dict.fromkeys(offer.candidate.provider.format for offer in found))
-    choice = choice_for(catalogue.combo(plan.combo), found)
-    return Offers(policy, plan, tuple(found), refused, formats, choice)
+    combo = catalogue.combo(plan.combo)
+    mid_stream = combo.mid_stream if combo is not None and combo.mid_stream is not None else None
+    mid_stream = mid_stream or catalogue.snapshot.routing.mid_stream
+    return Offers(policy, plan, tuple(found), refused, formats, choice_for(combo, found), mid_stream)

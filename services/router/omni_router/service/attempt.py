@@ -4,7 +4,7 @@ An attempt's life is ``admit`` → ``open`` (raises while nothing has been sent 
 follow) → ``frames`` → ``settle``, which happens exactly once, whatever went before.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -16,15 +16,18 @@ from omni_wire.body import Body
 from omni_wire.errors import LossRefused, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.formats import WireFormat
 from omni_wire.told_error import tells_error
+from omni_wire.usage import Usage
 
 from omni_router.domain import edits, provider_call, thoughts, unfound, unsaid, verdict
 from omni_router.domain.offer import Offer
 from omni_router.domain.taps import read_answer, stream_tap
 from omni_router.ports import UpstreamAnswer, UpstreamRequest
 from omni_router.service import ruling
+from omni_router.service.ahead import Ahead
 from omni_router.service.held import Asked, Held, Tools
 
 MAX_LOSSES, MAX_LOSS_FIELD = 50, 100
+_FOR_EVER = 86_400.0
 
 _JSON = "application/json"
 _EVENTS = "text/event-stream"
@@ -60,6 +63,7 @@ class Attempt(Held):
     _filter: AsyncGenerator[Translated, None] | None = None
     _source: AsyncIterator[bytes] | None = None
     _translated: AsyncGenerator[Translated, None] | None = None
+    _items: Ahead[Translated] | None = None
     _renamed: tuple[RenamedTool, ...] = ()
     _secret = ""
 
@@ -71,12 +75,14 @@ class Attempt(Held):
         # Whether the provider is asked for a stream; the client gets what it asked for.
         self._provider_stream = offer.if_stream if stream else offer.if_whole
         self._same_format = offer.candidate.provider.format is call.client_format
-        self._passthrough = self._same_format and self._provider_stream is stream
+        self._relays_body = self._same_format and self._provider_stream is stream and asked.begun is None
+        # To go on with an answer takes one that was written here: its ids, and no half of a call.
+        self._passthrough = self._relays_body and not (asked.resumable and stream)
         if rules.answer is not None:
             self._on_answer = ruling.on_answer(rules.answer, call.client_format, asked.request.choices)
             self.rules = ruling.names(self._on_answer)
             if self._on_answer is not None and call.client_format is not WireFormat.OPENAI_CHAT:
-                self._passthrough = False  # a thought moves the parts after it, which takes a codec
+                self._passthrough = self._relays_body = False  # a thought moves the parts after it, which takes a codec
         # The provider's stream: an array only for a client that gets its own.
         self._framing = asked.request.framing if self._passthrough else "sse"
 
@@ -86,7 +92,7 @@ class Attempt(Held):
         """Call the provider and wait for the first byte worth passing on. Raises a ``GatewayError``."""
         asked, candidate = self._asked, self.candidate
         context = asked.call.context
-        if self._passthrough:
+        if self._relays_body:
             clamp = self._granted() if self._budget is not None else 0
             asking = asked.request
             if (rules := self._rules.relayed) is not None and self._rules.touch(asking.body.whole):
@@ -115,7 +121,8 @@ class Attempt(Held):
             error.message = f"[{candidate.provider.id}/{candidate.model.id}] {self.unsaid(error.message)}"
             raise
         answer.begun()
-        self.first_byte_ms = self._elapsed_ms()
+        if self.first_byte_ms < 0:
+            self.first_byte_ms = self._elapsed_ms()
         self._works()
         client_stream = asked.request.stream
         return Head(
@@ -202,6 +209,8 @@ class Attempt(Held):
                 parties=self._parties(),
                 rules=rules,
                 relayed=relayed,
+                begun=asked.begun.sent if asked.begun is not None else b"",
+                prefill=self._prefills,
             )
         )
         self.losses = _named(encoded.losses)
@@ -237,7 +246,7 @@ class Attempt(Held):
                 relay_usage=self._asked.request.include_usage,
                 framing=self._framing,
             )
-            source = self._source = answer.chunks()
+            source = self._source = Ahead(answer.chunks()) if self._asked.mid_stream.holds else answer.chunks()
             while not tap.begun and tap.failure is None:
                 chunk = await anext(source, None)
                 if chunk is not None:
@@ -249,14 +258,52 @@ class Attempt(Held):
                 self._source, self.finished = None, True  # all of it was one event, and no line end came after
             if tap.failure is not None and not tap.begun:
                 raise tap.failure
+            if isinstance(source, Ahead) and tap.failure is None and not self.finished:
+                await self._hold_back(source, self._take_chunk)
             return
         self._translated = self._translate(answer.chunks())
-        async for item in self._translated:
+        items = self._items = Ahead(self._translated)
+        async for item in items:
             self._note(item)
             self._first.append(item.data)
             if item.finished or not (item.data.isspace() or not item.data):  # blanks only keep a connection alive
+                await self._hold_back(items, self._take_item)
                 return
         raise StreamInterrupted("the provider ended the stream before it began")
+
+    async def _hold_back(self, source: Ahead[Any], take: Callable[[Any], None]) -> None:
+        """Keep the start of a stream for as long as the configuration says, so that if it breaks off there another
+        candidate can begin anew. Raises what breaks it."""
+        wanted = self._asked.mid_stream
+        if not wanted.holds or self._asked.begun is not None:
+            return
+        self.first_byte_ms = self._elapsed_ms()  # what came is the provider's to bill, whoever gets to see it
+        if self._answer is not None:
+            self._answer.begun()
+        until = clock.monotonic() + (wanted.hold_seconds or _FOR_EVER)
+        while not self.finished and not (wanted.hold_tokens and self._came() >= wanted.hold_tokens):
+            left = until - clock.monotonic()
+            if left <= 0 or not await source.within(left):
+                return
+            item = await anext(source, None)
+            if item is None:
+                return  # whether that is the end is for ``frames`` to say
+            take(item)
+
+    def _came(self) -> int:
+        """Tokens of the answer so far, about."""
+        return max(self._estimate, self._tap.estimate() if self._tap is not None else 0)
+
+    def _take_item(self, item: Translated) -> None:
+        self._note(item)
+        self._first.append(item.data)
+
+    def _take_chunk(self, chunk: bytes) -> None:
+        tap = self._tap
+        if tap is not None:
+            self._first.append(tap.feed(chunk))
+            if tap.failure is not None:
+                raise tap.failure
 
     async def _read_whole(self, answer: UpstreamAnswer) -> None:
         limit = self._tools.settings.max_answer_bytes
@@ -295,8 +342,8 @@ class Attempt(Held):
         self._first.clear()
         if first:
             yield first
-        if self._translated is not None:
-            async for item in self._translated:
+        if self._items is not None:
+            async for item in self._items:
                 self._note(item)
                 self._keep_held()
                 if item.data:
@@ -327,16 +374,19 @@ class Attempt(Held):
 
     @property
     def translating(self) -> bool:
-        return self._translated is not None or self._filter is not None
+        return self._translated is not None or self._filter is not None or isinstance(self._source, Ahead)
 
     async def close(self) -> None:
         """End a translation that was left early; the provider's connection went with ``settle``."""
+        for ahead in (self._items, self._source):
+            if isinstance(ahead, Ahead):
+                await ahead.leave()
         for translated in (self._translated, self._filter):
             if translated is not None:
                 await translated.aclose()
 
     def _translate(self, source: AsyncIterator[bytes]) -> AsyncGenerator[Translated, None]:
-        asked = self._asked
+        asked, begun = self._asked, self._asked.begun
         return self._tools.translator.translate_stream(
             StreamCall(
                 context=asked.call.context,
@@ -346,12 +396,16 @@ class Attempt(Held):
                 provider_stream=self._provider_stream,
                 model=asked.request.model,
                 include_usage=asked.request.include_usage,
-                created=self._started_ms // 1000,
+                created=begun.created if begun is not None else self.created,
                 response_id=_ID_PREFIX[asked.call.client_format] + asked.call.context.request_id,
                 framing=asked.request.framing,
                 tools=self._renamed,
                 parties=self._parties(),
                 rules=self._on_answer,
+                whole_calls=asked.resumable,
+                begun=begun.sent if begun is not None else b"",
+                prefill=self._prefills,
+                used=begun.used if begun is not None else Usage(),
             ),
             source,
         )
@@ -363,6 +417,10 @@ class Attempt(Held):
             return self._granted() if self._budget is not None else 0
         said = self._asked.request.limit or provider_call.takes_limit(self.candidate.provider)
         return self._granted() if said else 0
+
+    @property
+    def _prefills(self) -> bool:
+        return self.candidate.provider.resumes == "prefill"
 
     @property
     def _strict(self) -> bool:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 
 import msgspec
-from omni_catalogue.snapshot import KeyPolicy, Routing
+from omni_catalogue.snapshot import KeyPolicy, MidStream, Routing
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
@@ -27,6 +27,8 @@ from omni_router.service.credentials import Credentials
 from omni_router.settings import RouterSettings
 
 _NOTHING = Usage()
+# Bytes, amply: what is said to ask for the rest of an answer.
+_REQUEST_FOR_THE_REST = 1000
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -42,13 +44,26 @@ class Tools(msgspec.Struct, frozen=True):
     tracer: Tracer | None = None
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """The beginning of an answer that its provider broke off: ``sent`` is what the client has of it, ``used`` what it
+    has used, ``created`` its time in epoch seconds."""
+
+    sent: bytes
+    used: Usage
+    created: int
+
+
 class Asked(msgspec.Struct, frozen=True):
-    """A request as admitted: what it asks, who asks, and under which configuration."""
+    """A request as admitted: what it asks, who asks, and under which configuration. With ``resumable`` another
+    candidate may have to go on with the answer; ``begun`` is what it then goes on with."""
 
     call: CompleteCall
     request: Request
     policy: KeyPolicy
     routing: Routing
+    mid_stream: MidStream = MidStream()
+    resumable: bool = False
+    begun: Begun | None = None
 
 
 class Held:
@@ -93,6 +108,8 @@ class Held:
         if budget is not None and offer.price is not None:
             bound = bounds.input_bound(call.client_format, request.body, self.candidate.model.context)
             bound += offer.rules.grows
+            if asked.begun is not None:  # sent back as the model's own words, with ours
+                bound += len(asked.begun.sent) + _REQUEST_FOR_THE_REST
             self._budget = BudgetHold(
                 cap_nano_usd=budget.nano_usd,
                 window=budget.window,
@@ -187,6 +204,11 @@ class Held:
                 usage = msgspec.structs.replace(usage, output_tokens=seen, estimated=True)
         self.usage = usage
         self.cost = pricing.cost(usage, self.offer.price)
+
+    @property
+    def created(self) -> int:
+        """When it began, in epoch seconds."""
+        return self._started_ms // 1000
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -1,13 +1,15 @@
 """The story of one request: who asks, what for, where it can go; try in order; answer; settle; write it down."""
 
 import asyncio
+import functools
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from math import ceil
 
+import msgspec
 from omni_catalogue.catalogue import Catalogue
-from omni_catalogue.snapshot import KeyPolicy, Snapshot
+from omni_catalogue.snapshot import KeyPolicy, MidStream, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
@@ -25,6 +27,7 @@ from omni_wire.errors import (
     PermissionDenied,
     RateLimited,
     Unauthenticated,
+    UpstreamError,
 )
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
@@ -40,7 +43,7 @@ from omni_router.domain.walk import Skip, Walk
 from omni_router.service import counting, ruling
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Chooser, Line
-from omni_router.service.held import Asked, Tools
+from omni_router.service.held import Asked, Begun, Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.watch import EVERY, Watch
 
@@ -48,6 +51,8 @@ log = logging.getLogger("omniroute.router")
 
 # Requested ids come from clients, so what is remembered about them is bounded.
 _MEMO = 4096
+# Bytes of a stream after which nobody goes on with it: to ask for the rest they are all sent again.
+_MOST_RESUMED = 1024 * 1024
 
 
 class RouterService:
@@ -119,12 +124,15 @@ class RouterService:
         self._metrics.active += 1
         try:
             head = await self._begin(run)
+            run.served = run.attempts[-1]
             yield head
-            attempt = run.attempts[-1]
             if not head.stream:
-                yield attempt.whole
+                yield run.attempts[-1].whole
+            elif not run.resumable:
+                async for data in run.attempts[-1].frames():
+                    yield data
             else:
-                async for data in attempt.frames():
+                async for data in self._to_the_end(run):
                     yield data
         except GatewayError as failure:
             if run.attempts:
@@ -164,7 +172,9 @@ class RouterService:
             run.request = request = ruling.streamed(request)
         if policy.budget is not None:
             offers = _within_tokens(found, call.client_format, request)
-        asked = Asked(call, request, policy, catalogue.snapshot.routing)
+        mid_stream = found.mid_stream if request.stream else MidStream()
+        run.resumable = mid_stream.resume and len(offers) > 1 and request.choices == 1 and request.framing != "array"
+        asked = run.asked = Asked(call, request, policy, catalogue.snapshot.routing, mid_stream, run.resumable)
         if found.choice is not None:
             run.line = await self._chooser.line(asked, found.choice, offers)
         return await self._first_answer(run, asked, offers)
@@ -184,8 +194,8 @@ class RouterService:
     async def _first_answer(self, run: "_Run", asked: Asked, offers: tuple[Offer, ...]) -> Head:
         if run.watch is not None:
             run.watch.planned()
-        as_listed, line, walk = iter(offers), run.line, run.walk
-        while (offer := next(as_listed, None) if line is None else await line.next()) is not None:
+        run.as_listed, walk = iter(offers), run.walk
+        while (offer := await run.next()) is not None:
             if not walk.passes_over(offer) and (head := await self._try(run, asked, offer)) is not None:
                 return head
         if (offer := walk.last_resort()) is not None:
@@ -220,6 +230,8 @@ class RouterService:
             except GatewayError as failure:
                 failure.message = attempt.unsaid(failure.message)
                 attempt.failure = error = failure
+                if attempt.first_byte_ms >= 0:  # its start was held back
+                    attempt.count_usage()
             walk.failed(offer, error)
             if attempt.doubted:  # no retry: it is another question
                 unproved = True
@@ -232,6 +244,55 @@ class RouterService:
         if not verdict.other_candidate_may_help(error):
             raise error
         return None
+
+    # ---- in mid-stream ----------------------------------------------------------------------------------------------
+
+    async def _to_the_end(self, run: "_Run") -> AsyncGenerator[bytes, None]:
+        """A stream's bytes; where one candidate breaks off, those of another that goes on with its text. Raises what
+        broke it where nobody can."""
+        sent: list[bytes] = []
+        size, going_on = 0, True
+        while going_on:
+            try:
+                async for data in run.attempts[-1].frames():
+                    if size <= _MOST_RESUMED:
+                        sent.append(data)
+                        size += len(data)
+                    yield data
+                going_on = False
+            except UpstreamError as error:
+                if size > _MOST_RESUMED or not await self._resumes(run, b"".join(sent), error):
+                    raise
+
+    async def _resumes(self, run: "_Run", sent: bytes, error: UpstreamError) -> bool:
+        """Whether another candidate goes on with what was ``sent``; it is then the newest attempt."""
+        broken, asked = run.attempts[-1], run.asked
+        if asked is None or not verdict.other_candidate_may_help(error):
+            return False
+        error.message = broken.unsaid(error.message)
+        broken.failure = error
+        broken.count_usage()
+        broken.settle("partial", None)
+        await broken.close()
+        run.walk.failed(broken.offer, error)
+        used = functools.reduce(records.add, [attempt.usage for attempt in run.attempts])
+        created = asked.begun.created if asked.begun is not None else run.attempts[0].created
+        limit = max(1, asked.request.limit - used.output_tokens) if asked.request.limit else 0
+        rest = msgspec.structs.replace(
+            asked,
+            request=msgspec.structs.replace(asked.request, limit=limit),
+            begun=Begun(sent, used, created),
+        )
+        while (offer := await run.next()) is not None:
+            if offer.candidate.provider.resumes == "off" or run.walk.passes_over(offer):
+                continue
+            try:
+                if await self._try(run, rest, offer) is not None:
+                    return True
+            except GatewayError:  # it has no text to go on with, or may not be asked: what broke off is the news
+                break
+        run.attempts[-1].settle("failed", None)
+        return False
 
     async def _pause(self, retry: int) -> None:
         await asyncio.sleep(self._tools.settings.retry_pause * 2 ** (retry - 1) * (0.5 + random.random()))
@@ -319,9 +380,17 @@ class _Run:
         self.watch: Watch | None = None
         self.line: Line | None = None
         self.walk = Walk()
+        self.asked: Asked | None = None
+        self.as_listed: Iterator[Offer] = iter(())
+        self.resumable = False
+        self.served: Attempt | None = None  # whose first byte was the client's first
         self._router_id = router_id
         self.started_ms = clock.now_ms()
         self._began = clock.monotonic()
+
+    async def next(self) -> Offer | None:
+        """The next candidate."""
+        return next(self.as_listed, None) if self.line is None else await self.line.next()
 
     def watched_by(self, watch: Watch) -> None:
         self.watch, self.call = watch, watch.call
@@ -331,7 +400,7 @@ class _Run:
         usage = last.usage if last is not None else Usage()
         for attempt in self.attempts[:-1]:
             usage = records.add(usage, attempt.usage)
-        served = last is not None and last.first_byte_ms >= 0
+        served = self.served
         request, call = self.request, self.call
         if last is not None:
             source = last.offer.source
@@ -350,16 +419,16 @@ class _Run:
             1 + call.attempt,
             self.started_ms,
             int((clock.monotonic() - self._began) * 1000),
-            last.since_request(self._began) if last is not None and served else -1,
+            served.since_request(self._began) if served is not None else -1,
             source,
             call.client_format.value,
             request is not None and request.stream,
-            _status(error, served, request),
+            _status(error, served is not None, request),
             error.kind if error is not None else "",
             len(self.attempts),
             usage,
             sum([attempt.cost for attempt in self.attempts]),
-            _outcome(error, served),
+            _outcome(error, served is not None),
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
         )

@@ -34,6 +34,8 @@ class EncodeRequestRequest(_message.Message):
     PARTIES_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     RELAYED_FIELD_NUMBER: _builtins.int
+    BEGUN_FIELD_NUMBER: _builtins.int
+    PREFILL_FIELD_NUMBER: _builtins.int
     client_format: _builtins.str
     provider_format: _builtins.str
     body: _builtins.bytes
@@ -47,6 +49,12 @@ class EncodeRequestRequest(_message.Message):
     """The provider is asked for a stream, whatever the client's body says."""
     relayed: _builtins.bool
     """The body is sent on as it is but for what the rules change; model and output limit are the caller's to set."""
+    begun: _builtins.bytes
+    """The beginning of the answer, as the client was sent it in its own format, which another provider broke off: what is
+    asked for is the rest. Empty: nothing was.
+    """
+    prefill: _builtins.bool
+    """The rest is asked for by giving the model its own words to go on in, and not by asking for it in words."""
     @_builtins.property
     def context(self) -> _common_pb2.CallContext: ...
     @_builtins.property
@@ -69,10 +77,12 @@ class EncodeRequestRequest(_message.Message):
         parties: Global___Parties | None = ...,
         rules: Global___RequestRules | None = ...,
         relayed: _builtins.bool = ...,
+        begun: _builtins.bytes = ...,
+        prefill: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties", "rules", b"rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "client_format", b"client_format", "context", b"context", "max_output", b"max_output", "model", b"model", "parties", b"parties", "provider_format", b"provider_format", "relayed", b"relayed", "rules", b"rules", "stream", b"stream", "strict", b"strict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "body", b"body", "client_format", b"client_format", "context", b"context", "max_output", b"max_output", "model", b"model", "parties", b"parties", "prefill", b"prefill", "provider_format", b"provider_format", "relayed", b"relayed", "rules", b"rules", "stream", b"stream", "strict", b"strict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -341,6 +351,10 @@ class StreamHead(_message.Message):
     PARTIES_FIELD_NUMBER: _builtins.int
     PROVIDER_STREAM_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    WHOLE_CALLS_FIELD_NUMBER: _builtins.int
+    BEGUN_FIELD_NUMBER: _builtins.int
+    PREFILL_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
     client_format: _builtins.str
     provider_format: _builtins.str
     stream: _builtins.bool
@@ -357,6 +371,11 @@ class StreamHead(_message.Message):
     """How the client's stream is framed: "sse" (also when empty) or "array" (Gemini's)."""
     provider_stream: _builtins.bool
     """The provider's bytes are a stream; else one whole body."""
+    whole_calls: _builtins.bool
+    """A call of a tool is written when it has ended, and not before."""
+    begun: _builtins.bytes
+    """As in EncodeRequestRequest: the answer is the rest of this one."""
+    prefill: _builtins.bool
     @_builtins.property
     def context(self) -> _common_pb2.CallContext: ...
     @_builtins.property
@@ -366,6 +385,10 @@ class StreamHead(_message.Message):
     @_builtins.property
     def rules(self) -> Global___AnswerRules:
         """The product's own rules for this answer; absent: none."""
+
+    @_builtins.property
+    def used(self) -> _common_pb2.Usage:
+        """What was used for that beginning."""
 
     def __init__(
         self,
@@ -383,10 +406,14 @@ class StreamHead(_message.Message):
         parties: Global___Parties | None = ...,
         provider_stream: _builtins.bool = ...,
         rules: Global___AnswerRules | None = ...,
+        whole_calls: _builtins.bool = ...,
+        begun: _builtins.bytes = ...,
+        prefill: _builtins.bool = ...,
+        used: _common_pb2.Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties", "rules", b"rules"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties", "rules", b"rules", "used", b"used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_format", b"client_format", "context", b"context", "created", b"created", "framing", b"framing", "include_usage", b"include_usage", "model", b"model", "parties", b"parties", "provider_format", b"provider_format", "provider_stream", b"provider_stream", "response_id", b"response_id", "rules", b"rules", "stream", b"stream", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "client_format", b"client_format", "context", b"context", "created", b"created", "framing", b"framing", "include_usage", b"include_usage", "model", b"model", "parties", b"parties", "prefill", b"prefill", "provider_format", b"provider_format", "provider_stream", b"provider_stream", "response_id", b"response_id", "rules", b"rules", "stream", b"stream", "tools", b"tools", "used", b"used", "whole_calls", b"whole_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
