@@ -154,6 +154,10 @@ values = st.recursive(
 )
 
 
+def test_a_turn_of_gemini_without_parts_has_nothing_to_take_proofs_from() -> None:
+    assert without_proofs(GEMINI, b'{"contents":[{"role":"signature"}]}') is None
+
+
 @given(st.sampled_from(CLIENT_FORMATS), st.dictionaries(words, values, max_size=4))
 def test_no_shape_raises_anything(wire_format: WireFormat, fields: dict[str, Any]) -> None:
     raw = json.dumps(fields).encode()

@@ -278,6 +278,8 @@ def _unproved_envelope(body: Body) -> Edits:
 
 def _each_part(content: bytes, change: Callable[[int, bytes], bytes]) -> bytes:
     fields = _OBJECT.decode(content)
+    if "parts" not in fields:
+        return content
     parts = [change(at, bytes(part)) for at, part in enumerate(_ROWS.decode(fields["parts"]))]
     return msgspec.json.encode(fields | {"parts": _joined(parts)})
 
