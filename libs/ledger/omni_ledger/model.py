@@ -22,13 +22,25 @@ class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
     per_output_token_nano_usd: int
 
 
+class Level(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit that a key shares with others. ``owner`` names its windows; 0 requests means no limit.
+
+    What an attempt may cost is the same on every level: the input and the token of all budgets of a hold are equal.
+    """
+
+    owner: str
+    requests_per_minute: int = 0
+    budget: BudgetHold | None = None
+
+
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """A reservation to take before one attempt, named by ``attempt_id``: asking again gives the same grant.
 
     ``count_request`` is true on the attempts of a request until one of them is granted: it then counts as one towards
-    ``requests_per_minute`` (0: no limit). ``wanted_output`` is in tokens. ``breaker`` None: the account's breaker is
-    not asked. After ``ttl_ms`` without a settlement or a renewal the reservation is charged in full and
-    ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of ``router_id``.
+    ``requests_per_minute`` (0: no limit), here and on the shared ``levels``. ``wanted_output`` is in tokens; granted is
+    what every budget can pay for. ``breaker`` None: the account's breaker is not asked. After ``ttl_ms`` without a
+    settlement or a renewal the reservation is charged in full and ``abort_events`` (serialised ``events.v1.Event``)
+    are emitted in the name of ``router_id``.
     """
 
     attempt_id: str
@@ -43,6 +55,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     ttl_ms: int
     router_id: str
     abort_events: tuple[bytes, ...] = ()
+    levels: tuple[Level, ...] = ()
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -56,11 +69,13 @@ class Grant(msgspec.Struct, frozen=True):
 class Refusal(msgspec.Struct, frozen=True):
     """``reason`` is "rate_limited", "budget_exhausted", "budget_held" or "breaker_open".
 
-    ``retry_after`` is in seconds; 0 for a budget that never starts anew ("total").
+    ``retry_after`` is in seconds; 0 for a budget that never starts anew ("total"). ``level`` is the owner of the shared
+    level that refuses, "" where it is the key's own limit or the breaker.
     """
 
     reason: str
     retry_after: float
+    level: str = ""
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
