@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from math import ceil
 
 from omni_catalogue.catalogue import Candidate, Catalogue
-from omni_catalogue.snapshot import KeyPolicy, Snapshot
+from omni_catalogue.snapshot import KeyPolicy, Limit, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
@@ -45,6 +45,8 @@ from omni_router.service.metrics import RouterMetrics
 from omni_router.service.watch import EVERY, Watch
 
 log = logging.getLogger("omniroute.router")
+
+_OWNERS = {"": "this key's organisation", "team": "this key's team", "user": "this key's user", "key": "this key"}
 
 # Requested ids come from clients, so what is remembered about them is bounded.
 _MEMO = 4096
@@ -162,9 +164,9 @@ class RouterService:
         offers, policy = found.offers, found.policy
         if offers[0].rules.stream_on_accept and ruling.may_accept_stream(call, request):
             run.request = request = ruling.streamed(request)
-        if policy.budget is not None:
+        if found.is_budgeted:
             offers = _within_tokens(found, call.client_format, request)
-        asked = Asked(call, request, policy, catalogue.snapshot.routing)
+        asked = Asked(call, request, policy, catalogue.snapshot.routing, found.limits, found.is_budgeted)
         if found.choice is not None:
             run.line = await self._chooser.line(asked, found.choice, offers)
         return await self._first_answer(run, asked, offers)
@@ -203,7 +205,7 @@ class RouterService:
                 refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms)
                 if refusal is not None:
                     if refusal.reason != "breaker_open":
-                        raise _refused(refusal)
+                        raise _refused(refusal, asked.limits)
                     cooling.append(refusal.retry_after)
                     if line is not None:
                         line.cools(refusal.retry_after)
@@ -404,7 +406,7 @@ def _within_tokens(found: Offers, client_format: WireFormat, request: Request) -
 
 def _unbounded(field: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{field} makes the provider bill apart from tokens or choose another model, which this key's budget or its "
+        f"{field} makes the provider bill apart from tokens or choose another model, which a budget of this key or its "
         "list of models does not allow",
         param=field,
     )
@@ -418,15 +420,20 @@ def _same_model(left: Candidate, right: Candidate) -> bool:
     return left.provider.id == right.provider.id and left.model.id == right.model.id
 
 
-def _refused(refusal: Refusal) -> GatewayError:
+def _refused(refusal: Refusal, limits: tuple[Limit, ...]) -> GatewayError:
+    """A shared limit is told by its own name only: what a team or a user is called is not for every key's holder."""
+    shared = next((limit for limit in limits if limit.window_owner == refusal.level), None)
+    of, whose = "", "this key's"
+    if shared is not None:
+        of, whose = f"the limit '{shared.name}' of {_OWNERS.get(shared.of, shared.of)}: ", "its"
     if refusal.reason == "rate_limited":
         return RateLimited(
-            f"this key's requests per minute are used up; try again in {ceil(refusal.retry_after)} s",
+            f"{of}{whose} requests per minute are used up; try again in {ceil(refusal.retry_after)} s",
             retry_after=refusal.retry_after,
         )
     if refusal.reason == "budget_held":
         return BudgetHeld(
-            "what is left of this key's USD budget is held by requests in flight; try again shortly",
+            f"{of}what is left of {whose} USD budget is held by requests in flight; try again shortly",
             retry_after=refusal.retry_after,
         )
-    return BudgetExhausted("this key's USD budget is spent")
+    return BudgetExhausted(f"{of}{whose} USD budget is spent")
