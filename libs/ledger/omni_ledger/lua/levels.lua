@@ -5,45 +5,49 @@
 -- a kind that nobody knows (field 15 of Event, its length in three bytes), because an older script takes it for one.
 local MORE, MORE_AT = 122, 5
 
-local function levels_each(op, look)
-  look(op[4], op[7], op[9], '')
-  for _, level in ipairs(op[13] or {}) do
-    look(level[1], level[2], level[3], level[1])
+-- Adds the window that this request is to be counted in. Of refusals that with the longest wait is kept.
+local function levels_rate(rates, refusal, owner, limit, name)
+  if limit == 0 then
+    return refusal
   end
+  local rate = rate_look(owner)
+  rates[#rates + 1] = rate
+  if rate.used < limit then
+    return refusal
+  end
+  local wait = rate_wait(rate, limit) / 1000
+  return refusal and refusal[3] >= wait and refusal or { 'n', 'rate_limited', wait, name }
 end
 
--- The windows that this request is to be counted in; or nil and a refusal, that with the longest wait.
-local function levels_rates(op)
-  local rates, longest, refusing = {}, 0, nil
-  levels_each(op, function(owner, limit, _, name)
-    if limit > 0 then
-      local rate = rate_look(owner)
-      rates[#rates + 1] = rate
-      local wait = rate.used >= limit and rate_wait(rate, limit) or 0
-      if rate.used >= limit and (not refusing or wait > longest) then
-        longest, refusing = wait, name
-      end
-    end
-  end)
-  if refusing then
-    return nil, { 'n', 'rate_limited', longest / 1000, refusing }
+-- Adds the budget to hold on. One that is spent is told before one that is only held.
+local function levels_budget(budgets, refusal, owner, asked, wanted, name)
+  if asked == 0 then
+    return refusal
   end
-  return rates, nil
+  local budget, reason, wait = budget_look(owner, asked, wanted)
+  budgets[#budgets + 1] = budget
+  if budget or (refusal and (refusal[2] == 'budget_exhausted' or reason == 'budget_held')) then
+    return refusal
+  end
+  return { 'n', reason, wait, name }
 end
 
--- The budgets to hold on; or nil and a refusal: one that is spent is told before one that is only held.
-local function levels_budgets(op)
-  local budgets, refusal = {}, nil
-  levels_each(op, function(owner, _, asked, name)
-    if asked ~= 0 then
-      local budget, reason, wait = budget_look(owner, asked, op[8])
-      budgets[#budgets + 1] = budget
-      if not budget and (not refusal or (refusal[2] == 'budget_held' and reason ~= 'budget_held')) then
-        refusal = { 'n', reason, wait, name }
-      end
+-- The windows to count in and the budgets to hold on, or a refusal.
+local function levels_look(op)
+  local rates, budgets, shared, refusal = {}, {}, op[13], nil
+  if op[6] == 1 then
+    refusal = levels_rate(rates, nil, op[4], op[7], '')
+    for i = 1, shared and #shared or 0 do
+      refusal = levels_rate(rates, refusal, shared[i][1], shared[i][2], shared[i][1])
     end
-  end)
-  return not refusal and budgets or nil, refusal
+  end
+  if not refusal then
+    refusal = levels_budget(budgets, nil, op[4], op[9], op[8], '')
+    for i = 1, shared and #shared or 0 do
+      refusal = levels_budget(budgets, refusal, shared[i][1], shared[i][3], op[8], shared[i][1])
+    end
+  end
+  return rates, budgets, refusal
 end
 
 local function levels_more(budgets)
@@ -56,22 +60,19 @@ local function levels_more(budgets)
   return string.char(MORE, size % 128 + 128, floor(size / 128) % 128 + 128, floor(size / 16384)) .. packed
 end
 
--- Where the abort events of a hold begin, and its budgets beyond the first.
+-- Where the abort events of a hold begin, and its budgets beyond the first, if there are more.
 local function levels_read(hold)
   local first = hold[10]
   if first and string.byte(first) == MORE then
     return 11, unpack_value(string.sub(first, MORE_AT))
   end
-  return 10, {}
+  return 10, nil
 end
 
 local function levels_move(hold, held, spent)
-  if hold[4] == '' then
-    return
-  end
   budget_move(hold[4], hold[5], held, spent)
   local _, more = levels_read(hold)
-  for _, budget in ipairs(more) do
-    budget_move(budget[1], budget[2], held, spent)
+  for i = 1, more and #more or 0 do
+    budget_move(more[i][1], more[i][2], held, spent)
   end
 end

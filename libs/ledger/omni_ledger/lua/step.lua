@@ -34,19 +34,13 @@ function ops.a(op, blobs)
     end
     return { 'c' }
   end
-  local rates, budgets, breaker = {}, {}, nil
-  local granted, amount, refusal = wanted, 0, nil
-  if op[6] == 1 then
-    rates, refusal = levels_rates(op)
-  end
-  if not refusal and (op[9] ~= 0 or op[13]) then
-    budgets, refusal = levels_budgets(op)
-  end
+  local granted, amount, breaker = wanted, 0, nil
+  local rates, budgets, refusal = levels_look(op)
   if refusal then
     return refusal
   end
-  for _, budget in ipairs(budgets) do
-    granted = min(granted, budget.granted)
+  for i = 1, #budgets do
+    granted = min(granted, budgets[i].granted)
   end
   local probe = false
   if op[10] ~= 0 then
@@ -69,11 +63,11 @@ function ops.a(op, blobs)
   end
   call('SET', QUOTA .. 'hold:' .. attempt, pack(hold)) -- first, because it is what fails when memory is short
   call('ZADD', HOLDS, hold[9], attempt)
-  for _, rate in ipairs(rates) do
-    rate_count(rate)
+  for i = 1, #rates do
+    rate_count(rates[i])
   end
-  for _, budget in ipairs(budgets) do
-    budget_hold(budget, amount)
+  for i = 1, #budgets do
+    budget_hold(budgets[i], amount)
   end
   if probe then
     breaker_probe(account, breaker, attempt, op[11])
