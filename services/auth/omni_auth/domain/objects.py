@@ -138,7 +138,7 @@ class Held:
         found = next((key.id for key in self._keys.values() if key.name == name), "")
         if not found:
             near = suggestion(name, [key.name for key in self._keys.values()]) or (
-                "; what the gateway's own file says of a key is limited there"
+                "; a key of the gateway's own file has its limits there"
             )
             raise InvalidRequest(f"key: there is no '{name}'{near}", param="key")
         return found
