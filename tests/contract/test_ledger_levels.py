@@ -29,7 +29,7 @@ async def test_what_one_level_refuses_is_taken_on_none(clean_redis: str) -> None
         first = await ledger.admit(hold("a", requests_per_minute=5, budget=budget(900), levels=levels))
         assert first == Grant(40, 40, False)
         second = await ledger.admit(hold("b", requests_per_minute=5, budget=budget(900), levels=levels))
-        assert second == Refusal("budget_held", 1.0, ALL)
+        assert second == Refusal("budget_held", 1.0, level=ALL)
         assert await standing(redis, "key", TEAM, ALL) == [(1, 0, 40)] * 3
         await ledger.settle(settlement("a", 40))
         assert await standing(redis, "key", TEAM, ALL) == [(1, 40, 0)] * 3

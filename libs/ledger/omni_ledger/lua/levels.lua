@@ -1,5 +1,5 @@
 -- The levels of a reservation: the key's own limits, and those that it shares with others. All are looked at before any
--- is taken. `op` is an admission (ops.a); a shared level in its op[13] is {owner, requests per minute, budget|0}.
+-- is taken. `op` is an admission (ops.a); a shared level in its op[16] is {owner, requests per minute, budget|0}.
 --
 -- A hold names its first budget itself; what more there are is one element before its abort events. That is an event of
 -- a kind that nobody knows (field 15 of Event, its length in three bytes), because an older script takes it for one.
@@ -16,7 +16,7 @@ local function levels_rate(rates, refusal, owner, limit, name)
     return refusal
   end
   local wait = rate_wait(rate, limit) / 1000
-  return refusal and refusal[3] >= wait and refusal or { 'n', 'rate_limited', wait, name }
+  return refusal and refusal[3] >= wait and refusal or { 'n', 'rate_limited', wait, '', '', 0, name }
 end
 
 -- Adds the budget to hold on. One that is spent is told before one that is only held.
@@ -29,12 +29,12 @@ local function levels_budget(budgets, refusal, owner, asked, wanted, name)
   if budget or (refusal and (refusal[2] == 'budget_exhausted' or reason == 'budget_held')) then
     return refusal
   end
-  return { 'n', reason, wait, name }
+  return { 'n', reason, wait, '', '', 0, name }
 end
 
 -- The windows to count in and the budgets to hold on, or a refusal.
 local function levels_look(op)
-  local rates, budgets, shared, refusal = {}, {}, op[13], nil
+  local rates, budgets, shared, refusal = {}, {}, op[16], nil
   if op[6] == 1 then
     refusal = levels_rate(rates, nil, op[4], op[7], '')
     for i = 1, shared and #shared or 0 do
