@@ -258,12 +258,17 @@ class Management:
     # ---- quota and the fleet ----------------------------------------------------------------------------------------
 
     async def quota(self, identity: Identity) -> QuotaSnapshot:
-        """Those of its organisation's keys; accounts are the platform's."""
+        """Those of its organisation's keys and its own limits; accounts are the platform's."""
         found = await self._ask("quota", self._quota.snapshot())
         if identity.organisation == PLATFORM:
             return found
         own = {key.id for key in await self.keys(identity)}
-        return QuotaSnapshot(tuple(key for key in found.keys if key.key_id in own), (), 0)
+        return QuotaSnapshot(
+            keys=tuple(key for key in found.keys if key.key_id in own),
+            breakers=(),
+            open_reservations=0,
+            limits=tuple(limit for limit in found.limits if limit.organisation == identity.organisation),
+        )
 
     async def reset_breaker(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "reset a breaker")

@@ -5,14 +5,16 @@ import random
 import pytest
 from omni_catalogue.snapshot import BreakerPolicy
 from omni_core.redis import open_redis
-from omni_ledger import Evidence, Grant, Janitor
+from omni_ledger import Evidence, Grant, Janitor, Refusal
 from omni_wire.errors import Internal
 
-from tests.support.ledger import CLOCKED_LUA, budget, hold, open_ledger, set_clock, settlement
+from tests.support.ledger import CLOCKED_LUA, budget, hold, level, open_ledger, set_clock, settlement
 from tests.support.ledger_model import Model
 
 START = 1_900_000_000_000  # milliseconds; not in the past, because the keys' own expiry is by real time
 KEYS = {"daily": ("day", 4_000, 12), "monthly": ("month", 9_000, 40), "once": ("total", 200_000, 7)}
+# What some of them share: window, cap (0: none) and requests per minute (0: no limit).
+SHARED = {"limit:team": ("day", 5_000, 15), "limit:all": ("month", 150_000, 0), "limit:user": ("", 0, 5)}
 ACCOUNTS = ("acme/first", "acme/second")
 # What is told is less than the clock's longest leap, so that what was open is asked again.
 POLICY = BreakerPolicy(failures=3, window=40, open_for=20, refused_for=5, refused_longest=40, told_longest=90)
@@ -34,6 +36,7 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
     async with open_ledger(clean_redis, script=CLOCKED_LUA) as (ledger, redis, _):
         janitor = Janitor(redis, script=CLOCKED_LUA)
         names: list[str] = []
+        refusing: set[tuple[str, str]] = set()
         for step in range(STEPS):
             if chance.random() < 0.5:
                 model.now += chance.choices(PACES, (9, 9, 5, 5, 5, 9, 4, 1, 0.3))[0]
@@ -43,6 +46,8 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
             if action == "admit":
                 key = chance.choice(list(KEYS))
                 window, cap, rate = KEYS[key]
+                cost = {"fixed": chance.choice((0, 3, 40)), "per_token": chance.choice((0, 1, 7))}
+                shared = [name for name in SHARED if chance.random() < 0.5]
                 asked = hold(
                     attempt or f"a{step}",
                     key_id=key,
@@ -52,8 +57,11 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
                     early=chance.random() < 0.3,
                     count_request=chance.random() < 0.8,
                     requests_per_minute=rate if chance.random() < 0.9 else rate // 2,
-                    budget=budget(
-                        cap, fixed=chance.choice((0, 3, 40)), per_token=chance.choice((0, 1, 7)), window=window
+                    budget=budget(cap, window=window, **cost) if chance.random() < 0.8 else None,
+                    levels=tuple(
+                        level(name, budget(most, window=of, **cost) if most else None, rpm)
+                        for name in shared
+                        for of, most, rpm in (SHARED[name],)
                     ),
                     wanted_output=chance.choice((0, 1, 20, 500)),
                     breaker=POLICY if chance.random() < 0.8 else None,
@@ -62,7 +70,10 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
                 )
                 names.append(asked.attempt_id)
                 try:
-                    assert await ledger.admit(asked) == model.admit(asked), step
+                    answer = await ledger.admit(asked)
+                    assert answer == model.admit(asked), step
+                    if isinstance(answer, Refusal):
+                        refusing.add((answer.reason, answer.level))
                 except Internal:
                     assert model.admit(asked) is None, step
             elif action == "settle" and attempt in model.reservations:
@@ -87,19 +98,26 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
                 reaped = await janitor.reap(10_000)
                 assert (reaped.reservations, reaped.charged_nano_usd) == model.reap(), step
             if step % 4 == 0:
-                standing = await janitor.look([(key, window) for key, (window, _, _) in KEYS.items()], [])
+                owners = KEYS | SHARED
+                standing = await janitor.look([(owner, window) for owner, (window, _, _) in owners.items()], [])
                 assert standing.open_reservations == model.open_reservations(), step
-                for (key, (window, cap, rate)), found in zip(KEYS.items(), standing.keys, strict=True):
+                for (owner, (window, cap, rate)), found in zip(owners.items(), standing.keys, strict=True):
                     values = (found.requests_in_window, found.spent_nano_usd, found.held_nano_usd, found.resets_at)
-                    assert values == model.standing(key, window), step
+                    assert values == (model.standing(owner, window) if window else (values[0], 0, 0, 0)), step
+                    assert values[0] == len(model.counted(owner)), step
                     assert found.spent_nano_usd + found.held_nano_usd <= cap
-                    assert found.requests_in_window <= rate
+                    assert found.requests_in_window <= rate or not rate
         assert await redis.lrange("quota:{omni}:outbox:router", 0, -1) == model.outbox
         shown = dict(await janitor.circuits(100))
         for name, breaker in model.breakers.items():
             if breaker.until:
                 assert (shown[name].state == "open") == (model.now < breaker.until), name
                 assert (shown[name].cause, shown[name].told) == (breaker.cause, breaker.told), name
+        for attempt in list(model.reservations):
+            await ledger.settle(settlement(attempt, 0))
+        left = await janitor.look([(owner, window) for owner, (window, _, _) in (KEYS | SHARED).items()], [])
+        assert (left.open_reservations, {one.held_nano_usd for one in left.keys}) == (0, {0})
+        assert {("rate_limited", "limit:user"), ("budget_held", "limit:team"), ("rate_limited", "")} <= refusing
         granted = [one.grant for one in model.reservations.values()]
         assert len(granted) > 150
         assert all(isinstance(grant, Grant) for grant in granted)

@@ -28,7 +28,7 @@ from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import BreakerState, KeyState, QuotaPort, QuotaSnapshot
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
 from omni_core.ports.translator import (
     EncodeCall,
@@ -412,7 +412,21 @@ SCOPES = Scopes(
     expires=1_900_000_000,
 )
 KEY = KeyInfo(
-    "k1", "ci", "admin", ("gpt-*", "acme/*"), 600, 25_000_000_000, "week", "api", 1_700_000_000, "or-ab", "{}", SCOPES
+    "k1",
+    "ci",
+    "admin",
+    ("gpt-*", "acme/*"),
+    600,
+    25_000_000_000,
+    "week",
+    "api",
+    1_700_000_000,
+    "or-ab",
+    "{}",
+    SCOPES,
+    7,
+    "core",
+    "ann",
 )
 PLAIN = KeyInfo("k2", "plain", "developer", (), 0, 0, "month", "file", 0)
 
@@ -439,7 +453,7 @@ class Auth:
         return CreatedKey(
             KeyInfo(
                 "k9", new.name, new.role, new.models, new.requests_per_minute, new.budget_nano_usd, new.budget_window,
-                "api", 5, "or-zz", new.rules, new.scopes,
+                "api", 5, "or-zz", new.rules, new.scopes, 0, new.team, new.user,
             ),
             "or-zzsecret",
         )  # fmt: skip
@@ -484,7 +498,8 @@ async def test_the_configuration_crosses_byte_for_byte(reach: Reach) -> None:
 
 
 @pytest.mark.parametrize(
-    "new", [NewKey("a"), NewKey("b", "admin", ("x", "y/*"), 60, 5_000_000_000, "total", "clamp: on", SCOPES)]
+    "new",
+    [NewKey("a"), NewKey("b", "admin", ("x", "y/*"), 60, 5_000_000_000, "total", "clamp: on", SCOPES, "core", "ann")],
 )
 async def test_keys_are_made_listed_and_revoked(reach: Reach, new: NewKey) -> None:
     port: AuthPort = await reach(Auth(), AuthClient)
@@ -515,6 +530,7 @@ STATE = QuotaSnapshot(
         BreakerState("claude/a", "closed", 0, 0.0),
     ),
     3,
+    (LimitState("l1", "team/core/monthly", "default", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000),),
 )
 
 

@@ -210,8 +210,7 @@ class Walk:
         name = OBJECTS[kind][0].replace("WORD", word)
         if kind == "memberships":
             await self.made.put("users", name.partition("/")[2], {}, owner)
-        if kind != "limits":  # of which none is taken yet
-            await self.made.put(kind, name, _document(kind, name), owner)
+        await self.made.put(kind, name, _document(kind, name), owner)
         return name
 
     async def _ask(

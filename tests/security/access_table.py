@@ -43,7 +43,7 @@ MANAGEMENT_CALLERS = (
 )  # fmt: skip
 
 # Kinds of object of the configuration. What OWN names each organisation has for itself.
-OWN_KINDS = ("teams", "users", "memberships", "request-tags")
+OWN_KINDS = ("teams", "users", "memberships", "request-tags", "limits")
 PLATFORM_KINDS = ("providers", "accounts", "combos", "aliases", "prices", "settings")
 
 MANAGEMENT = """
@@ -111,15 +111,6 @@ GET    /api/organisations/{name}           config platform 401  401  403  403  2
 PUT    /api/organisations/{name}           config platform 401  401  403  403  403  200  403  200  403  403  403  403
 DELETE /api/organisations/{name}           config platform 401  401  403  403  403  200  403  200  403  403  403  403
 POST   /api/organisations/{name}/adopt     config platform 401  401  403  403  403  200  403  200  403  403  403  403
-
-GET    /api/limits                         config own      401  401  403  403  200  200  403  200  403  200  200  200
-GET    /api/limits                         config asked    401  401  403  403  200  200  403  200  403  403  403  403
-GET    /api/limits/{name}                  config own      401  401  403  403  404  404  403  404  403  404  404  404
-GET    /api/limits/{name}                  config asked    401  401  403  403  404  404  403  404  403  403  403  403
-PUT    /api/limits/{name}                  config own      401  401  403  403  403  400  403  400  403  403  400  400
-PUT    /api/limits/{name}                  config asked    401  401  403  403  403  400  403  400  403  403  403  403
-DELETE /api/limits/{name}                  config own      401  401  403  403  403  400  403  400  403  403  400  400
-POST   /api/limits/{name}/adopt            config own      401  401  403  403  403  400  403  400  403  403  400  400
 """
 
 # Callers of the surfaces: ``endpoint``, ``provider`` and ``model`` are keys whose scopes have others than this one,

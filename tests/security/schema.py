@@ -55,6 +55,7 @@ THERE: dict[str, dict[str, dict[str, Any]]] = {
     "users": {"dora@example.org": {}},
     "memberships": {"research/dora@example.org": {}},
     "request-tags": {"eu": {}},
+    "limits": {"team/research/monthly": {"requests_per_minute": 60}},
     "providers": {"fresh": {"format": "anthropic.messages", "base_url": "https://fresh.example"}},
     "accounts": {"fresh/main": {"api_key": "none"}},
     "combos": {"best": {"targets": ["acme/sim"]}},
@@ -63,7 +64,7 @@ THERE: dict[str, dict[str, dict[str, Any]]] = {
     "settings": {"settings": {"routing": {"retries": 1}}},
 }
 MORE = {
-    "organisations": ["default"], "providers": ["acme"], "accounts": ["acme/first"], "limits": ["victim/monthly"],
+    "organisations": ["default"], "providers": ["acme"], "accounts": ["acme/first"], "limits": ["key/victim/monthly"],
     "keys": ["victim", "second", "ci"], "quota": ["acme/first"], "models": ["acme/sim"],
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from omni_catalogue.snapshot import BreakerPolicy
 from omni_core.redis import open_redis
-from omni_ledger import BudgetHold, Evidence, Hold, Janitor, Ledger, Settlement
+from omni_ledger import BudgetHold, Evidence, Hold, Janitor, Ledger, Level, Settlement
 from omni_ledger.script import STEP_LUA
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -39,6 +39,10 @@ def hold(attempt_id: str, **changes: Any) -> Hold:
 
 def budget(cap: int, *, fixed: int = 0, per_token: int = 1, window: str = "month") -> BudgetHold:
     return BudgetHold(cap_nano_usd=cap, window=window, fixed_nano_usd=fixed, per_output_token_nano_usd=per_token)
+
+
+def level(owner: str, budget: BudgetHold | None = None, requests_per_minute: int = 0) -> Level:
+    return Level(owner=owner, requests_per_minute=requests_per_minute, budget=budget)
 
 
 def settlement(

@@ -4,7 +4,7 @@ import calendar
 import datetime
 from typing import Any
 
-from omni_ledger import Evidence, Grant, Hold, Refusal, Settlement
+from omni_ledger import BudgetHold, Evidence, Grant, Hold, Refusal, Settlement
 
 
 def window_of(window: str, now_ms: int) -> tuple[int, int]:
@@ -22,7 +22,7 @@ def window_of(window: str, now_ms: int) -> tuple[int, int]:
 
 
 class Reservation:
-    def __init__(self, hold: Hold, grant: Grant, money: "dict[str, int] | None", expires: int) -> None:
+    def __init__(self, hold: Hold, grant: Grant, money: "list[dict[str, int]]", expires: int) -> None:
         self.hold, self.grant, self.money, self.expires = hold, grant, money, expires
         self.state = "held"
 
@@ -61,24 +61,35 @@ class Model:
         known = self.reservations.get(hold.attempt_id)
         if known is not None:
             return known.grant if known.state == "held" else None
-        refusal = self._rate(hold)
-        if refusal:
-            return refusal
-        granted, amount, money = hold.wanted_output, 0, None
-        if hold.budget is not None:
-            found = self._budget(hold)
-            if isinstance(found, Refusal):
-                return found
-            granted, amount, money = found
+        levels = [("", hold.key_id, hold.requests_per_minute, hold.budget)]
+        levels += [(level.owner, level.owner, level.requests_per_minute, level.budget) for level in hold.levels]
+        rates = [(name, owner, limit) for name, owner, limit, _ in levels if hold.count_request and limit]
+        waits = [
+            Refusal("rate_limited", wait, level=name)
+            for name, owner, limit in rates
+            if (wait := self._wait(owner, limit))
+        ]
+        if waits:
+            return max(waits, key=lambda one: one.retry_after)
+        amount = 0
+        held = [self._budget(hold, *level) for level in levels if level[3] is not None]
+        refusals = [one for one in held if isinstance(one, Refusal)]
+        if refusals:
+            return next((one for one in refusals if one.reason == "budget_exhausted"), refusals[0])
+        money = [one[1] for one in held if not isinstance(one, Refusal)]
+        granted = min([hold.wanted_output, *(one[0] for one in held if not isinstance(one, Refusal))])
+        asked = next((budget for *_, budget in levels if budget is not None), None)
+        if asked is not None:
+            amount = asked.fixed_nano_usd + granted * asked.per_output_token_nano_usd
         probed = self._circuits(hold) if hold.breaker else []
         if isinstance(probed, Refusal):
             return probed
         for breaker in probed:
             breaker.probe, breaker.lease = hold.attempt_id, self.now + min(hold.ttl_ms, 60_000)
-        if hold.count_request and hold.requests_per_minute:
-            self.requests.setdefault(hold.key_id, []).append(self.now // 100 * 100 + 100)
-        if money is not None:
-            money["held"] += amount
+        for _, owner, _ in rates:
+            self.requests.setdefault(owner, []).append(self.now // 100 * 100 + 100)
+        for each in money:
+            each["held"] += amount
         grant = Grant(granted, amount, bool(probed))
         self.reservations[hold.attempt_id] = Reservation(hold, grant, money, self.now + hold.ttl_ms)
         return grant
@@ -96,38 +107,38 @@ class Model:
         name = next(name for name, wait in waits.items() if wait == longest)
         return Refusal("breaker_open", longest / 1000, name, found[name].cause, found[name].told)
 
-    def _rate(self, hold: Hold) -> Refusal | None:
-        if not (hold.count_request and hold.requests_per_minute):
-            return None
-        counted = [end for end in self.requests.get(hold.key_id, []) if end + 60_000 > self.now]
-        surplus = len(counted) - hold.requests_per_minute
-        return Refusal("rate_limited", (counted[surplus] + 60_000 - self.now) / 1000) if surplus >= 0 else None
+    def _wait(self, owner: str, limit: int) -> float:
+        """Seconds until a request fits; 0 when it fits now."""
+        counted = self.counted(owner)
+        surplus = len(counted) - limit
+        return (counted[surplus] + 60_000 - self.now) / 1000 if surplus >= 0 else 0.0
 
-    def _budget(self, hold: Hold) -> tuple[int, int, dict[str, int]] | Refusal:
-        asked = hold.budget
+    def _budget(
+        self, hold: Hold, name: str, owner: str, _: int, asked: BudgetHold | None
+    ) -> tuple[int, dict[str, int]] | Refusal:
         assert asked is not None
         start, end = window_of(asked.window, self.now)
-        money = self.budgets.setdefault((hold.key_id, asked.window, start), {"spent": 0, "held": 0})
+        money = self.budgets.setdefault((owner, asked.window, start), {"spent": 0, "held": 0})
         per_token, least = asked.per_output_token_nano_usd, min(1, hold.wanted_output)
         room = asked.cap_nano_usd - money["spent"] - money["held"] - asked.fixed_nano_usd
         needed = asked.fixed_nano_usd + least * per_token
         granted = min(hold.wanted_output, room // per_token) if per_token else hold.wanted_output
         if needed and (room < 0 or granted < least):
             if asked.cap_nano_usd - money["spent"] >= needed:
-                return Refusal("budget_held", 1.0)
-            return Refusal("budget_exhausted", (end * 1000 - self.now) / 1000 if end else 0.0)
-        return granted, asked.fixed_nano_usd + granted * per_token, money
+                return Refusal("budget_held", 1.0, level=name)
+            return Refusal("budget_exhausted", (end * 1000 - self.now) / 1000 if end else 0.0, level=name)
+        return granted, money
 
     def settle(self, settlement: Settlement) -> None:
         found = self.reservations.get(settlement.attempt_id)
         if found is None or found.state == "settled":
             return
-        if found.money is not None:
+        for money in found.money:
             if found.state == "held":
-                found.money["held"] -= found.grant.reserved_nano_usd
-                found.money["spent"] += settlement.cost_nano_usd
+                money["held"] -= found.grant.reserved_nano_usd
+                money["spent"] += settlement.cost_nano_usd
             else:
-                found.money["spent"] += settlement.cost_nano_usd - found.grant.reserved_nano_usd
+                money["spent"] += settlement.cost_nano_usd - found.grant.reserved_nano_usd
         found.state = "settled"
         self.outbox += settlement.events
         for evidence in settlement.evidence:
@@ -177,19 +188,22 @@ class Model:
         charged = 0
         for one in sorted(due, key=lambda one: (one.expires, one.hold.attempt_id)):
             one.state = "reaped"
-            if one.money is not None:
-                one.money["held"] -= one.grant.reserved_nano_usd
-                one.money["spent"] += one.grant.reserved_nano_usd
-                charged += one.grant.reserved_nano_usd
+            for money in one.money:
+                money["held"] -= one.grant.reserved_nano_usd
+                money["spent"] += one.grant.reserved_nano_usd
+            charged += one.grant.reserved_nano_usd if one.money else 0
             self.outbox += one.hold.abort_events
         return len(due), charged
 
-    def standing(self, key_id: str, window: str) -> tuple[int, int, int, int]:
+    def standing(self, owner: str, window: str) -> tuple[int, int, int, int]:
         """Requests in the window, spent, held, end of the window."""
         start, end = window_of(window, self.now)
-        money: dict[str, Any] = self.budgets.get((key_id, window, start), {"spent": 0, "held": 0})
-        requests = [end for end in self.requests.get(key_id, []) if end + 60_000 > self.now]
-        return len(requests), money["spent"], money["held"], end
+        money: dict[str, Any] = self.budgets.get((owner, window, start), {"spent": 0, "held": 0})
+        return len(self.counted(owner)), money["spent"], money["held"], end
+
+    def counted(self, owner: str) -> list[int]:
+        """The requests that are in the window, each by the end of its bucket."""
+        return [end for end in self.requests.get(owner, []) if end + 60_000 > self.now]
 
     def open_reservations(self) -> int:
         return sum(one.state == "held" for one in self.reservations.values())

@@ -102,6 +102,7 @@ class Harness:
         keys: tuple[s.KeyPolicy, ...] = (s.KeyPolicy(id="key-all", name="all"),),
         routing: s.Routing | None = None,
         timeouts: s.Timeouts = PATIENT,
+        limits: tuple[s.Limit, ...] = (),
     ) -> None:
         self.revision += 1
         base = self.simulator.url
@@ -115,6 +116,7 @@ class Harness:
                 combos=combos,
                 keys=keys,
                 routing=routing or s.Routing(breaker=None, timeouts=timeouts),
+                limits=limits,
             )
         )
 
@@ -160,7 +162,7 @@ class Harness:
         return int(await self.redis.zcard("quota:{omni}:holds"))
 
     async def money(self, key_id: str) -> tuple[int, int]:
-        """(spent, held) of a key in nano-USD, over all its windows."""
+        """(spent, held) of a key, or of a limit ("limit:" and its id), in nano-USD, over all its windows."""
         assert await self.ledger.flush(5.0)
         spent = held = 0
         async for name in self.redis.scan_iter(f"quota:{{omni}}:budget:{key_id}:*"):

@@ -29,7 +29,7 @@ KINDS = (
     Kind("accounts", "account", "acme/main"),
     Kind("combos", "combo", "best"),
     Kind("aliases", "alias", "gpt-4o"),
-    Kind("limits", "limit", "ci/monthly", own=True),
+    Kind("limits", "limit", "team/research/monthly", own=True),
     Kind("prices", "price", "acme/gpt-4o"),
     Kind("settings", "settings", "settings"),
 )

@@ -12,7 +12,7 @@ from omni_core.ports.analytics import KeyUse, UsageTotals
 from omni_core.ports.audit import AuditEntry, AuditVerdict
 from omni_core.ports.auth import Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, ConfigObject, ObjectChange
-from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot
 from pydantic import BaseModel, ConfigDict, Field
 
 from omni_dashboard.domain.fleet import Process
@@ -141,7 +141,8 @@ class BudgetIn(BaseModel):
 class KeyIn(BaseModel):
     """The same words as a key in the configuration file. ``models`` and ``providers`` are glob patterns, ``ips``
     networks in CIDR that a client must be in; what is left empty allows everything. ``expires`` in epoch seconds, 0 for
-    never. ``rules`` is YAML (or JSON) of what may stand under a key's ``rules:`` in the file."""
+    never. ``rules`` is YAML (or JSON) of what may stand under a key's ``rules:`` in the file. The limits of ``team``
+    and ``user`` apply to the key."""
 
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$")]
@@ -157,6 +158,8 @@ class KeyIn(BaseModel):
     limits: Limits = Limits()
     budget: BudgetIn | None = None
     rules: Annotated[str, Field(max_length=16_384)] = ""
+    team: Annotated[str, Field(max_length=64)] = ""
+    user: Annotated[str, Field(max_length=200)] = ""
 
     def to_new(self) -> NewKey:
         return NewKey(
@@ -167,6 +170,8 @@ class KeyIn(BaseModel):
             budget_nano_usd=nano_usd(self.budget.usd) if self.budget else 0,
             budget_window=self.budget.window if self.budget else "month",
             rules=self.rules,
+            team=self.team,
+            user=self.user,
             scopes=Scopes(
                 providers=tuple(self.providers),
                 endpoints=tuple(self.endpoints),
@@ -186,9 +191,9 @@ class BudgetOut(BaseModel):
 class KeyOut(BaseModel):
     """``managed_by`` is "file" or "api"; only the latter can be revoked here. ``created`` and ``expires`` in epoch
     seconds; an ``expires`` of 0 is never, and an empty list allows everything. ``older_until`` is when the last of its
-    older secrets ends (or ended), 0 without one. ``rules`` is JSON, empty for none. In lists ``requests`` and
-    ``last_used`` (epoch seconds) say how it was used, null where that is not known now; ``last_used`` is null for a key
-    that never was."""
+    older secrets ends (or ended), 0 without one. ``rules`` is JSON, empty for none; ``team`` and ``user`` are empty for
+    nobody's. In lists ``requests`` and ``last_used`` (epoch seconds) say how it was used, null where that is not known
+    now; ``last_used`` is null for a key that never was."""
 
     id: str
     name: str
@@ -208,6 +213,8 @@ class KeyOut(BaseModel):
     managed_by: str
     created: int
     hint: str
+    team: str
+    user: str
 
     @classmethod
     def of(cls, key: KeyInfo) -> "KeyOut":
@@ -229,6 +236,8 @@ class KeyOut(BaseModel):
             managed_by=key.managed_by,
             created=key.created,
             hint=key.hint,
+            team=key.team,
+            user=key.user,
         )
 
     def used(self, use: Mapping[str, KeyUse] | None) -> "KeyOut":
@@ -270,16 +279,11 @@ class BudgetState(BaseModel):
     window: str
     resets_at: int
 
-
-class KeyQuota(BaseModel):
-    key_id: str
-    requests_in_window: int
-    requests_per_minute: int
-    budget: BudgetState | None
-
     @classmethod
-    def of(cls, state: KeyState) -> "KeyQuota":
-        budget = BudgetState(
+    def of(cls, state: KeyState | LimitState) -> "BudgetState | None":
+        if not state.budget_nano_usd:
+            return None
+        return cls(
             usd=usd(state.budget_nano_usd),
             nano_usd=state.budget_nano_usd,
             spent_usd=usd(state.spent_nano_usd),
@@ -289,11 +293,43 @@ class KeyQuota(BaseModel):
             window=state.budget_window,
             resets_at=state.budget_resets_at,
         )
+
+
+class KeyQuota(BaseModel):
+    key_id: str
+    requests_in_window: int
+    requests_per_minute: int
+    budget: BudgetState | None
+
+    @classmethod
+    def of(cls, state: KeyState) -> "KeyQuota":
         return cls(
             key_id=state.key_id,
             requests_in_window=state.requests_in_window,
             requests_per_minute=state.requests_per_minute,
-            budget=budget if state.budget_nano_usd else None,
+            budget=BudgetState.of(state),
+        )
+
+
+class LimitQuota(BaseModel):
+    """A limit that keys share. ``name`` is what ``/api/limits`` calls it."""
+
+    limit_id: str
+    name: str
+    organisation: str
+    requests_in_window: int
+    requests_per_minute: int
+    budget: BudgetState | None
+
+    @classmethod
+    def of(cls, state: LimitState) -> "LimitQuota":
+        return cls(
+            limit_id=state.limit_id,
+            name=state.name,
+            organisation=state.organisation,
+            requests_in_window=state.requests_in_window,
+            requests_per_minute=state.requests_per_minute,
+            budget=BudgetState.of(state),
         )
 
 
@@ -318,6 +354,7 @@ class Breaker(BaseModel):
 
 class Quota(BaseModel):
     keys: list[KeyQuota]
+    limits: list[LimitQuota]
     breakers: list[Breaker]
     open_reservations: int
 
@@ -325,6 +362,7 @@ class Quota(BaseModel):
     def of(cls, snapshot: QuotaSnapshot) -> "Quota":
         return cls(
             keys=[KeyQuota.of(state) for state in snapshot.keys],
+            limits=[LimitQuota.of(state) for state in snapshot.limits],
             breakers=[Breaker.of(state) for state in snapshot.breakers],
             open_reservations=snapshot.open_reservations,
         )

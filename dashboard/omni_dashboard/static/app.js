@@ -117,11 +117,11 @@ async function reset(account, button) {
   }
 }
 
-function budgets(keys) {
-  const limited = keys.filter((one) => one.budget || one.requests_per_minute);
+function budgets(keys, limits) {
+  const limited = [...limits, ...keys.filter((one) => one.budget || one.requests_per_minute)];
   if (!limited.length) return [make("p", "No key has a limit or a budget.", "muted")];
   return limited.map((one) => {
-    const texts = [], name = state.names[one.key_id] || one.key_id;
+    const texts = [], name = one.limit_id ? `limit ${one.name}` : state.names[one.key_id] || one.key_id;
     if (one.requests_per_minute) texts.push(`${count(one.requests_in_window)} of ${count(one.requests_per_minute)} requests this minute`);
     const line = item(name, "muted", texts.join(""));
     if (one.budget) {
@@ -210,7 +210,7 @@ async function refresh() {
   $("admin").hidden = $("fleet-card").hidden = !admin;
   if (admin) {
     draw("breakers", quota.breakers, breakers);
-    draw("budgets", [quota.keys, state.names], ([found]) => budgets(found));
+    draw("budgets", [quota.keys, quota.limits || [], state.names], ([found, shared]) => budgets(found, shared));
     draw("system", about, system);
     draw("fleet", [about.processes, Math.floor(Date.now() / 60000)], ([found]) => fleet(found));
   }

@@ -13,7 +13,7 @@ from omni_wire.errors import AmbiguousModel, ModelNotFound, PermissionDenied, Wi
 
 from omni_catalogue.rules import Effective, Facts, Rules, resolve
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import Account, Combo, KeyPolicy, Model, Provider, Snapshot
+from omni_catalogue.snapshot import Account, Combo, KeyPolicy, Limit, Model, Provider, Snapshot
 
 T = TypeVar("T")
 
@@ -49,7 +49,8 @@ class Listed(msgspec.Struct, frozen=True):
 class Catalogue:
     """One snapshot, indexed. Immutable but for a bounded memo of resolved ids.
 
-    Raises ``WireError`` for a snapshot that contradicts itself: it names something twice, or a combo's target nowhere.
+    Raises ``WireError`` for a snapshot that contradicts itself: it names something twice, or a combo's target or a
+    key's limit nowhere.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -57,6 +58,10 @@ class Catalogue:
         self._providers = _named("provider", ((provider.id, provider) for provider in snapshot.providers))
         self._combos = _named("combo", ((combo.name, combo) for combo in snapshot.combos))
         self._keys = _named("key", ((key.id, key) for key in snapshot.keys))
+        self._limits = _named("limit", ((limit.id, limit) for limit in snapshot.limits))
+        for key in snapshot.keys:
+            if missing := [limit for limit in key.limits if limit not in self._limits]:
+                raise WireError(f"the key {key.id!r} has a limit that is not there: {missing[0]!r}", "keys")
         self._off = frozenset(snapshot.off.models)
         self._off_bare = frozenset(model.partition("/")[2] for model in snapshot.off.models) - {"*"}
         # Of these no provider's model is meant, though one may have the same id.
@@ -75,6 +80,10 @@ class Catalogue:
 
     def key(self, key_id: str) -> KeyPolicy | None:
         return self._keys.get(key_id)
+
+    def limits(self, policy: KeyPolicy) -> tuple[Limit, ...]:
+        """Those that the key shares with others."""
+        return tuple(self._limits[limit] for limit in policy.limits)
 
     def combo(self, name: str) -> Combo | None:
         return self._combos.get(name)

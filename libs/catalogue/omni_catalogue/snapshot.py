@@ -138,8 +138,27 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     assumed_price: Price | None = None
 
 
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """What several keys may use together; 0 requests means no limit. ``of`` is "team", "user" or "key", and ``owner``
+    its name; both are empty where it is for all keys of the ``organisation``."""
+
+    id: str
+    name: str
+    requests_per_minute: int = 0
+    budget: Budget | None = None
+    of: str = ""
+    owner: str = ""
+    organisation: str = "default"
+
+    @property
+    def window_owner(self) -> str:
+        """Whose windows it has in the ledger: no key's id looks like that."""
+        return f"limit:{self.id}"
+
+
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit."""
+    """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
+    are ids of those that it shares."""
 
     id: str
     name: str
@@ -149,6 +168,7 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget | None = None
     rules: Rules = Rules()
     scopes: Scopes = Scopes()
+    limits: tuple[str, ...] = ()
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +247,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     checked_keys: bool = False
     off: Off = Off()
+    limits: tuple[Limit, ...] = ()
 
 
 def encode(snapshot: Snapshot) -> bytes:

@@ -103,6 +103,8 @@ Examples:
 @click.option(
     "--budget-window", type=click.Choice(["day", "week", "month", "total"]), default="month", show_default=True
 )
+@click.option("--team", default="", metavar="NAME", help="Whose limits apply to it as well. [no team's]")
+@click.option("--user", default="", metavar="NAME", help="Whose limits apply to it as well. [no user's]")
 @click.option(
     "--rule", "rules", multiple=True, metavar="NAME=VALUE", help="As under rules: in the file; may be repeated."
 )
@@ -121,6 +123,8 @@ def create_key(
     rpm: int,
     budget: int | None,
     budget_window: str,
+    team: str,
+    user: str,
     rules: tuple[str, ...],
     as_json: bool,
     data_dir: Path | None,
@@ -138,6 +142,8 @@ def create_key(
         budget_nano_usd=budget or 0,
         budget_window=budget_window,
         rules=_yaml(rules),
+        team=team,
+        user=user,
         scopes=Scopes(providers=providers, endpoints=endpoints, ips=ips, management=management, expires=expires or 0),
     )
     with _key_store(data_dir, config) as store:
@@ -172,7 +178,7 @@ def list_keys(as_json: bool, data_dir: Path | None, config: Path | None) -> None
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("name", "id", "role", "models", "scopes", "limits", "rules", "used", "managed by"):
+    for column in ("name", "id", "role", "of", "models", "scopes", "limits", "rules", "used", "managed by"):
         table.add_column(column, overflow="fold")
     for key in found:
         models, rules = " ".join(key.models), key.rules or "none"
@@ -180,6 +186,7 @@ def list_keys(as_json: bool, data_dir: Path | None, config: Path | None) -> None
             key.name,
             key.id,
             key.role,
+            _owners(key),
             models,
             _scopes(key),
             _limits(key),
@@ -264,6 +271,11 @@ def _scopes(key: "KeyInfo") -> str:
     if scopes.expires:
         parts.append(f"until {_moment(scopes.expires)}")
     return ", ".join(parts) or "all"
+
+
+def _owners(key: "KeyInfo") -> str:
+    owners = (("team", key.team), ("user", key.user))
+    return ", ".join(f"{what} {name}" for what, name in owners if name) or "nobody"
 
 
 def _limits(key: "KeyInfo") -> str:

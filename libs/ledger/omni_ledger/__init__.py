@@ -14,7 +14,7 @@ steps.
 
 from omni_ledger.janitor import BreakerStanding, Janitor, KeyStanding, Reaped, Standing
 from omni_ledger.ledger import Ledger
-from omni_ledger.model import BudgetHold, Evidence, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
+from omni_ledger.model import BudgetHold, Evidence, Grant, Hold, Level, Pick, Picked, Refusal, Settlement, WarmPlace
 from omni_ledger.outbox import Outbox, drain, ensure_stream
 from omni_ledger.relay import Relay
 
@@ -27,6 +27,7 @@ __all__ = [
     "Janitor",
     "KeyStanding",
     "Ledger",
+    "Level",
     "Outbox",
     "Pick",
     "Picked",

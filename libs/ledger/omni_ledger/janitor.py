@@ -21,7 +21,7 @@ class Reaped(msgspec.Struct, frozen=True):
 
 
 class KeyStanding(msgspec.Struct, frozen=True):
-    """Of one key now; ``resets_at`` in epoch seconds, 0 for never."""
+    """Of one key, or of a limit that keys share, now; ``resets_at`` in epoch seconds, 0 for never."""
 
     requests_in_window: int
     spent_nano_usd: int
@@ -67,7 +67,8 @@ class Janitor:
         return Reaped(count, charged)
 
     async def look(self, keys: list[tuple[str, str]], accounts: list[str]) -> Standing:
-        """How the ``keys`` (id, budget window or "") and the ``accounts``' breakers stand."""
+        """How the ``keys`` (id, budget window or "") and the ``accounts``' breakers stand. The owner of a shared limit
+        stands for a key's id."""
         open_reservations = 0
         found_keys: list[KeyStanding] = []
         found_breakers: list[BreakerStanding] = []

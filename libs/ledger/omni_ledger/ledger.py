@@ -56,7 +56,7 @@ class Ledger:
         return await self._batcher.flush(timeout)
 
     async def admit(self, hold: Hold) -> Grant | Refusal:
-        """Check rate limit, budget and breakers, in this order, and take all of them or none.
+        """Check rate limits, budgets and breakers, in this order, and take all of them or none.
 
         Raises ``DependencyUnavailable`` within two seconds when Redis is away, and then, or when the caller is
         cancelled, the reservation is given back as soon as Redis is there, whether or not it had been taken; this

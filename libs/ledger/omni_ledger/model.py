@@ -22,15 +22,26 @@ class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
     per_output_token_nano_usd: int
 
 
+class Level(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit that a key shares with others. ``owner`` names its windows; 0 requests means no limit.
+
+    What an attempt may cost is the same on every level: the input and the token of all budgets of a hold are equal.
+    """
+
+    owner: str
+    requests_per_minute: int = 0
+    budget: BudgetHold | None = None
+
+
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """A reservation to take before one attempt, named by ``attempt_id``: asking again gives the same grant.
 
     ``count_request`` is true on the attempts of a request until one of them is granted: it then counts as one towards
-    ``requests_per_minute`` (0: no limit). ``wanted_output`` is in tokens. ``circuits`` are what must be in order
-    besides the account, and ``secret`` is the version of its secret; with ``breaker`` None none is asked. ``early``
-    asks to probe circuits that were opened on suspicion before their time is up. After ``ttl_ms`` without a settlement
-    or a renewal the reservation is charged in full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in
-    the name of ``router_id``.
+    ``requests_per_minute`` (0: no limit), here and on the shared ``levels``. ``wanted_output`` is in tokens; granted is
+    what every budget can pay for. ``circuits`` are what must be in order besides the account, and ``secret`` is the
+    version of its secret; with ``breaker`` None none is asked. ``early`` asks to probe circuits that were opened on
+    suspicion before their time is up. After ``ttl_ms`` without a settlement or a renewal the reservation is charged in
+    full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of ``router_id``.
     """
 
     attempt_id: str
@@ -48,6 +59,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     circuits: tuple[str, ...] = ()
     secret: str = ""
     early: bool = False
+    levels: tuple[Level, ...] = ()
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -63,6 +75,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
     ``retry_after`` is in seconds; 0 for a budget that never starts anew ("total"). ``circuit`` is whose breaker is
     open, ``cause`` why ("failing", "rate_limit", "quota", "refused"), ``told`` whether the provider said how long.
+    ``level`` is the owner of the shared level that refuses, "" where it is the key's own limit or a breaker.
     """
 
     reason: str
@@ -70,6 +83,7 @@ class Refusal(msgspec.Struct, frozen=True):
     circuit: str = ""
     cause: str = ""
     told: bool = False
+    level: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True):

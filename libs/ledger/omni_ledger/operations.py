@@ -11,7 +11,7 @@ import msgspec
 from omni_catalogue.snapshot import BreakerPolicy
 from omni_wire.errors import DependencyUnavailable
 
-from omni_ledger.model import WINDOWS, Evidence, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
+from omni_ledger.model import WINDOWS, BudgetHold, Evidence, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
 
 MAX_AMOUNT = 2**53 - 1
 MAX_TTL_MS = 24 * 3600 * 1000
@@ -42,6 +42,30 @@ def _breaker(policy: BreakerPolicy | None) -> tuple[int, ...] | int:
     return max(1, policy.failures), *(max(1, each) * 1000 for each in seconds)
 
 
+def _budget(budget: BudgetHold | None) -> tuple[int, str, int, int] | int:
+    if budget is None:
+        return 0
+    if budget.window not in WINDOWS:
+        raise ValueError(f"unknown budget window {budget.window!r}")
+    return (
+        _amount(budget.cap_nano_usd, "cap_nano_usd"),
+        budget.window,
+        _amount(budget.fixed_nano_usd, "fixed_nano_usd"),
+        _amount(budget.per_output_token_nano_usd, "per_output_token_nano_usd"),
+    )
+
+
+def _levels(hold: Hold) -> list[tuple[str, int, tuple[int, str, int, int] | int]]:
+    budgets = [level.budget for level in hold.levels if level.budget is not None]
+    budgets += [hold.budget] if hold.budget is not None else []
+    if len({(budget.fixed_nano_usd, budget.per_output_token_nano_usd) for budget in budgets}) > 1:
+        raise ValueError("the budgets of one attempt are asked for different amounts")
+    return [
+        (level.owner, _amount(level.requests_per_minute, "requests_per_minute"), _budget(level.budget))
+        for level in hold.levels
+    ]
+
+
 def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
     for blob in blobs:
         if len(blob) > MAX_EVENT_BYTES:
@@ -55,17 +79,7 @@ def admit(hold: Hold) -> Operation:
         raise ValueError("attempt_id is empty")
     if not 0 < hold.ttl_ms <= MAX_TTL_MS:
         raise ValueError(f"ttl_ms is not within 1 to {MAX_TTL_MS}")
-    packed_budget: tuple[int, str, int, int] | int = 0
-    budget = hold.budget
-    if budget is not None:
-        if budget.window not in WINDOWS:
-            raise ValueError(f"unknown budget window {budget.window!r}")
-        packed_budget = (
-            _amount(budget.cap_nano_usd, "cap_nano_usd"),
-            budget.window,
-            _amount(budget.fixed_nano_usd, "fixed_nano_usd"),
-            _amount(budget.per_output_token_nano_usd, "per_output_token_nano_usd"),
-        )
+    shared = (_levels(hold),) if hold.levels else ()
     head = _pack(
         (
             "a",
@@ -76,13 +90,14 @@ def admit(hold: Hold) -> Operation:
             1 if hold.count_request else 0,
             _amount(hold.requests_per_minute, "requests_per_minute"),
             _amount(hold.wanted_output, "wanted_output"),
-            packed_budget,
+            _budget(hold.budget),
             _breaker(hold.breaker),
             hold.ttl_ms,
             hold.router_id,
             (hold.account_id, *hold.circuits),
             hold.secret,
             1 if hold.early else 0,
+            *shared,
         )
     )
     return _with_blobs(head, hold.abort_events)
@@ -133,7 +148,7 @@ def reap(limit: int) -> Operation:
 
 
 def look(keys: list[tuple[str, str]], accounts: list[str]) -> Operation:
-    """``keys`` are (key id, budget window or "")."""
+    """``keys`` are (key id or owner of a shared level, budget window or "")."""
     return [_pack(("look", 0, keys, accounts))]
 
 
@@ -187,7 +202,8 @@ def admitted(result: Any) -> Grant | Refusal | None:
         return Grant(result[1], result[2], result[3] == 1)
     if result[0] == "n":
         if len(result) > 3:
-            return Refusal(result[1], float(result[2]), result[3], result[4], result[5] == 1)
+            level = result[6] if len(result) > 6 else ""
+            return Refusal(result[1], float(result[2]), result[3], result[4], result[5] == 1, level)
         return Refusal(result[1], float(result[2]))
     return None
 

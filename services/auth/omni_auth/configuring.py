@@ -16,13 +16,13 @@ from omni_core.redaction import redact_shapes
 from omni_wire.errors import InvalidRequest, PermissionDenied
 
 from omni_auth.domain import applied_keys, document, entities, exporting, objects, planning, rules, schema, whole
-from omni_auth.domain.apikeys import StoredKey
+from omni_auth.domain.apikeys import StoredKey, file_key_id
 from omni_auth.domain.applied_keys import Asking, HeldKeys, KeyStep, Said
 from omni_auth.domain.audit import redacted
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.document import Tree
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
-from omni_auth.domain.objects import PLATFORM, FileObject, Held, Named
+from omni_auth.domain.objects import NOTHING, PLATFORM, FileObject, Held, HeldKey, Named
 from omni_auth.domain.own_keys import OwnKeys, own_keys
 from omni_auth.domain.planning import Step, Where, Writer, placed
 from omni_auth.domain.problems import Loc, Places, Problem, dotted, render
@@ -193,6 +193,8 @@ class Configuring(ABC):
             ]
             return [_object(held.name(one), one) for one in mine]
         found = [_object(name, one) for (of, name), one in held.items() if of == kind]
+        if not own:
+            return found
         live, filename = self._live(), self._live().filename
         return found + [
             _live_object(one, filename)
@@ -207,7 +209,7 @@ class Configuring(ABC):
             organisation=caller.organisation,
             mint=self._mint,
             version=self._secret_version,
-            live=objects.of_tree(live.tree),
+            live=objects.of_tree(live.tree) if caller.organisation == DEFAULT_ORGANISATION else {},
             filename=live.filename,
             where=partial(planning.asked, of),
         )
@@ -244,6 +246,7 @@ class Configuring(ABC):
 
         def decide(held: Held) -> Sequence[Step]:
             nonlocal warnings
+            held = keys.known(held)
             steps = plan(held, writer)
             for step, name in planning.named(steps, held):
                 if step.after is not None:
@@ -260,6 +263,7 @@ class Configuring(ABC):
             dry_run=dry_run,
             decide_keys=keys if keys.said else None,
         )
+        held = keys.known(held)
         if (steps or keys.steps) and not dry_run:
             await self._store_changed()
         return held, steps, warnings
@@ -304,11 +308,18 @@ class _KeyPlan:
 
     def __init__(self, asking: Asking | None = None, said: tuple[Said, ...] = ()) -> None:
         self.said, self.steps = said, list[KeyStep]()
-        self._asking = asking
+        self._asking, self._held = asking, NOTHING
+
+    def known(self, held: Held) -> Held:
+        """What is held, the keys that are said among it: limits of the same file may be theirs."""
+        there = {key.name for key in held.keys}
+        new = [one.section.name for one in self.said if one.section.name not in there]
+        self._held = held.with_keys(HeldKey(file_key_id(name), name) for name in new)
+        return self._held
 
     def __call__(self, held: HeldKeys) -> list[KeyStep]:
         if self._asking is not None:
-            self.steps = applied_keys.plan(held, self._asking, self.said)
+            self.steps = applied_keys.plan(held, self._asking, self.said, self._held)
         return self.steps
 
 
@@ -324,11 +335,6 @@ def _may_change(caller: Caller, kind: str) -> None:
     objects.kind_of(kind)
     if kind in PLATFORM:
         refuse_guests(caller, f"{kind} are")
-    if kind == "limits":
-        raise InvalidRequest(
-            "limits of their own are not enforced yet, so none is taken: give a key its limits when it is made",
-            code="not_enforced",
-        )
 
 
 def refuse_guests(caller: Caller, what: str) -> None:

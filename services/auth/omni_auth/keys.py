@@ -8,6 +8,8 @@ from omni_auth.domain import apikeys, key_rules
 from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.compilation import ANONYMOUS
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
+from omni_auth.domain.objects import Held
+from omni_auth.domain.owners import owner_id
 
 
 def check_new(new: NewKey, now: int) -> None:
@@ -28,9 +30,9 @@ def check_new(new: NewKey, now: int) -> None:
 
 
 def make_key(
-    new: NewKey, entropy: bytes, pepper: bytes, now: int, organisation: str = DEFAULT_ORGANISATION
+    new: NewKey, entropy: bytes, pepper: bytes, now: int, held: Held, organisation: str = DEFAULT_ORGANISATION
 ) -> tuple[StoredKey, str]:
-    """A key to store and its secret, shown once."""
+    """A key to store and its secret, shown once. Raises ``InvalidRequest`` for a team or user not held."""
     key_id, secret = apikeys.mint(entropy)
     key = StoredKey(
         id=key_id,
@@ -46,6 +48,8 @@ def make_key(
         organisation=organisation,
         rules=key_rules.read(new.rules),
         scopes=new.scopes,
+        team=owner_id(held, "team", new.team),
+        user=owner_id(held, "user", new.user),
     )
     return key, secret
 
@@ -55,7 +59,8 @@ def changed_meanwhile(key: str) -> InvalidRequest:
     return InvalidRequest(told, status=409, code="conflict", param="key")
 
 
-def stored_info(key: StoredKey) -> KeyInfo:
+def stored_info(key: StoredKey, held: Held) -> KeyInfo:
+    """``held`` knows what teams and users are called."""
     return KeyInfo(
         id=key.id,
         name=key.name,
@@ -70,6 +75,8 @@ def stored_info(key: StoredKey) -> KeyInfo:
         rules=key_rules.written(key.rules),
         scopes=key.scopes,
         older_until=max([older.until for older in key.older], default=0),
+        team=held.owner_name("team", key.team),
+        user=held.owner_name("user", key.user),
     )
 
 

@@ -128,6 +128,10 @@ class ObjectStore(Protocol):
 
     def held(self, organisation: str = DEFAULT_ORGANISATION) -> Held: ...
 
+    def limits(self) -> Held:
+        """Those of every organisation, with teams, users and keys that they may be of."""
+        ...
+
     def change(
         self,
         organisation: str,

@@ -47,6 +47,8 @@ def register(server: RpcServer, port: Ports) -> None:
                 budget_window=request.budget_window,
                 rules=request.rules,
                 scopes=key_scopes.from_message(request.scopes),
+                team=request.team,
+                user=request.user,
             ),
             caller_from(request.caller),
         )
@@ -175,4 +177,6 @@ def _key(key: KeyInfo) -> pb.Key:
         rules=key.rules,
         scopes=key_scopes.to_message(key.scopes),
         older_until=key.older_until,
+        team=key.team,
+        user=key.user,
     )

@@ -22,12 +22,13 @@ from omni_core.ports.context import CallContext
 from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, Unauthenticated
 
 from omni_auth.configuring import MOST, Configuring, refuse_guests
-from omni_auth.domain import apikeys, applied_keys, whole
+from omni_auth.domain import apikeys, applied_keys, sharing, whole
 from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.audit import Entry
 from omni_auth.domain.compilation import Compiled, DemoProvider, compile_snapshot
 from omni_auth.domain.configuration import Configuration, empty
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
+from omni_auth.domain.objects import Held
 from omni_auth.domain.own_keys import OwnKeys, own_keys
 from omni_auth.domain.problems import ConfigErrors
 from omni_auth.domain.secrecy import secret_version
@@ -54,13 +55,14 @@ READINGS = 5
 class InForce(msgspec.Struct, frozen=True):
     """What answers are given from. ``file`` is the configuration file, ``configuration`` that and what the store has
     as one, ``change`` the newest change of the store in it; ``guests`` are the keys of other organisations than the
-    platform's, each with its own; ``snapshot`` is what is published."""
+    platform's, each with its own; ``owners`` are the teams and users of all; ``snapshot`` is what is published."""
 
     file: Configuration
     configuration: Configuration
     pepper: bytes
     stored: tuple[StoredKey, ...]
     guests: dict[str, str]
+    owners: Held
     compiled: Compiled
     revision: int
     snapshot: bytes
@@ -205,16 +207,19 @@ class AuthService(Configuring):
         check_new(new, self._now())
         apikeys.refuse_taken(new.name, state.of(caller.organisation), state.file_names(caller.organisation))
         pepper = await asyncio.to_thread(self._store.pepper)
-        key, secret = make_key(new, self._chance(apikeys.ENTROPY_BYTES), pepper, self._now(), caller.organisation)
+        held = await asyncio.to_thread(self._objects.held, caller.organisation)
+        chance = self._chance(apikeys.ENTROPY_BYTES)
+        key, secret = make_key(new, chance, pepper, self._now(), held, caller.organisation)
         await asyncio.to_thread(self._store.insert, key, caller.actor)
         await self._store_changed()
-        return CreatedKey(stored_info(key), secret)
+        return CreatedKey(stored_info(key, held), secret)
 
     async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]:
         state = self._in_force()
         ids = set(map(apikeys.file_key_id, state.file_names(caller.organisation)))
         from_file = [policy for policy in state.compiled.content.keys if policy.id in ids]
-        return [*map(policy_info, from_file), *map(stored_info, state.of(caller.organisation))]
+        stored = [stored_info(key, state.owners) for key in state.of(caller.organisation)]
+        return [*map(policy_info, from_file), *stored]
 
     async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:
         found = self._find(key, caller)
@@ -224,7 +229,7 @@ class AuthService(Configuring):
         if not await asyncio.to_thread(self._store.rotate, renewed, found.digest, self._now(), caller.actor):
             raise changed_meanwhile(key)
         await self._store_changed()
-        return CreatedKey(stored_info(renewed), secret)
+        return CreatedKey(stored_info(renewed, self._in_force().owners), secret)
 
     async def revoke_key(self, key: str, caller: Caller = ANYBODY) -> KeyInfo:
         found = self._find(key, caller)
@@ -233,7 +238,7 @@ class AuthService(Configuring):
         if not await asyncio.to_thread(self._store.revoke, found.id, self._now(), caller.actor):
             raise apikeys.unknown(key)
         await self._store_changed()
-        return stored_info(found)
+        return stored_info(found, self._in_force().owners)
 
     def _find(self, key: str, caller: Caller) -> StoredKey:
         state = self._in_force()
@@ -280,7 +285,10 @@ class AuthService(Configuring):
         stored = tuple(await asyncio.to_thread(self._store.stored_keys))
         own = own_keys(file, stored, pepper)
         configuration, left_out = await asyncio.to_thread(self._whole, file, own)
-        compiled = await asyncio.to_thread(compile_snapshot, configuration, stored, pepper, self._demo)
+        held = await asyncio.to_thread(self._objects.limits)
+        limits, untold = sharing.of_store(held)
+        left_out = (*left_out, *untold)
+        compiled = await asyncio.to_thread(compile_snapshot, configuration, stored, pepper, self._demo, limits)
         aside = tuple(applied_keys.aside(file.filename, name) for name in compiled.aside)
         configuration = msgspec.structs.replace(configuration, warnings=(*configuration.warnings, *aside))
         # A key's new secret changes no byte of the snapshot, yet caches of the old one must go: so it counts as well.
@@ -294,7 +302,9 @@ class AuthService(Configuring):
         snapshot = compiled.stamped(number.revision, number.created)
         guests = {key.id: key.organisation for key in stored if key.organisation != DEFAULT_ORGANISATION}
         changed = self._state is None or self._state.revision != number.revision
-        self._state = InForce(file, configuration, pepper, stored, guests, compiled, number.revision, snapshot, change)
+        self._state = InForce(
+            file, configuration, pepper, stored, guests, held, compiled, number.revision, snapshot, change
+        )
         self._store_version = version
         self._metrics.in_force(number.revision)
         if left_out != self._left_out:

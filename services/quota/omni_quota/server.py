@@ -1,6 +1,6 @@
 """QuotaPort on a gRPC listener."""
 
-from omni_core.ports.quota import BreakerState, KeyState, QuotaPort
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaPort
 from omni_core.rpc import RpcServer, unary
 from omniroute_proto.quota.v1 import quota_pb2 as pb
 
@@ -12,6 +12,7 @@ def register(server: RpcServer, port: QuotaPort) -> None:
             keys=map(_key, state.keys),
             breakers=map(_breaker, state.breakers),
             open_reservations=state.open_reservations,
+            limits=map(_limit, state.limits),
         )
 
     async def reset(request: pb.ResetRequest) -> pb.ResetResponse:
@@ -34,6 +35,21 @@ def _key(key: KeyState) -> pb.KeyState:
         budget_nano_usd=key.budget_nano_usd,
         budget_window=key.budget_window,
         budget_resets_at=key.budget_resets_at,
+    )
+
+
+def _limit(limit: LimitState) -> pb.LimitState:
+    return pb.LimitState(
+        limit_id=limit.limit_id,
+        name=limit.name,
+        organisation=limit.organisation,
+        requests_in_window=limit.requests_in_window,
+        requests_per_minute=limit.requests_per_minute,
+        spent_nano_usd=limit.spent_nano_usd,
+        held_nano_usd=limit.held_nano_usd,
+        budget_nano_usd=limit.budget_nano_usd,
+        budget_window=limit.budget_window,
+        budget_resets_at=limit.budget_resets_at,
     )
 
 

@@ -5,12 +5,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from omni_catalogue import circuits
-from omni_catalogue.snapshot import KeyPolicy, Snapshot
-from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_catalogue.snapshot import KeyPolicy, Limit, Snapshot
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot
 from omni_ledger import BreakerStanding, KeyStanding
 from omni_wire.errors import DependencyUnavailable, GatewayError
 
-from omni_quota.domain.scope import budget_window, scope_of
+from omni_quota.domain.scope import budget_window, limit_name, scope_of
 from omni_quota.ports import Books, Courier, Meter
 from omni_quota.settings import QuotaSettings
 
@@ -47,9 +47,11 @@ class QuotaService:
         if configuration is None:
             raise DependencyUnavailable("no configuration has been published yet", retry_after=1.0)
         scope = scope_of(configuration, key_id)
-        standing = await self._books.look(scope.keys(), list(scope.accounts))
+        standing = await self._books.look(scope.owners(), list(scope.accounts))
+        keys = len(scope.policies)
         return QuotaSnapshot(
-            keys=tuple(map(_key_state, scope.policies, standing.keys)),
+            keys=tuple(map(_key_state, scope.policies, standing.keys[:keys])),
+            limits=tuple(map(_limit_state, scope.limits, standing.keys[keys:])),
             breakers=(
                 *map(_breaker_state, scope.accounts, standing.breakers),
                 *(_breaker_state(name, breaker) for name, breaker in await self._inside(scope.accounts)),
@@ -171,6 +173,21 @@ def _key_state(policy: KeyPolicy, standing: KeyStanding) -> KeyState:
         spent_nano_usd=standing.spent_nano_usd,
         held_nano_usd=standing.held_nano_usd,
         budget_nano_usd=policy.budget.nano_usd if policy.budget is not None else 0,
-        budget_window=budget_window(policy),
+        budget_window=budget_window(policy.budget),
+        budget_resets_at=standing.resets_at,
+    )
+
+
+def _limit_state(limit: Limit, standing: KeyStanding) -> LimitState:
+    return LimitState(
+        limit_id=limit.id,
+        name=limit_name(limit),
+        organisation=limit.organisation,
+        requests_in_window=standing.requests_in_window,
+        requests_per_minute=limit.requests_per_minute,
+        spent_nano_usd=standing.spent_nano_usd,
+        held_nano_usd=standing.held_nano_usd,
+        budget_nano_usd=limit.budget.nano_usd if limit.budget is not None else 0,
+        budget_window=budget_window(limit.budget),
         budget_resets_at=standing.resets_at,
     )

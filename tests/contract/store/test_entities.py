@@ -136,7 +136,11 @@ def test_relations_stay_within_the_organisation(filled: SqlStore) -> None:
 def test_a_limit_may_be_a_keys(filled: SqlStore) -> None:
     filled.insert(stored_key())
     limit = Entity(
-        kind="limits", id="l", organisation=DEFAULT_ORGANISATION, document={"name": "a"}, relations={"key": "api-1"}
+        kind="limits",
+        id="l",
+        organisation=DEFAULT_ORGANISATION,
+        document={"name": "a", "requests_per_minute": "5"},
+        relations={"key": "api-1"},
     )
     assert at(filled, "limits").put(limit, expected=0, now=1, actor="ann").relations == {"key": "api-1"}
 

@@ -256,3 +256,30 @@ def test_a_snapshot_of_an_earlier_or_a_later_version_is_read() -> None:
     earlier = s.encode(catalogue().snapshot).replace(b',"off":{"models":[],"combos":[],"idle":[]}', b"")
     assert b'"off"' not in earlier
     assert s.decode(earlier).off == s.Off()
+
+
+def limited(*limits: s.Limit) -> s.Snapshot:
+    keys = (s.KeyPolicy(id="key-a", name="a", limits=("two", "one")), s.KeyPolicy(id="key-b", name="b"))
+    return msgspec.structs.replace(catalogue().snapshot, keys=keys, limits=limits)
+
+
+def test_a_key_shares_the_limits_that_it_names_and_no_others() -> None:
+    one, two = (
+        s.Limit(id="one", name="all", requests_per_minute=5),
+        s.Limit(id="two", name="x", budget=s.Budget(nano_usd=1)),
+    )
+    made = Catalogue(s.decode(s.encode(limited(one, two))))
+    assert [made.limits(key) for key in made.snapshot.keys] == [(two, one), ()]
+    assert len({limit.window_owner for limit in (one, two)} | {"key-one", "api-one"}) == 4
+
+
+def test_a_key_with_a_limit_that_is_not_there_makes_no_catalogue() -> None:
+    with pytest.raises(WireError, match="the key 'key-a' has a limit that is not there: 'two'"):
+        Catalogue(limited(s.Limit(id="one", name="all", requests_per_minute=5)))
+
+
+def test_a_snapshot_of_before_limits_has_none() -> None:
+    earlier = s.encode(catalogue().snapshot).replace(b',"limits":[]', b"")
+    assert b"limits" not in earlier
+    found = s.decode(earlier)
+    assert (found.limits, {key.limits for key in found.keys}) == ((), {()})

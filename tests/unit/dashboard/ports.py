@@ -18,7 +18,7 @@ from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
 from omni_core.settings import CoreSettings
@@ -244,6 +244,10 @@ class Quota:
                 BreakerState("claude/a", "closed", 0, 0.0),
             ),
             open_reservations=3,
+            limits=(
+                LimitState("l1", "team/core/monthly", "default", 7, 60, 1_000_000, 0, 10**9, "month", 1_800_000_000),
+                LimitState("l2", "all", "guests", 2, 9, 0, 0, 0, "", 0),
+            ),
         )
 
     async def reset(self, account_id: str) -> None:

@@ -78,7 +78,7 @@ async def test_keys_are_listed_without_secrets(house: House) -> None:
         "requests": 3, "last_used": 1_700_000_123,
         "limits": {"requests_per_minute": 60},
         "budget": {"usd": "25.00", "nano_usd": 25 * 10**9, "window": "month"}, "managed_by": "api",
-        "created": 1_700_000_001, "hint": "…6789", "rules": "",
+        "created": 1_700_000_001, "hint": "…6789", "rules": "", "team": "", "user": "",
     }  # fmt: skip
     assert body["keys"][0]["budget"] is None
     assert (body["keys"][0]["requests"], body["keys"][0]["last_used"]) == (0, None)
@@ -164,6 +164,15 @@ async def test_quota_shows_limits_budgets_and_breakers(house: House) -> None:
         "account_id": "acme/first", "state": "open", "failures": 5, "retry_after": 12.5,
         "model": "gpt-x", "combo": "", "cause": "rate_limit", "told": True,
     }  # fmt: skip
+    assert body["limits"][0] == {
+        "limit_id": "l1", "name": "team/core/monthly", "organisation": "default", "requests_in_window": 7,
+        "requests_per_minute": 60,
+        "budget": {
+            "usd": "1.00", "nano_usd": 10**9, "spent_usd": "0.001", "spent_nano_usd": 1_000_000,
+            "held_usd": "0.00", "held_nano_usd": 0, "window": "month", "resets_at": 1_800_000_000,
+        },
+    }  # fmt: skip
+    assert (body["limits"][1]["organisation"], body["limits"][1]["budget"]) == ("guests", None)
 
 
 async def test_a_breaker_is_reset_by_its_accounts_name(house: House) -> None:

@@ -118,6 +118,12 @@ def test_a_key_is_made_listed_and_revoked_without_a_running_gateway() -> None:
     assert "No keys yet" in invoke("keys", "list").output
 
 
+def test_a_key_is_made_for_a_team_and_a_user_that_are_there() -> None:
+    refused = invoke("keys", "create", "ci", "--team", "core")
+    assert (refused.exit_code, "team: there is no team 'core'" in refused.stderr) == (1, True), refused.output
+    assert "No keys yet" in invoke("keys", "list").output
+
+
 def test_a_key_is_made_with_rules_of_its_own() -> None:
     made = invoke("keys", "create", "ci", "--rule", "sanitize=on", "--rule", "thinking={effort: low}")
     assert made.exit_code == 0, made.output

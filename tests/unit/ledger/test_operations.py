@@ -8,7 +8,7 @@ from omni_catalogue.snapshot import BreakerPolicy
 from omni_ledger import Grant, Pick, Picked, Refusal, WarmPlace, operations
 from omni_wire.errors import DependencyUnavailable
 
-from tests.support.ledger import budget, hold, settlement
+from tests.support.ledger import budget, hold, level, settlement
 
 
 def test_an_admission_carries_every_limit_and_its_events_beside_it() -> None:
@@ -29,6 +29,21 @@ def test_an_admission_carries_every_limit_and_its_events_beside_it() -> None:
         ["acme/first", "acme/first gpt-x"], "v1", 1,
     ]  # fmt: skip
     assert blobs == [b"\xff\x00", b"two"]
+
+
+def test_shared_levels_are_one_element_more_and_only_where_there_are_some() -> None:
+    team = level("limit:team", budget(9, fixed=7, per_token=2, window="day"), 5)
+    asked = hold("a1", budget=budget(25, fixed=7, per_token=2), levels=(team, level("limit:all", None, 60)))
+    (head,) = operations.admit(asked)
+    packed = msgspec.msgpack.decode(head)
+    assert packed[15:] == [[["limit:team", 5, [9, "day", 7, 2]], ["limit:all", 60, 0]]]
+    (plain,) = operations.admit(msgspec.structs.replace(asked, levels=()))
+    assert msgspec.msgpack.decode(plain) == packed[:15]
+
+
+def test_an_attempt_costs_the_same_on_every_level() -> None:
+    with pytest.raises(ValueError):
+        operations.admit(hold("a", budget=budget(9, fixed=7), levels=(level("limit:team", budget(9, fixed=8)),)))
 
 
 def test_amounts_beyond_what_a_double_holds_are_taken_as_the_largest_it_does() -> None:
@@ -74,6 +89,9 @@ def test_results_are_read_back_as_what_callers_know() -> None:
     assert operations.admitted(["n", "rate_limited", 12]) == Refusal("rate_limited", 12.0)
     refused = operations.admitted(["n", "breaker_open", 1.5, "acme/first m", "rate_limit", 1])
     assert refused == Refusal("breaker_open", 1.5, "acme/first m", "rate_limit", True)
+    assert operations.admitted(["n", "budget_held", 1, "", "", 0, "limit:t"]) == Refusal(
+        "budget_held", 1.0, level="limit:t"
+    )
     assert operations.admitted(["c"]) is None
     assert operations.failure(["!", "WRONGTYPE"]) == "WRONGTYPE"
     assert operations.failure([]) is None

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from omni_catalogue.snapshot import Account, Budget, KeyPolicy, Provider, Routing, Server, Snapshot
-from omni_core.ports.quota import BreakerState, KeyState
+from omni_catalogue.snapshot import Account, Budget, KeyPolicy, Limit, Provider, Routing, Server, Snapshot
+from omni_core.ports.quota import BreakerState, KeyState, LimitState
 from omni_core.telemetry import new_registry
 from omni_ledger import BreakerStanding, KeyStanding, Reaped, Standing
 from omni_quota.adapters.metrics import PrometheusMeter
@@ -31,9 +31,13 @@ SNAPSHOT = Snapshot(
     combos=(),
     keys=(
         KeyPolicy(id="k1", name="ci", requests_per_minute=600, budget=Budget(nano_usd=25_000_000_000, window="month")),
-        KeyPolicy(id="k2", name="free"),
+        KeyPolicy(id="k2", name="free", limits=("l2",)),
     ),
     routing=Routing(),
+    limits=(
+        Limit(id="l1", name="all", requests_per_minute=9),
+        Limit(id="l2", name="monthly", of="team", owner="core", budget=Budget(nano_usd=7), organisation="guests"),
+    ),
 )
 
 
@@ -110,6 +114,10 @@ async def test_the_snapshot_joins_limits_with_what_stands() -> None:
         KeyState("k1", 3, 600, 40, 5, 25_000_000_000, "month", 99),
         KeyState("k2", 3, 0, 40, 5, 0, "", 0),
     )
+    assert found.limits == (
+        LimitState("l1", "all", "default", 3, 9, 40, 5, 0, "", 0),
+        LimitState("l2", "team/core/monthly", "guests", 3, 0, 40, 5, 7, "month", 99),
+    )
     assert found.breakers == (BreakerState("acme/first", "open", 5, 12.5),)
     assert found.open_reservations == 7
 
@@ -118,7 +126,9 @@ async def test_the_snapshot_of_one_key_asks_for_that_key_only() -> None:
     stage = Stage()
     assert [key.key_id for key in (await service(stage).snapshot("k1")).keys] == ["k1"]
     assert stage.looked == [([("k1", "month")], ["acme/first"])]
-    assert (await service(stage).snapshot("nobody")).keys == ()
+    assert [limit.limit_id for limit in (await service(stage).snapshot("k2")).limits] == ["l2"]
+    nobody = await service(stage).snapshot("nobody")
+    assert (nobody.keys, nobody.limits) == ((), ())
 
 
 async def test_without_a_configuration_there_is_nothing_to_show() -> None:

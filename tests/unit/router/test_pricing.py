@@ -83,9 +83,22 @@ def test_what_is_billed_apart_is_named(fields: dict[str, object], refused: str) 
 def test_a_budget_decides_what_happens_without_a_price() -> None:
     assumed = Price(input=1, output=1, cached_input=1, cache_write=1)
     model = Model(id="m")
-    assert pricing.pricing_for(model, None) == pricing.Pricing("unpriced", None)
-    assert pricing.pricing_for(model, Budget(nano_usd=1)) is None
-    assert pricing.pricing_for(model, Budget(nano_usd=1, unpriced="serve")) == pricing.Pricing("unpriced", None)
-    assert pricing.pricing_for(model, Budget(nano_usd=1, unpriced="assume", assumed_price=assumed)) == pricing.Pricing(
-        "assumed", assumed
+    assert pricing.pricing_for(model) == pricing.Pricing("unpriced", None)
+    assert pricing.pricing_for(model, [Budget(nano_usd=1)]) is None
+    assert pricing.pricing_for(model, [Budget(nano_usd=1, unpriced="serve")]) == pricing.Pricing("unpriced", None)
+    assert pricing.pricing_for(
+        model, [Budget(nano_usd=1, unpriced="assume", assumed_price=assumed)]
+    ) == pricing.Pricing("assumed", assumed)
+
+
+def test_of_several_budgets_the_strictest_is_heard_and_of_assumed_prices_the_dearest() -> None:
+    model = Model(id="m")
+    served, refused = Budget(nano_usd=1, unpriced="serve"), Budget(nano_usd=1)
+    one, other = (
+        Budget(nano_usd=1, unpriced="assume", assumed_price=Price(input=i, output=o, cached_input=i, cache_write=o))
+        for i, o in ((1, 9), (5, 2))
     )
+    assert pricing.pricing_for(model, [served, served]) == pricing.Pricing("unpriced", None)
+    dearest = Price(input=5, output=9, cached_input=5, cache_write=9)
+    assert pricing.pricing_for(model, [one, served, other]) == pricing.Pricing("assumed", dearest)
+    assert pricing.pricing_for(model, [served, one, refused]) is None

@@ -65,6 +65,8 @@ class AuthClient:
                 rules=new.rules,
                 scopes=key_scopes.to_message(new.scopes),
                 caller=caller_message(caller),
+                team=new.team,
+                user=new.user,
             )
         )
         return CreatedKey(key=_key(response.key), secret=response.secret)
@@ -192,4 +194,6 @@ def _key(key: pb.Key) -> KeyInfo:
         rules=key.rules,
         scopes=key_scopes.from_message(key.scopes),
         older_until=key.older_until,
+        team=key.team,
+        user=key.user,
     )

@@ -2,7 +2,7 @@
 
 from omniroute_proto.quota.v1 import quota_pb2 as pb
 
-from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot
 from omni_core.rpc import Peer, ServiceChannel
 
 
@@ -20,6 +20,7 @@ class QuotaClient:
             keys=tuple(map(_key, response.keys)),
             breakers=tuple(map(_breaker, response.breakers)),
             open_reservations=response.open_reservations,
+            limits=tuple(map(_limit, response.limits)),
         )
 
     async def reset(self, account_id: str) -> None:
@@ -36,6 +37,21 @@ def _key(key: pb.KeyState) -> KeyState:
         budget_nano_usd=key.budget_nano_usd,
         budget_window=key.budget_window,
         budget_resets_at=key.budget_resets_at,
+    )
+
+
+def _limit(limit: pb.LimitState) -> LimitState:
+    return LimitState(
+        limit_id=limit.limit_id,
+        name=limit.name,
+        organisation=limit.organisation,
+        requests_in_window=limit.requests_in_window,
+        requests_per_minute=limit.requests_per_minute,
+        spent_nano_usd=limit.spent_nano_usd,
+        held_nano_usd=limit.held_nano_usd,
+        budget_nano_usd=limit.budget_nano_usd,
+        budget_window=limit.budget_window,
+        budget_resets_at=limit.budget_resets_at,
     )
 
 

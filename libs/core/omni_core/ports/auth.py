@@ -40,7 +40,8 @@ class Configuration(msgspec.Struct, frozen=True):
 
 class NewKey(msgspec.Struct, frozen=True):
     """``budget_window`` is "day", "week", "month" or "total"; 0 means no limit. ``rules`` is YAML (or JSON) of what may
-    stand under a key's ``rules:`` in the configuration file."""
+    stand under a key's ``rules:`` in the configuration file. ``team`` and ``user`` are whose it is, by name, for limits
+    of theirs."""
 
     name: str
     role: str = "developer"
@@ -50,6 +51,8 @@ class NewKey(msgspec.Struct, frozen=True):
     budget_window: str = "month"
     rules: str = ""
     scopes: Scopes = Scopes()
+    team: str = ""
+    user: str = ""
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
@@ -70,6 +73,8 @@ class KeyInfo(msgspec.Struct, frozen=True):
     rules: str = ""
     scopes: Scopes = Scopes()
     older_until: int = 0
+    team: str = ""
+    user: str = ""
 
 
 class CreatedKey(msgspec.Struct, frozen=True):
@@ -94,7 +99,7 @@ class AuthPort(Protocol):
     async def configuration(self) -> Configuration: ...
 
     async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
-        """Raises ``InvalidRequest`` when the name is taken or a field is wrong."""
+        """Raises ``InvalidRequest`` when the name is taken, a field is wrong or the team or user is not there."""
         ...
 
     async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]: ...

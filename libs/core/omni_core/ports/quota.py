@@ -18,6 +18,21 @@ class KeyState(msgspec.Struct, frozen=True):
     budget_resets_at: int
 
 
+class LimitState(msgspec.Struct, frozen=True):
+    """A limit that keys share, as ``KeyState``. ``name`` is what the management API calls it, "team/core/monthly"."""
+
+    limit_id: str
+    name: str
+    organisation: str
+    requests_in_window: int
+    requests_per_minute: int
+    spent_nano_usd: int
+    held_nano_usd: int
+    budget_nano_usd: int
+    budget_window: str
+    budget_resets_at: int
+
+
 class BreakerState(msgspec.Struct, frozen=True):
     """Of an account; with ``model`` of the account for that one, with ``combo`` of its target ``model``, which is
     "provider/model" then, and no account. ``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds;
@@ -37,11 +52,12 @@ class QuotaSnapshot(msgspec.Struct, frozen=True):
     keys: tuple[KeyState, ...]
     breakers: tuple[BreakerState, ...]
     open_reservations: int
+    limits: tuple[LimitState, ...] = ()
 
 
 class QuotaPort(Protocol):
     async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
-        """All keys when ``key_id`` is empty."""
+        """All keys and limits when ``key_id`` is empty, else that key and the limits that it shares."""
         ...
 
     async def reset(self, account_id: str) -> None:

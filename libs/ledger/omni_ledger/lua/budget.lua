@@ -2,9 +2,9 @@
 -- that what was reserved in it settles in it. "total" has no end and is kept for good.
 local SLACK = 86400
 
-local function budget_key(key_id, window)
+local function budget_key(owner, window)
   local start, finish = bounds(window, now_s)
-  return QUOTA .. 'budget:' .. key_id .. ':' .. window .. ':' .. whole(start), finish
+  return QUOTA .. 'budget:' .. owner .. ':' .. window .. ':' .. whole(start), finish
 end
 
 local function budget_read(key)
@@ -13,9 +13,9 @@ local function budget_read(key)
 end
 
 -- As many output tokens as fit, at least one. Returns the reservation, or nil, the reason and the seconds to wait.
-local function budget_look(key_id, budget, wanted)
+local function budget_look(owner, budget, wanted)
   local cap, window, fixed, per_token = budget[1], budget[2], budget[3], budget[4]
-  local key, finish = budget_key(key_id, window)
+  local key, finish = budget_key(owner, window)
   local spent, held, fresh = budget_read(key)
   local room = cap - spent - held - fixed
   local granted = wanted
@@ -32,7 +32,7 @@ local function budget_look(key_id, budget, wanted)
     end
     return nil, 'budget_exhausted', finish > 0 and (finish * 1000 - now) / 1000 or 0
   end
-  return { key = key, finish = finish, granted = granted, amount = fixed + granted * per_token, fresh = fresh }
+  return { key = key, finish = finish, granted = granted, fixed = fixed, per_token = per_token, fresh = fresh }
 end
 
 local function budget_expire(key, finish)
@@ -41,8 +41,8 @@ local function budget_expire(key, finish)
   end
 end
 
-local function budget_hold(budget)
-  call('HINCRBY', budget.key, 'h', budget.amount)
+local function budget_hold(budget, amount)
+  call('HINCRBY', budget.key, 'h', amount)
   if budget.fresh then
     call('HINCRBY', budget.key, 's', 0)
     budget_expire(budget.key, budget.finish)

@@ -3,7 +3,8 @@
 --
 -- A reservation is quota:{omni}:hold:<attempt>, a packed array:
 --   {'H', granted, amount, budget key or '', window end, account, probe 0|1, router, expires (ms), abort events…}
---   {'R', … the same eight}  reaped: charged in full, waits for the truth
+--                            with more than one budget, the others are one element before the events: see levels.lua
+--   {'R', … the same without the events}  reaped: charged in full, waits for the truth
 --   {'S'}                    settled, for two minutes: settling again does nothing. Past that, a repetition charges
 --                            nothing either (it is unknown), but its events are emitted again: their ids are the same
 -- Held ones have no TTL: their amount would stay held for ever. The reaper takes each past its expiry.
@@ -22,10 +23,12 @@ end
 
 local ops = {}
 
--- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router, {circuit…}, secret, early 0|1}
--- → {'g', granted, amount, probe} | {'n', reason, seconds, circuit, cause, told} | {'c'}: this attempt is already closed
+-- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router, {circuit…}, secret, early 0|1,
+--  {shared level…} or nothing}
+-- → {'g', granted, amount, probe} | {'n', reason, seconds, circuit, cause, told, level}
+--   | {'c'}: this attempt is already closed
 function ops.a(op, blobs)
-  local attempt, key_id, account, limit, wanted = op[3], op[4], op[5], op[7], op[8]
+  local attempt, account, wanted = op[3], op[5], op[8]
   local known = hold_read(attempt)
   if known then
     if known[1] == 'H' then
@@ -33,45 +36,38 @@ function ops.a(op, blobs)
     end
     return { 'c' }
   end
-  local rate, budget
-  if op[6] == 1 and limit > 0 then
-    rate = rate_look(key_id)
-    if rate.used >= limit then
-      return { 'n', 'rate_limited', rate_wait(rate, limit) / 1000 }
-    end
+  local granted, amount = wanted, 0
+  local rates, budgets, refusal = levels_look(op)
+  if refusal then
+    return refusal
   end
-  if op[9] ~= 0 then
-    local reason, wait
-    budget, reason, wait = budget_look(key_id, op[9], wanted)
-    if not budget then
-      return { 'n', reason, wait }
-    end
+  for i = 1, #budgets do
+    granted = min(granted, budgets[i].granted)
   end
   local probes = {}
   if op[10] ~= 0 then
-    local refusal
     probes, refusal = breakers_look(op[13], attempt, op[14], op[15] == 1)
     if not probes then
       return refusal
     end
   end
 
-  local granted, amount = wanted, 0
   local hold = { 'H', granted, amount, '', 0, account, #probes > 0 and 1 or 0, op[12], now + op[11] }
-  if budget then
-    granted, amount = budget.granted, budget.amount
-    hold[2], hold[3], hold[4], hold[5] = granted, amount, budget.key, budget.finish
+  if budgets[1] then
+    amount = budgets[1].fixed + granted * budgets[1].per_token
+    hold[3], hold[4], hold[5] = amount, budgets[1].key, budgets[1].finish
+    hold[10] = budgets[2] and levels_more(budgets)
   end
   for _, blob in ipairs(blobs) do
     hold[#hold + 1] = blob
   end
   call('SET', QUOTA .. 'hold:' .. attempt, pack(hold)) -- first, because it is what fails when memory is short
   call('ZADD', HOLDS, hold[9], attempt)
-  if rate then
-    rate_count(rate)
+  for i = 1, #rates do
+    rate_count(rates[i])
   end
-  if budget then
-    budget_hold(budget)
+  for i = 1, #budgets do
+    budget_hold(budgets[i], amount)
   end
   for _, probe in ipairs(probes) do
     breaker_probe(probe[1], probe[2], attempt, op[11])
@@ -100,7 +96,7 @@ function ops.s(op, blobs)
         call('ZREM', HOLDS, attempt)
       end
       if hold[4] ~= '' then
-        budget_move(hold[4], hold[5], held and hold[3] or 0, held and cost or cost - hold[3])
+        levels_move(hold, held and hold[3] or 0, held and cost or cost - hold[3])
         overrun = cost > hold[3] and 1 or 0
       end
     end
@@ -170,14 +166,14 @@ function ops.reap(op)
     local hold = hold_read(attempt)
     if hold and hold[1] == 'H' then
       local blobs = {}
-      for i = 10, #hold do
+      for i = levels_read(hold), #hold do
         blobs[#blobs + 1] = charged_event(hold[i], hold[3])
         hold[i] = nil
       end
       hold[1] = 'R'
       call('SET', QUOTA .. 'hold:' .. attempt, pack(hold), 'PX', REAPED_TTL)
       if hold[4] ~= '' then
-        budget_move(hold[4], hold[5], hold[3], hold[3])
+        levels_move(hold, hold[3], hold[3])
         charged = charged + hold[3]
       end
       emit(hold[8], blobs)

@@ -18,6 +18,7 @@ from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.keys import SqlStore
+from omni_auth.adapters.store.objects import read_held
 from omni_auth.domain import apikeys
 from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.compilation import file_key_policy
@@ -93,7 +94,7 @@ class OfflineKeys:
     def list(self) -> list[KeyInfo]:
         """The keys of the configuration file, where one was given, then the stored ones."""
         stored = self._store.stored_keys()
-        return [*map(policy_info, self._of_file(stored)), *map(stored_info, stored)]
+        return [*map(policy_info, self._of_file(stored)), *map(self._info, stored)]
 
     def rotate(self, key: str, overlap: int) -> CreatedKey:
         """A new secret for the key of that id or name; see ``AuthPort.rotate_key``."""
@@ -102,7 +103,7 @@ class OfflineKeys:
         renewed, secret = apikeys.rotated(found, chance, self._store.pepper(), overlap, self._now())
         if not self._store.rotate(renewed, found.digest, self._now(), actor()):
             raise changed_meanwhile(key)
-        return CreatedKey(stored_info(renewed), secret)
+        return CreatedKey(self._info(renewed), secret)
 
     def revoke(self, key: str) -> KeyInfo:
         """By id or name. Raises ``InvalidRequest`` when there is none, or the configuration file says it too."""
@@ -110,7 +111,7 @@ class OfflineKeys:
         apikeys.refuse_revoking(found, (policy.name for policy in self._file_policies), self._filename)
         if not self._store.revoke(found.id, self._now(), actor()):
             raise apikeys.unknown(key)
-        return stored_info(found)
+        return self._info(found)
 
     def local(self, keep: Path) -> str:
         """The admin key of this machine, in ``keep``; a new one when that file has none that is valid.
@@ -135,9 +136,13 @@ class OfflineKeys:
         return created.secret
 
     def _insert(self, new: NewKey) -> CreatedKey:
-        key, secret = make_key(new, self._chance(apikeys.ENTROPY_BYTES), self._store.pepper(), self._now())
+        chance, held = self._chance(apikeys.ENTROPY_BYTES), read_held(self._store.database)
+        key, secret = make_key(new, chance, self._store.pepper(), self._now(), held)
         self._store.insert(key, actor())
-        return CreatedKey(stored_info(key), secret)
+        return CreatedKey(stored_info(key, held), secret)
+
+    def _info(self, key: StoredKey) -> KeyInfo:
+        return stored_info(key, read_held(self._store.database, key.organisation))
 
     def _find(self, key: str) -> StoredKey:
         stored = self._store.stored_keys()

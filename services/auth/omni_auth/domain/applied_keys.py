@@ -27,6 +27,8 @@ from omni_auth.domain.apikeys import (
 )
 from omni_auth.domain.compilation import ANONYMOUS, file_key_policy, stored_key_policy
 from omni_auth.domain.configuration import SHORT_KEY
+from omni_auth.domain.objects import NOTHING, Held
+from omni_auth.domain.owners import OWNERS, owner_id
 from omni_auth.domain.planning import Where, refuse_conflicts
 from omni_auth.domain.problems import Loc, Problem
 from omni_auth.domain.scalars import NANO
@@ -68,11 +70,13 @@ class Asking(msgspec.Struct, frozen=True):
 
 
 class KeyStep(msgspec.Struct, frozen=True):
-    """A key before and after. ``live`` is what the live file says under its name, where no stored key stood for it."""
+    """A key before and after. ``live`` is what the live file says under its name, where no stored key stood for it;
+    ``held`` knows what teams and users are called."""
 
     before: StoredKey | None
     after: StoredKey
     live: Said | None = None
+    held: Held = NOTHING
 
     @property
     def action(self) -> str:
@@ -107,18 +111,18 @@ def said(section: KeySection, secret: str, pepper: bytes) -> Said:
     return Said(section, digest, shaped, secret[:HINT] if shaped else "")
 
 
-def plan(held: HeldKeys, asking: Asking, wanted: Sequence[Said]) -> list[KeyStep]:
-    """What is wrong is told all at once. Raises ``InvalidRequest``, and ``PermissionDenied`` for keys that who asks may
-    not hand out. A key that is not wanted stays as it is."""
+def plan(held: HeldKeys, asking: Asking, wanted: Sequence[Said], there: Held = NOTHING) -> list[KeyStep]:
+    """``there`` has the teams and users. What is wrong is told all at once. Raises ``InvalidRequest``, and
+    ``PermissionDenied`` for keys that who asks may not hand out. A key that is not wanted stays as it is."""
     _refuse_conflicts(held, asking, wanted)
     problems = [
         (asking.where(("keys", index, field)), message)
         for index, one in enumerate(wanted)
-        for field, message in _problems(held, asking, wanted[:index], one)
+        for field, message in (*_problems(held, asking, wanted[:index], one), *_strangers(there, one))
     ]
     if problems:
         raise InvalidRequest("\n".join(where.says(told) for where, told in problems), param=problems[0][0].field)
-    steps = [step for one in wanted if (step := _step(held, asking, one)) is not None]
+    steps = [step for one in wanted if (step := _step(held, asking, one, there)) is not None]
     for step in steps:
         _refuse_too_much(asking.scopes, step)
     return steps
@@ -136,9 +140,9 @@ def outcome(step: KeyStep) -> tuple[str, str, str, object, object]:
 
 
 def _outcome(step: KeyStep) -> tuple[str, dict[str, object] | None, dict[str, object]]:
-    after = _told(stored_key_policy(step.after))
+    after = _told_of(step.after, step.held)
     if step.before is not None:
-        before, kept = _told(stored_key_policy(step.before)), step.before.digest == step.after.digest
+        before, kept = _told_of(step.before, step.held), step.before.digest == step.after.digest
     elif step.live is not None:
         before, kept = _told(file_key_policy(step.live.section)), step.live.digest == step.after.digest
     else:
@@ -200,15 +204,26 @@ def _problems(held: HeldKeys, asking: Asking, before: Sequence[Said], one: Said)
     return problems
 
 
-def _step(held: HeldKeys, asking: Asking, one: Said) -> KeyStep | None:
+def _strangers(there: Held, one: Said) -> list[tuple[str, str]]:
+    """The teams and users it names that are not there."""
+    problems = []
+    for field in OWNERS:
+        try:
+            owner_id(there, field, getattr(one.section, field))
+        except InvalidRequest as error:
+            problems.append((field, error.message.removeprefix(f"{field}: ")))
+    return problems
+
+
+def _step(held: HeldKeys, asking: Asking, one: Said, there: Held) -> KeyStep | None:
     found = held.own.get(one.section.name)
-    after = _stored(held, asking, one, found)
+    after = _stored(held, asking, one, found, there)
     if after == found:
         return None
-    return KeyStep(found, after, asking.live.get(one.section.name) if found is None else None)
+    return KeyStep(found, after, asking.live.get(one.section.name) if found is None else None, there)
 
 
-def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None) -> StoredKey:
+def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None, there: Held) -> StoredKey:
     older: tuple[OlderSecret, ...]
     section, policy = one.section, file_key_policy(one.section)
     budget = policy.budget or Budget(nano_usd=0)
@@ -236,7 +251,14 @@ def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None) 
         older=older,
         source=asking.source,
         is_shaped=one.is_shaped,
+        team=owner_id(there, "team", section.team),
+        user=owner_id(there, "user", section.user),
     )
+
+
+def _told_of(key: StoredKey, there: Held) -> dict[str, object]:
+    owners = {field: there.owner_name(field, getattr(key, field)) for field in OWNERS}
+    return _told(stored_key_policy(key)) | {field: name for field, name in owners.items() if name}
 
 
 def _told(policy: KeyPolicy) -> dict[str, object]:

@@ -3,7 +3,7 @@
 Deterministic: the same input gives the same bytes, so an unchanged configuration is never published twice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -31,19 +31,18 @@ from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presen
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.schema import (
     AccountSection,
-    BudgetSection,
     ComboSection,
     Config,
     KeySection,
     ModelSection,
     PriceEntry,
-    PriceSection,
     ProviderSection,
     RulesSection,
     StrategySection,
     TargetSection,
 )
 from omni_auth.domain.secrecy import secret_version
+from omni_auth.domain.sharing import Shared, Whose, compile_budget, compile_price, of_file
 from omni_auth.domain.toggles import only_on
 
 ANONYMOUS = "anonymous"
@@ -91,9 +90,14 @@ class Compiled(msgspec.Struct, frozen=True):
 
 
 def compile_snapshot(
-    configuration: Configuration, stored: Iterable[StoredKey], pepper: bytes, demo: DemoProvider | None = None
+    configuration: Configuration,
+    stored: Iterable[StoredKey],
+    pepper: bytes,
+    demo: DemoProvider | None = None,
+    limits: Iterable[Shared] = (),
 ) -> Compiled:
-    """``pepper`` keys the digests and the secret versions, so that neither gives a weak secret away."""
+    """``pepper`` keys the digests and the secret versions, so that neither gives a weak secret away. ``limits`` are the
+    store's."""
     config = configuration.config
     accounts: dict[str, AccountSecret] = {}
     identities: dict[bytes, KeyPolicy] = {}
@@ -123,6 +127,8 @@ def compile_snapshot(
     policies = sorted(identities.values(), key=lambda policy: policy.id)
     if not config.server.require_api_key:
         policies.insert(0, KeyPolicy(id=ANONYMOUS, name=ANONYMOUS))
+    shared = sorted([*of_file(config.limits), *limits], key=lambda one: one.limit.id)
+    policies = _limited(policies, stored, shared)
     for stored_key in stored:
         for older in stored_key.older:
             identities.setdefault(older.digest, _older(stored_key, older))
@@ -144,8 +150,22 @@ def compile_snapshot(
         rules=compile_rules(config.rules),
         checked_keys=checked,
         off=off,
+        limits=tuple(one.limit for one in shared),
     )
     return Compiled(content, accounts, identities, aside)
+
+
+def _limited(policies: list[KeyPolicy], stored: Iterable[StoredKey], shared: Sequence[Shared]) -> list[KeyPolicy]:
+    """The policies with the limits that apply to each."""
+    if not shared:
+        return policies
+    whose = {key.id: Whose(key.id, key.organisation, key.team, key.user) for key in stored}
+    found = []
+    for policy in policies:
+        key = whose.get(policy.id) or Whose(policy.id)
+        mine = tuple(one.limit.id for one in shared if one.applies_to(key))
+        found.append(msgspec.structs.replace(policy, limits=mine) if mine else policy)
+    return found
 
 
 def _combos(config: Config) -> tuple[Combo, ...]:
@@ -188,8 +208,8 @@ def _strategy(section: StrategySection | None, config: Config) -> dict[str, Any]
 def _priced(provider: Provider, prices: Iterable[PriceEntry]) -> Provider:
     """With the prices that are said apart from its models: one for this provider before one for any. A model that only
     the wildcard stands for is listed when it has a price of its own here."""
-    anywhere = {entry.model: _price(entry) for entry in prices if entry.provider is None}
-    here = {entry.model: _price(entry) for entry in prices if entry.provider == provider.id}
+    anywhere = {entry.model: compile_price(entry) for entry in prices if entry.provider is None}
+    here = {entry.model: compile_price(entry) for entry in prices if entry.provider == provider.id}
     models = [
         msgspec.structs.replace(model, price=here.get(model.id) or anywhere.get(model.id) or model.price)
         for model in provider.models
@@ -255,7 +275,7 @@ def _demo(demo: DemoProvider, accounts: dict[str, AccountSecret]) -> Provider:
 
 
 def _model(section: ModelSection) -> Model:
-    price = _price(section.price) if section.price else None
+    price = compile_price(section.price) if section.price else None
     return Model(
         id=section.id,
         price=price,
@@ -281,15 +301,6 @@ def compile_rules(section: RulesSection) -> Rules:
     )
 
 
-def _price(section: PriceSection) -> Price:
-    return Price(
-        input=section.input,
-        output=section.output,
-        cached_input=section.input if section.cached_input is None else section.cached_input,
-        cache_write=section.input if section.cache_write is None else section.cache_write,
-    )
-
-
 def file_key_policy(section: KeySection) -> KeyPolicy:
     """What a key of the file may do."""
     return KeyPolicy(
@@ -308,13 +319,6 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             expires=section.expires or 0,
         ),
     )
-
-
-def compile_budget(section: BudgetSection) -> Budget:
-    if isinstance(section.unpriced, PriceSection):
-        assumed = _price(section.unpriced)
-        return Budget(nano_usd=section.usd, window=section.window, unpriced="assume", assumed_price=assumed)
-    return Budget(nano_usd=section.usd, window=section.window, unpriced=section.unpriced)
 
 
 def stored_key_policy(key: StoredKey) -> KeyPolicy:

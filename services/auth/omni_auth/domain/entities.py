@@ -17,9 +17,8 @@ from omni_auth.domain.problems import Problem, dotted
 from omni_auth.domain.schema import (
     AccountSection,
     AliasSection,
-    BudgetSection,
     ComboSection,
-    LimitsSection,
+    LimitSection,
     ModelPriceSection,
     Name,
     ProviderDocument,
@@ -27,13 +26,12 @@ from omni_auth.domain.schema import (
     RulesSection,
     Section,
     ServerSection,
+    Text,
     validate_section,
 )
 
 DEFAULT_ORGANISATION = "default"
 MANAGERS = ("api", "file")
-
-Text = Annotated[str, BeforeValidator(scalars.text)]
 
 
 class NamedSection(Section):
@@ -50,13 +48,6 @@ class UserSection(Section):
 
 class MembershipSection(Section):
     role: Annotated[str, BeforeValidator(scalars.one_of(("member", "lead")))] = "member"
-
-
-class LimitSection(LimitsSection):
-    """A limit and a budget of the team, user or key that it belongs to; of the whole organisation without one."""
-
-    name: Name
-    budget: BudgetSection | None = None
 
 
 class SettingsSection(Section):
@@ -187,3 +178,6 @@ def check(entity: Entity) -> None:
     for relation in entity.relations:
         if relation not in kind.relations:
             raise InvalidRequest(f"{relation}: a {kind.word} belongs to no such thing", param=relation)
+    if len(entity.relations) > 1 and kind.optional:
+        relation = list(entity.relations)[1]
+        raise InvalidRequest(f"{relation}: a {kind.word} belongs to one thing, not to several", param=relation)

@@ -2,9 +2,9 @@
 
 import yaml
 
-from omni_auth.domain import merging
+from omni_auth.domain import merging, objects
 from omni_auth.domain.document import Tree
-from omni_auth.domain.objects import Held
+from omni_auth.domain.objects import LIMITS, Held, mappings
 from omni_auth.domain.planning import KEEP
 
 _NULLS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
@@ -22,9 +22,14 @@ _Plain.yaml_implicit_resolvers = {
 
 def text(live: Tree, held: Held) -> str:
     """``live`` is the configuration file's tree. Keys are left out, the store's as well as the file's: of their secrets
-    there are digests only, and a file without them changes none. What is sealed, or stands in the file itself, is
-    exported as ``{vault: keep}``."""
-    tree = {key: value for key, value in merging.merge(live, held).tree.items() if key != "keys"}
+    there are digests only, and a file without them changes none. With the keys of the live file go their limits. What
+    is sealed, or stands in the file itself, is exported as ``{vault: keep}``."""
+    merged = merging.merge(live, held).tree
+    tree = {key: value for key, value in merged.items() if key not in ("keys", LIMITS)}
+    limits: list[Tree] = [one for one in mappings(merged, LIMITS) if one.get("key") is None]
+    limits += objects.limit_entries(held)
+    if limits:
+        tree[LIMITS] = limits
     providers = tree.get("providers")
     if isinstance(providers, list):
         tree["providers"] = [_provider(item) for item in providers]

@@ -1,4 +1,5 @@
-"""The configuration file and the store as one configuration.
+"""The configuration file and the store as one configuration, but for the store's limits, which are not the platform's
+alone.
 
 What the store has under some name stands for what the file says under it, which is then left aside and told. The file's
 order is kept; what only the store has comes after it, oldest first.
@@ -8,12 +9,12 @@ import msgspec
 
 from omni_auth.domain import objects, rules, schema
 from omni_auth.domain.document import Tree
-from omni_auth.domain.objects import PLATFORM, Held, Named, mappings
+from omni_auth.domain.objects import LIMITS, PLATFORM, Held, Named, mappings
 from omni_auth.domain.problems import Loc, Problem, dotted
 from omni_auth.domain.schema import Config, SecretSource, optional_source
 
 _SECTIONS = ("server", "routing", "rules")
-_LABELS = {"providers": "id", "combos": "name", "aliases": "name", "prices": "model"}
+_LABELS = {"providers": "id", "combos": "name", "aliases": "name", "prices": "model", "limits": "name"}
 
 
 class StoreProblem(msgspec.Struct, frozen=True):
@@ -73,7 +74,7 @@ def merge(tree: Tree, held: Held) -> Merged:
     """``tree`` is a file's, whether or not the schema takes it."""
     said = dict(tree) if isinstance(tree, dict) else {}
     stored = objects.file_tree(held)
-    names = {(kind, name) for (kind, name), _ in held.items() if kind in PLATFORM}
+    names = {(kind, name) for (kind, name), _ in held.items() if kind in PLATFORM or kind == LIMITS}
     merged: dict[str, Tree] = dict(said)
     aside: list[Named] = []
     kept: dict[str, list[int]] = {}
@@ -127,6 +128,8 @@ def _name(part: str, label: str, item: Tree) -> str:
     word = item.get(label) if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(word, str):
         return ""
+    if part == LIMITS:
+        return objects.limit_name(item)
     if part != "prices":
         return word
     provider = item.get("provider")

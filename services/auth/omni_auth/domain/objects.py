@@ -1,7 +1,8 @@
 """Objects as the configuration file and the management API name them: an entity by a path of names, not by its id.
 
 ``acme`` is a provider, ``acme/main`` an account of it, ``*/gpt-4o`` a price everywhere and ``acme/gpt-4o`` one at a
-provider, ``core/ann`` a membership, ``settings`` the only one of its kind.
+provider, ``core/ann`` a membership, ``settings`` the only one of its kind. ``monthly`` is a limit of an organisation,
+``team/core/monthly``, ``user/ann/monthly`` and ``key/ci/monthly`` are those of what they name.
 """
 
 import hashlib
@@ -12,15 +13,15 @@ from omni_wire.errors import InvalidRequest
 
 from omni_auth.domain.document import Tree
 from omni_auth.domain.entities import KINDS, Entity, Kind
-from omni_auth.domain.problems import Loc
+from omni_auth.domain.problems import Loc, suggestion
 
 ANYWHERE = "*"
-SETTINGS = "settings"
+SETTINGS, LIMITS = "settings", "limits"
 
 # What the organisation that runs the gateway decides for all; the other kinds each organisation has for itself.
 PLATFORM = ("organisations", "providers", "accounts", "combos", "aliases", "prices", "settings")
 # What the configuration file has words for, in an order in which each comes after what it belongs to.
-IN_FILE = ("settings", "providers", "accounts", "combos", "aliases", "prices")
+IN_FILE = ("settings", "providers", "accounts", "combos", "aliases", "prices", "limits")
 
 # The parts of a name before its last, by kind.
 _BEFORE: dict[str, tuple[str, ...]] = {
@@ -41,6 +42,8 @@ def kind_of(word: str) -> Kind:
 
 def parts(kind: str, name: str) -> tuple[dict[str, str], str]:
     """The names of what an object belongs to, and its own label. Raises ``InvalidRequest`` (404)."""
+    if kind == LIMITS:
+        return _limit_parts(name)
     words = _BEFORE.get(kind, ())
     found = name.split("/", len(words) if KINDS[kind].label else len(words) - 1) if words else [name]
     given = dict(zip(words, found, strict=False))
@@ -54,15 +57,48 @@ def parts(kind: str, name: str) -> tuple[dict[str, str], str]:
     return given, label
 
 
+def _limit_parts(name: str) -> tuple[dict[str, str], str]:
+    relation, _, rest = name.partition("/")
+    if not rest:
+        return {}, name
+    owner, _, label = rest.rpartition("/")
+    if relation not in KINDS[LIMITS].optional or not owner or not label:
+        told = f"there is no limit '{name}': one is called NAME, team/TEAM/NAME, user/USER/NAME or key/KEY/NAME"
+        raise InvalidRequest(told, status=404, code="not_found")
+    return {relation: owner}, label
+
+
+def limit_name(entry: Mapping[str, Tree]) -> str:
+    """What a limit of a file is called; its own name where what it says is no good."""
+    owners = [(relation, owner) for relation in KINDS[LIMITS].optional if isinstance(owner := entry.get(relation), str)]
+    words = [word for owner in owners[:1] for word in owner]
+    return "/".join([*words, str(entry.get("name", ""))])
+
+
+def file_limit_id(name: str) -> str:
+    """The id of a limit of the live file: what is spent of it stays spent after a restart, and when it is adopted."""
+    return f"limit-{name}"
+
+
 def unknown(kind: str, name: str) -> InvalidRequest:
     return InvalidRequest(f"there is no {KINDS[kind].word} '{name}'", status=404, code="not_found")
 
 
-class Held:
-    """Entities that one organisation sees, by name. Immutable: a change makes another."""
+class HeldKey(msgspec.Struct, frozen=True):
+    """A key in force, for what it belongs to and what belongs to it; ``team`` and ``user`` are ids."""
 
-    def __init__(self, entities: Iterable[Entity]) -> None:
+    id: str
+    name: str
+    team: str | None = None
+    user: str | None = None
+
+
+class Held:
+    """Entities that one organisation sees, by name, and its keys in force. Immutable: a change makes another."""
+
+    def __init__(self, entities: Iterable[Entity], keys: Iterable[HeldKey] = ()) -> None:
         self._by_id = {(entity.kind, entity.id): entity for entity in entities}
+        self._keys = {key.id: key for key in keys}
         self._named = {(entity.kind, self.name(entity)): entity for entity in self._by_id.values()}
 
     def __iter__(self) -> Iterator[Entity]:
@@ -77,6 +113,9 @@ class Held:
     def name(self, entity: Entity) -> str:
         if entity.kind == SETTINGS:
             return SETTINGS
+        if entity.kind == LIMITS:
+            owners = [word for relation in entity.relations for word in (relation, self._label(entity, relation))]
+            return "/".join([*owners, entity.name])
         before = [self._label(entity, relation) for relation in _BEFORE.get(entity.kind, ())]
         return "/".join([*before, *([entity.name] if KINDS[entity.kind].label else [])])
 
@@ -84,11 +123,50 @@ class Held:
         """Ids of what an object says that it belongs to. Raises ``InvalidRequest``."""
         found = {}
         for relation, name in given.items():
-            target = self.get(KINDS[kind].relations[relation], name)
+            of = KINDS[kind].relations[relation]
+            if of == "keys":
+                found[relation] = self._key_id(name)
+                continue
+            target = self.get(of, name)
             if target is None:
-                raise InvalidRequest(f"{relation}: there is no '{name}'", param=relation)
+                near = suggestion(name, [one.name for one in self if one.kind == of])
+                raise InvalidRequest(f"{relation}: there is no '{name}'{near}", param=relation)
             found[relation] = target.id
         return found
+
+    def _key_id(self, name: str) -> str:
+        found = next((key.id for key in self._keys.values() if key.name == name), "")
+        if not found:
+            near = suggestion(name, [key.name for key in self._keys.values()]) or (
+                "; a key of the gateway's own file has its limits there"
+            )
+            raise InvalidRequest(f"key: there is no '{name}'{near}", param="key")
+        return found
+
+    @property
+    def keys(self) -> tuple[HeldKey, ...]:
+        return tuple(self._keys.values())
+
+    def keys_of(self, entity: Entity) -> list[HeldKey]:
+        """The keys of a team or a user."""
+        return [
+            key for key in self._keys.values() if (entity.kind, entity.id) in (("teams", key.team), ("users", key.user))
+        ]
+
+    def has_key(self, key_id: str) -> bool:
+        return key_id in self._keys
+
+    def owner_name(self, relation: str, target: str | None) -> str:
+        """What the ``team``, ``user`` or ``key`` of that id is called; "" for none. A key that is in force no more is
+        called by its id."""
+        if relation == "key" and target:
+            return self._keys[target].name if target in self._keys else target
+        found = self._by_id.get((f"{relation}s", target or ""))
+        return found.name if found is not None else ""
+
+    def with_keys(self, keys: Iterable[HeldKey]) -> "Held":
+        """With those too, each in the place of the one of its id."""
+        return Held(self._by_id.values(), [*self._keys.values(), *keys])
 
     def users(self, entity: Entity) -> list[Entity]:
         """What belongs to an entity."""
@@ -105,9 +183,11 @@ class Held:
             left.pop((entity.kind, entity.id), None)
         for entity in put:
             left[entity.kind, entity.id] = entity
-        return Held(left.values())
+        return Held(left.values(), self._keys.values())
 
     def _label(self, entity: Entity, relation: str) -> str:
+        if KINDS[entity.kind].relations[relation] == "keys":
+            return self.owner_name(relation, entity.relations.get(relation))
         target = self._by_id.get((KINDS[entity.kind].relations[relation], entity.relations.get(relation, "")))
         return target.name if target is not None else ANYWHERE
 
@@ -152,11 +232,21 @@ def of_tree(tree: Tree) -> dict[Named, FileObject]:
         document = {key: value for key, value in price.items() if key != "provider"}
         name = f"{price.get('provider') or ANYWHERE}/{price['model']}"
         found.append(FileObject("prices", name, document, ("prices", index)))
+    for index, limit in enumerate(mappings(tree, LIMITS)):
+        document = {key: value for key, value in limit.items() if key not in KINDS[LIMITS].optional}
+        found.append(FileObject(LIMITS, limit_name(limit), document, (LIMITS, index)))
     return {(one.kind, one.name): one for one in found}
 
 
+def limit_entries(held: Held) -> list[Tree]:
+    """The limits as a file would say them."""
+    found = [(_limit_parts(name)[0], one) for (kind, name), one in held.items() if kind == LIMITS]
+    return [{**owner, **one.document} for owner, one in found]
+
+
 def file_tree(held: Held) -> dict[str, Tree]:
-    """The other way: what a file would say. Providers without an account are left out, for they serve nothing."""
+    """The other way: what a file would say of what is the platform's. Providers without an account are left out, for
+    they serve nothing."""
     lists: dict[str, list[Tree]] = {kind: [] for kind in ("providers", "combos", "aliases", "prices")}
     tree: dict[str, Tree] = {}
     for (kind, name), entity in held.items():

@@ -99,8 +99,10 @@ def delete(held: Held, writer: Writer, kind: str, name: str, *, if_match: str = 
     _refuse_managed(held, writer, kind, name)
     if found is None:
         raise objects.unknown(kind, name)
-    if used := held.users(found):
-        told = f"{used[0].kind}/{held.name(used[0])}"
+    used = [f"{one.kind}/{held.name(one)}" for one in held.users(found)]
+    used += [f"keys/{key.name}" for key in held.keys_of(found)]
+    if used:
+        told = used[0]
         raise InvalidRequest(f"this {KINDS[kind].word} still has {told}", status=409, code="in_use")
     return [Step(found, None)]
 
@@ -212,7 +214,8 @@ def _write(held: Held, writer: Writer, kind: str, name: str, document: Mapping[s
     if kind == "organisations":
         entity_id, organisation = label, label
     else:
-        entity_id, organisation = (found.id if found else writer.mint()), writer.organisation
+        new = objects.file_limit_id(name) if (kind, name) in writer.live and kind == objects.LIMITS else ""
+        entity_id, organisation = (found.id if found else new or writer.mint()), writer.organisation
     entity = Entity(
         kind=kind,
         id=entity_id,

@@ -10,13 +10,15 @@ from omni_auth.domain.combo_rules import model_of, wrong_targets
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Loc, Problem, suggestion
 
+_IN_STORE = ("team", "user")
+_OWNERS = (*_IN_STORE, "key")
 Items = Iterator[tuple[Loc, dict[str, Tree]]]
 
 
 def cross_check(tree: Tree) -> list[Problem]:
     return [
         *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree), *_aliases(tree), *_prices(tree),
-        *_blocked(tree),
+        *_blocked(tree), *_limited(tree),
     ]  # fmt: skip
 
 
@@ -38,6 +40,7 @@ def repeated(tree: Tree) -> Iterator[Problem]:
     yield from _unique(sections(tree, (), "keys"), "name", "key")
     yield from _unique(sections(tree, (), "aliases"), "name", "alias")
     yield from _priced_twice(tree)
+    yield from _limited_twice(tree)
 
 
 def _priced_twice(tree: Tree) -> Iterator[Problem]:
@@ -49,6 +52,29 @@ def _priced_twice(tree: Tree) -> Iterator[Problem]:
         if (provider, model) in seen:
             yield Problem((*loc, "model"), f"another price of '{model}' is here already")
         seen.add((provider, model))
+
+
+def _limited_twice(tree: Tree) -> Iterator[Problem]:
+    seen: set[tuple[str, ...]] = set()
+    for loc, limit in sections(tree, (), "limits"):
+        named = tuple(str(limit.get(word) or "") for word in (*_OWNERS, "name"))
+        if named in seen:
+            yield Problem((*loc, "name"), f"another limit of the same keys is called '{named[-1]}' already")
+        seen.add(named)
+
+
+def _limited(tree: Tree) -> Iterator[Problem]:
+    """What the gateway's own file says of teams and users, which are in the store, and of keys that it has not."""
+    keys = _words(sections(tree, (), "keys"), "name")
+    told = "teams and users are not this file's to say; 'omniroute apply' this, or use /api"
+    for part in ("limits", "keys"):
+        for loc, item in sections(tree, (), part):
+            yield from (Problem((*loc, word), told) for word in _IN_STORE if item.get(word) is not None)
+    for loc, limit in sections(tree, (), "limits"):
+        key = limit.get("key")
+        if isinstance(key, str) and key not in keys:
+            hint = suggestion(key, keys) or "; limits of a key that was made apart are at /api/limits"
+            yield Problem((*loc, "key"), f"there is no key '{key}' in this file{hint}")
 
 
 def _clashes(tree: Tree) -> Iterator[Problem]:

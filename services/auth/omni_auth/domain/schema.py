@@ -26,6 +26,7 @@ SOURCES = ("env", "file", "value", "vault")
 
 Flag = Annotated[bool, BeforeValidator(scalars.flag)]
 Name = Annotated[str, BeforeValidator(scalars.name)]
+Text = Annotated[str, BeforeValidator(scalars.text)]
 Tokens = Annotated[int, BeforeValidator(scalars.whole(1, 1_000_000_000))]
 Seconds = Annotated[float, BeforeValidator(scalars.seconds)]
 Network = Annotated[str, BeforeValidator(scalars.network)]
@@ -353,9 +354,40 @@ class BudgetSection(Section):
     unpriced: Unpriced = "refuse"
 
 
+class LimitSection(LimitsSection):
+    """What the keys of a team or a user, one key, or all keys of an organisation may use together."""
+
+    name: Name
+    budget: BudgetSection | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.requests_per_minute is None and self.budget is None:
+            raise PydanticCustomError("omniroute", "limits nothing: give requests_per_minute, a budget, or both")
+        return self
+
+
+class LimitEntry(LimitSection):
+    """As it stands in the file, where nothing but its own words say whose keys it is for: all without one."""
+
+    team: Name | None = None
+    user: Text | None = None
+    key: Name | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(owner is not None for owner in (self.team, self.user, self.key)) > 1:
+            raise PydanticCustomError("omniroute", "is for a team, a user or a key, not for several: make one for each")
+        return self
+
+
 class KeySection(Section):
+    """``team`` and ``user`` are whose it is: their limits apply to it."""
+
     name: Name
     secret: Secret
+    team: Name | None = None
+    user: Text | None = None
     role: Annotated[str, BeforeValidator(scalars.one_of(ROLES))] = "developer"
     models: tuple[Annotated[str, BeforeValidator(scalars.pattern)], ...] = Field(default=("*",), min_length=1)
     providers: tuple[Annotated[str, BeforeValidator(scalars.provider_pattern)], ...] = Field(default=(), min_length=1)
@@ -442,6 +474,7 @@ class Config(Section):
     aliases: tuple[AliasSection, ...] = ()
     prices: tuple[PriceEntry, ...] = ()
     keys: tuple[KeySection, ...] = ()
+    limits: tuple[LimitEntry, ...] = ()
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
 

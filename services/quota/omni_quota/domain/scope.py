@@ -1,26 +1,37 @@
-"""Which keys and accounts of a configuration a question is about."""
+"""Which keys, limits and accounts of a configuration a question is about."""
 
 import msgspec
-from omni_catalogue.snapshot import KeyPolicy, Snapshot
+from omni_catalogue.snapshot import Budget, KeyPolicy, Limit, Snapshot
 
 
 class Scope(msgspec.Struct, frozen=True):
     policies: tuple[KeyPolicy, ...]
     accounts: tuple[str, ...]
+    limits: tuple[Limit, ...] = ()
 
-    def keys(self) -> list[tuple[str, str]]:
-        """(key id, budget window or "") as the ledger is asked."""
-        return [(policy.id, budget_window(policy)) for policy in self.policies]
+    def owners(self) -> list[tuple[str, str]]:
+        """(key id or owner of a limit's windows, budget window or "") as the ledger is asked: keys, then limits."""
+        keys = [(policy.id, budget_window(policy.budget)) for policy in self.policies]
+        return keys + [(limit.window_owner, budget_window(limit.budget)) for limit in self.limits]
 
 
 def scope_of(configuration: Snapshot, key_id: str) -> Scope:
-    """All keys when ``key_id`` is empty, none when it is unknown; always every account."""
+    """All keys and limits when ``key_id`` is empty, else that key and those that it shares, none when it is unknown;
+    always every account."""
+    policies = tuple(policy for policy in configuration.keys if not key_id or policy.id == key_id)
+    shared = {limit for policy in policies for limit in policy.limits}
     return Scope(
-        tuple(policy for policy in configuration.keys if not key_id or policy.id == key_id),
+        policies,
         tuple(account.id for provider in configuration.providers for account in provider.accounts),
+        tuple(limit for limit in configuration.limits if not key_id or limit.id in shared),
     )
 
 
-def budget_window(policy: KeyPolicy) -> str:
-    """The window of the key's budget; empty when it has none."""
-    return policy.budget.window if policy.budget is not None else ""
+def budget_window(budget: Budget | None) -> str:
+    """The window of a budget; empty without one."""
+    return budget.window if budget is not None else ""
+
+
+def limit_name(limit: Limit) -> str:
+    """As the management API names it."""
+    return "/".join(filter(None, (limit.of, limit.owner, limit.name)))

@@ -5,7 +5,7 @@ Made once for a key and an id, and used until the configuration changes.
 
 import msgspec
 from omni_catalogue.catalogue import Catalogue, Listed, Plan
-from omni_catalogue.snapshot import KeyPolicy, MidStream
+from omni_catalogue.snapshot import Budget, KeyPolicy, Limit, MidStream
 from omni_wire.errors import BudgetExhausted
 from omni_wire.formats import WireFormat
 
@@ -20,7 +20,8 @@ from omni_router.domain.records import Source
 class Offers(msgspec.Struct, frozen=True):
     """``refused`` are the fields that the key may not set at all: what is billed apart under a budget, or leads to a
     model that the key's list does not name. ``formats`` are those of the providers. ``choice`` is None where the offers
-    are to be tried in their order."""
+    are to be tried in their order. ``limits`` are those that the key shares; ``is_budgeted`` says whether what it does
+    is held on a budget, its own or a shared one."""
 
     policy: KeyPolicy
     plan: Plan
@@ -28,13 +29,15 @@ class Offers(msgspec.Struct, frozen=True):
     refused: frozenset[str]
     formats: tuple[WireFormat, ...]
     choice: Choice | None = None
+    limits: tuple[Limit, ...] = ()
+    is_budgeted: bool = False
     mid_stream: MidStream = MidStream()
 
 
 def listed(catalogue: Catalogue, policy: KeyPolicy, router_id: str) -> list[Listed]:
-    """What the key may ask for by name, without what its budget refuses."""
+    """What the key may ask for by name, without what a budget refuses."""
     found = catalogue.listed(policy)
-    if policy.budget is None:
+    if not _budgets(catalogue, policy):
         return found
     return [entry for entry in found if _is_within(catalogue, policy, entry.id, router_id)]
 
@@ -47,17 +50,24 @@ def _is_within(catalogue: Catalogue, policy: KeyPolicy, model: str, router_id: s
     return True
 
 
+def _budgets(catalogue: Catalogue, policy: KeyPolicy) -> list[Budget]:
+    """The key's own and those that it shares."""
+    own = [policy.budget] if policy.budget is not None else []
+    return own + [limit.budget for limit in catalogue.limits(policy) if limit.budget is not None]
+
+
 def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: str) -> Offers:
     """The plan as ``policy`` may use it.
 
-    Raises ``BudgetExhausted`` when its budget refuses all: for want of a price, or because their format cannot bound an
+    Raises ``BudgetExhausted`` when a budget refuses all: for want of a price, or because their format cannot bound an
     answer, so that no reservation would cover its cost.
     """
     found = []
     boundless = ""
+    budgets = _budgets(catalogue, policy)
     for candidate in plan.candidates:
-        priced = pricing.pricing_for(candidate.model, policy.budget)
-        counted = priced is not None and priced.price is not None and policy.budget is not None
+        priced = pricing.pricing_for(candidate.model, budgets)
+        counted = bool(budgets) and priced is not None and priced.price is not None
         if counted and not provider_call.takes_limit(candidate.provider):
             boundless = candidate.provider.format
         elif priced is not None:
@@ -78,18 +88,27 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
     if not found and boundless:
         raise BudgetExhausted(
             f"{plan.requested!r} can only be had in the format {boundless}, which takes no output limit, and this key "
-            "has a USD budget, which could not be held",
+            "has a USD budget or shares one, which could not be held",
             code="output_unbounded",
         )
     if not found:
         raise BudgetExhausted(
-            f"{plan.requested!r} has no price, and this key has a USD budget: give the model a price, "
+            f"{plan.requested!r} has no price, and this key has a USD budget or shares one: give the model a price, "
             "or the budget `unpriced: serve`",
             code="model_unpriced",
         )
-    refused = BILLED_APART if policy.budget is not None else OTHER_MODELS if policy.models != ("*",) else frozenset()
+    refused = BILLED_APART if budgets else OTHER_MODELS if policy.models != ("*",) else frozenset()
     formats = tuple(dict.fromkeys(offer.candidate.provider.format for offer in found))
     combo = catalogue.combo(plan.combo)
     mid_stream = combo.mid_stream if combo is not None and combo.mid_stream is not None else None
-    mid_stream = mid_stream or catalogue.snapshot.routing.mid_stream
-    return Offers(policy, plan, tuple(found), refused, formats, choice_for(combo, found), mid_stream)
+    return Offers(
+        policy,
+        plan,
+        tuple(found),
+        refused,
+        formats,
+        choice_for(combo, found),
+        catalogue.limits(policy),
+        is_budgeted=bool(budgets),
+        mid_stream=mid_stream or catalogue.snapshot.routing.mid_stream,
+    )

@@ -1,6 +1,6 @@
 """What an attempt can cost at most, and what it did cost. Integers of nano-USD throughout."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from omni_catalogue.snapshot import Budget, Model, Price
@@ -42,15 +42,27 @@ _HARMLESS: dict[str, tuple[object, ...]] = {
 }
 
 
-def pricing_for(model: Model, budget: Budget | None) -> Pricing | None:
-    """The price to count with; None when the budget refuses a model that has none."""
+def pricing_for(model: Model, budgets: Sequence[Budget] = ()) -> Pricing | None:
+    """The price to count with under all of the budgets; None when one of them refuses a model that has none.
+
+    The strictest is heard: one that refuses, then those that assume a price, the dearest of them."""
     if model.price is not None:
         return Pricing("priced", model.price)
-    if budget is None or budget.unpriced == "serve":
-        return Pricing("unpriced", None)
-    if budget.unpriced == "assume" and budget.assumed_price is not None:
-        return Pricing("assumed", budget.assumed_price)
-    return None
+    strict = [budget for budget in budgets if budget.unpriced != "serve"]
+    assumed = [budget.assumed_price for budget in strict if budget.unpriced == "assume" and budget.assumed_price]
+    if len(assumed) < len(strict):
+        return None
+    return Pricing("assumed", _dearest(assumed)) if assumed else Pricing("unpriced", None)
+
+
+def _dearest(prices: Sequence[Price]) -> Price:
+    """Of each kind of token the dearest."""
+    return Price(
+        input=max(price.input for price in prices),
+        output=max(price.output for price in prices),
+        cached_input=max(price.cached_input for price in prices),
+        cache_write=max(price.cache_write for price in prices),
+    )
 
 
 def wanted_output(limit: int, model: Model, default: int) -> int:

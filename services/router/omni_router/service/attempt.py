@@ -93,7 +93,7 @@ class Attempt(Held):
         asked, candidate = self._asked, self.candidate
         context = asked.call.context
         if self._relays_body:
-            clamp = self._granted() if self._budget is not None else 0
+            clamp = self._granted() if self._is_bounded else 0
             asking = asked.request
             if (rules := self._rules.relayed) is not None and self._rules.touch(asking.body.whole):
                 asking = msgspec.structs.replace(asking, body=Body(await self._encode(rules, relayed=True)))
@@ -414,7 +414,7 @@ class Attempt(Held):
         """The output limit to write, 0 for none: what was granted, but where the client's own bytes stand without a
         budget, and where a limit that nobody set could not be said."""
         if relayed:
-            return self._granted() if self._budget is not None else 0
+            return self._granted() if self._is_bounded else 0
         said = self._asked.request.limit or provider_call.takes_limit(self.candidate.provider)
         return self._granted() if said else 0
 

@@ -7,13 +7,13 @@ import random
 from collections.abc import Callable, Mapping
 
 import msgspec
-from omni_catalogue.snapshot import KeyPolicy, MidStream, Routing
+from omni_catalogue.snapshot import Budget, KeyPolicy, Limit, MidStream, Routing
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
 from omni_core.ports.translator import TranslatorPort
 from omni_core.tracing import Tracer
-from omni_ledger import BudgetHold, Evidence, Grant, Hold, Ledger, Refusal, Settlement
+from omni_ledger import BudgetHold, Evidence, Grant, Hold, Ledger, Level, Refusal, Settlement
 from omni_wire.errors import GatewayError
 from omni_wire.usage import Usage
 
@@ -54,13 +54,16 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request as admitted: what it asks, who asks, and under which configuration. With ``resumable`` another
-    candidate may have to go on with the answer; ``begun`` is what it then goes on with."""
+    """A request as admitted: what it asks, who asks, and under which configuration. ``limits`` are those that the key
+    shares, ``is_budgeted`` is as ``Offers`` has it. With ``resumable`` another candidate may have to go on with the
+    answer; ``begun`` is what it then goes on with."""
 
     call: CompleteCall
     request: Request
     policy: KeyPolicy
     routing: Routing
+    limits: tuple[Limit, ...] = ()
+    is_budgeted: bool = False
     mid_stream: MidStream = MidStream()
     resumable: bool = False
     begun: Begun | None = None
@@ -73,7 +76,7 @@ class Held:
     usage, cost, first_byte_ms, finished = _NOTHING, 0, -1, False
     _on_settled: Callable[[], None] | None = None  # told when the ledger has the settlement
     _grant: Grant | None = None
-    _budget: BudgetHold | None = None
+    _is_bounded = False  # by a budget: no more output may be asked for than was granted
     _answer: UpstreamAnswer | None = None
     _tap: StreamTap | None = None
     _reported: Usage | None = None
@@ -104,18 +107,15 @@ class Held:
         waits = timeouts.first_byte + timeouts.idle if request.stream else timeouts.total
         ttl = self._ttl = timeouts.connect + waits + tools.settings.hold_margin
         self._renew_at = self._began + ttl / 2
-        budget = policy.budget
-        if budget is not None and offer.price is not None:
+        fixed = per_token = 0
+        if asked.is_budgeted and offer.price is not None:
             bound = bounds.input_bound(call.client_format, request.body, self.candidate.model.context)
             bound += offer.rules.grows
             if asked.begun is not None:  # sent back as the model's own words, with ours
                 bound += len(asked.begun.sent) + _REQUEST_FOR_THE_REST
-            self._budget = BudgetHold(
-                cap_nano_usd=budget.nano_usd,
-                window=budget.window,
-                fixed_nano_usd=pricing.input_ceiling(bound, offer.input_rate),
-                per_output_token_nano_usd=offer.output_ceiling * request.choices,
-            )
+            fixed = pricing.input_ceiling(bound, offer.input_rate)
+            per_token = offer.output_ceiling * request.choices
+            self._is_bounded = True
         facts = AbortFacts(
             self.id, call.event_id, call.context.request_id, began_ms, self._started_ms, offer.source,
             call.client_format.value, request.stream, number,
@@ -128,7 +128,7 @@ class Held:
                 account_id=self.candidate.account.id,
                 count_request=count_request,
                 requests_per_minute=policy.requests_per_minute,
-                budget=self._budget,
+                budget=self._hold_on(policy.budget, fixed, per_token),
                 wanted_output=pricing.wanted_output(request.limit, self.candidate.model, routing.default_max_output),
                 breaker=routing.breaker,
                 ttl_ms=int(ttl * 1000),
@@ -137,12 +137,35 @@ class Held:
                 circuits=offer.circuits.besides_account,
                 secret=self.candidate.account.secret_version,
                 early=early,
+                levels=tuple(
+                    [
+                        Level(
+                            owner=limit.window_owner,
+                            requests_per_minute=limit.requests_per_minute,
+                            budget=self._hold_on(limit.budget, fixed, per_token),
+                        )
+                        for limit in asked.limits
+                    ]
+                )
+                if asked.limits
+                else (),
             )
         )
         if isinstance(outcome, Refusal):
             return outcome
         self._grant = outcome
         return None
+
+    def _hold_on(self, budget: Budget | None, fixed: int, per_token: int) -> BudgetHold | None:
+        """What is held on a budget; nothing where the answer has no price."""
+        if budget is None or not self._is_bounded:
+            return None
+        return BudgetHold(
+            cap_nano_usd=budget.nano_usd,
+            window=budget.window,
+            fixed_nano_usd=fixed,
+            per_output_token_nano_usd=per_token,
+        )
 
     def settle(self, outcome: str, error: GatewayError | None, request: RequestRecord | None = None) -> bool:
         """Release the reservation, charge what was used, tell what it says of the breakers, write the events: one step,

@@ -9,7 +9,7 @@ from math import ceil
 
 import msgspec
 from omni_catalogue.catalogue import Catalogue
-from omni_catalogue.snapshot import KeyPolicy, MidStream, Snapshot
+from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
@@ -48,6 +48,8 @@ from omni_router.service.metrics import RouterMetrics
 from omni_router.service.watch import EVERY, Watch
 
 log = logging.getLogger("omniroute.router")
+
+_OWNERS = {"": "this key's organisation", "team": "this key's team", "user": "this key's user", "key": "this key"}
 
 # Requested ids come from clients, so what is remembered about them is bounded.
 _MEMO = 4096
@@ -170,11 +172,14 @@ class RouterService:
         offers, policy = found.offers, found.policy
         if offers[0].rules.stream_on_accept and ruling.may_accept_stream(call, request):
             run.request = request = ruling.streamed(request)
-        if policy.budget is not None:
+        if found.is_budgeted:
             offers = _within_tokens(found, call.client_format, request)
         mid_stream = found.mid_stream if request.stream else MidStream()
         run.resumable = mid_stream.resume and len(offers) > 1 and request.choices == 1 and request.framing != "array"
-        asked = run.asked = Asked(call, request, policy, catalogue.snapshot.routing, mid_stream, run.resumable)
+        routing = catalogue.snapshot.routing
+        asked = run.asked = Asked(
+            call, request, policy, routing, found.limits, found.is_budgeted, mid_stream, run.resumable
+        )
         if found.choice is not None:
             run.line = await self._chooser.line(asked, found.choice, offers)
         return await self._first_answer(run, asked, offers)
@@ -218,7 +223,7 @@ class RouterService:
             refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms, early)
             if refusal is not None:
                 if refusal.reason != "breaker_open":
-                    raise _refused(refusal)
+                    raise _refused(refusal, asked.limits)
                 walk.skipped(Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told))
                 if line is not None:
                     line.cools(refusal.circuit, refusal.retry_after)
@@ -472,7 +477,7 @@ def _within_tokens(found: Offers, client_format: WireFormat, request: Request) -
 
 def _unbounded(field: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{field} makes the provider bill apart from tokens or choose another model, which this key's budget or its "
+        f"{field} makes the provider bill apart from tokens or choose another model, which a budget of this key or its "
         "list of models does not allow",
         param=field,
     )
@@ -482,15 +487,20 @@ def _invalid_key() -> GatewayError:
     return Unauthenticated("this API key is not valid any more")
 
 
-def _refused(refusal: Refusal) -> GatewayError:
+def _refused(refusal: Refusal, limits: tuple[Limit, ...]) -> GatewayError:
+    """A shared limit is told by its own name only: what a team or a user is called is not for every key's holder."""
+    shared = next((limit for limit in limits if limit.window_owner == refusal.level), None)
+    of, whose = "", "this key's"
+    if shared is not None:
+        of, whose = f"the limit '{shared.name}' of {_OWNERS.get(shared.of, shared.of)}: ", "its"
     if refusal.reason == "rate_limited":
         return RateLimited(
-            f"this key's requests per minute are used up; try again in {ceil(refusal.retry_after)} s",
+            f"{of}{whose} requests per minute are used up; try again in {ceil(refusal.retry_after)} s",
             retry_after=refusal.retry_after,
         )
     if refusal.reason == "budget_held":
         return BudgetHeld(
-            "what is left of this key's USD budget is held by requests in flight; try again shortly",
+            f"{of}what is left of {whose} USD budget is held by requests in flight; try again shortly",
             retry_after=refusal.retry_after,
         )
-    return BudgetExhausted("this key's USD budget is spent")
+    return BudgetExhausted(f"{of}{whose} USD budget is spent")

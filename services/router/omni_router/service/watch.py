@@ -190,7 +190,7 @@ class WatchedAttempt(Attempt):
         span.set(genai.PROVIDER, genai.provider_name(candidate.provider.id))
         span.set(genai.REQUEST_MODEL, candidate.model.id)
         span.set(genai.REQUEST_STREAM, request.stream)
-        if limit := request.limit or (self._granted() if self._budget is not None or not self._passthrough else 0):
+        if limit := request.limit or (self._granted() if self._is_bounded or not self._passthrough else 0):
             span.set(genai.REQUEST_MAX_TOKENS, limit)
         if request.choices != 1:
             span.set(genai.REQUEST_CHOICES, request.choices)

@@ -850,6 +850,8 @@ class CreateKeyRequest(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
+    TEAM_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     requests_per_minute: _builtins.int
@@ -860,6 +862,9 @@ class CreateKeyRequest(_message.Message):
     """"day", "week", "month" or "total"."""
     rules: _builtins.str
     """YAML or JSON of what may stand under a key's "rules" in the configuration file; empty for none."""
+    team: _builtins.str
+    """Whose it is, by name; empty for nobody's."""
+    user: _builtins.str
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -878,10 +883,12 @@ class CreateKeyRequest(_message.Message):
         rules: _builtins.str = ...,
         scopes: Global___Scopes | None = ...,
         caller: Global___Caller | None = ...,
+        team: _builtins.str = ...,
+        user: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "scopes", b"scopes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_window", b"budget_window", "caller", b"caller", "models", b"models", "name", b"name", "requests_per_minute", b"requests_per_minute", "role", b"role", "rules", b"rules", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_window", b"budget_window", "caller", b"caller", "models", b"models", "name", b"name", "requests_per_minute", b"requests_per_minute", "role", b"role", "rules", b"rules", "scopes", b"scopes", "team", b"team", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1064,6 +1071,8 @@ class Key(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     OLDER_UNTIL_FIELD_NUMBER: _builtins.int
+    TEAM_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     role: _builtins.str
@@ -1080,6 +1089,9 @@ class Key(_message.Message):
     """JSON, as in CreateKeyRequest; empty for none."""
     older_until: _builtins.int
     """When the last of its older secrets ends, in seconds since the epoch; 0 where there is none."""
+    team: _builtins.str
+    """Whose it is, by name; empty for nobody's."""
+    user: _builtins.str
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1100,10 +1112,12 @@ class Key(_message.Message):
         rules: _builtins.str = ...,
         scopes: Global___Scopes | None = ...,
         older_until: _builtins.int = ...,
+        team: _builtins.str = ...,
+        user: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scopes", b"scopes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_window", b"budget_window", "created", b"created", "hint", b"hint", "id", b"id", "managed_by", b"managed_by", "models", b"models", "name", b"name", "older_until", b"older_until", "requests_per_minute", b"requests_per_minute", "role", b"role", "rules", b"rules", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_window", b"budget_window", "created", b"created", "hint", b"hint", "id", b"id", "managed_by", b"managed_by", "models", b"models", "name", b"name", "older_until", b"older_until", "requests_per_minute", b"requests_per_minute", "role", b"role", "rules", b"rules", "scopes", b"scopes", "team", b"team", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

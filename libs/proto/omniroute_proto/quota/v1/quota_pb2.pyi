@@ -45,22 +45,26 @@ class SnapshotResponse(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     BREAKERS_FIELD_NUMBER: _builtins.int
     OPEN_RESERVATIONS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     open_reservations: _builtins.int
     """Reservations not settled yet."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyState]: ...
     @_builtins.property
     def breakers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BreakerState]: ...
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitState]: ...
     def __init__(
         self,
         *,
         keys: _abc.Iterable[Global___KeyState] | None = ...,
         breakers: _abc.Iterable[Global___BreakerState] | None = ...,
         open_reservations: _builtins.int = ...,
+        limits: _abc.Iterable[Global___LimitState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakers", b"breakers", "keys", b"keys", "open_reservations", b"open_reservations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakers", b"breakers", "keys", b"keys", "limits", b"limits", "open_reservations", b"open_reservations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -106,6 +110,56 @@ class KeyState(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___KeyState: _TypeAlias = KeyState  # noqa: Y015
+
+@_typing.final
+class LimitState(_message.Message):
+    """A limit that keys share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    REQUESTS_IN_WINDOW_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    SPENT_NANO_USD_FIELD_NUMBER: _builtins.int
+    HELD_NANO_USD_FIELD_NUMBER: _builtins.int
+    BUDGET_NANO_USD_FIELD_NUMBER: _builtins.int
+    BUDGET_WINDOW_FIELD_NUMBER: _builtins.int
+    BUDGET_RESETS_AT_FIELD_NUMBER: _builtins.int
+    limit_id: _builtins.str
+    name: _builtins.str
+    """As the management API names it, such as "team/core/monthly"."""
+    organisation: _builtins.str
+    requests_in_window: _builtins.int
+    requests_per_minute: _builtins.int
+    spent_nano_usd: _builtins.int
+    held_nano_usd: _builtins.int
+    budget_nano_usd: _builtins.int
+    budget_window: _builtins.str
+    budget_resets_at: _builtins.int
+    """Seconds since the epoch; 0 means never."""
+    def __init__(
+        self,
+        *,
+        limit_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        requests_in_window: _builtins.int = ...,
+        requests_per_minute: _builtins.int = ...,
+        spent_nano_usd: _builtins.int = ...,
+        held_nano_usd: _builtins.int = ...,
+        budget_nano_usd: _builtins.int = ...,
+        budget_window: _builtins.str = ...,
+        budget_resets_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_resets_at", b"budget_resets_at", "budget_window", b"budget_window", "held_nano_usd", b"held_nano_usd", "limit_id", b"limit_id", "name", b"name", "organisation", b"organisation", "requests_in_window", b"requests_in_window", "requests_per_minute", b"requests_per_minute", "spent_nano_usd", b"spent_nano_usd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitState: _TypeAlias = LimitState  # noqa: Y015
 
 @_typing.final
 class BreakerState(_message.Message):

@@ -8,12 +8,13 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, select
 
 from omni_auth.adapters.store import changes
 from omni_auth.adapters.store.database import Database
-from omni_auth.adapters.store.tables import ENTITIES, metadata
+from omni_auth.adapters.store.tables import ENTITIES, keys, metadata
 from omni_auth.domain import entities
 from omni_auth.domain.entities import KINDS, Entity
 from omni_auth.ports import Page
 
 MOST = 1_000
+_OWNERS = {"teams": keys.c.team, "users": keys.c.user}
 
 
 class Repository:
@@ -21,6 +22,10 @@ class Repository:
 
     def __init__(self, database: Database, kind: str) -> None:
         self._database, self._kind, self._table = database, KINDS[kind], ENTITIES[kind]
+
+    @property
+    def kind(self) -> str:
+        return self._kind.name
 
     def get(self, organisation: str, entity_id: str) -> Entity | None:
         with self._database.reading() as connection:
@@ -74,7 +79,12 @@ class Repository:
         return True
 
     def remove(self, connection: Connection, held: Entity, *, now: int, actor: str) -> None:
-        """Within the caller's transaction. Raises ``InvalidRequest`` for one that something still refers to."""
+        """Within the caller's transaction. Raises ``InvalidRequest`` for one that something still refers to; keys that
+        are revoked do not count."""
+        if (owner := _OWNERS.get(self._kind.name)) is not None:
+            connection.execute(
+                keys.update().where(owner == held.id, keys.c.revoked.is_not(None)).values({owner.name: None})
+            )
         if user := self._user(connection, held.id):
             raise InvalidRequest(f"this {self._kind.word} still has {user}", status=409, code="in_use")
         connection.execute(self._table.delete().where(self._table.c.id == held.id))

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from omni_auth.adapters.store import changes
 from omni_auth.adapters.store.database import Database
+from omni_auth.adapters.store.entities import Repository
 from omni_auth.adapters.store.location import locate
 from omni_auth.adapters.store.tables import ENTITIES, keys, meta, past_secrets, publication
 from omni_auth.adapters.store.upgrade import bring_up, ensure_pepper
@@ -99,8 +100,15 @@ class SqlStore:
             if row is None:
                 return False
             connection.execute(gone)
+            self._unlimit(connection, key_id, now, actor)
             _changed(connection, _key(row), "revoke", now, actor, before=_key(row))
         return True
+
+    def _unlimit(self, connection: Connection, key_id: str, now: int, actor: str) -> None:
+        """Limits of the key alone end with it: revoking it must not wait for somebody to delete them."""
+        limits, table = Repository(self.database, "limits"), ENTITIES["limits"]
+        for row in connection.execute(select(table).where(table.c.key == key_id)).mappings().all():
+            limits.remove(connection, limits.entity(row), now=now * 1000, actor=actor)
 
     def revision(self) -> int:
         """The last that was in force; 0 before the first."""

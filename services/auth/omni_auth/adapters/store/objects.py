@@ -1,6 +1,6 @@
 """Changes of the configuration, each decided on what is there and made in one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection, func, select
@@ -10,10 +10,10 @@ from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.entities import Repository
 from omni_auth.adapters.store.keys import held_keys, write_key
-from omni_auth.adapters.store.tables import ENTITIES, outbox
+from omni_auth.adapters.store.tables import ENTITIES, keys, outbox
 from omni_auth.domain.applied_keys import HeldKeys, KeyStep
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, KINDS, Entity
-from omni_auth.domain.objects import PLATFORM, Held
+from omni_auth.domain.objects import LIMITS, PLATFORM, Held, HeldKey
 from omni_auth.domain.planning import Step, is_sealed, sealed_version
 
 
@@ -25,8 +25,12 @@ class SqlObjects:
         self._of = {kind: Repository(database, kind) for kind in KINDS}
 
     def held(self, organisation: str = DEFAULT_ORGANISATION) -> Held:
+        return read_held(self._database, organisation)
+
+    def limits(self) -> Held:
         with self._database.reading() as connection:
-            return self._held(connection, organisation)
+            found = [one for kind in ("teams", "users", LIMITS) for one in _entities(self._of[kind], connection)]
+            return Held(found, _keys(connection))
 
     def change(
         self,
@@ -39,14 +43,14 @@ class SqlObjects:
         decide_keys: Callable[[HeldKeys], Sequence[KeyStep]] | None = None,
     ) -> tuple[Held, list[Step]]:
         with self._database.writing() as connection:
-            held = self._held(connection, organisation)
+            held = _held(self._of, connection, organisation)
             steps = decide(held)
-            keys = decide_keys(held_keys(connection, organisation)) if decide_keys is not None else ()
+            key_steps = decide_keys(held_keys(connection, organisation)) if decide_keys is not None else ()
             if dry_run:
                 return held, list(steps)
-            done = [self._do(connection, step, now, actor) for step in steps]
-            for key in keys:
+            for key in key_steps:  # first, for limits may be of them
                 write_key(connection, key, now=now // 1000, actor=actor)
+            done = [self._do(connection, step, now, actor) for step in steps]
         return held, done
 
     def last_change(self) -> int:
@@ -77,12 +81,31 @@ class SqlObjects:
             )
         return msgspec.structs.replace(step, after=entity)
 
-    def _held(self, connection: Connection, organisation: str) -> Held:
-        found: list[Entity] = []
-        for kind, table in ENTITIES.items():
-            whose = DEFAULT_ORGANISATION if kind in PLATFORM else organisation
-            asked = select(table).order_by(table.c.id)
-            if kind != "organisations":
-                asked = asked.where(table.c.organisation == whose)
-            found.extend(map(self._of[kind].entity, connection.execute(asked).mappings()))
-        return Held(found)
+
+def read_held(database: Database, organisation: str = DEFAULT_ORGANISATION) -> Held:
+    """What an organisation sees, where there is no vault at hand."""
+    with database.reading() as connection:
+        return _held({kind: Repository(database, kind) for kind in KINDS}, connection, organisation)
+
+
+def _held(of: Mapping[str, Repository], connection: Connection, organisation: str) -> Held:
+    found: list[Entity] = []
+    for kind in KINDS:
+        found += _entities(of[kind], connection, DEFAULT_ORGANISATION if kind in PLATFORM else organisation)
+    return Held(found, _keys(connection, organisation))
+
+
+def _entities(of: Repository, connection: Connection, organisation: str = "") -> list[Entity]:
+    """Those of an organisation, or of every one. All see which organisations there are."""
+    table = ENTITIES[of.kind]
+    asked = select(table).order_by(table.c.id)
+    if organisation and of.kind != "organisations":
+        asked = asked.where(table.c.organisation == organisation)
+    return list(map(of.entity, connection.execute(asked).mappings()))
+
+
+def _keys(connection: Connection, organisation: str = "") -> list[HeldKey]:
+    asked = select(keys.c.id, keys.c.name, keys.c.team, keys.c.user).where(keys.c.revoked.is_(None))
+    if organisation:
+        asked = asked.where(keys.c.organisation == organisation)
+    return [HeldKey(**row) for row in connection.execute(asked.order_by(keys.c.id)).mappings()]

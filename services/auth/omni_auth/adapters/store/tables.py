@@ -77,6 +77,8 @@ keys = Table(
     Column("updated_at", Number, nullable=False, server_default="0"),
     Column("managed_by", Text, nullable=False, server_default="api"),
     Column("document", Text, nullable=False, server_default="{}"),
+    Column("team", Text, ForeignKey("teams.id")),
+    Column("user", Text, ForeignKey("users.id")),
     Index(
         "keys_name",
         "organisation",

@@ -1,0 +1,148 @@
+"""Limits that keys share, through all processes: made by API and file, held by two routers, told in every dialect."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.fleet import ADMIN, HELLO, KEY, Fleet, config, eventually, fleet
+from tests.support.stack import simulator
+
+CAP_NANO_USD = 400_000
+FILE = """\
+limits:
+  - {name: research, team: core, budget: {usd: 0.0004}}
+  - {name: pace, user: ann@example.org, requests_per_minute: 6}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with simulator() as provider, fleet(tmp_path_factory.mktemp("limits"), config(provider.url), routers=2) as running:
+        edge = running["edge"][0]
+        eventually(lambda: edge.metric("omniroute_pool_members", service="router", state="ready") == 2, 10)
+        manage(running, "PUT", "teams/core", {})
+        manage(running, "PUT", "users/ann@example.org", {})
+        yield running
+
+
+def manage(made: Fleet, method: str, path: str, body: Any = None, *, refused: int = 0) -> Any:
+    headers = {"authorization": f"Bearer {ADMIN}"}
+    kind = {"json": body} if not isinstance(body, str) else {"content": body}
+    if isinstance(body, str):
+        headers["content-type"] = "application/yaml"
+    answer = httpx.request(method, f"{made.dashboard}/api/{path}", headers=headers, timeout=30, **kind)
+    assert answer.status_code == refused if refused else answer.status_code < 300, answer.text
+    return answer.json()
+
+
+def key(made: Fleet, name: str, **owners: str) -> str:
+    """A key's secret, once every router knows the key."""
+    secret = str(manage(made, "POST", "keys", {"name": name, **owners})["secret"])
+    in_step(made)
+    return secret
+
+
+def in_step(made: Fleet) -> None:
+    """Wait until all work with the published configuration."""
+    eventually(lambda: bool(made.get("/api/system").json()["in_step"]), 10)
+
+
+def shared(made: Fleet, name: str) -> dict[str, Any]:
+    (found,) = (one for one in made.get("/api/quota").json()["limits"] if one["name"] == name)
+    return dict(found)
+
+
+def at_once(made: Fleet, count: int, keys: list[str], **more: object) -> Counter[int]:
+    async def ask() -> Counter[int]:
+        async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=count)) as client:
+
+            async def one(number: int) -> int:
+                headers = {"authorization": f"Bearer {keys[number % len(keys)]}"}
+                body = {"model": "acme/sim+tokens:4", "messages": HELLO, **more}
+                return (await client.post(f"{made.openai}/chat/completions", json=body, headers=headers)).status_code
+
+            return Counter(await asyncio.gather(*map(one, range(count))))
+
+    return asyncio.run(ask())
+
+
+def test_a_file_limits_a_team_and_a_user_and_two_keys_of_each_share_what_it_says(made: Fleet) -> None:
+    first, second = (key(made, name, team="core") for name in ("first", "second"))
+    applied = manage(made, "POST", "config/apply?source=limits.yaml", FILE)
+    assert [f"{one['action']} {one['name']}" for one in applied["changes"]] == [
+        "create team/core/research",
+        "create user/ann@example.org/pace",
+    ]
+    in_step(made)
+    seen = Counter[int]()
+    for _ in range(8):
+        seen += at_once(made, 40, [first, second], max_tokens=10)
+    assert set(seen) <= {200, 402, 429}
+    assert seen[200] > 2
+    assert seen[402] > 0
+    assert min(router.metric("omniroute_router_requests_total") for router in made["router"]) > 0
+    eventually(lambda: made.open_reservations() == 0, 10)
+    budget = shared(made, "team/core/research")["budget"]
+    assert 0 < budget["spent_nano_usd"] <= CAP_NANO_USD
+    assert (budget["held_nano_usd"], budget["nano_usd"], budget["window"]) == (0, CAP_NANO_USD, "month")
+    assert budget["resets_at"] > 0
+    eventually(lambda: made.totals(first)["requests"] + made.totals(second)["requests"] == seen.total(), 15)
+    spent = sum(made.totals(one)["cost_nano_usd"] for one in (first, second))
+    assert spent == budget["spent_nano_usd"], "what was charged to the team is what its keys used"
+    assert made.ask("acme/sim", key=KEY).status_code == 200, "who is of no team has nothing to do with it"
+
+
+def test_the_refusal_names_the_limit_in_each_dialect_and_nobody_of_the_team(made: Fleet) -> None:
+    secret = key(made, "third", team="core")
+    manage(made, "POST", "config/apply?source=limits.yaml", FILE.replace("0.0004", "0.000001"))
+    in_step(made)
+    told = "the limit 'research' of this key's team: its USD budget is spent"
+    answer = made.ask("acme/sim", key=secret)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (402, told)
+    assert answer.json()["error"]["code"] == "budget_exhausted"
+    headers = {"authorization": f"Bearer {secret}"}
+    body = {"model": "acme/sim", "messages": HELLO, "max_tokens": 10}
+    answer = httpx.post(f"{made.edge}/v1/messages", json=body, headers=headers, timeout=30)
+    assert (answer.status_code, answer.json()["type"], answer.json()["error"]["message"]) == (402, "error", told)
+    assert "core" not in answer.text
+
+
+def test_requests_per_minute_are_those_of_all_keys_of_a_user(made: Fleet) -> None:
+    keys = [key(made, name, user="ann@example.org") for name in ("anns", "anns-other")]
+    assert at_once(made, 24, keys) == {200: 6, 429: 18}
+    answer = made.ask("acme/sim", key=keys[0])
+    message = answer.json()["error"]["message"]
+    assert message.startswith("the limit 'pace' of this key's user: its requests per minute are used up")
+    assert (answer.status_code, 0 < int(answer.headers["retry-after"]) <= 61) == (429, True)
+    answer = httpx.post(
+        f"{made.edge}/v1/messages", json={"model": "acme/sim", "messages": HELLO, "max_tokens": 10},
+        headers={"authorization": f"Bearer {keys[1]}"}, timeout=30,
+    )  # fmt: skip
+    assert (answer.status_code, answer.json()["error"]["type"]) == (429, "rate_limit_error")
+    assert shared(made, "user/ann@example.org/pace")["requests_in_window"] == 6
+
+
+def test_an_organisations_limit_is_for_every_key_changes_while_it_runs_and_goes(made: Fleet) -> None:
+    other = key(made, "other")
+    manage(made, "PUT", "limits/all", {"requests_per_minute": 4})
+    in_step(made)
+    assert at_once(made, 12, [KEY, other]) == {200: 4, 429: 8}
+    manage(made, "PUT", "limits/all", {"requests_per_minute": 7})
+    in_step(made)
+    assert at_once(made, 12, [KEY, other]) == {200: 3, 429: 9}, "what was counted stays counted"
+    assert "the limit 'all' of this key's organisation" in made.ask("acme/sim", key=KEY).text
+    manage(made, "DELETE", "limits/all")
+    in_step(made)
+    assert made.ask("acme/sim", key=KEY).status_code == 200
+
+
+def test_what_is_wrong_is_refused_where_it_is_saved(made: Fleet) -> None:
+    assert manage(made, "PUT", "limits/none", {}, refused=400)["detail"].startswith("limits nothing: give")
+    problem = manage(made, "PUT", "limits/team/nobodys/none", {"requests_per_minute": 5}, refused=400)
+    assert problem["param"] == "team"
+    assert manage(made, "POST", "keys", {"name": "lost", "team": "cores"}, refused=400)["param"] == "team"
+    assert manage(made, "DELETE", "teams/core", refused=409)["code"] == "in_use"

@@ -1,0 +1,61 @@
+"""Which keys a limit is of, whatever organisations, teams and users there are."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from omni_auth.domain.entities import Entity
+from omni_auth.domain.objects import Held, HeldKey
+from omni_auth.domain.schema import LimitEntry
+from omni_auth.domain.sharing import Whose, of_file, of_store
+from omni_catalogue.snapshot import Limit
+
+ORGANISATIONS, IDS = ("default", "guests"), ("a", "b")
+limits = st.tuples(st.sampled_from(ORGANISATIONS), st.sampled_from(("", "team", "user", "key")), st.sampled_from(IDS))
+keys = st.tuples(
+    st.sampled_from(IDS), st.sampled_from(ORGANISATIONS), st.none() | st.sampled_from(IDS),
+    st.none() | st.sampled_from(IDS),
+)  # fmt: skip
+
+
+def stored(number: int, organisation: str, of: str, target: str, **document: str) -> Entity:
+    return Entity(
+        kind="limits",
+        id=f"l{number}",
+        organisation=organisation,
+        document={"name": "n", "requests_per_minute": "5"} | document,
+        relations={of: target} if of else {},
+    )
+
+
+@given(st.lists(limits, max_size=8), st.lists(keys, max_size=6))
+def test_a_limit_applies_to_the_keys_of_its_organisation_that_are_of_its_owner(
+    made: list[tuple[str, str, str]], policies: list[tuple[str, str, str | None, str | None]]
+) -> None:
+    held = Held([stored(i, *one) for i, one in enumerate(made)], [HeldKey(key, key) for key in IDS])
+    found, told = of_store(held)
+    assert (len(found), told) == (len(made), [])
+    for key, organisation, team, user in policies:
+        whose = Whose(key, organisation, team, user)
+        mine = {"team": team, "user": user, "key": key}
+        for shared, (of_organisation, of, target) in zip(found, made, strict=True):
+            expected = of_organisation == organisation and (not of or mine[of] == target)
+            assert shared.applies_to(whose) is expected
+
+
+def test_a_limit_that_cannot_be_read_is_left_out_and_told_and_one_of_a_revoked_key_is_only_left_out() -> None:
+    later = stored(1, "default", "", "", tokens_per_minute="5")
+    found, told = of_store(Held([later, stored(2, "default", "key", "gone"), stored(3, "default", "", "")]))
+    assert [one.limit.id for one in found] == ["l3"]
+    (line,) = told
+    assert line.startswith("left out: limits/n: tokens_per_minute: unknown key")
+
+
+def test_a_limit_of_the_gateways_own_file_has_an_id_that_stays() -> None:
+    entries = [
+        LimitEntry.model_validate({"name": "n", "requests_per_minute": "5"} | more) for more in ({}, {"key": "ci"})
+    ]
+    whole, key = of_file(entries)
+    assert whole.limit == Limit(id="limit-n", name="n", requests_per_minute=5)
+    assert (key.limit.id, key.limit.of, key.limit.owner) == ("limit-key/ci/n", "key", "ci")
+    assert [one.applies_to(Whose("key-ci")) for one in (whole, key)] == [True, True]
+    assert [one.applies_to(Whose("key-cd")) for one in (whole, key)] == [True, False]
+    assert [one.applies_to(Whose("key-ci", "guests")) for one in (whole, key)] == [False, False]
