@@ -4,6 +4,8 @@ Auth compiles it from the configuration file and its own keys and publishes it; 
 and what a router keeps on disk.
 """
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
@@ -94,9 +96,23 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(wildcard, id=model_id) if wildcard is not None else None
 
 
+class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stands in a combo: a target, "provider/model", or a combo by its name with what stands in that, which it
+    puts in order by its own ``strategy`` when its turn comes."""
+
+    name: str
+    weight: int = 1
+    strategy: str = "fill-first"
+    sticky: int = 1
+    nodes: tuple["Node", ...] = ()
+
+
 class Combo(msgspec.Struct, frozen=True, kw_only=True):
     """A named chain of "provider/model" targets. ``strategy`` is one of ``STRATEGIES`` (a reader takes one that it does
-    not know for "fill-first"), ``sticky`` as a provider's; ``weights`` are of the targets that have another than 1."""
+    not know for "fill-first"), ``sticky`` as a provider's; ``weights`` are of the targets that have another than 1.
+
+    ``nodes`` is what stands in it where other combos do; ``targets`` are then all of theirs, each once, as listed.
+    """
 
     name: str
     strategy: str
@@ -104,6 +120,25 @@ class Combo(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     sticky: int = 1
     weights: dict[str, int] = {}
+    nodes: tuple[Node, ...] = ()
+
+
+def leaves(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """The targets of a combo and of all combos in it, each once, as listed."""
+    return tuple(dict.fromkeys(_leaves(nodes)))
+
+
+def _leaves(nodes: Iterable[Node]) -> Iterator[str]:
+    for node in nodes:
+        yield from _leaves(node.nodes) if node.nodes else (node.name,)
+
+
+class Wildcard(msgspec.Struct, frozen=True, kw_only=True):
+    """An alias of many ids: in ``name`` "*" is any run of characters and "?" is one. ``target`` is a combo, a
+    "provider/model" or a bare id; a "*" in it is what the first one of the name stands for."""
+
+    name: str
+    target: str
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,7 +220,8 @@ class Off(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One revision. Revisions only grow; ``created`` is in epoch seconds. ``checked_keys`` is whether all keys have the
     shape of ``keyshape``, so that what has not is none. ``providers`` and ``combos`` are those that are on, with the
-    accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either."""
+    accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either.
+    ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each."""
 
     revision: int
     created: int
@@ -197,6 +233,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     checked_keys: bool = False
     off: Off = Off()
+    wildcards: tuple[Wildcard, ...] = ()
+    aka: dict[str, str] = {}
 
 
 def encode(snapshot: Snapshot) -> bytes:

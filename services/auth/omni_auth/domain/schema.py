@@ -246,9 +246,11 @@ class AccountSection(Section):
 
 
 class ProviderDocument(Section):
-    """A provider without its accounts, which have lives of their own in the store."""
+    """A provider without its accounts, which have lives of their own in the store. ``aka`` are further names that it
+    may be asked for by, in the place of its id."""
 
     id: Name
+    aka: tuple[Name, ...] = ()
     enabled: Flag = True
     format: Annotated[WireFormat, BeforeValidator(scalars.one_of([item.value for item in WireFormat]))]
     base_url: Annotated[str, BeforeValidator(scalars.base_url)]
@@ -285,7 +287,8 @@ def _refuse_account(account: AccountSection, key: str, why: str) -> NoReturn:
 
 
 class TargetSection(Section):
-    """``weight`` is its share where the combo's strategy is weighted; ``tags`` it has besides its provider's."""
+    """``model`` is provider/model, provider/* for all that the provider lists, or another combo. ``weight`` is its
+    share where the combo's strategy is weighted; ``tags`` it has besides its provider's."""
 
     model: Annotated[str, BeforeValidator(scalars.text)]
     weight: Weight = 1
@@ -311,10 +314,11 @@ class ComboSection(Section):
 
 
 class AliasSection(Section):
-    """``name`` stands for ``target``, a combo or provider/model."""
+    """``name`` stands for ``target``: a combo, provider/model, or an id that one provider lists. In a name "*" is any
+    run of characters and "?" is one; "*" in the target is what the first "*" of the name stands for."""
 
-    name: Annotated[str, BeforeValidator(scalars.model_id)]
-    target: Annotated[str, BeforeValidator(scalars.model_id)]
+    name: Annotated[str, BeforeValidator(scalars.model_pattern)]
+    target: Annotated[str, BeforeValidator(scalars.model_pattern)]
 
 
 class ModelPriceSection(PriceSection):

@@ -1,0 +1,99 @@
+"""Combos and aliases of a checked configuration as routers get them: a combo's targets as one list, and as a tree where
+it has combos in it; an alias as a combo of one target, or as the combo that it names."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from omni_catalogue.snapshot import Combo, Node, Provider, Wildcard, leaves
+from omni_catalogue.wildcards import is_wildcard
+
+from omni_auth.domain.compiled_rules import compile_rules
+from omni_auth.domain.naming import ANY_LISTED
+from omni_auth.domain.schema import ComboSection, Config, StrategySection
+
+
+def strategy_fields(section: StrategySection | None, config: Config) -> dict[str, Any]:
+    """A strategy in a provider or a combo: what the narrower place says, else what is said for all."""
+    chosen = section or config.routing.strategy
+    return {"strategy": chosen.name, "sticky": chosen.sticky} if chosen is not None else {"strategy": "fill-first"}
+
+
+def other_names(config: Config) -> dict[str, str]:
+    """Further names of providers, each with the provider's id."""
+    return {word: provider.id for provider in config.providers for word in provider.aka}
+
+
+class ComboCompiler:
+    """``providers`` are all that were compiled, with the models that they list."""
+
+    def __init__(self, config: Config, providers: Iterable[Provider]) -> None:
+        self._config = config
+        self._sections = {combo.name: combo for combo in config.combos}
+        self._tags = {provider.id: frozenset(provider.tags) for provider in config.providers}
+        self._listed = {
+            provider.id: [model.id for model in provider.models if model.id != "*"] for provider in providers
+        }
+        self._passing = {
+            provider.id for provider in config.providers if any(model.id == "*" for model in provider.models)
+        }
+        self._aka = other_names(config)
+
+    def combos(self) -> tuple[Combo, ...]:
+        """Those of exact names, aliases last."""
+        combos = {name: self._combo(section) for name, section in self._sections.items()}
+        aliases = [
+            msgspec.structs.replace(combos[alias.target], name=alias.name)
+            if alias.target in combos
+            else Combo(name=alias.name, strategy="fill-first", targets=(self._only(alias.target),))
+            for alias in self._config.aliases
+            if not is_wildcard(alias.name)
+        ]
+        return (*combos.values(), *aliases)
+
+    def wildcards(self) -> tuple[Wildcard, ...]:
+        return tuple(
+            Wildcard(name=alias.name, target=alias.target) for alias in self._config.aliases if is_wildcard(alias.name)
+        )
+
+    def _combo(self, section: ComboSection) -> Combo:
+        nodes = self._nodes(section, frozenset())
+        return Combo(
+            name=section.name,
+            targets=leaves(nodes),
+            weights={node.name: node.weight for node in nodes if node.weight != 1 and not node.nodes},
+            rules=compile_rules(section.rules),
+            nodes=nodes if any(node.nodes for node in nodes) else (),
+            **strategy_fields(section.strategy, self._config),
+        )
+
+    def _nodes(self, section: ComboSection, wanted: frozenset[str]) -> tuple[Node, ...]:
+        """``wanted`` are the tags that combos around it ask for and nothing around it has."""
+        wanted |= frozenset(section.require_tags)
+        found: dict[str, Node] = {}
+        for target in section.targets:
+            left = wanted - frozenset(target.tags)
+            if (inner := self._sections.get(target.model)) is not None:
+                if nodes := self._nodes(inner, left):
+                    strategy = strategy_fields(inner.strategy, self._config)
+                    found[inner.name] = Node(name=inner.name, weight=target.weight, nodes=nodes, **strategy)
+                continue
+            for provider, model in self._spread(target.model):
+                if left <= self._tags[provider]:
+                    name = f"{provider}/{model}"
+                    found.setdefault(name, Node(name=name, weight=target.weight))
+        return tuple(found.values())
+
+    def _spread(self, target: str) -> Iterator[tuple[str, str]]:
+        word, _, model = target.partition("/")
+        provider = self._aka.get(word, word)
+        for each in self._listed[provider] if model == ANY_LISTED else [model]:
+            yield provider, each
+
+    def _only(self, target: str) -> str:
+        """The "provider/model" that an alias stands for, which may have said a bare id."""
+        word, slash, model = target.partition("/")
+        provider = self._aka.get(word, word)
+        if slash and (provider in self._passing or model in self._listed.get(provider, ())):
+            return f"{provider}/{model}"
+        return next(f"{owner}/{target}" for owner, listed in self._listed.items() if target in listed)
