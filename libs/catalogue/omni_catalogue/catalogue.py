@@ -19,6 +19,8 @@ from omni_catalogue.wildcards import Matcher, ranked
 
 T = TypeVar("T")
 
+AUTO = "auto"  # the combo of all providers; behind a slash comes an id for which it is that of all who list it
+
 # Requested ids come from clients, so what is remembered about them is bounded.
 _MEMO = 4096
 
@@ -109,7 +111,7 @@ class Catalogue:
         own = [owner for owner in owners if scopes.has_provider(owner.partition("/")[0])]
         if len(owners) > len(own) and self._model(meant) is None:
             if len(own) > 1:
-                raise _ambiguous(requested, own)
+                raise self._ambiguous(requested, meant, own)
             if not own:
                 raise _no_provider(requested)
             return Plan(requested, "", self.plan(own[0]).candidates)
@@ -183,6 +185,10 @@ class Catalogue:
         for wildcard in self._wildcards:
             if target := wildcard.meant(requested):
                 return self._direct(target) or target, wildcard
+        if self.snapshot.auto and requested.startswith(f"{AUTO}/"):
+            bare = requested.removeprefix(f"{AUTO}/")
+            if len(self._bare.get(bare, ())) == 1 or (bare in self._off_bare and bare not in self._bare):
+                return bare, None
         return requested, None
 
     def _direct(self, name: str) -> str:
@@ -238,7 +244,7 @@ class Catalogue:
         if not candidates and combo is None:
             owners = self._bare.get(meant, [])
             if len(owners) > 1:
-                raise _ambiguous(requested, owners)
+                raise self._ambiguous(requested, meant, owners)
             if owners:
                 candidates = self._target(owners[0])
         if not candidates and meant in self._off_bare:
@@ -246,6 +252,13 @@ class Catalogue:
         if not candidates:
             raise _unknown(requested)
         return Plan(requested, combo.name if combo is not None else "", candidates)
+
+    def _ambiguous(self, requested: str, bare: str, owners: Iterable[str]) -> AmbiguousModel:
+        told = f"{requested!r} is offered by several providers: ask for one of {', '.join(owners)}"
+        every = f"{AUTO}/{bare}"
+        if every in self._combos:
+            told += f"; or for {every}, which is all of them, the next where one fails"
+        return AmbiguousModel(told, param="model")
 
     def _target(self, target: str) -> tuple[Candidate, ...]:
         found = self._model(target)
@@ -271,12 +284,6 @@ def _unknown(requested: str) -> ModelNotFound:
 
 def _switched_off(message: str) -> ModelNotFound:
     return ModelNotFound(message, param="model", code="switched_off")
-
-
-def _ambiguous(requested: str, owners: Iterable[str]) -> AmbiguousModel:
-    return AmbiguousModel(
-        f"{requested!r} is offered by several providers: ask for one of {', '.join(owners)}", param="model"
-    )
 
 
 def _no_provider(requested: str) -> PermissionDenied:

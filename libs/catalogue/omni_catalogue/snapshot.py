@@ -221,7 +221,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One revision. Revisions only grow; ``created`` is in epoch seconds. ``checked_keys`` is whether all keys have the
     shape of ``keyshape``, so that what has not is none. ``providers`` and ``combos`` are those that are on, with the
     accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either.
-    ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each."""
+    ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each.
+    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too."""
 
     revision: int
     created: int
@@ -235,6 +236,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     off: Off = Off()
     wildcards: tuple[Wildcard, ...] = ()
     aka: dict[str, str] = {}
+    auto: bool = False
 
 
 def encode(snapshot: Snapshot) -> bytes:

@@ -26,7 +26,7 @@ from omni_catalogue.snapshot import (
 from omni_wire.formats import WireFormat
 
 from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presented_digest, stored_digest
-from omni_auth.domain.compiled_combos import ComboCompiler, other_names, strategy_fields
+from omni_auth.domain.compiled_combos import ComboCompiler, auto_combos, is_auto, other_names, strategy_fields
 from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.schema import (
@@ -122,7 +122,9 @@ def compile_snapshot(
         for older in stored_key.older:
             identities.setdefault(older.digest, _older(stored_key, older))
     compiler = ComboCompiler(config, providers)
-    on, combos, off = only_on(config, providers, compiler.combos(), configuration.unfit)
+    named = compiler.combos()
+    named += tuple(auto_combos(config, providers, (combo.name for combo in named)))
+    on, combos, off = only_on(config, providers, named, configuration.unfit)
     content = Snapshot(
         revision=0,
         created=0,
@@ -142,6 +144,7 @@ def compile_snapshot(
         off=off,
         wildcards=compiler.wildcards(),
         aka=other_names(config),
+        auto=is_auto(config),
     )
     return Compiled(content, accounts, identities, aside)
 

@@ -1,12 +1,15 @@
 """Combos and aliases of a checked configuration as routers get them: a combo's targets as one list, and as a tree where
-it has combos in it; an alias as a combo of one target, or as the combo that it names."""
+it has combos in it; an alias as a combo of one target, or as the combo that it names. And those that stand for all
+providers where nobody configured any."""
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 import msgspec
-from omni_catalogue.snapshot import Combo, Node, Provider, Wildcard, leaves
-from omni_catalogue.wildcards import is_wildcard
+from omni_catalogue.catalogue import AUTO
+from omni_catalogue.snapshot import TIERS, Combo, Node, Provider, Wildcard, leaves
+from omni_catalogue.wildcards import Matcher, is_wildcard
 
 from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.naming import ANY_LISTED
@@ -97,3 +100,40 @@ class ComboCompiler:
         if slash and (provider in self._passing or model in self._listed.get(provider, ())):
             return f"{provider}/{model}"
         return next(f"{owner}/{target}" for owner, listed in self._listed.items() if target in listed)
+
+
+def is_auto(config: Config) -> bool:
+    """Whether there are combos that nobody configured; not where "auto/…" is somebody's already."""
+    return config.routing.auto and AUTO not in {*other_names(config), *(provider.id for provider in config.providers)}
+
+
+def auto_combos(config: Config, providers: Iterable[Provider], taken: Iterable[str]) -> Iterator[Combo]:
+    """``auto``, the first model of every provider that lists one, and ``auto/<id>`` for an id that several list, each
+    by tier. ``taken`` are the names of all other combos: none of them is hidden, nor what a wildcard alias or a
+    provider has under such a name."""
+    if not is_auto(config):
+        return
+    first: dict[str, list[str]] = {AUTO: []}
+    listed: dict[str, list[str]] = {}
+    for provider in sorted(providers, key=lambda provider: TIERS.index(provider.tier)):
+        models = [model.id for model in provider.models if model.id != "*"]
+        first[AUTO] += [f"{provider.id}/{model}" for model in models[:1]]
+        for model in models:
+            listed.setdefault(model, []).append(f"{provider.id}/{model}")
+    several = {f"{AUTO}/{bare}": owners for bare, owners in listed.items() if len(owners) > 1}
+    not_ours = {*taken, *listed}
+    wildcards = [Matcher(Wildcard(name=alias.name, target="")) for alias in config.aliases if is_wildcard(alias.name)]
+    tiers = {provider.id: provider.tier for provider in providers}
+    for name, targets in (first | several).items():
+        if targets and name not in not_ours and not any(wildcard.matches(name) for wildcard in wildcards):
+            yield _by_tier(name, targets, tiers, strategy_fields(None, config))
+
+
+def _by_tier(name: str, targets: list[str], tiers: dict[str, str], strategy: dict[str, Any]) -> Combo:
+    """Within a tier the strategy for all decides; the tiers themselves are tried as they stand."""
+    nodes = tuple(
+        Node(name=f"{name} {tier}", nodes=tuple(Node(name=target) for target in alike), **strategy)
+        for tier, alike in groupby(targets, lambda target: tiers[target.partition("/")[0]])
+    )
+    is_plain = strategy["strategy"] == "fill-first"
+    return Combo(name=name, strategy="fill-first", targets=tuple(targets), nodes=() if is_plain else nodes)

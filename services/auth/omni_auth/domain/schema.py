@@ -412,9 +412,11 @@ def _cache(value: object) -> object:
 
 
 class RoutingSection(Section):
-    """``strategy`` is for combos and for accounts of providers that have none of their own."""
+    """``strategy`` is for combos and for accounts of providers that have none of their own; ``auto`` is whether there
+    are combos that stand for all providers, by tier."""
 
     strategy: Strategy = None
+    auto: Flag = True
     retries: Annotated[int, BeforeValidator(scalars.whole(0, 10)), BeforeValidator(_retries)] = 0
     breaker: Annotated[BreakerSection | None, BeforeValidator(_breaker)] = BreakerSection()
     cache: Annotated[Flag, BeforeValidator(_cache)] = False
