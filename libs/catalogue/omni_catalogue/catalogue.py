@@ -14,7 +14,7 @@ from omni_wire.errors import AmbiguousModel, ModelNotFound, PermissionDenied, Wi
 
 from omni_catalogue.rules import Effective, Facts, Rules, resolve
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import Account, Combo, KeyPolicy, Model, Provider, Snapshot
+from omni_catalogue.snapshot import Account, Combo, KeyPolicy, Model, Provider, Snapshot, Timeouts
 from omni_catalogue.wildcards import Matcher, ranked
 
 T = TypeVar("T")
@@ -136,6 +136,12 @@ class Catalogue:
         )
         places = (self.snapshot.rules, provider.rules, asked.rules if asked is not None else Rules(), policy.rules)
         return resolve(facts, *places)
+
+    def timeouts(self, combo: str, provider: Provider) -> Timeouts:
+        """What holds for a request that goes to a provider; ``combo`` is that of the plan."""
+        asked = self._combos.get(combo)
+        timeouts = provider.timeouts.over(self.snapshot.routing.timeouts)
+        return asked.timeouts.over(timeouts) if asked is not None else timeouts
 
     def may_ask(self, policy: KeyPolicy, requested: str) -> bool:
         """Whether one of the key's patterns matches the id as asked for, or what it stands for: a bare id for

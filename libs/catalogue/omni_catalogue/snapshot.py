@@ -69,6 +69,35 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
 
 
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds. ``first_byte`` bounds the wait for a stream's first byte, ``idle`` the silence between two,
+    ``total`` a whole answer that is not streamed."""
+
+    connect: float = 10.0
+    first_byte: float = 120.0
+    idle: float = 60.0
+    total: float = 600.0
+
+
+class Deadlines(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one place says of ``Timeouts``; None is for the wider place to say."""
+
+    connect: float | None = None
+    first_byte: float | None = None
+    idle: float | None = None
+    total: float | None = None
+
+    def over(self, timeouts: Timeouts) -> Timeouts:
+        """``timeouts``, which hold for a wider place, with what is said here."""
+        if self == _UNSAID:
+            return timeouts
+        said = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+        return msgspec.structs.replace(timeouts, **said)
+
+
+_UNSAID = Deadlines()
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """``strategy`` is one of ``STRATEGIES``, for its accounts; ``sticky`` how many requests in a row a turn of
     round-robin has."""
@@ -84,6 +113,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     strategy: str = "fill-first"
     sticky: int = 1
+    timeouts: Deadlines = Deadlines()
 
     def model(self, model_id: str) -> Model | None:
         """The exact entry for ``model_id``, else the wildcard's with the id filled in, else None."""
@@ -121,6 +151,7 @@ class Combo(msgspec.Struct, frozen=True, kw_only=True):
     sticky: int = 1
     weights: dict[str, int] = {}
     nodes: tuple[Node, ...] = ()
+    timeouts: Deadlines = Deadlines()
 
 
 def leaves(nodes: Iterable[Node]) -> tuple[str, ...]:
@@ -173,16 +204,6 @@ class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 5
     window: int = 60
     open_for: int = 30
-
-
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds. ``first_byte`` bounds the wait for a stream's first byte, ``idle`` the silence between two,
-    ``total`` a whole answer that is not streamed."""
-
-    connect: float = 10.0
-    first_byte: float = 120.0
-    idle: float = 60.0
-    total: float = 600.0
 
 
 class Routing(msgspec.Struct, frozen=True, kw_only=True):

@@ -151,6 +151,7 @@ async def test_what_the_api_makes_is_in_force_beside_the_file(house: House) -> N
         "best": ("acme/gpt-x",),
         "both": ("acme/gpt-x", "beta/m"),
         "fast": ("acme/gpt-x", "beta/m"),
+        "auto": ("beta/m",),
     }
     (priced,) = [model for model in snapshot.providers[1].models if model.id == "m"]
     assert priced.price is not None

@@ -204,10 +204,16 @@ def test_an_api_shows_what_was_written_with_numbers_as_numbers() -> None:
 def test_what_the_documentation_shows_is_a_configuration() -> None:
     text = (Path(__file__).parents[3] / "docs" / "routing.md").read_text()
     blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
-    merged: dict[str, Any] = {"providers": [], "combos": []}
+    merged: dict[str, Any] = {"providers": [], "combos": [], "routing": {}}
     for block in blocks:
         for key, value in yaml.safe_load(block).items():
-            merged[key] = [*merged[key], *value] if key in ("providers", "combos") else value
+            merged[key] = (
+                [*merged[key], *value]
+                if key in ("providers", "combos")
+                else {**merged[key], **value}
+                if (key == "routing")
+                else value
+            )
     account = [{"name": "a", "api_key": {"value": "k"}}]
     merged["providers"].append(
         {"id": "acme", "format": "openai.chat", "base_url": "https://x.example/v1", "accounts": account}

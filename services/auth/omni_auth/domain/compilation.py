@@ -13,6 +13,7 @@ from omni_catalogue.snapshot import (
     Account,
     BreakerPolicy,
     Budget,
+    Deadlines,
     KeyPolicy,
     Model,
     Price,
@@ -201,6 +202,7 @@ def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], stra
         models=tuple(_model(model) for model in section.models),
         streaming=section.streaming,
         rules=compile_rules(section.rules),
+        timeouts=Deadlines(**section.timeouts.model_dump()),
         **strategy,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from omni_catalogue.catalogue import AUTO
-from omni_catalogue.snapshot import TIERS, Combo, Node, Provider, Wildcard, leaves
+from omni_catalogue.snapshot import TIERS, Combo, Deadlines, Node, Provider, Wildcard, leaves
 from omni_catalogue.wildcards import Matcher, is_wildcard
 
 from omni_auth.domain.compiled_rules import compile_rules
@@ -67,6 +67,7 @@ class ComboCompiler:
             weights={node.name: node.weight for node in nodes if node.weight != 1 and not node.nodes},
             rules=compile_rules(section.rules),
             nodes=nodes if any(node.nodes for node in nodes) else (),
+            timeouts=Deadlines(**section.timeouts.model_dump()),
             **strategy_fields(section.strategy, self._config),
         )
 

@@ -218,6 +218,32 @@ Weight = Annotated[int, BeforeValidator(scalars.whole(0, 10_000))]
 Tags = tuple[Name, ...]
 
 
+class _TimedSection(Section):
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        first_byte, total = (getattr(self, name) for name in ("first_byte", "total"))
+        if {"first_byte", "total"} <= self.model_fields_set and first_byte > total:
+            message = f"first_byte is {first_byte:g} s, which is more than the {total:g} s of total"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+
+class TimeoutsSection(_TimedSection):
+    connect: Seconds = 10.0
+    first_byte: Seconds = 120.0
+    idle: Seconds = 60.0
+    total: Seconds = 600.0
+
+
+class DeadlinesSection(_TimedSection):
+    """Timeouts at one place; what is left out is for the wider place to say."""
+
+    connect: Seconds | None = None
+    first_byte: Seconds | None = None
+    idle: Seconds | None = None
+    total: Seconds | None = None
+
+
 Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
 
 
@@ -261,6 +287,7 @@ class ProviderDocument(Section):
     rules: RulesSection = RulesSection()
     strategy: Strategy = None
     tags: Tags = ()
+    timeouts: DeadlinesSection = DeadlinesSection()
 
 
 class ProviderSection(ProviderDocument):
@@ -311,6 +338,7 @@ class ComboSection(Section):
     free_only: Flag = False
     require_tags: Tags = ()
     rules: RulesSection = RulesSection()
+    timeouts: DeadlinesSection = DeadlinesSection()
 
 
 class AliasSection(Section):
@@ -380,13 +408,6 @@ class BreakerSection(Section):
     failures: Annotated[int, BeforeValidator(scalars.whole(1, 10_000))] = 5
     window: Annotated[int, BeforeValidator(scalars.whole(1, 86_400))] = 60
     open_for: Annotated[int, BeforeValidator(scalars.whole(1, 86_400))] = 30
-
-
-class TimeoutsSection(Section):
-    connect: Seconds = 10.0
-    first_byte: Seconds = 120.0
-    idle: Seconds = 60.0
-    total: Seconds = 600.0
 
 
 def _breaker(value: object) -> object:

@@ -85,7 +85,7 @@ def is_the_clients(error: GatewayError) -> bool:
     """The client's own doing, and nothing an operator would look into."""
     if isinstance(error, UpstreamRejected):
         return error.status in _ABOUT_THE_REQUEST
-    return isinstance(error, (RequestError, LimitError, ClientGone))
+    return isinstance(error, (RequestError, LimitError, ClientGone, Hurried))
 
 
 def may_be_quoted(error: GatewayError) -> bool:
@@ -105,11 +105,18 @@ class Unheard(UpstreamTimeout):
     """
 
 
+class Hurried(UpstreamTimeout):
+    """The time was up that the request gave itself, shorter than what is configured.
+
+    Its base to everybody but the breaker and who looks for faults.
+    """
+
+
 def breaker_evidence(error: GatewayError | None) -> str:
     """ "success", "failure", or "neutral" for what says nothing about the account."""
     if error is None:
         return "success"
-    if isinstance(error, Unheard):
+    if isinstance(error, (Unheard, Hurried)):
         return "neutral"
     if isinstance(error, UpstreamRejected):
         return "failure" if error.status in _ABOUT_THE_ACCOUNT else "neutral"

@@ -84,6 +84,14 @@ class Attempt(Held):
 
     async def open(self) -> Head:
         """Call the provider and wait for the first byte worth passing on. Raises a ``GatewayError``."""
+        if self._timeouts is self.offer.timeouts:
+            return await self._open()
+        try:
+            return await self._open()
+        except UpstreamTimeout as error:
+            raise self._hurried(error) from error
+
+    async def _open(self) -> Head:
         asked, candidate = self._asked, self.candidate
         context = asked.call.context
         if self._passthrough:
@@ -164,7 +172,7 @@ class Attempt(Held):
 
     def _request(self, body: bytes, secret: str) -> UpstreamRequest:
         asked, offer, stream = self._asked, self.offer, self._provider_stream
-        provider, context, timeouts = offer.candidate.provider, asked.call.context, asked.routing.timeouts
+        provider, context, timeouts = offer.candidate.provider, asked.call.context, self._timeouts
         url, fixed = offer.call(stream, self._framing)
         return UpstreamRequest(
             url,
@@ -183,6 +191,7 @@ class Attempt(Held):
             provider.allow_private_address,
             timeouts,
             timeouts.first_byte if stream and asked.request.stream else timeouts.total,
+            asked.haste.left(clock.monotonic()) if asked.haste is not None else 0.0,
         )
 
     async def _encode(self, rules: RequestRules | None, *, relayed: bool = False) -> bytes:
@@ -273,11 +282,17 @@ class Attempt(Held):
         if not self.finished:
             raise UpstreamFailed("the provider gave an incomplete answer")
 
+    def _hurried(self, error: UpstreamTimeout) -> UpstreamTimeout:
+        """The same, said to be the request's own doing where it gave less time than there would have been."""
+        haste = self._asked.haste
+        shortened = haste is not None and self._timeouts != self.offer.timeouts
+        return haste.told(error, clock.monotonic()) if haste is not None and shortened else error
+
     # ---- relaying ---------------------------------------------------------------------------------------------------
 
     def frames(self) -> AsyncGenerator[bytes, None]:
         """A stream's bytes. Raises ``UpstreamError`` where the provider broke off."""
-        frames = self._frames()
+        frames = self._frames() if self._asked.haste is None else self._in_haste(self._frames())
         return frames if self._on_answer is None or not self._passthrough else self._filtered(frames)
 
     async def _filtered(self, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -286,6 +301,13 @@ class Attempt(Held):
         async for item in self._filter:
             if item.data:
                 yield item.data
+
+    async def _in_haste(self, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        try:
+            async for data in frames:
+                yield data
+        except UpstreamTimeout as error:
+            raise self._hurried(error) from error
 
     async def _frames(self) -> AsyncGenerator[bytes, None]:
         first = b"".join(self._first)

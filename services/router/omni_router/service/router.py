@@ -30,7 +30,7 @@ from omni_wire.errors import (
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, records, verdict
+from omni_router.domain import bounds, haste, records, verdict
 from omni_router.domain.offer import Offer
 from omni_router.domain.offers import Offers, listed, offers_for
 from omni_router.domain.pricing import beyond_bounds
@@ -106,8 +106,8 @@ class RouterService:
         policy, catalogue = await self._policy(key_id)
         opened, model = read_model(client_format, body, model)
         _may_ask(catalogue, policy, model)
-        plan, timeouts = catalogue.plan_for(policy, model), catalogue.snapshot.routing.timeouts
-        return await counting.count(self._tools, context, plan, client_format, opened, headers, timeouts)
+        plan = catalogue.plan_for(policy, model)
+        return await counting.count(self._tools, context, plan, client_format, opened, headers, catalogue.timeouts)
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         run = _Run(call, self._tools.router_id)
@@ -154,6 +154,7 @@ class RouterService:
         run.revision = catalogue.snapshot.revision
         request = read(call.client_format, call.body, model=call.model, stream=call.stream, framing=call.framing)
         run.request = request
+        hurry = haste.read(call.headers[haste.HEADER], run.began) if haste.HEADER in call.headers else None
         found = self._offers.get((call.key_id, request.model)) or self._find(catalogue, call.key_id, request.model)
         run.combo = found.plan.combo
         refused = found.refused
@@ -164,7 +165,7 @@ class RouterService:
             run.request = request = ruling.streamed(request)
         if policy.budget is not None:
             offers = _within_tokens(found, call.client_format, request)
-        asked = Asked(call, request, policy, catalogue.snapshot.routing)
+        asked = Asked(call, request, policy, catalogue.snapshot.routing, hurry)
         if found.choice is not None:
             run.line = await self._chooser.line(asked, found.choice, offers)
         return await self._first_answer(run, asked, offers)
@@ -322,7 +323,7 @@ class _Run:
         self.line: Line | None = None
         self._router_id = router_id
         self.started_ms = clock.now_ms()
-        self._began = clock.monotonic()
+        self.began = clock.monotonic()
 
     def watched_by(self, watch: Watch) -> None:
         self.watch, self.call = watch, watch.call
@@ -350,8 +351,8 @@ class _Run:
             call.context.request_id,
             1 + call.attempt,
             self.started_ms,
-            int((clock.monotonic() - self._began) * 1000),
-            last.since_request(self._began) if last is not None and served else -1,
+            int((clock.monotonic() - self.began) * 1000),
+            last.since_request(self.began) if last is not None and served else -1,
             source,
             call.client_format.value,
             request is not None and request.stream,
