@@ -164,6 +164,16 @@ def test_a_long_chain_of_combos_is_refused_and_not_gone_down() -> None:
     assert len(told) == 2998
 
 
+def test_a_long_circle_is_told_in_short() -> None:
+    circle = ", ".join(f"{{name: c{n}, targets: [c{(n + 1) % 300}]}}" for n in range(300))
+    told = problems(f"combos: [{circle}]\n")
+    assert (
+        told[1]
+        == "combos[1].targets[0]: goes round in a circle: c1 → c2 → c3 → … → c299 → c0 → c1; take one of them out"
+    )
+    assert len(told) == 300
+
+
 NAMES = st.sampled_from("abcde")
 
 

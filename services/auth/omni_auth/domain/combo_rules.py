@@ -83,7 +83,7 @@ class ComboRules:
             place = (*loc, "targets", index)
             if inner not in self._sizes:
                 if circle := self._way(inner, name):
-                    told = " → ".join((name, *circle))
+                    told = " → ".join(_short((name, *circle)))
                     yield Problem(place, f"goes round in a circle: {told}; take one of them out")
                 continue
             depth, size = self._sizes[inner]
@@ -139,6 +139,10 @@ class ComboRules:
                 tags = own | _tags(provider)
                 told = at if named.endswith(f"/{model}") and not at else f"{at}'{provider['id']}/{model}' "
                 yield Leaf(place, told, provider, model, around | tags, wanted <= tags)
+
+
+def _short(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names if len(names) <= 2 * MAX_DEPTH else (*names[:MAX_DEPTH], "…", *names[-MAX_DEPTH:])
 
 
 def _paid(provider: Mapped, model: str, prices: Iterable[Mapped]) -> str:

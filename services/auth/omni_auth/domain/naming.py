@@ -45,6 +45,11 @@ class Names:
             for word in items(section, "aka")
             if isinstance(word, str) and word not in self.providers
         }
+        self._listed = {provider: self._lists(section) for provider, section in self.providers.items()}
+        self._owners: dict[str, list[str]] = {}
+        for provider, listed in self._listed.items():
+            for model in listed:
+                self._owners.setdefault(model, []).append(provider)
 
     def provider(self, word: str) -> Mapped | None:
         return self.providers.get(self.aka.get(word, word))
@@ -52,15 +57,15 @@ class Names:
     def listed(self, word: str) -> list[str]:
         """The models that a provider lists, in that order; those last that have a price of their own there, where any
         model is passed through."""
-        provider = self.provider(word)
-        if provider is None:
-            return []
+        return self._listed.get(self.aka.get(word, word), [])
+
+    def _lists(self, provider: Mapped) -> list[str]:
         models = self._models(provider)
-        found = [] if models is None else [model for model in models if model != ANY_LISTED]
+        found = list(models or ())
         if models is None or ANY_LISTED in models:
             own = [price.get("model") for price in self.prices if price.get("provider") == provider["id"]]
-            found += [model for model in own if isinstance(model, str) and model not in (ANY_LISTED, *found)]
-        return found
+            found += [model for model in own if isinstance(model, str)]
+        return [model for model in dict.fromkeys(found) if model != ANY_LISTED]
 
     def spread(self, target: str) -> Iterator[tuple[Mapped, str]]:
         """The providers and models that a target, which is no combo, names."""
@@ -69,10 +74,6 @@ class Names:
         if provider is not None and model:
             for each in self.listed(word) if model == ANY_LISTED else [model]:
                 yield provider, each
-
-    def owners(self, bare: str) -> list[str]:
-        """The providers that list a model's id."""
-        return [provider for provider in self.providers if bare in self.listed(provider)]
 
     def target_problem(self, target: str) -> str:
         """Why it cannot stand in a combo, as far as that is a matter of names."""
@@ -97,7 +98,7 @@ class Names:
         problem = self._model_problem(target)
         if not problem:
             return ""
-        owners = self.owners(target)
+        owners = self._owners.get(target, [])
         if len(owners) == 1:
             return ""
         if owners:

@@ -5,6 +5,7 @@ follow) → ``frames`` → ``settle``, which happens exactly once, whatever went
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -84,14 +85,6 @@ class Attempt(Held):
 
     async def open(self) -> Head:
         """Call the provider and wait for the first byte worth passing on. Raises a ``GatewayError``."""
-        if self._timeouts is self.offer.timeouts:
-            return await self._open()
-        try:
-            return await self._open()
-        except UpstreamTimeout as error:
-            raise self._hurried(error) from error
-
-    async def _open(self) -> Head:
         asked, candidate = self._asked, self.candidate
         context = asked.call.context
         if self._passthrough:
@@ -121,6 +114,8 @@ class Attempt(Held):
             if thoughts.doubted(wire_format, error) and not self.unproved and not (self._strict and self._proves()):
                 self.doubted = thoughts.without_proofs(wire_format, body) is not None
             error.message = f"[{candidate.provider.id}/{candidate.model.id}] {self.unsaid(error.message)}"
+            if asked.haste is not None and isinstance(error, UpstreamTimeout):
+                raise self._hurried(error) from error
             raise
         answer.begun()
         self.first_byte_ms = self._elapsed_ms()
@@ -303,11 +298,12 @@ class Attempt(Held):
                 yield item.data
 
     async def _in_haste(self, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        try:
-            async for data in frames:
-                yield data
-        except UpstreamTimeout as error:
-            raise self._hurried(error) from error
+        async with aclosing(frames):
+            try:
+                async for data in frames:
+                    yield data
+            except UpstreamTimeout as error:
+                raise self._hurried(error) from error
 
     async def _frames(self) -> AsyncGenerator[bytes, None]:
         first = b"".join(self._first)
