@@ -83,6 +83,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.machine_id: like(scalars._MACHINE_ID),
     scalars.version: like(scalars._VERSION),
     scalars.model_id: text(r"(\*|[^*\s]{1,256})"),
+    scalars.model_pattern: text(r"\S{1,256}"),
     scalars.pattern: text(r"\S{1,256}"),
     scalars.provider_pattern: like(scalars._PROVIDERS),
     scalars.moment: {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]},

@@ -151,6 +151,34 @@ def test_an_export_is_no_difference_and_applies_with_what_is_sealed_kept(desk: D
     )
 
 
+NAMES = """\
+providers:
+  - {id: beta, aka: [be, b], format: openai.chat, base_url: https://beta.example.com/v1,
+     accounts: [{name: main, api_key: {value: to-be-sealed-1}}], models: [{id: m}, {id: vendor/n}]}
+combos:
+  - {name: outer, targets: [acme/m, {model: inner, weight: 2}]}
+  - {name: inner, strategy: random, targets: [be/*]}
+aliases: [{name: 'old/*', target: 'be/*'}, {name: 'claude-?', target: outer}, {name: fast, target: vendor/n}]
+"""
+
+
+def test_names_that_stand_for_others_are_applied_exported_and_found_unchanged(desk: Desk) -> None:
+    desk.file.write_text(NAMES)
+    made = ["providers/beta", "accounts/beta/main", "combos/outer", "combos/inner"]
+    made += ["aliases/old/*", "aliases/claude-?", "aliases/fast"]
+    assert desk.lines("apply", desk.file) == [f"+ created {each}" for each in made]
+    assert desk.run("diff", desk.file).exit_code == 0
+    out = desk.file.with_name("now.yaml")
+    assert desk.run("export", "-o", out).exit_code == 0
+    assert desk.run("diff", out).exit_code == 0
+    assert all(line.startswith("> taken over ") for line in desk.lines("apply", out, "--take-over"))
+    assert desk.run("diff", out).output == ""
+    desk.file.write_text(NAMES.replace("[be/*]", "[outer]"))
+    result = desk.run("apply", desk.file, "--take-over")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{desk.file}:5: combos[0].targets[1]: goes round in a circle: outer → inner → outer" in result.stderr
+
+
 def test_a_file_that_is_there_is_not_replaced_unasked(desk: Desk) -> None:
     result = desk.run("export", "-o", desk.file)
     assert result.exit_code == 2

@@ -18,7 +18,7 @@ from omni_router.domain.offers import offers_for
 from omni_router.domain.request import read
 from omni_router.service.choosing import Chooser
 from omni_router.service.held import Asked
-from omni_wire.errors import UpstreamFailed
+from omni_wire.errors import AmbiguousModel, UpstreamFailed
 from redis.asyncio import Redis
 
 from tests.support.router import PRICE, Harness, fleet, provider
@@ -200,6 +200,94 @@ async def test_what_a_budget_refuses_leaves_the_others_in_their_order(routers: R
     unpriced = priced(gw, "b", None)
     configure(routers, combo("round-robin"), providers=[priced(gw, "a"), unpriced, priced(gw, "c")], keys=keys)
     assert await spread(routers, 30) == {"a/first": 15, "c/first": 15}
+
+
+# ---- combos in combos -----------------------------------------------------------------------------------------------
+
+
+def node(name: str, *nodes: s.Node, **fields: Any) -> s.Node:
+    return s.Node(name=name, nodes=nodes, **fields)
+
+
+def nested(strategy: str, *nodes: s.Node, **fields: Any) -> s.Combo:
+    return s.Combo(name="c", strategy=strategy, targets=s.leaves(nodes), nodes=nodes, **fields)
+
+
+async def test_a_combo_in_a_combo_has_one_turn_of_the_outer_and_gives_it_to_its_own_in_turn(routers: Routers) -> None:
+    inner = node("inner", node("b/sim"), node("c/sim"), strategy="round-robin")
+    configure(routers, nested("round-robin", node("a/sim"), inner))
+    found = [await asked(routers[number % 3]) for number in range(8)]
+    assert found == ["a", "b", "a", "c"] * 2
+
+
+async def test_a_combo_in_a_combo_weighs_what_the_outer_says_whatever_its_targets_weigh(routers: Routers) -> None:
+    inner = node("inner", node("b/sim", weight=9), node("c/sim", weight=1), strategy="weighted", weight=1)
+    configure(routers, nested("weighted", node("a/sim", weight=3), inner))
+    found = await spread(routers, 400, at_once=1)
+    assert 270 <= found["a/first"] <= 330, found
+    assert found["c/first"] < found["b/first"] / 2, found
+
+
+async def test_requests_fall_back_out_of_a_combo_in_a_combo_and_try_each_target_once(routers: Routers) -> None:
+    gw = routers[0]
+    broken = [f"{name}/sim+status:500" for name in "ab"]
+    inner = node("inner", node(broken[0]), node(broken[1]), strategy="round-robin")
+    for strategy in s.STRATEGIES:
+        configure(routers, nested(strategy, inner, node(broken[0]), node("c/sim")))
+        assert await asked(gw) == "c", strategy
+        attempts, _ = await gw.events()
+        assert sorted(attempt.provider for attempt in attempts) in (["a", "b", "c"], ["a", "c"], ["c"]), strategy
+        assert await gw.open_holds() == 0
+        await gw.redis.delete(f"quota:{{omni}}:outbox:{gw.router_id}")
+    deep = node("o", node("i", node(broken[0]), node(broken[1]), strategy="random"))
+    configure(routers, nested("fill-first", deep, node("c/sim")))
+    assert await asked(gw) == "c"
+    attempts, _ = await gw.events()
+    assert sorted(attempt.provider for attempt in attempts) == ["a", "b", "c"]
+
+
+async def test_least_used_counts_a_combo_in_a_combo_as_one(routers: Routers) -> None:
+    inner = node("inner", node("b/sim"), node("c/sim"), strategy="least-used")
+    configure(routers, nested("least-used", node("a/sim"), inner))
+    found = await spread(routers, 80)
+    assert 35 <= found["a/first"] <= 45, found
+    assert all(15 <= found[f"{name}/first"] <= 25 for name in "bc"), found
+
+
+async def test_a_key_gets_of_a_combo_in_a_combo_what_its_providers_serve(routers: Routers) -> None:
+    keys = (s.KeyPolicy(id="key-all", name="all", scopes=Scopes(providers=("a", "c"))),)
+    inner = node("inner", node("b/sim"), node("c/sim"), strategy="round-robin")
+    configure(routers, nested("round-robin", inner, node("a/sim"), node("only", node("b/sim"))), keys=keys)
+    assert await spread(routers, 30) == {"a/first": 15, "c/first": 15}
+
+
+NAMES_FILE = """
+providers:
+  - &base {id: a, aka: [aa], format: openai.chat, base_url: SIMULATOR/v1, allow_private_address: true,
+           accounts: [{name: x, api_key: {value: k1}}], models: [{id: sim}, {id: sim+status:500}]}
+  - {<<: *base, id: b, aka: [], models: [{id: "*"}, {id: sim}]}
+combos:
+  - {name: outer, targets: [a/sim+status:500, inner]}
+  - {name: inner, targets: [b/*]}
+aliases:
+  - {name: "gpt-*", target: outer}
+  - {name: "old/*", target: "aa/*"}
+keys:
+  - {name: k, secret: {value: the-secret-of-a-client}}
+"""
+
+
+async def test_names_of_a_configuration_file_lead_where_it_says(routers: Routers) -> None:
+    gw = routers[0]
+    key = configured(gw, NAMES_FILE)
+    for model, provider_id in (("outer", "b"), ("gpt-4o", "b"), ("old/sim", "a"), ("aa/sim", "a"), ("b/sim", "b")):
+        head, _ = await gw.ask(model, key=key)
+        assert head.provider == provider_id, model
+    _, requests = await gw.events()
+    assert [each.model_requested for each in requests] == ["outer", "gpt-4o", "old/sim", "aa/sim", "b/sim"]
+    assert [each.combo for each in requests] == ["outer", "outer", "", "", ""]
+    with pytest.raises(AmbiguousModel, match=r"'sim' is offered by several .* a/sim, b/sim"):
+        await gw.ask("sim", key=key)
 
 
 # ---- by chance ------------------------------------------------------------------------------------------------------

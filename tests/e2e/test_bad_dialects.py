@@ -17,10 +17,13 @@ BMP = "Qk06AAAAAAAAADYAAAAoAAAAAQAAAAEAAAABABgAAAAAAAQAAAAAAAAAAAAAAAAAAAAAAAAA/
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 
 
-def post(gateway: Gateway, dialect: str, model: str, body: dict[str, Any], *, strict: bool = False) -> httpx.Response:
+def post(
+    gateway: Gateway, dialect: str, model: str, body: dict[str, Any], *, strict: bool = False, timeouts: str = ""
+) -> httpx.Response:
     paths = {CHAT: "/v1/chat/completions", RESPONSES: "/v1/responses", MESSAGES: "/v1/messages"}
     path = paths.get(dialect, f"/v1beta/models/{model}:generateContent")
     headers = {"authorization": f"Bearer {KEY}"} | ({"x-omniroute-translation": "strict"} if strict else {})
+    headers |= {"x-omniroute-timeouts": timeouts} if timeouts else {}
     named = body if dialect == GEMINI else {"model": model} | body
     return httpx.post(f"{gateway.stack.edge}{path}", json=named, headers=headers, timeout=30)
 
@@ -65,6 +68,23 @@ def test_a_body_in_another_dialect_is_told_where_it_belongs(gateway: Gateway, pa
     answer = post(gateway, path, "acme/sim", PLAIN[spoken])
     is_refused(answer, path, TURNS[spoken])
     assert "/v1" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_header_of_timeouts_that_means_nothing_is_told_by_its_name(gateway: Gateway, dialect: str) -> None:
+    answer = post(gateway, dialect, "acme/sim", PLAIN[dialect], timeouts="first_byte=soon")
+    is_refused(answer, dialect, "x-omniroute-timeouts")
+    assert "must give first_byte more than 0" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_request_whose_own_time_is_over_is_told_so_in_its_dialect(gateway: Gateway, dialect: str) -> None:
+    answer = post(gateway, dialect, "acme/sim+hang", PLAIN[dialect], timeouts="total=0.3")
+    assert answer.status_code == 504
+    error = answer.json()["error"]
+    assert "the 0.3 s that the request gave itself as a whole (x-omniroute-timeouts) were over" in error["message"]
+    if dialect == GEMINI:
+        assert error["status"] == "DEADLINE_EXCEEDED"
 
 
 # ---- media ----

@@ -1,7 +1,8 @@
 """A snapshot made ready for looking things up: which candidates serve a requested id, and what a key may ask for.
 
-Resolution order: combo by exact name, then "provider/model" split at the first slash, then a bare id that exactly one
-provider lists. A name stays what it is while that is switched off: nothing else is served for it.
+Resolution order: combo by exact name, then "provider/model" split at the first slash, where the provider may go by
+another name of its own, then a bare id that exactly one provider lists, then a wildcard alias. A name stays what it is
+while that is switched off: nothing else is served for it.
 """
 
 from collections.abc import Iterable
@@ -13,9 +14,12 @@ from omni_wire.errors import AmbiguousModel, ModelNotFound, PermissionDenied, Wi
 
 from omni_catalogue.rules import Effective, Facts, Rules, resolve
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import Account, Combo, KeyPolicy, Limit, Model, Provider, Snapshot
+from omni_catalogue.snapshot import Account, Combo, KeyPolicy, Limit, Model, Provider, Snapshot, Timeouts
+from omni_catalogue.wildcards import Matcher, ranked
 
 T = TypeVar("T")
+
+AUTO = "auto"  # the combo of all providers; behind a slash comes an id for which it is that of all who list it
 
 # Requested ids come from clients, so what is remembered about them is bounded.
 _MEMO = 4096
@@ -75,6 +79,7 @@ class Catalogue:
             for model in provider.models:
                 if model.id != "*":
                     self._bare.setdefault(model.id, []).append(f"{provider.id}/{model.id}")
+        self._wildcards = ranked(snapshot.wildcards)
         self._plans: dict[str, Plan] = {}
         self._allowed: dict[tuple[str, str], bool] = {}
 
@@ -106,19 +111,20 @@ class Catalogue:
         scopes = policy.scopes
         if not scopes.providers:
             return self.plan(requested)
-        if owner := self._off_provider(requested):
+        meant, _ = self._meant(requested)
+        if owner := self._off_provider(meant):
             if not scopes.has_provider(owner):
                 raise _no_provider(requested)
             return self.plan(requested)  # which tells it: no other provider that lists the same id stands in
-        owners = self._owners(requested)
+        owners = self._owners(meant)
         own = [owner for owner in owners if scopes.has_provider(owner.partition("/")[0])]
-        if len(owners) > len(own) and self._model(requested) is None:
+        if len(owners) > len(own) and self._model(meant) is None:
             if len(own) > 1:
-                raise _ambiguous(requested, own)
+                raise self._ambiguous(requested, meant, own)
             if not own:
                 raise _no_provider(requested)
             return Plan(requested, "", self.plan(own[0]).candidates)
-        if requested not in self._combos and self._is_off_elsewhere(scopes, requested):
+        if meant not in self._combos and self._is_off_elsewhere(scopes, meant):
             raise _no_provider(requested)
         plan = self.plan(requested)
         left = tuple(candidate for candidate in plan.candidates if scopes.has_provider(candidate.provider.id))
@@ -140,13 +146,29 @@ class Catalogue:
         places = (self.snapshot.rules, provider.rules, asked.rules if asked is not None else Rules(), policy.rules)
         return resolve(facts, *places)
 
+    def timeouts(self, combo: str, provider: Provider) -> Timeouts:
+        """What holds for a request that goes to a provider; ``combo`` is that of the plan."""
+        asked = self._combos.get(combo)
+        timeouts = provider.timeouts.over(self.snapshot.routing.timeouts)
+        return asked.timeouts.over(timeouts) if asked is not None else timeouts
+
     def may_ask(self, policy: KeyPolicy, requested: str) -> bool:
-        """Whether one of the key's patterns matches the id as asked for, or the provider/model a bare id stands for."""
+        """Whether one of the key's patterns matches the id as asked for, or what it stands for: a bare id for
+        provider/model, another name of a provider for its id.
+
+        Which id of a wildcard alias is asked for is the client's to choose, so that the id alone allows nothing there:
+        the pattern must match the alias as it is written too, or match what the id stands for."""
         memo = (policy.id, requested)
         allowed = self._allowed.get(memo)
         if allowed is None:
-            names = [requested, *self._owners(requested)]
+            meant, wildcard = self._meant(requested)
+            names = [meant, *self._owners(meant)]
+            if wildcard is None:
+                names.append(requested)
             allowed = any(fnmatchcase(name, pattern) for name in names for pattern in policy.models)
+            if wildcard is not None and not allowed:
+                both = (requested, wildcard.name)
+                allowed = any(all(fnmatchcase(name, pattern) for name in both) for pattern in policy.models)
             if len(self._allowed) >= _MEMO:
                 self._allowed.clear()
             self._allowed[memo] = allowed
@@ -171,6 +193,29 @@ class Catalogue:
         except (ModelNotFound, AmbiguousModel, PermissionDenied):
             return False
 
+    def _meant(self, requested: str) -> tuple[str, Matcher | None]:
+        """What an id is a name of, without going into what is configured for that, and the alias that says so."""
+        if direct := self._direct(requested):
+            return direct, None
+        for wildcard in self._wildcards:
+            if target := wildcard.meant(requested):
+                return self._direct(target) or target, wildcard
+        if self.snapshot.auto and requested.startswith(f"{AUTO}/"):
+            bare = requested.removeprefix(f"{AUTO}/")
+            if len(self._bare.get(bare, ())) == 1 or (bare in self._off_bare and bare not in self._bare):
+                return bare, None
+        return requested, None
+
+    def _direct(self, name: str) -> str:
+        """A combo, "provider/model" by the provider's id, or a bare id; "" for none of them."""
+        if name in self._reserved:
+            return name
+        provider, slash, model = name.partition("/")
+        by_id = f"{self.snapshot.aka[provider]}/{model}" if slash and provider in self.snapshot.aka else name
+        if self._model(by_id) is not None or self._off_provider(by_id):
+            return by_id
+        return name if name in self._bare or name in self._off_bare else ""
+
     def _owners(self, requested: str) -> list[str]:
         """What a bare id stands for, as provider/model."""
         return self._bare.get(requested, []) if requested not in self._reserved else []
@@ -194,33 +239,41 @@ class Catalogue:
         ]
         return bool(owners) and not all(map(scopes.has_provider, owners))
 
-    def _refuse_off(self, requested: str) -> None:
+    def _refuse_off(self, requested: str, meant: str) -> None:
         off = self.snapshot.off
-        if requested in off.combos:
+        if meant in off.combos:
             raise _unknown(requested)
-        if requested in off.idle:
+        if meant in off.idle:
             raise _switched_off(f"everything that {requested!r} stands for is switched off or blocked here")
-        if provider := self._off_provider(requested):
+        if provider := self._off_provider(meant):
             raise _switched_off(f"the provider {provider!r} is switched off or blocked here")
 
     def _resolve(self, requested: str) -> Plan:
-        combo = self._combos.get(requested)
+        meant, _ = self._meant(requested)
+        combo = self._combos.get(meant)
         if combo is not None:
             candidates = tuple(candidate for target in combo.targets for candidate in self._target(target))
         else:
-            self._refuse_off(requested)
-            candidates = self._target(requested)
+            self._refuse_off(requested, meant)
+            candidates = self._target(meant)
         if not candidates and combo is None:
-            owners = self._bare.get(requested, [])
+            owners = self._bare.get(meant, [])
             if len(owners) > 1:
-                raise _ambiguous(requested, owners)
+                raise self._ambiguous(requested, meant, owners)
             if owners:
                 candidates = self._target(owners[0])
-        if not candidates and requested in self._off_bare:
+        if not candidates and meant in self._off_bare:
             raise _switched_off(f"every provider that lists {requested!r} is switched off or blocked here")
         if not candidates:
             raise _unknown(requested)
         return Plan(requested, combo.name if combo is not None else "", candidates)
+
+    def _ambiguous(self, requested: str, bare: str, owners: Iterable[str]) -> AmbiguousModel:
+        told = f"{requested!r} is offered by several providers: ask for one of {', '.join(owners)}"
+        every = f"{AUTO}/{bare}"
+        if every in self._combos:
+            told += f"; or for {every}, which is all of them, the next where one fails"
+        return AmbiguousModel(told, param="model")
 
     def _target(self, target: str) -> tuple[Candidate, ...]:
         found = self._model(target)
@@ -246,12 +299,6 @@ def _unknown(requested: str) -> ModelNotFound:
 
 def _switched_off(message: str) -> ModelNotFound:
     return ModelNotFound(message, param="model", code="switched_off")
-
-
-def _ambiguous(requested: str, owners: Iterable[str]) -> AmbiguousModel:
-    return AmbiguousModel(
-        f"{requested!r} is offered by several providers: ask for one of {', '.join(owners)}", param="model"
-    )
 
 
 def _no_provider(requested: str) -> PermissionDenied:

@@ -4,6 +4,8 @@ Auth compiles it from the configuration file and its own keys and publishes it; 
 and what a router keeps on disk.
 """
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
@@ -69,6 +71,35 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
 
 
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds. ``first_byte`` bounds the wait for a stream's first byte, ``idle`` the silence between two,
+    ``total`` a whole answer that is not streamed."""
+
+    connect: float = 10.0
+    first_byte: float = 120.0
+    idle: float = 60.0
+    total: float = 600.0
+
+
+class Deadlines(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one place says of ``Timeouts``; None is for the wider place to say."""
+
+    connect: float | None = None
+    first_byte: float | None = None
+    idle: float | None = None
+    total: float | None = None
+
+    def over(self, timeouts: Timeouts) -> Timeouts:
+        """``timeouts``, which hold for a wider place, with what is said here."""
+        if self == _UNSAID:
+            return timeouts
+        said = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+        return msgspec.structs.replace(timeouts, **said)
+
+
+_UNSAID = Deadlines()
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """``strategy`` is one of ``STRATEGIES``, for its accounts; ``sticky`` how many requests in a row a turn of
     round-robin has; ``resumes`` one of ``RESUMES``."""
@@ -85,6 +116,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str = "fill-first"
     sticky: int = 1
     resumes: str = "prompt"
+    timeouts: Deadlines = Deadlines()
 
     def model(self, model_id: str) -> Model | None:
         """The exact entry for ``model_id``, else the wildcard's with the id filled in, else None."""
@@ -111,10 +143,24 @@ class MidStream(msgspec.Struct, frozen=True, kw_only=True):
         return self.hold_tokens > 0 or self.hold_seconds > 0
 
 
+class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stands in a combo: a target, "provider/model", or a combo by its name with what stands in that, which it
+    puts in order by its own ``strategy`` when its turn comes."""
+
+    name: str
+    weight: int = 1
+    strategy: str = "fill-first"
+    sticky: int = 1
+    nodes: tuple["Node", ...] = ()
+
+
 class Combo(msgspec.Struct, frozen=True, kw_only=True):
     """A named chain of "provider/model" targets. ``strategy`` is one of ``STRATEGIES`` (a reader takes one that it does
     not know for "fill-first"), ``sticky`` as a provider's; ``weights`` are of the targets that have another than 1;
-    ``mid_stream`` None is the routing's."""
+    ``mid_stream`` None is the routing's.
+
+    ``nodes`` is what stands in it where other combos do; ``targets`` are then all of theirs, each once, as listed.
+    """
 
     name: str
     strategy: str
@@ -123,6 +169,26 @@ class Combo(msgspec.Struct, frozen=True, kw_only=True):
     sticky: int = 1
     weights: dict[str, int] = {}
     mid_stream: MidStream | None = None
+    nodes: tuple[Node, ...] = ()
+    timeouts: Deadlines = Deadlines()
+
+
+def leaves(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """The targets of a combo and of all combos in it, each once, as listed."""
+    return tuple(dict.fromkeys(_leaves(nodes)))
+
+
+def _leaves(nodes: Iterable[Node]) -> Iterator[str]:
+    for node in nodes:
+        yield from _leaves(node.nodes) if node.nodes else (node.name,)
+
+
+class Wildcard(msgspec.Struct, frozen=True, kw_only=True):
+    """An alias of many ids: in ``name`` "*" is any run of characters and "?" is one. ``target`` is a combo, a
+    "provider/model" or a bare id; a "*" in it is what the first one of the name stands for."""
+
+    name: str
+    target: str
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,16 +255,6 @@ class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     told_longest: int = 86_400
 
 
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds. ``first_byte`` bounds the wait for a stream's first byte, ``idle`` the silence between two,
-    ``total`` a whole answer that is not streamed."""
-
-    connect: float = 10.0
-    first_byte: float = 120.0
-    idle: float = 60.0
-    total: float = 600.0
-
-
 class Routing(msgspec.Struct, frozen=True, kw_only=True):
     """``retries`` are further tries of the same account; ``breaker`` None is off."""
 
@@ -235,7 +291,9 @@ class Off(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One revision. Revisions only grow; ``created`` is in epoch seconds. ``checked_keys`` is whether all keys have the
     shape of ``keyshape``, so that what has not is none. ``providers`` and ``combos`` are those that are on, with the
-    accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either."""
+    accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either.
+    ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each.
+    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too."""
 
     revision: int
     created: int
@@ -248,6 +306,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     checked_keys: bool = False
     off: Off = Off()
     limits: tuple[Limit, ...] = ()
+    wildcards: tuple[Wildcard, ...] = ()
+    aka: dict[str, str] = {}
+    auto: bool = False
 
 
 def encode(snapshot: Snapshot) -> bytes:

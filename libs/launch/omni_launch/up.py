@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import uvloop
+from omni_catalogue.catalogue import AUTO
 from omni_catalogue.snapshot import Snapshot, decode
 from omni_core.ports.auth import AuthPort
 from rich.console import Console
@@ -159,12 +160,13 @@ def demo_answers(snapshot: Snapshot, url: str) -> bool:
 
 
 def first_model(snapshot: Snapshot) -> str:
-    """A model id to show in the example: the demo's, a combo, or the first that a provider names; "MODEL" where all
-    providers are off."""
+    """A model id to show in the example: the demo's, a combo that somebody named, or the first that a provider names;
+    "MODEL" where all providers are off."""
     if any(provider.id == "demo" for provider in snapshot.providers):
         return MODEL
-    if snapshot.combos:
-        return snapshot.combos[0].name
+    named = [combo.name for combo in snapshot.combos if combo.name.partition("/")[0] != AUTO]
+    if named:
+        return named[0]
     found = [f"{provider.id}/{model.id}" for provider in snapshot.providers for model in provider.models]
     whole = [model for model in found if not model.endswith("/*")]
     return next(iter([*whole, *(model.replace("*", "MODEL") for model in found)]), "MODEL")

@@ -13,7 +13,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     """One POST to a provider. ``allow_private`` lets the address be loopback or private.
 
     ``begin_within`` are the seconds from ``send`` to the answer's beginning: whatever is waited for until ``begun`` is
-    called, a whole ``read`` too, ends by then in ``UpstreamTimeout``. 0 leaves only ``timeouts``.
+    called, a whole ``read`` too, ends by then in ``UpstreamTimeout``. 0 leaves only ``timeouts``. ``end_within`` are
+    the seconds to the answer's end, 0 for any number.
     """
 
     url: str
@@ -22,6 +23,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     allow_private: bool
     timeouts: Timeouts
     begin_within: float = 0.0
+    end_within: float = 0.0
 
     def __repr__(self) -> str:
         return f"UpstreamRequest(url={self.url!r})"

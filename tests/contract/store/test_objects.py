@@ -26,7 +26,8 @@ from omni_auth.domain.problems import ConfigErrors
 from omni_auth.ports import InBucket
 from omni_auth.service import AuthService
 from omni_auth.settings import AuthSettings
-from omni_catalogue.snapshot import Snapshot, decode
+from omni_catalogue.catalogue import Catalogue
+from omni_catalogue.snapshot import KeyPolicy, Snapshot, decode
 from omni_core.clients.auth import AuthClient
 from omni_core.identity import Caller as Process
 from omni_core.ids import new_id
@@ -150,11 +151,55 @@ async def test_what_the_api_makes_is_in_force_beside_the_file(house: House) -> N
         "best": ("acme/gpt-x",),
         "both": ("acme/gpt-x", "beta/m"),
         "fast": ("acme/gpt-x", "beta/m"),
+        "auto": ("beta/m",),
     }
     (priced,) = [model for model in snapshot.providers[1].models if model.id == "m"]
     assert priced.price is not None
     assert (priced.price.input, priced.price.output) == (1_250_000_000, 10_000_000_000)
     assert (await house.service.credential(CallContext("r"), "beta/main")).secret == "beta-secret-1"
+
+
+async def test_names_of_all_kinds_are_made_and_kept_by_the_api(house: House) -> None:
+    listed = [{"id": "m"}, {"id": "vendor/custom-1"}]
+    await house.put("providers", "beta", {**BETA, "aka": ["be"], "models": listed})
+    await house.put("accounts", "beta/main", {"api_key": {"value": "beta-secret-1"}})
+    await house.put("combos", "inner", {"targets": ["be/*"]})
+    await house.put("combos", "outer", {"targets": ["acme/gpt-x", {"model": "inner", "weight": 2}]})
+    await house.put("aliases", "claude-*", {"target": "outer"})
+    await house.put("aliases", "old/*", {"target": "be/*"})
+    catalogue, policy = Catalogue(await house.snapshot()), KeyPolicy(id="k", name="k")
+
+    def served(requested: str) -> list[str]:
+        found = catalogue.plan_for(policy, requested).candidates
+        return [f"{each.provider.id}/{each.model.id}" for each in found]
+
+    assert served("outer") == served("claude-9") == ["acme/gpt-x", "beta/m", "beta/vendor/custom-1"]
+    for name in ("beta/vendor/custom-1", "be/vendor/custom-1", "vendor/custom-1", "old/vendor/custom-1"):
+        assert served(name) == ["beta/vendor/custom-1"], name
+    text = await house.port.export_configuration(ME)
+    before = await house.snapshot()
+    await house.port.apply_configuration(ME, text, "", mode="import", take_over=True)
+    after = await house.snapshot()
+    assert {each.name: each for each in after.combos} == {each.name: each for each in before.combos}
+    assert (after.wildcards, after.aka) == (before.wildcards, before.aka)
+
+
+async def test_a_further_name_that_is_somebody_elses_is_refused_by_its_field(house: House) -> None:
+    await house.beta()
+    for word, told in (("acme", "is the id of a provider"), ("best", "a combo has this name already")):
+        with pytest.raises(InvalidRequest, match=told) as caught:
+            await house.put("providers", "beta", {**BETA, "aka": ["be", word]})
+        assert caught.value.param == "aka[1]"
+
+
+async def test_what_a_combo_still_names_is_not_deleted_and_no_circle_is_closed(house: House) -> None:
+    await house.beta()
+    await house.put("combos", "inner", {"targets": ["beta/m"]})
+    await house.put("combos", "outer", {"targets": ["inner"]})
+    with pytest.raises(InvalidRequest, match="combos/outer: targets"):
+        await house.port.delete_object(ME, "combos", "inner")
+    with pytest.raises(InvalidRequest, match="goes round in a circle: inner → outer → inner"):
+        await house.put("combos", "inner", {"targets": ["beta/m", "outer"]})
 
 
 async def test_a_put_that_changes_nothing_leaves_version_outbox_and_audit_as_they_are(house: House) -> None:
@@ -231,6 +276,9 @@ async def test_a_lost_update_is_refused(house: House) -> None:
         ("combos", "acme", {"targets": ["acme/m"]}, "name"),
         ("aliases", "fast", {"target": "nobody/m"}, "target"),
         ("aliases", "best", {"target": "acme/m"}, "name"),
+        ("aliases", "old-*", {"target": "nobody/*"}, "target"),
+        ("combos", "round", {"targets": ["acme/m", "round"]}, "targets[1]"),
+        ("combos", "all", {"targets": ["acme/*x"]}, "targets[0]"),
         ("prices", "nobody/m", {"input": 1, "output": 1}, "provider"),
         ("accounts", "nobody/main", {"api_key": {"env": "BETA_KEY"}}, "provider"),
         ("limits", "all", {"title": "nothing"}, "title"),

@@ -12,6 +12,7 @@ from omni_catalogue.snapshot import BreakerPolicy, Budget, KeyPolicy, Model, Off
 from tests.unit.auth.test_configuration import ENV, ISSUE_FILE, read_secret
 
 PEPPER = b"p" * 32
+NO_AUTO = ENV | {"OMNIROUTE__ROUTING__AUTO": "off"}
 
 
 def compiled(text=ISSUE_FILE, env=ENV, stored=(), pepper=PEPPER, demo=None):
@@ -222,7 +223,7 @@ OFF = [
 
 @pytest.mark.parametrize("file", OFF, ids=["the provider", "its only account", "blocked"])
 def test_a_provider_that_is_off_is_left_out_with_the_targets_that_it_has(file):
-    snapshot = decode(compiled(file).stamped(1, 0))
+    snapshot = decode(compiled(file, NO_AUTO).stamped(1, 0))
     assert [provider.id for provider in snapshot.providers] == ["acme"]
     assert [(combo.name, combo.targets) for combo in snapshot.combos] == [("both", ("acme/m",))]
     assert snapshot.off == Off(models=("beta/m", "beta/*"), idle=("one", "fast", "quick"))
@@ -236,7 +237,7 @@ def test_an_account_that_is_off_is_left_out_and_those_beside_it_go_on():
 
 
 def test_a_combo_that_is_off_is_left_out_with_its_aliases():
-    snapshot = compiled(SWITCHED.replace("name: one,", "name: one, enabled: off,")).content
+    snapshot = compiled(SWITCHED.replace("name: one,", "name: one, enabled: off,"), NO_AUTO).content
     assert [combo.name for combo in snapshot.combos] == ["both", "quick"]
     assert snapshot.off == Off(combos=("fast", "one"))
 

@@ -286,7 +286,7 @@ BROKEN = [
     ),
     (BASE + "combos:\n  - {name: c, targets: [acmee/x]}", "7: combos[0].targets[0]: there is no provider 'acmee'; did"),
     (BASE + "combos:\n  - {name: c, targets: [x]}", "7: combos[0].targets[0]: must be provider/model"),
-    (BASE + "combos:\n  - {name: c, targets: [c]}", "7: combos[0].targets[0]: is a combo; a combo's targets are"),
+    (BASE + "combos:\n  - {name: c, targets: [c]}", "7: combos[0].targets[0]: goes round in a circle: c → c"),
     (BASE + "combos:\n  - {name: c, targets: [acme/x, acme/x]}", "7: combos[0].targets[1]: is in this combo already"),
     (BASE + "combos:\n  - {name: acme, targets: [acme/x]}", "7: combos[0].name: a provider has this name already"),
     (BASE + "combos:\n  - {name: c, targets: []}", "7: combos[0].targets: must have at least one item"),

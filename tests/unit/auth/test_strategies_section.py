@@ -23,8 +23,12 @@ providers:
 """
 
 
+# What nobody configured is for its own tests.
+NO_AUTO = {"OMNIROUTE__ROUTING__AUTO": "off"}
+
+
 def snapshot(text: str) -> s.Snapshot:
-    return compile_snapshot(load(BASE + text, "omniroute.yaml", {}, lambda path: path), (), b"pepper").content
+    return compile_snapshot(load(BASE + text, "omniroute.yaml", NO_AUTO, lambda path: path), (), b"pepper").content
 
 
 def combo(text: str) -> s.Combo:
@@ -200,19 +204,29 @@ def test_an_api_shows_what_was_written_with_numbers_as_numbers() -> None:
 def test_what_the_documentation_shows_is_a_configuration() -> None:
     text = (Path(__file__).parents[3] / "docs" / "routing.md").read_text()
     blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
-    merged: dict[str, Any] = {"providers": [], "combos": []}
+    merged: dict[str, Any] = {"providers": [], "combos": [], "routing": {}}
     for block in blocks:
         for key, value in yaml.safe_load(block).items():
-            merged[key] = [*merged[key], *value] if key in ("providers", "combos") else value
+            merged[key] = (
+                [*merged[key], *value]
+                if key in ("providers", "combos")
+                else {**merged[key], **value}
+                if (key == "routing")
+                else value
+            )
     account = [{"name": "a", "api_key": {"value": "k"}}]
-    for name in ("acme", "claude"):
-        merged["providers"].append(
-            {"id": name, "format": "openai.chat", "base_url": "https://x.example/v1", "accounts": account}
-        )
-    loaded = load(yaml.safe_dump(merged), "omniroute.yaml", {"KEY_ONE": "1", "KEY_TWO": "2"}, lambda path: path)
+    merged["providers"].append(
+        {"id": "acme", "format": "openai.chat", "base_url": "https://x.example/v1", "accounts": account}
+    )
+    env = {"KEY_ONE": "1", "KEY_TWO": "2", "ANTHROPIC_API_KEY": "3"}
+    loaded = load(yaml.safe_dump(merged), "omniroute.yaml", env, lambda path: path)
     found = {each.name: each for each in compile_snapshot(loaded, (), b"pepper").content.combos}
     assert (found["best"].strategy, found["best"].sticky) == ("round-robin", 3)
     assert found["in-europe"].targets == ("many/gpt-x", "acme/gpt-x-eu")
+    assert found["everyday"].targets == (
+        "many/gpt-x", "claude/claude-sonnet-4-5", "claude/claude-opus-4-6", "acme/gpt-x",
+    )  # fmt: skip
+    assert found["fast"].strategy == "round-robin"
 
 
 @pytest.mark.parametrize("word", s.STRATEGIES)

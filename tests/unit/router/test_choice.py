@@ -63,6 +63,45 @@ def test_targets_and_accounts_are_two_levels_with_a_strategy_and_weights_each() 
     assert found.accounts["b/y"].strategy is STRATEGIES["fill-first"]
 
 
+def node(name: str, *nodes: s.Node, **fields: Any) -> s.Node:
+    return s.Node(name=name, nodes=nodes, **fields)
+
+
+def nested(*nodes: s.Node, strategy: str = "fill-first") -> s.Combo:
+    return s.Combo(name="c", strategy=strategy, targets=s.leaves(nodes), nodes=nodes)
+
+
+def test_a_combo_in_a_combo_is_one_option_with_a_level_of_its_own() -> None:
+    inner = node("inner", node("b/y", weight=7), node("a/x"), strategy="round-robin", sticky=2, weight=3)
+    found = choice("c", provider("a", 2), provider("b"), combos=(nested(node("a/x"), inner, strategy="weighted"),))
+    assert found is not None
+    outer, (target, combo) = found.targets, found.targets.options
+    assert (outer.scope, outer.strategy, target.inside) == ("combo c", STRATEGIES["weighted"], None)
+    assert (combo.name, combo.member, combo.weight, len(combo.offers)) == ("inner", "inner", 3, 3)
+    assert combo.inside is not None
+    assert (combo.inside.scope, combo.inside.strategy, combo.inside.sticky) == (
+        "combo inner", STRATEGIES["round-robin"], 2,
+    )  # fmt: skip
+    assert [(each.name, each.weight) for each in combo.inside.options] == [("b/y", 7), ("a/x", 1)]
+    assert set(found.accounts) == {"a/x", "b/y"}
+
+
+def test_combos_in_combos_that_are_tried_as_listed_are_no_choice() -> None:
+    flat = nested(node("a/x"), node("inner", node("b/y"), node("a/x")))
+    assert choice("c", provider("a", 2), provider("b"), combos=(flat,)) is None
+    single = nested(node("a/x"), node("inner", node("b/y"), strategy="random"), strategy="fill-first")
+    assert choice("c", provider("a"), provider("b"), combos=(single,)) is None
+    deep = nested(node("o", node("i", node("b/y"), node("a/x"), strategy="random")))
+    assert choice("c", provider("a"), provider("b"), combos=(deep,)) is not None
+
+
+def test_a_combo_in_a_combo_costs_what_its_cheapest_target_does() -> None:
+    inner = node("inner", node("a/x"), node("free/x"), strategy="random")
+    found = choice("c", provider("a"), provider("free", tier="subscription"), combos=(nested(inner),))
+    assert found is not None
+    assert expected_cost(found.targets.options[0], Size(input=1000, output=100), {}) == 0
+
+
 def test_accounts_have_a_choice_without_any_combo() -> None:
     found = choice("a/x", provider("a", accounts=2, strategy="least-used"))
     assert found is not None

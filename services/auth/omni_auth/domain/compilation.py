@@ -8,13 +8,12 @@ from typing import Any
 
 import msgspec
 from omni_catalogue.keyshape import is_wellformed
-from omni_catalogue.rules import Rules, ThinkingRule
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import (
     Account,
     BreakerPolicy,
     Budget,
-    Combo,
+    Deadlines,
     KeyPolicy,
     Model,
     Price,
@@ -28,18 +27,22 @@ from omni_catalogue.snapshot import (
 from omni_wire.formats import WireFormat
 
 from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presented_digest, stored_digest
+from omni_auth.domain.compiled_combos import (
+    ComboCompiler,
+    auto_combos,
+    compile_mid_stream,
+    is_auto,
+    other_names,
+    strategy_fields,
+)
+from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.schema import (
     AccountSection,
-    ComboSection,
-    Config,
     KeySection,
     ModelSection,
     PriceEntry,
     ProviderSection,
-    RulesSection,
-    StrategySection,
-    TargetSection,
 )
 from omni_auth.domain.secrecy import secret_version
 from omni_auth.domain.sharing import Shared, Whose, compile_budget, compile_price, of_file
@@ -107,7 +110,7 @@ def compile_snapshot(
             needed = account.api_key.kind != "none"
             secret = configuration.secrets["providers", index, "accounts", number, "api_key"] if needed else None
             _keep(accounts, f"{provider.id}/{account.name}", secret, pepper)
-        compiled = _provider(provider, accounts, _strategy(provider.strategy, config))
+        compiled = _provider(provider, accounts, strategy_fields(provider.strategy, config))
         providers.append(_priced(compiled, config.prices))
     if demo is not None and not providers:
         _keep(accounts, "demo/demo", demo.secret, pepper)
@@ -132,7 +135,10 @@ def compile_snapshot(
     for stored_key in stored:
         for older in stored_key.older:
             identities.setdefault(older.digest, _older(stored_key, older))
-    on, combos, off = only_on(config, providers, _combos(config), configuration.unfit)
+    compiler = ComboCompiler(config, providers)
+    named = compiler.combos()
+    named += tuple(auto_combos(config, providers, (combo.name for combo in named)))
+    on, combos, off = only_on(config, providers, named, configuration.unfit)
     content = Snapshot(
         revision=0,
         created=0,
@@ -146,11 +152,15 @@ def compile_snapshot(
             cache=config.routing.cache,
             default_max_output=config.routing.default_max_output,
             timeouts=Timeouts(**config.routing.timeouts.model_dump()),
+            mid_stream=compile_mid_stream(config.routing.mid_stream),
         ),
         rules=compile_rules(config.rules),
         checked_keys=checked,
         off=off,
         limits=tuple(one.limit for one in shared),
+        wildcards=compiler.wildcards(),
+        aka=other_names(config),
+        auto=is_auto(config),
     )
     return Compiled(content, accounts, identities, aside)
 
@@ -166,43 +176,6 @@ def _limited(policies: list[KeyPolicy], stored: Iterable[StoredKey], shared: Seq
         mine = tuple(one.limit.id for one in shared if one.applies_to(key))
         found.append(msgspec.structs.replace(policy, limits=mine) if mine else policy)
     return found
-
-
-def _combos(config: Config) -> tuple[Combo, ...]:
-    """An alias is a combo of one target, or the combo that it names by another name."""
-    combos = {
-        combo.name: Combo(
-            name=combo.name,
-            targets=tuple(target.model for target in targets),
-            weights={target.model: target.weight for target in targets if target.weight != 1},
-            rules=compile_rules(combo.rules),
-            **_strategy(combo.strategy, config),
-        )
-        for combo in config.combos
-        for targets in (_tagged(combo, config),)
-    }
-    aliases = [
-        msgspec.structs.replace(combos[alias.target], name=alias.name)
-        if alias.target in combos
-        else Combo(name=alias.name, strategy="fill-first", targets=(alias.target,))
-        for alias in config.aliases
-    ]
-    return (*combos.values(), *aliases)
-
-
-def _tagged(combo: ComboSection, config: Config) -> list[TargetSection]:
-    """The targets with the tags that the combo asks for, their providers' counted in."""
-    tags = {provider.id: provider.tags for provider in config.providers}
-    wanted = set(combo.require_tags)
-    return [
-        target for target in combo.targets if wanted <= {*target.tags, *tags.get(target.model.partition("/")[0], ())}
-    ]
-
-
-def _strategy(section: StrategySection | None, config: Config) -> dict[str, Any]:
-    """Its fields in a provider or a combo: what the narrower place says, else what is said for all."""
-    chosen = section or config.routing.strategy
-    return {"strategy": chosen.name, "sticky": chosen.sticky} if chosen is not None else {"strategy": "fill-first"}
 
 
 def _priced(provider: Provider, prices: Iterable[PriceEntry]) -> Provider:
@@ -257,6 +230,8 @@ def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], stra
         models=tuple(_model(model) for model in section.models),
         streaming=section.streaming,
         rules=compile_rules(section.rules),
+        timeouts=Deadlines(**section.timeouts.model_dump()),
+        resumes=section.resumes,
         **strategy,
     )
 
@@ -283,21 +258,6 @@ def _model(section: ModelSection) -> Model:
         max_output=section.max_output or 0,
         reasons=section.reasons,
         streaming=section.streaming or "",
-    )
-
-
-def compile_rules(section: RulesSection) -> Rules:
-    """What a place leaves out stays None, so that a wider one is heard."""
-    prompt, thinking = section.system_prompt, section.thinking
-    said = {name: value for name, value in section if name not in ("system_prompt", "thinking")}
-    return Rules(
-        **said,
-        thinking=ThinkingRule(mode=thinking.mode, budget=thinking.budget or 0, effort=thinking.effort or "")
-        if thinking is not None
-        else None,
-        prompt_prefix=prompt.prefix if prompt is not None else None,
-        prompt_suffix=prompt.suffix if prompt is not None else None,
-        prompt_skippable=prompt.skippable if prompt is not None else None,
     )
 
 

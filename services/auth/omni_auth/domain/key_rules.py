@@ -7,7 +7,7 @@ from omni_catalogue.rules import KEEP_ALIVE_OFF, Rules
 from omni_wire.errors import InvalidRequest
 
 from omni_auth.domain import document
-from omni_auth.domain.compilation import compile_rules
+from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.problems import dotted
 from omni_auth.domain.schema import validate
 

@@ -6,8 +6,9 @@ Works on the raw tree, so that these problems are told together with those of si
 from collections.abc import Iterator
 
 from omni_auth.domain import scalars
-from omni_auth.domain.combo_rules import model_of, wrong_targets
+from omni_auth.domain.combo_rules import ComboRules
 from omni_auth.domain.document import Tree
+from omni_auth.domain.naming import Names, items, model_of
 from omni_auth.domain.problems import Loc, Problem, suggestion
 
 _IN_STORE = ("team", "user")
@@ -16,9 +17,10 @@ Items = Iterator[tuple[Loc, dict[str, Tree]]]
 
 
 def cross_check(tree: Tree) -> list[Problem]:
+    names = Names(tree)
     return [
-        *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree), *_aliases(tree), *_prices(tree),
-        *_blocked(tree), *_limited(tree),
+        *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree, names), *_aliases(tree, names),
+        *_aka(tree, names), *_prices(tree), *_blocked(tree), *_limited(tree),
     ]  # fmt: skip
 
 
@@ -113,42 +115,46 @@ def addresses(tree: Tree) -> Iterator[Problem]:
             )
 
 
-def _targets(tree: Tree) -> Iterator[Problem]:
-    known = {
-        word: _models(provider)
-        for _, provider in sections(tree, (), "providers")
-        if isinstance(word := provider.get("id"), str)
-    }
-    providers = {word: each for _, each in sections(tree, (), "providers") if isinstance(word := each.get("id"), str)}
-    combos = _words(sections(tree, (), "combos"), "name")
+def _targets(tree: Tree, names: Names) -> Iterator[Problem]:
+    combos = ComboRules(names)
     for loc, combo in sections(tree, (), "combos"):
-        targets = combo.get("targets")
         seen: set[str] = set()
-        for index, item in enumerate(targets if isinstance(targets, list) else ()):
+        for index, item in enumerate(items(combo, "targets")):
             place, target = (*loc, "targets", index), model_of(item)
             if not isinstance(target, str):
                 continue
             if target in seen:
                 yield Problem(place, "is in this combo already")
-            elif message := _target_problem(target, known, combos):
+            elif message := names.target_problem(target):
                 yield Problem(place, message)
             seen.add(target)
-        yield from wrong_targets(loc, combo, providers, (price for _, price in sections(tree, (), "prices")))
+        yield from combos.problems(loc, combo)
 
 
-def _aliases(tree: Tree) -> Iterator[Problem]:
-    known = {
-        word: _models(provider)
-        for _, provider in sections(tree, (), "providers")
-        if isinstance(word := provider.get("id"), str)
-    }
-    combos = _words(sections(tree, (), "combos"), "name")
+def _aliases(tree: Tree, names: Names) -> Iterator[Problem]:
     for loc, alias in sections(tree, (), "aliases"):
-        if (name := alias.get("name")) in combos:
+        name, target = alias.get("name"), alias.get("target")
+        if isinstance(name, str) and name in names.combos:
             yield Problem((*loc, "name"), f"a combo is called '{name}' already")
-        target = alias.get("target")
-        if isinstance(target, str) and target not in combos and (message := _target_problem(target, known, combos)):
-            yield Problem((*loc, "target"), f"{message}; an alias stands for a combo or for provider/model")
+        if isinstance(target, str) and (message := names.alias_problem(str(name), target)):
+            yield Problem((*loc, "target"), message)
+
+
+def _aka(tree: Tree, names: Names) -> Iterator[Problem]:
+    """Further names of providers that are somebody else's, so that nobody could say whose a model is meant."""
+    seen: dict[str, str] = {}
+    for loc, provider in sections(tree, (), "providers"):
+        for index, word in enumerate(items(provider, "aka")):
+            place = (*loc, "aka", index)
+            if not isinstance(word, str):
+                continue
+            if word in names.providers:
+                yield Problem(place, "is the id of a provider")
+            elif word in seen:
+                yield Problem(place, f"the provider '{seen[word]}' goes by it already")
+            elif word in names.combos or word in names.aliases:
+                yield Problem(place, f"{'a combo' if word in names.combos else 'an alias'} has this name already")
+            seen.setdefault(word, str(provider.get("id")))
 
 
 def _prices(tree: Tree) -> Iterator[Problem]:
@@ -167,26 +173,3 @@ def _blocked(tree: Tree) -> Iterator[Problem]:
         if isinstance(provider, str) and provider not in providers:
             hint = suggestion(provider, providers) or "; take it off the list"
             yield Problem(("routing", "blocked_providers", index), f"there is no provider '{provider}'{hint}")
-
-
-def _target_problem(target: str, known: dict[str, set[str] | None], combos: set[str]) -> str:
-    provider, slash, model = target.partition("/")
-    if not slash or not model or not provider:
-        if target in combos:
-            return "is a combo; a combo's targets are provider/model"
-        return "must be provider/model"
-    if provider not in known:
-        return f"there is no provider '{provider}'{suggestion(provider, known)}"
-    if "*" in model:
-        return "must name one model, without '*'"
-    models = known[provider]
-    if models is not None and "*" not in models and model not in models:
-        return f"provider '{provider}' has no model '{model}'{suggestion(model, models)}"
-    return ""
-
-
-def _models(provider: dict[str, Tree]) -> set[str] | None:
-    """The ids a provider lists, or None where it lists nothing to check against."""
-    if not isinstance(provider.get("models"), list):
-        return None
-    return _words(sections(provider, (), "models"), "id")

@@ -155,9 +155,15 @@ def seconds(value: object) -> float:
 
 
 def model_id(value: object) -> str:
-    word = text(value)
+    word = model_pattern(value)
     if word != "*" and "*" in word:
         _refuse("must be a model's id, or '*' alone for any")
+    return word
+
+
+def model_pattern(value: object) -> str:
+    """A model's id, in which "*" may stand for more than one."""
+    word = text(value)
     if any(char.isspace() for char in word) or len(word) > 256:
         _refuse("must be a model's id without spaces")
     return word

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 import msgspec
 from omni_catalogue.rules import KEEP_ALIVE_OFF
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
-from omni_catalogue.snapshot import IDENTITIES, STRATEGIES, STREAMING, TIERS
+from omni_catalogue.snapshot import IDENTITIES, RESUMES, STRATEGIES, STREAMING, TIERS
 from omni_wire.formats import WireFormat
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -219,6 +219,32 @@ Weight = Annotated[int, BeforeValidator(scalars.whole(0, 10_000))]
 Tags = tuple[Name, ...]
 
 
+class _TimedSection(Section):
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        first_byte, total = (getattr(self, name) for name in ("first_byte", "total"))
+        if {"first_byte", "total"} <= self.model_fields_set and first_byte > total:
+            message = f"first_byte is {first_byte:g} s, which is more than the {total:g} s of total"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+
+class TimeoutsSection(_TimedSection):
+    connect: Seconds = 10.0
+    first_byte: Seconds = 120.0
+    idle: Seconds = 60.0
+    total: Seconds = 600.0
+
+
+class DeadlinesSection(_TimedSection):
+    """Timeouts at one place; what is left out is for the wider place to say."""
+
+    connect: Seconds | None = None
+    first_byte: Seconds | None = None
+    idle: Seconds | None = None
+    total: Seconds | None = None
+
+
 Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
 
 
@@ -247,9 +273,11 @@ class AccountSection(Section):
 
 
 class ProviderDocument(Section):
-    """A provider without its accounts, which have lives of their own in the store."""
+    """A provider without its accounts, which have lives of their own in the store. ``aka`` are further names that it
+    may be asked for by, in the place of its id."""
 
     id: Name
+    aka: tuple[Name, ...] = ()
     enabled: Flag = True
     format: Annotated[WireFormat, BeforeValidator(scalars.one_of([item.value for item in WireFormat]))]
     base_url: Annotated[str, BeforeValidator(scalars.base_url)]
@@ -260,6 +288,8 @@ class ProviderDocument(Section):
     rules: RulesSection = RulesSection()
     strategy: Strategy = None
     tags: Tags = ()
+    resumes: Annotated[str, BeforeValidator(scalars.one_of(RESUMES))] = "prompt"
+    timeouts: DeadlinesSection = DeadlinesSection()
 
 
 class ProviderSection(ProviderDocument):
@@ -285,8 +315,17 @@ def _refuse_account(account: AccountSection, key: str, why: str) -> NoReturn:
     raise PydanticCustomError("omniroute", "{message}", {"message": message})
 
 
+class MidStreamSection(Section):
+    """As ``omni_catalogue.snapshot.MidStream``."""
+
+    hold_tokens: Annotated[int, BeforeValidator(scalars.whole(1, 10_000))] | None = None
+    hold_seconds: Seconds | None = None
+    resume: Flag = False
+
+
 class TargetSection(Section):
-    """``weight`` is its share where the combo's strategy is weighted; ``tags`` it has besides its provider's."""
+    """``model`` is provider/model, provider/* for all that the provider lists, or another combo. ``weight`` is its
+    share where the combo's strategy is weighted; ``tags`` it has besides its provider's."""
 
     model: Annotated[str, BeforeValidator(scalars.text)]
     weight: Weight = 1
@@ -309,13 +348,16 @@ class ComboSection(Section):
     free_only: Flag = False
     require_tags: Tags = ()
     rules: RulesSection = RulesSection()
+    mid_stream: MidStreamSection | None = None
+    timeouts: DeadlinesSection = DeadlinesSection()
 
 
 class AliasSection(Section):
-    """``name`` stands for ``target``, a combo or provider/model."""
+    """``name`` stands for ``target``: a combo, provider/model, or an id that one provider lists. In a name "*" is any
+    run of characters and "?" is one; "*" in the target is what the first "*" of the name stands for."""
 
-    name: Annotated[str, BeforeValidator(scalars.model_id)]
-    target: Annotated[str, BeforeValidator(scalars.model_id)]
+    name: Annotated[str, BeforeValidator(scalars.model_pattern)]
+    target: Annotated[str, BeforeValidator(scalars.model_pattern)]
 
 
 class ModelPriceSection(PriceSection):
@@ -426,13 +468,6 @@ class BreakerSection(Section):
         return self
 
 
-class TimeoutsSection(Section):
-    connect: Seconds = 10.0
-    first_byte: Seconds = 120.0
-    idle: Seconds = 60.0
-    total: Seconds = 600.0
-
-
 def _breaker(value: object) -> object:
     if isinstance(value, dict):
         return value
@@ -456,14 +491,17 @@ def _cache(value: object) -> object:
 
 
 class RoutingSection(Section):
-    """``strategy`` is for combos and for accounts of providers that have none of their own."""
+    """``strategy`` is for combos and for accounts of providers that have none of their own; ``auto`` is whether there
+    are combos that stand for all providers, by tier."""
 
     strategy: Strategy = None
+    auto: Flag = True
     retries: Annotated[int, BeforeValidator(scalars.whole(0, 10)), BeforeValidator(_retries)] = 0
     breaker: Annotated[BreakerSection | None, BeforeValidator(_breaker)] = BreakerSection()
     cache: Annotated[Flag, BeforeValidator(_cache)] = False
     default_max_output: Tokens = 32_000
     timeouts: TimeoutsSection = TimeoutsSection()
+    mid_stream: MidStreamSection = MidStreamSection()
     blocked_providers: tuple[Name, ...] = ()
 
 

@@ -2,10 +2,11 @@
 name alone. So one of an earlier version uses nothing that is off either.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
-from omni_catalogue.snapshot import Combo, Off, Provider
+from omni_catalogue.snapshot import Combo, Node, Off, Provider, leaves
+from omni_catalogue.wildcards import is_wildcard
 
 from omni_auth.domain.objects import Named
 from omni_auth.domain.schema import Config
@@ -27,13 +28,16 @@ def only_on(
     ids = {provider.id for provider in on}
     off = [provider for provider in found if provider.id not in ids]
     switched = {combo.name for combo in config.combos if not combo.enabled}
-    switched |= {alias.name for alias in config.aliases if alias.target in switched}
+    inner = frozenset(switched)
+    switched |= {alias.name for alias in config.aliases if alias.target in switched and not is_wildcard(alias.name)}
     left_combos, idle = [], []
     for combo in combos:
         if combo.name in switched:
             continue
-        if targets := tuple(target for target in combo.targets if target.partition("/")[0] in ids):
-            left_combos.append(msgspec.structs.replace(combo, targets=targets))
+        nodes = tuple(_on(combo.nodes, inner, ids))
+        targets = leaves(nodes) if combo.nodes else tuple(filter(_of(ids), combo.targets))
+        if targets:
+            left_combos.append(msgspec.structs.replace(combo, targets=targets, nodes=nodes))
         else:
             idle.append(combo.name)
     taken = {combo.name for combo in left_combos}  # by the file, which has one of that name as well
@@ -41,6 +45,20 @@ def only_on(
     models = tuple(f"{provider.id}/{model.id}" for provider in off for model in provider.models)
     models += tuple(f"{name}/*" for kind, name in unfit if kind == "providers" and name not in ids)
     return on, tuple(left_combos), Off(models=models, combos=tuple(sorted(switched)), idle=tuple(idle))
+
+
+def _of(providers: Collection[str]) -> Callable[[str], bool]:
+    return lambda target: target.partition("/")[0] in providers
+
+
+def _on(nodes: Iterable[Node], switched: Collection[str], providers: Collection[str]) -> Iterator[Node]:
+    """What stands in a combo without what is off, and without combos of which nothing is left."""
+    for node in nodes:
+        if not node.nodes:
+            if _of(providers)(node.name):
+                yield node
+        elif node.name not in switched and (left := tuple(_on(node.nodes, switched, providers))):
+            yield msgspec.structs.replace(node, nodes=left)
 
 
 def _accounts_off(config: Config) -> frozenset[str]:

@@ -11,6 +11,8 @@ from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamTimeout
 # Above this many bytes unread, the connection is not read any further.
 HIGH_WATER = 256 * 1024
 
+_SOON = 0.01  # seconds; timers may be a little early
+
 _HEAD, _CHUNK, _WHOLE = range(3)
 
 
@@ -41,6 +43,7 @@ class HttpAnswer:
 
     __slots__ = (
         "_begin_by",
+        "_end_by",
         "_mode",
         "_timeouts",
         "_waiter",
@@ -57,8 +60,8 @@ class HttpAnswer:
         "want",
     )
 
-    def __init__(self, timeouts: Timeouts, begin_by: float) -> None:
-        """``begin_by`` is loop time, or 0 for none."""
+    def __init__(self, timeouts: Timeouts, begin_by: float, end_by: float = 0.0) -> None:
+        """``begin_by`` and ``end_by`` are loop time, or 0 for none."""
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.parts: list[bytes] = []
@@ -71,6 +74,7 @@ class HttpAnswer:
         self.want = 0  # bytes that are worth waking the reader for, once the head is there
         self.high = HIGH_WATER
         self._begin_by = begin_by
+        self._end_by = end_by
         self._mode = _HEAD
         self._timeouts = timeouts
         self._waiter: asyncio.Future[None] | None = None
@@ -140,7 +144,8 @@ class HttpAnswer:
         if source is None:
             raise StreamInterrupted("the provider's answer was cut")
         waiter = self._waiter = source.loop.create_future()
-        source.watch(until or self._begin_by or source.loop.time() + seconds)
+        deadline = until or self._begin_by or source.loop.time() + seconds
+        source.watch(min(deadline, self._end_by) if self._end_by else deadline)
         try:
             await waiter
         except BaseException:  # cancelled: nobody will read the rest
@@ -172,4 +177,6 @@ class HttpAnswer:
             return UpstreamTimeout("the provider did not finish its answer in time")
         if self._mode == _HEAD or self._begin_by:
             return UpstreamTimeout("the provider gave no answer in time")
+        if self._end_by and self.source is not None and self.source.loop.time() > self._end_by - _SOON:
+            return UpstreamTimeout("the provider's stream did not end in time")
         return UpstreamTimeout(f"the provider's stream fell silent for {self._timeouts.idle:g} s")

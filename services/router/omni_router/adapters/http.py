@@ -65,9 +65,10 @@ class HttpUpstream:
         timeouts = request.timeouts
         now = loop.time()
         begin_by = now + request.begin_within if request.begin_within else 0.0
+        end_by = now + request.end_within if request.end_within else 0.0
         connection = pool.take(now)
         if connection is not None:
-            answer = HttpAnswer(timeouts, begin_by)
+            answer = HttpAnswer(timeouts, begin_by, end_by)
             connection.start(answer, data)
             try:
                 await answer.opened()
@@ -78,7 +79,7 @@ class HttpUpstream:
                 return answer
         left = begin_by - loop.time() if begin_by else timeouts.connect
         connection = await pool.connect(min(left, timeouts.connect))
-        answer = HttpAnswer(timeouts, begin_by)
+        answer = HttpAnswer(timeouts, begin_by, end_by)
         connection.start(answer, data)
         await answer.opened()
         return answer

@@ -1,14 +1,15 @@
-"""What there is to choose among for a request: the targets of a combo, and the accounts of each.
+"""What there is to choose among for a request: the targets of a combo, combos with theirs among them, and the accounts
+of each target.
 
 Made with the offers, once for a key and an id. Where everything is fill-first there is nothing to choose, and no
 ``Choice``: the offers are tried as they stand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import msgspec
-from omni_catalogue.snapshot import Combo
+from omni_catalogue.snapshot import Combo, Node
 
 from omni_router.domain import pricing
 from omni_router.domain.conversation import Size, expected
@@ -18,12 +19,17 @@ from omni_router.domain.strategies import FILL_FIRST, Strategy, strategy
 
 class Option(msgspec.Struct, frozen=True):
     """A target, with the offers of all its accounts, or one account for one model, with its offer: what is fast for one
-    model may be slow for another, and each has a prompt cache. ``member`` is who its uses are counted for."""
+    model may be slow for another, and each has a prompt cache. Or a combo in a combo: ``inside`` are its targets,
+    ``offers`` those of all of them. ``member`` is who its uses are counted for."""
 
     name: str
     member: str
     weight: int
     offers: tuple[Offer, ...]
+    inside: "Level | None" = None
+
+
+_NO_COMBO = Node(name="")
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -37,7 +43,7 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """``accounts`` are by the name of the target."""
+    """``accounts`` are by the name of the target, in whichever combo it stands."""
 
     targets: Level
     accounts: Mapping[str, Level]
@@ -57,11 +63,34 @@ def choice_for(combo: Combo | None, offers: Sequence[Offer]) -> Choice | None:
         Option(name, name, weights.get(name, 1), tuple(of_target)) for name, of_target in groupby(offers, _target)
     )
     accounts = {target.name: _accounts(target) for target in targets}
-    chosen = strategy(combo.strategy) if combo is not None and len(targets) > 1 else FILL_FIRST
-    if all(each is FILL_FIRST for each in (chosen, *(level.strategy for level in accounts.values()))):
+    if combo is not None and combo.nodes:
+        targets = _options(combo.nodes, {target.name: target for target in targets})
+    level = _level(combo if combo is not None else _NO_COMBO, targets)
+    if not _chooses(level) and not any(map(_chooses, accounts.values())):
         return None
-    name, sticky = (combo.name, combo.sticky) if combo is not None else ("", 1)
-    return Choice(Level(f"combo {name}", chosen, sticky, targets), accounts)
+    return Choice(level, accounts)
+
+
+def _level(of: Combo | Node, options: tuple[Option, ...]) -> Level:
+    return Level(f"combo {of.name}", strategy(of.strategy) if len(options) > 1 else FILL_FIRST, of.sticky, options)
+
+
+def _options(nodes: Iterable[Node], targets: Mapping[str, Option]) -> tuple[Option, ...]:
+    """Those of which anything may be used; ``targets`` are by name."""
+    found = []
+    for node in nodes:
+        if not node.nodes:
+            if node.name in targets:
+                found.append(msgspec.structs.replace(targets[node.name], weight=node.weight))
+        elif inside := _options(node.nodes, targets):
+            offers = tuple(offer for option in inside for offer in option.offers)
+            found.append(Option(node.name, node.name, node.weight, offers, _level(node, inside)))
+    return tuple(found)
+
+
+def _chooses(level: Level) -> bool:
+    inner = (option.inside for option in level.options if option.inside is not None)
+    return level.strategy is not FILL_FIRST or any(map(_chooses, inner))
 
 
 def _target(offer: Offer) -> str:

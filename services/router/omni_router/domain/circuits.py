@@ -10,7 +10,7 @@ from omni_catalogue import circuits as names
 from omni_catalogue.catalogue import Candidate
 from omni_wire.errors import GatewayError, UpstreamError, UpstreamRejected, UpstreamUnreachable
 
-from omni_router.domain.verdict import QUOTA_SPENT, Unheard
+from omni_router.domain.verdict import QUOTA_SPENT, Hurried, Unheard
 from omni_router.domain.waits import Spent
 
 
@@ -56,7 +56,7 @@ def evidence(circuits: Circuits, error: GatewayError | None, spent: Spent | None
             account = ("cool", "refused", told)
         elif error.status == 429:
             seat = ("cool", "rate_limit", told)
-    elif isinstance(error, UpstreamError) and not isinstance(error, Unheard):
+    elif isinstance(error, UpstreamError) and not isinstance(error, Unheard | Hurried):
         target = ("failure", "failing", 0.0)
         if isinstance(error, UpstreamUnreachable):
             account = target

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from omni_catalogue.catalogue import Candidate
 from omni_catalogue.rules import Effective
-from omni_catalogue.snapshot import Price
+from omni_catalogue.snapshot import Price, Timeouts
 
 from omni_router.domain import pricing, provider_call
 from omni_router.domain.circuits import Circuits
@@ -15,15 +15,22 @@ from omni_router.domain.records import Source
 class Offer:
     """One candidate, priced. ``source`` is what its events have in common. Per-token amounts in nano-USD a million
     tokens (``input_rate``) and nano-USD (``output_ceiling``), both 0 without a price. ``rules`` are the product's own;
-    ``if_stream`` and ``if_whole`` say whether its provider is asked for a stream, for a client who wants one or not."""
+    ``if_stream`` and ``if_whole`` say whether its provider is asked for a stream, for a client who wants one or not.
+    ``timeouts`` are those that are configured."""
 
     __slots__ = (
         "_calls", "candidate", "circuits", "if_stream", "if_whole", "input_rate", "output_ceiling", "price", "pricing",
-        "rules", "signs", "source",
+        "rules", "signs", "source", "timeouts",
     )  # fmt: skip
 
     def __init__(
-        self, candidate: Candidate, priced: Pricing, source: Source, rules: Effective, circuits: Circuits
+        self,
+        candidate: Candidate,
+        priced: Pricing,
+        source: Source,
+        rules: Effective,
+        circuits: Circuits,
+        timeouts: Timeouts,
     ) -> None:
         self.candidate = candidate
         self.circuits = circuits
@@ -33,6 +40,7 @@ class Offer:
         self.input_rate = pricing.dearest_input(priced.price) if priced.price is not None else 0
         self.output_ceiling = pricing.output_token_ceiling(priced.price) if priced.price is not None else 0
         self.rules = rules
+        self.timeouts = timeouts
         self.if_stream = provider_call.asks_stream(candidate.provider, candidate.model, True)
         self.if_whole = provider_call.asks_stream(candidate.provider, candidate.model, False)
         self.signs = provider_call.signs(candidate.provider)

@@ -84,7 +84,9 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
                 router_id=router_id,
             )
             rules = catalogue.rules(policy, plan.combo, candidate.provider, candidate.model)
-            found.append(Offer(candidate, priced, source, rules, circuits_of(candidate, plan.combo)))
+            timeouts = catalogue.timeouts(plan.combo, candidate.provider)
+            circuits = circuits_of(candidate, plan.combo)
+            found.append(Offer(candidate, priced, source, rules, circuits, timeouts))
     if not found and boundless:
         raise BudgetExhausted(
             f"{plan.requested!r} can only be had in the format {boundless}, which takes no output limit, and this key "

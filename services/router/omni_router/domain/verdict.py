@@ -92,7 +92,7 @@ def is_the_clients(error: GatewayError) -> bool:
     """The client's own doing, and nothing an operator would look into."""
     if isinstance(error, UpstreamRejected):
         return error.status in _ABOUT_THE_REQUEST
-    return isinstance(error, (RequestError, LimitError, ClientGone))
+    return isinstance(error, (RequestError, LimitError, ClientGone, Hurried))
 
 
 def may_be_quoted(error: GatewayError) -> bool:
@@ -104,4 +104,11 @@ class Unheard(UpstreamTimeout):
     """The time was up, but this process itself had been held up, so the provider may have answered in time.
 
     Its base to everybody but the breaker.
+    """
+
+
+class Hurried(UpstreamTimeout):
+    """The time was up that the request gave itself, shorter than what is configured.
+
+    Its base to everybody but the breaker and who looks for faults.
     """

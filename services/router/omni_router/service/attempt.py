@@ -5,6 +5,7 @@ follow) → ``frames`` → ``settle``, which happens exactly once, whatever went
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -119,6 +120,8 @@ class Attempt(Held):
             if thoughts.doubted(wire_format, error) and not self.unproved and not (self._strict and self._proves()):
                 self.doubted = thoughts.without_proofs(wire_format, body) is not None
             error.message = f"[{candidate.provider.id}/{candidate.model.id}] {self.unsaid(error.message)}"
+            if asked.haste is not None and isinstance(error, UpstreamTimeout):
+                raise self._hurried(error) from error
             raise
         answer.begun()
         if self.first_byte_ms < 0:
@@ -172,7 +175,7 @@ class Attempt(Held):
 
     def _request(self, body: bytes, secret: str) -> UpstreamRequest:
         asked, offer, stream = self._asked, self.offer, self._provider_stream
-        provider, context, timeouts = offer.candidate.provider, asked.call.context, asked.routing.timeouts
+        provider, context, timeouts = offer.candidate.provider, asked.call.context, self._timeouts
         url, fixed = offer.call(stream, self._framing)
         return UpstreamRequest(
             url,
@@ -191,6 +194,7 @@ class Attempt(Held):
             provider.allow_private_address,
             timeouts,
             timeouts.first_byte if stream and asked.request.stream else timeouts.total,
+            asked.haste.left(clock.monotonic()) if asked.haste is not None else 0.0,
         )
 
     async def _encode(self, rules: RequestRules | None, *, relayed: bool = False) -> bytes:
@@ -323,11 +327,17 @@ class Attempt(Held):
         if not self.finished:
             raise UpstreamFailed("the provider gave an incomplete answer")
 
+    def _hurried(self, error: UpstreamTimeout) -> UpstreamTimeout:
+        """The same, said to be the request's own doing where it gave less time than there would have been."""
+        haste = self._asked.haste
+        shortened = haste is not None and self._timeouts != self.offer.timeouts
+        return haste.told(error, clock.monotonic()) if haste is not None and shortened else error
+
     # ---- relaying ---------------------------------------------------------------------------------------------------
 
     def frames(self) -> AsyncGenerator[bytes, None]:
         """A stream's bytes. Raises ``UpstreamError`` where the provider broke off."""
-        frames = self._frames()
+        frames = self._frames() if self._asked.haste is None else self._in_haste(self._frames())
         return frames if self._on_answer is None or not self._passthrough else self._filtered(frames)
 
     async def _filtered(self, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -336,6 +346,14 @@ class Attempt(Held):
         async for item in self._filter:
             if item.data:
                 yield item.data
+
+    async def _in_haste(self, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(frames):
+            try:
+                async for data in frames:
+                    yield data
+            except UpstreamTimeout as error:
+                raise self._hurried(error) from error
 
     async def _frames(self) -> AsyncGenerator[bytes, None]:
         first = b"".join(self._first)

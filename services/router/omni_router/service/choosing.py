@@ -1,5 +1,6 @@
 """The candidates of one request in the order that the configured strategies give: a combo's targets first and then,
-when the turn of one comes, its accounts. So a provider's round goes on only when one of its accounts is asked.
+when the turn of one comes, its accounts; or its own targets, where it is a combo itself. So a provider's round goes on
+only when one of its accounts is asked. A target that stands in several combos is tried when its first turn comes.
 
 Only for requests that have a choice. All others are tried as listed, and pay for nothing here.
 """
@@ -42,9 +43,11 @@ class Line:
     def __init__(self, chooser: Chooser, asked: Asked, choice: Choice) -> None:
         self._ledger, self._draw, self._standings = chooser.ledger, chooser.draw, chooser.standings
         self._asked, self._choice = asked, choice
-        self._targets: Iterator[Option] = iter(())
+        self._usable: frozenset[int] = frozenset()
+        self._open: list[tuple[Level, Iterator[Option]]] = []  # combos, from the one that was asked for inwards
         self._accounts: Iterator[Option] = iter(())
-        self._at: dict[str, tuple[Level, Option]] = {}  # the "target" and the "account" of the candidate
+        self._tried: set[str] = set()  # targets
+        self._at: list[tuple[Level, Option]] = []  # the candidate: what was chosen on each level, its account last
         self._inside: list[Standing] = []  # those that its attempt is under way in
         self._counted: dict[str, str] = {}  # by scope: whose use the fleet has counted already
         self._size: Size | None = None
@@ -54,22 +57,47 @@ class Line:
     async def begin(self, usable: frozenset[int]) -> None:
         """Put the targets in order. ``usable`` are the identities of the offers that may be used: all of a target's or
         none, as it is the provider that decides."""
-        level = self._choice.targets
-        left = [option for option in level.options if id(option.offers[0]) in usable]
-        self._targets = iter(await self._ordered(level, left))
+        self._usable = usable
+        await self._enter_level(self._choice.targets)
 
     async def next(self) -> Offer | None:
         account = next(self._accounts, None)
         if account is None:
-            target = next(self._targets, None)
+            target = await self._next_target()
             if target is None:
                 return None
             level = self._choice.accounts[target.name]
             self._accounts = iter(await self._ordered(level, level.options))
             account = next(self._accounts)
-            self._at["target"] = self._choice.targets, target
-        self._at["account"] = self._choice.accounts[self._at["target"][1].name], account
+            self._at.append((level, account))
+        else:
+            self._at[-1] = self._at[-1][0], account
         return account.offers[0]
+
+    async def _next_target(self) -> Option | None:
+        while self._open:
+            level, options = self._open[-1]
+            del self._at[len(self._open) - 1 :]
+            option = next(options, None)
+            if option is None:
+                self._open.pop()
+            elif option.inside is not None:
+                self._at.append((level, option))
+                await self._enter_level(option.inside)
+            elif option.name not in self._tried:
+                self._tried.add(option.name)
+                self._at.append((level, option))
+                return option
+        return None
+
+    async def _enter_level(self, level: Level) -> None:
+        left = [option for option in level.options if self._is_usable(option)]
+        self._open.append((level, iter(await self._ordered(level, left))))
+
+    def _is_usable(self, option: Option) -> bool:
+        if option.inside is not None:
+            return any(map(self._is_usable, option.inside.options))
+        return option.name not in self._tried and id(option.offers[0]) in self._usable
 
     # ---- what becomes of a candidate --------------------------------------------------------------------------------
 
@@ -91,7 +119,7 @@ class Line:
 
     def _enter(self) -> None:
         self._leave()
-        for level, option in self._at.values():
+        for level, option in self._at:
             standing = self._standings.of(option.name)
             standing.enter()
             self._inside.append(standing)

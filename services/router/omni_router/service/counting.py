@@ -1,9 +1,9 @@
 """The story of a count: ask the provider if it can count, in its own format, else estimate."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from omni_catalogue.catalogue import Candidate, Plan
-from omni_catalogue.snapshot import Timeouts
+from omni_catalogue.snapshot import Provider, Timeouts
 from omni_core import clock
 from omni_core.ports.context import CallContext
 from omni_core.ports.translator import EncodeCall
@@ -35,9 +35,10 @@ async def count(
     client_format: WireFormat,
     body: Body,
     headers: Mapping[str, str],
-    timeouts: Timeouts,
+    timeouts: Callable[[str, Provider], Timeouts],
 ) -> int:
-    """Raises ``InvalidRequest``, or ``UpstreamRejected`` where the provider objects to the request itself."""
+    """``timeouts`` gives those of a combo and a provider. Raises ``InvalidRequest``, or ``UpstreamRejected`` where the
+    provider objects to the request itself."""
     tried = 0
     for candidate in plan.candidates:
         url = provider_call.count_url(candidate.provider, candidate.model.id)
@@ -52,7 +53,8 @@ async def count(
                 question = counting.question(client_format, body, candidate.model.id)
             else:
                 question = await _translated(tools, context, candidate, client_format, body)
-            return await _ask(tools, context, candidate, url, question, headers if own else {}, timeouts)
+            within = timeouts(plan.combo, candidate.provider)
+            return await _ask(tools, context, candidate, url, question, headers if own else {}, within)
         except UpstreamRejected as error:
             if own and error.status == 400:
                 raise

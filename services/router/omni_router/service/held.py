@@ -18,6 +18,7 @@ from omni_wire.errors import GatewayError
 from omni_wire.usage import Usage
 
 from omni_router.domain import bounds, circuits, pricing, waits
+from omni_router.domain.haste import Haste
 from omni_router.domain.offer import Offer
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 from omni_router.domain.request import Request
@@ -56,7 +57,8 @@ class Begun(msgspec.Struct, frozen=True):
 class Asked(msgspec.Struct, frozen=True):
     """A request as admitted: what it asks, who asks, and under which configuration. ``limits`` are those that the key
     shares, ``is_budgeted`` is as ``Offers`` has it. With ``resumable`` another candidate may have to go on with the
-    answer; ``begun`` is what it then goes on with."""
+    answer; ``begun`` is what it then goes on with. ``haste`` is the time that the request gives itself, None for what
+    is configured."""
 
     call: CompleteCall
     request: Request
@@ -67,6 +69,7 @@ class Asked(msgspec.Struct, frozen=True):
     mid_stream: MidStream = MidStream()
     resumable: bool = False
     begun: Begun | None = None
+    haste: Haste | None = None
 
 
 class Held:
@@ -94,16 +97,21 @@ class Held:
         self._asked = asked
         self._started_ms = clock.now_ms()
         self._began = clock.monotonic()
+        haste = asked.haste
+        self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self._began)
 
     async def admit(self, count_request: bool, number: int, began_ms: int, early: bool = False) -> Refusal | None:
-        """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``.
+        """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``, or
+        ``UpstreamTimeout`` where the request has no time left.
 
         With it go the events that stand should this router die before it settles: ``number`` is the attempt's, from 1,
         ``began_ms`` when the request came. ``early`` asks one that is only suspected before its time is up.
         """
         asked, tools, offer = self._asked, self._tools, self.offer
         call, request, routing, policy = asked.call, asked.request, asked.routing, asked.policy
-        timeouts = routing.timeouts
+        timeouts = self._timeouts
+        if asked.haste is not None:
+            asked.haste.left(self._began)
         waits = timeouts.first_byte + timeouts.idle if request.stream else timeouts.total
         ttl = self._ttl = timeouts.connect + waits + tools.settings.hold_margin
         self._renew_at = self._began + ttl / 2

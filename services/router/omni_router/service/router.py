@@ -32,7 +32,7 @@ from omni_wire.errors import (
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, records, verdict
+from omni_router.domain import bounds, haste, records, verdict
 from omni_router.domain.offer import Offer
 from omni_router.domain.offers import Offers, listed, offers_for
 from omni_router.domain.pricing import beyond_bounds
@@ -113,8 +113,8 @@ class RouterService:
         policy, catalogue = await self._policy(key_id)
         opened, model = read_model(client_format, body, model)
         _may_ask(catalogue, policy, model)
-        plan, timeouts = catalogue.plan_for(policy, model), catalogue.snapshot.routing.timeouts
-        return await counting.count(self._tools, context, plan, client_format, opened, headers, timeouts)
+        plan = catalogue.plan_for(policy, model)
+        return await counting.count(self._tools, context, plan, client_format, opened, headers, catalogue.timeouts)
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         run = _Run(call, self._tools.router_id)
@@ -164,6 +164,7 @@ class RouterService:
         run.revision = catalogue.snapshot.revision
         request = read(call.client_format, call.body, model=call.model, stream=call.stream, framing=call.framing)
         run.request = request
+        hurry = haste.read(call.headers[haste.HEADER], run.began) if haste.HEADER in call.headers else None
         found = self._offers.get((call.key_id, request.model)) or self._find(catalogue, call.key_id, request.model)
         run.combo = found.plan.combo
         refused = found.refused
@@ -176,9 +177,16 @@ class RouterService:
             offers = _within_tokens(found, call.client_format, request)
         mid_stream = found.mid_stream if request.stream else MidStream()
         run.resumable = mid_stream.resume and len(offers) > 1 and request.choices == 1 and request.framing != "array"
-        routing = catalogue.snapshot.routing
         asked = run.asked = Asked(
-            call, request, policy, routing, found.limits, found.is_budgeted, mid_stream, run.resumable
+            call,
+            request,
+            policy,
+            catalogue.snapshot.routing,
+            found.limits,
+            found.is_budgeted,
+            mid_stream,
+            run.resumable,
+            haste=hurry,
         )
         if found.choice is not None:
             run.line = await self._chooser.line(asked, found.choice, offers)
@@ -391,7 +399,7 @@ class _Run:
         self.served: Attempt | None = None  # whose first byte was the client's first
         self._router_id = router_id
         self.started_ms = clock.now_ms()
-        self._began = clock.monotonic()
+        self.began = clock.monotonic()
 
     async def next(self) -> Offer | None:
         """The next candidate."""
@@ -423,8 +431,8 @@ class _Run:
             call.context.request_id,
             1 + call.attempt,
             self.started_ms,
-            int((clock.monotonic() - self._began) * 1000),
-            served.since_request(self._began) if served is not None else -1,
+            int((clock.monotonic() - self.began) * 1000),
+            served.since_request(self.began) if served is not None else -1,
             source,
             call.client_format.value,
             request is not None and request.stream,
