@@ -7,7 +7,7 @@ from omni_auth.domain.compilation import DEMO_PRICE, DemoProvider, compile_snaps
 from omni_auth.domain.configuration import empty, load
 from omni_auth.domain.problems import ConfigErrors
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import BreakerPolicy, Budget, KeyPolicy, Model, Off, Price, decode
+from omni_catalogue.snapshot import BreakerPolicy, Budget, KeyPolicy, MidStream, Model, Off, Price, decode
 
 from tests.unit.auth.test_configuration import ENV, ISSUE_FILE, read_secret
 
@@ -201,6 +201,27 @@ routing: {breaker: {failures: 2}, timeouts: {idle: 1.5}}
     assert content.keys[1].budget.unpriced == "serve"
     assert content.routing.breaker == BreakerPolicy(failures=2)
     assert content.routing.timeouts.idle == 1.5
+
+
+def test_what_is_done_about_streams_that_break_arrives():
+    text = """
+providers:
+  - {id: acme, format: openai.chat, base_url: "https://a.example.com/v1", accounts: [{name: a, api_key: none}],
+     resumes: prefill, models: [{id: m}]}
+  - {id: beta, format: openai.chat, base_url: "https://b.example.com/v1", accounts: [{name: a, api_key: none}]}
+combos:
+  - {name: own, targets: [acme/m, beta/m], mid_stream: {hold_seconds: 0.5}}
+  - {name: none, targets: [acme/m, beta/m]}
+routing: {mid_stream: {hold_tokens: 20, resume: on}, breaker: {limited_for: 2, told_longest: 600}}
+"""
+    content = compiled(text).content
+    assert content.routing.mid_stream == MidStream(hold_tokens=20, resume=True)
+    assert {combo.name: combo.mid_stream for combo in content.combos if combo.name in ("own", "none")} == {
+        "own": MidStream(hold_seconds=0.5),
+        "none": None,
+    }
+    assert [provider.resumes for provider in content.providers] == ["prefill", "prompt"]
+    assert content.routing.breaker == BreakerPolicy(limited_for=2, told_longest=600)
 
 
 SWITCHED = """

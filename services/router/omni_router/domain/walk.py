@@ -1,7 +1,8 @@
 """A request's way through its candidates: who was passed over and why, who failed and how, and what that comes to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import ceil
+from types import MappingProxyType
 
 import msgspec
 from omni_wire.errors import GatewayError, NoCandidate, from_kind
@@ -38,13 +39,12 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Walk:
-    """``skips`` and ``failures`` in the order in which they came."""
+    """``skips`` and ``failures`` in the order in which they came; most have none of either, and cost nothing."""
 
-    def __init__(self) -> None:
-        self.skips: list[Skip] = []
-        self.failures: list[Failure] = []
-        self._open: dict[str, Skip] = {}  # by circuit
-        self._refused: tuple[str, str] | None = None
+    skips: tuple[Skip, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    _open: Mapping[str, Skip] = MappingProxyType({})  # by circuit
+    _refused: tuple[str, str] | None = None
 
     def passes_over(self, offer: Offer) -> bool:
         """Whether it is known without asking that ``offer`` is of no use: its provider has refused the request itself,
@@ -53,17 +53,17 @@ class Walk:
             return True
         for circuit in (offer.circuits.account, *offer.circuits.besides_account) if self._open else ():
             if (known := self._open.get(circuit)) is not None:
-                self.skips.append(Skip(offer, circuit, known.cause, known.wait, known.told))
+                self.skips += (Skip(offer, circuit, known.cause, known.wait, known.told),)
                 return True
         return False
 
     def skipped(self, skip: Skip) -> None:
         """What was said of a candidate before, is said no more."""
-        self.skips = [*(known for known in self.skips if known.offer is not skip.offer), skip]
-        self._open[skip.circuit] = skip
+        self.skips = (*(known for known in self.skips if known.offer is not skip.offer), skip)
+        self._open = {**self._open, skip.circuit: skip}
 
     def failed(self, offer: Offer, error: GatewayError) -> None:
-        self.failures.append(Failure(offer, error))
+        self.failures += (Failure(offer, error),)
         self._refused = None if verdict.other_account_may_help(error) else _target(offer)
 
     def last_resort(self) -> Offer | None:
