@@ -60,6 +60,12 @@ USD: Schema = {
     "description": "at most nine decimals",
     "anyOf": [number(scalars.MAX_USD, minimum=0), text(r"[0-9]{1,6}(\.[0-9]{1,9})?")],
 }
+
+
+def lasting(most: int) -> Schema:
+    return {"anyOf": [number(most, exclusiveMinimum=0), like(scalars._SPAN)]}
+
+
 SECONDS: Schema = number(86_400, exclusiveMinimum=0)
 
 # What each reader of a scalar takes. Those made by a function are in ``MADE``, under its name.
@@ -97,10 +103,13 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._unpriced: {"anyOf": [{"enum": ["refuse", "serve"]}, ref("PriceSection")]},
     schema._breaker: {"anyOf": [FLAG, ref("BreakerSection")]},
     schema._cache: FLAG,
+    schema._idempotency: {"anyOf": [FLAG, ref("IdempotencySection")]},
+    schema._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     schema.secret_source: SECRET,
     schema.optional_source: {"anyOf": [SECRET, {"const": "none"}]},
 }  # fmt: skip
 MADE: dict[str, Callable[..., Schema]] = {
+    "lasting": lambda most: lasting(most),
     "one_of": lambda words: {"enum": list(words)},
     "whole": lambda low, high, **_: {"type": "integer", "minimum": low, "maximum": high},
 }

@@ -150,14 +150,31 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     total: float = 600.0
 
 
+class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request asked again is answered with the first answer, for ``window`` seconds from its end, where that has
+    no more than ``max_bytes``.
+
+    ``fail`` is "refuse" or "open": what becomes of a request with a key while nothing can be recorded. ``request_id``
+    is whether a client's ``X-Request-Id`` is a key where it gave no other, and ``dedup`` for how many seconds the same
+    request without any is the same one.
+    """
+
+    window: float = 86_400.0
+    max_bytes: int = 4 * 1024 * 1024
+    fail: str = "refuse"
+    request_id: bool = False
+    dedup: float = 0.0
+
+
 class Routing(msgspec.Struct, frozen=True, kw_only=True):
-    """``retries`` are further tries of the same account; ``breaker`` None is off."""
+    """``retries`` are further tries of the same account; ``breaker`` None is off, and so is ``idempotency``."""
 
     retries: int = 0
     breaker: BreakerPolicy | None = BreakerPolicy()
     cache: bool = False
     default_max_output: int = 32_000
     timeouts: Timeouts = Timeouts()
+    idempotency: Idempotency | None = Idempotency()
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,6 +122,24 @@ def test_each_routing_feature_is_switched_or_tuned(text, breaker, retries, cache
     assert (tuned, found.retries, found.cache) == (breaker, retries, cache)
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{}", (86_400, 4 << 20, "refuse", False, 0)),
+        ("{idempotency: on}", (86_400, 4 << 20, "refuse", False, 0)),
+        ("{idempotency: {window: 90m, dedup: 5s, request_id: on}}", (5_400, 4 << 20, "refuse", True, 5)),
+        ("{idempotency: {window: 30, max_bytes: 2_048, fail: open, dedup: off}}", (30, 2_048, "open", False, 0)),
+    ],
+)
+def test_idempotency_is_on_with_a_window_of_a_day_and_can_be_tuned(text, found):
+    section = config(f"routing: {text}").config.routing.idempotency
+    assert (section.window, section.max_bytes, section.fail, section.request_id, section.dedup) == found
+
+
+def test_idempotency_can_be_switched_off():
+    assert config("routing: {idempotency: off}").config.routing.idempotency is None
+
+
 def test_scalars_are_what_their_key_takes_whatever_yaml_would_make_of_them():
     found = config(
         """
@@ -296,6 +314,13 @@ BROKEN = [
         "8: combos[0].targets[0]: provider 'acme' has no model 'gpt-y'; did you mean 'gpt-x'?",
     ),
     ("keys:\n  - {name: a, secret: {env: ACME_KEY}, role: root}", "2: keys[0].role: must be one of admin, developer"),
+    ("routing: {idempotency: {window: 31d}}", "1: routing.idempotency.window: must be more than 0 and at most 2592000"),
+    ("routing: {idempotency: {window: soon}}", "1: routing.idempotency.window: must be a time such as 24h, 90m or 30s"),
+    ("routing: {idempotency: {dedup: 2h}}", "1: routing.idempotency.dedup: must be more than 0 and at most 3600"),
+    ("routing: {idempotency: {fail: closed}}", "1: routing.idempotency.fail: must be one of refuse, open"),
+    ("routing: {idempotency: {max_bytes: 10}}", "1: routing.idempotency.max_bytes: must be from 1024 to 67108864"),
+    ("routing: {idempotency: maybe}", "1: routing.idempotency: must be on, off or a mapping of window, max_bytes,"),
+    ("routing: {idempotency: {windw: 1h}}", "1: routing.idempotency.windw: unknown key; did you mean 'window'?"),
     ("keys:\n  - {secret: {env: ACME_KEY}}", "2: keys[0].name: is required"),
     (
         "keys:\n  - {name: a, secret: {env: ACME_KEY}}\n  - {name: a, secret: {env: OMNIROUTE_KEY}}",

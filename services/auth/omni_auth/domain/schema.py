@@ -407,6 +407,31 @@ def _cache(value: object) -> object:
     return value
 
 
+def _idempotency(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off or a mapping of window, max_bytes, fail, request_id and dedup"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {} if switched else None
+
+
+def _dedup(value: object) -> float:
+    return 0.0 if scalars.flag_or_none(value) is False else scalars.lasting(3_600)(value)
+
+
+class IdempotencySection(Section):
+    """A request asked again under the same ``Idempotency-Key`` is told the first answer, for ``window`` from its end.
+    ``fail`` is what becomes of one while nothing can be recorded; ``dedup`` finds the same request without a key."""
+
+    window: Annotated[float, BeforeValidator(scalars.lasting(30 * 86_400))] = 86_400.0
+    max_bytes: Annotated[int, BeforeValidator(scalars.whole(1_024, 64 << 20))] = 4 << 20
+    fail: Annotated[str, BeforeValidator(scalars.one_of(("refuse", "open")))] = "refuse"
+    request_id: Flag = False
+    dedup: Annotated[float, BeforeValidator(_dedup)] = 0.0
+
+
 class RoutingSection(Section):
     """``strategy`` is for combos and for accounts of providers that have none of their own."""
 
@@ -416,6 +441,7 @@ class RoutingSection(Section):
     cache: Annotated[Flag, BeforeValidator(_cache)] = False
     default_max_output: Tokens = 32_000
     timeouts: TimeoutsSection = TimeoutsSection()
+    idempotency: Annotated[IdempotencySection | None, BeforeValidator(_idempotency)] = IdempotencySection()
     blocked_providers: tuple[Name, ...] = ()
 
 

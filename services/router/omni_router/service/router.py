@@ -109,6 +109,16 @@ class RouterService:
         plan, timeouts = catalogue.plan_for(policy, model), catalogue.snapshot.routing.timeouts
         return await counting.count(self._tools, context, plan, client_format, opened, headers, timeouts)
 
+    async def entitled(self, call: CompleteCall) -> tuple[KeyPolicy, str]:
+        """Whose a request is, and the model it asks for, where nothing but its key's rights remains to be looked at.
+
+        Raises ``Unauthenticated``, ``PermissionDenied``, ``InvalidRequest``.
+        """
+        policy, catalogue = await self._policy(call.key_id)
+        _, model = read_model(call.client_format, call.body, call.model)
+        _may_ask(catalogue, policy, model)
+        return policy, model
+
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         run = _Run(call, self._tools.router_id)
         self._taken += 1
@@ -203,7 +213,7 @@ class RouterService:
                 refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms)
                 if refusal is not None:
                     if refusal.reason != "breaker_open":
-                        raise _refused(refusal)
+                        raise as_error(refusal)
                     cooling.append(refusal.retry_after)
                     if line is not None:
                         line.cools(refusal.retry_after)
@@ -418,7 +428,7 @@ def _same_model(left: Candidate, right: Candidate) -> bool:
     return left.provider.id == right.provider.id and left.model.id == right.model.id
 
 
-def _refused(refusal: Refusal) -> GatewayError:
+def as_error(refusal: Refusal) -> GatewayError:
     if refusal.reason == "rate_limited":
         return RateLimited(
             f"this key's requests per minute are used up; try again in {ceil(refusal.retry_after)} s",
