@@ -102,7 +102,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._target: {"anyOf": [text(r"[\s\S]*\S[\s\S]*"), ref("TargetSection")]},
     schema._unpriced: {"anyOf": [{"enum": ["refuse", "serve"]}, ref("PriceSection")]},
     schema._breaker: {"anyOf": [FLAG, ref("BreakerSection")]},
-    schema._cache: FLAG,
+    schema._cache: {"anyOf": [FLAG, ref("CacheSection")]},
     schema._idempotency: {"anyOf": [FLAG, ref("IdempotencySection")]},
     schema._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     schema.secret_source: SECRET,

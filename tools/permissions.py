@@ -47,7 +47,7 @@ class Keys:
 
 REDIS: dict[str, Keys] = {
     "router": Keys(
-        ("quota:*", "circuit:*", "choice:*", "idem:*"),
+        ("quota:*", "circuit:*", "choice:*", "idem:*", "cache:*"),
         commands(*_LEDGER, *_RECORDING) | {"subscribe"},
         (f"{bells.CHANNEL}*",),
     ),

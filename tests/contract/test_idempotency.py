@@ -9,11 +9,10 @@ import msgspec
 import pytest
 from omni_catalogue import snapshot as s
 from omni_core.ports.router import Head
-from omni_router.adapters.scripts import unavailable
 from omni_wire.errors import GatewayError
 from omni_wire.formats import WireFormat
 
-from tests.support.recorded import Recorder, recorders
+from tests.support.recorded import Recorder, crash, recorders
 from tests.support.router import PATIENT, until
 from tests.support.servers import RedisServer
 
@@ -195,16 +194,6 @@ async def test_a_stream_that_broke_is_not_told_again(routers: Routers) -> None:
 # ---- who goes away ----
 
 
-async def crash(router: Recorder) -> None:
-    """As a router dies: it writes nothing any more, and says nothing."""
-
-    async def silent(*_: Any, **__: Any) -> Any:
-        await asyncio.sleep(0.05)
-        raise unavailable(None)
-
-    router.store._scripts.call = silent  # type: ignore[method-assign]
-
-
 @pytest.mark.parametrize("stream", [False, True])
 async def test_when_the_holder_dies_exactly_one_of_those_who_wait_takes_over(clean_redis: str, stream: bool) -> None:
     async with recorders(clean_redis, 3) as made:
@@ -213,7 +202,7 @@ async def test_when_the_holder_dies_exactly_one_of_those_who_wait_takes_over(cle
         assert await until(lambda: made[0].calls() == 1)
         waiting = [made[1 + at % 2].begin(model, stream=stream) for at in range(8)]
         await asyncio.sleep(0.2)
-        await crash(made[0])
+        crash(made[0])
         for each in waiting:
             assert (await each.done()).error is None
         assert made[0].calls() == 2
@@ -247,7 +236,7 @@ async def test_who_read_half_a_stream_of_a_holder_that_died_is_told_that_it_brok
         assert await until(lambda: bool(first.data))
         second = made[1].begin(model, stream=True)
         assert await until(lambda: bool(second.data))
-        await crash(made[0])
+        crash(made[0])
         await second.done()
         assert second.error is not None
         assert second.error.kind == "stream_interrupted"
@@ -258,7 +247,7 @@ async def test_the_edges_next_try_takes_over_at_once(clean_redis: str) -> None:
     async with recorders(clean_redis, 2, lease=30.0) as made:
         first = made[0].begin("acme/sim+latency:1000")
         assert await until(lambda: made[0].calls() == 1)
-        await crash(made[0])
+        crash(made[0])
         again = made[1].begin_call(msgspec.structs.replace(first.call, attempt=1))
         await again.done(10.0)
         assert (again.error, again.mark, made[0].calls()) == (None, "", 2)
@@ -446,7 +435,7 @@ async def test_the_port_yields_a_head_and_then_bytes_as_ever(routers: Routers, s
 
 
 async def test_while_the_store_is_away_a_key_is_refused_and_a_request_without_one_goes_on(routers: Routers) -> None:
-    await crash(routers[0])
+    crash(routers[0])
     asked = await routers[0].begin("acme/sim").done()
     assert asked.error is not None
     assert (asked.error.status, asked.error.retry_after) == (503, 1.0)
@@ -459,7 +448,7 @@ async def test_while_the_store_is_away_a_key_is_refused_and_a_request_without_on
 @pytest.mark.parametrize("name", ["one", None])
 async def test_while_the_store_is_away_who_wants_it_open_is_served(routers: Routers, name: str | None) -> None:
     routers[0].idempotent(fail="open" if name else "refuse", dedup=0.0 if name else 5.0)
-    await crash(routers[0])
+    crash(routers[0])
     for _ in range(2):
         assert (await routers[0].begin("acme/sim", name=name).done()).error is None
     assert routers[0].calls() == 2

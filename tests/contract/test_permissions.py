@@ -73,9 +73,13 @@ async def login(redis: GuardedRedis, secrets: Path) -> AsyncIterator[Callable[[s
         yield connect
 
 
-OWN = {"router": ("quota:", "circuit:", "choice:", "idem:"), "quota": ("quota:", "circuit:"), "translator": ("vault:",)}
-OWN["gateway"] = ("quota:", "circuit:", "choice:", "idem:", "vault:")
-PREFIXES = ("quota:", "circuit:", "choice:", "vault:", "idem:", "edgerl:", "")
+OWN = {
+    "router": ("quota:", "circuit:", "choice:", "idem:", "cache:"),
+    "quota": ("quota:", "circuit:"),
+    "translator": ("vault:",),
+}
+OWN["gateway"] = ("quota:", "circuit:", "choice:", "idem:", "cache:", "vault:")
+PREFIXES = ("quota:", "circuit:", "choice:", "vault:", "idem:", "cache:", "edgerl:", "")
 
 
 @pytest.mark.parametrize("user", OWN)

@@ -19,7 +19,7 @@ from tests.e2e.conftest import ADMIN, KEY, Gateway
 from tests.support.fleet import HELLO, config, eventually, fleet
 from tests.support.stack import simulator
 
-OTHER = "or-test-mixed-0123456789"
+OTHER = "or-test-narrow-0123456789"
 MARK = "x-omniroute-idempotent"
 
 
@@ -38,14 +38,14 @@ def together(count: int, ask: Callable[[], Any]) -> list[Any]:
 
 
 def totals(gateway: Gateway) -> dict[str, Any]:
-    found: dict[str, Any] = gateway.stack.get("/api/usage", ADMIN).json()["totals"]
+    found: dict[str, Any] = gateway.stack.get("/api/usage", OTHER).json()["totals"]
     return found
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_twenty_at_once_of_openais_sdk_are_one_call_and_one_bill(gateway: Gateway, stream: bool) -> None:
     model = f"gpt-x+tokens:20+latency:400+input:{30 + stream}"
-    client = gateway.client()
+    client = gateway.client(OTHER)
     before = totals(gateway)
 
     def ask() -> tuple[bytes, str]:

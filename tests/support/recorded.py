@@ -9,7 +9,8 @@ import msgspec
 from omni_catalogue import snapshot as s
 from omni_core.ports.router import CompleteCall, Head
 from omni_router.adapters.recordings import RedisRecordings
-from omni_router.service.idempotency import IdempotentRouter
+from omni_router.adapters.scripts import unavailable
+from omni_router.service.remembering import RememberingRouter
 from omni_simulator import Simulator
 from omni_wire.errors import GatewayError
 from redis.asyncio import Redis
@@ -27,7 +28,7 @@ class Recorder(Harness):
         settings = msgspec.structs.replace(self.tools.settings, recording_lease=lease)
         self.tools = msgspec.structs.replace(self.tools, settings=settings)
         self.store = RedisRecordings(redis, self.router_id, settings.recording_full_at)
-        self.port = IdempotentRouter(self.service, self.tools, self.store, self.metrics)
+        self.port = RememberingRouter(self.service, self.tools, self.store, self.store.cache(), self.metrics)
 
     def use(self, snapshot: s.Snapshot) -> None:
         self.port.prepare(snapshot)()
@@ -114,3 +115,13 @@ async def recorders(redis_url: str, count: int, lease: float = LEASE) -> AsyncIt
         await simulator.stop()
         for each in made:
             await each.redis.aclose()
+
+
+def crash(router: Recorder) -> None:
+    """As a router dies, or its store goes away: it writes nothing any more."""
+
+    async def silent(*_: Any, **__: Any) -> Any:
+        await asyncio.sleep(0.05)
+        raise unavailable(None)
+
+    router.store._scripts.call = silent  # type: ignore[method-assign]

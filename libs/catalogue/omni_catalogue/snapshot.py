@@ -166,8 +166,19 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
     dedup: float = 0.0
 
 
+class Caching(msgspec.Struct, frozen=True, kw_only=True):
+    """``requests`` are those that are answered from the cache: "asked" (whose client asks for it), "deterministic"
+    (those whose client set its temperature to 0, too) or "any". An answer lives for ``ttl`` seconds where it has no
+    more than ``max_bytes``."""
+
+    requests: str = "asked"
+    ttl: float = 3_600.0
+    max_bytes: int = 1024 * 1024
+
+
 class Routing(msgspec.Struct, frozen=True, kw_only=True):
-    """``retries`` are further tries of the same account; ``breaker`` None is off, and so is ``idempotency``."""
+    """``retries`` are further tries of the same account; ``breaker`` None is off, and so are ``idempotency`` and
+    ``caching``. ``cache`` says nothing any more, and is for readers of earlier versions."""
 
     retries: int = 0
     breaker: BreakerPolicy | None = BreakerPolicy()
@@ -175,6 +186,7 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     default_max_output: int = 32_000
     timeouts: Timeouts = Timeouts()
     idempotency: Idempotency | None = Idempotency()
+    caching: Caching | None = Caching()
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

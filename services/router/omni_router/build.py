@@ -15,8 +15,8 @@ from omni_router.adapters.http import HttpUpstream
 from omni_router.adapters.recordings import RedisRecordings
 from omni_router.service.credentials import Credentials
 from omni_router.service.held import Tools
-from omni_router.service.idempotency import IdempotentRouter
 from omni_router.service.metrics import RouterMetrics
+from omni_router.service.remembering import RememberingRouter
 from omni_router.service.router import RouterService
 from omni_router.settings import RouterSettings
 
@@ -48,8 +48,8 @@ class RouterComponent:
         )
         metrics = RouterMetrics(runtime.metrics)
         router = RouterService(tools, metrics)
-        self._recordings = RedisRecordings(runtime.redis, runtime.instance_id, settings.recording_full_at)
-        self.service = IdempotentRouter(router, tools, self._recordings, metrics)
+        kept = self._recordings = RedisRecordings(runtime.redis, runtime.instance_id, settings.recording_full_at)
+        self.service = RememberingRouter(router, tools, kept, kept.cache(), metrics)
 
     async def start(self) -> None:
         await self._upstream.start()

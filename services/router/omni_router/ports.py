@@ -80,9 +80,12 @@ class EventCodec(Protocol):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """The last entry of a recording: ``error`` is None where the answer is complete."""
+    """The last entry of a recording: ``error`` is None where the answer is complete. ``tokens`` and ``nano_usd`` are
+    what it took, where that is noted."""
 
     error: GatewayError | None = None
+    tokens: int = 0
+    nano_usd: int = 0
 
 
 Entry = Frame | Ended
@@ -113,9 +116,11 @@ class Recordings(Protocol):
     """Answers as clients got them, by name, for all routers. ``token`` is of who makes one; with another, or an old
     one, nothing is changed. Each method may be repeated. All raise ``DependencyUnavailable`` within 4 s."""
 
-    async def claim(self, name: str, token: str, print_: str, owner: str, lease: float) -> Found:
+    async def claim(
+        self, name: str, token: str, print_: str, owner: str, lease: float, *, fresh: bool = False
+    ) -> Found:  # fmt: skip
         """Make it, or follow who does for ``lease`` seconds; all its entries so far. ``print_`` is of the request,
-        ``owner`` its id: the same one again takes over from itself."""
+        ``owner`` its id: the same one again takes over from itself. With ``fresh`` what is done is made again."""
         ...
 
     async def look(self, name: str, token: str, seen: int, lease: float) -> Found:

@@ -98,4 +98,5 @@ def _head(head: Head) -> pb.Head:
         progress=head.progress,
         keep_alive=head.keep_alive,
         idempotent=head.idempotent,
+        cache=head.cache,
     )

@@ -102,4 +102,5 @@ def _head(head: pb.Head) -> Head:
         progress=head.progress,
         keep_alive=head.keep_alive,
         idempotent=head.idempotent,
+        cache=head.cache,
     )

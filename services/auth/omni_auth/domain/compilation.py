@@ -14,6 +14,7 @@ from omni_catalogue.snapshot import (
     Account,
     BreakerPolicy,
     Budget,
+    Caching,
     Combo,
     Idempotency,
     KeyPolicy,
@@ -138,7 +139,7 @@ def compile_snapshot(
         routing=Routing(
             retries=config.routing.retries,
             breaker=BreakerPolicy(**config.routing.breaker.model_dump()) if config.routing.breaker else None,
-            cache=config.routing.cache,
+            caching=Caching(**config.routing.cache.exact.model_dump()) if config.routing.cache else None,
             default_max_output=config.routing.default_max_output,
             timeouts=Timeouts(**config.routing.timeouts.model_dump()),
             idempotency=Idempotency(**config.routing.idempotency.model_dump()) if config.routing.idempotency else None,

@@ -400,11 +400,28 @@ def _retries(value: object) -> object:
 
 
 def _cache(value: object) -> object:
-    if value == {}:
-        return "on"
-    if scalars.flag_or_none(value) is None:
-        raise PydanticCustomError("omniroute", "must be on or off; there is nothing to tune yet")
-    return value
+    if isinstance(value, dict):
+        return value or {"exact": {}}
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off or a mapping such as {exact: {requests: deterministic, ttl: 1h}}"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {"exact": {}} if switched else None
+
+
+class ExactCacheSection(Section):
+    """``requests`` are those that are answered from it: only those that are "asked" for with ``x-omniroute-cache: on``,
+    those that are "deterministic" (with a temperature of 0) too, or "any"."""
+
+    requests: Annotated[str, BeforeValidator(scalars.one_of(("asked", "deterministic", "any")))] = "deterministic"
+    ttl: Annotated[float, BeforeValidator(scalars.lasting(30 * 86_400))] = 3_600.0
+    max_bytes: Annotated[int, BeforeValidator(scalars.whole(1_024, 64 << 20))] = 1 << 20
+
+
+class CacheSection(Section):
+    """``exact`` answers the very same request of the same key."""
+
+    exact: ExactCacheSection = ExactCacheSection()
 
 
 def _idempotency(value: object) -> object:
@@ -438,7 +455,9 @@ class RoutingSection(Section):
     strategy: Strategy = None
     retries: Annotated[int, BeforeValidator(scalars.whole(0, 10)), BeforeValidator(_retries)] = 0
     breaker: Annotated[BreakerSection | None, BeforeValidator(_breaker)] = BreakerSection()
-    cache: Annotated[Flag, BeforeValidator(_cache)] = False
+    cache: Annotated[CacheSection | None, BeforeValidator(_cache)] = CacheSection(
+        exact=ExactCacheSection(requests="asked")
+    )
     default_max_output: Tokens = 32_000
     timeouts: TimeoutsSection = TimeoutsSection()
     idempotency: Annotated[IdempotencySection | None, BeforeValidator(_idempotency)] = IdempotencySection()

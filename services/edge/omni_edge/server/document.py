@@ -169,6 +169,10 @@ _IDEMPOTENCY_KEY = {
     "name": "idempotency-key", "in": "header", "schema": {"type": "string", "maxLength": 255},
     "description": "The same request under the same key again is told the first one's answer",
 }  # fmt: skip
+_CACHE = {
+    "name": "x-omniroute-cache", "in": "header", "schema": {"type": "string", "enum": ["on", "off", "refresh"]},
+    "description": "Whether this request may be answered from the cache",
+}  # fmt: skip
 _HEADERS = {
     name: {"description": text, "schema": {"type": "string"}}
     for name, text in (
@@ -177,6 +181,7 @@ _HEADERS = {
         ("x-omniroute-model", "With which model"),
         ("x-omniroute-translation", '"lossless", or "lossy; dropped=" and the fields that were lost'),
         ("x-omniroute-idempotent", '"replay" or "attached", where the answer was made for an earlier request'),
+        ("x-omniroute-cache", '"hit", "miss" or "bypass", where the cache had a say'),
     )
 }
 
@@ -217,7 +222,7 @@ def _operation(row: _Operation, shapes: Part) -> Part:
         "summary": row.summary,
         "description": row.description,
         "security": [{"bearer": []}, {"apiKey": []}, {"googleApiKey": []}, {"googleKey": []}],
-        "parameters": [*row.parameters, _REQUEST_ID, *((_IDEMPOTENCY_KEY,) if completes else ())],
+        "parameters": [*row.parameters, _REQUEST_ID, *((_IDEMPOTENCY_KEY, _CACHE) if completes else ())],
         "responses": {"200": answer}
         | {str(status): {"description": text, "content": errors} for status, text in sorted(told.items())},
     }

@@ -354,6 +354,8 @@ class Exchange:
             headers.append(rules_header(head.rules))
         if head.idempotent:
             headers.append((b"x-omniroute-idempotent", header_value(head.idempotent)))
+        if head.cache:
+            headers.append((b"x-omniroute-cache", header_value(head.cache)))
         if head.progress and knows_progress(self._point.format):
             headers.append(PROGRESS_HEADER)
         return headers

@@ -75,14 +75,14 @@ local function full(share)
   return used and all and all > 0 and used > all * share
 end
 
--- print, owner, lease ms, ms to follow → 'held' (the caller makes it now), 'other' (another request has this name), or
+-- print, owner, lease ms, ms to follow, '1' to make it again → 'held' (the caller makes it now), 'other' (another request has this name), or
 -- its state and all entries so far
 if op == 'claim' then
   local print, owner, lease, ms = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
   local made = held[1] and entries_of(held[1])
   local lost = held[2] == 'done' and redis.call('EXISTS', made) == 0
   -- The same request once more is an edge's next try: whoever made it then is gone.
-  local again = held[2] ~= 'done' and held[4] == owner
+  local again = held[2] == 'running' and held[4] == owner or held[2] ~= 'running' and ARGV[8] == '1'
   if held[1] and held[1] ~= token and held[3] ~= print then
     return answer('other')
   elseif held[1] and held[1] ~= token and not lost and not again then

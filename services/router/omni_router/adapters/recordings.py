@@ -1,4 +1,4 @@
-"""``Recordings`` in Redis: ``idem:{<name>}``, what ``recording.lua`` says.
+"""``Recordings`` in Redis: ``idem:{<name>}`` and, for the cache, ``cache:{<name>}``: what ``recording.lua`` says.
 
 An entry is a letter and what it says: ``H`` and the head, ``D`` and bytes, ``E`` and how it ended.
 """
@@ -6,6 +6,7 @@ An entry is a letter and what it says: ``H`` and the head, ``D`` and bytes, ``E`
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,21 +22,24 @@ from omni_router.ports import Ended, Entry, Found
 SCRIPT: Final = Path(__file__).parent / "recording.lua"
 # How long who follows a recording may take to read that it failed.
 LINGER = 10.0
+KEPT, CACHED = "idem:", "cache:"
 
 _encode = msgspec.json.Encoder().encode
 _head = msgspec.json.Decoder(Head).decode
 
 
-class _Error(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Said(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str = ""
     message: str = ""
     status: int = 0
     retry_after: float | None = None
     param: str | None = None
     code: str = ""
+    tokens: int = 0
+    nano_usd: int = 0
 
 
-_error = msgspec.json.Decoder(_Error).decode
+_said = msgspec.json.Decoder(_Said).decode
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -45,22 +49,22 @@ def encode_entry(entry: Entry) -> bytes:
         return b"H" + _encode(entry)
     error = entry.error
     if error is None:
-        return b"E{}"
-    said = _Error(error.kind, error.message, error.status, error.retry_after, error.param, error.code)
+        return b"E" + _encode(_Said(tokens=entry.tokens, nano_usd=entry.nano_usd))
+    said = _Said(error.kind, error.message, error.status, error.retry_after, error.param, error.code)
     return b"E" + _encode(said)
 
 
 def decode_entry(data: bytes) -> Entry:
-    kind, said = data[:1], data[1:]
+    kind, rest = data[:1], data[1:]
     if kind == b"D":
-        return said
+        return rest
     if kind == b"H":
-        return _head(said)
-    error = _error(said)
-    return Ended(_raised(error) if error.kind else None)
+        return _head(rest)
+    said = _said(rest)
+    return Ended(_raised(said) if said.kind else None, said.tokens, said.nano_usd)
 
 
-def _raised(said: _Error) -> GatewayError:
+def _raised(said: _Said) -> GatewayError:
     error = from_kind(
         said.kind, said.message, status=said.status or None, retry_after=said.retry_after, param=said.param,
         code=said.code or None,
@@ -70,21 +74,29 @@ def _raised(said: _Error) -> GatewayError:
 
 
 class RedisRecordings:
-    """``full_at`` is the share of Redis' memory from which on no more is kept. ``prefix`` is of its keys."""
+    """``full_at`` is the share of Redis' memory from which on no more is kept."""
 
-    def __init__(self, redis: "Redis", router_id: str, full_at: float, prefix: str = "idem:") -> None:
+    def __init__(self, redis: "Redis", router_id: str, full_at: float) -> None:
         self._scripts = ScriptQueue(redis, SCRIPT.read_text(encoding="utf-8"))
         self._bells = Bells(redis, router_id)
         self._router_id = router_id
         self._full_at = str(full_at)
-        self._prefix = prefix
+        self._prefix = KEPT
+
+    def cache(self) -> "RedisRecordings":
+        """The same, by the same connections, for answers that the cache has; closed with this one."""
+        other = copy(self)
+        other._prefix = CACHED
+        return other
 
     async def close(self) -> None:
         await self._bells.close()
         await self._scripts.close()
 
-    async def claim(self, name: str, token: str, print_: str, owner: str, lease: float) -> Found:
-        return await self._call("claim", name, token, print_, owner, _ms(lease), _ms(lease))
+    async def claim(
+        self, name: str, token: str, print_: str, owner: str, lease: float, *, fresh: bool = False
+    ) -> Found:  # fmt: skip
+        return await self._call("claim", name, token, print_, owner, _ms(lease), _ms(lease), int(fresh))
 
     async def look(self, name: str, token: str, seen: int, lease: float) -> Found:
         return await self._call("look", name, token, seen, _ms(lease))

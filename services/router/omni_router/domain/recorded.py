@@ -14,12 +14,14 @@ REPLAY, ATTACHED = "replay", "attached"
 
 class Named(msgspec.Struct, frozen=True):
     """What a request is recorded under, and for how many seconds from its end. ``print`` is that of the request.
-    ``strict`` is whether it is not answered at all where nothing can be recorded."""
+    ``strict`` is whether it is not answered at all where nothing can be recorded, ``promised`` whether its client named
+    a key, and is rather told that an answer was not kept than given another."""
 
     name: str
     print: str
     window: float
     strict: bool
+    promised: bool
 
 
 def fingerprint(endpoint: str, model: str, stream: bool, framing: str, body: bytes) -> str:
@@ -45,11 +47,11 @@ def named(
         raise InvalidRequest(f"the Idempotency-Key is longer than {MAX_KEY} characters", param="Idempotency-Key")
     strict = policy.fail == "refuse"
     if key:
-        return Named(_name(key_id, "key", key), print_, policy.window, strict)
+        return Named(_name(key_id, "key", key), print_, policy.window, strict, True)
     if policy.request_id and own_id:
-        return Named(_name(key_id, "id", own_id), print_, policy.window, strict)
+        return Named(_name(key_id, "id", own_id), print_, policy.window, strict, True)
     if policy.dedup > 0:
-        return Named(_name(key_id, "same", print_), print_, policy.dedup, False)
+        return Named(_name(key_id, "same", print_), print_, policy.dedup, False, False)
     return None
 
 

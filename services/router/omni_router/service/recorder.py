@@ -13,10 +13,11 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
 
 from omni_core import clock
 from omni_core.ids import new_id
-from omni_core.ports.router import CompleteCall, Frame
+from omni_core.ports.router import CompleteCall, Frame, Head
 from omni_wire.errors import DependencyUnavailable, GatewayError, Internal, StreamInterrupted
 
 from omni_router.domain import recorded
@@ -27,39 +28,64 @@ log = logging.getLogger("omniroute.router")
 
 Answer = Callable[[CompleteCall], AsyncGenerator[Frame, None]]
 Count = Callable[[str], None]
+# Whether an answer may be told later, of its head and all its bytes.
+Fit = Callable[[Head, bytes], bool]
 
 AT_ONCE = 500  # entries a write
 STOP_WITHIN = 2.0  # seconds
 _AGAIN_AFTER = 0.2  # seconds, when the store did not answer
 
 
+class Bill(Protocol):
+    """What an answer took, by the id of its request: asked for before it begins, and given when it has ended."""
+
+    def expect(self, event_id: str) -> None: ...
+
+    def of(self, event_id: str) -> Ended: ...
+
+
 class Recorder:
     """``answer`` asks a provider. ``lease`` is in seconds; ``count`` is told what becomes of recordings, a word each:
-    "recorded", "unkept", "forgotten" (it failed, or nobody waited for it), "taken_over", "lost" (the store was away, or
-    another took it over)."""
+    "recorded", "unkept", "unfit", "forgotten" (it failed, or nobody waited for it), "taken_over", "lost" (the store was
+    away, or another took it over)."""
 
-    def __init__(self, store: Recordings, answer: Answer, lease: float, count: Count) -> None:
+    def __init__(
+        self, store: Recordings, answer: Answer, lease: float, count: Count, bill: Bill | None = None
+    ) -> None:  # fmt: skip
         self._store = store
         self._answer = answer
         self._lease = lease
         self._count = count
+        self._bill = bill
         self._open: dict[str, Recording] = {}
         self._tasks: dict[Recording, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._making: set[Recording] = set()
 
-    def enter(self, call: CompleteCall, name: str, print_: str, window: float, most: int) -> tuple[Recording, Reader]:
+    def enter(
+        self,
+        call: CompleteCall,
+        name: str,
+        print_: str,
+        window: float,
+        most: int,
+        fit: Fit | None = None,
+        *,
+        fresh: bool = False,
+    ) -> tuple[Recording, Reader]:
         """Read what is recorded under ``name``, or is from now on: for ``window`` seconds from its end, where it has no
-        more than ``most`` bytes. Raises ``InvalidRequest`` where another request has that name here."""
+        more than ``most`` bytes and is ``fit``; with ``fresh`` not what is complete already. Raises ``InvalidRequest``
+        where another request has that name here."""
         recording = self._open.get(name)
-        if recording is not None and recording.ended is not None and recording.ended.error is not None:
-            recording = None  # it is forgotten in the store already
+        ended = recording.ended if recording is not None else None
+        if ended is not None and (fresh or ended.error is not None):
+            recording = None  # a failure is forgotten in the store already
         if recording is not None and recording.print != print_:
             raise recorded.reused()
         reader = Reader(call)
         if recording is None:
             recording = self._open[name] = Recording(name, print_)
-            task = asyncio.get_running_loop().create_task(self._fill(recording, window, most))
+            task = asyncio.get_running_loop().create_task(self._fill(recording, window, most, fit, fresh))
             self._tasks[recording] = task
             task.add_done_callback(lambda _: self._tasks.pop(recording, None))
         reader.late = recording.ended is not None
@@ -90,13 +116,13 @@ class Recorder:
 
     # ---- filling ----------------------------------------------------------------------------------------------------
 
-    async def _fill(self, recording: Recording, window: float, most: int) -> None:
+    async def _fill(self, recording: Recording, window: float, most: int, fit: Fit | None, fresh: bool) -> None:
         try:
             again = False
             while recording.readers:
                 reader, token = recording.readers[0], new_id()
                 found = await self._store.claim(
-                    recording.name, token, recording.print, reader.call.event_id, self._lease
+                    recording.name, token, recording.print, reader.call.event_id, self._lease, fresh=fresh
                 )
                 if found.state == "held":
                     if not recording.readers:
@@ -104,10 +130,11 @@ class Recorder:
                         return
                     if again:
                         self._count("taken_over")
-                    await self._make(recording, recording.readers[0], token, window, most)
+                    await self._make(recording, recording.readers[0], token, window, most, fit)
                 elif found.state == "other":
                     recording.end(Ended(recorded.reused()))
                 elif found.state == "unkept":
+                    recording.unkeep()
                     recording.end(Ended(recorded.unkept()))
                 else:
                     recording.complete = found.state == "done"
@@ -155,6 +182,7 @@ class Recorder:
                     continue
                 _take(recording, found.entries)
                 if found.state == "unkept":
+                    recording.unkeep()
                     recording.end(Ended(recorded.unkept()))
                 if recording.ended is not None or found.state == "gone":
                     return
@@ -164,11 +192,16 @@ class Recorder:
 
     # ---- making -----------------------------------------------------------------------------------------------------
 
-    async def _make(self, recording: Recording, reader: Reader, token: str, window: float, most: int) -> None:
+    async def _make(
+        self, recording: Recording, reader: Reader, token: str, window: float, most: int, fit: Fit | None
+    ) -> None:  # fmt: skip
         reader.made = True
         self._making.add(recording)
         recording.token = token
         writer = _Writer(self._store, recording.name, token, self._lease)
+        bill, event_id = self._bill, reader.call.event_id
+        if bill is not None:
+            bill.expect(event_id)
         answer = self._answer(reader.call)
         try:
             async for frame in answer:
@@ -189,10 +222,17 @@ class Recorder:
             self._count("forgotten")
             raise
         else:
-            recording.end(Ended())
-            self._count(await writer.finish(window))
+            ended = bill.of(event_id) if bill is not None else Ended()
+            recording.end(ended)
+            if fit is None or not recording.kept or fit(*recording.whole()):
+                self._count(await writer.finish(ended, window))
+            else:
+                await writer.fail(ended)
+                self._count("unfit")
         finally:
             self._making.discard(recording)
+            if bill is not None:
+                bill.of(event_id)
             await answer.aclose()
             await writer.stop()
 
@@ -235,14 +275,14 @@ class _Writer:
         self._pending.append(entry)
         self._wake.set()
 
-    async def finish(self, window: float) -> str:
+    async def finish(self, ended: Ended, window: float) -> str:
         """Write all that is left, and that it is all. Returns what became of it."""
         await self.stop()
         if self.unkept:
             with contextlib.suppress(DependencyUnavailable):
                 await self._store.unkeep(self._name, self._token, window)
             return "unkept"
-        self._pending.append(Ended())
+        self._pending.append(ended)
         while self._pending and not self._lost and not self.unkept:
             last = len(self._pending) <= AT_ONCE
             await self._write(self._pending[:AT_ONCE], window if last else self._lease)
@@ -255,6 +295,7 @@ class _Writer:
             await self._store.unkeep(self._name, self._token, self._lease)
 
     async def fail(self, ended: Ended) -> None:
+        """Tell those who follow the rest, and nobody else."""
         await self.stop()
         with contextlib.suppress(DependencyUnavailable):
             await self._store.fail(self._name, self._token, self._written, [*self._pending, ended])

@@ -8,7 +8,7 @@ the client of the first request is a reader like all others, and its leaving end
 import asyncio
 from collections.abc import AsyncGenerator
 
-from omni_core.ports.router import CompleteCall, Frame
+from omni_core.ports.router import CompleteCall, Frame, Head
 from omni_wire.errors import GatewayError, from_kind
 
 from omni_router.ports import Ended, Entry
@@ -47,6 +47,12 @@ class Recording:
     def seen(self) -> int:
         """How many frames there were so far."""
         return self._dropped + len(self._frames)
+
+    def whole(self) -> tuple[Head, bytes]:
+        """Of one that is kept and complete."""
+        head, *data = self._frames
+        assert isinstance(head, Head)  # noqa: S101 - the first frame of every answer
+        return head, b"".join([frame for frame in data if isinstance(frame, bytes)])
 
     def add(self, entry: Entry) -> None:
         if isinstance(entry, Ended):

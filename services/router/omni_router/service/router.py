@@ -62,6 +62,7 @@ class RouterService:
         self._chooser = Chooser(tools.ledger, draw)
         self._changed = asyncio.Event()
         self._taken = 0
+        self.told: Callable[[RequestRecord], None] | None = None  # hears of each request that has ended
 
     def prepare(self, snapshot: Snapshot) -> Callable[[], None]:
         """What takes a newer snapshot into use; requests already under way keep the one they began with.
@@ -276,6 +277,8 @@ class RouterService:
         if last is None or not last.settle(record.outcome, error, verdict.breaker_evidence(error), record):
             self._tools.ledger.settle_soon(_events_only(self._tools.events.request(record), self._tools.router_id))
         self._metrics.observe(record, run.attempts)
+        if self.told is not None:
+            self.told(record)
         if run.watch is not None:
             run.watch.finish(record, error)
         if error is not None and not verdict.is_the_clients(error):

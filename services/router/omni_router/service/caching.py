@@ -1,0 +1,97 @@
+"""The same request again, of the same key, is answered from the cache where that is configured or asked for."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+from omni_catalogue.snapshot import Caching, KeyPolicy, Snapshot
+from omni_core.ports.router import CompleteCall, Frame, Head
+
+from omni_router.domain import cached
+from omni_router.domain.recorded import Named
+from omni_router.domain.records import RequestRecord
+from omni_router.ports import Ended
+from omni_router.service.metrics import RouterMetrics
+from omni_router.service.once import MADE, How, Once
+from omni_router.service.recorder import Answer
+
+
+class Cache:
+    """``looks`` is whether requests that say nothing of it may be answered from it. ``answer`` makes an answer."""
+
+    def __init__(self, once: Once, answer: Answer, metrics: RouterMetrics) -> None:
+        self._once = once
+        self._answer = answer
+        self._metrics = metrics
+        self._policy: Caching | None = None
+        self._keys: dict[str, KeyPolicy] = {}
+        self._configured = b""
+        self.looks = False
+
+    def configure(self, snapshot: Snapshot) -> None:
+        policy = self._policy = snapshot.routing.caching
+        self.looks = policy is not None and policy.requests != "asked"
+        self._keys = {key.id: key for key in snapshot.keys}
+        self._configured = cached.configured(snapshot) if policy is not None else b""
+
+    async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
+        """One that the cache may not answer is marked so."""
+        how: How | None = None
+
+        def found() -> How | None:
+            nonlocal how
+            how = self._how(call)
+            return how
+
+        async with aclosing(self._once.tell(call, found)) as frames:
+            async for frame in frames:
+                if isinstance(frame, Head) and (how is None or not frame.cache):
+                    self._metrics.cache.add((cached.BYPASS,))
+                    frame = msgspec.structs.replace(frame, cache=cached.BYPASS)
+                yield frame
+
+    def _how(self, call: CompleteCall) -> How | None:
+        asked = cached.wish(call.headers)
+        policy, key = self._policy, self._keys.get(call.key_id)
+        if policy is None or key is None or asked == cached.OFF:
+            return None
+        said = cached.read(call.body)
+        if said is None or not cached.takes(policy, said, asked):
+            return None
+        request = (call.client_format.value, call.model, call.stream, call.framing)
+        name = cached.name_of(key, self._configured, request, said, call.headers)
+        return How(
+            Named(name, name, policy.ttl, strict=False, promised=False),
+            policy.max_bytes,
+            self._marked,
+            lambda head, data: cached.is_fit(call.client_format, head.stream, data),
+            asked == cached.REFRESH,
+            self._saved,
+        )
+
+    def _marked(self, head: Head, how: str) -> Head:
+        word = cached.MISS if how == MADE else cached.HIT
+        self._metrics.cache.add((word,))
+        return msgspec.structs.replace(head, cache=word)
+
+    def _saved(self, ended: Ended) -> None:
+        self._metrics.saved_tokens.value += ended.tokens
+        self._metrics.saved_cost.value += ended.nano_usd / 1e9
+
+
+class Spending:
+    """What the answers under way in a recorder took, as far as they have ended: ``note`` hears of every request."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[str, Ended] = {}
+
+    def expect(self, event_id: str) -> None:
+        self._wanted[event_id] = Ended()
+
+    def note(self, record: RequestRecord) -> None:
+        if record.id in self._wanted:
+            usage = record.usage
+            self._wanted[record.id] = Ended(None, usage.input_tokens + usage.output_tokens, record.cost_nano_usd)
+
+    def of(self, event_id: str) -> Ended:
+        return self._wanted.pop(event_id, Ended())
