@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from omni_catalogue import snapshot as s
 from omni_core.ports.router import Head
+from omni_router.service.router import RouterService
 from omni_wire.errors import GatewayError
 from omni_wire.formats import WireFormat
 
@@ -390,6 +391,17 @@ async def test_a_request_without_a_key_is_none_of_this(routers: Routers) -> None
         assert (await routers[0].begin("acme/sim", name=None).done()).mark == ""
     assert routers[0].calls() == 2
     assert [name async for name in routers[0].redis.scan_iter("idem:*")] == []
+
+
+async def test_a_request_that_is_none_of_this_goes_straight_to_the_router(routers: Routers) -> None:
+    """No layer around its answer, and nobody who hears of its end: all it costs is the look at its headers."""
+    router = routers[0]
+    for headers, straight in (({}, True), ({"idempotency-key": "k"}, False), ({"x-omniroute-cache": "on"}, False)):
+        answer = router.port.complete(router.call("acme/sim", headers=headers))
+        assert (answer.ag_code is RouterService.complete.__code__) is straight
+        async for _ in answer:
+            pass
+        assert router.service.told is None
 
 
 async def test_switched_off_a_key_is_only_a_header(routers: Routers) -> None:

@@ -14,6 +14,7 @@ from omni_router.ports import Ended
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.once import MADE, How, Once
 from omni_router.service.recorder import Answer
+from omni_router.service.router import RouterService
 
 
 class Cache:
@@ -80,18 +81,23 @@ class Cache:
 
 
 class Spending:
-    """What the answers under way in a recorder took, as far as they have ended: ``note`` hears of every request."""
+    """What the answers under way in a recorder took, as ``service`` tells it: only while there are any."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: RouterService) -> None:
+        self._service = service
         self._wanted: dict[str, Ended] = {}
 
     def expect(self, event_id: str) -> None:
         self._wanted[event_id] = Ended()
+        self._service.told = self._note
 
-    def note(self, record: RequestRecord) -> None:
+    def of(self, event_id: str) -> Ended:
+        found = self._wanted.pop(event_id, Ended())
+        if not self._wanted:
+            self._service.told = None
+        return found
+
+    def _note(self, record: RequestRecord) -> None:
         if record.id in self._wanted:
             usage = record.usage
             self._wanted[record.id] = Ended(None, usage.input_tokens + usage.output_tokens, record.cost_nano_usd)
-
-    def of(self, event_id: str) -> Ended:
-        return self._wanted.pop(event_id, Ended())

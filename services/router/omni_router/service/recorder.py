@@ -278,15 +278,16 @@ class _Writer:
     async def finish(self, ended: Ended, window: float) -> str:
         """Write all that is left, and that it is all. Returns what became of it."""
         await self.stop()
-        if self.unkept:
+        if not self.unkept:
+            self._pending.append(ended)
+        while self._pending and not self._lost:
+            last = len(self._pending) <= AT_ONCE
+            await self._write(self._pending[:AT_ONCE], window if last else self._lease)
+        if self.unkept:  # for as long as it would have been kept
             with contextlib.suppress(DependencyUnavailable):
                 await self._store.unkeep(self._name, self._token, window)
             return "unkept"
-        self._pending.append(ended)
-        while self._pending and not self._lost and not self.unkept:
-            last = len(self._pending) <= AT_ONCE
-            await self._write(self._pending[:AT_ONCE], window if last else self._lease)
-        return "lost" if self._lost else "unkept" if self.unkept else "recorded"
+        return "lost" if self._lost else "recorded"
 
     async def unkeep(self) -> None:
         self.unkept = True

@@ -30,8 +30,7 @@ class RememberingRouter:
     ) -> None:
         self._service = service
         lease = tools.settings.recording_lease
-        spending = Spending()
-        service.told = spending.note
+        spending = Spending(service)
 
         def count(outcome: str) -> None:
             metrics.recordings.add((outcome,))
