@@ -5,7 +5,7 @@ import random
 import pytest
 from omni_catalogue.snapshot import BreakerPolicy
 from omni_core.redis import open_redis
-from omni_ledger import Grant, Janitor
+from omni_ledger import Evidence, Grant, Janitor
 from omni_wire.errors import Internal
 
 from tests.support.ledger import CLOCKED_LUA, budget, hold, open_ledger, set_clock, settlement
@@ -14,7 +14,13 @@ from tests.support.ledger_model import Model
 START = 1_900_000_000_000  # milliseconds; not in the past, because the keys' own expiry is by real time
 KEYS = {"daily": ("day", 4_000, 12), "monthly": ("month", 9_000, 40), "once": ("total", 200_000, 7)}
 ACCOUNTS = ("acme/first", "acme/second")
-POLICY = BreakerPolicy(failures=3, window=40, open_for=20)
+# What is told is less than the clock's longest leap, so that what was open is asked again.
+POLICY = BreakerPolicy(failures=3, window=40, open_for=20, refused_for=5, refused_longest=40, told_longest=90)
+EVIDENCE = (
+    *(("success", ""), ("failure", "failing"), ("neutral", "")),
+    *(("cool", cause) for cause in ("rate_limit", "quota", "refused", "failing")),
+)
+HOW_OFTEN = (9, 9, 3, 2, 1, 1, 1)
 PACES = (0, 5, 90, 100, 101, 700, 5_000, 61_000, 9 * 3_600_000)
 STEPS = 1_200
 
@@ -41,6 +47,9 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
                     attempt or f"a{step}",
                     key_id=key,
                     account_id=chance.choice(ACCOUNTS),
+                    circuits=tuple(chance.sample(("m1", "m2", "target"), chance.randint(0, 2))),
+                    secret=chance.choice(("", "v1", "v2")),
+                    early=chance.random() < 0.3,
                     count_request=chance.random() < 0.8,
                     requests_per_minute=rate if chance.random() < 0.9 else rate // 2,
                     budget=budget(
@@ -58,10 +67,15 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
                     assert model.admit(asked) is None, step
             elif action == "settle" and attempt in model.reservations:
                 reserved = model.reservations[attempt].grant.reserved_nano_usd
+                asked = model.reservations[attempt].hold
                 done = settlement(
                     attempt,
                     chance.randint(0, reserved),
-                    outcome=chance.choice(("success", "failure", "neutral")),
+                    evidence=tuple(
+                        Evidence(name, *chance.choices(EVIDENCE, HOW_OFTEN)[0], chance.choice((0, 0, 7.5, 900)))
+                        for name in (asked.account_id, *asked.circuits)
+                    ),
+                    secret=asked.secret,
                     breaker=POLICY if chance.random() < 0.9 else None,
                     events=(b"settled %d" % step,),
                 )
@@ -81,6 +95,11 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
                     assert found.spent_nano_usd + found.held_nano_usd <= cap
                     assert found.requests_in_window <= rate
         assert await redis.lrange("quota:{omni}:outbox:router", 0, -1) == model.outbox
+        shown = dict(await janitor.circuits(100))
+        for name, breaker in model.breakers.items():
+            if breaker.until:
+                assert (shown[name].state == "open") == (model.now < breaker.until), name
+                assert (shown[name].cause, shown[name].told) == (breaker.cause, breaker.told), name
         granted = [one.grant for one in model.reservations.values()]
         assert len(granted) > 150
         assert all(isinstance(grant, Grant) for grant in granted)

@@ -108,7 +108,7 @@ async def test_what_a_dead_router_held_is_charged_and_what_it_left_is_delivered(
             abort_events=(aborted.SerializeToString(), failed.SerializeToString()),
         )
         await ledger.admit(dying)
-        await ledger.settle(settlement("", account_id="", router_id=router, events=(settled,)))
+        await ledger.settle(settlement("", router_id=router, events=(settled,)))
         for _ in range(200):
             if not (await quota.service.snapshot()).open_reservations and not await redis.exists(OUTBOXES):
                 break

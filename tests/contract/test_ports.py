@@ -504,7 +504,10 @@ async def test_a_key_gets_a_new_secret(reach: Reach) -> None:
 
 STATE = QuotaSnapshot(
     (KeyState("k1", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000), KeyState("k2", 0, 0, 0, 0, 0, "", 0)),
-    (BreakerState("acme/first", "open", 5, 12.5), BreakerState("claude/a", "closed", 0, 0.0)),
+    (
+        BreakerState("acme/first", "open", 5, 12.5, "gpt-x", "best", "quota", True),
+        BreakerState("claude/a", "closed", 0, 0.0),
+    ),
     3,
 )
 

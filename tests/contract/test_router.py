@@ -476,9 +476,10 @@ async def test_a_breaker_opens_after_failures_and_sends_the_rest_elsewhere(gw: H
     for _ in range(5):
         await gw.ask("safe")
     assert gw.simulator.requests["/v1/chat/completions"] == 3
-    with pytest.raises(NoCandidate) as caught:
-        await gw.ask("acme/sim")
+    with pytest.raises(NoCandidate, match=r"\[acme/sim\+status:500\] was not asked, as it failed too often") as caught:
+        await gw.ask("acme/sim+status:500")
     assert 0 < (caught.value.retry_after or 0) <= 60
+    await gw.ask("acme/sim")  # another model of the same account
 
 
 async def test_what_a_router_did_not_hear_because_it_was_held_up_itself_is_no_evidence_against_the_account(

@@ -7,7 +7,7 @@ from typing import Any
 
 from omni_catalogue.snapshot import BreakerPolicy
 from omni_core.redis import open_redis
-from omni_ledger import BudgetHold, Hold, Ledger, Settlement
+from omni_ledger import BudgetHold, Evidence, Hold, Janitor, Ledger, Settlement
 from omni_ledger.script import STEP_LUA
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -17,6 +17,7 @@ CLOCKED_LUA = STEP_LUA.replace("redis.call('TIME')", f"redis.call('MGET', '{CLOC
 assert CLOCKED_LUA != STEP_LUA
 
 POLICY = BreakerPolicy(failures=3, window=60, open_for=30)
+START = 1_900_000_000_000  # milliseconds; 2030-03-17T17:46:40Z. Not in the past: the keys' own expiry is by real time
 
 
 def hold(attempt_id: str, **changes: Any) -> Hold:
@@ -40,15 +41,23 @@ def budget(cap: int, *, fixed: int = 0, per_token: int = 1, window: str = "month
     return BudgetHold(cap_nano_usd=cap, window=window, fixed_nano_usd=fixed, per_output_token_nano_usd=per_token)
 
 
-def settlement(attempt_id: str, cost: int = 0, **changes: Any) -> Settlement:
+def settlement(
+    attempt_id: str,
+    cost: int = 0,
+    *,
+    outcome: str = "success",
+    cause: str = "",
+    told: float = 0.0,
+    circuit: str = "acme/first",
+    **changes: Any,
+) -> Settlement:
     fields: dict[str, Any] = {
         "attempt_id": attempt_id,
-        "account_id": "acme/first",
         "cost_nano_usd": cost,
-        "outcome": "success",
         "breaker": None,
         "events": (),
         "router_id": "router",
+        "evidence": (Evidence(circuit, outcome, cause or ("failing" if outcome == "failure" else ""), told),),
     }
     return Settlement(**(fields | changes))
 
@@ -76,3 +85,40 @@ async def until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+
+class Stage:
+    """A ledger and a janitor whose clock the test turns."""
+
+    def __init__(self, ledger: Ledger, janitor: Janitor, redis: Redis, registry: CollectorRegistry) -> None:
+        self.ledger, self.janitor, self.redis, self.registry = ledger, janitor, redis, registry
+        self.now = START
+
+    async def at(self, now_ms: int) -> None:
+        self.now = now_ms
+        await set_clock(self.redis, now_ms)
+
+    async def later(self, seconds: float) -> None:
+        await self.at(self.now + round(seconds * 1000))
+
+    async def money(self, window: str = "month") -> tuple[int, int]:
+        """Spent and held of "key"."""
+        (standing,) = (await self.janitor.look([("key", window)], [])).keys
+        return standing.spent_nano_usd, standing.held_nano_usd
+
+    async def outbox(self, router: str = "router") -> list[bytes]:
+        events: list[bytes] = await self.redis.lrange(f"quota:{{omni}}:outbox:{router}", 0, -1)  # type: ignore[assignment]
+        return events
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"omniroute_ledger_{name}", labels)
+
+
+@asynccontextmanager
+async def open_stage(url: str) -> AsyncIterator[Stage]:
+    async with open_redis(url) as client:
+        await set_clock(client, START)
+    async with open_ledger(url, script=CLOCKED_LUA) as (ledger, redis, registry):
+        janitor = Janitor(redis, script=CLOCKED_LUA)
+        yield Stage(ledger, janitor, redis, registry)
+        await janitor.close()

@@ -4,8 +4,7 @@ import calendar
 import datetime
 from typing import Any
 
-from omni_catalogue.snapshot import BreakerPolicy
-from omni_ledger import Grant, Hold, Refusal, Settlement
+from omni_ledger import Evidence, Grant, Hold, Refusal, Settlement
 
 
 def window_of(window: str, now_ms: int) -> tuple[int, int]:
@@ -32,6 +31,19 @@ class Breaker:
     def __init__(self) -> None:
         self.failures: list[int] = []
         self.opened, self.until, self.probe, self.lease = 0, 0, "", 0
+        self.cause, self.told, self.secret, self.early = "", False, "", 0
+
+    def open(self, now: int, wait: int, cause: str, *, told: bool = False, secret: str = "") -> None:
+        self.early = now + min(wait, 1000 * 2 ** min(self.opened, 6))
+        self.opened, self.until, self.probe = self.opened + 1, now + wait, ""
+        self.cause, self.told, self.secret = cause, told, secret
+
+    def wait(self, now: int, attempt: str, early: bool) -> int:
+        """Milliseconds; 0 lets it through."""
+        start = self.early if early and not self.told else self.until
+        if now < start:
+            return start - now
+        return min(1000, self.lease - now) if self.probe not in ("", attempt) and self.lease > now else 0
 
 
 class Model:
@@ -58,21 +70,31 @@ class Model:
             if isinstance(found, Refusal):
                 return found
             granted, amount, money = found
-        breaker = self.breakers.get(hold.account_id) if hold.breaker else None
-        probe = False
-        if breaker is not None and breaker.until:
-            if self.now < breaker.until:
-                return Refusal("breaker_open", (breaker.until - self.now) / 1000)
-            if breaker.probe and self.now < breaker.lease:
-                return Refusal("breaker_open", min(1000, breaker.lease - self.now) / 1000)
-            breaker.probe, breaker.lease, probe = hold.attempt_id, self.now + min(hold.ttl_ms, 60_000), True
+        probed = self._circuits(hold) if hold.breaker else []
+        if isinstance(probed, Refusal):
+            return probed
+        for breaker in probed:
+            breaker.probe, breaker.lease = hold.attempt_id, self.now + min(hold.ttl_ms, 60_000)
         if hold.count_request and hold.requests_per_minute:
             self.requests.setdefault(hold.key_id, []).append(self.now // 100 * 100 + 100)
         if money is not None:
             money["held"] += amount
-        grant = Grant(granted, amount, probe)
+        grant = Grant(granted, amount, bool(probed))
         self.reservations[hold.attempt_id] = Reservation(hold, grant, money, self.now + hold.ttl_ms)
         return grant
+
+    def _circuits(self, hold: Hold) -> list[Breaker] | Refusal:
+        known = self.breakers.get(hold.account_id)
+        if known is not None and hold.secret and known.secret and known.secret != hold.secret:
+            del self.breakers[hold.account_id]
+        names = [name for name in (hold.account_id, *hold.circuits) if name in self.breakers]
+        found = {name: self.breakers[name] for name in names if self.breakers[name].until}
+        waits = {name: one.wait(self.now, hold.attempt_id, hold.early) for name, one in found.items()}
+        longest = max(waits.values(), default=0)
+        if not longest:
+            return list(found.values())
+        name = next(name for name, wait in waits.items() if wait == longest)
+        return Refusal("breaker_open", longest / 1000, name, found[name].cause, found[name].told)
 
     def _rate(self, hold: Hold) -> Refusal | None:
         if not (hold.count_request and hold.requests_per_minute):
@@ -108,24 +130,40 @@ class Model:
                 found.money["spent"] += settlement.cost_nano_usd - found.grant.reserved_nano_usd
         found.state = "settled"
         self.outbox += settlement.events
-        self._learn(found.hold.account_id, settlement)
+        for evidence in settlement.evidence:
+            self._learn(evidence, settlement)
 
-    def _learn(self, account_id: str, settlement: Settlement) -> None:
-        policy: BreakerPolicy | None = settlement.breaker
-        breaker = self.breakers.get(account_id)
-        if breaker is not None and breaker.until:
-            if breaker.probe == settlement.attempt_id:
+    def _learn(self, evidence: Evidence, settlement: Settlement) -> None:
+        name, outcome, cause, policy = evidence.circuit, evidence.outcome, evidence.cause, settlement.breaker
+        breaker = self.breakers.get(name)
+        is_open = breaker is not None and breaker.until > 0
+        probe = breaker is not None and is_open and breaker.probe == settlement.attempt_id
+        if outcome == "cool" and policy is not None:
+            told = min(int(evidence.told * 1000), policy.told_longest * 1000)
+            if breaker is None or not is_open or probe:
+                breaker = self.breakers.setdefault(name, Breaker())
+                first, longest = policy.refused_for, policy.refused_longest
+                if cause == "rate_limit":
+                    first, longest = policy.limited_for, policy.limited_longest
+                backoff = min(longest, first * 2**breaker.opened) * 1000  # with a jitter of 0.5, which is none
+                secret = settlement.secret if cause == "refused" else ""
+                breaker.open(self.now, told or backoff, cause, told=told > 0, secret=secret)
+            elif self.now + told > breaker.until:
+                breaker.until, breaker.cause, breaker.told, breaker.secret = self.now + told, cause, True, ""
+        elif breaker is not None and is_open:
+            if not probe:
+                return
+            if outcome == "success":
+                del self.breakers[name]
+            elif outcome == "failure" and policy is not None:
+                breaker.open(self.now, policy.open_for * 1000 * min(8, 2**breaker.opened), cause)
+            else:
                 breaker.probe = ""
-                if settlement.outcome == "success":
-                    del self.breakers[account_id]
-                elif settlement.outcome == "failure" and policy is not None:
-                    breaker.opened += 1
-                    breaker.until = self.now + policy.open_for * 1000 * min(8, 2 ** (breaker.opened - 1))
-        elif settlement.outcome == "failure" and policy is not None:
-            breaker = self.breakers.setdefault(account_id, Breaker())
+        elif outcome == "failure" and policy is not None:
+            breaker = self.breakers.setdefault(name, Breaker())
             breaker.failures = [at for at in breaker.failures if at > self.now - policy.window * 1000] + [self.now]
             if len(breaker.failures) >= policy.failures:
-                breaker.opened, breaker.until = 1, self.now + policy.open_for * 1000
+                breaker.open(self.now, policy.open_for * 1000, cause)
 
     def renew(self, attempt_id: str, ttl_ms: int) -> bool:
         found = self.reservations.get(attempt_id)

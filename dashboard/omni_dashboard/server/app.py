@@ -149,7 +149,7 @@ class Api:
         return Quota.of(await self._management.quota(identity_of(request)))
 
     async def reset_breaker(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
-        """Close an account's breaker."""
+        """Close an account's breaker, and those of its models and of combos' targets at its provider."""
         await self._management.reset_breaker(identity_of(request), account)
 
     async def audit(

@@ -298,18 +298,22 @@ class KeyQuota(BaseModel):
 
 
 class Breaker(BaseModel):
-    """``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds."""
+    """Of an account; with ``model`` of the account for that model alone; with ``combo`` of its target ``model``,
+    whatever the account. ``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds; ``cause`` "failing",
+    "rate_limit", "quota" or "refused", empty when closed; ``told`` whether the provider itself said how long."""
 
     account_id: str
     state: str
     failures: int
     retry_after: float
+    model: str
+    combo: str
+    cause: str
+    told: bool
 
     @classmethod
     def of(cls, state: BreakerState) -> "Breaker":
-        return cls(
-            account_id=state.account_id, state=state.state, failures=state.failures, retry_after=state.retry_after
-        )
+        return cls(**msgspec.structs.asdict(state))
 
 
 class Quota(BaseModel):

@@ -87,15 +87,21 @@ function item(name, mood, text, ...more) {
   return line;
 }
 
+const WHY = { failing: "failing", rate_limit: "rate limited", quota: "quota used up", refused: "credential refused" };
+
 function breakers(found) {
   if (!found.length) return [make("p", "No breaker has a story to tell: every account is in use.", "muted")];
   return found.map((one) => {
-    if (one.state === "closed") return item(one.account_id, "good", one.failures ? `closed, ${one.failures} recent failures` : "closed");
+    const name = one.combo ? `${one.model} in ${one.combo}` : one.model ? `${one.account_id} for ${one.model}` : one.account_id;
+    if (one.state === "closed") return item(name, "good", one.failures ? `closed, ${one.failures} recent failures` : "closed");
+    const why = WHY[one.cause] ? `, ${WHY[one.cause]}` : "", when = one.told ? " as it told" : "";
+    const said = one.state === "open" ? `open${why}; again in ${Math.ceil(one.retry_after)} s${when}` : `half open${why}`;
+    if (one.combo) return item(name, "bad", said);
     const button = make("button", "Reset");
     button.type = "button";
     button.append(make("span", ` the breaker of ${one.account_id}`, "sr"));
     button.addEventListener("click", () => reset(one.account_id, button));
-    return item(one.account_id, "bad", one.state === "open" ? `open, again in ${Math.ceil(one.retry_after)} s` : "half open", button);
+    return item(name, "bad", said, button);
   });
 }
 

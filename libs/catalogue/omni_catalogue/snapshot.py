@@ -133,11 +133,21 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """``failures`` within ``window`` seconds open it for ``open_for`` seconds; then one probe is let through."""
+    """``failures`` within ``window`` seconds open it for ``open_for`` seconds; then one probe is let through.
+
+    A rate limit, a refused credential and a spent quota open it at once: for as long as the provider tells, at most
+    ``told_longest``, or else for ``limited_for`` (a rate limit) or ``refused_for`` (the others), twice as long each
+    time in a row up to ``…_longest``. All in seconds.
+    """
 
     failures: int = 5
     window: int = 60
     open_for: int = 30
+    limited_for: int = 1
+    limited_longest: int = 120
+    refused_for: int = 120
+    refused_longest: int = 1800
+    told_longest: int = 86_400
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):

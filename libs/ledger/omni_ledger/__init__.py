@@ -1,4 +1,4 @@
-"""The quota and circuit protocol over Redis: what may be spent, what was, and which accounts are out of order.
+"""The quota and circuit protocol over Redis: what may be spent, what was, and what is out of order.
 
 Owns the Redis keys ``quota:*``, ``circuit:*`` and ``choice:*`` (whose turn it is, who was used how often, where a
 conversation's prompt cache is warm): nobody else writes them. Every change is one atomic step in Redis, by
@@ -14,13 +14,14 @@ steps.
 
 from omni_ledger.janitor import BreakerStanding, Janitor, KeyStanding, Reaped, Standing
 from omni_ledger.ledger import Ledger
-from omni_ledger.model import BudgetHold, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
+from omni_ledger.model import BudgetHold, Evidence, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
 from omni_ledger.outbox import Outbox, drain, ensure_stream
 from omni_ledger.relay import Relay
 
 __all__ = [
     "BreakerStanding",
     "BudgetHold",
+    "Evidence",
     "Grant",
     "Hold",
     "Janitor",

@@ -30,11 +30,14 @@ class KeyStanding(msgspec.Struct, frozen=True):
 
 
 class BreakerStanding(msgspec.Struct, frozen=True):
-    """``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds."""
+    """``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds; ``cause`` and ``told`` are those of a
+    refusal."""
 
     state: str
     failures: int
     retry_after: float
+    cause: str = ""
+    told: bool = False
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -72,12 +75,16 @@ class Janitor:
             part = operations.look(keys[start : start + CHUNK], accounts[start : start + CHUNK])
             open_reservations, some_keys, some_breakers = await self._run(part)
             found_keys += [KeyStanding(*values) for values in some_keys]
-            found_breakers += [BreakerStanding(state, count, float(wait)) for state, count, wait in some_breakers]
+            found_breakers += [_breaker(values) for values in some_breakers]
         return Standing(open_reservations, tuple(found_keys), tuple(found_breakers))
 
-    async def reset(self, account_id: str) -> None:
-        """Close the account's breaker and forget its failures."""
-        await self._run(operations.reset(account_id))
+    async def circuits(self, most: int) -> list[tuple[str, BreakerStanding]]:
+        """The circuits that failed of late, by name, at most so many."""
+        return [(str(name), _breaker(values)) for name, *values in await self._run(operations.circuits(most))]
+
+    async def reset(self, circuit: str) -> None:
+        """Close the circuit's breaker and forget its failures; an account's, those of its models too."""
+        await self._run(operations.reset(circuit))
 
     async def orphans(self) -> list[str]:
         """Routers that left events and show no sign of life."""
@@ -97,3 +104,8 @@ class Janitor:
         if operations.failure(result) is not None:
             raise Internal("the quota ledger refused an operation")
         return result
+
+
+def _breaker(values: list[Any]) -> BreakerStanding:
+    state, failures, wait, cause, told = values
+    return BreakerStanding(state, failures, float(wait), cause, told == 1)

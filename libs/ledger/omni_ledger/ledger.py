@@ -56,7 +56,7 @@ class Ledger:
         return await self._batcher.flush(timeout)
 
     async def admit(self, hold: Hold) -> Grant | Refusal:
-        """Check rate limit, budget and breaker, in this order, and take all of them or none.
+        """Check rate limit, budget and breakers, in this order, and take all of them or none.
 
         Raises ``DependencyUnavailable`` within two seconds when Redis is away, and then, or when the caller is
         cancelled, the reservation is given back as soon as Redis is there, whether or not it had been taken; this
@@ -125,6 +125,11 @@ class Ledger:
         """
         return operations.picked(await self._batcher.submit(operations.pick(wanted)).answer())
 
+    def cleared_soon(self, attempt_id: str, circuits: tuple[str, ...]) -> None:
+        """The attempt, a probe, has shown that its circuits are well. Its settlement tells it again, should Redis be
+        away now."""
+        self._soon(operations.cleared(attempt_id, circuits))
+
     def used_soon(self, uses: str, member: str) -> None:
         """Count a use that no ``pick`` counted; not while Redis is away."""
         self._soon(operations.used(uses, member))
@@ -165,6 +170,6 @@ class Ledger:
 
     def _release(self, hold: Hold) -> None:
         try:
-            self._batcher.submit(operations.release(hold.attempt_id, hold.account_id), kept=True, wait=False)
+            self._batcher.submit(operations.release(hold), kept=True, wait=False)
         except DependencyUnavailable:
             self._metrics.dropped.inc()

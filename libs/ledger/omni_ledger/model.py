@@ -26,9 +26,11 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """A reservation to take before one attempt, named by ``attempt_id``: asking again gives the same grant.
 
     ``count_request`` is true on the attempts of a request until one of them is granted: it then counts as one towards
-    ``requests_per_minute`` (0: no limit). ``wanted_output`` is in tokens. ``breaker`` None: the account's breaker is
-    not asked. After ``ttl_ms`` without a settlement or a renewal the reservation is charged in full and
-    ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of ``router_id``.
+    ``requests_per_minute`` (0: no limit). ``wanted_output`` is in tokens. ``circuits`` are what must be in order
+    besides the account, and ``secret`` is the version of its secret; with ``breaker`` None none is asked. ``early``
+    asks to probe circuits that were opened on suspicion before their time is up. After ``ttl_ms`` without a settlement
+    or a renewal the reservation is charged in full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in
+    the name of ``router_id``.
     """
 
     attempt_id: str
@@ -43,10 +45,13 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     ttl_ms: int
     router_id: str
     abort_events: tuple[bytes, ...] = ()
+    circuits: tuple[str, ...] = ()
+    secret: str = ""
+    early: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """``granted_output`` tokens are paid for; ``probe`` says that this attempt decides about the account's breaker."""
+    """``granted_output`` tokens are paid for; ``probe`` says that this attempt decides about a breaker."""
 
     granted_output: int
     reserved_nano_usd: int
@@ -56,28 +61,44 @@ class Grant(msgspec.Struct, frozen=True):
 class Refusal(msgspec.Struct, frozen=True):
     """``reason`` is "rate_limited", "budget_exhausted", "budget_held" or "breaker_open".
 
-    ``retry_after`` is in seconds; 0 for a budget that never starts anew ("total").
+    ``retry_after`` is in seconds; 0 for a budget that never starts anew ("total"). ``circuit`` is whose breaker is
+    open, ``cause`` why ("failing", "rate_limit", "quota", "refused"), ``told`` whether the provider said how long.
     """
 
     reason: str
     retry_after: float
+    circuit: str = ""
+    cause: str = ""
+    told: bool = False
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What an attempt says of a circuit: "success"; "failure", which counts; "cool", which opens it at once, for
+    ``told`` seconds or, where that is 0, by a backoff of its ``cause``; or "neutral", nothing, and a probe is given
+    back."""
+
+    circuit: str
+    outcome: str
+    cause: str = ""
+    told: float = 0.0
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """The truth about an attempt. ``attempt_id`` "" means that nothing was reserved and there are only events.
 
-    ``outcome`` is evidence for the account's breaker: "success", "failure" or "neutral" (says nothing about the
-    account; a probe is given back). ``breaker`` None: no evidence is taken. ``events`` are serialised
-    ``events.v1.Event``, emitted in the same atomic step, through the outbox of ``router_id``.
+    ``evidence`` is for the attempt's circuits; with ``breaker`` None it only gives probes back. ``secret`` is the
+    version of the account's that was used, ``jitter`` (0 to 1) spreads cooldowns that nobody told. ``events`` are
+    serialised ``events.v1.Event``, emitted in the same atomic step, through the outbox of ``router_id``.
     """
 
     attempt_id: str
-    account_id: str
     cost_nano_usd: int
-    outcome: str
     breaker: BreakerPolicy | None
     events: tuple[bytes, ...]
     router_id: str
+    evidence: tuple[Evidence, ...] = ()
+    secret: str = ""
+    jitter: float = 0.5
 
 
 class Pick(msgspec.Struct, frozen=True, kw_only=True):

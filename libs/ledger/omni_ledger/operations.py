@@ -11,12 +11,13 @@ import msgspec
 from omni_catalogue.snapshot import BreakerPolicy
 from omni_wire.errors import DependencyUnavailable
 
-from omni_ledger.model import WINDOWS, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
+from omni_ledger.model import WINDOWS, Evidence, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
 
 MAX_AMOUNT = 2**53 - 1
 MAX_TTL_MS = 24 * 3600 * 1000
 MAX_EVENT_BYTES = 256 * 1024
-_OUTCOMES = ("success", "failure", "neutral")
+_OUTCOMES = ("success", "failure", "cool", "neutral")
+_CAUSES = ("", "failing", "rate_limit", "quota", "refused")
 
 Operation = list[bytes]
 
@@ -31,10 +32,14 @@ def _amount(value: int, what: str) -> int:
 
 
 @lru_cache(64)
-def _breaker(policy: BreakerPolicy | None) -> tuple[int, int, int] | int:
+def _breaker(policy: BreakerPolicy | None) -> tuple[int, ...] | int:
     if policy is None:
         return 0
-    return max(1, policy.failures), max(1, policy.window) * 1000, max(1, policy.open_for) * 1000
+    seconds = (
+        *(policy.window, policy.open_for, policy.limited_for, policy.limited_longest),
+        *(policy.refused_for, policy.refused_longest, policy.told_longest),
+    )
+    return max(1, policy.failures), *(max(1, each) * 1000 for each in seconds)
 
 
 def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
@@ -75,6 +80,9 @@ def admit(hold: Hold) -> Operation:
             _breaker(hold.breaker),
             hold.ttl_ms,
             hold.router_id,
+            (hold.account_id, *hold.circuits),
+            hold.secret,
+            1 if hold.early else 0,
         )
     )
     return _with_blobs(head, hold.abort_events)
@@ -82,26 +90,36 @@ def admit(hold: Hold) -> Operation:
 
 def settle(settlement: Settlement) -> Operation:
     """Raises ``ValueError`` as ``admit`` does."""
-    if settlement.outcome not in _OUTCOMES:
-        raise ValueError(f"unknown outcome {settlement.outcome!r}")
     head = _pack(
         (
             "s",
             len(settlement.events),
             settlement.attempt_id,
-            settlement.account_id,
+            [_evidence(each) for each in settlement.evidence],
             _amount(settlement.cost_nano_usd, "cost_nano_usd"),
-            settlement.outcome,
+            settlement.secret,
             _breaker(settlement.breaker),
             settlement.router_id,
+            settlement.jitter,
         )
     )
     return _with_blobs(head, settlement.events)
 
 
-def release(attempt_id: str, account_id: str) -> Operation:
+def _evidence(evidence: Evidence) -> tuple[str, str, str, int]:
+    if evidence.outcome not in _OUTCOMES or evidence.cause not in _CAUSES:
+        raise ValueError(f"unknown evidence {evidence.outcome!r} {evidence.cause!r}")
+    return evidence.circuit, evidence.outcome, evidence.cause, int(max(0.0, min(evidence.told, 1e9)) * 1000)
+
+
+def release(hold: Hold) -> Operation:
     """Give a reservation back as if it had never been; its admission, should it still arrive, finds it closed."""
-    return [_pack(("s", 0, attempt_id, account_id, 0, "neutral", 0, ""))]
+    neutral = [(circuit, "neutral", "", 0) for circuit in (hold.account_id, *hold.circuits)]
+    return [_pack(("s", 0, hold.attempt_id, neutral, 0, "", 0, "", 0))]
+
+
+def cleared(attempt_id: str, circuits: tuple[str, ...]) -> Operation:
+    return [_pack(("cleared", 0, attempt_id, circuits))]
 
 
 def renew(attempt_id: str, ttl_ms: int) -> Operation:
@@ -119,8 +137,12 @@ def look(keys: list[tuple[str, str]], accounts: list[str]) -> Operation:
     return [_pack(("look", 0, keys, accounts))]
 
 
-def reset(account_id: str) -> Operation:
-    return [_pack(("reset", 0, account_id))]
+def circuits(most: int) -> Operation:
+    return [_pack(("circuits", 0, most))]
+
+
+def reset(circuit: str) -> Operation:
+    return [_pack(("reset", 0, circuit))]
 
 
 def orphans() -> Operation:
@@ -164,6 +186,8 @@ def admitted(result: Any) -> Grant | Refusal | None:
     if result[0] == "g":
         return Grant(result[1], result[2], result[3] == 1)
     if result[0] == "n":
+        if len(result) > 3:
+            return Refusal(result[1], float(result[2]), result[3], result[4], result[5] == 1)
         return Refusal(result[1], float(result[2]))
     return None
 

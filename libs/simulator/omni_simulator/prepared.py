@@ -50,7 +50,12 @@ class Prepared:
 def _quota(script: Script) -> tuple[tuple[bytes, bytes], ...]:
     if script.quota_left is None:
         return ()
-    return (b"x-ratelimit-limit-requests", b"100"), (b"x-ratelimit-remaining-requests", b"%d" % script.quota_left)
+    left = script.quota_left
+    return (
+        (b"x-ratelimit-limit-requests", b"100"),
+        (b"x-ratelimit-remaining-requests", b"%d" % left),
+        (b"x-ratelimit-reset-requests", b"%dms" % ((100 - left) * 600)),  # until all of them are back
+    )
 
 
 class Kitchen:

@@ -68,8 +68,20 @@ def _read(body: bytes) -> Any:
         return None
 
 
+def error_words(body: bytes) -> set[str]:
+    """The words by which an error body or event says what it is: those in its ``code``, ``type`` and ``status``."""
+    node = _error(body)
+    said = [node.get(field) for field in ("code", "type", "status")] if isinstance(node, dict) else []
+    return {word for word in said if isinstance(word, str)}
+
+
 def told_status(body: bytes) -> int:
     """The status that an error body or event tells by its words; 0 when it tells none."""
+    node = _error(body)
+    return _in(node) if isinstance(node, dict) else 0
+
+
+def _error(body: bytes) -> Any:
     node = _read(body)
     for _ in range(_MAX_NESTING):
         if isinstance(node, list) and node:
@@ -80,7 +92,7 @@ def told_status(body: bytes) -> int:
             node = inner
         else:
             break
-    return _in(node) if isinstance(node, dict) else 0
+    return node
 
 
 def _in(error: dict[str, Any]) -> int:

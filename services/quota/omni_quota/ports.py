@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from omni_ledger import Reaped, Standing
+from omni_ledger import BreakerStanding, Reaped, Standing
 
 
 class Books(Protocol):
@@ -13,7 +13,9 @@ class Books(Protocol):
 
     async def look(self, keys: list[tuple[str, str]], accounts: list[str]) -> Standing: ...
 
-    async def reset(self, account_id: str) -> None: ...
+    async def circuits(self, most: int) -> list[tuple[str, BreakerStanding]]: ...
+
+    async def reset(self, circuit: str) -> None: ...
 
     async def orphans(self) -> list[str]: ...
 
@@ -36,5 +38,5 @@ class Meter(Protocol):
         ...
 
     def breakers(self, states: Sequence[str]) -> None:
-        """The states of all accounts' breakers: "closed", "open", "half_open"."""
+        """The states of all breakers: "closed", "open", "half_open", or "cooling" for as long as a provider told."""
         ...

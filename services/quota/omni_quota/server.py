@@ -43,4 +43,8 @@ def _breaker(breaker: BreakerState) -> pb.BreakerState:
         state=breaker.state,
         failures=breaker.failures,
         retry_after=breaker.retry_after,
+        model=breaker.model,
+        combo=breaker.combo,
+        cause=breaker.cause,
+        told=breaker.told,
     )

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from omni_catalogue import circuits
 from omni_catalogue.snapshot import KeyPolicy, Snapshot
 from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
-from omni_ledger import KeyStanding
+from omni_ledger import BreakerStanding, KeyStanding
 from omni_wire.errors import DependencyUnavailable, GatewayError
 
 from omni_quota.domain.scope import budget_window, scope_of
@@ -14,6 +15,9 @@ from omni_quota.ports import Books, Courier, Meter
 from omni_quota.settings import QuotaSettings
 
 log = logging.getLogger("omniroute.quota")
+
+# Model ids can come from clients, so what is shown of them is bounded.
+_MOST_CIRCUITS = 1000
 
 
 class QuotaService:
@@ -46,16 +50,33 @@ class QuotaService:
         standing = await self._books.look(scope.keys(), list(scope.accounts))
         return QuotaSnapshot(
             keys=tuple(map(_key_state, scope.policies, standing.keys)),
-            breakers=tuple(
-                BreakerState(account, breaker.state, breaker.failures, breaker.retry_after)
-                for account, breaker in zip(scope.accounts, standing.breakers, strict=True)
+            breakers=(
+                *map(_breaker_state, scope.accounts, standing.breakers),
+                *(_breaker_state(name, breaker) for name, breaker in await self._inside(scope.accounts)),
             ),
             open_reservations=standing.open_reservations,
         )
 
+    async def _inside(self, accounts: Sequence[str]) -> list[tuple[str, BreakerStanding]]:
+        """The breakers that are not a whole account's, of the accounts and of targets at their providers."""
+        known = frozenset(accounts)
+        providers = {account.partition("/")[0] for account in accounts}
+        found = []
+        for name, breaker in await self._books.circuits(_MOST_CIRCUITS):
+            circuit = circuits.read(name)
+            if circuit.combo:
+                if circuit.model.partition("/")[0] in providers:
+                    found.append((name, breaker))
+            elif circuit.model and circuit.account in known:
+                found.append((name, breaker))
+        return found
+
     async def reset(self, account_id: str) -> None:
         """Raises ``DependencyUnavailable`` when Redis is away."""
         await self._books.reset(account_id)
+        for name, _ in await self._inside((account_id,)):
+            if circuits.read(name).combo:
+                await self._books.reset(name)
         log.info("breaker closed by hand", extra={"fields": {"account": account_id}})
 
     # ---- tidying ----------------------------------------------------------------------------------------------------
@@ -100,8 +121,10 @@ class QuotaService:
         """Count the breakers by state. Raises ``DependencyUnavailable``."""
         configuration = self._configuration()
         if configuration is not None:
-            standing = await self._books.look([], list(scope_of(configuration, "").accounts))
-            self._meter.breakers([breaker.state for breaker in standing.breakers])
+            accounts = scope_of(configuration, "").accounts
+            standing = await self._books.look([], list(accounts))
+            inside = [breaker for _, breaker in await self._inside(accounts)]
+            self._meter.breakers([_counted(breaker) for breaker in (*standing.breakers, *inside)])
 
     async def _every(self, pause: float, work: Callable[[], Awaitable[None]], task: str) -> None:
         while True:
@@ -117,6 +140,27 @@ class QuotaService:
                 if task == "reap":
                     self.trouble = ""
             await asyncio.sleep(pause)
+
+
+def _counted(breaker: BreakerStanding) -> str:
+    """Its state for the metric: where the provider itself said how long, nothing is wrong that anybody looks into."""
+    if not breaker.told:
+        return breaker.state
+    return "cooling" if breaker.state == "open" else "closed"
+
+
+def _breaker_state(name: str, breaker: BreakerStanding) -> BreakerState:
+    circuit = circuits.read(name)
+    return BreakerState(
+        account_id=circuit.account,
+        state=breaker.state,
+        failures=breaker.failures,
+        retry_after=breaker.retry_after,
+        model=circuit.model,
+        combo=circuit.combo,
+        cause=breaker.cause,
+        told=breaker.told,
+    )
 
 
 def _key_state(policy: KeyPolicy, standing: KeyStanding) -> KeyState:

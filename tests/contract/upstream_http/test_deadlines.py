@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from omni_catalogue.snapshot import Timeouts
 from omni_router.adapters.http import HttpUpstream
-from omni_router.domain import verdict
+from omni_router.domain import circuits
 from omni_wire.errors import UpstreamTimeout
 
 from tests.support.provider_calls import CHUNKED, LIMIT, OK, ask, post, stream, until
@@ -192,4 +192,5 @@ async def test_a_provider_that_stays_silent_is_not_blamed_when_the_router_was_he
         hold_up(held_up)
         with pytest.raises(UpstreamTimeout, match="no answer in time") as raised:
             await asking
-        assert verdict.breaker_evidence(raised.value) == evidence
+        said = circuits.evidence(circuits.Circuits("acme/first", "acme/first m"), raised.value)
+        assert said[1].outcome == evidence

@@ -239,7 +239,10 @@ class Quota:
                 KeyState("key_dev", 12, 60, 1_250_000, 10**9, 25 * 10**9, "month", 1_800_000_000),
                 KeyState("key_admin", 0, 0, 0, 0, 0, "month", 0),
             ),
-            breakers=(BreakerState("acme/first", "open", 5, 12.5), BreakerState("claude/a", "closed", 0, 0.0)),
+            breakers=(
+                BreakerState("acme/first", "open", 5, 12.5, "gpt-x", "", "rate_limit", True),
+                BreakerState("claude/a", "closed", 0, 0.0),
+            ),
             open_reservations=3,
         )
 

@@ -160,7 +160,10 @@ async def test_quota_shows_limits_budgets_and_breakers(house: House) -> None:
         },
     }  # fmt: skip
     assert body["keys"][1]["budget"] is None
-    assert body["breakers"][0] == {"account_id": "acme/first", "state": "open", "failures": 5, "retry_after": 12.5}
+    assert body["breakers"][0] == {
+        "account_id": "acme/first", "state": "open", "failures": 5, "retry_after": 12.5,
+        "model": "gpt-x", "combo": "", "cause": "rate_limit", "told": True,
+    }  # fmt: skip
 
 
 async def test_a_breaker_is_reset_by_its_accounts_name(house: House) -> None:

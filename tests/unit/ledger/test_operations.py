@@ -18,11 +18,15 @@ def test_an_admission_carries_every_limit_and_its_events_beside_it() -> None:
         budget=budget(25_000_000_000, fixed=7, per_token=10_000),
         breaker=BreakerPolicy(failures=5, window=60, open_for=30),
         abort_events=(b"\xff\x00", b"two"),
+        circuits=("acme/first gpt-x",),
+        secret="v1",
+        early=True,
     )
     head, *blobs = operations.admit(asked)
     assert msgspec.msgpack.decode(head) == [
-        "a", 2, "a1", "key", "acme/first", 1, 60, 100, [25_000_000_000, "month", 7, 10_000], [5, 60_000, 30_000],
-        60_000, "router",
+        "a", 2, "a1", "key", "acme/first", 1, 60, 100, [25_000_000_000, "month", 7, 10_000],
+        [5, 60_000, 30_000, 1_000, 120_000, 120_000, 1_800_000, 86_400_000], 60_000, "router",
+        ["acme/first", "acme/first gpt-x"], "v1", 1,
     ]  # fmt: skip
     assert blobs == [b"\xff\x00", b"two"]
 
@@ -51,7 +55,7 @@ def test_a_hold_that_makes_no_sense_is_a_mistake_of_the_caller(changes: dict[str
         operations.admit(hold("a", **changes) if "attempt_id" not in changes else hold(""))
 
 
-@pytest.mark.parametrize("changes", [{"cost_nano_usd": -1}, {"outcome": "great"}])
+@pytest.mark.parametrize("changes", [{"cost_nano_usd": -1}, {"outcome": "great"}, {"cause": "mood"}])
 def test_a_settlement_that_makes_no_sense_is_a_mistake_of_the_caller(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         operations.settle(settlement("a", **changes))
@@ -68,6 +72,8 @@ def test_a_pick_says_what_it_wants_and_counts_of_nobody_are_a_mistake() -> None:
 def test_results_are_read_back_as_what_callers_know() -> None:
     assert operations.admitted(["g", 5, 70, 1]) == Grant(5, 70, True)
     assert operations.admitted(["n", "rate_limited", 12]) == Refusal("rate_limited", 12.0)
+    refused = operations.admitted(["n", "breaker_open", 1.5, "acme/first m", "rate_limit", 1])
+    assert refused == Refusal("breaker_open", 1.5, "acme/first m", "rate_limit", True)
     assert operations.admitted(["c"]) is None
     assert operations.failure(["!", "WRONGTYPE"]) == "WRONGTYPE"
     assert operations.failure([]) is None

@@ -13,7 +13,7 @@ from omni_quota.settings import QuotaSettings
 from omni_wire.errors import DependencyUnavailable
 from omni_wire.formats import WireFormat
 
-STATES = ("closed", "open", "half_open")
+STATES = ("closed", "open", "half_open", "cooling")
 
 SNAPSHOT = Snapshot(
     revision=1,
@@ -44,6 +44,7 @@ class Stage:
         self.due = 0
         self.away = False
         self.left = ["gone"]
+        self.inside: list[tuple[str, BreakerStanding]] = []
         self.looked: list[tuple[list[tuple[str, str]], list[str]]] = []
         self.said: list[tuple[object, ...]] = []
 
@@ -66,9 +67,13 @@ class Stage:
             tuple(BreakerStanding("open", 5, 12.5) for _ in accounts),
         )
 
-    async def reset(self, account_id: str) -> None:
+    async def circuits(self, most: int) -> list[tuple[str, BreakerStanding]]:
         self._check()
-        self.said.append(("reset", account_id))
+        return self.inside[:most]
+
+    async def reset(self, circuit: str) -> None:
+        self._check()
+        self.said.append(("reset", circuit))
 
     async def orphans(self) -> list[str]:
         self._check()
@@ -127,6 +132,39 @@ async def test_reset_closes_the_breaker() -> None:
     assert stage.said == [("reset", "acme/first")]
 
 
+INSIDE = [
+    ("acme/first", BreakerStanding("open", 5, 12.5)),  # shown already
+    ("acme/first gpt-x", BreakerStanding("open", 0, 9.0, "rate_limit", True)),
+    ("gone/first gpt-x", BreakerStanding("open", 5, 9.0, "failing")),  # not configured any more
+    ("target:best acme/gpt-x", BreakerStanding("half_open", 5, 0.0, "failing")),
+    ("target:best gone/gpt-x", BreakerStanding("open", 5, 1.0, "failing")),
+]
+
+
+async def test_breakers_of_models_and_targets_are_shown_with_their_cause() -> None:
+    stage = Stage()
+    stage.inside = INSIDE
+    assert (await service(stage).snapshot()).breakers == (
+        BreakerState("acme/first", "open", 5, 12.5),
+        BreakerState("acme/first", "open", 0, 9.0, "gpt-x", "", "rate_limit", True),
+        BreakerState("", "half_open", 5, 0.0, "acme/gpt-x", "best", "failing"),
+    )
+
+
+async def test_an_account_is_reset_with_the_targets_of_its_provider() -> None:
+    stage = Stage()
+    stage.inside = INSIDE
+    await service(stage).reset("acme/first")
+    assert stage.said == [("reset", "acme/first"), ("reset", "target:best acme/gpt-x")]
+
+
+async def test_what_its_provider_told_to_wait_for_is_no_open_breaker_in_the_metric() -> None:
+    stage = Stage()
+    stage.inside = [*INSIDE, ("acme/first other", BreakerStanding("half_open", 0, 0.0, "quota", True))]
+    await service(stage).watch()
+    assert stage.said == [("breakers", "open", "cooling", "half_open", "closed")]
+
+
 async def test_a_round_reaps_everything_that_is_due() -> None:
     stage = Stage()
     stage.due = 250
@@ -160,7 +198,7 @@ async def test_breakers_are_counted_by_state_and_by_nothing_else() -> None:
     meter = PrometheusMeter(registry)
     meter.breakers(["open", "closed", "open"])
     found = {state: registry.get_sample_value("omniroute_quota_breakers", {"state": state}) for state in STATES}
-    assert found == {"closed": 1, "open": 2, "half_open": 0}
+    assert found == {"closed": 1, "open": 2, "half_open": 0, "cooling": 0}
 
 
 async def test_without_a_configuration_there_is_nothing_to_count() -> None:

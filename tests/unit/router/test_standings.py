@@ -1,6 +1,7 @@
 """What a router remembers of targets and accounts."""
 
 import pytest
+from omni_router.domain.circuits import Circuits
 from omni_router.service.standings import Standing, Standings
 
 
@@ -38,13 +39,15 @@ def test_what_was_told_of_a_quota_is_forgotten_after_its_window() -> None:
     assert standing.headroom(61.0) is None
 
 
-def test_an_account_cools_until_then() -> None:
-    standings = Standings()
-    assert not standings.is_cooling("a/first", 5.0)
-    standings.cools("a/first", 10.0)
-    assert standings.is_cooling("a/first", 9.0)
-    assert not standings.is_cooling("a/first", 10.0)
-    assert not standings.is_cooling("a/second", 9.0)
+def test_who_waits_for_one_of_its_circuits_cools_until_then() -> None:
+    first, second = Circuits("a/first", "a/first m", "target:best a/m"), Circuits("a/second", "a/second m")
+    for circuit in (first.account, first.seat, first.target):
+        standings = Standings()
+        assert not standings.is_cooling(first, 5.0)
+        standings.cools(circuit, 10.0)
+        assert standings.is_cooling(first, 9.0)
+        assert not standings.is_cooling(first, 10.0)
+        assert not standings.is_cooling(second, 9.0)
 
 
 def test_a_typical_answer_is_the_limit_until_one_was_seen_and_never_more() -> None:

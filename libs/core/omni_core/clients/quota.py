@@ -45,4 +45,8 @@ def _breaker(breaker: pb.BreakerState) -> BreakerState:
         state=breaker.state,
         failures=breaker.failures,
         retry_after=breaker.retry_after,
+        model=breaker.model,
+        combo=breaker.combo,
+        cause=breaker.cause,
+        told=breaker.told,
     )

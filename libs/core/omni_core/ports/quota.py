@@ -19,12 +19,18 @@ class KeyState(msgspec.Struct, frozen=True):
 
 
 class BreakerState(msgspec.Struct, frozen=True):
-    """``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds."""
+    """Of an account; with ``model`` of the account for that one, with ``combo`` of its target ``model``, which is
+    "provider/model" then, and no account. ``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds;
+    ``cause`` "failing", "rate_limit", "quota" or "refused"; ``told`` whether the provider told how long."""
 
     account_id: str
     state: str
     failures: int
     retry_after: float
+    model: str = ""
+    combo: str = ""
+    cause: str = ""
+    told: bool = False
 
 
 class QuotaSnapshot(msgspec.Struct, frozen=True):
@@ -39,5 +45,5 @@ class QuotaPort(Protocol):
         ...
 
     async def reset(self, account_id: str) -> None:
-        """Close an account's breaker."""
+        """Close an account's breaker, and those of its models and of combos' targets at its provider."""
         ...

@@ -22,8 +22,8 @@ end
 
 local ops = {}
 
--- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router}
--- → {'g', granted, amount, probe} | {'n', reason, seconds} | {'c'}: this attempt is already closed
+-- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router, {circuit…}, secret, early 0|1}
+-- → {'g', granted, amount, probe} | {'n', reason, seconds, circuit, cause, told} | {'c'}: this attempt is already closed
 function ops.a(op, blobs)
   local attempt, key_id, account, limit, wanted = op[3], op[4], op[5], op[7], op[8]
   local known = hold_read(attempt)
@@ -33,7 +33,7 @@ function ops.a(op, blobs)
     end
     return { 'c' }
   end
-  local rate, budget, breaker
+  local rate, budget
   if op[6] == 1 and limit > 0 then
     rate = rate_look(key_id)
     if rate.used >= limit then
@@ -47,18 +47,17 @@ function ops.a(op, blobs)
       return { 'n', reason, wait }
     end
   end
-  local probe = false
+  local probes = {}
   if op[10] ~= 0 then
-    breaker = breaker_read(account)
-    local free, detail = breaker_look(breaker, attempt)
-    if not free then
-      return { 'n', 'breaker_open', detail }
+    local refusal
+    probes, refusal = breakers_look(op[13], attempt, op[14], op[15] == 1)
+    if not probes then
+      return refusal
     end
-    probe = detail
   end
 
   local granted, amount = wanted, 0
-  local hold = { 'H', granted, amount, '', 0, account, probe and 1 or 0, op[12], now + op[11] }
+  local hold = { 'H', granted, amount, '', 0, account, #probes > 0 and 1 or 0, op[12], now + op[11] }
   if budget then
     granted, amount = budget.granted, budget.amount
     hold[2], hold[3], hold[4], hold[5] = granted, amount, budget.key, budget.finish
@@ -74,16 +73,16 @@ function ops.a(op, blobs)
   if budget then
     budget_hold(budget)
   end
-  if probe then
-    breaker_probe(account, breaker, attempt, op[11])
+  for _, probe in ipairs(probes) do
+    breaker_probe(probe[1], probe[2], attempt, op[11])
   end
   return { 'g', granted, amount, hold[7] }
 end
 
--- {s, n, attempt or '', account, cost, outcome, breaker|0, router}
+-- {s, n, attempt or '', {evidence…}, cost, secret, breaker|0, router, jitter}
 -- → {'settled' | 'late' | 'unknown' | 'again' | 'events', overrun 0|1}
 function ops.s(op, blobs)
-  local attempt, account, cost, router = op[3], op[4], op[5], op[8]
+  local attempt, cost, router = op[3], op[5], op[8]
   local result, overrun = 'events', 0
   if attempt ~= '' then
     local hold = hold_read(attempt)
@@ -104,12 +103,11 @@ function ops.s(op, blobs)
         budget_move(hold[4], hold[5], held and hold[3] or 0, held and cost or cost - hold[3])
         overrun = cost > hold[3] and 1 or 0
       end
-      account = hold[6]
     end
   end
   emit(router, blobs)
-  if account ~= '' then
-    breaker_learn(account, op[7], op[6], attempt)
+  for _, evidence in ipairs(op[4]) do
+    breaker_learn(op[7], evidence, attempt, op[6], op[9])
   end
   return { result, overrun }
 end
@@ -189,7 +187,19 @@ function ops.reap(op)
   return { #due, charged }
 end
 
--- {look, 0, {{key, window or ''}…}, {account…}} → {open reservations, {{used, spent, held, resets}…}, {{state, failures, wait}…}}
+-- {cleared, 0, attempt, {circuit…}} → {}: the probe has proved them well, though it is still under way
+function ops.cleared(op)
+  for _, name in ipairs(op[4]) do
+    local breaker = breaker_read(name)
+    if breaker and breaker[2] > 0 and breaker[3] == op[3] then
+      breaker_close(name)
+    end
+  end
+  return {}
+end
+
+-- {look, 0, {{key, window or ''}…}, {account…}}
+-- → {open reservations, {{used, spent, held, resets}…}, {{state, failures, wait, cause, told}…}}
 function ops.look(op)
   local keys, breakers = {}, {}
   for i, wanted in ipairs(op[3]) do
@@ -201,23 +211,34 @@ function ops.look(op)
     keys[i] = { rate_look(wanted[1]).used, spent, held, finish }
   end
   for i, account in ipairs(op[4]) do
-    local breaker = breaker_read(account)
-    if not breaker then
-      breakers[i] = { 'closed', 0, 0 }
-    elseif breaker[2] == 0 then
-      breakers[i] = { 'closed', #breaker[4], 0 }
-    elseif now < breaker[2] then
-      breakers[i] = { 'open', #breaker[4], (breaker[2] - now) / 1000 }
-    else
-      breakers[i] = { 'half_open', #breaker[4], 0 }
-    end
+    breakers[i] = breaker_shown(breaker_read(account))
   end
   return { call('ZCARD', HOLDS), keys, breakers }
 end
 
--- {reset, 0, account} → {1 | 0}: there was something to forget
+-- {circuits, 0, most} → {{name, state, failures, wait, cause, told}…} of those that failed of late
+function ops.circuits(op)
+  local found = {}
+  for _, name in ipairs(breakers_known()) do
+    local breaker = #found < op[3] and breaker_read(name)
+    if breaker then
+      local shown = breaker_shown(breaker)
+      table.insert(shown, 1, name)
+      found[#found + 1] = shown
+    end
+  end
+  return found
+end
+
+-- {reset, 0, circuit} → {circuits that there was something to forget of}: it, and those of its models
 function ops.reset(op)
-  return { call('DEL', CIRCUIT .. op[3]) }
+  local count, inside = breaker_close(op[3]), op[3] .. ' '
+  for _, name in ipairs(breakers_known()) do
+    if string.sub(name, 1, #inside) == inside then
+      count = count + breaker_close(name)
+    end
+  end
+  return { count }
 end
 
 -- {orphans, 0} → {router…}: outboxes with events whose router shows no sign of life

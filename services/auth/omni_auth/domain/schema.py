@@ -370,12 +370,28 @@ class KeySection(Section):
     rules: RulesSection = RulesSection()
 
 
+WholeSeconds = Annotated[int, BeforeValidator(scalars.whole(1, 86_400))]
+
+
 class BreakerSection(Section):
-    """``failures`` within ``window`` seconds open it for ``open_for`` seconds."""
+    """As ``omni_catalogue.snapshot.BreakerPolicy``."""
 
     failures: Annotated[int, BeforeValidator(scalars.whole(1, 10_000))] = 5
-    window: Annotated[int, BeforeValidator(scalars.whole(1, 86_400))] = 60
-    open_for: Annotated[int, BeforeValidator(scalars.whole(1, 86_400))] = 30
+    window: WholeSeconds = 60
+    open_for: WholeSeconds = 30
+    limited_for: WholeSeconds = 1
+    limited_longest: WholeSeconds = 120
+    refused_for: WholeSeconds = 120
+    refused_longest: WholeSeconds = 1800
+    told_longest: Annotated[int, BeforeValidator(scalars.whole(1, 604_800))] = 86_400
+
+    @model_validator(mode="after")
+    def _fits(self) -> "BreakerSection":
+        for first, longest in (("limited_for", "limited_longest"), ("refused_for", "refused_longest")):
+            if getattr(self, first) > getattr(self, longest):
+                message = f"{first} is more than {longest}, which is the most that it grows to; raise {longest}"
+                raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
 
 
 class TimeoutsSection(Section):
@@ -390,7 +406,7 @@ def _breaker(value: object) -> object:
         return value
     switched = scalars.flag_or_none(value)
     if switched is None:
-        message = "must be on, off or a mapping of failures, window and open_for"
+        message = "must be on, off or a mapping such as {failures: 5, window: 60, open_for: 30}"
         raise PydanticCustomError("omniroute", "{message}", {"message": message})
     return {} if switched else None
 

@@ -27,7 +27,10 @@ class PrometheusMeter:
         for task in ("reap", "adopt", "watch"):
             self._failures.labels(task)
         self._breakers = Gauge(
-            "omniroute_quota_breakers", "Accounts by the state of their breaker", ["state"], registry=registry
+            "omniroute_quota_breakers",
+            "Breakers of accounts, of their models and of combos' targets, by state",
+            ["state"],
+            registry=registry,
         )
 
     def reaped(self, reservations: int, charged_nano_usd: int) -> None:
@@ -41,7 +44,7 @@ class PrometheusMeter:
         self._adopted.inc(events)
 
     def breakers(self, states: Sequence[str]) -> None:
-        for state in ("closed", "open", "half_open"):
+        for state in ("closed", "open", "half_open", "cooling"):
             self._breakers.labels(state).set(states.count(state))
 
     def failed(self, task: str) -> None:

@@ -70,7 +70,7 @@ def _target(offer: Offer) -> str:
 
 def seat(offer: Offer) -> str:
     """The name of an account's option."""
-    return f"{offer.candidate.account.id} {offer.candidate.model.id}"
+    return offer.circuits.seat
 
 
 def _accounts(target: Option) -> Level:

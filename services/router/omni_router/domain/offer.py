@@ -7,6 +7,7 @@ from omni_catalogue.rules import Effective
 from omni_catalogue.snapshot import Price
 
 from omni_router.domain import pricing, provider_call
+from omni_router.domain.circuits import Circuits
 from omni_router.domain.pricing import Pricing
 from omni_router.domain.records import Source
 
@@ -17,12 +18,15 @@ class Offer:
     ``if_stream`` and ``if_whole`` say whether its provider is asked for a stream, for a client who wants one or not."""
 
     __slots__ = (
-        "_calls", "candidate", "if_stream", "if_whole", "input_rate", "output_ceiling", "price", "pricing", "rules",
-        "signs", "source",
+        "_calls", "candidate", "circuits", "if_stream", "if_whole", "input_rate", "output_ceiling", "price", "pricing",
+        "rules", "signs", "source",
     )  # fmt: skip
 
-    def __init__(self, candidate: Candidate, priced: Pricing, source: Source, rules: Effective) -> None:
+    def __init__(
+        self, candidate: Candidate, priced: Pricing, source: Source, rules: Effective, circuits: Circuits
+    ) -> None:
         self.candidate = candidate
+        self.circuits = circuits
         self.pricing = priced
         self.price: Price | None = priced.price
         self.source = source

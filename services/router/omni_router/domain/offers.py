@@ -11,6 +11,7 @@ from omni_wire.formats import WireFormat
 
 from omni_router.domain import pricing, provider_call
 from omni_router.domain.choice import Choice, choice_for
+from omni_router.domain.circuits import circuits_of
 from omni_router.domain.offer import Offer
 from omni_router.domain.pricing import BILLED_APART, OTHER_MODELS
 from omni_router.domain.records import Source
@@ -72,7 +73,7 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
                 router_id=router_id,
             )
             rules = catalogue.rules(policy, plan.combo, candidate.provider, candidate.model)
-            found.append(Offer(candidate, priced, source, rules))
+            found.append(Offer(candidate, priced, source, rules, circuits_of(candidate, plan.combo)))
     if not found and boundless:
         raise BudgetExhausted(
             f"{plan.requested!r} can only be had in the format {boundless}, which takes no output limit, and this key "

@@ -1,8 +1,7 @@
-"""What a provider's failure means: the client's error, whether another candidate may help, what a breaker learns."""
+"""What a provider's failure means: the client's error, whether another candidate may help."""
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 from omni_wire.errors import (
     ClientGone,
@@ -20,48 +19,49 @@ from omni_wire.errors import (
     UpstreamUnreachable,
     upstream_message,
 )
-from omni_wire.told_error import error_of
+from omni_wire.told_error import error_of, error_words, told_error, told_status
+
+from omni_router.domain.waits import retry_after, told_wait
 
 # About the request itself: another account of the same provider would say the same.
 _ABOUT_THE_REQUEST = frozenset({400, 404, 405, 413, 415, 422})
 
 
-def from_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+# The code of an error that says that an account has nothing left to spend, whatever its status.
+QUOTA_SPENT = "upstream_quota_spent"
+# How providers name it: OpenAI (platform.openai.com/docs/guides/error-codes), Codex, OpenRouter and those like them.
+_SPENT = frozenset(
+    (
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "usage_limit_reached",
+        "quota_exceeded",
+        "insufficient_credits",
+    )
+)
+# Anthropic says it under 400 and with nothing but these words (docs.anthropic.com/en/api/errors).
+_CREDIT_GONE = re.compile(r"your credit balance is too low", re.IGNORECASE)
+
+
+def from_status(status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
     """The error for an answer that is not 200; the provider's status is kept, as SDKs choose their exception class by
-    it."""
-    retry_after = _wait(headers)
-    if retry_after is None and (told := _RETRY_DELAY.search(body)):
-        retry_after = _seconds(told[1].decode())
-    return error_of(upstream_message(body), status, retry_after)
+    it. ``now`` is in epoch seconds."""
+    return _judged(error_of(upstream_message(body), status), status, headers, body, now)
 
 
-# Google tells it in the body (google.rpc.RetryInfo), as a number of seconds with an "s".
-_RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
+def from_told(body: bytes, saying: str) -> UpstreamError:
+    """The error in ``body``, which came under status 200 or in a stream; the provider's words after ours."""
+    return _judged(told_error(body, saying), told_status(body), {}, body, 0.0)
 
 
-def _wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, by ``retry-after-ms`` (OpenAI's and Azure's) or ``retry-after``. One that is a date is counted
-    from the answer's own, so that no two clocks need agree."""
-    milliseconds = _seconds(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after")
-    seconds = _seconds(value)
-    if value is None or seconds is not None:
-        return seconds
-    try:
-        left = (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
-    except (ValueError, TypeError, OverflowError):  # the middle one: only one of them knows its time zone
-        return None
-    return min(max(left, 0.0), 1e9)
-
-
-def _seconds(value: str | None) -> float | None:
-    try:
-        seconds = float(value) if value is not None else None
-    except ValueError:
-        return None
-    return seconds if seconds is not None and 0 <= seconds < 1e9 else None
+def _judged(error: UpstreamError, status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
+    if status in (400, 402, 403, 429) and (error_words(body) & _SPENT or _CREDIT_GONE.match(upstream_message(body))):
+        error.code = QUOTA_SPENT
+        if status == 400:  # else nobody else would be asked, as if the request itself were wrong
+            error.status = 402
+    passes = status in (402, 408, 429) or 500 <= status < 600 or error.code == QUOTA_SPENT
+    error.retry_after = told_wait(headers, body, now) if passes else retry_after(headers, now)
+    return error
 
 
 def same_account_may_help(error: GatewayError) -> bool:
@@ -81,6 +81,13 @@ def other_candidate_may_help(error: GatewayError) -> bool:
     return isinstance(error, (UpstreamError, CredentialUnavailable, LossRefused, NotBuilt))
 
 
+def may_pass(error: GatewayError) -> bool:
+    """Whether the same request may be answered some time later."""
+    if isinstance(error, UpstreamRejected):
+        return error.status in (408, 409, 425, 429) or error.code == QUOTA_SPENT
+    return isinstance(error, (UpstreamError, CredentialUnavailable))
+
+
 def is_the_clients(error: GatewayError) -> bool:
     """The client's own doing, and nothing an operator would look into."""
     if isinstance(error, UpstreamRejected):
@@ -93,24 +100,8 @@ def may_be_quoted(error: GatewayError) -> bool:
     return not isinstance(error, (UpstreamFailed, UpstreamRejected))
 
 
-# Of a provider's refusals, those that are about the account whoever asks and whatever for. The rest (403, 408, 409 …)
-# one client's choice of model or content can cause, and it must not close the account to all others.
-_ABOUT_THE_ACCOUNT = frozenset({401, 402, 429})
-
-
 class Unheard(UpstreamTimeout):
     """The time was up, but this process itself had been held up, so the provider may have answered in time.
 
     Its base to everybody but the breaker.
     """
-
-
-def breaker_evidence(error: GatewayError | None) -> str:
-    """ "success", "failure", or "neutral" for what says nothing about the account."""
-    if error is None:
-        return "success"
-    if isinstance(error, Unheard):
-        return "neutral"
-    if isinstance(error, UpstreamRejected):
-        return "failure" if error.status in _ABOUT_THE_ACCOUNT else "neutral"
-    return "failure" if isinstance(error, UpstreamError) else "neutral"

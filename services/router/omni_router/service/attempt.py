@@ -15,7 +15,7 @@ from omni_core.ports.translator import EncodeCall, Loss, Parties, RenamedTool, S
 from omni_wire.body import Body
 from omni_wire.errors import LossRefused, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.formats import WireFormat
-from omni_wire.told_error import tells_error, told_error
+from omni_wire.told_error import tells_error
 
 from omni_router.domain import edits, provider_call, thoughts, unfound, unsaid, verdict
 from omni_router.domain.offer import Offer
@@ -116,6 +116,7 @@ class Attempt(Held):
             raise
         answer.begun()
         self.first_byte_ms = self._elapsed_ms()
+        self._works()
         client_stream = asked.request.stream
         return Head(
             200,
@@ -214,12 +215,14 @@ class Attempt(Held):
         if answer.status != 200:
             if answer.status in (401, 403):
                 self._tools.credentials.forget(self.candidate.account.id)
-            raise verdict.from_status(answer.status, answer.headers, await answer.read(settings.max_error_bytes))
+            raise verdict.from_status(
+                answer.status, answer.headers, await answer.read(settings.max_error_bytes), clock.now_ms() / 1000
+            )
         content_type, streamed = answer.headers.get("content-type", ""), self._provider_stream
         if streamed and not content_type.startswith(provider_call.stream_type(self.candidate.provider, self._framing)):
             body = b"" if content_type.startswith(_EVENTS) else await answer.read(settings.max_error_bytes)
             if tells_error(body):
-                raise told_error(body, "the provider answered an error under status 200")
+                raise verdict.from_told(body, "the provider answered an error under status 200")
             wanted = "one JSON array" if self._framing == "array" else "a stream"
             said = self.unsaid(body.decode("utf-8", "replace"))[:100]
             raise UpstreamFailed(f"the provider answered otherwise where {wanted} was asked for: {said}")

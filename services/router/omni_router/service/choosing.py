@@ -73,10 +73,9 @@ class Line:
 
     # ---- what becomes of a candidate --------------------------------------------------------------------------------
 
-    def cools(self, seconds: float) -> None:
-        """Its account's breaker is open."""
-        _, account = self._at["account"]
-        self._standings.cools(account.member, clock.monotonic() + seconds)
+    def cools(self, circuit: str, seconds: float) -> None:
+        """A circuit of its is open."""
+        self._standings.cools(circuit, clock.monotonic() + seconds)
 
     async def open(self, attempt: Attempt) -> Head:
         """``attempt.open``, and what can be learnt from it. Raises a ``GatewayError``."""
@@ -176,7 +175,7 @@ class Line:
         return picked.cursor, {option.name: uses for option, uses in zip(options, picked.uses, strict=False)}
 
     def _is_cooling(self, option: Option, now: float) -> bool:
-        return all(self._standings.is_cooling(offer.candidate.account.id, now) for offer in option.offers)
+        return all(self._standings.is_cooling(offer.circuits, now) for offer in option.offers)
 
     def _measure(self) -> None:
         call, request = self._asked.call, self._asked.request

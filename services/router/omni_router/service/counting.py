@@ -115,7 +115,7 @@ async def _ask(
         if answer.status != 200:
             if answer.status in (401, 403):
                 tools.credentials.forget(account.id)
-            refusal = verdict.from_status(answer.status, answer.headers, told)
+            refusal = verdict.from_status(answer.status, answer.headers, told, clock.now_ms() / 1000)
             refusal.message = unsaid.without(secret, refusal.message)
             raise refusal
     finally:

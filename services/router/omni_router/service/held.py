@@ -3,6 +3,7 @@
 ``Attempt`` is the provider's half.
 """
 
+import random
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -12,11 +13,11 @@ from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
 from omni_core.ports.translator import TranslatorPort
 from omni_core.tracing import Tracer
-from omni_ledger import BudgetHold, Grant, Hold, Ledger, Refusal, Settlement
+from omni_ledger import BudgetHold, Evidence, Grant, Hold, Ledger, Refusal, Settlement
 from omni_wire.errors import GatewayError
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, pricing
+from omni_router.domain import bounds, circuits, pricing, waits
 from omni_router.domain.offer import Offer
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 from omni_router.domain.request import Request
@@ -63,6 +64,7 @@ class Held:
     _reported: Usage | None = None
     _estimate = _input_estimate = _status = 0
     _renew_at = _ttl = 0.0
+    failure: GatewayError | None = None  # its own, where the request's is another
     _awaited = False  # the request is with the provider, and nothing says that it failed
     _settled = False
 
@@ -75,11 +77,11 @@ class Held:
         self._started_ms = clock.now_ms()
         self._began = clock.monotonic()
 
-    async def admit(self, count_request: bool, number: int, began_ms: int) -> Refusal | None:
+    async def admit(self, count_request: bool, number: int, began_ms: int, early: bool = False) -> Refusal | None:
         """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``.
 
         With it go the events that stand should this router die before it settles: ``number`` is the attempt's, from 1,
-        ``began_ms`` when the request came.
+        ``began_ms`` when the request came. ``early`` asks one that is only suspected before its time is up.
         """
         asked, tools, offer = self._asked, self._tools, self.offer
         call, request, routing, policy = asked.call, asked.request, asked.routing, asked.policy
@@ -115,6 +117,9 @@ class Held:
                 ttl_ms=int(ttl * 1000),
                 router_id=tools.router_id,
                 abort_events=tools.events.aborted(facts),
+                circuits=offer.circuits.besides_account,
+                secret=self.candidate.account.secret_version,
+                early=early,
             )
         )
         if isinstance(outcome, Refusal):
@@ -122,10 +127,9 @@ class Held:
         self._grant = outcome
         return None
 
-    def settle(
-        self, outcome: str, error: GatewayError | None, evidence: str, request: RequestRecord | None = None
-    ) -> bool:
-        """Release the reservation, charge what was used, write the events: one step, queued at once, done once.
+    def settle(self, outcome: str, error: GatewayError | None, request: RequestRecord | None = None) -> bool:
+        """Release the reservation, charge what was used, tell what it says of the breakers, write the events: one step,
+        queued at once, done once. ``error`` is the request's, where the attempt had none of its own.
 
         False when it had been settled before, and nothing was written now.
         """
@@ -134,21 +138,39 @@ class Held:
         self._settled = True
         if self._answer is not None:
             self._answer.close()
+        error = self.failure or error
         codec = self._tools.events
         attempt = codec.attempt(self._record(outcome, error.kind if error is not None else ""))
         self._tools.ledger.settle_soon(
             Settlement(
                 attempt_id=self.id,
-                account_id=self.candidate.account.id,
                 cost_nano_usd=self.cost,
-                outcome=evidence,
                 breaker=self._asked.routing.breaker,
                 events=(attempt,) if request is None else (attempt, codec.request(request)),
                 router_id=self._tools.router_id,
+                evidence=self._evidence(error),
+                secret=self.candidate.account.secret_version,
+                jitter=random.random(),
             ),
             self._on_settled,
         )
         return True
+
+    def _evidence(self, error: GatewayError | None) -> tuple[Evidence, ...]:
+        if self._asked.routing.breaker is None:
+            return ()
+        spent = waits.spent(self.headers, clock.now_ms() / 1000) if error is None else None
+        probe = self._grant is not None and self._grant.probe
+        if error is None and spent is None and not probe:  # as most: it tells nobody anything new
+            return ()
+        said = circuits.evidence(self.offer.circuits, error, spent)
+        return tuple([Evidence(each.circuit, each.outcome, each.cause, each.told) for each in said])
+
+    def _works(self) -> None:
+        """The provider answers: if this was a probe, nobody needs to wait for its end."""
+        if self._grant is not None and self._grant.probe:
+            offer = self.offer.circuits
+            self._tools.ledger.cleared_soon(self.id, (offer.account, *offer.besides_account))
 
     def count_usage(self) -> None:
         """Fix what was used, before it is settled: the provider's count, else an estimate of what went by."""

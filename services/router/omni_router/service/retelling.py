@@ -105,9 +105,7 @@ class Retelling:
         tools.ledger.settle_soon(
             Settlement(
                 attempt_id=self._held,
-                account_id="",
                 cost_nano_usd=0,
-                outcome="neutral",
                 breaker=None,
                 events=(tools.events.request(record),),
                 router_id=tools.router_id,

@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncGenerator, Callable
 from math import ceil
 
-from omni_catalogue.catalogue import Candidate, Catalogue
+from omni_catalogue.catalogue import Catalogue
 from omni_catalogue.snapshot import KeyPolicy, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
@@ -22,7 +22,6 @@ from omni_wire.errors import (
     GatewayError,
     Internal,
     InvalidRequest,
-    NoCandidate,
     PermissionDenied,
     RateLimited,
     Unauthenticated,
@@ -37,6 +36,7 @@ from omni_router.domain.pricing import beyond_bounds
 from omni_router.domain.records import RequestRecord, Source
 from omni_router.domain.request import Request, read, read_model
 from omni_router.domain.strategies import Draw
+from omni_router.domain.walk import Skip, Walk
 from omni_router.service import counting, ruling
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Chooser, Line
@@ -193,56 +193,56 @@ class RouterService:
         return found
 
     async def _first_answer(self, run: "_Run", asked: Asked, offers: tuple[Offer, ...]) -> Head:
-        error: GatewayError | None = None
-        make: Callable[[Tools, Asked, Offer], Attempt] = Attempt
         if run.watch is not None:
             run.watch.planned()
-            make = run.watch.attempt
-        cooling: list[float] = []
-        refused: Candidate | None = None
-        as_listed, line = iter(offers), run.line
+        as_listed, line, walk = iter(offers), run.line, run.walk
         while (offer := next(as_listed, None) if line is None else await line.next()) is not None:
-            candidate = offer.candidate
-            if refused is not None and _same_model(refused, candidate):
-                continue
-            retries, unproved = 0, False
-            while retries <= asked.routing.retries:
-                if run.attempts and error is not None:  # before the next hold, so that a budget carries one at a time
-                    run.attempts[-1].settle("failed", error, verdict.breaker_evidence(error))
-                attempt = make(self._tools, asked, offer)
-                attempt.unproved = unproved
-                refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms)
-                if refusal is not None:
-                    if refusal.reason != "breaker_open":
-                        raise as_error(refusal)
-                    cooling.append(refusal.retry_after)
-                    if line is not None:
-                        line.cools(refusal.retry_after)
-                    break
-                run.counted = True
-                run.attempts.append(attempt)
-                try:
-                    return await (attempt.open() if line is None else line.open(attempt))
-                except GatewayError as failure:
-                    error = failure
-                if attempt.doubted:  # no retry: it is another question
-                    unproved = True
-                elif verdict.same_account_may_help(error):
-                    retries += 1
-                    if retries <= asked.routing.retries:
-                        await self._pause(retries)
-                else:
-                    break
-            if error is not None and not verdict.other_candidate_may_help(error):
-                raise error
-            refused = candidate if error is not None and not verdict.other_account_may_help(error) else None
-        if error is not None:
+            if not walk.passes_over(offer) and (head := await self._try(run, asked, offer)) is not None:
+                return head
+        if (offer := walk.last_resort()) is not None:
+            run.line = None  # it knows the last one that it gave, which this is not
+            if (head := await self._try(run, asked, offer, early=True)) is not None:
+                return head
+        raise walk.error(asked.request.model)
+
+    async def _try(self, run: "_Run", asked: Asked, offer: Offer, *, early: bool = False) -> Head | None:
+        """Ask one candidate, again where its failure looks passing. None when the next is to be asked; raises what no
+        other would answer otherwise."""
+        make = Attempt if run.watch is None else run.watch.attempt
+        line, walk = run.line, run.walk
+        retries, unproved = 0, False
+        while retries <= asked.routing.retries:
+            if run.attempts:  # before the next hold, so that a budget carries one at a time
+                run.attempts[-1].settle("failed", None)
+            attempt = make(self._tools, asked, offer)
+            attempt.unproved = unproved
+            refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms, early)
+            if refusal is not None:
+                if refusal.reason != "breaker_open":
+                    raise as_error(refusal)
+                walk.skipped(Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told))
+                if line is not None:
+                    line.cools(refusal.circuit, refusal.retry_after)
+                return None
+            run.counted = True
+            run.attempts.append(attempt)
+            try:
+                return await (attempt.open() if line is None else line.open(attempt))
+            except GatewayError as failure:
+                failure.message = attempt.unsaid(failure.message)
+                attempt.failure = error = failure
+            walk.failed(offer, error)
+            if attempt.doubted:  # no retry: it is another question
+                unproved = True
+            elif verdict.same_account_may_help(error):
+                retries += 1
+                if retries <= asked.routing.retries:
+                    await self._pause(retries)
+            else:
+                break
+        if not verdict.other_candidate_may_help(error):
             raise error
-        wait = min(cooling, default=1.0)
-        raise NoCandidate(
-            f"every account for {asked.request.model!r} is cooling down after failures; try again in {ceil(wait)} s",
-            retry_after=wait,
-        )
+        return None
 
     async def _pause(self, retry: int) -> None:
         await asyncio.sleep(self._tools.settings.retry_pause * 2 ** (retry - 1) * (0.5 + random.random()))
@@ -274,7 +274,7 @@ class RouterService:
         if run.line is not None:
             run.line.finish(last, error)
         record = run.record(error)
-        if last is None or not last.settle(record.outcome, error, verdict.breaker_evidence(error), record):
+        if last is None or not last.settle(record.outcome, error, record):
             self._tools.ledger.settle_soon(_events_only(self._tools.events.request(record), self._tools.router_id))
         self._metrics.observe(record, run.attempts)
         if self.told is not None:
@@ -312,9 +312,7 @@ def _report(context: CallContext, record: RequestRecord, error: GatewayError) ->
 def _events_only(event: bytes, router_id: str) -> Settlement:
     return Settlement(
         attempt_id="",
-        account_id="",
         cost_nano_usd=0,
-        outcome="neutral",
         breaker=None,
         events=(event,),
         router_id=router_id,
@@ -333,6 +331,7 @@ class _Run:
         self.attempts: list[Attempt] = []
         self.watch: Watch | None = None
         self.line: Line | None = None
+        self.walk = Walk()
         self._router_id = router_id
         self.started_ms = clock.now_ms()
         self._began = clock.monotonic()
@@ -425,10 +424,6 @@ def _unbounded(field: str) -> InvalidRequest:
 
 def _invalid_key() -> GatewayError:
     return Unauthenticated("this API key is not valid any more")
-
-
-def _same_model(left: Candidate, right: Candidate) -> bool:
-    return left.provider.id == right.provider.id and left.model.id == right.model.id
 
 
 def as_error(refusal: Refusal) -> GatewayError:

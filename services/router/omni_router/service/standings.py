@@ -9,6 +9,7 @@ in Redis.
 from collections.abc import Mapping
 from typing import TypeVar
 
+from omni_router.domain.circuits import Circuits
 from omni_router.domain.headroom import headroom
 
 T = TypeVar("T")
@@ -77,11 +78,13 @@ class Standings:
         found = self._standings.get(name)
         return found if found is not None else _put(self._standings, name, Standing())
 
-    def cools(self, account_id: str, until: float) -> None:
-        _put(self._cooling, account_id, until)
+    def cools(self, circuit: str, until: float) -> None:
+        _put(self._cooling, circuit, until)
 
-    def is_cooling(self, account_id: str, now: float) -> bool:
-        return now < self._cooling.get(account_id, now)
+    def is_cooling(self, circuits: Circuits, now: float) -> bool:
+        """Whether one of them is known to be open."""
+        cooling = self._cooling
+        return any(now < cooling.get(circuit, now) for circuit in (circuits.account, *circuits.besides_account))
 
     def turn(self, scope: str) -> int:
         """How many there were before."""

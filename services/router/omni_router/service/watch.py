@@ -115,12 +115,12 @@ class WatchedAttempt(Attempt):
         self._span: Span | None = None
         self._finish_reason = ""
 
-    async def admit(self, count_request: bool, number: int, began_ms: int) -> Refusal | None:
+    async def admit(self, count_request: bool, number: int, began_ms: int, early: bool = False) -> Refusal | None:
         span = self._watch.begin("ledger admit")
         began = clock.monotonic()
         admission = "granted"
         try:
-            refusal = await super().admit(count_request, number, began_ms)
+            refusal = await super().admit(count_request, number, began_ms, early)
             if refusal is not None:
                 admission = refusal.reason
         except BaseException as error:
@@ -156,13 +156,11 @@ class WatchedAttempt(Attempt):
             self._read_names(span)
         return head
 
-    def settle(
-        self, outcome: str, error: GatewayError | None, evidence: str, request: RequestRecord | None = None
-    ) -> bool:
+    def settle(self, outcome: str, error: GatewayError | None, request: RequestRecord | None = None) -> bool:
         settling = self._watch.begin("ledger settle") if not self._settled else None
         if settling is not None:
             self._on_settled = settling.end
-        settled = super().settle(outcome, error, evidence, request)
+        settled = super().settle(outcome, error, request)
         self._end_span(outcome, error)
         return settled
 

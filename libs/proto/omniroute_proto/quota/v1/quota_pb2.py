@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eomniroute/quota/v1/quota.proto\x12\x12omniroute.quota.v1\"!\n\x0fSnapshotRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\x8d\x01\n\x10SnapshotResponse\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.omniroute.quota.v1.KeyState\x12\x32\n\x08\x62reakers\x18\x02 \x03(\x0b\x32 .omniroute.quota.v1.BreakerState\x12\x19\n\x11open_reservations\x18\x03 \x01(\x03\"\xcc\x01\n\x08KeyState\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x1a\n\x12requests_in_window\x18\x02 \x01(\x03\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x03\x12\x16\n\x0espent_nano_usd\x18\x04 \x01(\x03\x12\x15\n\rheld_nano_usd\x18\x05 \x01(\x03\x12\x17\n\x0f\x62udget_nano_usd\x18\x06 \x01(\x03\x12\x15\n\rbudget_window\x18\x07 \x01(\t\x12\x18\n\x10\x62udget_resets_at\x18\x08 \x01(\x03\"X\n\x0c\x42reakerState\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x03\x12\x13\n\x0bretry_after\x18\x04 \x01(\x01\"\"\n\x0cResetRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x0f\n\rResetResponse2\xb0\x01\n\tQuotaPort\x12U\n\x08Snapshot\x12#.omniroute.quota.v1.SnapshotRequest\x1a$.omniroute.quota.v1.SnapshotResponse\x12L\n\x05Reset\x12 .omniroute.quota.v1.ResetRequest\x1a!.omniroute.quota.v1.ResetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eomniroute/quota/v1/quota.proto\x12\x12omniroute.quota.v1\"!\n\x0fSnapshotRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\x8d\x01\n\x10SnapshotResponse\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.omniroute.quota.v1.KeyState\x12\x32\n\x08\x62reakers\x18\x02 \x03(\x0b\x32 .omniroute.quota.v1.BreakerState\x12\x19\n\x11open_reservations\x18\x03 \x01(\x03\"\xcc\x01\n\x08KeyState\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x1a\n\x12requests_in_window\x18\x02 \x01(\x03\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x03\x12\x16\n\x0espent_nano_usd\x18\x04 \x01(\x03\x12\x15\n\rheld_nano_usd\x18\x05 \x01(\x03\x12\x17\n\x0f\x62udget_nano_usd\x18\x06 \x01(\x03\x12\x15\n\rbudget_window\x18\x07 \x01(\t\x12\x18\n\x10\x62udget_resets_at\x18\x08 \x01(\x03\"\x93\x01\n\x0c\x42reakerState\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x03\x12\x13\n\x0bretry_after\x18\x04 \x01(\x01\x12\r\n\x05model\x18\x05 \x01(\t\x12\r\n\x05\x63ombo\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12\x0c\n\x04told\x18\x08 \x01(\x08\"\"\n\x0cResetRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x0f\n\rResetResponse2\xb0\x01\n\tQuotaPort\x12U\n\x08Snapshot\x12#.omniroute.quota.v1.SnapshotRequest\x1a$.omniroute.quota.v1.SnapshotResponse\x12L\n\x05Reset\x12 .omniroute.quota.v1.ResetRequest\x1a!.omniroute.quota.v1.ResetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,12 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOTRESPONSE']._serialized_end=231
   _globals['_KEYSTATE']._serialized_start=234
   _globals['_KEYSTATE']._serialized_end=438
-  _globals['_BREAKERSTATE']._serialized_start=440
-  _globals['_BREAKERSTATE']._serialized_end=528
-  _globals['_RESETREQUEST']._serialized_start=530
-  _globals['_RESETREQUEST']._serialized_end=564
-  _globals['_RESETRESPONSE']._serialized_start=566
-  _globals['_RESETRESPONSE']._serialized_end=581
-  _globals['_QUOTAPORT']._serialized_start=584
-  _globals['_QUOTAPORT']._serialized_end=760
+  _globals['_BREAKERSTATE']._serialized_start=441
+  _globals['_BREAKERSTATE']._serialized_end=588
+  _globals['_RESETREQUEST']._serialized_start=590
+  _globals['_RESETREQUEST']._serialized_end=624
+  _globals['_RESETRESPONSE']._serialized_start=626
+  _globals['_RESETRESPONSE']._serialized_end=641
+  _globals['_QUOTAPORT']._serialized_start=644
+  _globals['_QUOTAPORT']._serialized_end=820
 # @@protoc_insertion_point(module_scope)

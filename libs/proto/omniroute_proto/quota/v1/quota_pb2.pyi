@@ -109,18 +109,32 @@ Global___KeyState: _TypeAlias = KeyState  # noqa: Y015
 
 @_typing.final
 class BreakerState(_message.Message):
+    """Of an account; with a model, of the account for that model; with a combo, of that combo's target."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    COMBO_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
+    """Empty for a combo's target."""
     state: _builtins.str
     """"closed", "open" or "half_open"."""
     failures: _builtins.int
     retry_after: _builtins.float
     """Seconds until a probe is let through; 0 when closed."""
+    model: _builtins.str
+    """For a combo's target "provider/model"."""
+    combo: _builtins.str
+    cause: _builtins.str
+    """"failing", "rate_limit", "quota" or "refused"; empty when closed."""
+    told: _builtins.bool
+    """Whether the provider itself told how long."""
     def __init__(
         self,
         *,
@@ -128,10 +142,14 @@ class BreakerState(_message.Message):
         state: _builtins.str = ...,
         failures: _builtins.int = ...,
         retry_after: _builtins.float = ...,
+        model: _builtins.str = ...,
+        combo: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        told: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "failures", b"failures", "retry_after", b"retry_after", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cause", b"cause", "combo", b"combo", "failures", b"failures", "model", b"model", "retry_after", b"retry_after", "state", b"state", "told", b"told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,8 +13,9 @@ import msgspec
 from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamFailed, WireError
 from omni_wire.sse import SseSplitter
 from omni_wire.surrogates import decode
-from omni_wire.told_error import told_error
 from omni_wire.usage import Usage
+
+from omni_router.domain import verdict
 
 # What a token is taken to be where the provider gives no count: four bytes of text, the common rule of thumb.
 BYTES_A_TOKEN = 4
@@ -126,7 +127,7 @@ def interrupted() -> StreamInterrupted:
 
 def broke_off(data: bytes) -> UpstreamError:
     """``data`` is the provider's error event."""
-    return told_error(data, "the provider broke off")
+    return verdict.from_told(data, "the provider broke off")
 
 
 def not_json(data: bytes, error: Exception) -> None:
@@ -146,7 +147,7 @@ def decode_answer(decoder: "msgspec.json.Decoder[T]", body: bytes, what: str) ->
 
 
 def refuse_error(body: bytes) -> NoReturn:
-    raise told_error(body, "the provider answered an error under status 200")
+    raise verdict.from_told(body, "the provider answered an error under status 200")
 
 
 def tokens_in(size: int) -> int:

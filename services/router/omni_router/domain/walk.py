@@ -1,0 +1,127 @@
+"""A request's way through its candidates: who was passed over and why, who failed and how, and what that comes to."""
+
+from collections.abc import Iterable
+from math import ceil
+
+import msgspec
+from omni_wire.errors import GatewayError, NoCandidate, from_kind
+
+from omni_router.domain import verdict
+from omni_router.domain.offer import Offer
+
+# An error names so many causes at most, with so much of each.
+_MOST_CAUSES, _LONGEST_CAUSE = 20, 300
+
+_WHY = {
+    "rate_limit": "its rate limit is used up",
+    "quota": "its quota is used up",
+    "refused": "it refused the credential",
+    "failing": "it failed too often",
+}
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """A candidate that was not asked: ``circuit`` is open for ``wait`` seconds more, for ``cause``."""
+
+    offer: Offer
+    circuit: str
+    cause: str
+    wait: float
+    told: bool
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A candidate that was asked; its message is fit to be shown."""
+
+    offer: Offer
+    error: GatewayError
+
+
+class Walk:
+    """``skips`` and ``failures`` in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.skips: list[Skip] = []
+        self.failures: list[Failure] = []
+        self._open: dict[str, Skip] = {}  # by circuit
+        self._refused: tuple[str, str] | None = None
+
+    def passes_over(self, offer: Offer) -> bool:
+        """Whether it is known without asking that ``offer`` is of no use: its provider has refused the request itself,
+        or a circuit that it shares with another is open."""
+        if self._refused is not None and self._refused == _target(offer):
+            return True
+        for circuit in (offer.circuits.account, *offer.circuits.besides_account) if self._open else ():
+            if (known := self._open.get(circuit)) is not None:
+                self.skips.append(Skip(offer, circuit, known.cause, known.wait, known.told))
+                return True
+        return False
+
+    def skipped(self, skip: Skip) -> None:
+        """What was said of a candidate before, is said no more."""
+        self.skips = [*(known for known in self.skips if known.offer is not skip.offer), skip]
+        self._open[skip.circuit] = skip
+
+    def failed(self, offer: Offer, error: GatewayError) -> None:
+        self.failures.append(Failure(offer, error))
+        self._refused = None if verdict.other_account_may_help(error) else _target(offer)
+
+    def last_resort(self) -> Offer | None:
+        """Who to ask all the same, when all were passed over: of those that are only suspected the one whose time is
+        nearest, so that a pool is never closed as a whole while one of it might work."""
+        if self.failures:
+            return None
+        suspects = [skip for skip in self.skips if not skip.told]
+        return min(suspects, key=lambda skip: skip.wait).offer if suspects else None
+
+    def error(self, model: str) -> GatewayError:
+        """What the request ends in, naming every cause; ``retry_after`` is the soonest that may help.
+
+        Its kind and status are those of the last failure that may pass, as its client may try again then; of the last
+        failure where none may.
+        """
+        if not self.failures:
+            return self._all_closed(model)
+        passing = [failure.error for failure in self.failures if verdict.may_pass(failure.error)]
+        chosen = passing[-1] if passing else self.failures[-1].error
+        if len(self.failures) == 1 and not self.skips:
+            return chosen
+        waits = [error.retry_after for error in passing if error.retry_after is not None]
+        wait = min((*waits, *(skip.wait for skip in self.skips)), default=None) if passing or self.skips else None
+        return from_kind(
+            chosen.kind, self._causes(), status=chosen.status, retry_after=wait, param=chosen.param, code=chosen.code
+        )
+
+    def _all_closed(self, model: str) -> NoCandidate:
+        wait = min((skip.wait for skip in self.skips), default=1.0)
+        causes = {skip.cause for skip in self.skips}
+        limited = bool(causes) and causes <= {"rate_limit", "quota"}
+        return NoCandidate(
+            f"every account for {model!r} is cooling down; try again in {ceil(wait)} s: {self._causes()}",
+            retry_after=wait,
+            status=429 if limited else None,
+            code="upstream_rate_limited" if limited else None,
+        )
+
+    def _causes(self) -> str:
+        causes = [failure.error.message[:_LONGEST_CAUSE] for failure in self.failures]
+        causes += [
+            f"[{'/'.join(_target(skip.offer))}] was not asked, as {_WHY.get(skip.cause, 'it cools down')}, "
+            f"for {ceil(skip.wait)} s more"
+            for skip in self.skips
+        ]
+        return _joined(causes)
+
+
+def _joined(causes: Iterable[str]) -> str:
+    """Each once, with how often it came."""
+    counts: dict[str, int] = {}
+    for cause in causes:
+        counts[cause] = counts.get(cause, 0) + 1
+    said = [cause if times == 1 else f"{cause} ({times} times)" for cause, times in counts.items()]
+    more = len(said) - _MOST_CAUSES
+    return "; ".join(said[:_MOST_CAUSES]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _target(offer: Offer) -> tuple[str, str]:
+    return offer.candidate.provider.id, offer.candidate.model.id
