@@ -25,6 +25,7 @@ class Cache:
         self._answer = answer
         self._metrics = metrics
         self._policy: Caching | None = None
+        self._snapshot: Snapshot | None = None
         self._keys: dict[str, KeyPolicy] = {}
         self._configured = b""
         self.looks = False
@@ -32,8 +33,7 @@ class Cache:
     def configure(self, snapshot: Snapshot) -> None:
         policy = self._policy = snapshot.routing.caching
         self.looks = policy is not None and policy.requests != "asked"
-        self._keys = {key.id: key for key in snapshot.keys}
-        self._configured = cached.configured(snapshot) if policy is not None else b""
+        self._snapshot, self._keys = snapshot, {}
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         """One that the cache may not answer is marked so."""
@@ -53,11 +53,12 @@ class Cache:
 
     def _how(self, call: CompleteCall) -> How | None:
         asked = cached.wish(call.headers)
-        policy, key = self._policy, self._keys.get(call.key_id)
-        if policy is None or key is None or asked == cached.OFF:
+        policy = self._policy
+        if policy is None or asked == cached.OFF:
             return None
         said = cached.read(call.body)
-        if said is None or not cached.takes(policy, said, asked):
+        key = self._key(call.key_id)
+        if said is None or key is None or not cached.takes(policy, said, asked):
             return None
         request = (call.client_format.value, call.model, call.stream, call.framing)
         name = cached.name_of(key, self._configured, request, said, call.headers)
@@ -69,6 +70,13 @@ class Cache:
             asked == cached.REFRESH,
             self._saved,
         )
+
+    def _key(self, key_id: str) -> KeyPolicy | None:
+        """None for one that is not in the configuration yet. What it takes to know is worked out for who first asks."""
+        if not self._keys and self._snapshot is not None:
+            self._keys = {key.id: key for key in self._snapshot.keys}
+            self._configured = cached.configured(self._snapshot)
+        return self._keys.get(key_id)
 
     def _marked(self, head: Head, how: str) -> Head:
         word = cached.MISS if how == MADE else cached.HIT
