@@ -95,6 +95,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._switch: {"enum": ["auto", "on", "off"]},
     schema._progress: {"enum": ["asked", "on", "off"]},
     schema._keep_alive: {"anyOf": [SECONDS, {"const": "off"}]},
+    schema._cached: {"enum": [*schema.CACHED, "on", "off"]},
     schema._prompt: {"type": "string"},
     schema._thinking: {"anyOf": [{"enum": ["passthrough", "auto", "adaptive", "custom"]}, ref("ThinkingSection")]},
     schema._strategy_name: {"enum": list(schema.STRATEGY_WORDS)},

@@ -122,6 +122,26 @@ async def test_unless_configured_only_who_asks_has_it(routers: Routers) -> None:
     assert [word(await ask(routers[0], wish="on")) for _ in range(2)] == ["miss", "hit"]
 
 
+async def test_a_key_or_a_combo_may_have_it_otherwise(routers: Routers) -> None:
+    combo = s.Combo(name="c", strategy="fill-first", targets=("acme/sim",), rules=Rules(cache="any"))
+    keys = tuple(
+        s.KeyPolicy(id=word or "none", name=word or "none", rules=Rules(cache=word))
+        for word in (None, "any", "off")
+    )  # fmt: skip
+    routers[0].configure(
+        keys=keys, combos=(combo,), routing=s.Routing(breaker=None, timeouts=PATIENT, caching=s.Caching())
+    )
+
+    async def words(key: str, model: str, wish: str = "") -> list[str]:
+        return [word(await ask(routers[0], model, wish, key=key, temperature=1)) for _ in range(2)]
+
+    assert await words("none", MODEL) == ["bypass", "bypass"]
+    assert await words("none", "c") == ["miss", "hit"]
+    assert await words("any", MODEL) == ["miss", "hit"]
+    assert await words("off", "c") == ["bypass", "bypass"]
+    assert await words("off", MODEL, "on") == ["bypass", "bypass"]
+
+
 async def test_switched_off_nobody_has_it(routers: Routers) -> None:
     for router in routers:
         router.configure(routing=s.Routing(breaker=None, timeouts=PATIENT, caching=None))

@@ -44,7 +44,7 @@ def test_a_router_may_do_all_that_it_takes_to_tell_an_answer_again(fleet: Guarde
     second = fleet.start("router").ready()
     edge = fleet["edge"][0]
     eventually(lambda: edge.metric("omniroute_pool_members", service="router", state="ready") == 2, 10)
-    url, body = f"{fleet.edge}/v1/chat/completions", {"model": "acme/sim+latency:700", "messages": HELLO}
+    url, body = f"{fleet.edge}/v1/chat/completions", {"model": "acme/sim+latency:3000", "messages": HELLO}
     headers = {"authorization": f"Bearer {KEY}", "idempotency-key": "guarded"}
 
     def ask() -> str:

@@ -137,6 +137,13 @@ def test_idempotency_is_on_with_a_window_of_a_day_and_can_be_tuned(text, found):
     assert (section.window, section.max_bytes, section.fail, section.request_id, section.dedup) == found
 
 
+@pytest.mark.parametrize(
+    ("said", "found"), [("on", "deterministic"), ("any", "any"), ("off", "off"), ("no", "off"), ("asked", "asked")]
+)
+def test_the_cache_is_a_rule_of_every_place(said, found):
+    assert config(f"rules: {{cache: {said}}}").config.rules.cache == found
+
+
 def test_idempotency_can_be_switched_off():
     assert config("routing: {idempotency: off}").config.routing.idempotency is None
 
@@ -318,6 +325,7 @@ BROKEN = [
     ("routing: {cache: {exact: {requests: all}}}", "1: routing.cache.exact.requests: must be one of asked, determ"),
     ("routing: {cache: {exact: {ttl: 0}}}", "1: routing.cache.exact.ttl: must be more than 0"),
     ("routing: {cache: {semantic: {}}}", "1: routing.cache.semantic: unknown key (known: exact)"),
+    ("rules: {cache: all}", "1: rules.cache: must be one of asked, deterministic, any, on, off"),
     ("routing: {cache: some}", "1: routing.cache: must be on, off or a mapping such as {exact:"),
     ("routing: {idempotency: {window: 31d}}", "1: routing.idempotency.window: must be more than 0 and at most 2592000"),
     ("routing: {idempotency: {window: soon}}", "1: routing.idempotency.window: must be a time such as 24h, 90m or 30s"),

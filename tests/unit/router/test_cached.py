@@ -120,12 +120,41 @@ def test_what_is_no_json_object_has_no_name(body: bytes) -> None:
     ],
 )
 def test_a_request_is_deterministic_where_its_client_says_so(said: dict[str, Any], deterministic: bool) -> None:
-    takes = [cached.takes(s.Caching(requests=word), said, "") for word in ("asked", "deterministic", "any")]
-    assert takes == [False, deterministic, True]
+    takes = [cached.takes(word, said, "") for word in ("off", "asked", "deterministic", "any")]
+    assert takes == [False, False, deterministic, True]
     for word in ("asked", "deterministic", "any"):
-        assert cached.takes(s.Caching(requests=word), said, "on")
-        assert cached.takes(s.Caching(requests=word), said, "refresh")
-        assert not cached.takes(s.Caching(requests=word), said, "off")
+        assert cached.takes(word, said, "on")
+        assert cached.takes(word, said, "refresh")
+        assert not cached.takes(word, said, "off")
+    assert not any(cached.takes("off", said, asked) for asked in ("on", "off", "refresh"))
+
+
+def test_the_narrowest_rule_is_heard_and_without_one_what_is_configured_for_all() -> None:
+    asked, off, every = Rules(), Rules(cache="off"), Rules(cache="any")
+    policy = s.Caching(requests="deterministic")
+    assert cached.requests_of(policy, asked, asked, asked) == "deterministic"
+    assert cached.requests_of(policy, every, asked, asked) == "any"
+    assert cached.requests_of(policy, every, off, asked) == "off"
+    assert cached.requests_of(policy, off, off, every) == "any"
+
+
+@pytest.mark.parametrize(
+    ("changes", "looks"),
+    [
+        ({}, False),
+        ({"rules": Rules(cache="off")}, False),
+        ({"rules": Rules(cache="any")}, True),
+        ({"keys": (s.KeyPolicy(id="k", name="k", rules=Rules(cache="deterministic")),)}, True),
+        ({"combos": (s.Combo(name="c", strategy="fill-first", targets=("a/x",), rules=Rules(cache="any")),)}, True),
+    ],
+)
+def test_requests_that_say_nothing_are_looked_at_only_where_somebody_may_have_an_answer(
+    changes: dict[str, Any], looks: bool
+) -> None:
+    found = snapshot(**changes)
+    assert cached.looks(found) is looks
+    off = msgspec.structs.replace(found, routing=msgspec.structs.replace(found.routing, caching=None))
+    assert not cached.looks(off)
 
 
 def test_a_wish_is_one_of_three_words() -> None:

@@ -104,6 +104,7 @@ class PriceSection(Section):
 
 
 SWITCH = ("auto", "on", "off")
+CACHED = ("asked", "deterministic", "any")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 DEFAULT_BUDGET = 10_240  # tokens of thought, where a custom budget is asked for without saying which
 
@@ -144,6 +145,13 @@ def _prompt(value: object) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("omniroute", "must be a text")
     return value
+
+
+def _cached(value: object) -> str:
+    switched = scalars.flag_or_none(value)
+    if switched is not None:
+        return "deterministic" if switched else "off"
+    return scalars.one_of((*CACHED, "on", "off"))(value)
 
 
 Switch = Annotated[str, BeforeValidator(_switch)]
@@ -187,6 +195,7 @@ class RulesSection(Section):
     stream_on_accept: Flag | None = None
     progress: Annotated[str | None, BeforeValidator(_progress)] = None
     keep_alive: Annotated[float | None, BeforeValidator(_keep_alive)] = None
+    cache: Annotated[str | None, BeforeValidator(_cached)] = None
 
 
 def _strategy_name(value: object) -> str:
@@ -429,7 +438,7 @@ class ExactCacheSection(Section):
     """``requests`` are those that are answered from it: only those that are "asked" for with ``x-omniroute-cache: on``,
     those that are "deterministic" (with a temperature of 0) too, or "any"."""
 
-    requests: Annotated[str, BeforeValidator(scalars.one_of(("asked", "deterministic", "any")))] = "deterministic"
+    requests: Annotated[str, BeforeValidator(scalars.one_of(CACHED))] = "deterministic"
     ttl: Annotated[float, BeforeValidator(scalars.lasting(30 * 86_400))] = 3_600.0
     max_bytes: Annotated[int, BeforeValidator(scalars.whole(1_024, 64 << 20))] = 1 << 20
 

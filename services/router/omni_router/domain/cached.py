@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import msgspec
+from omni_catalogue.rules import Rules
 from omni_catalogue.snapshot import Caching, KeyPolicy, Snapshot
 from omni_wire.body import Body
 from omni_wire.errors import InvalidRequest, WireError
@@ -58,11 +59,26 @@ def read(body: bytes) -> dict[str, Any] | None:
     return said if isinstance(said, dict) else None
 
 
-def takes(policy: Caching, said: dict[str, Any], asked: str) -> bool:
-    """Whether a request may be answered from the cache, and into it: who asks for it always, else as configured."""
-    if asked:
-        return asked != OFF
-    return policy.requests == "any" or (policy.requests == "deterministic" and _is_deterministic(said))
+def looks(snapshot: Snapshot) -> bool:
+    """Whether a request that says nothing of the cache may be answered from it, of any key and model."""
+    policy = snapshot.routing.caching
+    if policy is None:
+        return False
+    places = (snapshot.rules, *(key.rules for key in snapshot.keys), *(combo.rules for combo in snapshot.combos))
+    return any(word not in (None, "asked", OFF) for word in (policy.requests, *(place.cache for place in places)))
+
+
+def requests_of(policy: Caching, *places: Rules) -> str:
+    """Which requests the cache answers by the rules of ``places``, the widest first."""
+    return next((place.cache for place in reversed(places) if place.cache is not None), policy.requests)
+
+
+def takes(requests: str, said: dict[str, Any], asked: str) -> bool:
+    """Whether a request may be answered from the cache, and into it: who asks for it unless it is off, else as
+    configured."""
+    if asked or requests == OFF:
+        return asked not in ("", OFF) and requests != OFF
+    return requests == "any" or (requests == "deterministic" and _is_deterministic(said))
 
 
 def _is_deterministic(said: dict[str, Any]) -> bool:

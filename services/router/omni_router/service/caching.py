@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
+from omni_catalogue.rules import Rules
 from omni_catalogue.snapshot import Caching, KeyPolicy, Snapshot
 from omni_core.ports.router import CompleteCall, Frame, Head
 
@@ -27,12 +29,13 @@ class Cache:
         self._policy: Caching | None = None
         self._snapshot: Snapshot | None = None
         self._keys: dict[str, KeyPolicy] = {}
+        self._combos: dict[str, Rules] = {}
         self._configured = b""
         self.looks = False
 
     def configure(self, snapshot: Snapshot) -> None:
-        policy = self._policy = snapshot.routing.caching
-        self.looks = policy is not None and policy.requests != "asked"
+        self._policy = snapshot.routing.caching
+        self.looks = cached.looks(snapshot)
         self._snapshot, self._keys = snapshot, {}
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
@@ -58,7 +61,7 @@ class Cache:
             return None
         said = cached.read(call.body)
         key = self._key(call.key_id)
-        if said is None or key is None or not cached.takes(policy, said, asked):
+        if said is None or key is None or not cached.takes(self._requests(policy, key, call, said), said, asked):
             return None
         request = (call.client_format.value, call.model, call.stream, call.framing)
         name = cached.name_of(key, self._configured, request, said, call.headers)
@@ -71,10 +74,17 @@ class Cache:
             self._saved,
         )
 
+    def _requests(self, policy: Caching, key: KeyPolicy, call: CompleteCall, said: dict[str, Any]) -> str:
+        """By the rules of the whole, the combo that is asked for, and the key: who answers is not known yet."""
+        combo = self._combos.get(call.model or str(said.get("model", "")), Rules())
+        whole = self._snapshot.rules if self._snapshot is not None else Rules()
+        return cached.requests_of(policy, whole, combo, key.rules)
+
     def _key(self, key_id: str) -> KeyPolicy | None:
         """None for one that is not in the configuration yet. What it takes to know is worked out for who first asks."""
         if not self._keys and self._snapshot is not None:
             self._keys = {key.id: key for key in self._snapshot.keys}
+            self._combos = {combo.name: combo.rules for combo in self._snapshot.combos}
             self._configured = cached.configured(self._snapshot)
         return self._keys.get(key_id)
 
