@@ -60,6 +60,12 @@ USD: Schema = {
     "description": "at most nine decimals",
     "anyOf": [number(scalars.MAX_USD, minimum=0), text(r"[0-9]{1,6}(\.[0-9]{1,9})?")],
 }
+
+
+def lasting(most: int) -> Schema:
+    return {"anyOf": [number(most, exclusiveMinimum=0), like(scalars._SPAN)]}
+
+
 SECONDS: Schema = number(86_400, exclusiveMinimum=0)
 
 # What each reader of a scalar takes. Those made by a function are in ``MADE``, under its name.
@@ -90,6 +96,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._switch: {"enum": ["auto", "on", "off"]},
     schema._progress: {"enum": ["asked", "on", "off"]},
     schema._keep_alive: {"anyOf": [SECONDS, {"const": "off"}]},
+    schema._cached: {"enum": [*schema.CACHED, "on", "off"]},
     schema._prompt: {"type": "string"},
     schema._thinking: {"anyOf": [{"enum": ["passthrough", "auto", "adaptive", "custom"]}, ref("ThinkingSection")]},
     schema._strategy_name: {"enum": list(schema.STRATEGY_WORDS)},
@@ -97,11 +104,14 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._target: {"anyOf": [text(r"[\s\S]*\S[\s\S]*"), ref("TargetSection")]},
     schema._unpriced: {"anyOf": [{"enum": ["refuse", "serve"]}, ref("PriceSection")]},
     schema._breaker: {"anyOf": [FLAG, ref("BreakerSection")]},
-    schema._cache: FLAG,
+    schema._cache: {"anyOf": [FLAG, ref("CacheSection")]},
+    schema._idempotency: {"anyOf": [FLAG, ref("IdempotencySection")]},
+    schema._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     schema.secret_source: SECRET,
     schema.optional_source: {"anyOf": [SECRET, {"const": "none"}]},
 }  # fmt: skip
 MADE: dict[str, Callable[..., Schema]] = {
+    "lasting": lambda most: lasting(most),
     "one_of": lambda words: {"enum": list(words)},
     "whole": lambda low, high, **_: {"type": "integer", "minimum": low, "maximum": high},
 }

@@ -12,6 +12,7 @@ from omni_core import config_feed, members
 from omni_edge.adapters import shared_keys
 from omni_launch.targets import PARTS, TARGETS
 from omni_ledger import outbox
+from omni_router.adapters import bells
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,6 +26,7 @@ ADMIN = "admin"
 # Whoever has a connection says these; SETINFO is refused by servers that do not know it, which harms nobody.
 _CONNECTION = ("hello", "auth", "ping", "select", "client|setinfo", "eval", "evalsha")
 _LEDGER = tuple((ROOT / "libs/ledger/omni_ledger/lua").glob("*.lua"))
+_RECORDING = (ROOT / "services/router/omni_router/adapters/recording.lua",)
 _VAULT = (ROOT / "services/translator/omni_translator/adapters/vault.lua",)
 
 
@@ -35,15 +37,20 @@ def commands(*scripts: Path) -> set[str]:
 
 
 class Keys:
-    """Patterns of keys, and commands upon them."""
+    """Patterns of keys, commands upon them, and patterns of channels."""
 
-    def __init__(self, patterns: tuple[str, ...], allowed: set[str]) -> None:
+    def __init__(self, patterns: tuple[str, ...], allowed: set[str], channels: tuple[str, ...] = ()) -> None:
         self.patterns = patterns
         self.commands = allowed
+        self.channels = channels
 
 
 REDIS: dict[str, Keys] = {
-    "router": Keys(("quota:*", "circuit:*", "choice:*"), commands(*_LEDGER)),
+    "router": Keys(
+        ("quota:*", "circuit:*", "choice:*", "idem:*", "cache:*"),
+        commands(*_LEDGER, *_RECORDING) | {"subscribe"},
+        (f"{bells.CHANNEL}*",),
+    ),
     "quota": Keys(("quota:*", "circuit:*"), commands(*_LEDGER)),
     "translator": Keys(("vault:*",), commands(*_VAULT) | {"mget", "script|load"}),
 }
@@ -69,7 +76,11 @@ def users_acl() -> str:
         keys = [held[service] for service in USERS[user] for held in (REDIS, _BESIDE) if service in held]
         patterns = sorted({pattern for each in keys for pattern in each.patterns})
         allowed = sorted({command for each in keys for command in each.commands}.union(_CONNECTION))
-        rules = [*(f"~{pattern}" for pattern in patterns), "resetchannels -@all", *(f"+{each}" for each in allowed)]
+        channels = sorted({f"&{pattern}" for each in keys for pattern in each.channels})
+        rules = [
+            *(f"~{pattern}" for pattern in patterns), " ".join(["resetchannels", *channels, "-@all"]),
+            *(f"+{each}" for each in allowed),
+        ]  # fmt: skip
         lines.append(f"user {user} on #password {' '.join(rules)}")
     return "\n".join(lines) + "\n"
 

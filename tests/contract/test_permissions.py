@@ -73,9 +73,13 @@ async def login(redis: GuardedRedis, secrets: Path) -> AsyncIterator[Callable[[s
         yield connect
 
 
-OWN = {"router": ("quota:", "circuit:", "choice:"), "quota": ("quota:", "circuit:"), "translator": ("vault:",)}
-OWN["gateway"] = ("quota:", "circuit:", "choice:", "vault:")
-PREFIXES = ("quota:", "circuit:", "choice:", "vault:", "idem:", "edgerl:", "")
+OWN = {
+    "router": ("quota:", "circuit:", "choice:", "idem:", "cache:"),
+    "quota": ("quota:", "circuit:"),
+    "translator": ("vault:",),
+}
+OWN["gateway"] = ("quota:", "circuit:", "choice:", "idem:", "cache:", "vault:")
+PREFIXES = ("quota:", "circuit:", "choice:", "vault:", "idem:", "cache:", "edgerl:", "")
 
 
 @pytest.mark.parametrize("user", OWN)
@@ -108,6 +112,17 @@ async def test_no_service_administers_redis(login: Callable[[str], Redis], user:
     client: Any = login(user)
     with pytest.raises(NoPermissionError):
         await client.execute_command(*command)
+
+
+@pytest.mark.parametrize("user", ["router", "gateway"])
+async def test_a_router_rings_and_hears_its_own_bells_only(login: Callable[[str], Redis], user: str) -> None:
+    client = login(user)
+    assert await client.publish("idem:bell:x", "y") == 0
+    async with client.pubsub() as heard:
+        await heard.subscribe("idem:bell:x")
+        assert (await heard.get_message(timeout=5))["type"] == "subscribe"
+    with pytest.raises(NoPermissionError):
+        await client.publish("idem:x", "y")
 
 
 async def test_a_health_check_may_ping_and_a_stranger_nothing(

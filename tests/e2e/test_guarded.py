@@ -3,6 +3,7 @@ NATS. All come up, work, and are refused what is not theirs."""
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -36,6 +37,26 @@ def test_completions_go_through_and_are_accounted_for(fleet: GuardedFleet) -> No
         assert streamed.read().endswith(b"data: [DONE]\n\n")
     eventually(lambda: fleet.totals().get("requests") == 3, 30, fleet.totals)
     assert fleet.open_reservations() == 0
+
+
+def test_a_router_may_do_all_that_it_takes_to_tell_an_answer_again(fleet: GuardedFleet) -> None:
+    """Attached, which takes a bell, and replayed, which does not; only what waits for another router rings one."""
+    second = fleet.start("router").ready()
+    edge = fleet["edge"][0]
+    eventually(lambda: edge.metric("omniroute_pool_members", service="router", state="ready") == 2, 10)
+    url, body = f"{fleet.edge}/v1/chat/completions", {"model": "acme/sim+latency:3000", "messages": HELLO}
+    headers = {"authorization": f"Bearer {KEY}", "idempotency-key": "guarded"}
+
+    def ask() -> str:
+        answer = httpx.post(url, json=body, headers=headers, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return answer.headers.get("x-omniroute-idempotent", "")
+
+    with ThreadPoolExecutor(8) as pool:
+        marks = [each.result() for each in [pool.submit(ask) for _ in range(8)]]
+    assert sorted(marks) == [""] + ["attached"] * 7
+    assert ask() == "replay"
+    assert min(each.metric("omniroute_router_recordings_total") for each in (*fleet["router"][:1], second)) > 0
 
 
 def test_everybody_is_ready_and_nobody_was_refused_anything(fleet: GuardedFleet) -> None:

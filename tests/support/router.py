@@ -83,7 +83,7 @@ class Harness:
         self.upstream = HttpUpstream()
         self.registry = registry = new_registry()
         self.ledger = Ledger(redis, registry)
-        tools = Tools(
+        self.tools = tools = Tools(
             ledger=self.ledger,
             translator=translator,
             upstream=self.upstream,
@@ -92,7 +92,8 @@ class Harness:
             settings=RouterSettings(retry_pause=0.01, new_key_wait=0.1),
             router_id=self.router_id,
         )
-        self.service = RouterService(tools, RouterMetrics(registry), draw)
+        self.metrics = RouterMetrics(registry)
+        self.service = RouterService(tools, self.metrics, draw)
         self.revision = 0
 
     def configure(
@@ -107,7 +108,7 @@ class Harness:
         self.revision += 1
         base = self.simulator.url
         defaults = (provider("acme", f"{base}/v1"), provider("claude", base, WireFormat.ANTHROPIC_MESSAGES))
-        self.service.configure(
+        self.use(
             s.Snapshot(
                 revision=self.revision,
                 created=0,
@@ -119,6 +120,9 @@ class Harness:
                 limits=limits,
             )
         )
+
+    def use(self, snapshot: s.Snapshot) -> None:
+        self.service.configure(snapshot)
 
     def call(
         self, model: str, *, key: str = "key-all", headers: dict[str, str] | None = None, **fields: Any

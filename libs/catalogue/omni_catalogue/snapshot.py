@@ -255,8 +255,35 @@ class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     told_longest: int = 86_400
 
 
+class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request asked again is answered with the first answer, for ``window`` seconds from its end, where that has
+    no more than ``max_bytes``.
+
+    ``fail`` is "refuse" or "open": what becomes of a request with a key while nothing can be recorded. ``request_id``
+    is whether a client's ``X-Request-Id`` is a key where it gave no other, and ``dedup`` for how many seconds the same
+    request without any is the same one.
+    """
+
+    window: float = 86_400.0
+    max_bytes: int = 4 * 1024 * 1024
+    fail: str = "refuse"
+    request_id: bool = False
+    dedup: float = 0.0
+
+
+class Caching(msgspec.Struct, frozen=True, kw_only=True):
+    """``requests`` are those that are answered from the cache: "asked" (whose client asks for it), "deterministic"
+    (those whose client set its temperature to 0, too) or "any". An answer lives for ``ttl`` seconds where it has no
+    more than ``max_bytes``."""
+
+    requests: str = "asked"
+    ttl: float = 3_600.0
+    max_bytes: int = 1024 * 1024
+
+
 class Routing(msgspec.Struct, frozen=True, kw_only=True):
-    """``retries`` are further tries of the same account; ``breaker`` None is off."""
+    """``retries`` are further tries of the same account; ``breaker`` None is off, and so are ``idempotency`` and
+    ``caching``. ``cache`` says nothing any more, and is for readers of earlier versions."""
 
     retries: int = 0
     breaker: BreakerPolicy | None = BreakerPolicy()
@@ -264,6 +291,8 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     default_max_output: int = 32_000
     timeouts: Timeouts = Timeouts()
     mid_stream: MidStream = MidStream()
+    idempotency: Idempotency | None = Idempotency()
+    caching: Caching | None = Caching()
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,9 +12,11 @@ from omni_ledger import Ledger, Relay
 
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
+from omni_router.adapters.recordings import RedisRecordings
 from omni_router.service.credentials import Credentials
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
+from omni_router.service.remembering import RememberingRouter
 from omni_router.service.router import RouterService
 from omni_router.settings import RouterSettings
 
@@ -44,7 +46,10 @@ class RouterComponent:
             router_id=runtime.instance_id,
             tracer=tracer,
         )
-        self.service = RouterService(tools, RouterMetrics(runtime.metrics))
+        metrics = RouterMetrics(runtime.metrics)
+        router = RouterService(tools, metrics)
+        kept = self._recordings = RedisRecordings(runtime.redis, runtime.instance_id, settings.recording_full_at)
+        self.service = RememberingRouter(router, tools, kept, kept.cache(), metrics)
 
     async def start(self) -> None:
         await self._upstream.start()
@@ -59,6 +64,8 @@ class RouterComponent:
 
     async def stop(self) -> None:
         await self._feed.stop()
+        await self.service.stop()
+        await self._recordings.close()
         await self._ledger.stop()
         await self._relay.stop()
         await self._credentials.close()

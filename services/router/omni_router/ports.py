@@ -1,10 +1,13 @@
 """What the router needs from outside, besides the ports of other services."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
 from omni_catalogue.snapshot import Timeouts
+from omni_core.ports.router import Frame
+from omni_wire.errors import GatewayError
 
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 
@@ -75,4 +78,81 @@ class EventCodec(Protocol):
 
     def aborted(self, facts: AbortFacts) -> tuple[bytes, bytes]:
         """The attempt's and the request's events (seq 0), should nobody live to settle."""
+        ...
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The last entry of a recording: ``error`` is None where the answer is complete. ``tokens`` and ``nano_usd`` are
+    what it took, where that is noted."""
+
+    error: GatewayError | None = None
+    tokens: int = 0
+    nano_usd: int = 0
+
+
+Entry = Frame | Ended
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What has become of a recording, and of its ``entries`` those that were asked for.
+
+    ``state`` is "held" (the caller makes it now), "running" (another makes it), "done", "unkept" (it is, or was, made,
+    and is larger than may be kept), "other" (another request has this name) or "gone" (nobody makes it, or somebody
+    else does). ``left`` are the seconds until it ends by itself, ``attached`` whether another router follows it.
+    """
+
+    state: str
+    token: str
+    left: float
+    attached: bool
+    entries: tuple[Entry, ...] = ()
+
+
+class Bell(Protocol):
+    def clear(self) -> None: ...
+
+    async def wait(self) -> object: ...
+
+
+class Recordings(Protocol):
+    """Answers as clients got them, by name, for all routers. ``token`` is of who makes one; with another, or an old
+    one, nothing is changed. Each method may be repeated. All raise ``DependencyUnavailable`` within 4 s."""
+
+    async def claim(
+        self, name: str, token: str, print_: str, owner: str, lease: float, *, fresh: bool = False
+    ) -> Found:  # fmt: skip
+        """Make it, or follow who does for ``lease`` seconds; all its entries so far. ``print_`` is of the request,
+        ``owner`` its id: the same one again takes over from itself. With ``fresh`` what is done is made again."""
+        ...
+
+    async def look(self, name: str, token: str, seen: int, lease: float) -> Found:
+        """The entries after ``seen``, while the recording of ``token`` is followed for ``lease`` seconds more."""
+        ...
+
+    async def write(self, name: str, token: str, seen: int, entries: Sequence[Entry], seconds: float) -> Found:
+        """Add ``entries`` to ``seen`` earlier ones and let all live for ``seconds``; complete with an ``Ended``."""
+        ...
+
+    async def unkeep(self, name: str, token: str, seconds: float) -> None:
+        """Drop the entries and say for ``seconds`` that they were too many."""
+        ...
+
+    async def fail(self, name: str, token: str, seen: int, entries: Sequence[Entry]) -> None:
+        """Forget it, but tell those who follow it now the rest: ``entries``, after ``seen`` earlier ones."""
+        ...
+
+    async def leave(self, name: str, token: str) -> bool:
+        """Forget it, unless another router follows it, which is what is returned."""
+        ...
+
+    async def forget(self, name: str, token: str) -> None:
+        """Forget it: who follows it has to make it."""
+        ...
+
+    def listening(self, name: str) -> AbstractContextManager[Bell]:
+        """A bell that is rung when there may be something new."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until bells are rung."""
         ...

@@ -97,4 +97,6 @@ def _head(head: Head) -> pb.Head:
         rules=head.rules,
         progress=head.progress,
         keep_alive=head.keep_alive,
+        idempotent=head.idempotent,
+        cache=head.cache,
     )

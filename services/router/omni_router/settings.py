@@ -9,6 +9,8 @@ class RouterSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds, but where a name says otherwise.
 
     ``hold_margin`` is added to the longest silence an attempt may have, so that a reservation outlives its attempt.
+    ``recording_lease`` is how long a router that makes a recorded answer may be silent until another makes it, and
+    ``recording_full_at`` the share of Redis' memory from which on no answer is kept.
     """
 
     credential_ttl: float = 60.0
@@ -17,6 +19,8 @@ class RouterSettings(msgspec.Struct, frozen=True, kw_only=True):
     new_key_wait: float = 1.0
     max_answer_bytes: int = 64 * 1024 * 1024
     max_error_bytes: int = 64 * 1024
+    recording_lease: float = 10.0
+    recording_full_at: float = 0.8
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "RouterSettings":

@@ -131,6 +131,17 @@ async def test_a_client_that_went_away_is_no_error_and_a_broken_stream_is_one(st
     assert (await store.query(UsageQuery())).totals.errors == 3
 
 
+async def test_a_request_that_was_told_an_earlier_answer_is_a_good_one_without_tokens_or_cost(
+    store: SqliteStore,
+) -> None:
+    await store.record([ATTEMPT, REQUEST])
+    before = (await store.query(UsageQuery())).totals
+    told = [change(REQUEST, id=outcome, outcome=outcome, cost_nano_usd=0) for outcome in ("replayed", "cached")]
+    await store.record(told)
+    after = (await store.query(UsageQuery())).totals
+    assert after == msgspec.structs.replace(before, requests=3)
+
+
 async def test_a_request_that_nothing_served_counts_under_the_model_asked_for(store: SqliteStore) -> None:
     refused = change(REQUEST, model_served="", provider="", account_id="", status=402, outcome="failed")
     await store.record([refused])

@@ -7,7 +7,18 @@ from omni_auth.domain.compilation import DEMO_PRICE, DemoProvider, compile_snaps
 from omni_auth.domain.configuration import empty, load
 from omni_auth.domain.problems import ConfigErrors
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import BreakerPolicy, Budget, KeyPolicy, MidStream, Model, Off, Price, decode
+from omni_catalogue.snapshot import (
+    BreakerPolicy,
+    Budget,
+    Caching,
+    Idempotency,
+    KeyPolicy,
+    MidStream,
+    Model,
+    Off,
+    Price,
+    decode,
+)
 
 from tests.unit.auth.test_configuration import ENV, ISSUE_FILE, read_secret
 
@@ -43,7 +54,7 @@ def test_the_documented_file_becomes_the_snapshot_it_describes():
     assert snapshot.keys == (
         KeyPolicy(id="key-ci", name="ci", requests_per_minute=600, budget=Budget(nano_usd=25_000_000_000)),
     )
-    assert (snapshot.routing.breaker, snapshot.routing.cache, snapshot.routing.retries) == (None, False, 0)
+    assert (snapshot.routing.breaker, snapshot.routing.caching, snapshot.routing.retries) == (None, None, 0)
 
 
 def test_keys_are_checked_only_where_the_file_has_none_of_another_shape():
@@ -201,6 +212,8 @@ routing: {breaker: {failures: 2}, timeouts: {idle: 1.5}}
     assert content.keys[1].budget.unpriced == "serve"
     assert content.routing.breaker == BreakerPolicy(failures=2)
     assert content.routing.timeouts.idle == 1.5
+    assert content.routing.idempotency == Idempotency()
+    assert content.routing.caching == Caching()
 
 
 def test_what_is_done_about_streams_that_break_arrives():

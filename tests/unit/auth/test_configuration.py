@@ -79,7 +79,7 @@ def test_the_documented_file_loads_to_the_letter():
     assert (key.role, key.limits.requests_per_minute, key.budget.usd) == ("developer", 600, 25_000_000_000)
     assert (key.budget.window, key.budget.unpriced) == ("month", "refuse")
     routing = found.config.routing
-    assert (routing.retries, routing.breaker, routing.cache) == (0, None, False)
+    assert (routing.retries, routing.breaker, routing.cache) == (0, None, None)
     assert found.secrets["providers", 0, "accounts", 0, "api_key"] == ENV["ACME_KEY"]
     assert found.secrets["providers", 1, "accounts", 0, "api_key"] == "k"
     assert found.warnings == ()
@@ -108,18 +108,44 @@ def test_all_four_formats_validate(name):
 @pytest.mark.parametrize(
     ("text", "breaker", "retries", "cache"),
     [
-        ("routing: {}", (5, 60, 30), 0, False),
-        ("routing: {breaker: on, retries: 3, cache: on}", (5, 60, 30), 3, True),
-        ("routing: {breaker: true, retries: off, cache: false}", (5, 60, 30), 0, False),
-        ("routing: {breaker: false, retries: false, cache: no}", None, 0, False),
-        ("routing: {breaker: 'off', cache: {}}", None, 0, True),
-        ("routing: {breaker: {failures: 2, open_for: 5}, retries: 1}", (2, 60, 5), 1, False),
+        ("routing: {}", (5, 60, 30), 0, "asked"),
+        ("routing: {breaker: on, retries: 3, cache: on}", (5, 60, 30), 3, "deterministic"),
+        ("routing: {breaker: true, retries: off, cache: false}", (5, 60, 30), 0, None),
+        ("routing: {breaker: false, retries: false, cache: no}", None, 0, None),
+        ("routing: {breaker: 'off', cache: {}}", None, 0, "deterministic"),
+        ("routing: {breaker: {failures: 2, open_for: 5}, retries: 1}", (2, 60, 5), 1, "asked"),
+        ("routing: {cache: {exact: {requests: any, ttl: 10m}}}", (5, 60, 30), 0, "any"),
     ],
 )
 def test_each_routing_feature_is_switched_or_tuned(text, breaker, retries, cache):
     found = config(text).config.routing
     tuned = found.breaker and (found.breaker.failures, found.breaker.window, found.breaker.open_for)
-    assert (tuned, found.retries, found.cache) == (breaker, retries, cache)
+    assert (tuned, found.retries, found.cache and found.cache.exact.requests) == (breaker, retries, cache)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{}", (86_400, 4 << 20, "refuse", False, 0)),
+        ("{idempotency: on}", (86_400, 4 << 20, "refuse", False, 0)),
+        ("{idempotency: {window: 90m, dedup: 5s, request_id: on}}", (5_400, 4 << 20, "refuse", True, 5)),
+        ("{idempotency: {window: 30, max_bytes: 2_048, fail: open, dedup: off}}", (30, 2_048, "open", False, 0)),
+    ],
+)
+def test_idempotency_is_on_with_a_window_of_a_day_and_can_be_tuned(text, found):
+    section = config(f"routing: {text}").config.routing.idempotency
+    assert (section.window, section.max_bytes, section.fail, section.request_id, section.dedup) == found
+
+
+@pytest.mark.parametrize(
+    ("said", "found"), [("on", "deterministic"), ("any", "any"), ("off", "off"), ("no", "off"), ("asked", "asked")]
+)
+def test_the_cache_is_a_rule_of_every_place(said, found):
+    assert config(f"rules: {{cache: {said}}}").config.rules.cache == found
+
+
+def test_idempotency_can_be_switched_off():
+    assert config("routing: {idempotency: off}").config.routing.idempotency is None
 
 
 def test_scalars_are_what_their_key_takes_whatever_yaml_would_make_of_them():
@@ -296,6 +322,18 @@ BROKEN = [
         "8: combos[0].targets[0]: provider 'acme' has no model 'gpt-y'; did you mean 'gpt-x'?",
     ),
     ("keys:\n  - {name: a, secret: {env: ACME_KEY}, role: root}", "2: keys[0].role: must be one of admin, developer"),
+    ("routing: {cache: {exact: {requests: all}}}", "1: routing.cache.exact.requests: must be one of asked, determ"),
+    ("routing: {cache: {exact: {ttl: 0}}}", "1: routing.cache.exact.ttl: must be more than 0"),
+    ("routing: {cache: {semantic: {}}}", "1: routing.cache.semantic: unknown key (known: exact)"),
+    ("rules: {cache: all}", "1: rules.cache: must be one of asked, deterministic, any, on, off"),
+    ("routing: {cache: some}", "1: routing.cache: must be on, off or a mapping such as {exact:"),
+    ("routing: {idempotency: {window: 31d}}", "1: routing.idempotency.window: must be more than 0 and at most 2592000"),
+    ("routing: {idempotency: {window: soon}}", "1: routing.idempotency.window: must be a time such as 24h, 90m or 30s"),
+    ("routing: {idempotency: {dedup: 2h}}", "1: routing.idempotency.dedup: must be more than 0 and at most 3600"),
+    ("routing: {idempotency: {fail: closed}}", "1: routing.idempotency.fail: must be one of refuse, open"),
+    ("routing: {idempotency: {max_bytes: 10}}", "1: routing.idempotency.max_bytes: must be from 1024 to 67108864"),
+    ("routing: {idempotency: maybe}", "1: routing.idempotency: must be on, off or a mapping of window, max_bytes,"),
+    ("routing: {idempotency: {windw: 1h}}", "1: routing.idempotency.windw: unknown key; did you mean 'window'?"),
     ("keys:\n  - {secret: {env: ACME_KEY}}", "2: keys[0].name: is required"),
     (
         "keys:\n  - {name: a, secret: {env: ACME_KEY}}\n  - {name: a, secret: {env: OMNIROUTE_KEY}}",
@@ -340,7 +378,6 @@ BROKEN = [
     ("routing: {retries: on}", "1: routing.retries: must be a whole number"),
     ("routing: {breaker: sometimes}", "1: routing.breaker: must be on, off or a mapping"),
     ("routing:\n  breaker:\n    failure: 3", "3: routing.breaker.failure: unknown key; did you mean 'failures'?"),
-    ("routing: {cache: {ttl: 3}}", "1: routing.cache: must be on or off"),
     (
         "routing: {breaker: {limited_for: 300}}",
         "1: routing.breaker: limited_for is more than limited_longest, which is the most that it grows to",
@@ -351,6 +388,7 @@ BROKEN = [
     ("routing: {mid_stream: {hold_seconds: 0}}", "1: routing.mid_stream.hold_seconds: must be more than 0"),
     ("routing: {mid_stream: {resumes: on}}", "1: routing.mid_stream.resumes: unknown key; did you mean 'resume'?"),
     (provider(resumes="maybe"), "6: providers[0].resumes: must be one of prefill, prompt, off"),
+    ("routing: {cache: {ttl: 3}}", "1: routing.cache.ttl: unknown key (known: exact)"),
     ("routing: {timeouts: {idle: 0}}", "1: routing.timeouts.idle: must be more than 0"),
     ("routing: {timeouts: {idle: 1:30}}", "1: routing.timeouts.idle: must be a number of seconds"),
     ("routing: {default_max_output: many}", "1: routing.default_max_output: must be a whole number"),

@@ -101,4 +101,6 @@ def _head(head: pb.Head) -> Head:
         rules=tuple(head.rules),
         progress=head.progress,
         keep_alive=head.keep_alive,
+        idempotent=head.idempotent,
+        cache=head.cache,
     )

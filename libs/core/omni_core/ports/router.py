@@ -35,7 +35,8 @@ class Head(msgspec.Struct, frozen=True):
 
     ``rules`` names the product's own that changed the request or are in force on the answer. With ``progress`` a stream
     tells how far it has come; ``keep_alive`` are the seconds of silence before a sign of life, 0 for the edge's own and
-    less for none.
+    less for none. ``idempotent`` is "replay" or "attached" where the answer was made for an earlier request, ``cache``
+    "hit", "miss" or "bypass" where the cache had a say.
     """
 
     status: int
@@ -48,6 +49,8 @@ class Head(msgspec.Struct, frozen=True):
     rules: tuple[str, ...] = ()
     progress: bool = False
     keep_alive: float = 0.0
+    idempotent: str = ""
+    cache: str = ""
 
 
 Frame = Head | bytes

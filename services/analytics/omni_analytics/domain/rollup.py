@@ -15,7 +15,7 @@ from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
 HOUR_MS = 3_600_000
 
 # A client that went away is not an error; an outcome of a later version is.
-GOOD_OUTCOMES = ("ok", "cancelled")
+GOOD_OUTCOMES = ("ok", "cancelled", "replayed", "cached")
 
 
 class Cell(msgspec.Struct, frozen=True):

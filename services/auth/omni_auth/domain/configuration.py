@@ -142,8 +142,6 @@ def _warnings(config: Config, secrets: Mapping[Loc, str], places: Places, filena
         loc = ("keys", index, "secret")
         if len(secrets[loc]) < SHORT_KEY:
             found.append(Problem(loc, f"warning: shorter than {SHORT_KEY} characters, which can be guessed"))
-    if config.routing.cache:
-        found.append(Problem(("routing", "cache"), "warning: answers are not cached yet; this has no effect"))
     return render(found, places, filename)
 
 

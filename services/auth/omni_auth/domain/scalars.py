@@ -198,6 +198,18 @@ def span(value: object) -> int:
     return int(found[1]) * _UNITS[found[2]] if found else 0
 
 
+def lasting(most: int) -> Callable[[object], float]:
+    """Reads seconds, or a span such as 24h, of at most ``most`` seconds."""
+
+    def read(value: object) -> float:
+        found = span(value) or _fraction(value, "a time such as 24h, 90m or 30s, or a number of seconds")
+        if not 0 < found <= most:
+            _refuse(f"must be more than 0 and at most {most} seconds")
+        return float(found)
+
+    return read
+
+
 def moment(value: object) -> int:
     """A date or a time with its zone (ISO 8601) as epoch seconds; a date alone is its beginning in UTC."""
     word = text(value)

@@ -105,6 +105,7 @@ class PriceSection(Section):
 
 
 SWITCH = ("auto", "on", "off")
+CACHED = ("asked", "deterministic", "any")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 DEFAULT_BUDGET = 10_240  # tokens of thought, where a custom budget is asked for without saying which
 
@@ -145,6 +146,13 @@ def _prompt(value: object) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("omniroute", "must be a text")
     return value
+
+
+def _cached(value: object) -> str:
+    switched = scalars.flag_or_none(value)
+    if switched is not None:
+        return "deterministic" if switched else "off"
+    return scalars.one_of((*CACHED, "on", "off"))(value)
 
 
 Switch = Annotated[str, BeforeValidator(_switch)]
@@ -188,6 +196,7 @@ class RulesSection(Section):
     stream_on_accept: Flag | None = None
     progress: Annotated[str | None, BeforeValidator(_progress)] = None
     keep_alive: Annotated[float | None, BeforeValidator(_keep_alive)] = None
+    cache: Annotated[str | None, BeforeValidator(_cached)] = None
 
 
 def _strategy_name(value: object) -> str:
@@ -483,11 +492,53 @@ def _retries(value: object) -> object:
 
 
 def _cache(value: object) -> object:
-    if value == {}:
-        return "on"
-    if scalars.flag_or_none(value) is None:
-        raise PydanticCustomError("omniroute", "must be on or off; there is nothing to tune yet")
-    return value
+    if isinstance(value, dict):
+        return value or {"exact": {}}
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off or a mapping such as {exact: {requests: deterministic, ttl: 1h}}"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {"exact": {}} if switched else None
+
+
+class ExactCacheSection(Section):
+    """``requests`` are those that are answered from it: only those that are "asked" for with ``x-omniroute-cache: on``,
+    those that are "deterministic" (with a temperature of 0) too, or "any"."""
+
+    requests: Annotated[str, BeforeValidator(scalars.one_of(CACHED))] = "deterministic"
+    ttl: Annotated[float, BeforeValidator(scalars.lasting(30 * 86_400))] = 3_600.0
+    max_bytes: Annotated[int, BeforeValidator(scalars.whole(1_024, 64 << 20))] = 1 << 20
+
+
+class CacheSection(Section):
+    """``exact`` answers the very same request of the same key."""
+
+    exact: ExactCacheSection = ExactCacheSection()
+
+
+def _idempotency(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off or a mapping of window, max_bytes, fail, request_id and dedup"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {} if switched else None
+
+
+def _dedup(value: object) -> float:
+    return 0.0 if scalars.flag_or_none(value) is False else scalars.lasting(3_600)(value)
+
+
+class IdempotencySection(Section):
+    """A request asked again under the same ``Idempotency-Key`` is told the first answer, for ``window`` from its end.
+    ``fail`` is what becomes of one while nothing can be recorded; ``dedup`` finds the same request without a key."""
+
+    window: Annotated[float, BeforeValidator(scalars.lasting(30 * 86_400))] = 86_400.0
+    max_bytes: Annotated[int, BeforeValidator(scalars.whole(1_024, 64 << 20))] = 4 << 20
+    fail: Annotated[str, BeforeValidator(scalars.one_of(("refuse", "open")))] = "refuse"
+    request_id: Flag = False
+    dedup: Annotated[float, BeforeValidator(_dedup)] = 0.0
 
 
 class RoutingSection(Section):
@@ -498,10 +549,13 @@ class RoutingSection(Section):
     auto: Flag = True
     retries: Annotated[int, BeforeValidator(scalars.whole(0, 10)), BeforeValidator(_retries)] = 0
     breaker: Annotated[BreakerSection | None, BeforeValidator(_breaker)] = BreakerSection()
-    cache: Annotated[Flag, BeforeValidator(_cache)] = False
+    cache: Annotated[CacheSection | None, BeforeValidator(_cache)] = CacheSection(
+        exact=ExactCacheSection(requests="asked")
+    )
     default_max_output: Tokens = 32_000
     timeouts: TimeoutsSection = TimeoutsSection()
     mid_stream: MidStreamSection = MidStreamSection()
+    idempotency: Annotated[IdempotencySection | None, BeforeValidator(_idempotency)] = IdempotencySection()
     blocked_providers: tuple[Name, ...] = ()
 
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from omni_edge.domain.surfaces import Role, match
 from omni_edge.server import dialect_schemas as other
 from omni_edge.server import schemas
 
@@ -24,6 +25,11 @@ _STATUSES = {
     502: "The provider failed",
     503: "No provider can be tried now; see Retry-After",
     504: "The provider did not answer in time",
+}
+# Of what a model answers, besides.
+_ON_COMPLETIONS = {
+    409: "The answer to this Idempotency-Key is larger than what is kept",
+    422: "This Idempotency-Key was used for another request",
 }
 _ON_PAGES = (401, 503)
 _ON_LISTS = (400, *_ON_PAGES)
@@ -159,6 +165,14 @@ _GETS = (
 _REQUEST_ID = {
     "name": "x-request-id", "in": "header", "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
 }  # fmt: skip
+_IDEMPOTENCY_KEY = {
+    "name": "idempotency-key", "in": "header", "schema": {"type": "string", "maxLength": 255},
+    "description": "The same request under the same key again is told the first one's answer",
+}  # fmt: skip
+_CACHE = {
+    "name": "x-omniroute-cache", "in": "header", "schema": {"type": "string", "enum": ["on", "off", "refresh"]},
+    "description": "Whether this request may be answered from the cache",
+}  # fmt: skip
 _HEADERS = {
     name: {"description": text, "schema": {"type": "string"}}
     for name, text in (
@@ -166,6 +180,8 @@ _HEADERS = {
         ("x-omniroute-provider", "Who answered"),
         ("x-omniroute-model", "With which model"),
         ("x-omniroute-translation", '"lossless", or "lossy; dropped=" and the fields that were lost'),
+        ("x-omniroute-idempotent", '"replay" or "attached", where the answer was made for an earlier request'),
+        ("x-omniroute-cache", '"hit", "miss" or "bypass", where the cache had a say'),
     )
 }
 
@@ -198,15 +214,17 @@ def _operation(row: _Operation, shapes: Part) -> Part:
     if row.request is not None:
         answer["headers"] = _HEADERS
     errors = {"application/json": {"schema": refusals}}
+    completes = match(row.path).role is Role.COMPLETE
+    told = {status: _STATUSES[status] for status in row.statuses} | (_ON_COMPLETIONS if completes else {})
     operation: Part = {
         "operationId": row.id,
         "tags": [row.tag],
         "summary": row.summary,
         "description": row.description,
         "security": [{"bearer": []}, {"apiKey": []}, {"googleApiKey": []}, {"googleKey": []}],
-        "parameters": [*row.parameters, _REQUEST_ID],
+        "parameters": [*row.parameters, _REQUEST_ID, *((_IDEMPOTENCY_KEY, _CACHE) if completes else ())],
         "responses": {"200": answer}
-        | {str(status): {"description": _STATUSES[status], "content": errors} for status in row.statuses},
+        | {str(status): {"description": text, "content": errors} for status, text in sorted(told.items())},
     }
     if row.request is not None:
         body = {"application/json": {"schema": _schema((row.request,), shapes)}}

@@ -35,6 +35,7 @@ from omni_edge.domain.answer import (
     PROGRESS_HEADER,
     Headers,
     count_body,
+    header_value,
     knows_progress,
     last_frames,
     own_id,
@@ -351,6 +352,10 @@ class Exchange:
             headers += own_id(self._point.format, self._request_id.encode("ascii"))
         if head.rules:
             headers.append(rules_header(head.rules))
+        if head.idempotent:
+            headers.append((b"x-omniroute-idempotent", header_value(head.idempotent)))
+        if head.cache:
+            headers.append((b"x-omniroute-cache", header_value(head.cache)))
         if head.progress and knows_progress(self._point.format):
             headers.append(PROGRESS_HEADER)
         return headers

@@ -46,6 +46,10 @@ class RouterMetrics:
         self._cost = meter("cost_usd", "What was spent.", "provider")
         self._seconds = spread("request_seconds", "From request to last byte.", "stream")
         self._first_byte = spread("first_byte_seconds", "From request to first byte.", "provider", "stream")
+        self.recordings = meter("recordings", "Answers recorded and told again.", "outcome")
+        self.cache = meter("cache", "Answers from the cache, and for it.", "outcome")
+        self.saved_tokens = meter("cache_saved_tokens", "Tokens of answers from the cache.").series()
+        self.saved_cost = meter("cache_saved_usd", "What answers from the cache had cost.").series()
         self.stages = spread(
             "stage_seconds",
             "Time to the first byte by stage of one request in 16: plan, admit, encode, provider.",

@@ -69,6 +69,7 @@ class RouterService:
         self._chooser = Chooser(tools.ledger, draw)
         self._changed = asyncio.Event()
         self._taken = 0
+        self.told: Callable[[RequestRecord], None] | None = None  # hears of each request that has ended
 
     def prepare(self, snapshot: Snapshot) -> Callable[[], None]:
         """What takes a newer snapshot into use; requests already under way keep the one they began with.
@@ -115,6 +116,17 @@ class RouterService:
         _may_ask(catalogue, policy, model)
         plan = catalogue.plan_for(policy, model)
         return await counting.count(self._tools, context, plan, client_format, opened, headers, catalogue.timeouts)
+
+    async def entitled(self, call: CompleteCall) -> tuple[KeyPolicy, tuple[Limit, ...], str]:
+        """Whose a request is, the limits that its key shares, and the model it asks for, where nothing but its key's
+        rights remains to be looked at.
+
+        Raises ``Unauthenticated``, ``PermissionDenied``, ``InvalidRequest``.
+        """
+        policy, catalogue = await self._policy(call.key_id)
+        _, model = read_model(call.client_format, call.body, call.model)
+        _may_ask(catalogue, policy, model)
+        return policy, catalogue.limits(policy), model
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         run = _Run(call, self._tools.router_id)
@@ -231,7 +243,7 @@ class RouterService:
             refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms, early)
             if refusal is not None:
                 if refusal.reason != "breaker_open":
-                    raise _refused(refusal, asked.limits)
+                    raise as_error(refusal, asked.limits)
                 walk.skipped(Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told))
                 if line is not None:
                     line.cools(refusal.circuit, refusal.retry_after)
@@ -340,6 +352,8 @@ class RouterService:
         if last is None or not last.settle(record.outcome, error, record):
             self._tools.ledger.settle_soon(_events_only(self._tools.events.request(record), self._tools.router_id))
         self._metrics.observe(record, run.attempts)
+        if self.told is not None:
+            self.told(record)
         if run.watch is not None:
             run.watch.finish(record, error)
         if error is not None and not verdict.is_the_clients(error):
@@ -495,7 +509,7 @@ def _invalid_key() -> GatewayError:
     return Unauthenticated("this API key is not valid any more")
 
 
-def _refused(refusal: Refusal, limits: tuple[Limit, ...]) -> GatewayError:
+def as_error(refusal: Refusal, limits: tuple[Limit, ...]) -> GatewayError:
     """A shared limit is told by its own name only: what a team or a user is called is not for every key's holder."""
     shared = next((limit for limit in limits if limit.window_owner == refusal.level), None)
     of, whose = "", "this key's"

@@ -215,7 +215,9 @@ class RequestEvent(_message.Message):
     cost_nano_usd: _builtins.int
     pricing: _builtins.str
     outcome: _builtins.str
-    """"ok", "failed", "partial" or "cancelled"."""
+    """"ok", "failed", "partial", "cancelled", or "replayed" or "cached": answered with what an earlier request had
+    recorded.
+    """
     config_revision: _builtins.int
     router_id: _builtins.str
     request_id: _builtins.str

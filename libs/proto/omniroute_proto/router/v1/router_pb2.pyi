@@ -144,6 +144,8 @@ class Head(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     KEEP_ALIVE_FIELD_NUMBER: _builtins.int
+    IDEMPOTENT_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     status: _builtins.int
     stream: _builtins.bool
     content_type: _builtins.str
@@ -155,6 +157,10 @@ class Head(_message.Message):
     """Tell the client how far the answer has come."""
     keep_alive: _builtins.float
     """Seconds of silence before a sign of life: 0 leaves it to the edge, less than 0 means none."""
+    idempotent: _builtins.str
+    """"replay" or "attached" where the answer was made for an earlier request; empty where it is this one's own."""
+    cache: _builtins.str
+    """"hit", "miss" or "bypass" where the cache had a say; empty where it had none."""
     @_builtins.property
     def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What translation could not keep; empty when nothing was lost."""
@@ -176,10 +182,12 @@ class Head(_message.Message):
         rules: _abc.Iterable[_builtins.str] | None = ...,
         progress: _builtins.bool = ...,
         keep_alive: _builtins.float = ...,
+        idempotent: _builtins.str = ...,
+        cache: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "keep_alive", b"keep_alive", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "progress", b"progress", "provider", b"provider", "rules", b"rules", "status", b"status", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "content_type", b"content_type", "idempotent", b"idempotent", "keep_alive", b"keep_alive", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "progress", b"progress", "provider", b"provider", "rules", b"rules", "status", b"status", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

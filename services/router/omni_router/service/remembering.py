@@ -1,0 +1,96 @@
+"""``RouterPort`` of a router that remembers answers: for who sends a request again, and in the cache.
+
+A request that is neither goes straight on to the ``RouterService``.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+
+from omni_catalogue.snapshot import Snapshot
+from omni_core.ports.context import CallContext
+from omni_core.ports.router import CompleteCall, Frame, ModelEntry
+from omni_wire.formats import WireFormat
+
+from omni_router.domain import cached, recorded
+from omni_router.ports import Recordings
+from omni_router.service.caching import Cache, Spending
+from omni_router.service.held import Tools
+from omni_router.service.idempotency import Duplicates
+from omni_router.service.metrics import RouterMetrics
+from omni_router.service.once import Once
+from omni_router.service.recorder import Recorder
+from omni_router.service.router import RouterService
+
+
+class RememberingRouter:
+    """Around ``service``, to which it hands snapshots on. ``answers`` and ``entries`` are where it keeps what is told
+    again, and the cache."""
+
+    def __init__(
+        self, service: RouterService, tools: Tools, answers: Recordings, entries: Recordings, metrics: RouterMetrics
+    ) -> None:
+        self._service = service
+        lease = tools.settings.recording_lease
+        spending = Spending(service)
+
+        def count(outcome: str) -> None:
+            metrics.recordings.add((outcome,))
+
+        caching = Recorder(entries, service.complete, lease, lambda word: metrics.cache.add((word,)), spending)
+        self._cache = Cache(
+            Once(caching, service.complete, service, tools, metrics, "cached"), service.complete, metrics
+        )
+        keeping = Recorder(answers, self._cached, lease, count)
+        self._duplicates = Duplicates(Once(keeping, self._cached, service, tools, metrics, "replayed"), metrics)
+        self._recorders = (keeping, caching)
+        self._looks = False
+
+    @property
+    def revision(self) -> int:
+        return self._service.revision
+
+    def prepare(self, snapshot: Snapshot) -> Callable[[], None]:
+        """As ``RouterService.prepare``."""
+        switch = self._service.prepare(snapshot)
+
+        def all_of_it() -> None:
+            switch()
+            self._duplicates.configure(snapshot.routing.idempotency)
+            self._cache.configure(snapshot)
+            self._looks = self._duplicates.looks or self._cache.looks
+
+        return all_of_it
+
+    async def stop(self) -> None:
+        """End what is being recorded; others may then make it."""
+        for recorder in self._recorders:
+            await recorder.stop()
+
+    def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
+        if self._looks or recorded.HEADER in call.headers or cached.HEADER in call.headers:
+            return self._remembered(call)
+        return self._service.complete(call)
+
+    def _remembered(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
+        duplicates = self._duplicates
+        if duplicates.looks or (recorded.HEADER in call.headers and duplicates.policy is not None):
+            return duplicates.complete(call)
+        return self._cached(call)
+
+    def _cached(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
+        if self._cache.looks or cached.HEADER in call.headers:
+            return self._cache.complete(call)
+        return self._service.complete(call)
+
+    async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
+        return await self._service.models(context, key_id)
+
+    async def count_tokens(
+        self,
+        context: CallContext,
+        key_id: str,
+        client_format: WireFormat,
+        model: str,
+        body: bytes,
+        headers: dict[str, str] = {},  # noqa: B006 — never written to
+    ) -> int:
+        return await self._service.count_tokens(context, key_id, client_format, model, body, headers)
