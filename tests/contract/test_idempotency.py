@@ -375,6 +375,18 @@ async def test_a_replay_counts_towards_the_keys_requests_per_minute(routers: Rou
     assert sorted(event.outcome for event in requests) == ["failed", "ok", "replayed", "replayed"]
 
 
+async def test_a_replay_counts_towards_limits_that_its_key_shares(routers: Routers) -> None:
+    limit = s.Limit(id="team", name="busy", of="team", owner="core", requests_per_minute=2)
+    keys = (s.KeyPolicy(id="key-all", name="all", limits=("team",)),)
+    for router in routers:
+        router.configure(keys=keys, limits=(limit,))
+    asked = [await routers[at % 2].begin("acme/sim").done() for at in range(3)]
+    assert [each.error.status if each.error else 200 for each in asked] == [200, 200, 429]
+    assert asked[2].error is not None
+    assert "the limit 'busy' of this key's team" in asked[2].error.message
+    assert routers[0].calls() == 1
+
+
 async def test_who_may_no_longer_ask_for_a_model_is_not_told_its_answer_again(routers: Routers) -> None:
     await routers[0].begin("acme/sim").done()
     routers[0].configure(keys=(s.KeyPolicy(id="key-all", name="all", models=("claude/*",)),))
