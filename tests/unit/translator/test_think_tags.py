@@ -73,7 +73,8 @@ def test_nothing_is_lost_but_tags_and_line_ends(text: str) -> None:
 
     if "<thi<" not in text and "</<" not in text and "<<" not in text:  # taking a tag out makes no new one here
         thought, content = split([text])
-        assert letters(thought + content) == letters(text) or "</" in thought + content
+        apart = "".join(sorted(letters(thought) + letters(content)))  # together they may look like a tag again
+        assert apart == letters(text) or "</" in thought + content
 
 
 @pytest.mark.parametrize(
