@@ -11,7 +11,7 @@ from omni_catalogue.networks import Network, networks
 from omni_catalogue.scopes import may_hand_out
 from omni_catalogue.snapshot import decode
 from omni_core.component import Check
-from omni_core.ports.analytics import AnalyticsPort, KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import AnalyticsPort, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
 from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
@@ -130,6 +130,18 @@ class Management:
 
     async def _usage(self, query: UsageQuery) -> UsageReport:
         return await self._ask("analytics", self._analytics.query(query), self._settings.query_timeout)
+
+    async def request(self, identity: Identity, id_: str) -> RequestFound:
+        """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""
+        if identity.role != ADMIN:
+            keys: tuple[str, ...] | None = (identity.key_id,)
+        else:
+            own = identity.organisation == PLATFORM
+            keys = None if own else tuple([key.id for key in await self.keys(identity)])
+        found = await self._ask("analytics", self._analytics.find_request(id_, keys), self._settings.query_timeout)
+        if found is None:
+            raise InvalidRequest(f"there is no request '{id_}' on record", status=404, code="not_found", param="id")
+        return found
 
     async def keys(self, identity: Identity, organisation: str = "") -> list[KeyInfo]:
         return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation)))

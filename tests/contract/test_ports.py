@@ -23,7 +23,7 @@ from omni_core.clients.quota import QuotaClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
 from omni_core.identity import SERVICES, Caller
-from omni_core.ports.analytics import AnalyticsPort, KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import AnalyticsPort, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
 from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
@@ -52,6 +52,8 @@ from omni_wire.errors import (
 )
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
+
+from tests.unit.dashboard.ports import FOUND
 
 CONTEXT = CallContext("0192f0c1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 REGISTER: dict[type, Callable[[RpcServer, Any], None]] = {
@@ -543,6 +545,11 @@ USE = {"key-ci": KeyUse(2**40, 1_700_000_000_123), "api-1": KeyUse(1, 2)}
 
 
 class Analytics:
+    async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        assert id_ == "mine"
+        assert key_ids in (None, ("key_dev", "key_b"), ())
+        return None if key_ids == () else FOUND
+
     async def key_use(self) -> dict[str, KeyUse]:
         return USE
 
@@ -560,6 +567,13 @@ def _is_analytics(port: Analytics) -> AnalyticsPort:
 async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.key_use() == USE
+
+
+async def test_a_request_is_found_as_it_was_recorded_for_those_who_may_see_it(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.find_request("mine", None) == FOUND
+    assert await port.find_request("mine", ("key_dev", "key_b")) == FOUND
+    assert await port.find_request("mine", ()) is None
 
 
 async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:

@@ -179,6 +179,8 @@ class Walk:
         if template == "/api/config/apply":
             word = _word()
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"
+        if template == "/api/requests/{id}":
+            return template.replace("{id}", await self._thing("requests", owner, used_up)), None
         if "{account}" in template:
             return template.replace("{account}", "acme/first"), None
         if template == "/api/keys" and method == "POST":
@@ -207,6 +209,9 @@ class Walk:
         if kind in ("keys", "named keys"):
             made = await self.made.auth.create_key(NewKey(name=word), Caller("t", owner))
             return made.key.id if kind == "keys" else word
+        if kind == "requests":
+            self.made.analytics.told[word] = self.made.ids[owner]
+            return word
         name = OBJECTS[kind][0].replace("WORD", word)
         if kind == "memberships":
             await self.made.put("users", name.partition("/")[2], {}, owner)

@@ -17,6 +17,7 @@ from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import configuration, documents, page, problems
+from omni_dashboard.server.request_schemas import RequestOut
 from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
 from omni_dashboard.server.schemas import (
     About,
@@ -44,6 +45,7 @@ from omni_dashboard.service import Management
 from omni_dashboard.settings import DashboardSettings
 
 _KEY = r"^[A-Za-z0-9 ._@:-]{1,128}$"
+_REQUEST = r"^[A-Za-z0-9._-]{1,64}$"
 _ACCOUNT = r"^[A-Za-z0-9._@:/-]{1,200}$"
 
 
@@ -72,6 +74,7 @@ class Api:
             Row("GET", "/api/about", PUBLIC, self.about, About),
             Row("GET", "/api/me", DEVELOPER, self.me, Me),
             Row("GET", "/api/usage", DEVELOPER, self.usage, UsageAnswer, area="usage"),
+            Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row("GET", "/api/keys", ADMIN, self.keys, Keys, area="keys"),
             Row("POST", "/api/keys", ADMIN, self.create_key, KeyCreated, 201, "keys", JSON),
             Row("POST", "/api/keys/{id}/rotate", ADMIN, self.rotate_key, KeyCreated, area="keys", takes=JSON),
@@ -114,6 +117,11 @@ class Api:
             groups=[Group(value=value, totals=Totals.of(totals)) for value, totals in shown],
             groups_omitted=len(ranked) - len(shown),
         )
+
+    async def request(self, request: Request, id_: Annotated[str, Path(alias="id", pattern=_REQUEST)]) -> RequestOut:
+        """One recorded request, its attempts, and why it went where it went. By its id, or by the X-Request-Id that its
+        client saw: the newest, where several had the same. An admin sees all keys', a developer those of their own."""
+        return RequestOut.of(await self._management.request(identity_of(request), id_))
 
     async def keys(self, request: Request, organisation: Organisation = "") -> Keys:
         """All keys of an organisation, without their secrets, and how they were used."""

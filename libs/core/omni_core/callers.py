@@ -41,6 +41,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
     "omniroute.analytics.v1.AnalyticsPort": {
         "Query": ("dashboard",),
         "KeyUse": ("dashboard",),
+        "FindRequest": ("dashboard",),
     },
 }
 

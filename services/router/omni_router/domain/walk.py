@@ -31,14 +31,17 @@ class Skip(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A candidate that was asked; its message is fit to be shown."""
+    """A candidate that was asked and failed after ``ms``; its message is fit to be shown."""
 
     offer: Offer
     error: GatewayError
+    ms: int = 0
 
 
 class Walk:
-    """``skips`` and ``failures`` in the order in which they came."""
+    """``skips`` and ``failures`` in the order in which they came; ``trail`` is all that happened, as it happened."""
+
+    trail: tuple[Skip | Failure, ...] = ()
 
     def __init__(self) -> None:
         self.skips: list[Skip] = []
@@ -50,20 +53,27 @@ class Walk:
         """Whether it is known without asking that ``offer`` is of no use: its provider has refused the request itself,
         or a circuit that it shares with another is open."""
         if self._refused is not None and self._refused == _target(offer):
+            self.trail += (Skip(offer, "", "request_refused", 0.0, told=True),)
             return True
         for circuit in (offer.circuits.account, *offer.circuits.besides_account) if self._open else ():
             if (known := self._open.get(circuit)) is not None:
-                self.skips.append(Skip(offer, circuit, known.cause, known.wait, known.told))
+                skip = Skip(offer, circuit, known.cause, known.wait, known.told)
+                self.skips.append(skip)
+                self.trail += (skip,)
                 return True
         return False
 
     def skipped(self, skip: Skip) -> None:
         """What was said of a candidate before, is said no more."""
         self.skips = [*(known for known in self.skips if known.offer is not skip.offer), skip]
+        self.trail += (skip,)
         self._open[skip.circuit] = skip
 
-    def failed(self, offer: Offer, error: GatewayError) -> None:
-        self.failures.append(Failure(offer, error))
+    def failed(self, offer: Offer, error: GatewayError, ms: int = 0) -> None:
+        """After so many milliseconds."""
+        failure = Failure(offer, error, ms)
+        self.failures.append(failure)
+        self.trail += (failure,)
         self._refused = None if verdict.other_account_may_help(error) else _target(offer)
 
     def last_resort(self) -> Offer | None:

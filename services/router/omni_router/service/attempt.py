@@ -49,10 +49,10 @@ class Attempt(Held):
     """See the module's docstring. Not shared between tasks. ``sent`` is the provider's call (monotonic), or 0.
 
     ``unproved`` asks without the proofs of thoughts; ``doubted`` is whether that is worth another attempt, as the
-    provider has just refused one of them.
+    provider has just refused one of them. ``early`` is whether it asks one that is suspected before its time is up.
     """
 
-    unproved = doubted = False
+    unproved = doubted = early = False
     losses: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()  # those that changed something, or may change the answer
     sent = 0.0
@@ -115,7 +115,7 @@ class Attempt(Held):
             error.message = f"[{candidate.provider.id}/{candidate.model.id}] {self.unsaid(error.message)}"
             raise
         answer.begun()
-        self.first_byte_ms = self._elapsed_ms()
+        self.first_byte_ms = self.elapsed_ms()
         self._works()
         client_stream = asked.request.stream
         return Head(

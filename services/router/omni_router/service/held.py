@@ -204,7 +204,7 @@ class Held:
             self._asked.call.event_id,
             1,
             self._started_ms,
-            self._elapsed_ms(),
+            self.elapsed_ms(),
             self.first_byte_ms,
             self.offer.source,
             outcome,
@@ -225,5 +225,5 @@ class Held:
             self._renew_at = clock.monotonic() + self._ttl / 2
             self._tools.ledger.renew_soon(self.id, int(self._ttl * 1000))
 
-    def _elapsed_ms(self) -> int:
+    def elapsed_ms(self) -> int:
         return int((clock.monotonic() - self._began) * 1000)

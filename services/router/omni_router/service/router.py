@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from math import ceil
 
 from omni_catalogue.catalogue import Catalogue
@@ -29,7 +29,8 @@ from omni_wire.errors import (
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, records, verdict
+from omni_router.domain import bounds, decision, records, verdict
+from omni_router.domain.decision import Ordered
 from omni_router.domain.offer import Offer
 from omni_router.domain.offers import Offers, listed, offers_for
 from omni_router.domain.pricing import beyond_bounds
@@ -164,9 +165,11 @@ class RouterService:
             run.request = request = ruling.streamed(request)
         if policy.budget is not None:
             offers = _within_tokens(found, call.client_format, request)
+        run.offers = offers
         asked = Asked(call, request, policy, catalogue.snapshot.routing)
         if found.choice is not None:
             run.line = await self._chooser.line(asked, found.choice, offers)
+            run.orders = run.line.orders
         return await self._first_answer(run, asked, offers)
 
     def _find(self, catalogue: Catalogue, key_id: str, model: str) -> Offers:
@@ -205,6 +208,8 @@ class RouterService:
                 run.attempts[-1].settle("failed", None)
             attempt = make(self._tools, asked, offer)
             attempt.unproved = unproved
+            if early:
+                attempt.early = True
             refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms, early)
             if refusal is not None:
                 if refusal.reason != "breaker_open":
@@ -220,7 +225,7 @@ class RouterService:
             except GatewayError as failure:
                 failure.message = attempt.unsaid(failure.message)
                 attempt.failure = error = failure
-            walk.failed(offer, error)
+            walk.failed(offer, error, attempt.elapsed_ms())
             if attempt.doubted:  # no retry: it is another question
                 unproved = True
             elif verdict.same_account_may_help(error):
@@ -314,10 +319,12 @@ class _Run:
         self.request: Request | None = None
         self.combo = ""
         self.revision = 0
+        self.offers: tuple[Offer, ...] = ()
         self.counted = call.attempt > 0  # against the key's requests per minute, by the router that was asked first
         self.attempts: list[Attempt] = []
         self.watch: Watch | None = None
         self.line: Line | None = None
+        self.orders: Sequence[Ordered] = ()
         self.walk = Walk()
         self._router_id = router_id
         self.started_ms = clock.now_ms()
@@ -362,6 +369,22 @@ class _Run:
             _outcome(error, served),
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
+            self._decision() if self.walk.trail or (len(self.offers) > 1 and self.attempts) else b"",
+        )
+
+    def _decision(self) -> bytes:
+        request = self.request
+        return decision.encode(
+            decision.decide(
+                model=request.model if request is not None else "",
+                combo=self.combo,
+                revision=self.revision,
+                router=self._router_id,
+                candidates=len(self.offers),
+                orders=self.orders,
+                trail=self.walk.trail,
+                tried=self.attempts,
+            )
         )
 
 
