@@ -99,7 +99,9 @@ async def collect(source: AsyncGenerator[Any, None]) -> tuple[list[Any], Gateway
 
 # ---- router ---------------------------------------------------------------------------------------------------------
 
-HEAD = Head(200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True, ("clamp",), True, 0.5)
+HEAD = Head(
+    200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True, ("clamp",), True, 0.5, "a way"
+)
 CALL = CompleteCall(
     CONTEXT,
     "key-1",
@@ -567,6 +569,15 @@ def _is_analytics(port: Analytics) -> AnalyticsPort:
 async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.key_use() == USE
+
+
+async def test_the_way_of_a_request_that_failed_comes_with_its_error(reach: Reach) -> None:
+    failure = UpstreamFailed("broken")
+    failure.trace = "model a/b; a/one failed"
+    port: RouterPort = await reach(Router(failure), RouterClient)
+    _, error = await collect(port.complete(CALL))
+    assert isinstance(error, UpstreamFailed)
+    assert error.trace == failure.trace
 
 
 async def test_a_request_is_found_as_it_was_recorded_for_those_who_may_see_it(reach: Reach) -> None:

@@ -129,3 +129,21 @@ async def test_a_request_refused_before_any_candidate_has_no_decision(gw: Harnes
     with pytest.raises(GatewayError):
         await gw.ask("nobody-knows-this")
     assert await decisions(gw) == [{}]
+
+
+async def test_the_way_is_told_to_a_client_that_asks_and_to_nobody_else(gw: Harness) -> None:
+    configure(gw, combo("fill-first", f"a/{DOWN}", "b/sim"))
+    asks = {"x-omniroute-trace": "on"}
+    head, _ = await gw.ask("best", headers=asks)
+    assert head.trace.startswith("combo best fill-first; a/first ")
+    assert "failed in " in head.trace
+    assert "b/first (sim) answers in " in head.trace
+    assert (
+        (await gw.ask("best"))[0].trace == (await gw.ask("best", headers={"x-omniroute-trace": "off"}))[0].trace == ""
+    )
+    with pytest.raises(GatewayError) as raised:
+        await gw.ask(f"a/{DOWN}", headers=asks)
+    assert raised.value.trace.startswith(f"model a/{DOWN}; a/first ")
+    with pytest.raises(GatewayError) as raised:
+        await gw.ask(f"a/{DOWN}")
+    assert raised.value.trace == ""

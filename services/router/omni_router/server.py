@@ -97,4 +97,5 @@ def _head(head: Head) -> pb.Head:
         rules=head.rules,
         progress=head.progress,
         keep_alive=head.keep_alive,
+        trace=head.trace,
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omni_catalogue.snapshot import Price
 from omni_router.domain.choice import Level
-from omni_router.domain.decision import LIMIT, Decision, Ordered, Prices, decide, encode
+from omni_router.domain.decision import LIMIT, TRACE_LIMIT, Decision, Ordered, Prices, decide, encode, trace
 from omni_router.domain.pricing import Pricing
 from omni_router.domain.strategies import STRATEGIES, Place
 from omni_router.domain.walk import Failure, Skip
@@ -102,6 +102,33 @@ def test_of_a_place_is_told_what_its_strategy_goes_by() -> None:
 
 def test_a_price_is_given_as_it_was_counted_with() -> None:
     assert decided(tried=(tried(A),)).steps[0].price == Prices(input=1, output=2, cached_input=3, cache_write=4)
+
+
+def test_the_trace_is_a_line_that_says_who_was_passed_over_who_failed_and_who_answers() -> None:
+    level = Level("combo best", STRATEGIES["least-used"], 1, ())
+    found = decided(
+        orders=(Ordered(level, [Place(name="a/m")], 0),),
+        trail=(
+            Skip(A, "a/1", "rate_limit", 12.34, told=True),
+            Skip(A, "a/1 m", "failing", 3, told=False),
+            Failure(B, UpstreamTimeout("late"), 2000),
+        ),
+        tried=(tried(B), tried(C, first_byte_ms=130)),
+    )
+    assert trace(found) == (
+        "combo best least-used; a/1 (m) passed over: rate_limit for 12.3 s, the provider said so; "
+        "a/1 (m) passed over: failing for 3 s, suspected; b/1 (m) failed in 2000 ms: upstream_timeout 504; "
+        "c/1 (m) answers in 130 ms"
+    )
+    assert trace(decided(combo="", tried=(tried(C, first_byte_ms=1),))) == "model best; c/1 (m) answers in 1 ms"
+    assert trace(decided()) == ""
+
+
+def test_a_long_trace_is_cut_in_the_middle() -> None:
+    line = trace(decided(trail=[Skip(A, "a/1", "failing", 1, told=False)] * 99, tried=(tried(C, first_byte_ms=1),)))
+    assert len(line) <= TRACE_LIMIT
+    told = line.count("passed over")
+    assert line.endswith(f"; {99 - told} more; c/1 (m) answers in 1 ms")
 
 
 texts = st.text(max_size=400)

@@ -101,4 +101,5 @@ def _head(head: pb.Head) -> Head:
         rules=tuple(head.rules),
         progress=head.progress,
         keep_alive=head.keep_alive,
+        trace=head.trace,
     )

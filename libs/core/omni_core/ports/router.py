@@ -30,12 +30,16 @@ class CompleteCall(msgspec.Struct, frozen=True):
     framing: str = "sse"
 
 
+# The header by which a client asks for the way of its request: "on".
+TRACE = "x-omniroute-trace"
+
+
 class Head(msgspec.Struct, frozen=True):
     """The first frame of an answer. ``losses`` are the dotted fields a translation could not keep.
 
     ``rules`` names the product's own that changed the request or are in force on the answer. With ``progress`` a stream
     tells how far it has come; ``keep_alive`` are the seconds of silence before a sign of life, 0 for the edge's own and
-    less for none.
+    less for none. ``trace`` says which way the request took (see ``TRACE``).
     """
 
     status: int
@@ -48,6 +52,7 @@ class Head(msgspec.Struct, frozen=True):
     rules: tuple[str, ...] = ()
     progress: bool = False
     keep_alive: float = 0.0
+    trace: str = ""
 
 
 Frame = Head | bytes

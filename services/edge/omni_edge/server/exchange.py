@@ -42,6 +42,7 @@ from omni_edge.domain.answer import (
     stream_type,
     success_headers,
     told_late,
+    trace_header,
 )
 from omni_edge.domain.request import read_head, slow_body, wants_events
 from omni_edge.domain.silence import stream_asked_of
@@ -351,6 +352,8 @@ class Exchange:
             headers += own_id(self._point.format, self._request_id.encode("ascii"))
         if head.rules:
             headers.append(rules_header(head.rules))
+        if head.trace:
+            headers.append(trace_header(head.trace))
         if head.progress and knows_progress(self._point.format):
             headers.append(PROGRESS_HEADER)
         return headers

@@ -18,6 +18,7 @@ from omni_router.domain.strategies import Place, name_of
 from omni_router.domain.walk import Failure, Skip
 
 LIMIT = 16 * 1024  # bytes
+TRACE_LIMIT = 2000  # characters
 # Entries of each list, at first; characters of a text.
 _MOST, _LONGEST = 32, 200
 
@@ -186,6 +187,43 @@ def encode(decision: Decision) -> bytes:
         decision = _cut(decision, most)
         data = _ENCODER.encode(decision)
     return data
+
+
+def trace(decision: Decision) -> str:
+    """The same in a line for people, of at most ``TRACE_LIMIT`` characters; who was looked at last is never left out.
+    Empty where nobody was."""
+    if not decision.steps:
+        return ""
+    ways = [f"{order.scope} {order.strategy}" for order in decision.orders]
+    if not ways:
+        ways = [f"combo {decision.combo} fill-first" if decision.combo else f"model {decision.model}"]
+    parts = [", ".join(ways), *map(_told, decision.steps)]
+    left_out = decision.steps_left_out
+    line = _line(parts, left_out)
+    while len(line) > TRACE_LIMIT and len(parts) > 2:
+        del parts[-2]
+        left_out += 1
+        line = _line(parts, left_out)
+    return line[:TRACE_LIMIT]
+
+
+def _line(parts: list[str], left_out: int) -> str:
+    return "; ".join([*parts[:-1], *([f"{left_out} more"] if left_out else ()), parts[-1]])
+
+
+def _told(step: Step) -> str:
+    name = f"{step.account} ({step.model})"
+    match step.outcome:
+        case "answered":
+            return f"{name} answers in {step.first_byte_ms} ms{', asked early' if step.early else ''}"
+        case "passed_over":
+            who = "the provider said so" if step.told else "suspected"
+            wait = f" for {step.wait} s" if step.wait else ""
+            return f"{name} passed over: {step.cause}{wait}, {who}"
+        case "failed":
+            return f"{name} failed in {step.ms} ms: {step.kind} {step.status}"
+        case _:
+            return f"{name} was asked"
 
 
 _ENCODER = msgspec.json.Encoder()

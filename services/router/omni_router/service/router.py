@@ -6,11 +6,12 @@ import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from math import ceil
 
+import msgspec
 from omni_catalogue.catalogue import Catalogue
 from omni_catalogue.snapshot import KeyPolicy, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
+from omni_core.ports.router import TRACE, CompleteCall, Frame, Head, ModelEntry
 from omni_core.telemetry import about
 from omni_core.tracing import sampled
 from omni_ledger import Refusal, Settlement
@@ -30,7 +31,7 @@ from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
 from omni_router.domain import bounds, decision, records, verdict
-from omni_router.domain.decision import Ordered
+from omni_router.domain.decision import Decision, Ordered
 from omni_router.domain.offer import Offer
 from omni_router.domain.offers import Offers, listed, offers_for
 from omni_router.domain.pricing import beyond_bounds
@@ -120,6 +121,8 @@ class RouterService:
         self._metrics.active += 1
         try:
             head = await self._begin(run)
+            if TRACE in call.headers:
+                head = msgspec.structs.replace(head, trace=run.trace())
             yield head
             attempt = run.attempts[-1]
             if not head.stream:
@@ -130,6 +133,8 @@ class RouterService:
         except GatewayError as failure:
             if run.attempts:
                 failure.message = run.attempts[-1].unsaid(failure.message)
+            if TRACE in call.headers:
+                failure.trace = run.trace()
             error = failure
             raise
         except (GeneratorExit, asyncio.CancelledError):
@@ -369,23 +374,25 @@ class _Run:
             _outcome(error, served),
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
-            self._decision() if self.walk.trail or (len(self.offers) > 1 and self.attempts) else b"",
+            decision.encode(self._decide()) if self.walk.trail or (len(self.offers) > 1 and self.attempts) else b"",
         )
 
-    def _decision(self) -> bytes:
+    def _decide(self) -> Decision:
         request = self.request
-        return decision.encode(
-            decision.decide(
-                model=request.model if request is not None else "",
-                combo=self.combo,
-                revision=self.revision,
-                router=self._router_id,
-                candidates=len(self.offers),
-                orders=self.orders,
-                trail=self.walk.trail,
-                tried=self.attempts,
-            )
+        return decision.decide(
+            model=request.model if request is not None else "",
+            combo=self.combo,
+            revision=self.revision,
+            router=self._router_id,
+            candidates=len(self.offers),
+            orders=self.orders,
+            trail=self.walk.trail,
+            tried=self.attempts,
         )
+
+    def trace(self) -> str:
+        """For a client that asked for it."""
+        return decision.trace(self._decide()) if self.call.headers[TRACE].lower() == "on" else ""
 
 
 def _status(error: GatewayError | None, served: bool, request: Request | None) -> int:

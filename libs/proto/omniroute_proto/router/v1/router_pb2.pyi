@@ -144,6 +144,7 @@ class Head(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     KEEP_ALIVE_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     status: _builtins.int
     stream: _builtins.bool
     content_type: _builtins.str
@@ -155,6 +156,8 @@ class Head(_message.Message):
     """Tell the client how far the answer has come."""
     keep_alive: _builtins.float
     """Seconds of silence before a sign of life: 0 leaves it to the edge, less than 0 means none."""
+    trace: _builtins.str
+    """Which way the request took, for a client that asked for it; else empty."""
     @_builtins.property
     def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What translation could not keep; empty when nothing was lost."""
@@ -176,10 +179,11 @@ class Head(_message.Message):
         rules: _abc.Iterable[_builtins.str] | None = ...,
         progress: _builtins.bool = ...,
         keep_alive: _builtins.float = ...,
+        trace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "keep_alive", b"keep_alive", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "progress", b"progress", "provider", b"provider", "rules", b"rules", "status", b"status", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "keep_alive", b"keep_alive", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "progress", b"progress", "provider", b"provider", "rules", b"rules", "status", b"status", "stream", b"stream", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
