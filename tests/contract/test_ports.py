@@ -134,6 +134,10 @@ class Router:
             await asyncio.sleep(0)
             self.left.set()
 
+    async def explain(self, call: CompleteCall) -> bytes:
+        self.call = call
+        return b'{"model":"\xc3\xa4"}'
+
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         assert (context, key_id) == (CONTEXT, "key-1")
         return [ModelEntry("always-on", "omniroute"), ModelEntry("acme/gpt-x", "acme", 1, 272_000, 128_000)]
@@ -193,6 +197,14 @@ async def test_closing_the_answer_closes_the_implementation(reach: Reach) -> Non
         assert await anext(frames) == HEAD
     async with asyncio.timeout(30):
         await router.left.wait()
+
+
+async def test_an_explanation_is_asked_for_as_a_request_is_made(reach: Reach) -> None:
+    router = Router()
+    port: RouterPort = await reach(router, RouterClient)
+    call = CompleteCall(CONTEXT, "key-1", WireFormat.GEMINI_GENERATE, b"{}", "", {"a": "b"}, model="m", stream=True)
+    assert await port.explain(call) == b'{"model":"\xc3\xa4"}'
+    assert router.call == call
 
 
 async def test_models_keep_their_order_and_their_numbers(reach: Reach) -> None:

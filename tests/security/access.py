@@ -181,6 +181,10 @@ class Walk:
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"
         if template == "/api/requests/{id}":
             return template.replace("{id}", await self._thing("requests", owner, used_up)), None
+        if template == "/api/simulate-route":
+            keys = {"own": "", "asked": self.made.ids[owner][0]}
+            key = keys[whose] if whose in keys else await self._thing("keys", owner, used_up)
+            return template, {"model": MODEL, "key": key}
         if "{account}" in template:
             return template.replace("{account}", "acme/first"), None
         if template == "/api/keys" and method == "POST":

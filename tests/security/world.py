@@ -151,7 +151,8 @@ class World:
         )
         runtime = Runtime(core, open_redis(core.redis_url), Bus(core.nats_url, name="t"), new_registry(), "world")
         dashboard = build(
-            runtime, auth=self.auth, quota=self.quota, analytics=self.analytics, fleet=Nobody(),
+            runtime, auth=self.auth, quota=self.quota, analytics=self.analytics, router=router.service,
+            fleet=Nobody(),
             settings=DashboardSettings(call_timeout=30.0, identity_ttl=3600.0),
         )  # fmt: skip
         self.management = dashboard.service

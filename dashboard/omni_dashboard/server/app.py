@@ -9,6 +9,7 @@ from fastapi import FastAPI, Path, Query
 from omni_core.admin_http import Readiness, render_metrics
 from omni_core.component import well
 from omni_core.ports.analytics import UsageQuery
+from omni_core.ports.context import CallContext
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -41,6 +42,7 @@ from omni_dashboard.server.schemas import (
     Totals,
     UsageAnswer,
 )
+from omni_dashboard.server.simulation_schemas import SimulationIn, SimulationOut
 from omni_dashboard.service import Management
 from omni_dashboard.settings import DashboardSettings
 
@@ -75,6 +77,16 @@ class Api:
             Row("GET", "/api/me", DEVELOPER, self.me, Me),
             Row("GET", "/api/usage", DEVELOPER, self.usage, UsageAnswer, area="usage"),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
+            Row(
+                "POST",
+                "/api/simulate-route",
+                DEVELOPER,
+                self.simulate,
+                SimulationOut,
+                area="usage",
+                takes=JSON,
+                also=(404,),
+            ),
             Row("GET", "/api/keys", ADMIN, self.keys, Keys, area="keys"),
             Row("POST", "/api/keys", ADMIN, self.create_key, KeyCreated, 201, "keys", JSON),
             Row("POST", "/api/keys/{id}/rotate", ADMIN, self.rotate_key, KeyCreated, area="keys", takes=JSON),
@@ -122,6 +134,13 @@ class Api:
         """One recorded request, its attempts, and why it went where it went. By its id, or by the X-Request-Id that its
         client saw: the newest, where several had the same. An admin sees all keys', a developer those of their own."""
         return RequestOut.of(await self._management.request(identity_of(request), id_))
+
+    async def simulate(self, request: Request, wanted: SimulationIn, organisation: Organisation = "") -> SimulationOut:
+        """What would become of a request now; nothing is sent, reserved or counted. An admin asks for any key, a
+        developer for their own. Where chance decides, it is thrown anew each time."""
+        context = CallContext(problems.request_id_of(request))
+        found = await self._management.simulate(identity_of(request), context, wanted.to_simulation(), organisation)
+        return SimulationOut.of(found)
 
     async def keys(self, request: Request, organisation: Organisation = "") -> Keys:
         """All keys of an organisation, without their secrets, and how they were used."""

@@ -49,7 +49,7 @@ def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
     return [head, *blobs]
 
 
-def admit(hold: Hold) -> Operation:
+def admit(hold: Hold, *, dry: bool = False) -> Operation:
     """Raises ``ValueError`` for a hold that no caller should make: it says which field."""
     if not hold.attempt_id:
         raise ValueError("attempt_id is empty")
@@ -83,6 +83,7 @@ def admit(hold: Hold) -> Operation:
             (hold.account_id, *hold.circuits),
             hold.secret,
             1 if hold.early else 0,
+            *((1,) if dry else ()),
         )
     )
     return _with_blobs(head, hold.abort_events)
@@ -149,11 +150,12 @@ def orphans() -> Operation:
     return [_pack(("orphans", 0))]
 
 
-def pick(wanted: Pick) -> Operation:
+def pick(wanted: Pick, *, dry: bool = False) -> Operation:
     """Raises ``ValueError`` for counts of nobody."""
     if wanted.uses and not wanted.members:
         raise ValueError("uses without members")
-    return [_pack(("pick", 0, wanted.cursor, wanted.uses, wanted.members, wanted.conversation))]
+    asked = wanted.cursor, wanted.uses, wanted.members, wanted.conversation
+    return [_pack(("pick", 0, *asked, *((1,) if dry else ())))]
 
 
 def used(uses: str, member: str) -> Operation:

@@ -19,6 +19,7 @@ from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, Object
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
 from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_core.ports.router import CompleteCall
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
 from omni_core.settings import CoreSettings
@@ -300,6 +301,21 @@ class Analytics:
         return UsageReport(totals, self.groups if query.group_by else {})
 
 
+class Router:
+    """RouterPort, as far as a dashboard needs it."""
+
+    def __init__(self) -> None:
+        self.calls: list[CompleteCall] = []
+        self.failure: Exception | None = None
+        self.document = b'{"model":"best","revision":7,"router":"router-1","candidates":1,"steps":[{"account":"a/b"}]}'
+
+    async def explain(self, call: CompleteCall) -> bytes:
+        self.calls.append(call)
+        if self.failure is not None:
+            raise self.failure
+        return self.document
+
+
 class Processes:
     """FleetView: two routers, one of which would not take revision 7."""
 
@@ -343,6 +359,7 @@ class House:
 
     def __init__(self, **changed: Any) -> None:
         self.auth, self.quota, self.analytics, self.fleet = Auth(), Quota(), Analytics(), Processes()
+        self.router = Router()
         core = CoreSettings(
             data_dir=Path("unused"),
             redis_url="redis://127.0.0.1:1/0",
@@ -356,6 +373,7 @@ class House:
             auth=self.auth,
             quota=self.quota,
             analytics=self.analytics,
+            router=self.router,  # type: ignore[arg-type]
             fleet=self.fleet,
             settings=DashboardSettings(**({"call_timeout": 0.2, "probe_timeout": 0.2} | changed)),
         )

@@ -33,6 +33,8 @@ MATRIX = [
     ("GET", "/api/usage?key=key_admin", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/usage?key=nobody", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/requests/mine", None, (401, 401, 403, 200, 200)),
+    ("POST", "/api/simulate-route", {"model": "best"}, (401, 401, 403, 200, 200)),
+    ("POST", "/api/simulate-route?organisation=default", {"model": "best", "key": "root"}, (401, 401, 403, 403, 200)),
     ("GET", "/api/keys", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/keys", NEW, (401, 401, 403, 403, 201)),
     ("POST", "/api/keys/key_dev/rotate", {}, (401, 401, 403, 403, 200)),
@@ -77,7 +79,12 @@ async def test_who_may_call_what(
 
 
 MANAGED: dict[tuple[str, ...], set[str]] = {
-    ("usage",): {"/api/usage", "/api/requests/mine"},
+    ("usage",): {
+        "/api/usage",
+        "/api/requests/mine",
+        "/api/simulate-route",
+        "/api/simulate-route?organisation=default",
+    },
     ("usage:read", "system:read"): {"/api/usage", "/api/requests/mine", "/api/system"},
     ("keys:read",): {"/api/keys"},
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},

@@ -82,6 +82,15 @@ class RouterPort(Protocol):
         """The ids that ``key_id`` may use: combos first, then provider/model."""
         ...
 
+    async def explain(self, call: CompleteCall) -> bytes:
+        """What would become of ``call`` now, as a JSON document: its candidates in order, whether each would be asked
+        or passed over, what would be reserved, or the refusal that the client would get. Nothing is sent, reserved or
+        counted.
+
+        Raises ``DependencyUnavailable``.
+        """
+        ...
+
     async def count_tokens(
         self,
         context: CallContext,

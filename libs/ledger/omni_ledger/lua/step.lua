@@ -22,8 +22,8 @@ end
 
 local ops = {}
 
--- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router, {circuit…}, secret, early 0|1}
--- → {'g', granted, amount, probe} | {'n', reason, seconds, circuit, cause, told} | {'c'}: this attempt is already closed
+-- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router, {circuit…}, secret, early 0|1, dry 1?}
+-- → {'g', granted, amount, probe} | {'n', reason, seconds, circuit, cause, told} | {'c'}: this attempt is already closed. A dry one writes nothing.
 function ops.a(op, blobs)
   local attempt, key_id, account, limit, wanted = op[3], op[4], op[5], op[7], op[8]
   local known = hold_read(attempt)
@@ -50,13 +50,16 @@ function ops.a(op, blobs)
   local probes = {}
   if op[10] ~= 0 then
     local refusal
-    probes, refusal = breakers_look(op[13], attempt, op[14], op[15] == 1)
+    probes, refusal = breakers_look(op[13], attempt, op[14], op[15] == 1, op[16] == 1)
     if not probes then
       return refusal
     end
   end
 
   local granted, amount = wanted, 0
+  if op[16] == 1 then
+    return { 'g', budget and budget.granted or granted, budget and budget.amount or amount, #probes > 0 and 1 or 0 }
+  end
   local hold = { 'H', granted, amount, '', 0, account, #probes > 0 and 1 or 0, op[12], now + op[11] }
   if budget then
     granted, amount = budget.granted, budget.amount
@@ -124,10 +127,12 @@ function ops.r(op)
   return { 1 }
 end
 
--- {pick, 0, cursor or '', uses or '', {member…}, conversation or ''} → {cursor, {uses…}, {{place, tokens, seconds ago}…}}
+-- {pick, 0, cursor or '', uses or '', {member…}, conversation or '', dry 1?}
+-- → {cursor, {uses…}, {{place, tokens, seconds ago}…}}. A dry one counts nothing.
 function ops.pick(op)
-  local cursor = op[3] ~= '' and choice_cursor(op[3]) or 0
-  local uses = op[4] ~= '' and choice_uses(op[4], op[5]) or {}
+  local dry = op[7] == 1
+  local cursor = op[3] ~= '' and choice_cursor(op[3], dry) or 0
+  local uses = op[4] ~= '' and choice_uses(op[4], op[5], dry) or {}
   return { cursor, uses, op[6] ~= '' and choice_warm(op[6]) or {} }
 end
 

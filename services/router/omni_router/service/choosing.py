@@ -30,6 +30,12 @@ class Chooser:
         self.draw = draw
         self.standings = Standings()
 
+    def dry(self) -> "Chooser":
+        """One that chooses as this one would, and changes nothing."""
+        made = Chooser(self.ledger.dry(), self.draw)
+        made.standings = self.standings.copy()
+        return made
+
     async def line(self, asked: Asked, choice: Choice, offers: Sequence[Offer]) -> "Line":
         """``offers`` are those of the choice that this request may use."""
         line = Line(self, asked, choice)

@@ -127,6 +127,11 @@ class Held:
         self._grant = outcome
         return None
 
+    async def foresee(self, count_request: bool, early: bool = False) -> Grant | Refusal:
+        """What ``admit`` would come to; for tools whose ledger is a dry one."""
+        refusal = await self.admit(count_request, 1, self._started_ms, early)
+        return refusal or self._grant or Grant(0, 0, probe=False)
+
     def settle(self, outcome: str, error: GatewayError | None, request: RequestRecord | None = None) -> bool:
         """Release the reservation, charge what was used, tell what it says of the breakers, write the events: one step,
         queued at once, done once. ``error`` is the request's, where the attempt had none of its own.

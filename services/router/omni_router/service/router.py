@@ -30,8 +30,9 @@ from omni_wire.errors import (
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, decision, records, verdict
+from omni_router.domain import bounds, decision, explanation, records, verdict
 from omni_router.domain.decision import Decision, Ordered
+from omni_router.domain.explanation import Explanation, Foreseen
 from omni_router.domain.offer import Offer
 from omni_router.domain.offers import Offers, listed, offers_for
 from omni_router.domain.pricing import beyond_bounds
@@ -42,6 +43,7 @@ from omni_router.domain.walk import Skip, Walk
 from omni_router.service import counting, ruling
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Chooser, Line
+from omni_router.service.explaining import Foresight
 from omni_router.service.held import Asked, Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.watch import EVERY, Watch
@@ -149,10 +151,43 @@ class RouterService:
             if run.attempts and run.attempts[-1].translating:
                 await run.attempts[-1].close()
 
+    async def explain(self, call: CompleteCall) -> bytes:
+        run, chooser = _Run(call, self._tools.router_id), self._chooser.dry()
+        tools = msgspec.structs.replace(self._tools, ledger=chooser.ledger)
+        steps: list[Foreseen] = []
+        refused = None
+        try:
+            asked, offers = await self._plan(run, chooser)
+            foresight = Foresight(tools, asked, chooser.standings, _refused)
+            steps = foresight.steps
+            await foresight.look(offers, run.line, run.walk)
+        except DependencyUnavailable:
+            raise
+        except GatewayError as error:
+            refused = explanation.refused(error)
+        seen = run.decide()
+        return msgspec.json.encode(
+            Explanation(
+                model=seen.model,
+                combo=seen.combo,
+                revision=seen.revision,
+                router=seen.router,
+                candidates=seen.candidates,
+                orders=seen.orders,
+                steps=tuple(steps),
+                left_out=max(0, seen.candidates - len(steps)) if refused is None else 0,
+                refused=refused,
+            )
+        )
+
     # ---- before the first byte --------------------------------------------------------------------------------------
 
     async def _begin(self, run: "_Run") -> Head:
         """Answer from the first candidate that gives a first byte. Raises the last candidate's error."""
+        asked, offers = await self._plan(run, self._chooser)
+        return await self._first_answer(run, asked, offers)
+
+    async def _plan(self, run: "_Run", chooser: Chooser) -> tuple[Asked, tuple[Offer, ...]]:
         call = run.call
         catalogue = self._catalogue
         if catalogue is None or catalogue.key(call.key_id) is None:
@@ -173,9 +208,9 @@ class RouterService:
         run.offers = offers
         asked = Asked(call, request, policy, catalogue.snapshot.routing)
         if found.choice is not None:
-            run.line = await self._chooser.line(asked, found.choice, offers)
+            run.line = await chooser.line(asked, found.choice, offers)
             run.orders = run.line.orders
-        return await self._first_answer(run, asked, offers)
+        return asked, offers
 
     def _find(self, catalogue: Catalogue, key_id: str, model: str) -> Offers:
         policy = catalogue.key(key_id)
@@ -374,10 +409,10 @@ class _Run:
             _outcome(error, served),
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
-            decision.encode(self._decide()) if self.walk.trail or (len(self.offers) > 1 and self.attempts) else b"",
+            decision.encode(self.decide()) if self.walk.trail or (len(self.offers) > 1 and self.attempts) else b"",
         )
 
-    def _decide(self) -> Decision:
+    def decide(self) -> Decision:
         request = self.request
         return decision.decide(
             model=request.model if request is not None else "",
@@ -392,7 +427,7 @@ class _Run:
 
     def trace(self) -> str:
         """For a client that asked for it."""
-        return decision.trace(self._decide()) if self.call.headers[TRACE].lower() == "on" else ""
+        return decision.trace(self.decide()) if self.call.headers[TRACE].lower() == "on" else ""
 
 
 def _status(error: GatewayError | None, served: bool, request: Request | None) -> int:
