@@ -9,6 +9,7 @@ from omni_core.clock import monotonic, now_ms
 from omni_core.component import Check
 from omni_core.ports.analytics import AnalyticsPort
 from omni_core.ports.quota import QuotaPort
+from omni_core.ports.router import RouterPort
 from omni_core.runtime import Runtime
 from starlette.types import ASGIApp
 
@@ -71,15 +72,20 @@ def build(
     auth: ControlPort,
     quota: QuotaPort,
     analytics: AnalyticsPort,
+    router: RouterPort | None = None,
     checks: ProcessChecks | None = None,
     fleet: FleetView | None = None,
     settings: DashboardSettings | None = None,
 ) -> DashboardComponent:
-    """``checks`` are those of the whole process, for ``/api/system`` and ``/readyz``; without it, the dashboard's own.
+    """Without a ``router`` there is no simulation.
+
+    ``checks`` are those of the whole process, for ``/api/system`` and ``/readyz``; without it, the dashboard's own.
     ``fleet`` is who announces itself over NATS, and ``settings`` come from the environment, where they are not given.
     """
     settings = settings or DashboardSettings.from_env(os.environ)
-    service = Management(auth, quota, analytics, settings, clock=monotonic, wall=lambda: now_ms() // 1000)
+    service = Management(
+        auth, quota, analytics, settings, clock=monotonic, wall=lambda: now_ms() // 1000, router=router
+    )
 
     def own() -> dict[str, dict[str, Check]]:
         return {DashboardComponent.name: component.checks()}

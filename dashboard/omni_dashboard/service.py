@@ -11,12 +11,13 @@ from omni_catalogue.networks import Network, networks
 from omni_catalogue.scopes import may_hand_out
 from omni_catalogue.snapshot import decode
 from omni_core.component import Check
-from omni_core.ports.analytics import AnalyticsPort, KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import AnalyticsPort, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
 from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
 from omni_core.ports.quota import QuotaPort, QuotaSnapshot
+from omni_core.ports.router import CompleteCall, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 
 from omni_dashboard.domain.access import (
@@ -31,6 +32,7 @@ from omni_dashboard.domain.access import (
 )
 from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
+from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
 
@@ -64,10 +66,12 @@ class Management:
         *,
         clock: Callable[[], float],
         wall: Callable[[], int],
+        router: RouterPort | None = None,
     ) -> None:
         self._auth = auth
         self._quota = quota
         self._analytics = analytics
+        self._router = router
         self._settings = settings
         self._clock = clock
         self._wall = wall
@@ -130,6 +134,41 @@ class Management:
 
     async def _usage(self, query: UsageQuery) -> UsageReport:
         return await self._ask("analytics", self._analytics.query(query), self._settings.query_timeout)
+
+    async def request(self, identity: Identity, id_: str) -> RequestFound:
+        """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""
+        if identity.role != ADMIN:
+            keys: tuple[str, ...] | None = (identity.key_id,)
+        else:
+            own = identity.organisation == PLATFORM
+            keys = None if own else tuple([key.id for key in await self.keys(identity)])
+        found = await self._ask("analytics", self._analytics.find_request(id_, keys), self._settings.query_timeout)
+        if found is None:
+            raise InvalidRequest(f"there is no request '{id_}' on record", status=404, code="not_found", param="id")
+        return found
+
+    async def simulate(
+        self, identity: Identity, context: CallContext, wanted: Simulation, organisation: str = ""
+    ) -> bytes:
+        """What would become of a request of a key now, as JSON (see ``RouterPort.explain``). Raises
+        ``PermissionDenied`` when a developer asks for another key, ``InvalidRequest`` (404) for a key that is not
+        there."""
+        key_id = await self._simulated_key(identity, wanted.key, organisation)
+        body, model, stream = wanted.request()
+        call = CompleteCall(context, key_id, wanted.client_format, body, "", model=model, stream=stream)
+        if self._router is None:
+            raise DependencyUnavailable("there is no router here to ask")
+        return await self._ask("the router", self._router.explain(call))
+
+    async def _simulated_key(self, identity: Identity, key: str, organisation: str) -> str:
+        if key in ("", identity.key_id, identity.name) and not organisation:
+            return identity.key_id
+        if identity.role != ADMIN:
+            raise PermissionDenied("a developer simulates requests of their own key only", param="key")
+        for found in await self.keys(identity, organisation):
+            if key in (found.id, found.name):
+                return found.id
+        raise InvalidRequest(f"there is no key '{key}'", status=404, code="not_found", param="key")
 
     async def keys(self, identity: Identity, organisation: str = "") -> list[KeyInfo]:
         return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation)))

@@ -81,6 +81,24 @@ async def test_losses_are_declared(edge: Edge, client: httpx.AsyncClient) -> Non
     assert answer.headers["x-omniroute-translation"] == "lossy; dropped=logprobs,seed"
 
 
+async def test_the_way_of_a_request_is_asked_for_with_a_header_and_told_in_one(
+    edge: Edge, client: httpx.AsyncClient
+) -> None:
+    async def told(call: CompleteCall) -> AsyncGenerator[Frame, None]:
+        assert call.headers["x-omniroute-trace"] == "on"
+        yield Head(200, False, "application/json", "acme", "gpt-x", trace="combo best; a answers")
+        yield b"{}"
+
+    edge.router.script = told
+    answer = await client.post(CHAT, json={}, headers={"x-omniroute-trace": "on"})
+    assert answer.headers["x-omniroute-trace"] == "combo best; a answers"
+    failure = UpstreamFailed("broken")
+    failure.trace = "combo best; a failed"
+    edge.router.script = raising(failure)
+    answer = await client.post(CHAT, json={}, headers={"x-omniroute-trace": "on"})
+    assert (answer.status_code, answer.headers["x-omniroute-trace"]) == (502, "combo best; a failed")
+
+
 async def test_a_stream_arrives_as_it_is_made(edge: Edge, client: httpx.AsyncClient) -> None:
     go_on = asyncio.Event()
 

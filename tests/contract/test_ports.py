@@ -23,7 +23,7 @@ from omni_core.clients.quota import QuotaClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
 from omni_core.identity import SERVICES, Caller
-from omni_core.ports.analytics import AnalyticsPort, KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import AnalyticsPort, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
 from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
@@ -52,6 +52,8 @@ from omni_wire.errors import (
 )
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
+
+from tests.unit.dashboard.ports import FOUND
 
 CONTEXT = CallContext("0192f0c1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 REGISTER: dict[type, Callable[[RpcServer, Any], None]] = {
@@ -97,7 +99,9 @@ async def collect(source: AsyncGenerator[Any, None]) -> tuple[list[Any], Gateway
 
 # ---- router ---------------------------------------------------------------------------------------------------------
 
-HEAD = Head(200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True, ("clamp",), True, 0.5)
+HEAD = Head(
+    200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True, ("clamp",), True, 0.5, "a way"
+)
 CALL = CompleteCall(
     CONTEXT,
     "key-1",
@@ -129,6 +133,10 @@ class Router:
         finally:
             await asyncio.sleep(0)
             self.left.set()
+
+    async def explain(self, call: CompleteCall) -> bytes:
+        self.call = call
+        return b'{"model":"\xc3\xa4"}'
 
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         assert (context, key_id) == (CONTEXT, "key-1")
@@ -189,6 +197,14 @@ async def test_closing_the_answer_closes_the_implementation(reach: Reach) -> Non
         assert await anext(frames) == HEAD
     async with asyncio.timeout(30):
         await router.left.wait()
+
+
+async def test_an_explanation_is_asked_for_as_a_request_is_made(reach: Reach) -> None:
+    router = Router()
+    port: RouterPort = await reach(router, RouterClient)
+    call = CompleteCall(CONTEXT, "key-1", WireFormat.GEMINI_GENERATE, b"{}", "", {"a": "b"}, model="m", stream=True)
+    assert await port.explain(call) == b'{"model":"\xc3\xa4"}'
+    assert router.call == call
 
 
 async def test_models_keep_their_order_and_their_numbers(reach: Reach) -> None:
@@ -565,6 +581,11 @@ USE = {"key-ci": KeyUse(2**40, 1_700_000_000_123), "api-1": KeyUse(1, 2)}
 
 
 class Analytics:
+    async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        assert id_ == "mine"
+        assert key_ids in (None, ("key_dev", "key_b"), ())
+        return None if key_ids == () else FOUND
+
     async def key_use(self) -> dict[str, KeyUse]:
         return USE
 
@@ -582,6 +603,22 @@ def _is_analytics(port: Analytics) -> AnalyticsPort:
 async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.key_use() == USE
+
+
+async def test_the_way_of_a_request_that_failed_comes_with_its_error(reach: Reach) -> None:
+    failure = UpstreamFailed("broken")
+    failure.trace = "model a/b; a/one failed"
+    port: RouterPort = await reach(Router(failure), RouterClient)
+    _, error = await collect(port.complete(CALL))
+    assert isinstance(error, UpstreamFailed)
+    assert error.trace == failure.trace
+
+
+async def test_a_request_is_found_as_it_was_recorded_for_those_who_may_see_it(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.find_request("mine", None) == FOUND
+    assert await port.find_request("mine", ("key_dev", "key_b")) == FOUND
+    assert await port.find_request("mine", ()) is None
 
 
 async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:

@@ -179,6 +179,12 @@ class Walk:
         if template == "/api/config/apply":
             word = _word()
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"
+        if template == "/api/requests/{id}":
+            return template.replace("{id}", await self._thing("requests", owner, used_up)), None
+        if template == "/api/simulate-route":
+            keys = {"own": "", "asked": self.made.ids[owner][0]}
+            key = keys[whose] if whose in keys else await self._thing("keys", owner, used_up)
+            return template, {"model": MODEL, "key": key}
         if "{account}" in template:
             return template.replace("{account}", "acme/first"), None
         if template == "/api/keys" and method == "POST":
@@ -207,6 +213,9 @@ class Walk:
         if kind in ("keys", "named keys"):
             made = await self.made.auth.create_key(NewKey(name=word), Caller("t", owner))
             return made.key.id if kind == "keys" else word
+        if kind == "requests":
+            self.made.analytics.told[word] = self.made.ids[owner]
+            return word
         name = OBJECTS[kind][0].replace("WORD", word)
         if kind == "memberships":
             await self.made.put("users", name.partition("/")[2], {}, owner)

@@ -62,6 +62,11 @@ GET    /api/me                             -      own      401  401  403  200  2
 
 GET    /api/usage                          usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/usage                          usage  named    401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/requests/{id}                  usage  own      401  401  403  200  200  200  403  200  200  200  200  200
+GET    /api/requests/{id}                  usage  named    401  401  403  404  200  200  403  200  404  404  404  404
+POST   /api/simulate-route                 usage  own      401  401  403  200  403  200  403  200  200  403  200  200
+POST   /api/simulate-route                 usage  named    401  401  403  403  403  404  403  404  403  403  404  404
+POST   /api/simulate-route                 usage  asked    401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/keys                           keys   own      401  401  403  403  200  200  403  200  403  200  200  200
 GET    /api/keys                           keys   asked    401  401  403  403  200  200  403  200  403  403  403  403
 POST   /api/keys                           keys   own      401  401  403  403  403  201  403  201  403  403  201  201

@@ -5,7 +5,7 @@ ASGI applications. Two organisations live in it, each with keys of every kind.
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from omni_catalogue.scopes import ANY, AREAS, ENDPOINTS, Scopes
 from omni_catalogue.snapshot import decode
 from omni_core.bus import Bus
 from omni_core.ids import new_id
-from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Caller
 from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
@@ -51,6 +51,7 @@ from starlette.types import ASGIApp
 
 from tests.support.router import Harness, harness
 from tests.support.servers import redis_server
+from tests.unit.dashboard.ports import FOUND
 
 PLATFORM, GUEST = "default", "other"
 ORGANISATIONS = (PLATFORM, GUEST)
@@ -93,10 +94,11 @@ class Quotas:
 
 
 class Recorded:
-    """AnalyticsPort: every key was used once."""
+    """AnalyticsPort: every key was used once. ``told`` has request ids that all keys of an organisation were told."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
+        self.told: dict[str, Sequence[str]] = {}
 
     async def query(self, query: UsageQuery) -> UsageReport:
         asked = [key for key in self.keys if query.key_id in ("", key)]
@@ -105,6 +107,10 @@ class Recorded:
 
     async def key_use(self) -> dict[str, KeyUse]:
         return {key: KeyUse(1, 1) for key in self.keys}
+
+    async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        whose = next((key for key in self.told.get(id_, ()) if key_ids is None or key in key_ids), "")
+        return msgspec.structs.replace(FOUND, request_id=id_, key_id=whose) if whose else None
 
 
 class Nobody:
@@ -145,7 +151,8 @@ class World:
         )
         runtime = Runtime(core, open_redis(core.redis_url), Bus(core.nats_url, name="t"), new_registry(), "world")
         dashboard = build(
-            runtime, auth=self.auth, quota=self.quota, analytics=self.analytics, fleet=Nobody(),
+            runtime, auth=self.auth, quota=self.quota, analytics=self.analytics, router=router.service,
+            fleet=Nobody(),
             settings=DashboardSettings(call_timeout=30.0, identity_ttl=3600.0),
         )  # fmt: skip
         self.management = dashboard.service

@@ -98,6 +98,9 @@ class ScriptedRouter:
         finally:
             self.closed.set()
 
+    async def explain(self, call: CompleteCall) -> bytes:
+        raise NotImplementedError
+
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         if self.failure is not None:
             raise self.failure

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Path, Query
 from omni_core.admin_http import Readiness, render_metrics
 from omni_core.component import well
 from omni_core.ports.analytics import UsageQuery
+from omni_core.ports.context import CallContext
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -17,6 +18,7 @@ from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import configuration, documents, page, problems
+from omni_dashboard.server.request_schemas import RequestOut
 from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
 from omni_dashboard.server.schemas import (
     About,
@@ -40,10 +42,12 @@ from omni_dashboard.server.schemas import (
     Totals,
     UsageAnswer,
 )
+from omni_dashboard.server.simulation_schemas import SimulationIn, SimulationOut
 from omni_dashboard.service import Management
 from omni_dashboard.settings import DashboardSettings
 
 _KEY = r"^[A-Za-z0-9 ._@:-]{1,128}$"
+_REQUEST = r"^[A-Za-z0-9._-]{1,64}$"
 _ACCOUNT = r"^[A-Za-z0-9._@:/-]{1,200}$"
 
 
@@ -72,6 +76,17 @@ class Api:
             Row("GET", "/api/about", PUBLIC, self.about, About),
             Row("GET", "/api/me", DEVELOPER, self.me, Me),
             Row("GET", "/api/usage", DEVELOPER, self.usage, UsageAnswer, area="usage"),
+            Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
+            Row(
+                "POST",
+                "/api/simulate-route",
+                DEVELOPER,
+                self.simulate,
+                SimulationOut,
+                area="usage",
+                takes=JSON,
+                also=(404,),
+            ),
             Row("GET", "/api/keys", ADMIN, self.keys, Keys, area="keys"),
             Row("POST", "/api/keys", ADMIN, self.create_key, KeyCreated, 201, "keys", JSON),
             Row("POST", "/api/keys/{id}/rotate", ADMIN, self.rotate_key, KeyCreated, area="keys", takes=JSON),
@@ -114,6 +129,18 @@ class Api:
             groups=[Group(value=value, totals=Totals.of(totals)) for value, totals in shown],
             groups_omitted=len(ranked) - len(shown),
         )
+
+    async def request(self, request: Request, id_: Annotated[str, Path(alias="id", pattern=_REQUEST)]) -> RequestOut:
+        """One recorded request, its attempts, and why it went where it went. By its id, or by the X-Request-Id that its
+        client saw: the newest, where several had the same. An admin sees all keys', a developer those of their own."""
+        return RequestOut.of(await self._management.request(identity_of(request), id_))
+
+    async def simulate(self, request: Request, wanted: SimulationIn, organisation: Organisation = "") -> SimulationOut:
+        """What would become of a request now; nothing is sent, reserved or counted. An admin asks for any key, a
+        developer for their own. Where chance decides, it is thrown anew each time."""
+        context = CallContext(problems.request_id_of(request))
+        found = await self._management.simulate(identity_of(request), context, wanted.to_simulation(), organisation)
+        return SimulationOut.of(found)
 
     async def keys(self, request: Request, organisation: Organisation = "") -> Keys:
         """All keys of an organisation, without their secrets, and how they were used."""

@@ -55,7 +55,8 @@ class GuardedRoute(APIRoute):
 class Row(NamedTuple):
     """One route: who may call it, and what answers. ``area`` is what a key's own scopes call it, one of
     ``omni_catalogue.scopes.AREAS``; empty for what everyone known may see. ``takes`` are the media types of its body,
-    none where it has none; ``name`` is its operation id, that of ``endpoint`` if empty; ``more`` goes into OpenAPI."""
+    none where it has none; ``name`` is its operation id, that of ``endpoint`` if empty; ``more`` goes into OpenAPI,
+    ``also`` are statuses of problems that do not follow from the rest."""
 
     method: str
     path: str
@@ -67,6 +68,7 @@ class Row(NamedTuple):
     takes: tuple[str, ...] = ()
     name: str = ""
     more: dict[str, Any] | None = None
+    also: tuple[int, ...] = ()
 
     @property
     def statuses(self) -> tuple[int, ...]:
@@ -76,6 +78,7 @@ class Row(NamedTuple):
             *(400, 422, 500, 503),
             *((401, 403) if self.needs else ()),
             *((404,) if "{" in self.path else ()),
+            *self.also,
             *((409, 412) if conditional and self.method != "GET" else ()),
             *((413, 415) if self.takes else ()),
             *((409,) if (self.takes or self.method == "DELETE") and not conditional else ()),

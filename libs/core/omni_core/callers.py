@@ -11,6 +11,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Complete": ("edge", "dashboard"),
         "Models": ("edge", "dashboard"),
         "CountTokens": ("edge", "dashboard"),
+        "Explain": ("dashboard",),
     },
     "omniroute.translator.v1.TranslatorPort": {
         "EncodeRequest": ("router", "dashboard"),
@@ -41,6 +42,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
     "omniroute.analytics.v1.AnalyticsPort": {
         "Query": ("dashboard",),
         "KeyUse": ("dashboard",),
+        "FindRequest": ("dashboard",),
     },
 }
 

@@ -50,12 +50,13 @@ def to_failure(error: GatewayError) -> common_pb2.Failure:
         retry_after=error.retry_after or 0.0,
         param=_text((error.param or "")[:MAX_MESSAGE]),
         code="" if error.code == cls.code else _text(error.code),
+        trace=_text(error.trace),
     )
 
 
 def from_failure(failure: common_pb2.Failure) -> GatewayError:
     """The error that ``to_failure`` was given; a kind this version does not know becomes ``Internal``."""
-    return from_kind(
+    error = from_kind(
         failure.kind,
         failure.message,
         status=failure.status or None,
@@ -63,6 +64,9 @@ def from_failure(failure: common_pb2.Failure) -> GatewayError:
         param=failure.param or None,
         code=failure.code or None,
     )
+    if failure.trace:
+        error.trace = failure.trace
+    return error
 
 
 def grpc_status(error: GatewayError) -> grpc.StatusCode:

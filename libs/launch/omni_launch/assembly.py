@@ -168,7 +168,12 @@ class Assembly:
                 from omni_dashboard import build as dashboard
 
                 return dashboard.build(
-                    runtime, auth=port("auth"), quota=port("quota"), analytics=port("analytics"), checks=self.checks
+                    runtime,
+                    auth=port("auth"),
+                    quota=port("quota"),
+                    analytics=port("analytics"),
+                    router=port("router"),
+                    checks=self.checks,
                 )
             case "edge":
                 from omni_edge import build as edge

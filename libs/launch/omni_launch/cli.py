@@ -11,6 +11,7 @@ from omni_launch.backup_cli import backup
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
 from omni_launch.environment import Flags, config_file, merged
+from omni_launch.explain_cli import explain
 from omni_launch.keys_cli import keys
 from omni_launch.options import PATH, Command, config, data_dir
 from omni_launch.problems import CannotStart, told
@@ -75,6 +76,7 @@ Then:
   omniroute check-config                what is wrong with omniroute.yaml, line by line
   omniroute apply gateway.yaml          the configuration of a running gateway from a file
   omniroute keys create laptop          a key for one of your programs
+  omniroute explain best                which way a request would take now, and why
   omniroute certs init                  certificates, for services that run on several machines
   omniroute doctor                      what is missing on this machine, and how to get it
 
@@ -278,7 +280,7 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in):
+for verb in (apply, diff, export, take_in, explain):
     cli.add_command(verb)
 cli.add_command(audit)
 cli.add_command(vault)

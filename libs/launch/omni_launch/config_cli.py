@@ -31,27 +31,33 @@ _WHERE = """
     the working directory."""
 
 
-def access(command: Command) -> Command:
-    """Options of which gateway or store it is; the function gets them as one ``access``."""
+def reaching(where: str) -> Callable[[Command], Command]:
+    """Options of which gateway or store it is; the function gets them as one ``access``. ``where`` ends its help."""
 
-    @wraps(command)
-    def inner(url: str | None, key_file: Path | None, data_dir: Path | None, config: Path | None, **given: Any) -> None:
-        from omni_launch.management import Access
+    def access(command: Command) -> Command:
+        @wraps(command)
+        def inner(
+            url: str | None, key_file: Path | None, data_dir: Path | None, config: Path | None, **given: Any
+        ) -> None:
+            from omni_launch.management import Access
 
-        with _telling():
-            command(access=Access(url, key_file, data_dir, config), **given)
+            with _telling():
+                command(access=Access(url, key_file, data_dir, config), **given)
 
-    inner.__doc__ = (command.__doc__ or "").rstrip() + "\n" + _WHERE
-    found: Callable[..., Any] = config(data_dir(inner))
-    found = click.option(
-        "--key-file", type=PATH, metavar="FILE",
-        help="Holds an admin's key. [OMNIROUTE_MANAGEMENT_KEY, OMNIROUTE_MANAGEMENT_KEY_FILE]",
-    )(found)  # fmt: skip
-    return click.option(  # type: ignore[return-value] # click's own decorators are of any function
-        "--url", metavar="URL", help="Of a gateway elsewhere, as http://10.0.0.7:20128. [OMNIROUTE_MANAGEMENT_URL]"
-    )(found)
+        inner.__doc__ = (command.__doc__ or "").rstrip() + "\n" + where
+        found: Callable[..., Any] = config(data_dir(inner))
+        found = click.option(
+            "--key-file", type=PATH, metavar="FILE",
+            help="Holds an admin's key. [OMNIROUTE_MANAGEMENT_KEY, OMNIROUTE_MANAGEMENT_KEY_FILE]",
+        )(found)  # fmt: skip
+        return click.option(  # type: ignore[return-value] # click's own decorators are of any function
+            "--url", metavar="URL", help="Of a gateway elsewhere, as http://10.0.0.7:20128. [OMNIROUTE_MANAGEMENT_URL]"
+        )(found)
+
+    return access
 
 
+access = reaching(_WHERE)
 _FILE = click.argument("file", type=PATH)
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 _TAKE_OVER = click.option(

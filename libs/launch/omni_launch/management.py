@@ -24,6 +24,7 @@ URL, KEY, KEY_FILE = "OMNIROUTE_MANAGEMENT_URL", "OMNIROUTE_MANAGEMENT_KEY", "OM
 TIMEOUT = 30.0
 APPLY_WITHIN = APPLY_TIMEOUT + 10  # more than the dashboard gives auth, so that what it says of that is heard
 _MOST = 64 * 1024 * 1024
+_NEEDS = "This needs an admin's key, with the area config, and keys for a file's keys"
 
 
 class Management(Protocol):
@@ -131,8 +132,23 @@ class Remote:
     def export(self) -> str:
         return self._ask("GET", "/api/config/export").decode(errors="replace")
 
-    def _ask(self, method: str, path: str, body: bytes | None = None, timeout: float = TIMEOUT) -> bytes:
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/yaml"}
+    def simulate(self, asked: Mapping[str, Any], organisation: str = "") -> dict[str, Any]:
+        """What ``POST /api/simulate-route`` answers."""
+        query = f"?{urllib.parse.urlencode({'organisation': organisation})}" if organisation else ""
+        needs = "An admin's key simulates any key, a developer's only itself; scopes must have the area usage"
+        body = self._ask(
+            "POST", f"/api/simulate-route{query}", msgspec.json.encode(asked), kind="application/json", needs=needs
+        )
+        try:
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._stranger() from None
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, timeout: float = TIMEOUT, *,
+        kind: str = "application/yaml", needs: str = _NEEDS,
+    ) -> bytes:  # fmt: skip
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": kind}
         request = urllib.request.Request(self._url + path, data=body, method=method, headers=headers)  # noqa: S310
         try:
             with self._opener.open(request, timeout=timeout) as answer:
@@ -140,22 +156,19 @@ class Remote:
                 return found
         except urllib.error.HTTPError as error:
             with error:
-                raise self._refusal(error.code, error.read(_MOST)) from None
+                raise self._refusal(error.code, error.read(_MOST), needs) from None
         except urllib.error.URLError as error:
             raise self._away(str(error.reason)) from None
         except (OSError, HTTPException) as error:
             raise self._away(str(error) or type(error).__name__) from None
 
-    def _refusal(self, status: int, body: bytes) -> Exception:
+    def _refusal(self, status: int, body: bytes, needs: str) -> Exception:
         try:
             told = msgspec.json.decode(body, type=_Refusal)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return self._stranger(status)
         if status in (401, 403):
-            return CannotStart(
-                f"{self._url}: {told.detail.rstrip('.')}",
-                "This needs an admin's key, with the area config, and keys for a file's keys",
-            )
+            return CannotStart(f"{self._url}: {told.detail.rstrip('.')}", needs)
         return InvalidRequest(told.detail, status=status, code=told.code, param=told.param)
 
     def _stranger(self, status: int = 200) -> CannotStart:

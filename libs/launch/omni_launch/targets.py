@@ -14,10 +14,12 @@ from omni_launch.problems import CannotStart
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A component. ``calls`` are the ports it is given; ``serves`` is "http" (an ASGI app of its own) or "grpc";
+    """A component. ``calls`` are the ports it is given, ``asks`` those that it can do without: nobody has to serve
+    them over gRPC for its sake. ``serves`` is "http" (an ASGI app of its own) or "grpc";
     ``owns_files`` says that two processes must not run it on one data directory."""
 
     calls: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
     serves: str = "grpc"
     redis: bool = False
     nats: bool = False
@@ -31,7 +33,7 @@ PARTS: dict[str, Part] = {
     "translator": Part(redis=True, nats=True),
     "quota": Part(redis=True, nats=True),
     "router": Part(calls=("translator", "auth"), redis=True, nats=True),
-    "dashboard": Part(calls=("auth", "quota", "analytics"), serves="http", nats=True),
+    "dashboard": Part(calls=("auth", "quota", "analytics"), asks=("router",), serves="http", nats=True),
     "edge": Part(calls=("router", "auth"), serves="http", nats=True),
 }
 
@@ -63,7 +65,7 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def remote(self) -> tuple[str, ...]:
         """The services it calls in other processes."""
-        called = dict.fromkeys(callee for name in self.parts for callee in PARTS[name].calls)
+        called = dict.fromkeys(callee for name in self.parts for callee in PARTS[name].calls + PARTS[name].asks)
         return tuple(name for name in called if name not in self.parts)
 
     @property

@@ -125,6 +125,10 @@ class Ledger:
         """
         return operations.picked(await self._batcher.submit(operations.pick(wanted)).answer())
 
+    def dry(self) -> "DryLedger":
+        """What this one would answer, while it changes nothing."""
+        return DryLedger(self)
+
     def cleared_soon(self, attempt_id: str, circuits: tuple[str, ...]) -> None:
         """The attempt, a probe, has shown that its circuits are well. Its settlement tells it again, should Redis be
         away now."""
@@ -173,3 +177,25 @@ class Ledger:
             self._batcher.submit(operations.release(hold), kept=True, wait=False)
         except DependencyUnavailable:
             self._metrics.dropped.inc()
+
+
+class DryLedger(Ledger):
+    """What an admission or a pick would come to now, by the same script; nothing is reserved, counted or told."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._batcher, self._metrics, self._on_events = ledger._batcher, ledger._metrics, None
+
+    async def admit(self, hold: Hold) -> Grant | Refusal:
+        outcome = operations.admitted(await self._batcher.submit(operations.admit(hold, dry=True)).answer())
+        if outcome is None:
+            raise Internal("the attempt is closed already")
+        return outcome
+
+    async def pick(self, wanted: Pick) -> Picked:
+        return operations.picked(await self._batcher.submit(operations.pick(wanted, dry=True)).answer())
+
+    def _soon(self, operation: Operation) -> None:
+        return
+
+    def _enqueue(self, settlement: Settlement, *, wait: bool, done: Callable[[], None] | None = None) -> Entry:
+        raise Internal("nothing was reserved that could be settled")

@@ -73,13 +73,13 @@ def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
     return [head, *blobs]
 
 
-def admit(hold: Hold) -> Operation:
+def admit(hold: Hold, *, dry: bool = False) -> Operation:
     """Raises ``ValueError`` for a hold that no caller should make: it says which field."""
     if not hold.attempt_id:
         raise ValueError("attempt_id is empty")
     if not 0 < hold.ttl_ms <= MAX_TTL_MS:
         raise ValueError(f"ttl_ms is not within 1 to {MAX_TTL_MS}")
-    shared = (_levels(hold),) if hold.levels else ()
+    shared = _levels(hold) if hold.levels else ()
     head = _pack(
         (
             "a",
@@ -97,7 +97,8 @@ def admit(hold: Hold) -> Operation:
             (hold.account_id, *hold.circuits),
             hold.secret,
             1 if hold.early else 0,
-            *shared,
+            *((shared,) if shared or dry else ()),
+            *((1,) if dry else ()),
         )
     )
     return _with_blobs(head, hold.abort_events)
@@ -164,11 +165,12 @@ def orphans() -> Operation:
     return [_pack(("orphans", 0))]
 
 
-def pick(wanted: Pick) -> Operation:
+def pick(wanted: Pick, *, dry: bool = False) -> Operation:
     """Raises ``ValueError`` for counts of nobody."""
     if wanted.uses and not wanted.members:
         raise ValueError("uses without members")
-    return [_pack(("pick", 0, wanted.cursor, wanted.uses, wanted.members, wanted.conversation))]
+    asked = wanted.cursor, wanted.uses, wanted.members, wanted.conversation
+    return [_pack(("pick", 0, *asked, *((1,) if dry else ())))]
 
 
 def used(uses: str, member: str) -> Operation:

@@ -44,11 +44,12 @@ class GatewayError(Exception):
 
     ``message`` is for the person; ``kind`` is the stable name for programs, metrics and other processes.
     ``retry_after`` is in seconds. ``param`` names the offending request field. ``reported`` says that somebody nearer
-    to the cause has written it down already.
+    to the cause has written it down already, ``trace`` which way the request took, for a client that asked.
     """
 
     kind: ClassVar[str] = "gateway_error"
     reported = False
+    trace = ""
     status: int = 500
     code: str = "internal_error"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport
+from omni_core.ports.analytics import KeyUse, RequestFound, UsageQuery, UsageReport
 
 from omni_analytics.domain.rows import UsageRow
 
@@ -35,6 +35,10 @@ class UsageStore(Protocol):
 
     async def key_use(self) -> dict[str, KeyUse]:
         """As ``query``."""
+        ...
+
+    async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        """See ``AnalyticsPort``. Raises as ``query``."""
         ...
 
 

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
-from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport
+from omni_core.ports.analytics import KeyUse, RequestFound, UsageQuery, UsageReport
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
 
-from omni_analytics.domain.rows import UsageRow
+from omni_analytics.domain.rows import MAX_ID, UsageRow
 from omni_analytics.ports import DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
 
@@ -57,6 +57,9 @@ class Analytics:
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._store.key_use()
+
+    async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        return await self._store.find_request(id_, key_ids) if 0 < len(id_) <= MAX_ID else None
 
     async def take(self, messages: Sequence[UsageMessage]) -> None:
         """Count what ``messages`` carry and settle each with the bus.

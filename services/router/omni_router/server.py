@@ -48,12 +48,26 @@ def register(server: RpcServer, port: RouterPort) -> None:
         )
         return pb.CountTokensResponse(tokens=tokens)
 
+    async def explain(request: pb.ExplainRequest) -> pb.ExplainResponse:
+        call = CompleteCall(
+            context=CallContext(request.context.request_id, request.context.traceparent),
+            key_id=request.key_id,
+            client_format=WireFormat(request.client_format),
+            body=request.body,
+            event_id="",
+            headers=dict(request.headers),
+            model=request.model,
+            stream=request.stream,
+        )
+        return pb.ExplainResponse(document=await port.explain(call))
+
     server.add(
         "omniroute.router.v1.RouterPort",
         {
             "Complete": server_stream(pb.CompleteRequest, complete),
             "Models": unary(pb.ModelsRequest, models),
             "CountTokens": unary(pb.CountTokensRequest, count_tokens),
+            "Explain": unary(pb.ExplainRequest, explain),
         },
     )
 
@@ -99,4 +113,5 @@ def _head(head: Head) -> pb.Head:
         keep_alive=head.keep_alive,
         idempotent=head.idempotent,
         cache=head.cache,
+        trace=head.trace,
     )

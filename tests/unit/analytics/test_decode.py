@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_analytics.adapters.decode import MAX_TEXT, decode_batch
+from omni_analytics.adapters.decode import MAX_DECISION, MAX_TEXT, decode_batch
 from omni_analytics.domain.rows import AttemptRow, RequestRow
 from omniroute_proto.events.v1 import events_pb2
 
@@ -27,6 +27,8 @@ def test_no_field_of_the_events_is_left_out() -> None:
                 message.losses.append("tools.0.cache_control")
             elif field.name == "usage":
                 message.usage.CopyFrom(events_pb2.AttemptEvent(usage=usage).usage)
+            elif field.type == field.TYPE_BYTES:
+                setattr(message, field.name, b"bytes-%d" % field.number)
             elif field.type == field.TYPE_STRING:
                 setattr(message, field.name, f"text-{field.number}")
             else:
@@ -45,6 +47,17 @@ def test_no_field_of_the_events_is_left_out() -> None:
                 assert {name: getattr(row, name) for name in usage} == usage
             else:
                 assert getattr(row, field.name) == getattr(message, field.name), field.name
+
+
+def test_a_router_of_the_version_before_tells_no_decision_and_a_boundless_one_is_left_away() -> None:
+    (before,) = decode_batch(batch(request_event())).rows
+    (usual,) = decode_batch(batch(request_event(decision=b'{"model":"best"}'))).rows
+    found = decode_batch(batch(request_event(decision=b" " * (MAX_DECISION + 1))))
+    assert isinstance(before, RequestRow)
+    assert isinstance(usual, RequestRow)
+    assert (before.decision, usual.decision) == (b"", b'{"model":"best"}')
+    assert found.rows == (REQUEST,)
+    assert found.fault == ""
 
 
 def test_one_impossible_event_is_named_and_the_others_are_kept() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from omni_analytics.adapters.schema import MIGRATIONS
 from omni_analytics.adapters.store import SqliteStore, pieces, read_key_use, usage_path
 from omni_analytics.domain.rollup import HOUR_MS, MEASURES, cell_of, newest, sums_of
-from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
+from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow, parts
 from omni_analytics.ports import Recorded
 from omni_core.ports.analytics import KeyUse, UsageQuery, UsageTotals
 from omni_wire.errors import DependencyUnavailable, Internal, WireError
@@ -59,7 +59,8 @@ async def test_a_row_is_stored_as_it_was(store: SqliteStore, tmp_path: Path) -> 
     (request,) = connection.execute("SELECT * FROM request_event").fetchall()
     connection.close()
     assert msgspec.structs.asdict(ATTEMPT) == by_column(tmp_path, "attempt_event", attempt)
-    assert msgspec.structs.asdict(REQUEST) == by_column(tmp_path, "request_event", request)
+    own = {name: value for name, value in msgspec.structs.asdict(REQUEST).items() if name != "decision"}
+    assert own == by_column(tmp_path, "request_event", request)
 
 
 def by_column(tmp_path: Path, table: str, row: tuple[object, ...]) -> dict[str, object]:
@@ -199,7 +200,7 @@ async def test_a_file_of_the_first_version_keeps_every_row(tmp_path: Path) -> No
         connection.execute(statement)
     for row in old:
         table = "attempt_event" if isinstance(row, AttemptRow) else "request_event"
-        fields = msgspec.structs.asdict(row)
+        fields = {name: getattr(row, name) for name in parts(type(row)).all}
         marks = ", ".join(f":{name}" for name in fields)
         connection.execute(f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({marks})", fields)
     columns = f"key_id, provider, account_id, model, status, {', '.join(MEASURES)}"
@@ -211,7 +212,7 @@ async def test_a_file_of_the_first_version_keeps_every_row(tmp_path: Path) -> No
     await store.open()
     for kind in (AttemptRow, RequestRow):
         table = "attempt_event" if kind is AttemptRow else "request_event"
-        sql = f"SELECT {', '.join(kind.__struct_fields__)} FROM {table} ORDER BY id"
+        sql = f"SELECT {', '.join(parts(kind).all)} FROM {table} ORDER BY id"
         found = await store._run(lambda sql=sql: store._opened().execute(sql).fetchall())  # type: ignore[misc]
         assert [kind(*values) for values in found] == [row for row in old if type(row) is kind]
     assert await store.record([REQUEST, change(ATTEMPT, id="a3")]) == Recorded(attempts_stored=1, requests_ignored=1)

@@ -12,13 +12,14 @@ import msgspec
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
-from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import AttemptFound, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
 from omni_core.ports.audit import AuditEntry, AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
 from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot
+from omni_core.ports.router import CompleteCall
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
 from omni_core.settings import CoreSettings
@@ -27,6 +28,7 @@ from omni_dashboard.build import DashboardComponent, build
 from omni_dashboard.domain.fleet import Fleet, Process, ordered
 from omni_dashboard.settings import DashboardSettings
 from omni_wire.errors import InvalidRequest, Unauthenticated
+from omni_wire.usage import Usage
 
 ADMIN = "or-admin-0123456789"
 DEV = "or-dev-0123456789"
@@ -254,8 +256,28 @@ class Quota:
         self.resets.append(account_id)
 
 
+# A request of key_dev with a decision, as analytics tells of it.
+FOUND = RequestFound(
+    id="0190", request_id="mine", started_ms=1_700_000_000_000, duration_ms=950, first_byte_ms=130, key_id="key_dev",
+    client_format="openai.chat", model_requested="best", combo="best", provider="acme", account_id="acme/first",
+    model_served="gpt-x", stream=True, status=200, error_kind="", usage=Usage(100, 10, 5, 50, 7),
+    cost_nano_usd=1_250_000, pricing="priced", outcome="ok", losses=("top_k",), config_revision=7, router_id="router-1",
+    attempts=(
+        AttemptFound(
+            id="0191", started_ms=1_700_000_000_001, duration_ms=20, first_byte_ms=-1, provider="claude",
+            account_id="claude/a", model="claude-x", provider_format="anthropic.messages", outcome="failed",
+            error_kind="upstream_unreachable", provider_status=0, usage=Usage(), cost_nano_usd=0, reserved_nano_usd=9,
+            pricing="priced", overrun=False, router_id="router-1",
+        ),
+    ),
+    decision=b'{"model":"best","steps":[{"provider":"claude","outcome":"failed"}]}',
+)  # fmt: skip
+
+
 class Analytics:
     def __init__(self) -> None:
+        self.found: list[RequestFound] = [FOUND]
+        self.asked: list[tuple[str, tuple[str, ...] | None]] = []
         self.queries: list[UsageQuery] = []
         self.failure: Exception | None = None
         self.groups = {
@@ -268,12 +290,34 @@ class Analytics:
             raise self.failure
         return {"key_dev": KeyUse(3, 1_700_000_123_456)}
 
+    async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        self.asked.append((id_, key_ids))
+        if self.failure is not None:
+            raise self.failure
+        seen = [one for one in self.found if id_ in (one.id, one.request_id) and (not key_ids or one.key_id in key_ids)]
+        return seen[0] if seen and key_ids != () else None
+
     async def query(self, query: UsageQuery) -> UsageReport:
         self.queries.append(query)
         if self.failure is not None:
             raise self.failure
         totals = UsageTotals(3, 1, 4, 101, 10, 5, 52, 7, 2**60 + 1_250_000, 1)
         return UsageReport(totals, self.groups if query.group_by else {})
+
+
+class Router:
+    """RouterPort, as far as a dashboard needs it."""
+
+    def __init__(self) -> None:
+        self.calls: list[CompleteCall] = []
+        self.failure: Exception | None = None
+        self.document = b'{"model":"best","revision":7,"router":"router-1","candidates":1,"steps":[{"account":"a/b"}]}'
+
+    async def explain(self, call: CompleteCall) -> bytes:
+        self.calls.append(call)
+        if self.failure is not None:
+            raise self.failure
+        return self.document
 
 
 class Processes:
@@ -319,6 +363,7 @@ class House:
 
     def __init__(self, **changed: Any) -> None:
         self.auth, self.quota, self.analytics, self.fleet = Auth(), Quota(), Analytics(), Processes()
+        self.router = Router()
         core = CoreSettings(
             data_dir=Path("unused"),
             redis_url="redis://127.0.0.1:1/0",
@@ -332,6 +377,7 @@ class House:
             auth=self.auth,
             quota=self.quota,
             analytics=self.analytics,
+            router=self.router,  # type: ignore[arg-type]
             fleet=self.fleet,
             settings=DashboardSettings(**({"call_timeout": 0.2, "probe_timeout": 0.2} | changed)),
         )

@@ -32,6 +32,9 @@ MATRIX = [
     ("GET", "/api/usage?key=key_dev", None, (401, 401, 403, 200, 200)),
     ("GET", "/api/usage?key=key_admin", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/usage?key=nobody", None, (401, 401, 403, 403, 200)),
+    ("GET", "/api/requests/mine", None, (401, 401, 403, 200, 200)),
+    ("POST", "/api/simulate-route", {"model": "best"}, (401, 401, 403, 200, 200)),
+    ("POST", "/api/simulate-route?organisation=default", {"model": "best", "key": "root"}, (401, 401, 403, 403, 200)),
     ("GET", "/api/keys", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/keys", NEW, (401, 401, 403, 403, 201)),
     ("POST", "/api/keys/key_dev/rotate", {}, (401, 401, 403, 403, 200)),
@@ -76,8 +79,13 @@ async def test_who_may_call_what(
 
 
 MANAGED: dict[tuple[str, ...], set[str]] = {
-    ("usage",): {"/api/usage"},
-    ("usage:read", "system:read"): {"/api/usage", "/api/system"},
+    ("usage",): {
+        "/api/usage",
+        "/api/requests/mine",
+        "/api/simulate-route",
+        "/api/simulate-route?organisation=default",
+    },
+    ("usage:read", "system:read"): {"/api/usage", "/api/requests/mine", "/api/system"},
     ("keys:read",): {"/api/keys"},
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},
     ("quota",): {"/api/quota", "/api/quota/breakers/acme/first/reset"},
@@ -177,7 +185,11 @@ def test_every_route_of_the_api_is_in_the_matrix_and_says_which_role_it_needs(ho
         if isinstance(route, GuardedRoute) and route.path != "/api/me":
             assert route.area in AREAS, route.path
         if route.path.startswith("/api/"):
-            path = route.path.replace("{account:path}", "acme/first").replace("{id}", "key_dev")
+            path = (
+                route.path.replace("{account:path}", "acme/first")
+                .replace("requests/{id}", "requests/mine")
+                .replace("{id}", "key_dev")
+            )
             path = path.replace("{name:path}", "some/thing")
             for kind in KINDS:
                 path = path.replace(kind.path, "/api/teams")

@@ -9,6 +9,7 @@ from omni_edge.domain.answer import (
     header_value,
     last_frames,
     success_headers,
+    trace_header,
     translation,
 )
 from omni_wire.errors import InvalidRequest, NotBuilt, RateLimited, StreamInterrupted, Unauthenticated
@@ -147,3 +148,14 @@ def test_an_error_among_geminis_events_is_told_as_bare_json_and_as_an_event() ->
 )
 def test_a_count_is_told_in_its_dialect(wire_format: WireFormat, body: dict[str, int]) -> None:
     assert json.loads(count_body(3, wire_format)) == body
+
+
+def test_the_way_of_a_request_is_a_header_of_at_most_two_kibibytes_of_ascii() -> None:
+    assert trace_header("combo best; a/one answers") == (b"x-omniroute-trace", b"combo best; a/one answers")
+    _, value = trace_header("ä" * 3000)
+    assert len(value) <= 2048
+    assert value.isascii()
+    error = InvalidRequest("no")
+    assert b"x-omniroute-trace" not in dict(error_headers(error, CHAT, b"r", 2))
+    error.trace = "a/one failed"
+    assert dict(error_headers(error, CHAT, b"r", 2))[b"x-omniroute-trace"] == b"a/one failed"

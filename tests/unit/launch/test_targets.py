@@ -46,7 +46,7 @@ def test_the_gateway_is_the_way_of_a_request_and_the_control_plane_what_is_besid
     assert (gateway.redis, gateway.nats) == (True, True)
     assert set(gateway.parts) | set(control.parts) == set(PARTS)
     assert control.over_grpc == ("auth",), "the others of it are called by none but its dashboard"
-    assert control.remote == ()
+    assert control.remote == ("router",), "which a gateway does not serve, and its dashboard can do without"
 
 
 def test_workers_share_nothing_but_their_http_port() -> None:

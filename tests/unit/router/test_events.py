@@ -23,7 +23,15 @@ codec = ProtobufEvents()
 
 def fields(kind: type[msgspec.Struct], **fixed: Any) -> st.SearchStrategy[Any]:
     losses = st.lists(words, max_size=3).map(tuple)
-    by_type = {str: words, int: counts, bool: st.booleans(), Usage: usages, tuple[str, ...]: losses, Source: sources}
+    by_type = {
+        bytes: st.binary(max_size=200),
+        str: words,
+        int: counts,
+        bool: st.booleans(),
+        Usage: usages,
+        tuple[str, ...]: losses,
+        Source: sources,
+    }
     made = {field.name: by_type[field.type] for field in msgspec.structs.fields(kind)}
     small = {name: st.integers(0, 2**31 - 1) for name in ("status", "provider_status", "attempts") if name in made}
     return st.builds(kind, **(made | small | fixed))

@@ -56,6 +56,17 @@ def test_a_provider_that_refused_the_request_itself_is_not_asked_by_another_acco
     assert not walk.passes_over(A2)
 
 
+def test_the_trail_has_all_that_happened_as_it_happened() -> None:
+    walk = Walk()
+    assert walk.trail == ()
+    walk.skipped(skip(A1, "a/1"))
+    assert walk.passes_over(offer("a/1", model="n"))
+    walk.failed(B, UpstreamRejected("no", status=400), 7)
+    assert walk.passes_over(offer("b/2"))
+    told = [(each.offer.candidate.account.id, getattr(each, "cause", "asked")) for each in walk.trail]
+    assert told == [("a/1", "failing"), ("a/1", "failing"), ("b/1", "asked"), ("b/2", "request_refused")]
+
+
 @pytest.mark.parametrize(
     ("circuit", "others"),
     [

@@ -261,6 +261,9 @@ class RouterPool(Pool[RouterClient]):
             lambda client, seconds: client.models(context, key_id, seconds), CALL_TIMEOUT, MODELS_SHARE
         )
 
+    async def explain(self, call: CompleteCall) -> bytes:
+        return await self.ask(lambda client, seconds: client.explain(call, seconds), CALL_TIMEOUT, MODELS_SHARE)
+
     async def count_tokens(
         self,
         context: CallContext,

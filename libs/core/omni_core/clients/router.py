@@ -22,6 +22,7 @@ class RouterClient:
         self._errors = peer.errors
         self._complete = peer.server_stream("Complete", pb.CompleteResponse)
         self._models = peer.unary("Models", pb.ModelsResponse)
+        self._explain = peer.unary("Explain", pb.ExplainResponse)
         self._count = peer.unary("CountTokens", pb.CountTokensResponse, COUNT_TIMEOUT)
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
@@ -69,6 +70,19 @@ class RouterClient:
             for model in response.models
         ]
 
+    async def explain(self, call: CompleteCall, timeout: float = CALL_TIMEOUT) -> bytes:
+        request = pb.ExplainRequest(
+            context=common_pb2.CallContext(request_id=call.context.request_id, traceparent=call.context.traceparent),
+            key_id=call.key_id,
+            client_format=call.client_format.value,
+            body=call.body,
+            headers=call.headers,
+            model=call.model,
+            stream=call.stream,
+        )
+        document: bytes = (await self._explain(request, timeout)).document
+        return document
+
     async def count_tokens(
         self,
         context: CallContext,
@@ -103,4 +117,5 @@ def _head(head: pb.Head) -> Head:
         keep_alive=head.keep_alive,
         idempotent=head.idempotent,
         cache=head.cache,
+        trace=head.trace,
     )

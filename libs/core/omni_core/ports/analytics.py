@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import msgspec
+from omni_wire.usage import Usage
 
 
 class UsageQuery(msgspec.Struct, frozen=True):
@@ -45,6 +46,62 @@ class KeyUse(msgspec.Struct, frozen=True):
     last_ms: int
 
 
+class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to one account. Times in epoch milliseconds, spans in milliseconds (-1: no first byte came), money in
+    nano-USD."""
+
+    id: str
+    started_ms: int
+    duration_ms: int
+    first_byte_ms: int
+    provider: str
+    account_id: str
+    model: str
+    provider_format: str
+    outcome: str
+    error_kind: str
+    provider_status: int
+    usage: Usage
+    cost_nano_usd: int
+    reserved_nano_usd: int
+    pricing: str
+    overrun: bool
+    router_id: str
+
+
+class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
+    """One recorded request, with its ``attempts`` in the order in which they began. Units as ``AttemptFound``.
+
+    ``id`` is its event's, ``request_id`` what the client was told. ``decision`` is the JSON of the router's decision
+    record, empty where there is none.
+    """
+
+    id: str
+    request_id: str
+    started_ms: int
+    duration_ms: int
+    first_byte_ms: int
+    key_id: str
+    client_format: str
+    model_requested: str
+    combo: str
+    provider: str
+    account_id: str
+    model_served: str
+    stream: bool
+    status: int
+    error_kind: str
+    usage: Usage
+    cost_nano_usd: int
+    pricing: str
+    outcome: str
+    losses: tuple[str, ...]
+    config_revision: int
+    router_id: str
+    attempts: tuple[AttemptFound, ...]
+    decision: bytes = b""
+
+
 class AnalyticsPort(Protocol):
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``InvalidRequest`` for an unknown ``group_by``."""
@@ -52,4 +109,9 @@ class AnalyticsPort(Protocol):
 
     async def key_use(self) -> dict[str, KeyUse]:
         """By key id; keys that were never used are not in it."""
+        ...
+
+    async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        """By its event's id, or by what the client was told (the newest, where several were told the same), among those
+        of ``key_ids``, or anybody's where that is None."""
         ...

@@ -30,13 +30,17 @@ class CompleteCall(msgspec.Struct, frozen=True):
     framing: str = "sse"
 
 
+# The header by which a client asks for the way of its request: "on".
+TRACE = "x-omniroute-trace"
+
+
 class Head(msgspec.Struct, frozen=True):
     """The first frame of an answer. ``losses`` are the dotted fields a translation could not keep.
 
     ``rules`` names the product's own that changed the request or are in force on the answer. With ``progress`` a stream
     tells how far it has come; ``keep_alive`` are the seconds of silence before a sign of life, 0 for the edge's own and
     less for none. ``idempotent`` is "replay" or "attached" where the answer was made for an earlier request, ``cache``
-    "hit", "miss" or "bypass" where the cache had a say.
+    "hit", "miss" or "bypass" where the cache had a say. ``trace`` says which way the request took (see ``TRACE``).
     """
 
     status: int
@@ -51,6 +55,7 @@ class Head(msgspec.Struct, frozen=True):
     keep_alive: float = 0.0
     idempotent: str = ""
     cache: str = ""
+    trace: str = ""
 
 
 Frame = Head | bytes
@@ -78,6 +83,15 @@ class RouterPort(Protocol):
 
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         """The ids that ``key_id`` may use: combos first, then provider/model."""
+        ...
+
+    async def explain(self, call: CompleteCall) -> bytes:
+        """What would become of ``call`` now, as a JSON document: its candidates in order, whether each would be asked
+        or passed over, what would be reserved, or the refusal that the client would get. Nothing is sent, reserved or
+        counted.
+
+        Raises ``DependencyUnavailable``.
+        """
         ...
 
     async def count_tokens(

@@ -45,12 +45,14 @@ end
 
 -- All of an attempt's circuits. Returns {{name, breaker}…} of those that it would be the probe of, or nil and the
 -- refusal of that which keeps it out longest. The secret is that of the first: a new one has not been refused.
-local function breakers_look(names, attempt, secret, early)
+local function breakers_look(names, attempt, secret, early, dry)
   local probes, refusal = {}, nil
   for i, name in ipairs(names) do
     local breaker = breaker_read(name)
     if i == 1 and breaker and secret ~= '' and (breaker[8] or '') ~= '' and breaker[8] ~= secret then
-      breaker_close(name)
+      if not dry then
+        breaker_close(name)
+      end
       breaker = nil
     end
     local free, detail = breaker_look(breaker, attempt, early)

@@ -4,8 +4,11 @@
 local CHOICE, CHOICE_TTL = 'choice:{omni}:', 86400000
 
 -- Requests before this one.
-local function choice_cursor(name)
+local function choice_cursor(name, dry)
   local key = CHOICE .. 'cursor:' .. name
+  if dry then
+    return tonumber(call('GET', key) or '0')
+  end
   local count = call('INCR', key)
   call('PEXPIRE', key, CHOICE_TTL)
   return count - 1
@@ -13,7 +16,7 @@ end
 
 -- How often each was used before, and one use more for the least used, the first of them. Who is new begins with as
 -- many as the least used has, or everything would go there until it had caught up.
-local function choice_uses(name, members)
+local function choice_uses(name, members, dry)
   local key = CHOICE .. 'uses:' .. name
   local known, counts, least = call('HMGET', key, unpack(members)), {}, nil
   for i in ipairs(members) do
@@ -26,14 +29,18 @@ local function choice_uses(name, members)
   for i, member in ipairs(members) do
     if not counts[i] then
       counts[i] = least or 0
-      call('HSET', key, member, whole(counts[i]))
+      if not dry then
+        call('HSET', key, member, whole(counts[i]))
+      end
     end
     if not first or counts[i] < counts[first] then
       first = i
     end
   end
-  call('HINCRBY', key, members[first], 1)
-  call('PEXPIRE', key, CHOICE_TTL)
+  if not dry then
+    call('HINCRBY', key, members[first], 1)
+    call('PEXPIRE', key, CHOICE_TTL)
+  end
   return counts
 end
 

@@ -24,9 +24,9 @@ end
 local ops = {}
 
 -- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router, {circuit…}, secret, early 0|1,
---  {shared level…} or nothing}
+--  {shared level…} or nothing, dry 1 or nothing}
 -- → {'g', granted, amount, probe} | {'n', reason, seconds, circuit, cause, told, level}
---   | {'c'}: this attempt is already closed
+--   | {'c'}: this attempt is already closed. A dry one takes nothing.
 function ops.a(op, blobs)
   local attempt, account, wanted = op[3], op[5], op[8]
   local known = hold_read(attempt)
@@ -46,15 +46,20 @@ function ops.a(op, blobs)
   end
   local probes = {}
   if op[10] ~= 0 then
-    probes, refusal = breakers_look(op[13], attempt, op[14], op[15] == 1)
+    probes, refusal = breakers_look(op[13], attempt, op[14], op[15] == 1, op[17] == 1)
     if not probes then
       return refusal
     end
   end
 
-  local hold = { 'H', granted, amount, '', 0, account, #probes > 0 and 1 or 0, op[12], now + op[11] }
   if budgets[1] then
     amount = budgets[1].fixed + granted * budgets[1].per_token
+  end
+  if op[17] == 1 then
+    return { 'g', granted, amount, #probes > 0 and 1 or 0 }
+  end
+  local hold = { 'H', granted, amount, '', 0, account, #probes > 0 and 1 or 0, op[12], now + op[11] }
+  if budgets[1] then
     hold[3], hold[4], hold[5] = amount, budgets[1].key, budgets[1].finish
     hold[10] = budgets[2] and levels_more(budgets)
   end
@@ -120,10 +125,12 @@ function ops.r(op)
   return { 1 }
 end
 
--- {pick, 0, cursor or '', uses or '', {member…}, conversation or ''} → {cursor, {uses…}, {{place, tokens, seconds ago}…}}
+-- {pick, 0, cursor or '', uses or '', {member…}, conversation or '', dry 1?}
+-- → {cursor, {uses…}, {{place, tokens, seconds ago}…}}. A dry one counts nothing.
 function ops.pick(op)
-  local cursor = op[3] ~= '' and choice_cursor(op[3]) or 0
-  local uses = op[4] ~= '' and choice_uses(op[4], op[5]) or {}
+  local dry = op[7] == 1
+  local cursor = op[3] ~= '' and choice_cursor(op[3], dry) or 0
+  local uses = op[4] ~= '' and choice_uses(op[4], op[5], dry) or {}
   return { cursor, uses, op[6] ~= '' and choice_warm(op[6]) or {} }
 end
 

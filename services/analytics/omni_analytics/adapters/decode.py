@@ -14,6 +14,8 @@ from omni_analytics.ports import Decoded
 
 # A model's name is the client's to choose; clipped, so that nobody's usage is refused for a long one.
 MAX_TEXT = 512
+# Bytes; what is more is left away, for the same reason.
+MAX_DECISION = 64 * 1024
 
 _ATTEMPT, _REQUEST = parts(AttemptRow), parts(RequestRow)
 _ATTEMPT_OWN, _ATTEMPT_KIND = attrgetter(*_ATTEMPT.own), attrgetter(*_ATTEMPT.kind)
@@ -50,6 +52,8 @@ def _request(event: events_pb2.Event) -> RequestRow:
     request = event.request
     losses = _json_array(request.losses)
     row = RequestRow(*_REQUEST_OWN(request), *_USED(request.usage), *_REQUEST_KIND(request), losses)  # type: ignore[call-arg]
+    if request.decision and len(request.decision) <= MAX_DECISION:
+        row = replace(row, decision=request.decision)
     if len(row.model_requested) > MAX_TEXT or len(row.model_served) > MAX_TEXT:
         row = replace(row, model_requested=row.model_requested[:MAX_TEXT], model_served=row.model_served[:MAX_TEXT])
     check(row)

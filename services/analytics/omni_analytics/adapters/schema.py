@@ -4,7 +4,8 @@ A row is kept in two parts, which halves its bytes and the work of storing it: w
 (``attempt_row``, ``request_row``), and what it shares with many others once (``attempt_kind``, ``request_kind``).
 The views ``attempt_event`` and ``request_event`` show it whole. Rows live in the primary key's own tree
 (``WITHOUT ROWID``): ids are UUIDv7, so inserts append. ``usage_fact`` says in SQL what ``domain.rollup`` says in
-Python; a property test holds the two together.
+Python; a property test holds the two together. ``decision`` has what a router tells of its choices, under the
+request's id; most requests have none.
 """
 
 import sqlite3
@@ -107,8 +108,15 @@ _VERSION_2 = (
     _VERSION_1[-1],  # usage_fact, now over the views
 )
 
+_VERSION_3 = (
+    "CREATE TABLE decision (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX attempt_row_request ON attempt_row (request_id)",
+    # Of those whose client chose its own: all others are found by their id.
+    "CREATE INDEX request_row_told ON request_row (request_id) WHERE request_id <> id",
+)
+
 # Never edit a statement above once a version of it was released: add a tuple here.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -15,9 +15,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
 from omni_wire.errors import DependencyUnavailable, WireError
 
+from omni_analytics.adapters.finding import find_request
 from omni_analytics.adapters.schema import migrate
 from omni_analytics.adapters.tables import Tables
 from omni_analytics.domain.rollup import HOUR_MS, MEASURES, ZERO, Sums, merge, plan, tally
@@ -69,6 +70,9 @@ class SqliteStore:
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._run(lambda: self._in_time(_key_use))
+
+    async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        return await self._run(lambda: self._in_time(lambda connection: find_request(connection, id_, key_ids)))
 
     # ---- below: in the store's own thread ---------------------------------------------------------------------------
 
@@ -155,6 +159,7 @@ def _insert(tables: Tables, attempts: Sequence[AttemptRow], requests: Sequence[R
     """Raises ``sqlite3.IntegrityError`` when an id is stored already, or twice in the rows."""
     tables.attempts.insert(attempts)
     tables.requests.insert(requests)
+    tables.decide(requests)
     tables.roll_up(merge(tally(attempts), tally(requests)))
     return Recorded(len(attempts), 0, len(requests), 0)
 
@@ -164,6 +169,7 @@ def _reconcile(tables: Tables, attempts: Sequence[AttemptRow], requests: Sequenc
     request_change = plan(tables.requests.stored(requests), requests)
     tables.attempts.insert(attempt_change.write, "REPLACE")
     tables.requests.insert(request_change.write, "REPLACE")
+    tables.decide(request_change.write, again=True)
     tables.roll_up(merge(attempt_change.cells, request_change.cells))
     return Recorded(
         len(attempt_change.write), attempt_change.ignored, len(request_change.write), request_change.ignored

@@ -35,7 +35,7 @@ class RowTable(Generic[Row]):
         self._connection = connection
         self._row: type[Row] = row
         names = parts(row)
-        self._single = len(names.single)
+        self._single, self._end = len(names.single), len(names.all)
         self._kinds: dict[Values, int] = {}
         kind = ", ".join(names.kind)
         self._into = f"INTO {name}_row ({', '.join(names.single)}, kind) VALUES "
@@ -45,7 +45,7 @@ class RowTable(Generic[Row]):
             f"ON CONFLICT ({kind}) DO UPDATE SET router_id = router_id RETURNING kind"
         )
         self._find = (
-            f"SELECT {', '.join(row.__struct_fields__)} FROM {name}_event "  # noqa: S608 - as above
+            f"SELECT {', '.join(names.all)} FROM {name}_event "  # noqa: S608 - as above
             "WHERE id IN (SELECT value FROM json_each(?))"
         )
 
@@ -56,7 +56,7 @@ class RowTable(Generic[Row]):
             some = rows[start : start + AT_ONCE]
             values: list[str | int] = []
             for row in map(msgspec.structs.astuple, some):
-                kind = row[single:]
+                kind = row[single : self._end]
                 values += row[:single]
                 values.append(kinds.get(kind) or self._kind(kind))
             self._connection.execute(f"{verb} {self._into}{', '.join([self._marks] * len(some))}", values)
@@ -85,6 +85,13 @@ class Tables:
         self._connection = connection
         self.attempts = RowTable(connection, "attempt", AttemptRow)
         self.requests = RowTable(connection, "request", RequestRow)
+
+    def decide(self, rows: Sequence[RequestRow], *, again: bool = False) -> None:
+        """Keep the decisions of ``rows``; ``again`` where others of the same ids may be there."""
+        if again:
+            self._connection.executemany("DELETE FROM decision WHERE id = ?", [(row.id,) for row in rows])
+        if decided := [(row.id, row.decision) for row in rows if row.decision]:
+            self._connection.executemany("INSERT INTO decision (id, document) VALUES (?, ?)", decided)
 
     def roll_up(self, cells: Mapping[Cell, Sums]) -> None:
         """Add the differences to the rollup."""

@@ -51,7 +51,7 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     """One request that a router took; tokens and cost are the sum over its attempts. ``id`` is unique;
     ``request_id`` is what the client was told, which it may have chosen itself. ``losses`` is a JSON array.
 
-    In the same three parts as ``AttemptRow``.
+    In the same three parts as ``AttemptRow``, and ``decision``, the router's decision record (JSON), where it has one.
     """
 
     id: str
@@ -85,13 +85,14 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     config_revision: int
     router_id: str
     losses: str
+    decision: bytes = b""
 
 
 UsageRow = AttemptRow | RequestRow
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """The field names of a row, by part. ``single`` are those that differ from row to row: own and used."""
+    """The field names of a row but ``decision``, by part. ``single`` are those that differ from row to row."""
 
     own: tuple[str, ...]
     used: tuple[str, ...]
@@ -101,9 +102,13 @@ class Parts(msgspec.Struct, frozen=True):
     def single(self) -> tuple[str, ...]:
         return self.own + self.used
 
+    @property
+    def all(self) -> tuple[str, ...]:
+        return self.own + self.used + self.kind
+
 
 def parts(row: type[AttemptRow] | type[RequestRow]) -> Parts:
-    names = row.__struct_fields__
+    names = tuple(name for name in row.__struct_fields__ if name != "decision")
     used, kind = names.index("input_tokens"), names.index("key_id")
     return Parts(names[:used], names[used:kind], names[kind:])
 

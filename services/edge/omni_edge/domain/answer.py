@@ -15,6 +15,7 @@ _JSON = (b"content-type", b"application/json")
 _STREAM = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 _LONG_NAME = 256  # characters
 _MAX_VALUE = 1024  # bytes of one header's value: clients and proxies have bounds of 8 KiB for all of them together
+_MAX_TRACE = 2048  # only for who asked for it
 
 # Between two events, so that clients and proxies see that a stream lives. Anthropic's clients know an event for it.
 # Google's SDKs take a comment for a piece of JSON, but blank lines mean nothing to them, and in an array to nobody. To
@@ -36,14 +37,14 @@ def stream_type(dialect: WireFormat, *, array: bool) -> str:
     return "application/x-ndjson" if dialect is WireFormat.OLLAMA_CHAT else "text/event-stream; charset=utf-8"
 
 
-def header_value(text: str) -> bytes:
+def header_value(text: str, most: int = _MAX_VALUE) -> bytes:
     """``text`` as a header may carry it: model names come from clients, so what is not printable ASCII is escaped,
-    and what is beyond 1,024 bytes is cut off."""
-    value = _escaped(text[:_MAX_VALUE])
-    if len(value) <= _MAX_VALUE:
+    and what is beyond ``most`` bytes is cut off."""
+    value = _escaped(text[:most])
+    if len(value) <= most:
         return value
-    end = value.rfind(b"%", _MAX_VALUE - 2, _MAX_VALUE)  # of an escape, all or nothing
-    return value[: end if end >= 0 else _MAX_VALUE]
+    end = value.rfind(b"%", most - 2, most)  # of an escape, all or nothing
+    return value[: end if end >= 0 else most]
 
 
 def _escaped(text: str) -> bytes:
@@ -81,6 +82,10 @@ def success_headers(
 def rules_header(rules: Sequence[str]) -> tuple[bytes, bytes]:
     """What the configuration has changed, which no translation would have."""
     return (b"x-omniroute-rules", header_value(",".join(rules)))
+
+
+def trace_header(trace: str) -> tuple[bytes, bytes]:
+    return (b"x-omniroute-trace", header_value(trace, _MAX_TRACE))
 
 
 # Whose clients pass over comments, as the standard has them do: OpenAI's and Anthropic's SDKs read events alike.
@@ -150,6 +155,8 @@ def error_headers(error: GatewayError, dialect: WireFormat, request_id: bytes, l
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if error.trace:
+        headers.append(trace_header(error.trace))
     return headers
 
 

@@ -43,6 +43,7 @@ from omni_edge.domain.answer import (
     stream_type,
     success_headers,
     told_late,
+    trace_header,
 )
 from omni_edge.domain.request import read_head, slow_body, wants_events
 from omni_edge.domain.silence import stream_asked_of
@@ -356,6 +357,8 @@ class Exchange:
             headers.append((b"x-omniroute-idempotent", header_value(head.idempotent)))
         if head.cache:
             headers.append((b"x-omniroute-cache", header_value(head.cache)))
+        if head.trace:
+            headers.append(trace_header(head.trace))
         if head.progress and knows_progress(self._point.format):
             headers.append(PROGRESS_HEADER)
         return headers

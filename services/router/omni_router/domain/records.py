@@ -44,7 +44,7 @@ class AttemptRecord(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct, frozen=True):
     """One request a router took. ``status`` is what the client was given, 499 when it went away; ``request_id`` is what
     it was told, while ``id`` is ours and unique. ``source`` is that of its last attempt. ``traceparent`` is empty where
-    it is not traced."""
+    it is not traced, ``decision`` where the rest says all (see ``domain.decision``)."""
 
     id: str
     request_id: str
@@ -63,6 +63,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     outcome: str
     losses: tuple[str, ...]
     traceparent: str = ""
+    decision: bytes = b""
 
 
 class AbortFacts(msgspec.Struct, frozen=True):

@@ -184,6 +184,13 @@ STRATEGIES = {
 }
 
 
+_NAMES = {each.rule: name for name, each in STRATEGIES.items()}
+
+
+def name_of(strategy: Strategy) -> str:
+    return _NAMES[strategy.rule]
+
+
 def strategy(name: str) -> Strategy:
     """One of a later version's configuration, which this one does not know, is fill-first."""
     return STRATEGIES.get(name, FILL_FIRST)

@@ -32,14 +32,18 @@ class Skip(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A candidate that was asked; its message is fit to be shown."""
+    """A candidate that was asked and failed after ``ms``; its message is fit to be shown."""
 
     offer: Offer
     error: GatewayError
+    ms: int = 0
 
 
 class Walk:
-    """``skips`` and ``failures`` in the order in which they came; most have none of either, and cost nothing."""
+    """``skips`` and ``failures`` in the order in which they came, ``trail`` is all that happened, as it happened; most
+    have none of them, and cost nothing."""
+
+    trail: tuple[Skip | Failure, ...] = ()
 
     skips: tuple[Skip, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -50,20 +54,27 @@ class Walk:
         """Whether it is known without asking that ``offer`` is of no use: its provider has refused the request itself,
         or a circuit that it shares with another is open."""
         if self._refused is not None and self._refused == _target(offer):
+            self.trail += (Skip(offer, "", "request_refused", 0.0, told=True),)
             return True
         for circuit in (offer.circuits.account, *offer.circuits.besides_account) if self._open else ():
             if (known := self._open.get(circuit)) is not None:
-                self.skips += (Skip(offer, circuit, known.cause, known.wait, known.told),)
+                skip = Skip(offer, circuit, known.cause, known.wait, known.told)
+                self.skips += (skip,)
+                self.trail += (skip,)
                 return True
         return False
 
     def skipped(self, skip: Skip) -> None:
         """What was said of a candidate before, is said no more."""
         self.skips = (*(known for known in self.skips if known.offer is not skip.offer), skip)
+        self.trail += (skip,)
         self._open = {**self._open, skip.circuit: skip}
 
-    def failed(self, offer: Offer, error: GatewayError) -> None:
-        self.failures += (Failure(offer, error),)
+    def failed(self, offer: Offer, error: GatewayError, ms: int = 0) -> None:
+        """After so many milliseconds."""
+        failure = Failure(offer, error, ms)
+        self.failures += (failure,)
+        self.trail += (failure,)
         self._refused = None if verdict.other_account_may_help(error) else _target(offer)
 
     def last_resort(self) -> Offer | None:

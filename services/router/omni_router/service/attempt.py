@@ -53,10 +53,10 @@ class Attempt(Held):
     """See the module's docstring. Not shared between tasks. ``sent`` is the provider's call (monotonic), or 0.
 
     ``unproved`` asks without the proofs of thoughts; ``doubted`` is whether that is worth another attempt, as the
-    provider has just refused one of them.
+    provider has just refused one of them. ``early`` is whether it asks one that is suspected before its time is up.
     """
 
-    unproved = doubted = False
+    unproved = doubted = early = False
     losses: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()  # those that changed something, or may change the answer
     sent = 0.0
@@ -125,7 +125,7 @@ class Attempt(Held):
             raise
         answer.begun()
         if self.first_byte_ms < 0:
-            self.first_byte_ms = self._elapsed_ms()
+            self.first_byte_ms = self.elapsed_ms()
         self._works()
         client_stream = asked.request.stream
         return Head(
@@ -281,7 +281,7 @@ class Attempt(Held):
         wanted = self._asked.mid_stream
         if not wanted.holds or self._asked.begun is not None:
             return
-        self.first_byte_ms = self._elapsed_ms()  # what came is the provider's to bill, whoever gets to see it
+        self.first_byte_ms = self.elapsed_ms()  # what came is the provider's to bill, whoever gets to see it
         if self._answer is not None:
             self._answer.begun()
         until = clock.monotonic() + (wanted.hold_seconds or _FOR_EVER)

@@ -15,6 +15,7 @@ from omni_wire.errors import DependencyUnavailable, GatewayError, Internal
 from omni_router.domain import counting, verdict
 from omni_router.domain.choice import Choice, Level, Option, Warm, expected_cost, seat
 from omni_router.domain.conversation import WARM_FOR, Size, fingerprint, is_marked, kept
+from omni_router.domain.decision import Ordered
 from omni_router.domain.offer import Offer
 from omni_router.domain.strategies import FILL_FIRST, Draw, Place, Turn, order
 from omni_router.service.attempt import Attempt
@@ -30,6 +31,12 @@ class Chooser:
         self.draw = draw
         self.standings = Standings()
 
+    def dry(self) -> "Chooser":
+        """One that chooses as this one would, and changes nothing."""
+        made = Chooser(self.ledger.dry(), self.draw)
+        made.standings = self.standings.copy()
+        return made
+
     async def line(self, asked: Asked, choice: Choice, offers: Sequence[Offer]) -> "Line":
         """``offers`` are those of the choice that this request may use."""
         line = Line(self, asked, choice)
@@ -38,7 +45,7 @@ class Chooser:
 
 
 class Line:
-    """``next`` gives the candidates; the rest is about the last one that it gave."""
+    """``next`` gives the candidates; the rest is about the last one that it gave. ``orders`` is how they came about."""
 
     def __init__(self, chooser: Chooser, asked: Asked, choice: Choice) -> None:
         self._ledger, self._draw, self._standings = chooser.ledger, chooser.draw, chooser.standings
@@ -53,6 +60,7 @@ class Line:
         self._size: Size | None = None
         self._conversation = ""
         self._warm: dict[str, Warm] | None = None
+        self.orders: list[Ordered] = []
 
     async def begin(self, usable: frozenset[int]) -> None:
         """Put the targets in order. ``usable`` are the identities of the offers that may be used: all of a target's or
@@ -177,7 +185,9 @@ class Line:
             )
         named = {option.name: option for option in options}
         turn = Turn(self._draw, cursor, level.sticky)
-        return [named[place.name] for place in order(level.strategy, places, turn)]
+        placed = order(level.strategy, places, turn)
+        self.orders.append(Ordered(level, placed, cursor))
+        return [named[place.name] for place in placed]
 
     async def _shared(self, level: Level, options: Sequence[Option]) -> tuple[int, dict[str, int]]:
         """What the fleet knows: the turn, and the uses by name. Where it cannot be asked, this router goes on with what

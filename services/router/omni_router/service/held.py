@@ -175,6 +175,11 @@ class Held:
             per_output_token_nano_usd=per_token,
         )
 
+    async def foresee(self, count_request: bool, early: bool = False) -> Grant | Refusal:
+        """What ``admit`` would come to; for tools whose ledger is a dry one."""
+        refusal = await self.admit(count_request, 1, self._started_ms, early)
+        return refusal or self._grant or Grant(0, 0, probe=False)
+
     def settle(self, outcome: str, error: GatewayError | None, request: RequestRecord | None = None) -> bool:
         """Release the reservation, charge what was used, tell what it says of the breakers, write the events: one step,
         queued at once, done once. ``error`` is the request's, where the attempt had none of its own.
@@ -257,7 +262,7 @@ class Held:
             self._asked.call.event_id,
             1,
             self._started_ms,
-            self._elapsed_ms(),
+            self.elapsed_ms(),
             self.first_byte_ms,
             self.offer.source,
             outcome,
@@ -278,5 +283,5 @@ class Held:
             self._renew_at = clock.monotonic() + self._ttl / 2
             self._tools.ledger.renew_soon(self.id, int(self._ttl * 1000))
 
-    def _elapsed_ms(self) -> int:
+    def elapsed_ms(self) -> int:
         return int((clock.monotonic() - self._began) * 1000)

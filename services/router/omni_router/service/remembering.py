@@ -81,6 +81,9 @@ class RememberingRouter:
             return self._cache.complete(call)
         return self._service.complete(call)
 
+    async def explain(self, call: CompleteCall) -> bytes:
+        return await self._service.explain(call)
+
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         return await self._service.models(context, key_id)
 

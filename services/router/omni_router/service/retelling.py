@@ -13,7 +13,8 @@ from omni_wire.usage import Usage
 from omni_router.domain.records import AbortFacts, RequestRecord, Source
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
-from omni_router.service.router import RouterService, as_error
+from omni_router.service.refusing import as_error
+from omni_router.service.router import RouterService
 
 # How long its count may wait to be settled; nothing is held, so this is for the event of a router that died.
 _TTL_MS = 600_000

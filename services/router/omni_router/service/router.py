@@ -4,35 +4,33 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Iterator
-from math import ceil
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 import msgspec
 from omni_catalogue.catalogue import Catalogue
 from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
+from omni_core.ports.router import TRACE, CompleteCall, Frame, Head, ModelEntry
 from omni_core.telemetry import about
 from omni_core.tracing import sampled
-from omni_ledger import Refusal, Settlement
+from omni_ledger import Settlement
 from omni_wire.errors import (
-    BudgetExhausted,
-    BudgetHeld,
     ClientGone,
     DependencyUnavailable,
     GatewayError,
     Internal,
     InvalidRequest,
     PermissionDenied,
-    RateLimited,
     Unauthenticated,
     UpstreamError,
 )
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, haste, records, verdict
+from omni_router.domain import bounds, decision, explanation, haste, records, verdict
+from omni_router.domain.decision import Decision, Ordered
+from omni_router.domain.explanation import Explanation, Foreseen
 from omni_router.domain.offer import Offer
 from omni_router.domain.offers import Offers, listed, offers_for
 from omni_router.domain.pricing import beyond_bounds
@@ -43,13 +41,13 @@ from omni_router.domain.walk import Skip, Walk
 from omni_router.service import counting, ruling
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Chooser, Line
+from omni_router.service.explaining import Foresight
 from omni_router.service.held import Asked, Begun, Tools
 from omni_router.service.metrics import RouterMetrics
+from omni_router.service.refusing import as_error
 from omni_router.service.watch import EVERY, Watch
 
 log = logging.getLogger("omniroute.router")
-
-_OWNERS = {"": "this key's organisation", "team": "this key's team", "user": "this key's user", "key": "this key"}
 
 # Requested ids come from clients, so what is remembered about them is bounded.
 _MEMO = 4096
@@ -139,6 +137,8 @@ class RouterService:
         try:
             head = await self._begin(run)
             run.served = run.attempts[-1]
+            if TRACE in call.headers:
+                head = msgspec.structs.replace(head, trace=run.trace())
             yield head
             if not head.stream:
                 yield run.attempts[-1].whole
@@ -151,6 +151,8 @@ class RouterService:
         except GatewayError as failure:
             if run.attempts:
                 failure.message = run.attempts[-1].unsaid(failure.message)
+            if TRACE in call.headers:
+                failure.trace = run.trace()
             error = failure
             raise
         except (GeneratorExit, asyncio.CancelledError):
@@ -165,10 +167,43 @@ class RouterService:
             if run.attempts and run.attempts[-1].translating:
                 await run.attempts[-1].close()
 
+    async def explain(self, call: CompleteCall) -> bytes:
+        run, chooser = _Run(call, self._tools.router_id), self._chooser.dry()
+        tools = msgspec.structs.replace(self._tools, ledger=chooser.ledger)
+        steps: list[Foreseen] = []
+        refused = None
+        try:
+            asked, offers = await self._plan(run, chooser)
+            foresight = Foresight(tools, asked, chooser.standings)
+            steps = foresight.steps
+            await foresight.look(offers, run.line, run.walk)
+        except DependencyUnavailable:
+            raise
+        except GatewayError as error:
+            refused = explanation.refused(error)
+        seen = run.decide()
+        return msgspec.json.encode(
+            Explanation(
+                model=seen.model,
+                combo=seen.combo,
+                revision=seen.revision,
+                router=seen.router,
+                candidates=seen.candidates,
+                orders=seen.orders,
+                steps=tuple(steps),
+                left_out=max(0, seen.candidates - len(steps)) if refused is None else 0,
+                refused=refused,
+            )
+        )
+
     # ---- before the first byte --------------------------------------------------------------------------------------
 
     async def _begin(self, run: "_Run") -> Head:
         """Answer from the first candidate that gives a first byte. Raises the last candidate's error."""
+        asked, offers = await self._plan(run, self._chooser)
+        return await self._first_answer(run, asked, offers)
+
+    async def _plan(self, run: "_Run", chooser: Chooser) -> tuple[Asked, tuple[Offer, ...]]:
         call = run.call
         catalogue = self._catalogue
         if catalogue is None or catalogue.key(call.key_id) is None:
@@ -187,6 +222,7 @@ class RouterService:
             run.request = request = ruling.streamed(request)
         if found.is_budgeted:
             offers = _within_tokens(found, call.client_format, request)
+        run.offers = offers
         mid_stream = found.mid_stream if request.stream else MidStream()
         run.resumable = mid_stream.resume and len(offers) > 1 and request.choices == 1 and request.framing != "array"
         asked = run.asked = Asked(
@@ -201,8 +237,9 @@ class RouterService:
             haste=hurry,
         )
         if found.choice is not None:
-            run.line = await self._chooser.line(asked, found.choice, offers)
-        return await self._first_answer(run, asked, offers)
+            run.line = await chooser.line(asked, found.choice, offers)
+            run.orders = run.line.orders
+        return asked, offers
 
     def _find(self, catalogue: Catalogue, key_id: str, model: str) -> Offers:
         policy = catalogue.key(key_id)
@@ -240,6 +277,8 @@ class RouterService:
                 run.attempts[-1].settle("failed", None)
             attempt = make(self._tools, asked, offer)
             attempt.unproved = unproved
+            if early:
+                attempt.early = True
             refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms, early)
             if refusal is not None:
                 if refusal.reason != "breaker_open":
@@ -257,7 +296,7 @@ class RouterService:
                 attempt.failure = error = failure
                 if attempt.first_byte_ms >= 0:  # its start was held back
                     attempt.count_usage()
-            walk.failed(offer, error)
+            walk.failed(offer, error, attempt.elapsed_ms())
             if attempt.doubted:  # no retry: it is another question
                 unproved = True
             elif verdict.same_account_may_help(error):
@@ -299,7 +338,7 @@ class RouterService:
         broken.count_usage()
         broken.settle("partial", None)
         await broken.close()
-        run.walk.failed(broken.offer, error)
+        run.walk.failed(broken.offer, error, broken.elapsed_ms())
         used = functools.reduce(records.add, [attempt.usage for attempt in run.attempts])
         created = asked.begun.created if asked.begun is not None else run.attempts[0].created
         limit = max(1, asked.request.limit - used.output_tokens) if asked.request.limit else 0
@@ -402,10 +441,12 @@ class _Run:
         self.request: Request | None = None
         self.combo = ""
         self.revision = 0
+        self.offers: tuple[Offer, ...] = ()
         self.counted = call.attempt > 0  # against the key's requests per minute, by the router that was asked first
         self.attempts: list[Attempt] = []
         self.watch: Watch | None = None
         self.line: Line | None = None
+        self.orders: Sequence[Ordered] = ()
         self.walk = Walk()
         self.asked: Asked | None = None
         self.as_listed: Iterator[Offer] = iter(())
@@ -458,7 +499,25 @@ class _Run:
             _outcome(error, served is not None),
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
+            decision.encode(self.decide()) if self.walk.trail or (len(self.offers) > 1 and self.attempts) else b"",
         )
+
+    def decide(self) -> Decision:
+        request = self.request
+        return decision.decide(
+            model=request.model if request is not None else "",
+            combo=self.combo,
+            revision=self.revision,
+            router=self._router_id,
+            candidates=len(self.offers),
+            orders=self.orders,
+            trail=self.walk.trail,
+            tried=self.attempts,
+        )
+
+    def trace(self) -> str:
+        """For a client that asked for it."""
+        return decision.trace(self.decide()) if self.call.headers[TRACE].lower() == "on" else ""
 
 
 def _status(error: GatewayError | None, served: bool, request: Request | None) -> int:
@@ -507,22 +566,3 @@ def _unbounded(field: str) -> InvalidRequest:
 
 def _invalid_key() -> GatewayError:
     return Unauthenticated("this API key is not valid any more")
-
-
-def as_error(refusal: Refusal, limits: tuple[Limit, ...]) -> GatewayError:
-    """A shared limit is told by its own name only: what a team or a user is called is not for every key's holder."""
-    shared = next((limit for limit in limits if limit.window_owner == refusal.level), None)
-    of, whose = "", "this key's"
-    if shared is not None:
-        of, whose = f"the limit '{shared.name}' of {_OWNERS.get(shared.of, shared.of)}: ", "its"
-    if refusal.reason == "rate_limited":
-        return RateLimited(
-            f"{of}{whose} requests per minute are used up; try again in {ceil(refusal.retry_after)} s",
-            retry_after=refusal.retry_after,
-        )
-    if refusal.reason == "budget_held":
-        return BudgetHeld(
-            f"{of}what is left of {whose} USD budget is held by requests in flight; try again shortly",
-            retry_after=refusal.retry_after,
-        )
-    return BudgetExhausted(f"{of}{whose} USD budget is spent")

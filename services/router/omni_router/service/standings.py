@@ -7,6 +7,7 @@ in Redis.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from typing import TypeVar
 
 from omni_router.domain.circuits import Circuits
@@ -73,6 +74,12 @@ class Standings:
         self._cooling: dict[str, float] = {}
         self._turns: dict[str, int] = {}
         self._outputs: dict[str, float] = {}
+
+    def copy(self) -> "Standings":
+        """One that learns on its own which circuits are open, and whose turn it is."""
+        made = copy(self)
+        made._standings, made._cooling, made._turns = dict(self._standings), dict(self._cooling), dict(self._turns)
+        return made
 
     def of(self, name: str) -> Standing:
         found = self._standings.get(name)

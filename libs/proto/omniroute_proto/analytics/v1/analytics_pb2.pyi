@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from omniroute_proto.common.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,223 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class FindRequestRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    ANY_KEY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """A RequestEvent's id, or the X-Request-Id that the client saw: the newest of those that share it."""
+    any_key: _builtins.bool
+    """Anybody's; key_ids is not looked at."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose requests may be found."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        any_key: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_key", b"any_key", "id", b"id", "key_ids", b"key_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindRequestRequest: _TypeAlias = FindRequestRequest  # noqa: Y015
+
+@_typing.final
+class FindRequestResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___Request:
+        """Unset where there is none."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___Request | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindRequestResponse: _TypeAlias = FindRequestResponse  # noqa: Y015
+
+@_typing.final
+class Request(_message.Message):
+    """As events.v1.RequestEvent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    STARTED_MS_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_MS_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_FORMAT_FIELD_NUMBER: _builtins.int
+    MODEL_REQUESTED_FIELD_NUMBER: _builtins.int
+    COMBO_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MODEL_SERVED_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    PRICING_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
+    CONFIG_REVISION_FIELD_NUMBER: _builtins.int
+    ROUTER_ID_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    request_id: _builtins.str
+    started_ms: _builtins.int
+    duration_ms: _builtins.int
+    first_byte_ms: _builtins.int
+    key_id: _builtins.str
+    client_format: _builtins.str
+    model_requested: _builtins.str
+    combo: _builtins.str
+    provider: _builtins.str
+    account_id: _builtins.str
+    model_served: _builtins.str
+    stream: _builtins.bool
+    status: _builtins.int
+    error_kind: _builtins.str
+    cost_nano_usd: _builtins.int
+    pricing: _builtins.str
+    outcome: _builtins.str
+    config_revision: _builtins.int
+    router_id: _builtins.str
+    decision: _builtins.bytes
+    @_builtins.property
+    def usage(self) -> _common_pb2.Usage: ...
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
+        """In the order in which they began."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        started_ms: _builtins.int = ...,
+        duration_ms: _builtins.int = ...,
+        first_byte_ms: _builtins.int = ...,
+        key_id: _builtins.str = ...,
+        client_format: _builtins.str = ...,
+        model_requested: _builtins.str = ...,
+        combo: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        model_served: _builtins.str = ...,
+        stream: _builtins.bool = ...,
+        status: _builtins.int = ...,
+        error_kind: _builtins.str = ...,
+        usage: _common_pb2.Usage | None = ...,
+        cost_nano_usd: _builtins.int = ...,
+        pricing: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        losses: _abc.Iterable[_builtins.str] | None = ...,
+        config_revision: _builtins.int = ...,
+        router_id: _builtins.str = ...,
+        attempts: _abc.Iterable[Global___Attempt] | None = ...,
+        decision: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempts", b"attempts", "client_format", b"client_format", "combo", b"combo", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "decision", b"decision", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "losses", b"losses", "model_requested", b"model_requested", "model_served", b"model_served", "outcome", b"outcome", "pricing", b"pricing", "provider", b"provider", "request_id", b"request_id", "router_id", b"router_id", "started_ms", b"started_ms", "status", b"status", "stream", b"stream", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Request: _TypeAlias = Request  # noqa: Y015
+
+@_typing.final
+class Attempt(_message.Message):
+    """As events.v1.AttemptEvent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    STARTED_MS_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_MS_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    PROVIDER_FORMAT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    PROVIDER_STATUS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    RESERVED_NANO_USD_FIELD_NUMBER: _builtins.int
+    PRICING_FIELD_NUMBER: _builtins.int
+    OVERRUN_FIELD_NUMBER: _builtins.int
+    ROUTER_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    started_ms: _builtins.int
+    duration_ms: _builtins.int
+    first_byte_ms: _builtins.int
+    provider: _builtins.str
+    account_id: _builtins.str
+    model: _builtins.str
+    provider_format: _builtins.str
+    outcome: _builtins.str
+    error_kind: _builtins.str
+    provider_status: _builtins.int
+    cost_nano_usd: _builtins.int
+    reserved_nano_usd: _builtins.int
+    pricing: _builtins.str
+    overrun: _builtins.bool
+    router_id: _builtins.str
+    @_builtins.property
+    def usage(self) -> _common_pb2.Usage: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        started_ms: _builtins.int = ...,
+        duration_ms: _builtins.int = ...,
+        first_byte_ms: _builtins.int = ...,
+        provider: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        provider_format: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        error_kind: _builtins.str = ...,
+        provider_status: _builtins.int = ...,
+        usage: _common_pb2.Usage | None = ...,
+        cost_nano_usd: _builtins.int = ...,
+        reserved_nano_usd: _builtins.int = ...,
+        pricing: _builtins.str = ...,
+        overrun: _builtins.bool = ...,
+        router_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
 
 @_typing.final
 class QueryRequest(_message.Message):

@@ -54,6 +54,7 @@ class Failure(_message.Message):
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     PARAM_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """The tree's stable name, for instance "rate_limited"."""
     message: _builtins.str
@@ -65,6 +66,8 @@ class Failure(_message.Message):
     """The offending request field, when there is one."""
     code: _builtins.str
     """A finer machine-readable code; empty means the kind's own."""
+    trace: _builtins.str
+    """Which way the request took, for a client that asked for it; else empty."""
     def __init__(
         self,
         *,
@@ -74,10 +77,11 @@ class Failure(_message.Message):
         retry_after: _builtins.float = ...,
         param: _builtins.str = ...,
         code: _builtins.str = ...,
+        trace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "message", b"message", "param", b"param", "retry_after", b"retry_after", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "message", b"message", "param", b"param", "retry_after", b"retry_after", "status", b"status", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,154 @@
+"""What ``GET /api/requests/{id}`` gives, as OpenAPI shows it. Times in epoch milliseconds, spans in milliseconds."""
+
+from typing import Annotated, Any
+
+import msgspec
+from omni_core.ports.analytics import AttemptFound, RequestFound
+from omni_wire.usage import Usage
+from pydantic import BaseModel, Field
+
+from omni_dashboard.domain.values import usd
+
+
+class UsageOut(BaseModel):
+    """Input includes cached and cache-write tokens, output includes reasoning tokens. ``estimated`` where the provider
+    gave no count."""
+
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    estimated: bool
+
+    @classmethod
+    def of(cls, usage: Usage) -> "UsageOut":
+        return cls(**msgspec.structs.asdict(usage))
+
+
+class AttemptOut(BaseModel):
+    """One call to one account. ``outcome`` is ok, failed, partial, cancelled or aborted; ``first_byte_ms`` is null
+    when none came, ``provider_status`` when there was none. ``overrun`` is whether it cost more than was reserved."""
+
+    id: str
+    started_ms: int
+    duration_ms: int
+    first_byte_ms: int | None
+    provider: str
+    account: str
+    model: str
+    format: str
+    outcome: str
+    error: str
+    provider_status: int | None
+    usage: UsageOut
+    cost_nano_usd: int
+    cost_usd: str
+    reserved_nano_usd: int
+    pricing: str
+    overrun: bool
+    router: str
+
+    @classmethod
+    def of(cls, found: AttemptFound) -> "AttemptOut":
+        return cls(
+            id=found.id,
+            started_ms=found.started_ms,
+            duration_ms=found.duration_ms,
+            first_byte_ms=_came(found.first_byte_ms),
+            provider=found.provider,
+            account=found.account_id,
+            model=found.model,
+            format=found.provider_format,
+            outcome=found.outcome,
+            error=found.error_kind,
+            provider_status=found.provider_status or None,
+            usage=UsageOut.of(found.usage),
+            cost_nano_usd=found.cost_nano_usd,
+            cost_usd=usd(found.cost_nano_usd),
+            reserved_nano_usd=found.reserved_nano_usd,
+            pricing=found.pricing,
+            overrun=found.overrun,
+            router=found.router_id,
+        )
+
+
+class RequestOut(BaseModel):
+    """One recorded request. ``request_id`` is the X-Request-Id that the client saw; ``outcome`` is ok, failed, partial
+    or cancelled, and ``status`` what the client was given, 499 when it went away. ``attempts`` in the order in which
+    they began."""
+
+    id: str
+    request_id: str
+    started_ms: int
+    duration_ms: int
+    first_byte_ms: int | None
+    key: str
+    format: str
+    model: str
+    combo: str
+    stream: bool
+    status: int
+    outcome: str
+    error: str
+    provider: str
+    account: str
+    model_served: str
+    losses: list[str]
+    usage: UsageOut
+    cost_nano_usd: int
+    cost_usd: str
+    pricing: str
+    config_revision: int
+    router: str
+    attempts: list[AttemptOut]
+    decision: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="Why it went there: `orders` are the strategies with what they saw, in the order that they gave"
+            " (money in nano-USD), `steps` what became of each candidate that was looked at: answered, failed,"
+            " passed_over or left. Null where there was nothing to decide: one candidate, which answered."
+        ),
+    ]
+
+    @classmethod
+    def of(cls, found: RequestFound) -> "RequestOut":
+        return cls(
+            id=found.id,
+            request_id=found.request_id,
+            started_ms=found.started_ms,
+            duration_ms=found.duration_ms,
+            first_byte_ms=_came(found.first_byte_ms),
+            key=found.key_id,
+            format=found.client_format,
+            model=found.model_requested,
+            combo=found.combo,
+            stream=found.stream,
+            status=found.status,
+            outcome=found.outcome,
+            error=found.error_kind,
+            provider=found.provider,
+            account=found.account_id,
+            model_served=found.model_served,
+            losses=list(found.losses),
+            usage=UsageOut.of(found.usage),
+            cost_nano_usd=found.cost_nano_usd,
+            cost_usd=usd(found.cost_nano_usd),
+            pricing=found.pricing,
+            config_revision=found.config_revision,
+            router=found.router_id,
+            attempts=list(map(AttemptOut.of, found.attempts)),
+            decision=_document(found.decision),
+        )
+
+
+def _came(first_byte_ms: int) -> int | None:
+    return first_byte_ms if first_byte_ms >= 0 else None
+
+
+def _document(decision: bytes) -> dict[str, Any] | None:
+    """None also for what is no document: the rest of a request is worth telling without it."""
+    try:
+        return msgspec.json.decode(decision, type=dict[str, Any]) if decision else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

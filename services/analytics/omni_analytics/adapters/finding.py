@@ -1,0 +1,72 @@
+"""One request, found by an id, with its attempts and its decision."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from omni_core.ports.analytics import AttemptFound, RequestFound
+from omni_wire.usage import Usage
+
+from omni_analytics.domain.rows import AttemptRow, RequestRow, parts
+
+_COUNTS = tuple(name for name in Usage.__struct_fields__ if name != "estimated")
+_REQUEST, _ATTEMPT = parts(RequestRow).all, parts(AttemptRow).all
+_TAKEN = {
+    row: set(row.__struct_fields__) - {"attempts", "stream", "losses", "overrun"}
+    for row in (RequestFound, AttemptFound)
+}
+
+# By its own id, and then by what a client chose, newest first. Both are looked up in an index.
+_BY_ID = f"SELECT {', '.join(_REQUEST)} FROM request_event WHERE id = ?"  # noqa: S608 - names from this code only
+_BY_TOLD = (
+    f"SELECT {', '.join(_REQUEST)} FROM request_event "  # noqa: S608 - as above
+    "WHERE request_id = ? AND request_id <> id ORDER BY started_ms DESC, id DESC"
+)
+_ATTEMPTS = (
+    f"SELECT {', '.join(_ATTEMPT)} FROM attempt_event "  # noqa: S608 - as above
+    "WHERE request_id = ? ORDER BY started_ms, id LIMIT ?"
+)
+# Far above what a request may try.
+_MOST_ATTEMPTS = 1000
+
+_Fields = dict[str, str | int]
+
+
+def find_request(connection: sqlite3.Connection, id_: str, key_ids: Sequence[str] | None) -> RequestFound | None:
+    found = _newest(connection, id_, None if key_ids is None else frozenset(key_ids))
+    if found is None:
+        return None
+    rows = connection.execute(_ATTEMPTS, (found["id"], _MOST_ATTEMPTS)).fetchall()
+    decision = connection.execute("SELECT document FROM decision WHERE id = ?", (found["id"],)).fetchone()
+    attempts = tuple(
+        AttemptFound(**_own(AttemptFound, fields), usage=_usage(fields), overrun=bool(fields["overrun"]))  # type: ignore[arg-type]
+        for fields in (dict(zip(_ATTEMPT, row, strict=True)) for row in rows)
+    )
+    return RequestFound(
+        **_own(RequestFound, found),  # type: ignore[arg-type]
+        usage=_usage(found),
+        stream=bool(found["stream"]),
+        losses=tuple(msgspec.json.decode(str(found["losses"]), type=list[str])),
+        attempts=attempts,
+        decision=decision[0] if decision is not None else b"",
+    )
+
+
+def _newest(connection: sqlite3.Connection, id_: str, allowed: frozenset[str] | None) -> _Fields | None:
+    for question in (_BY_ID, _BY_TOLD):
+        for row in connection.execute(question, (id_,)):
+            fields: _Fields = dict(zip(_REQUEST, row, strict=True))
+            if allowed is None or fields["key_id"] in allowed:
+                return fields
+    return None
+
+
+def _own(found: type[RequestFound] | type[AttemptFound], fields: _Fields) -> _Fields:
+    """What is taken as it is stored."""
+    return {name: value for name, value in fields.items() if name in _TAKEN[found]}
+
+
+def _usage(fields: _Fields) -> Usage:
+    counts: dict[str, Any] = {name: fields[name] for name in _COUNTS}
+    return Usage(**counts, estimated=bool(fields["estimated"]))

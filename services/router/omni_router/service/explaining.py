@@ -1,0 +1,69 @@
+"""A request's way through its candidates without its being sent: the same admission of each, by a ledger that writes
+nothing. Whoever would be asked is taken to fail, so that what would come after it is seen too."""
+
+from collections.abc import Sequence
+
+from omni_ledger import Grant
+
+from omni_router.domain import counting, pricing
+from omni_router.domain.conversation import Size, expected, is_marked
+from omni_router.domain.explanation import Foreseen, would_be_asked, would_be_passed_over
+from omni_router.domain.offer import Offer
+from omni_router.domain.walk import Skip, Walk
+from omni_router.service.attempt import Attempt
+from omni_router.service.choosing import Line
+from omni_router.service.held import Asked, Tools
+from omni_router.service.refusing import as_error
+from omni_router.service.standings import Standings
+
+# Candidates that are looked at; each is a question to Redis.
+MOST = 100
+
+
+class Foresight:
+    """``tools`` are those of a dry ledger."""
+
+    def __init__(self, tools: Tools, asked: Asked, standings: Standings) -> None:
+        self._tools, self._asked = tools, asked
+        request = asked.request
+        output = standings.typical_output(request.model, request.limit) * request.choices
+        self._size = Size(counting.estimate(request.body), output, is_marked(request.body))
+        self._counted = False
+        self.steps: list[Foreseen] = []
+
+    async def look(self, offers: Sequence[Offer], line: Line | None, walk: Walk) -> None:
+        """Raises the ``GatewayError`` that the client would get."""
+        as_listed = iter(offers)
+        while (offer := next(as_listed, None) if line is None else await line.next()) is not None:
+            if len(self.steps) == MOST:
+                return
+            if walk.passes_over(offer):
+                self.steps.append(would_be_passed_over(walk.skips[-1]))
+            else:
+                await self._ask(offer, line, walk)
+        if not self._counted and (offer := walk.last_resort()) is not None:
+            await self._ask(offer, None, walk, early=True)
+        if not self._counted:
+            raise walk.error(self._asked.request.model)
+
+    async def _ask(self, offer: Offer, line: Line | None, walk: Walk, *, early: bool = False) -> None:
+        attempt = Attempt(self._tools, self._asked, offer)
+        outcome = await attempt.foresee(not self._counted, early)
+        if isinstance(outcome, Grant):
+            self._counted = True
+            granted, reserved, cost = outcome.granted_output, outcome.reserved_nano_usd, self._cost(offer)
+            self.steps.append(would_be_asked(offer, granted, reserved, cost, early=early, probe=outcome.probe))
+            return
+        if outcome.reason != "breaker_open":
+            raise as_error(outcome, self._asked.limits)
+        skip = Skip(offer, outcome.circuit, outcome.cause, outcome.retry_after, outcome.told)
+        walk.skipped(skip)
+        if line is not None:
+            line.cools(outcome.circuit, outcome.retry_after)
+        if not early:
+            self.steps.append(would_be_passed_over(skip))
+
+    def _cost(self, offer: Offer) -> int | None:
+        """With nothing of it in a prompt cache: where some is, the strategy's own values say so."""
+        provider = offer.candidate.provider
+        return pricing.expected_cost(provider.tier, offer.price, expected(provider.format, self._size, 0))
