@@ -33,7 +33,11 @@ def declared(manifests: Manifests) -> tuple[set[Edge], set[Edge]]:
     for one in manifests.ours:
         assert one.target is not None
         for callee in one.target.remote:
-            out |= {Edge(one.component, server.component, GRPC_PORTS[callee]) for server in manifests.serving(callee)}
+            out |= {
+                Edge(one.component, server.component, GRPC_PORTS[callee])
+                for server in manifests.serving(callee)
+                if server.target is not None and callee in server.target.over_grpc
+            }
         for store, port in STORES.items():
             if getattr(one.target, store) and any(each.component == store for each in manifests.workloads):
                 out.add(Edge(one.component, store, port))
