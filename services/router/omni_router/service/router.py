@@ -499,7 +499,7 @@ class _Run:
             _outcome(error, served is not None),
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
-            decision.encode(self.decide()) if self.walk.trail or (len(self.offers) > 1 and self.attempts) else b"",
+            decision.encode(self.decide()) if self.walk.trail or (self.orders and self.attempts) else b"",
         )
 
     def decide(self) -> Decision:
