@@ -15,7 +15,7 @@ PACKAGES := $(wildcard libs/*/omni_*) $(wildcard services/*/omni_*) dashboard/om
 LOCK_FLAGS := --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto fmt check test e2e security bench bench-codecs fleet up observe dashboards api-schemas wire-formats laws clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
+.PHONY: help setup proto fmt check test e2e security chaos bench bench-codecs fleet up observe dashboards api-schemas wire-formats laws clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -58,13 +58,16 @@ check: $(READY) ## lint, types, architecture, protobuf
 
 test: check ## everything that must hold: check, then unit, codecs, contract and e2e tests
 	$(BIN)/pytest -m "not slow" -n auto --dist worksteal tests/unit tests/codecs tests/contract/store $(ARGS)
-	$(BIN)/pytest -m "not slow" -n 3 --dist loadfile tests/contract tests/security tests/e2e --ignore tests/contract/store $(ARGS)
+	$(BIN)/pytest -m "not slow" -n 3 --dist loadfile tests/contract tests/security tests/chaos tests/e2e --ignore tests/contract/store $(ARGS)
 
 e2e: $(READY) ## the end-to-end tests, over one process and over one process a service
 	$(BIN)/pytest -m "not slow" tests/e2e $(ARGS)
 
 security: $(READY) ## security in figures, a JSON line a test: timing of keys, floods, revocation, vault (SEED=1 N=10000 ARGS=timing)
 	@$(BIN)/python -m tests.security $(ARGS)
+
+chaos: $(READY) ## every fault of a provider before every client dialect, in every way an answer is given: a JSON line a fault (SEED=1 ARGS=cut)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(READY) ## requests per second and core, next to a bare pass-through proxy
 	$(BIN)/python -m tests.bench $(ARGS)

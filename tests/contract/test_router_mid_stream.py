@@ -15,7 +15,7 @@ from omni_translator.domain.codecs import CODECS
 from omni_translator.domain.continuation import PROMPT
 from omni_translator.domain.events import fold
 from omni_translator.domain.model import FinishReason, Response, Text, ToolCall
-from omni_wire.errors import GatewayError, StreamInterrupted
+from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamError
 from omni_wire.formats import CLIENT_FORMATS, WireFormat
 
 from tests.support.router import PATIENT, QUICK, Harness, harness, provider
@@ -257,6 +257,50 @@ async def test_a_start_that_is_held_back_is_begun_anew_unseen(gw: Harness, clien
     assert [attempt.outcome for attempt in attempts] == ["failed", "ok"]
     assert all(attempt.cost_nano_usd > 0 for attempt in attempts), "what nobody saw was billed all the same"
     assert request.cost_nano_usd == sum(attempt.cost_nano_usd for attempt in attempts)
+
+
+@pytest.mark.parametrize("fault", ["cut:6", "clean-cut:6", "malformed:6", "error-event:6", "stall:6+stall-ms:60000"])
+@pytest.mark.parametrize("first", [CHAT, MESSAGES, GEMINI, OLLAMA])
+async def test_a_held_start_is_begun_anew_however_it_breaks(gw: Harness, first: WireFormat, fault: str) -> None:
+    timeouts = QUICK if "stall" in fault else PATIENT
+    configure(gw, (first, say(FIRST * 3, fault)), (CHAT, say(REST)), mid_stream=HOLDING, timeouts=timeouts)
+    for client in (CHAT, first):
+        data, error = await ask(gw, client)
+        assert error is None
+        assert text_of(client, data) == REST
+    attempts, _ = await gw.events()
+    assert [attempt.outcome for attempt in attempts] == ["failed", "ok"] * 2
+    assert all(attempt.cost_nano_usd > 0 for attempt in attempts)
+
+
+@pytest.mark.parametrize("fault", ["cut:6", "clean-cut:6", "malformed:6", "error-event:6"])
+async def test_a_held_start_that_breaks_is_a_plain_error_where_nobody_else_can_answer(gw: Harness, fault: str) -> None:
+    configure(gw, (CHAT, say(FIRST * 3, fault)), mid_stream=HOLDING)
+    data, error = await ask(gw)
+    assert data == b""
+    assert isinstance(error, UpstreamError)
+
+
+async def test_a_held_answer_that_is_whole_is_given_though_its_connection_breaks_then(gw: Harness) -> None:
+    chunk = b'data: {"id":"a","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":'
+    said = chunk + b'{"content":"Done."},"finish_reason":null}]}\n\n' + chunk + b'{},"finish_reason":"stop"}]}\n\n'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n\r\n" + said[:200])
+        await asyncio.sleep(0.05)
+        writer.write(said[200:] + b"data: [DONE]\n\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        providers = (provider("p0", f"http://127.0.0.1:{port}/v1"), provider("p1", f"{gw.simulator.url}/v1"))
+        combo = s.Combo(name="best", strategy="fill-first", targets=("p0/m", "p1/sim"))
+        gw.configure(*providers, combos=(combo,), routing=s.Routing(breaker=None, mid_stream=HOLDING))
+        data, error = await ask(gw)
+    assert error is None
+    assert text_of(CHAT, data) == "Done."
+    assert not gw.simulator.requests
 
 
 async def test_what_is_held_back_is_relayed_byte_for_byte_afterwards(gw: Harness) -> None:

@@ -39,12 +39,16 @@ The script
     How fast
       latency:ms       before the first byte                    ttft:ms           between headers and first event
       tps:n            tokens a second                          split-utf8        writes cut in characters and events
+      drip:ms          between two events, or two of the 25 pieces that a body comes in
     Faults instead of an answer
       status:n         this status, with the error body of the format; with retry-after:s, code:text, html (not JSON)
       hang             accept, and never answer                 reset             TCP reset without an answer
       empty            200 and an empty body                    error-200         200 with an error object
+      html-200         200 with a page, not an answer           type:mime         the answer under this Content-Type
     Faults in a stream, after n events (3); at the latest before the event that says how the answer ended
       cut[:n]          the connection closes                    clean-cut[:n]     the body ends properly, but too early
+      cut-in:text      it closes in the middle of this text, as inside a character, a thought, an argument of a call, of
+                       a body too; the script is echoed in the answer, so write a letter of it as %xx
       stall[:n]        silence; for ever, or for stall-ms:ms    malformed[:n]     one event that is not JSON, then on
       error-event[:n]  the format's own error event, saying what status:n says (500), then the end
     Faults in a body that is not streamed

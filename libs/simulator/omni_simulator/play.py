@@ -12,6 +12,7 @@ from omni_simulator.script import Script
 
 _FLUSH_BYTES = 64 * 1024
 _SHARD_PAUSE = 0.001
+_DRIPS = 25
 _NOT_JSON = b'{"this is": not JSON'
 _MALFORMED = {
     "sse": b"data: " + _NOT_JSON + b"\n\n",
@@ -40,6 +41,11 @@ class Player:
         self.began = False
         self.sent = 0
 
+    @property
+    def _opening(self) -> bytes:
+        prepared, kind = self._prepared, self._script.type
+        return prepared.opening if kind is None else prepared.opening.replace(prepared.kind, kind.encode(), 1)
+
     async def play(self) -> None:
         """Raises ``Broken`` when a fault ended the answer, ``UpstreamRejected`` when it was an error from the start."""
         script, connection = self._script, self._connection
@@ -55,6 +61,10 @@ class Player:
             self._write_error()
         if script.empty:
             connection.write(finish_head(self._prepared.opening, self._request, 0))
+            raise Broken
+        if script.html_200:
+            page = _HTML % (200, 200)
+            connection.write(finish_head(head(200, b"text/html"), self._request, len(page)) + page)
             raise Broken
         self.began = True
         if self._prepared.frames is not None:
@@ -84,24 +94,32 @@ class Player:
         script, prepared, connection = self._script, self._prepared, self._connection
         body = _NOT_JSON if script.malformed is not None else prepared.body
         if self._shredder is not None:
-            connection.write(finish_head(prepared.opening, self._request, None))
+            connection.write(finish_head(self._opening, self._request, None))
             await self._write(body)
             await self._end()
             return
-        whole = finish_head(prepared.opening, self._request, len(body)) + body
-        if script.truncate or script.cut is not None or script.stall is not None:
-            connection.write(whole[: len(whole) - len(body) // 2])
+        whole = finish_head(self._opening, self._request, len(body)) + body
+        if script.truncate or script.cut is not None or script.cut_in is not None or script.stall is not None:
+            half = len(whole) - len(body) + (_middle(script.cut_in, body) or len(body) - len(body) // 2)
+            connection.write(whole[:half])
             if script.stall is None:
                 connection.close()
                 raise Broken
             await self._stall()
-            whole = whole[len(whole) - len(body) // 2 :]
-        connection.write(whole)
+            whole = whole[half:]
+        if script.drip:
+            connection.write(whole[: len(whole) - len(body)])
+            size = -(-len(body) // _DRIPS)
+            for start in range(0, len(body), size):
+                await asyncio.sleep(script.drip / 1000)
+                connection.write(body[start : start + size])
+        else:
+            connection.write(whole)
         self.sent = prepared.usage.output_tokens if prepared.usage else 0
 
     async def _play_frames(self) -> None:
         script = self._script
-        self._connection.write(finish_head(self._prepared.opening, self._request, None))
+        self._connection.write(finish_head(self._opening, self._request, None))
         if script.ttft:
             await asyncio.sleep(script.ttft / 1000)
         assert self._prepared.frames is not None  # noqa: S101 - play() asked
@@ -115,6 +133,13 @@ class Player:
                 await self._write(b"".join(held), tokens)
                 held, held_bytes, tokens = [], 0, 0
                 await self._fault(index, faults[index])
+            if script.cut_in is not None and ((inside := _middle(script.cut_in, data)) or index == ending):
+                await self._write(b"".join(held) + self._framed(data[:inside]) if inside else b"".join(held), tokens)
+                await self._fault(index, ["cut"])
+            if script.drip and index:
+                await self._write(b"".join(held), tokens)
+                held, held_bytes, tokens = [], 0, 0
+                await asyncio.sleep(script.drip / 1000)
             if script.tps and weight:
                 due = began + (self.sent + tokens + weight) / script.tps
                 if due > loop.time():
@@ -193,6 +218,13 @@ class Player:
             self._connection.write(LAST_CHUNK)
         else:
             self._connection.close()
+
+
+def _middle(text: str | None, data: bytes) -> int:
+    """The place in the middle of ``text``, and inside its character where it has only one; 0 where it is not found."""
+    sought = (text or "").encode()
+    at = data.find(sought) if sought else -1
+    return 0 if at < 0 else at + len(sought) // 2
 
 
 def scripted_error(script: Script) -> GatewayError:

@@ -33,6 +33,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ttft: int | None = None
     tps: int | None = None
     split_utf8: bool = False
+    drip: int | None = None
 
     status: int | None = None
     retry_after: int | None = None
@@ -42,7 +43,10 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     reset: bool = False
     empty: bool = False
     error_200: bool = False
+    html_200: bool = False
+    type: str | None = None
     cut: int | None = None
+    cut_in: str | None = None
     clean_cut: int | None = None
     stall: int | None = None
     stall_ms: int | None = None
@@ -67,14 +71,17 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         return self.fail_first is not None or self.fail_every is not None or self.only_key is not None
 
 
-_PACE = ("latency", "ttft", "tps", "split_utf8")
+_PACE = ("latency", "ttft", "tps", "split_utf8", "drip")
 _FAULTS = (
     "status",
     "hang",
     "reset",
     "empty",
     "error_200",
+    "html_200",
+    "type",
     "cut",
+    "cut_in",
     "clean_cut",
     "stall",
     "malformed",
@@ -105,6 +112,7 @@ _BOUNDS = {
     "latency": (0, 3_600_000),
     "ttft": (0, 3_600_000),
     "stall-ms": (0, 3_600_000),
+    "drip": (0, 3_600_000),
     "fail-every": (1, 1_000_000),
 }
 _ANY_COUNT = (0, 1_000_000_000)

@@ -288,3 +288,40 @@ async def test_tokens_a_second_pace_the_stream(http: httpx.AsyncClient):
     told = Told.of("chat", await ask(http, "chat", "sim+tokens:20+tps:100", stream=True))
     assert len(told.text.split()) == 20
     assert 0.19 < time.monotonic() - began < 10
+
+
+@every_format
+async def test_cut_in_closes_the_connection_inside_a_character(http: httpx.AsyncClient, form: str):
+    got, failed = await _raw(http, form, "sim+say:one%20two%20%E4%BA%AC%20four+cut-in:%E4%BA%AC")
+    assert isinstance(failed, httpx.RemoteProtocolError)
+    assert got.endswith("京".encode()[:1])
+    assert b"two" in got
+    whole = path(form, "sim+say:one%20%E4%BA%AC+cut-in:%E4%BA%AC", False)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await http.post(whole, json=body(form, "sim+say:one%20%E4%BA%AC+cut-in:%E4%BA%AC"))
+
+
+@every_format
+async def test_cut_in_comes_at_the_latest_before_the_event_that_tells_the_end(http: httpx.AsyncClient, form: str):
+    got, failed = await _raw(http, form, "sim+say:one%20two+cut-in:%6Eowhere")
+    assert isinstance(failed, httpx.RemoteProtocolError)
+    assert b"two" in got
+    assert not [sign for sign in (b"[DONE]", b"finishReason", b"message_delta", b'"done":true') if sign in got]
+
+
+@every_format
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_drip_takes_its_time_and_says_all(http: httpx.AsyncClient, form: str, stream: bool):
+    began = time.monotonic()
+    dripped = await ask(http, form, "sim+say:a%20b%20c+drip:10", stream=stream)
+    assert time.monotonic() - began >= (0.03 if stream else 0.25)
+    plain = await ask(http, form, "sim+say:a%20b%20c", stream=stream)
+    assert len(dripped.content) == len(plain.content) + dripped.content.count(b"+drip:10") * len("+drip:10")
+
+
+@every_format
+async def test_an_answer_may_come_under_another_type_and_a_page_under_200(http: httpx.AsyncClient, form: str):
+    typed = await ask(http, form, "sim+type:text%2Fplain", stream=True)
+    assert (typed.status_code, typed.headers["content-type"]) == (200, "text/plain")
+    page = await ask(http, form, "sim+html-200")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html")

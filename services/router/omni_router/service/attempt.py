@@ -262,7 +262,7 @@ class Attempt(Held):
                 self._source, self.finished = None, True  # all of it was one event, and no line end came after
             if tap.failure is not None and not tap.begun:
                 raise tap.failure
-            if isinstance(source, Ahead) and tap.failure is None and not self.finished:
+            if isinstance(source, Ahead) and not self.finished:
                 await self._hold_back(source, self._take_chunk)
             return
         self._translated = self._translate(answer.chunks())
@@ -284,15 +284,30 @@ class Attempt(Held):
         self.first_byte_ms = self.elapsed_ms()  # what came is the provider's to bill, whoever gets to see it
         if self._answer is not None:
             self._answer.begun()
+        if self._tap is not None and self._tap.failure is not None:  # it came with the start
+            raise self._tap.failure
         until = clock.monotonic() + (wanted.hold_seconds or _FOR_EVER)
-        while not self.finished and not (wanted.hold_tokens and self._came() >= wanted.hold_tokens):
+        while not self._is_whole and not (wanted.hold_tokens and self._came() >= wanted.hold_tokens):
             left = until - clock.monotonic()
             if left <= 0 or not await source.within(left):
                 return
             item = await anext(source, None)
             if item is None:
-                return  # whether that is the end is for ``frames`` to say
+                self._end_held()
+                return
             take(item)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the answer's end has been seen; how its stream ends takes nothing from it."""
+        return self.finished or (self._tap is not None and self._tap.complete)
+
+    def _end_held(self) -> None:
+        """The provider's stream is over while it is held back. Raises ``UpstreamError`` where the answer is not."""
+        if self._tap is None:
+            raise StreamInterrupted("the provider ended the stream before the answer was complete")
+        self._first.append(self._tap.end())
+        self._source, self.finished = None, True
 
     def _came(self) -> int:
         """Tokens of the answer so far, about."""
