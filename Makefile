@@ -15,7 +15,7 @@ PACKAGES := $(wildcard libs/*/omni_*) $(wildcard services/*/omni_*) dashboard/om
 LOCK_FLAGS := --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto fmt check test e2e security chaos bench bench-codecs fleet up observe dashboards api-schemas wire-formats laws clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
+.PHONY: help setup proto fmt check test e2e security chaos bench bench-codecs fleet up observe dashboards api-schemas wire-formats laws simulate clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -57,7 +57,7 @@ check: $(READY) ## lint, types, architecture, protobuf
 		{ echo "libs/proto is not what proto/ says: run make proto" >&2; exit 1; }
 
 test: check ## everything that must hold: check, then unit, codecs, contract and e2e tests
-	$(BIN)/pytest -m "not slow" -n auto --dist worksteal tests/unit tests/codecs tests/contract/store $(ARGS)
+	$(BIN)/pytest -m "not slow" -n auto --dist worksteal tests/unit tests/codecs tests/simulation tests/contract/store $(ARGS)
 	$(BIN)/pytest -m "not slow" -n 3 --dist loadfile tests/contract tests/security tests/chaos tests/e2e --ignore tests/contract/store $(ARGS)
 
 e2e: $(READY) ## the end-to-end tests, over one process and over one process a service
@@ -108,6 +108,9 @@ clients: $(READY) ## real CLIs from npm, each writing a file over every upstream
 
 laws: $(READY) ## the codecs' laws with many examples each, a JSON line a law (SEED=1 N=2000 ARGS=word)
 	@SEED=$(or $(SEED),1) N=$(or $(N),2000) $(BIN)/python -m tests.codecs.laws $(ARGS)
+
+simulate: $(READY) ## the router's logic in virtual time, under faults of many seeds, a JSON line a law (SEED=1 N=500)
+	@SEED=$(or $(SEED),1) N=$(or $(N),500) $(BIN)/python -m tests.simulation
 
 fuzz: $(READY) ## hostile bytes for every decoder, a JSON line each; under atheris where it is installed (SEED=1 N=20000 EVERY=1 ARGS=target)
 	@SEED=$(or $(SEED),1) N=$(or $(N),20000) $(BIN)/python -m tests.fuzz $(ARGS)

@@ -19,7 +19,16 @@ from omni_translator.domain.events import (
     check,
     fold,
 )
-from omni_translator.domain.model import Conversation, FinishReason, Message, Reasoning, Role, Text, ToolCall
+from omni_translator.domain.model import (
+    Conversation,
+    FinishReason,
+    Message,
+    OutputFormat,
+    Reasoning,
+    Role,
+    Text,
+    ToolCall,
+)
 from omni_wire.errors import UpstreamFailed, WireError
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
@@ -62,7 +71,7 @@ WORDS = st.text("abc xyz é€\n", min_size=1, max_size=12)
 @given(first=st.lists(WORDS, min_size=1, max_size=5), then=st.lists(WORDS, min_size=1, max_size=5))
 def test_the_two_halves_are_one_text_with_one_end(codec: Codec, first: list[str], then: list[str]) -> None:
     whole, other = "".join(first), "".join(then)
-    if not whole.strip():
+    if len(whole.strip()) < 4:
         return
     sent = sent_of(codec, [STARTED, *texts(*first)])
     rest: list[Event] = [STARTED, *texts(*then), PartEnded(0), UsageReported(MORE), STOP]
@@ -137,7 +146,10 @@ def test_thoughts_after_the_text_are_left_out_and_said_to_be() -> None:
         ("The quick brown fox", ["The quick brown fox jumps"], " jumps"),
         ("The quick brown fox", ["fox jumps"], "fox jumps"),  # too little to be sure that it is said again
         ("The quick brown fox", ["The quick brown fox"], ""),
-        ("ha", [" ha ha"], " ha ha"),
+        ("they said ha", [" ha ha"], " ha ha"),
+        ("The quick brown fox", ["\n", "the quick brown fox jumps"], " jumps"),
+        ("a = {\n            }\n", ["            }\n", "b"], "            }\nb"),
+        ("x = 000000000000", ["0000000000 x"], "0000000000 x"),
     ],
 )
 def test_what_the_client_has_is_not_said_again(text: str, pieces: list[str], new: str) -> None:
@@ -148,11 +160,28 @@ def test_what_the_client_has_is_not_said_again(text: str, pieces: list[str], new
     assert told[-2:] == [PartEnded(0), STOP]
 
 
-def test_an_answer_that_is_begun_anew_in_other_words_is_refused() -> None:
-    seam = Seam(Begun((), "The quick brown fox jumps over", True, 1), USED, False)
+@pytest.mark.parametrize(
+    ("text", "fresh"),
+    [
+        ("The quick brown fox jumps over", "The quick brown dog sleeps"),
+        ("The quick brown fox jumps over", "\nthe quick brown dog sleeps"),
+        ("Hello Bob", "Hello Ann, how are you?"),
+    ],
+)
+def test_an_answer_that_is_begun_anew_in_other_words_is_refused(text: str, fresh: str) -> None:
+    seam = Seam(Begun((), text, True, 1), USED, False)
     with pytest.raises(UpstreamFailed, match="anew"):
-        for event in [STARTED, *texts("The quick brown dog sleeps")]:
+        for event in [STARTED, *texts(fresh), PartEnded(0)]:
             seam.see(event)
+
+
+def test_an_answer_of_a_given_form_is_not_gone_on_with() -> None:
+    begun = continuation.read(CHAT, sent_of(CHAT, [STARTED, *texts('{"name": "Bob')]))
+    asking = Conversation(
+        origin=WireFormat.OPENAI_CHAT, model="m", messages=(), output_format=OutputFormat(kind="json_object")
+    )
+    with pytest.raises(WireError, match="form"):
+        continuation.asked(asking, begun, False)
 
 
 @pytest.mark.parametrize(
@@ -176,9 +205,9 @@ CALL = ToolCall(id="c", name="f")
         [STARTED],
         [STARTED, PartStarted(0, CALL), PartDelta(0, "{}"), PartEnded(0)],
         [STARTED, *texts("done"), PartEnded(0), PartStarted(1, CALL), PartDelta(1, "{}"), PartEnded(1)],
-        [STARTED, *texts(" ")],
+        [STARTED, *texts("1")],
     ],
-    ids=["nothing", "a call", "a text and a call", "blanks"],
+    ids=["nothing", "a call", "a text and a call", "too little"],
 )
 def test_what_does_not_end_in_a_text_is_not_gone_on_with(codec: Codec, events: list[Event]) -> None:
     sent = sent_of(codec, events)

@@ -2,14 +2,17 @@
 
 import random
 
+import msgspec
 import pytest
 from omni_catalogue.snapshot import BreakerPolicy
 from omni_core.redis import open_redis
-from omni_ledger import Evidence, Grant, Janitor, Refusal
+from omni_ledger import Evidence, Grant, Janitor, Pick, Refusal, operations
+from omni_ledger.script import ScriptConnection
 from omni_wire.errors import Internal
 
 from tests.support.ledger import CLOCKED_LUA, budget, hold, level, open_ledger, set_clock, settlement
 from tests.support.ledger_model import Model
+from tests.support.ledger_step import step as step_in_python
 
 START = 1_900_000_000_000  # milliseconds; not in the past, because the keys' own expiry is by real time
 KEYS = {"daily": ("day", 4_000, 12), "monthly": ("month", 9_000, 40), "once": ("total", 200_000, 7)}
@@ -122,3 +125,71 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
         assert len(granted) > 150
         assert all(isinstance(grant, Grant) for grant in granted)
         await janitor.close()
+
+
+def some_operation(chance: random.Random, number: int, names: list[str]) -> list[bytes]:
+    """Any that a router or the reaper sends; of attempts that are known, that are closed and that nobody heard of."""
+    attempt = chance.choice(names[-9:]) if names and chance.random() < 0.9 else f"never heard of {number}"
+    account, members = chance.choice(ACCOUNTS), tuple(f"m{one}" for one in range(chance.randint(1, 3)))
+    cost = {"fixed": chance.choice((0, 3, 40)), "per_token": chance.choice((0, 1, 7))}
+    asked = hold(
+        f"a{number}",
+        key_id="daily",
+        account_id=account,
+        circuits=("m1", "target")[: chance.randint(0, 2)],
+        secret=chance.choice(("", "v1", "v2")),
+        early=chance.random() < 0.3,
+        requests_per_minute=chance.choice((0, 12)),
+        budget=budget(90_000, window="day", **cost) if chance.random() < 0.8 else None,
+        levels=(level("limit:team", budget(70_000, window="total", **cost), 15),) if chance.random() < 0.5 else (),
+        breaker=POLICY if chance.random() < 0.8 else None,
+        ttl_ms=chance.choice((1_000, 30_000)),
+        abort_events=(b"\x0a\x02\x0a\x00", b"\x12\x02\x0a\x00"),
+    )
+    action = chance.choices(
+        ("admit", "settle", "release", "cleared", "renew", "reap", "pick", "used", "warmed"),
+        (9, 6, 1, 2, 1, 1, 3, 1, 2),
+    )[0]
+    if action == "admit":
+        names.append(asked.attempt_id)
+        return operations.admit(asked)
+    if action == "settle":
+        evidence = [Evidence(name, *chance.choices(EVIDENCE, HOW_OFTEN)[0], chance.choice((0, 0, 7.301, 900)))
+                    for name in (account, "m1", "target")]  # fmt: skip
+        policy, events = POLICY if chance.random() < 0.9 else None, (b"settled %d" % number,)
+        jitter, spent = chance.random(), chance.randint(0, 700)
+        done = settlement(
+            attempt, spent, breaker=policy, evidence=tuple(evidence), secret="v1", jitter=jitter, events=events
+        )
+        return operations.settle(done if chance.random() < 0.9 else msgspec.structs.replace(done, attempt_id=""))
+    return {
+        "release": lambda: operations.release(msgspec.structs.replace(asked, attempt_id=attempt)),
+        "cleared": lambda: operations.cleared(attempt, (account, "m1", "target")),
+        "renew": lambda: operations.renew(attempt, 30_000),
+        "reap": lambda: operations.reap(10_000),
+        "pick": lambda: operations.pick(
+            Pick(cursor=chance.choice(("", "c")), uses="u", members=members, conversation=chance.choice(("", "talk")))
+        ),
+        "used": lambda: operations.used("u", chance.choice(members)),
+        "warmed": lambda: operations.warmed("talk", chance.choice(("here", "there")), number, 86_400_000),
+    }[action]()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_step_in_python_answers_what_the_script_answers(clean_redis: str, seed: int) -> None:
+    """Packed operations in, packed results out: what the simulation has in Redis' place."""
+    chance, model, names = random.Random(seed), Model(), list[str]()
+    model.now = START
+    async with open_redis(clean_redis) as redis:
+        script = ScriptConnection(redis, CLOCKED_LUA)
+        for number in range(0, 1_600, 4):
+            model.now += chance.choices(PACES, (9, 9, 5, 5, 5, 9, 4, 1, 0.3))[0]
+            await set_clock(redis, model.now)
+            batch = [some_operation(chance, number + one, names) for one in range(chance.randint(1, 4))]
+            arguments = [argument for operation in batch for argument in operation]
+            said = operations.results(await script.call(arguments))
+            expected = operations.results(step_in_python(model, arguments))
+            assert said == expected, (number, batch)
+        await script.drop()
+        assert await redis.lrange("quota:{omni}:outbox:router", 0, -1) == model.outbox
+    assert min(len(model.reservations), len(model.closed)) > 50

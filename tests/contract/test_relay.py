@@ -72,7 +72,7 @@ async def test_what_is_settled_arrives_soon_and_together(clean_redis: str, redis
         await until(lambda: bus.connected)
         await asyncio.sleep(0.3)
         for i in range(500):
-            ledger.settle_soon(settlement("", account_id="", events=(event(2 * i), event(2 * i + 1))))
+            ledger.settle_soon(settlement("", events=(event(2 * i), event(2 * i + 1))))
         await ledger.flush(5.0)
         await until(lambda: registry.get_sample_value("omniroute_ledger_relayed_events_total") == 1000, 20.0)
         batches = await received(bus)

@@ -127,6 +127,19 @@ async def test_another_provider_goes_on_with_the_text_in_every_dialect(
         assert response.usage.output_tokens == sum(attempt.usage.output_tokens for attempt in attempts)
 
 
+async def test_what_a_provider_counted_before_it_broke_off_is_paid_for_by_its_own_attempt(gw: Harness) -> None:
+    """Its count came with the announcement of the answer, before a first word; the next candidate answers."""
+    configure(gw, (MESSAGES, say(FIRST, "cut:1")), (CHAT, say(REST)), mid_stream=s.MidStream())
+    data, error = await ask(gw, MESSAGES)
+    assert error is None
+    assert text_of(MESSAGES, data) == REST
+    (broken, good), (request,) = await gw.events()
+    assert (broken.outcome, broken.first_byte_ms, good.outcome) == ("failed", -1, "ok")
+    assert broken.usage.input_tokens > 0
+    assert broken.cost_nano_usd > 0
+    assert request.cost_nano_usd == broken.cost_nano_usd + good.cost_nano_usd
+
+
 async def test_the_rest_is_asked_for_with_what_the_client_has(gw: Harness) -> None:
     configure(gw, (CHAT, say(FIRST, "cut:6")), (MESSAGES, say(REST)))
     data, _ = await ask(gw)

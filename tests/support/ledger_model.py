@@ -2,9 +2,10 @@
 
 import calendar
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
-from omni_ledger import BudgetHold, Evidence, Grant, Hold, Refusal, Settlement
+from omni_ledger import BudgetHold, Evidence, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
 
 
 def window_of(window: str, now_ms: int) -> tuple[int, int]:
@@ -19,6 +20,18 @@ def window_of(window: str, now_ms: int) -> tuple[int, int]:
     else:
         start, days = today.replace(day=1), calendar.monthrange(today.year, today.month)[1]
     return int(start.timestamp()), int((start + datetime.timedelta(days=days)).timestamp())
+
+
+def with_charge(event: bytes, amount: int) -> bytes:
+    """The event of an attempt that was reaped, with what it was charged behind it (see ``step.lua``)."""
+    cost = {b"\n": b"\x80\x01", b"\x12": b"\x90\x01"}.get(event[:1])
+    if cost is None or not amount:
+        return event
+    while amount >= 128:
+        cost += bytes((amount % 128 + 128,))
+        amount //= 128
+    cost += bytes((amount,))
+    return event + event[:1] + bytes((len(cost),)) + cost
 
 
 class Reservation:
@@ -47,13 +60,18 @@ class Breaker:
 
 
 class Model:
-    """Time in milliseconds, set by ``now``. Answers as the ledger does."""
+    """Time in milliseconds, set by ``now``. Answers as the ledger does, but forgets nothing: what is settled stays
+    closed, and what was counted or warm stays known."""
 
     def __init__(self) -> None:
         self.now = 0
         self.requests: dict[str, list[int]] = {}
         self.budgets: dict[tuple[str, str, int], dict[str, int]] = {}
         self.reservations: dict[str, Reservation] = {}
+        self.closed: set[str] = set()  # attempts that were settled, those never heard of too
+        self.cursors: dict[str, int] = {}
+        self.uses: dict[str, dict[str, int]] = {}
+        self.warm: dict[str, dict[str, tuple[int, int]]] = {}  # tokens and since when, by conversation and place
         self.breakers: dict[str, Breaker] = {}
         self.outbox: list[bytes] = []
 
@@ -61,6 +79,8 @@ class Model:
         known = self.reservations.get(hold.attempt_id)
         if known is not None:
             return known.grant if known.state == "held" else None
+        if hold.attempt_id in self.closed:
+            return None
         levels = [("", hold.key_id, hold.requests_per_minute, hold.budget)]
         levels += [(level.owner, level.owner, level.requests_per_minute, level.budget) for level in hold.levels]
         rates = [(name, owner, limit) for name, owner, limit, _ in levels if hold.count_request and limit]
@@ -129,34 +149,41 @@ class Model:
             return Refusal("budget_exhausted", (end * 1000 - self.now) / 1000 if end else 0.0, level=name)
         return granted, money
 
-    def settle(self, settlement: Settlement) -> None:
-        found = self.reservations.get(settlement.attempt_id)
-        if found is None or found.state == "settled":
-            return
-        for money in found.money:
-            if found.state == "held":
-                money["held"] -= found.grant.reserved_nano_usd
-                money["spent"] += settlement.cost_nano_usd
-            else:
-                money["spent"] += settlement.cost_nano_usd - found.grant.reserved_nano_usd
-        found.state = "settled"
+    def settle(self, settlement: Settlement) -> tuple[str, bool]:
+        """What became of it ("settled", "late", "unknown", "again" or "events"), and whether it cost more than held."""
+        attempt, cost = settlement.attempt_id, settlement.cost_nano_usd
+        result, overrun = "events", False
+        if attempt:
+            if attempt in self.closed:
+                return "again", False
+            self.closed.add(attempt)
+            found = self.reservations.get(attempt)
+            result = "unknown"
+            if found is not None:
+                held, reserved = found.state == "held", found.grant.reserved_nano_usd
+                result, found.state = "settled" if held else "late", "settled"
+                for money in found.money:
+                    money["held"] -= reserved if held else 0
+                    money["spent"] += cost if held else cost - reserved
+                    overrun = cost > reserved
         self.outbox += settlement.events
         for evidence in settlement.evidence:
             self._learn(evidence, settlement)
+        return result, overrun
 
     def _learn(self, evidence: Evidence, settlement: Settlement) -> None:
         name, outcome, cause, policy = evidence.circuit, evidence.outcome, evidence.cause, settlement.breaker
         breaker = self.breakers.get(name)
         is_open = breaker is not None and breaker.until > 0
-        probe = breaker is not None and is_open and breaker.probe == settlement.attempt_id
+        probe = breaker is not None and is_open and breaker.probe == settlement.attempt_id != ""
         if outcome == "cool" and policy is not None:
-            told = min(int(evidence.told * 1000), policy.told_longest * 1000)
+            told = min(round(evidence.told * 1000), policy.told_longest * 1000)
             if breaker is None or not is_open or probe:
                 breaker = self.breakers.setdefault(name, Breaker())
                 first, longest = policy.refused_for, policy.refused_longest
                 if cause == "rate_limit":
                     first, longest = policy.limited_for, policy.limited_longest
-                backoff = min(longest, first * 2**breaker.opened) * 1000  # with a jitter of 0.5, which is none
+                backoff = int(min(longest, first * 2**breaker.opened) * 1000 * (0.75 + settlement.jitter / 2))
                 secret = settlement.secret if cause == "refused" else ""
                 breaker.open(self.now, told or backoff, cause, told=told > 0, secret=secret)
             elif self.now + told > breaker.until:
@@ -176,6 +203,12 @@ class Model:
             if len(breaker.failures) >= policy.failures:
                 breaker.open(self.now, policy.open_for * 1000, cause)
 
+    def cleared(self, attempt_id: str, circuits: Sequence[str]) -> None:
+        for name in circuits:
+            breaker = self.breakers.get(name)
+            if breaker is not None and breaker.until and breaker.probe == attempt_id:
+                del self.breakers[name]
+
     def renew(self, attempt_id: str, ttl_ms: int) -> bool:
         found = self.reservations.get(attempt_id)
         if found is None or found.state != "held":
@@ -192,8 +225,29 @@ class Model:
                 money["held"] -= one.grant.reserved_nano_usd
                 money["spent"] += one.grant.reserved_nano_usd
             charged += one.grant.reserved_nano_usd if one.money else 0
-            self.outbox += one.hold.abort_events
+            self.outbox += [with_charge(event, one.grant.reserved_nano_usd) for event in one.hold.abort_events]
         return len(due), charged
+
+    def pick(self, wanted: Pick) -> Picked:
+        cursor, counts = 0, tuple[int, ...]()
+        if wanted.cursor:
+            cursor = self.cursors.get(wanted.cursor, 0)
+            self.cursors[wanted.cursor] = cursor + 1
+        if wanted.uses:
+            uses = self.uses.setdefault(wanted.uses, {})
+            least = min((uses[member] for member in wanted.members if member in uses), default=0)
+            counts = tuple(uses.setdefault(member, least) for member in wanted.members)
+            uses[wanted.members[counts.index(min(counts))]] += 1
+        warm = self.warm.get(wanted.conversation, {}) if wanted.conversation else {}
+        places = [WarmPlace(place, tokens, max(0, self.now - at) / 1000) for place, (tokens, at) in warm.items()]
+        return Picked(cursor, counts, tuple(places))
+
+    def used(self, uses: str, member: str) -> None:
+        known = self.uses.setdefault(uses, {})
+        known[member] = known.get(member, 0) + 1
+
+    def warmed(self, conversation: str, place: str, tokens: int) -> None:
+        self.warm.setdefault(conversation, {})[place] = tokens, self.now
 
     def standing(self, owner: str, window: str) -> tuple[int, int, int, int]:
         """Requests in the window, spent, held, end of the window."""

@@ -43,9 +43,10 @@ log = logging.getLogger("omniroute.ledger")
 
 
 class Entry:
-    """One submitted operation. ``sent`` once it may have reached Redis. ``future`` gets the script's result."""
+    """One submitted operation. ``sent`` once it may have reached Redis, ``resent`` once it may do so again later,
+    from a connection that broke. ``future`` gets the script's result."""
 
-    __slots__ = ("born", "future", "kept", "note", "operation", "sent", "size")
+    __slots__ = ("born", "future", "kept", "note", "operation", "resent", "sent", "size")
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Entry:
         self.future = future
         self.kept = kept
         self.note = note
-        self.sent = False
+        self.sent = self.resent = False
 
     @property
     def abandoned(self) -> bool:
@@ -232,7 +233,7 @@ class Batcher:
         arguments = [argument for entry in batch for argument in entry.operation]
         try:
             async with asyncio.timeout_at(max(deadline, started + 0.1)):
-                reply = await self._call(arguments)
+                reply = await self._call(batch, arguments)
             results = _read(reply, len(batch))
         except BaseException:  # also cancelled: an answer may still be under way on this connection
             await self._connection.drop()
@@ -241,7 +242,7 @@ class Batcher:
         self._metrics.step_operations.add((), len(batch))
         return results
 
-    async def _call(self, arguments: list[bytes]) -> object:
+    async def _call(self, batch: list[Entry], arguments: list[bytes]) -> object:
         tries = 0
         while True:
             try:
@@ -250,6 +251,8 @@ class Batcher:
                 await self._connection.drop()
                 if self._down:
                     raise
+                for entry in batch:
+                    entry.resent = True
                 await asyncio.sleep(RESEND_PAUSES[min(tries, len(RESEND_PAUSES) - 1)])
                 tries += 1
 

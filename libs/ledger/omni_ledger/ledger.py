@@ -85,6 +85,8 @@ class Ledger:
             counts.add(("failed",))
             raise Internal("this attempt is closed already")
         counts.add((outcome.reason,))
+        if entry.resent:  # what was sent first may still be under way, and would be granted to nobody
+            self._release(hold)
         return outcome
 
     async def settle(self, settlement: Settlement) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 import pytest_asyncio
+from omni_ledger import Grant, Ledger, Refusal
 from omni_ledger import batcher as module
 from omni_ledger.batcher import Batcher
 from omni_ledger.metrics import LedgerMetrics
@@ -13,6 +14,10 @@ from omni_wire.errors import DependencyUnavailable, Internal
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
+
+from tests.support.ledger import START, budget, hold, settlement
+from tests.support.ledger_model import Model
+from tests.support.ledger_step import step
 
 
 class Wire:
@@ -173,3 +178,39 @@ async def test_a_batcher_that_stopped_takes_nothing(stage: Stage) -> None:
     await batcher.stop()
     with pytest.raises(DependencyUnavailable):
         batcher.submit([b"op"])
+
+
+class StepWire(Wire):
+    """The ledger's model instead; what breaks arrives all the same, when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model, self.late = Model(), list[list[bytes]]()
+
+    async def call(self, arguments: list[bytes]) -> object:
+        if self.faults and arguments:
+            self.late.append(arguments)
+            raise self.faults.pop(0)
+        return step(self.model, arguments)
+
+
+async def test_an_admission_that_is_refused_when_sent_again_is_given_back_should_the_first_arrive_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = StepWire()
+    wire.model.now = START
+    monkeypatch.setattr("omni_ledger.ledger.ScriptConnection", lambda redis, script: wire)
+    ledger = Ledger(None, CollectorRegistry())  # type: ignore[arg-type]
+    await ledger.start()
+    other, asked = (hold(name, budget=budget(100), wanted_output=100) for name in ("other", "asked"))
+    assert isinstance(await ledger.admit(other), Grant)
+    wire.faults.append(RedisConnectionError())
+    answer = await ledger.admit(asked)
+    assert isinstance(answer, Refusal)
+    assert answer.reason == "budget_held"
+    assert await ledger.flush(1.0)
+    await ledger.settle(settlement("other", 0))
+    for arguments in wire.late:
+        step(wire.model, arguments)
+    assert wire.model.open_reservations() == 0, "nobody knows of a grant that comes now, so nobody would settle it"
+    await ledger.stop()

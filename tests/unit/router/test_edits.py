@@ -133,3 +133,12 @@ def test_numbers_and_schemas_inside_a_gemini_config_keep_their_bytes() -> None:
     schema = b'{"type":"OBJECT","x":1.10,"big":12345678901234567890123}'
     raw = b'{"contents":[{}],"generationConfig":{"responseSchema":' + schema + b',"maxOutputTokens":9}}'
     assert schema in edited(GEMINI, raw, 5)
+
+
+@pytest.mark.parametrize("name", ["Stream", "STREAM", "Models", "Service_Tier", "Web_Search_Options", "ServiceTier"])
+def test_what_is_gone_by_is_left_out_in_any_other_case(name: str) -> None:
+    """For a provider that finds a field in any case, of which the last counts."""
+    raw = json.dumps({**SAID[CHAT], "stream": True, name: "x"}).encode()
+    sent = json.loads(edited(CHAT, raw))
+    assert name not in sent
+    assert sent["stream"] is True

@@ -211,6 +211,18 @@ def test_a_message_with_its_reason_is_whole_and_is_given_its_last_event() -> Non
     assert tap.finish_reason == "end_turn"
 
 
+@pytest.mark.parametrize("half", [b"event: message_st", b"event: message_stop\ndata: ", b'data: {"type":', b"data: [D"])
+def test_half_of_the_last_event_is_not_relayed_as_one(half: bytes) -> None:
+    """Cut behind the reason, in the event that says that nothing more comes; and "[D" is no array to its client."""
+    tap = stream_tap(MESSAGES)
+    tap.feed(START + OPEN + SAID + STOP_REASON + half)
+    assert tap.end() == STOP
+    chat = stream_tap(CHAT)
+    finish = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    assert chat.feed(finish + half) == finish
+    assert chat.end() == b"data: [DONE]\n\n"
+
+
 def test_nothing_after_the_last_event_is_relayed() -> None:
     tap = stream_tap(MESSAGES)
     assert tap.feed(START + OPEN + STOP_REASON + STOP + SAID).endswith(STOP)

@@ -294,8 +294,7 @@ class RouterService:
             except GatewayError as failure:
                 failure.message = attempt.unsaid(failure.message)
                 attempt.failure = error = failure
-                if attempt.first_byte_ms >= 0:  # its start was held back
-                    attempt.count_usage()
+                attempt.count_usage()  # now, as it is settled before the next: its start was held back, or it told
             walk.failed(offer, error, attempt.elapsed_ms())
             if attempt.doubted:  # no retry: it is another question
                 unproved = True

@@ -39,10 +39,12 @@ PROMPT: Final = (
     "language and format, in mid-word if need be. Repeat nothing of it, add no introduction and no remark on the "
     "interruption."
 )
-# Fewer characters alike are no repetition: "ha" after "ha" may be meant.
-_LEAST_REPEATED: Final = 8
-# So much of a text said again from its beginning is one that begins anew.
+# Fewer letters alike are no repetition: "ha" after "ha" may be meant, and so may a brace after a brace.
+_LEAST_REPEATED, _LEAST_LETTERS = 8, 3
+# So much of a text said again from its beginning is one that begins anew; of a short one, more than half.
 _ANEW: Final = 16
+# Of less nobody can tell what is said again: "10" after "1" is ten, or a hundred and ten.
+_LEAST_TEXT: Final = 4
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -69,7 +71,7 @@ def read(codec: Codec, sent: bytes) -> Begun:
         raise WireError("this answer has no single text to go on with")
     response = fold(events)
     last = response.parts[-1] if response.parts else None
-    if not isinstance(last, Text) or not last.text.strip() or not _only_text(response):
+    if not isinstance(last, Text) or len(last.text.strip()) < _LEAST_TEXT or not _only_text(response):
         raise WireError("this answer does not end in a text")
     return Begun(tuple(events), last.text, checker.state == "inside", len(response.parts))
 
@@ -80,7 +82,9 @@ def _only_text(response: Response) -> bool:
 
 def asked(conversation: Conversation, begun: Begun, prefill: bool) -> Conversation:
     """The request for the rest: the text as the model's own last words, with ``prefill`` for it to go on in, else with
-    the user asking for that."""
+    the user asking for that. Raises ``WireError`` where the answer is to have a form, which only a whole one has."""
+    if conversation.output_format is not None:
+        raise WireError("an answer of a given form is not gone on with")
     response = fold(begun.events)
     texts = [part for part in response.parts if isinstance(part, Text)]
     if prefill:  # which may not end in blanks (docs.anthropic.com, prefill): the seam knows that they are there
@@ -198,11 +202,13 @@ class Seam:
                 return ""
             new = fresh[len(blanks) :] if fresh.startswith(blanks) else fresh.lstrip() if blanks else fresh
         else:
-            if not last and fresh and (fresh in self._text or self._text.startswith(fresh)):
+            text, said = self._text.lstrip(), fresh.lstrip()
+            alike = _alike(said, text)
+            if not last and fresh and (fresh in self._text or alike == len(said)):
                 return ""
-            if fresh.startswith(self._text):
-                new = fresh[len(self._text) :]
-            elif _alike(fresh, self._text) >= _ANEW:
+            if alike == len(text):
+                new = said[alike:]
+            elif alike >= min(_ANEW, len(text) // 2 + 1):
                 raise UpstreamFailed("the provider that was to go on with the answer began it anew")
             else:
                 new = fresh[_repeated(self._text, fresh) :]
@@ -214,15 +220,16 @@ def _repeated(text: str, fresh: str) -> int:
     """How many of the first characters of ``fresh`` are the last of ``text``."""
     for length in range(min(len(text), len(fresh)), _LEAST_REPEATED - 1, -1):
         if text.endswith(fresh[:length]):
-            return length
+            letters = [char for char in fresh[:length] if char.isalnum()]
+            return length if len(letters) >= _LEAST_REPEATED and len(set(letters)) >= _LEAST_LETTERS else 0
     return 0
 
 
 def _alike(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """How many characters both begin with, however they are written."""
     count = 0
     for left, right in zip(one, other, strict=False):
-        if left != right:
+        if left != right and left.casefold() != right.casefold():
             break
         count += 1
     return count

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamFailed, WireError
-from omni_wire.sse import SseSplitter
+from omni_wire.sse import SseSplitter, parse_event
 from omni_wire.surrogates import decode
 from omni_wire.usage import Usage
 
@@ -19,6 +19,7 @@ from omni_router.domain import verdict
 
 # What a token is taken to be where the provider gives no count: four bytes of text, the common rule of thumb.
 BYTES_A_TOKEN = 4
+_ANY = msgspec.json.Decoder()
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
@@ -88,12 +89,25 @@ class StreamTap(ABC):
         or the provider's error when that is its last event."""
         rest, self._splitter.rest = self._splitter.rest.strip(b"\r\n"), b""
         tail = b""
-        if rest and not self._done:
+        if rest and not self._done and self._may_be_whole(rest):
             with contextlib.suppress(NotJson):
                 tail = rest + self.ending if self._keep(rest + self.ending) else b""
         if not self.complete:
             raise interrupted()
         return tail if self._done else tail + self._closing()
+
+    def _may_be_whole(self, rest: bytes) -> bool:
+        """False where what nothing ended is no event: half of one can look like one of another shape, as "[D" does."""
+        if not isinstance(self._splitter, SseSplitter):
+            return True
+        data = parse_event(rest + self.ending).data
+        if data is None or data == b"[DONE]":
+            return data is not None
+        try:
+            decode(_ANY, data)
+        except NOT_JSON:
+            return False
+        return True
 
     def estimate(self) -> int:
         """Output tokens so far, when the provider gave no count."""
