@@ -135,7 +135,8 @@ class Providers:
         though not by who goes on in its own words."""
         chance, at = self._chance, len(asked.said)
         assert asked.text.startswith(asked.said), asked
-        if at >= 24 and mood != "healthy" and not asked.prefilled:
+        room = not 0 < asked.limit < 20  # for the end of what was said and more; half of it would be no repetition
+        if at >= 24 and mood != "healthy" and not asked.prefilled and room:
             at = chance.choice((at, at, at - chance.randint(9, 16), 0))
         tokens = speech.tokens_of(asked.text[at:], chance)
         return (tokens[: asked.limit], "length") if 0 < asked.limit < len(tokens) else (tokens, "stop")

@@ -65,6 +65,22 @@ def test_a_run_says_a_line_a_law_and_how_it_went() -> None:
     assert all(set(line) == {"test", "seed", "figures", "pass"} and line["pass"] for line in lines)
 
 
+class SlowlyRefusing(Providers):
+    """Says at once that it fails, and takes its time to say how."""
+
+    async def send(self, request: UpstreamRequest) -> Answer:
+        answer = await super().send(request)
+        if answer.status != 200:
+            answer.script = [(3.0, data, tokens) for _, data, tokens in answer.script]
+        return answer
+
+
+def test_a_client_that_leaves_while_a_refusal_is_read_pays_nothing() -> None:
+    reports = [simulate(seed, providers=SlowlyRefusing) for seed in range(20)]
+    assert sum(report.figures["left"] for report in reports) > 20
+    assert not [said for report in reports for law, said in report.broken if law == "attempts"]
+
+
 # ---- each law is seen to fail ---------------------------------------------------------------------------------------
 
 

@@ -226,6 +226,7 @@ class Attempt(Held):
         self._status = answer.status
         settings = self._tools.settings
         if answer.status != 200:
+            self._awaited = False  # whatever becomes of its words: a refusal is not billed
             if answer.status in (401, 403):
                 self._tools.credentials.forget(self.candidate.account.id)
             raise verdict.from_status(
