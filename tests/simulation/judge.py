@@ -216,4 +216,5 @@ class _Judged:
 
     def _text(self) -> str:
         heard: Heard = hear(self._story.wanted.dialect, True, bytes(self._story.data))
-        return heard.text.strip()
+        text = heard.text.strip()
+        return text if len(text) >= 4 else ""  # of less nobody can tell what is said again, so it is not gone on with

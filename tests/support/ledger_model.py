@@ -186,7 +186,7 @@ class Model:
                 backoff = int(min(longest, first * 2**breaker.opened) * 1000 * (0.75 + settlement.jitter / 2))
                 secret = settlement.secret if cause == "refused" else ""
                 breaker.open(self.now, told or backoff, cause, told=told > 0, secret=secret)
-            elif self.now + told > breaker.until:
+            elif told and self.now + told > breaker.until:
                 breaker.until, breaker.cause, breaker.told, breaker.secret = self.now + told, cause, True, ""
         elif breaker is not None and is_open:
             if not probe:

@@ -135,7 +135,7 @@ def test_numbers_and_schemas_inside_a_gemini_config_keep_their_bytes() -> None:
     assert schema in edited(GEMINI, raw, 5)
 
 
-@pytest.mark.parametrize("name", ["Stream", "STREAM", "Models", "Service_Tier", "Web_Search_Options", "ServiceTier"])
+@pytest.mark.parametrize("name", ["Stream", "STREAM", "Models", "Service_Tier", "Web_Search_Options", "servicetier"])
 def test_what_is_gone_by_is_left_out_in_any_other_case(name: str) -> None:
     """For a provider that finds a field in any case, of which the last counts."""
     raw = json.dumps({**SAID[CHAT], "stream": True, name: "x"}).encode()

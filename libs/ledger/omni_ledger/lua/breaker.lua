@@ -103,7 +103,7 @@ local function breaker_learn(policy, evidence, attempt, secret, jitter)
       breaker = breaker or { 0, 0, '', {}, 0 }
       local wait = told > 0 and told or breaker_backoff(policy, cause, breaker[1], jitter)
       breaker_open(name, breaker, wait, cause, told > 0, cause == 'refused' and secret or '')
-    elseif now + told > breaker[2] then
+    elseif told > 0 and now + told > breaker[2] then
       breaker[2], breaker[6], breaker[7], breaker[8] = now + told, cause, 1, ''
       breaker_write(name, breaker, 0)
     end

@@ -17,7 +17,8 @@ from omni_router.domain.pricing import BILLED_APART
 from omni_router.domain.request import Request, nested, warms
 
 # Never edited, but gone by: reserved for, or asked for, or refused under a budget or to a key with a list of models.
-_HEEDED = frozenset(name.casefold() for name in ("n", "best_of", "stream", *BILLED_APART))
+_HEEDED = frozenset(("n", "best_of", "stream", *BILLED_APART))
+_IN_ANY_CASE = frozenset(name.casefold() for name in _HEEDED)
 
 
 def relayed(request: Request, provider: Provider, model: Model, clamp: int, more: Mapping[str, object] = {}) -> bytes:
@@ -34,10 +35,9 @@ def relayed(request: Request, provider: Provider, model: Model, clamp: int, more
 def _clones(body: Body, edits: Mapping[str, object]) -> list[str]:
     """Fields that a provider written in Go would take for one that is ours to say: encoding/json finds a field in any
     case, and of several the last one counts, which would be the client's."""
-    ours = {name.casefold() for name in edits} | _HEEDED
-    known = {*edits, *BILLED_APART}
-    odd = [name for name in body.names if not (name.isascii() and name.islower())]
-    return [name for name in odd if name not in known and name.casefold() in ours]
+    ours = {name.casefold() for name in edits} | _IN_ANY_CASE
+    others = [name for name in body.names if name not in edits and name not in _HEEDED]
+    return [name for name in others if name.casefold() in ours]
 
 
 def _chat(request: Request, provider: Provider, model: Model, clamp: int) -> dict[str, object]:

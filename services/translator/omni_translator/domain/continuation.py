@@ -39,7 +39,8 @@ PROMPT: Final = (
     "language and format, in mid-word if need be. Repeat nothing of it, add no introduction and no remark on the "
     "interruption."
 )
-# Fewer letters alike are no repetition: "ha" after "ha" may be meant, and so may a brace after a brace.
+# Fewer characters alike, or fewer letters among them, are no repetition: "ha" after "ha" may be meant, and so may a
+# line with a brace after another.
 _LEAST_REPEATED, _LEAST_LETTERS = 8, 3
 # So much of a text said again from its beginning is one that begins anew; of a short one, more than half.
 _ANEW: Final = 16
@@ -221,7 +222,7 @@ def _repeated(text: str, fresh: str) -> int:
     for length in range(min(len(text), len(fresh)), _LEAST_REPEATED - 1, -1):
         if text.endswith(fresh[:length]):
             letters = [char for char in fresh[:length] if char.isalnum()]
-            return length if len(letters) >= _LEAST_REPEATED and len(set(letters)) >= _LEAST_LETTERS else 0
+            return length if len(set(letters)) >= _LEAST_LETTERS else 0
     return 0
 
 
