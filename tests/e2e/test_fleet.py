@@ -44,8 +44,8 @@ def test_requests_are_spread_over_the_routers_and_a_new_one_joins_without_a_rest
         assert made.ask("acme/sim").status_code == 200
     assert min(served(router) for router in made["router"]) > 3
     third = made.start("router").ready()
-    eventually(lambda: known(made) == 3, 5)
-    eventually(lambda: made.ask("acme/sim").status_code == 200 and served(third) > 3, 10)
+    eventually(lambda: known(made) == 3, 20)
+    eventually(lambda: made.ask("acme/sim").status_code == 200 and served(third) > 3, 40)
     edge = made["edge"][0]
     assert edge.metric("omniroute_pool_tries_total", service="router", outcome="failed") == 0
 
