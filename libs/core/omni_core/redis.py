@@ -4,13 +4,17 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from omni_wire.errors import DependencyUnavailable
 from redis.asyncio import Redis
-from redis.asyncio.connection import SSLConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 # Seconds, to connect and for one reply. Admission gives up within this and says so.
 DEADLINE = 2.0
+# What a Redis that is away, starting, full or a replica says, by whichever exception it comes.
+FAILURES = (RedisError, OSError, TimeoutError)
 
 
 def open_redis(url: str, contexts: Callable[[], ssl.SSLContext] | None = None) -> "Redis":
@@ -33,6 +37,21 @@ def open_redis(url: str, contexts: Callable[[], ssl.SSLContext] | None = None) -
         pool.connection_class = _Encrypted
         pool.connection_kwargs["contexts"] = contexts
     return client
+
+
+def bare_connection(redis: "Redis") -> AbstractConnection:
+    """A connection beside the client's pool that tries nothing again and waits for ever: its user bounds each call with
+    ``asyncio.timeout``, and disconnects it after any exception, as an answer may still be under way on it."""
+    connection: AbstractConnection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    connection.retry = Retry(NoBackoff(), 0)
+    connection.socket_timeout = None
+    return connection
+
+
+def unavailable(what: str, error: BaseException | None) -> DependencyUnavailable:
+    """The error callers see. It names the kind of failure only: a message may hold an address or a user."""
+    detail = f" ({type(error).__name__})" if error is not None else ""
+    return DependencyUnavailable(f"{what} (Redis) is unavailable{detail}", retry_after=1.0)
 
 
 class _Encrypted(SSLConnection):

@@ -19,7 +19,8 @@ _VALUES = {
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """Of what ``POST /api/simulate-route`` answers."""
     through = f" through combo {found['combo']}" if found.get("combo") else ""
-    told = f"{found['candidates']} candidates, revision {found['revision']}, {found['router']}"
+    count = found["candidates"]
+    told = f"{count} candidate{'s' if count != 1 else ''}, revision {found['revision']}, {found['router']}"
     yield f"{found['model']}{through}: {told}"
     for order in found.get("orders", ()):
         yield _order(order)

@@ -8,12 +8,12 @@ import hashlib
 from pathlib import Path
 
 import hiredis
+from omni_core import redis
+from omni_core.redis import FAILURES as FAILURES
 from omni_wire.errors import DependencyUnavailable
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 # Routes the call on Redis Cluster: every key the scripts touch has this hash tag.
 _ANCHOR = "quota:{omni}:ledger"
@@ -22,9 +22,6 @@ _LUA = Path(__file__).parent / "lua"
 _PARTS = ("base", "rate", "budget", "levels", "breaker", "choice", "step")
 STEP_LUA = "\n".join((_LUA / f"{part}.lua").read_text() for part in _PARTS)
 RELAY_LUA = (_LUA / "relay.lua").read_text()
-
-# What a Redis that is away, starting, full or a replica says, by whichever exception it comes.
-FAILURES = (RedisError, OSError, TimeoutError)
 
 
 class ScriptConnection:
@@ -35,8 +32,8 @@ class ScriptConnection:
     exception, must ``drop`` the connection (an answer may still be under way on it).
     """
 
-    def __init__(self, redis: "Redis", script: str) -> None:
-        self._pool = redis.connection_pool
+    def __init__(self, client: "Redis", script: str) -> None:
+        self._redis = client
         sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         self._known = ("EVALSHA", sha, "1", _ANCHOR)
         self._whole = ("EVAL", script, "1", _ANCHOR)
@@ -57,10 +54,7 @@ class ScriptConnection:
         return await connection.read_response(disable_decoding=True)
 
     async def _connect(self) -> AbstractConnection:
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-        connection.retry = Retry(NoBackoff(), 0)
-        connection.socket_timeout = None
-        self._connection = connection
+        connection = self._connection = redis.bare_connection(self._redis)
         await connection.connect()  # type: ignore[no-untyped-call]
         return connection
 
@@ -72,6 +66,5 @@ class ScriptConnection:
 
 
 def unavailable(error: BaseException | None) -> DependencyUnavailable:
-    """The error callers see. It names the kind of failure only: a message may hold an address or a user."""
-    detail = f" ({type(error).__name__})" if error is not None else ""
-    return DependencyUnavailable(f"the quota ledger (Redis) is unavailable{detail}", retry_after=1.0)
+    """The error callers see."""
+    return redis.unavailable("the quota ledger", error)

@@ -35,6 +35,17 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning_tokens: int = 0
     estimated: bool = False
 
+    def plus(self, other: "Usage") -> "Usage":
+        """The sum of two answers' usage."""
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.output_tokens + other.output_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.estimated or other.estimated,
+        )
+
     def merge(self, other: "Usage") -> "Usage":
         """The larger of each count: providers report cumulatively, and some repeat themselves."""
         if (

@@ -1,10 +1,11 @@
 """AnalyticsPort on a gRPC listener."""
 
-from omni_core.ports.analytics import AnalyticsPort, AttemptFound, RequestFound, UsageQuery, UsageTotals
+from typing import Any
+
+from omni_core import usage_message
+from omni_core.ports.analytics import APART, AnalyticsPort, AttemptFound, RequestFound, UsageQuery, UsageTotals
 from omni_core.rpc import RpcServer, unary
-from omni_wire.usage import Usage
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
-from omniroute_proto.common.v1 import common_pb2
 
 
 def register(server: RpcServer, port: AnalyticsPort) -> None:
@@ -37,64 +38,20 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
 
 def _request(found: RequestFound) -> pb.Request:
     return pb.Request(
-        id=found.id,
-        request_id=found.request_id,
-        started_ms=found.started_ms,
-        duration_ms=found.duration_ms,
-        first_byte_ms=found.first_byte_ms,
-        key_id=found.key_id,
-        client_format=found.client_format,
-        model_requested=found.model_requested,
-        combo=found.combo,
-        provider=found.provider,
-        account_id=found.account_id,
-        model_served=found.model_served,
-        stream=found.stream,
-        status=found.status,
-        error_kind=found.error_kind,
-        usage=_usage(found.usage),
-        cost_nano_usd=found.cost_nano_usd,
-        pricing=found.pricing,
-        outcome=found.outcome,
+        **_same(found),
+        usage=usage_message.written(found.usage),
         losses=found.losses,
-        config_revision=found.config_revision,
-        router_id=found.router_id,
         attempts=map(_attempt, found.attempts),
-        decision=found.decision,
     )
 
 
 def _attempt(found: AttemptFound) -> pb.Attempt:
-    return pb.Attempt(
-        id=found.id,
-        started_ms=found.started_ms,
-        duration_ms=found.duration_ms,
-        first_byte_ms=found.first_byte_ms,
-        provider=found.provider,
-        account_id=found.account_id,
-        model=found.model,
-        provider_format=found.provider_format,
-        outcome=found.outcome,
-        error_kind=found.error_kind,
-        provider_status=found.provider_status,
-        usage=_usage(found.usage),
-        cost_nano_usd=found.cost_nano_usd,
-        reserved_nano_usd=found.reserved_nano_usd,
-        pricing=found.pricing,
-        overrun=found.overrun,
-        router_id=found.router_id,
-    )
+    return pb.Attempt(**_same(found), usage=usage_message.written(found.usage))
 
 
-def _usage(found: Usage) -> common_pb2.Usage:
-    return common_pb2.Usage(
-        input_tokens=found.input_tokens,
-        cached_input_tokens=found.cached_input_tokens,
-        cache_write_tokens=found.cache_write_tokens,
-        output_tokens=found.output_tokens,
-        reasoning_tokens=found.reasoning_tokens,
-        estimated=found.estimated,
-    )
+def _same(found: RequestFound | AttemptFound) -> dict[str, Any]:
+    """The fields that are the same on both sides."""
+    return {name: getattr(found, name) for name in found.__struct_fields__ if name not in APART}
 
 
 def _totals(totals: UsageTotals) -> pb.Totals:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 
 from omni_catalogue.rules import AnswerRules, RequestRules, ThinkingRule
+from omni_core import usage_message
 from omni_core.coalesce import coalesce
 from omni_core.ports.context import CallContext
 from omni_core.ports.translator import (
@@ -18,8 +19,6 @@ from omni_core.ports.translator import (
 from omni_core.rpc import RpcServer, bidi, unary
 from omni_wire.errors import InvalidRequest, StreamInterrupted
 from omni_wire.formats import WireFormat
-from omni_wire.usage import Usage
-from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.translator.v1 import translator_pb2 as pb
 
 
@@ -91,18 +90,7 @@ async def _head(requests: AsyncIterator[pb.TranslateStreamRequest]) -> StreamCal
         whole_calls=head.whole_calls,
         begun=head.begun,
         prefill=head.prefill,
-        used=_usage(head.used),
-    )
-
-
-def _usage(usage: common_pb2.Usage) -> Usage:
-    return Usage(
-        usage.input_tokens,
-        usage.cached_input_tokens,
-        usage.cache_write_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-        usage.estimated,
+        used=usage_message.read(head.used),
     )
 
 
@@ -151,16 +139,7 @@ def _pack(batch: list[Translated]) -> pb.TranslateStreamResponse:
         losses = tuple(dict.fromkeys(loss for item in batch for loss in item.losses))
     response = pb.TranslateStreamResponse(data=data, finished=batch[-1].finished, finish_reason=reason)
     if usage is not None:
-        response.usage.CopyFrom(
-            common_pb2.Usage(
-                input_tokens=usage.input_tokens,
-                cached_input_tokens=usage.cached_input_tokens,
-                cache_write_tokens=usage.cache_write_tokens,
-                output_tokens=usage.output_tokens,
-                reasoning_tokens=usage.reasoning_tokens,
-                estimated=usage.estimated,
-            )
-        )
+        response.usage.CopyFrom(usage_message.written(usage))
     if losses:
         response.losses.extend(_losses(losses))
     return response

@@ -1,10 +1,11 @@
 """AnalyticsPort over gRPC."""
 
-from omni_wire.usage import Usage
-from omniroute_proto.analytics.v1 import analytics_pb2 as pb
-from omniroute_proto.common.v1 import common_pb2
+from typing import Any
 
-from omni_core.ports.analytics import AttemptFound, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
+from omniroute_proto.analytics.v1 import analytics_pb2 as pb
+
+from omni_core import usage_message
+from omni_core.ports.analytics import APART, AttemptFound, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
 from omni_core.rpc import Peer, ServiceChannel
 
 
@@ -41,64 +42,20 @@ class AnalyticsClient:
 
 def _request(found: pb.Request) -> RequestFound:
     return RequestFound(
-        id=found.id,
-        request_id=found.request_id,
-        started_ms=found.started_ms,
-        duration_ms=found.duration_ms,
-        first_byte_ms=found.first_byte_ms,
-        key_id=found.key_id,
-        client_format=found.client_format,
-        model_requested=found.model_requested,
-        combo=found.combo,
-        provider=found.provider,
-        account_id=found.account_id,
-        model_served=found.model_served,
-        stream=found.stream,
-        status=found.status,
-        error_kind=found.error_kind,
-        usage=_usage(found.usage),
-        cost_nano_usd=found.cost_nano_usd,
-        pricing=found.pricing,
-        outcome=found.outcome,
+        **_same(found, RequestFound),
+        usage=usage_message.read(found.usage),
         losses=tuple(found.losses),
-        config_revision=found.config_revision,
-        router_id=found.router_id,
         attempts=tuple(map(_attempt, found.attempts)),
-        decision=found.decision,
     )
 
 
 def _attempt(found: pb.Attempt) -> AttemptFound:
-    return AttemptFound(
-        id=found.id,
-        started_ms=found.started_ms,
-        duration_ms=found.duration_ms,
-        first_byte_ms=found.first_byte_ms,
-        provider=found.provider,
-        account_id=found.account_id,
-        model=found.model,
-        provider_format=found.provider_format,
-        outcome=found.outcome,
-        error_kind=found.error_kind,
-        provider_status=found.provider_status,
-        usage=_usage(found.usage),
-        cost_nano_usd=found.cost_nano_usd,
-        reserved_nano_usd=found.reserved_nano_usd,
-        pricing=found.pricing,
-        overrun=found.overrun,
-        router_id=found.router_id,
-    )
+    return AttemptFound(**_same(found, AttemptFound), usage=usage_message.read(found.usage))
 
 
-def _usage(found: common_pb2.Usage) -> Usage:
-    return Usage(
-        found.input_tokens,
-        found.cached_input_tokens,
-        found.cache_write_tokens,
-        found.output_tokens,
-        found.reasoning_tokens,
-        found.estimated,
-    )
+def _same(message: pb.Request | pb.Attempt, struct: type[RequestFound] | type[AttemptFound]) -> dict[str, Any]:
+    """The fields that are the same on both sides."""
+    return {name: getattr(message, name) for name in struct.__struct_fields__ if name not in APART}
 
 
 def _totals(totals: pb.Totals) -> UsageTotals:

@@ -10,10 +10,10 @@ from typing import Any
 from grpc import aio
 from omni_catalogue.rules import AnswerRules, RequestRules
 from omni_wire.errors import StreamInterrupted, UpstreamTimeout
-from omni_wire.usage import Usage
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.translator.v1 import translator_pb2 as pb
 
+from omni_core import usage_message
 from omni_core.coalesce import Gathered
 from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, Parties, RenamedTool, StreamCall, Translated
 from omni_core.rpc import Peer, ServiceChannel
@@ -148,7 +148,7 @@ async def _send(
         whole_calls=call.whole_calls,
         begun=call.begun,
         prefill=call.prefill,
-        used=_used(call.used) if call.begun else None,
+        used=usage_message.written(call.used) if call.begun else None,
     )
     if not await _write(rpc, pb.TranslateStreamRequest(head=head)):
         return
@@ -175,33 +175,12 @@ async def _write(rpc: aio.StreamStreamCall[Any, Any], message: pb.TranslateStrea
 
 
 def _translated(message: pb.TranslateStreamResponse) -> Translated:
-    usage = message.usage if message.HasField("usage") else None
     return Translated(
         data=message.data,
-        usage=None
-        if usage is None
-        else Usage(
-            input_tokens=usage.input_tokens,
-            cached_input_tokens=usage.cached_input_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            output_tokens=usage.output_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            estimated=usage.estimated,
-        ),
+        usage=usage_message.read(message.usage) if message.HasField("usage") else None,
         finished=message.finished,
         finish_reason=message.finish_reason,
         losses=tuple(map(_loss, message.losses)),
-    )
-
-
-def _used(usage: Usage) -> common_pb2.Usage:
-    return common_pb2.Usage(
-        input_tokens=usage.input_tokens,
-        cached_input_tokens=usage.cached_input_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        estimated=usage.estimated,
     )
 
 

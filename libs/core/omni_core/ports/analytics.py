@@ -46,6 +46,10 @@ class KeyUse(msgspec.Struct, frozen=True):
     last_ms: int
 
 
+# The fields of what is found that have a form of their own in its messages; all others are alike there.
+APART = frozenset(("usage", "losses", "attempts"))
+
+
 class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
     """One call to one account. Times in epoch milliseconds, spans in milliseconds (-1: no first byte came), money in
     nano-USD."""

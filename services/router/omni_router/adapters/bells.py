@@ -10,10 +10,11 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
+from omni_core.redis import FAILURES, bare_connection
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
-from omni_router.adapters.scripts import DEADLINE, FAILURES, plain_connection, unavailable
+from omni_router.adapters.scripts import DEADLINE, unavailable
 
 log = logging.getLogger("omniroute.router")
 
@@ -26,7 +27,7 @@ class Bells:
     """The subscription begins with the first who listens."""
 
     def __init__(self, redis: "Redis", router_id: str) -> None:
-        self._pool = redis.connection_pool
+        self._redis = redis
         self._channel = CHANNEL + router_id
         self._rings: dict[str, set[asyncio.Event]] = {}
         self._hearing = asyncio.Event()
@@ -62,7 +63,7 @@ class Bells:
 
     async def _hear(self) -> None:
         while True:
-            connection = plain_connection(self._pool)
+            connection = bare_connection(self._redis)
             try:
                 await self._listen(connection)
             except FAILURES as error:

@@ -11,17 +11,16 @@ from collections import deque
 from typing import Any
 
 import hiredis
+from omni_core import redis
+from omni_core.redis import FAILURES
 from omni_wire.errors import DependencyUnavailable
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 log = logging.getLogger("omniroute.router")
 
-FAILURES = (RedisError, OSError, TimeoutError)
 DEADLINE = 1.8  # seconds, for a turn
 MOST_AT_ONCE = 64
 MOST_BYTES = 1024 * 1024
@@ -41,8 +40,8 @@ class Call:
 class ScriptQueue:
     """``call`` from any task. Nothing connects before the first."""
 
-    def __init__(self, redis: "Redis", script: str) -> None:
-        self._pool = redis.connection_pool
+    def __init__(self, client: "Redis", script: str) -> None:
+        self._redis = client
         self._script = script
         self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         self._queue: deque[Call] = deque()
@@ -131,7 +130,7 @@ class ScriptQueue:
         return replies
 
     async def _connect(self) -> AbstractConnection:
-        self._connection = connection = plain_connection(self._pool)
+        self._connection = connection = redis.bare_connection(self._redis)
         await connection.connect()  # type: ignore[no-untyped-call]
         return connection
 
@@ -141,18 +140,8 @@ class ScriptQueue:
             await connection.disconnect(nowait=True)
 
 
-def plain_connection(pool: Any) -> AbstractConnection:
-    """One that tries nothing again and has no deadlines, as its user has both."""
-    connection: AbstractConnection = pool.make_connection()
-    connection.retry = Retry(NoBackoff(), 0)
-    connection.socket_timeout = None
-    return connection
-
-
 def unavailable(error: BaseException | None) -> DependencyUnavailable:
-    """It names the kind of failure only: a message may hold an address or a user."""
-    detail = f" ({type(error).__name__})" if error is not None else ""
-    return DependencyUnavailable(f"the store of recorded answers (Redis) is unavailable{detail}", retry_after=1.0)
+    return redis.unavailable("the store of recorded answers", error)
 
 
 def _fail(calls: list[Call], error: BaseException | None) -> None:

@@ -79,15 +79,3 @@ class AbortFacts(msgspec.Struct, frozen=True):
     client_format: str
     stream: bool
     number: int
-
-
-def add(left: Usage, right: Usage) -> Usage:
-    """The sum of two attempts' usage."""
-    return Usage(
-        left.input_tokens + right.input_tokens,
-        left.cached_input_tokens + right.cached_input_tokens,
-        left.cache_write_tokens + right.cache_write_tokens,
-        left.output_tokens + right.output_tokens,
-        left.reasoning_tokens + right.reasoning_tokens,
-        left.estimated or right.estimated,
-    )

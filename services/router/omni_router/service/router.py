@@ -28,7 +28,7 @@ from omni_wire.errors import (
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, decision, explanation, haste, records, verdict
+from omni_router.domain import bounds, decision, explanation, haste, verdict
 from omni_router.domain.decision import Decision, Ordered
 from omni_router.domain.explanation import Explanation, Foreseen
 from omni_router.domain.offer import Offer
@@ -338,7 +338,7 @@ class RouterService:
         broken.settle("partial", None)
         await broken.close()
         run.walk.failed(broken.offer, error, broken.elapsed_ms())
-        used = functools.reduce(records.add, [attempt.usage for attempt in run.attempts])
+        used = functools.reduce(Usage.plus, [attempt.usage for attempt in run.attempts])
         created = asked.begun.created if asked.begun is not None else run.attempts[0].created
         limit = max(1, asked.request.limit - used.output_tokens) if asked.request.limit else 0
         rest = msgspec.structs.replace(
@@ -466,7 +466,7 @@ class _Run:
         last = self.attempts[-1] if self.attempts else None
         usage = last.usage if last is not None else Usage()
         for attempt in self.attempts[:-1]:
-            usage = records.add(usage, attempt.usage)
+            usage = usage.plus(attempt.usage)
         served = self.served
         request, call = self.request, self.call
         if last is not None:

@@ -146,7 +146,7 @@ class Seam:
             case PartEnded():
                 return self._end(event)
             case UsageReported():
-                return (UsageReported(_sum(self._used, event.usage)),)
+                return (UsageReported(self._used.plus(event.usage)),)
             case Finished():
                 return (*self._close(), event)
             case OfChoice():
@@ -234,14 +234,3 @@ def _alike(one: str, other: str) -> int:
             break
         count += 1
     return count
-
-
-def _sum(used: Usage, more: Usage) -> Usage:
-    return Usage(
-        used.input_tokens + more.input_tokens,
-        used.cached_input_tokens + more.cached_input_tokens,
-        used.cache_write_tokens + more.cache_write_tokens,
-        used.output_tokens + more.output_tokens,
-        used.reasoning_tokens + more.reasoning_tokens,
-        used.estimated or more.estimated,
-    )
