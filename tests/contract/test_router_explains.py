@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from omni_catalogue import snapshot as s
-from omni_wire.errors import GatewayError
+from omni_wire.errors import BudgetExhausted, GatewayError
 from redis.asyncio import Redis
 
 from tests.support.router import PATIENT, PRICE, Harness, harness, provider
@@ -108,6 +108,32 @@ async def test_a_refusal_is_told_as_the_client_gets_it(gw: Harness) -> None:
             await gw.ask(model)
         error = raised.value
         assert (found["kind"], found["status"], found["code"]) == (error.kind, error.status, error.code)
+
+
+async def test_what_a_budget_does_not_cover_is_passed_over_for_what_it_does(gw: Harness) -> None:
+    budget = s.Budget(nano_usd=1_000_000, window="total")
+    key = s.KeyPolicy(id="key-all", name="all", budget=budget)
+    dear = s.Price(input=10**12, output=10**13, cached_input=10**12, cache_write=10**12)
+    found = [
+        provider("a", f"{gw.simulator.url}/v1", models=(s.Model(id="sim", price=dear),)),
+        provider("b", f"{gw.simulator.url}/v1"),
+    ]
+    combo = s.Combo(name="best", strategy="fill-first", targets=("a/sim", "b/sim"))
+    only = s.Combo(name="only", strategy="fill-first", targets=("a/sim",))
+    gw.configure(*found, combos=(combo, only), keys=(key,), routing=s.Routing(breaker=None, timeouts=PATIENT))
+    told = await explained(gw, max_tokens=10)
+    assert ways(told) == [("a/first", "would_be_passed_over"), ("b/first", "would_be_asked")]
+    assert told["steps"][0]["cause"] == "budget"
+    head, _ = await gw.ask("best", max_tokens=10)
+    assert head.provider == "b"
+    with pytest.raises(BudgetExhausted, match="less than this request may cost"):
+        await gw.ask("only", max_tokens=10)
+    _, requests = await gw.events()
+    decision = json.loads(requests[0].decision)
+    assert [(step["outcome"], step.get("cause", "")) for step in decision["steps"]] == [
+        ("passed_over", "budget"),
+        ("answered", ""),
+    ]
 
 
 async def test_of_a_pool_that_is_closed_by_its_providers_word_the_error_is_told(gw: Harness) -> None:

@@ -47,8 +47,10 @@ def _row(number: int, step: Mapping[str, Any]) -> tuple[str, ...]:
     price = step.get("price")
     per_million = f"{usd(price['input'])}/{usd(price['output'])}" if price else "unknown"
     if step["outcome"] != "would_be_asked":
-        who = "the provider said so" if step.get("told") else "suspected"
-        why = f"{step.get('cause', '')} for {step.get('wait', 0)} s more, {who}"
+        why = step.get("cause", "")
+        if why != "budget":
+            who = "the provider said so" if step.get("told") else "suspected"
+            why = f"{why} for {step.get('wait', 0)} s more, {who}"
         return str(number), step["account"], step["model"], "passed over", "", "", "", per_million, why
     expected = step.get("expected_cost_nano_usd")
     notes = [word for word in ("early", "probe") if step.get(word)]

@@ -89,6 +89,25 @@ def test_what_is_left_goes_down_to_an_end_that_is_told_as_the_requests_own() -> 
     assert haste.read("idle=1", 100.0).left(1e9) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("said", "lasted", "ended"),
+    [
+        ("connect=9", 2.0, False),  # the first byte did not come in its two configured seconds
+        ("connect=1", 1.0, True),
+        ("first_byte=1", 1.0, True),
+        ("first_byte=1", 0.3, False),
+        ("idle=1", 0.3, False),
+        ("idle=1", 1.5, True),
+        ("total=5", 2.0, False),
+        ("total=5", 5.0, True),
+    ],
+)
+def test_a_timeout_that_it_did_not_shorten_is_the_providers(said: str, lasted: float, ended: bool) -> None:
+    configured = Timeouts(connect=10.0, first_byte=2.0, idle=10.0, total=600.0)
+    hurry = haste.read(said, 100.0)
+    assert hurry.ended(hurry.shortened(configured, 100.0), configured, lasted, 100.0 + lasted) is ended
+
+
 CIRCUITS = Circuits("acme/first", "acme/first m", "target:best acme/m")
 
 

@@ -217,6 +217,8 @@ def _told(step: Step) -> str:
         case "answered":
             return f"{name} answers in {step.first_byte_ms} ms{', asked early' if step.early else ''}"
         case "passed_over":
+            if step.cause == "budget":
+                return f"{name} passed over: {step.cause}"
             who = "the provider said so" if step.told else "suspected"
             wait = f" for {step.wait} s" if step.wait else ""
             return f"{name} passed over: {step.cause}{wait}, {who}"

@@ -16,6 +16,7 @@ from omni_router.domain.verdict import Hurried
 HEADER: Final = "x-omniroute-timeouts"
 _NAMES: Final = Deadlines.__struct_fields__
 _LONGEST: Final = 86_400.0
+_NEAR: Final = 0.05  # seconds by which clocks of one process may disagree
 
 
 class Haste(msgspec.Struct, frozen=True):
@@ -40,6 +41,12 @@ class Haste(msgspec.Struct, frozen=True):
         if self.ends <= now:
             raise self._over()
         return self.ends - now
+
+    def ended(self, timeouts: Timeouts, configured: Timeouts, lasted: float, now: float) -> bool:
+        """Whether a call that ended after ``lasted`` seconds may have had longer without it: the request is over, or
+        one of its shortened ``timeouts`` can have been up by then."""
+        shorter = [name for name in _NAMES if getattr(timeouts, name) < getattr(configured, name)]
+        return self.ends <= now or any(lasted >= getattr(timeouts, name) - _NEAR for name in shorter)
 
     def told(self, error: UpstreamTimeout, now: float) -> Hurried:
         return self._over() if self.ends <= now else Hurried(f"{error.message} ({HEADER})")

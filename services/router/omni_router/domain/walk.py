@@ -22,7 +22,8 @@ _WHY = {
 
 
 class Skip(msgspec.Struct, frozen=True):
-    """A candidate that was not asked: ``circuit`` is open for ``wait`` seconds more, for ``cause``."""
+    """A candidate that was not asked: ``circuit`` is open for ``wait`` seconds more, for ``cause``; "" where it is a
+    budget that does not cover it."""
 
     offer: Offer
     circuit: str
@@ -47,6 +48,7 @@ class Walk:
 
     skips: tuple[Skip, ...] = ()
     failures: tuple[Failure, ...] = ()
+    too_dear: GatewayError | None = None  # what the first said that a budget does not cover
     _open: Mapping[str, Skip] = MappingProxyType({})  # by circuit
     _refused: tuple[str, str] | None = None
 
@@ -77,10 +79,17 @@ class Walk:
         self.trail += (failure,)
         self._refused = None if verdict.other_account_may_help(error) else _target(offer)
 
+    def refused(self, offer: Offer, error: GatewayError) -> Skip:
+        """A budget does not cover this one; another may be cheaper."""
+        self.too_dear = self.too_dear or error
+        skip = Skip(offer, "", "budget", error.retry_after or 0.0, told=False)
+        self.trail += (skip,)
+        return skip
+
     def last_resort(self) -> Offer | None:
         """Who to ask all the same, when all were passed over: of those that are only suspected the one whose time is
         nearest, so that a pool is never closed as a whole while one of it might work."""
-        if self.failures:
+        if self.failures or self.too_dear is not None:
             return None
         suspects = [skip for skip in self.skips if not skip.told]
         return min(suspects, key=lambda skip: skip.wait).offer if suspects else None
@@ -92,7 +101,7 @@ class Walk:
         failure where none may.
         """
         if not self.failures:
-            return self._all_closed(model)
+            return self.too_dear or self._all_closed(model)
         passing = [failure.error for failure in self.failures if verdict.may_pass(failure.error)]
         chosen = passing[-1] if passing else self.failures[-1].error
         if len(self.failures) == 1 and not self.skips:

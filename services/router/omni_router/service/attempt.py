@@ -345,9 +345,10 @@ class Attempt(Held):
 
     def _hurried(self, error: UpstreamTimeout) -> UpstreamTimeout:
         """The same, said to be the request's own doing where it gave less time than there would have been."""
-        haste = self._asked.haste
-        shortened = haste is not None and self._timeouts != self.offer.timeouts
-        return haste.told(error, clock.monotonic()) if haste is not None and shortened else error
+        haste, now = self._asked.haste, clock.monotonic()
+        if haste is None or not haste.ended(self._timeouts, self.offer.timeouts, now - (self.sent or now), now):
+            return error
+        return haste.told(error, now)
 
     # ---- relaying ---------------------------------------------------------------------------------------------------
 

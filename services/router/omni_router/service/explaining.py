@@ -55,7 +55,11 @@ class Foresight:
             self.steps.append(would_be_asked(offer, granted, reserved, cost, early=early, probe=outcome.probe))
             return
         if outcome.reason != "breaker_open":
-            raise as_error(outcome, self._asked.limits)
+            told = as_error(outcome, self._asked.limits)
+            if outcome.reason == "rate_limited":
+                raise told
+            self.steps.append(would_be_passed_over(walk.refused(offer, told)))
+            return
         skip = Skip(offer, outcome.circuit, outcome.cause, outcome.retry_after, outcome.told)
         walk.skipped(skip)
         if line is not None:

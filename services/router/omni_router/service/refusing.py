@@ -25,4 +25,4 @@ def as_error(refusal: Refusal, limits: tuple[Limit, ...]) -> GatewayError:
             f"{of}what is left of {whose} USD budget is held by requests in flight; try again shortly",
             retry_after=refusal.retry_after,
         )
-    return BudgetExhausted(f"{of}{whose} USD budget is spent")
+    return BudgetExhausted(f"{of}{whose} USD budget is spent, or what is left of it is less than this request may cost")

@@ -282,7 +282,11 @@ class RouterService:
             refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms, early)
             if refusal is not None:
                 if refusal.reason != "breaker_open":
-                    raise as_error(refusal, asked.limits)
+                    told = as_error(refusal, asked.limits)
+                    if refusal.reason == "rate_limited":
+                        raise told  # whoever is asked
+                    walk.refused(offer, told)
+                    return None
                 walk.skipped(Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told))
                 if line is not None:
                     line.cools(refusal.circuit, refusal.retry_after)

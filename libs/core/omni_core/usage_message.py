@@ -1,0 +1,26 @@
+"""Token counts as they cross between services."""
+
+from omni_wire.usage import Usage
+from omniroute_proto.common.v1 import common_pb2
+
+
+def written(usage: Usage) -> common_pb2.Usage:
+    return common_pb2.Usage(
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        estimated=usage.estimated,
+    )
+
+
+def read(message: common_pb2.Usage) -> Usage:
+    return Usage(
+        message.input_tokens,
+        message.cached_input_tokens,
+        message.cache_write_tokens,
+        message.output_tokens,
+        message.reasoning_tokens,
+        message.estimated,
+    )
