@@ -53,10 +53,10 @@ class Attempt(Held):
     """See the module's docstring. Not shared between tasks. ``sent`` is the provider's call (monotonic), or 0.
 
     ``unproved`` asks without the proofs of thoughts; ``doubted`` is whether that is worth another attempt, as the
-    provider has just refused one of them. ``early`` is whether it asks one that is suspected before its time is up.
+    provider has just refused one of them.
     """
 
-    unproved = doubted = early = False
+    unproved = doubted = False
     losses: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()  # those that changed something, or may change the answer
     sent = 0.0
@@ -64,7 +64,7 @@ class Attempt(Held):
     _filter: AsyncGenerator[Translated, None] | None = None
     _source: AsyncIterator[bytes] | None = None
     _translated: AsyncGenerator[Translated, None] | None = None
-    _items: Ahead[Translated] | None = None
+    _items: AsyncIterator[Translated] | None = None
     _renamed: tuple[RenamedTool, ...] = ()
     _secret = ""
 
@@ -266,13 +266,14 @@ class Attempt(Held):
             if isinstance(source, Ahead) and not self.finished:
                 await self._hold_back(source, self._take_chunk)
             return
-        self._translated = self._translate(answer.chunks())
-        items = self._items = Ahead(self._translated)
+        translated = self._translated = self._translate(answer.chunks())
+        items = self._items = Ahead(translated) if self._asked.mid_stream.holds else translated
         async for item in items:
             self._note(item)
             self._first.append(item.data)
             if item.finished or not (item.data.isspace() or not item.data):  # blanks only keep a connection alive
-                await self._hold_back(items, self._take_item)
+                if isinstance(items, Ahead):
+                    await self._hold_back(items, self._take_item)
                 return
         raise StreamInterrupted("the provider ended the stream before it began")
 
@@ -280,7 +281,7 @@ class Attempt(Held):
         """Keep the start of a stream for as long as the configuration says, so that if it breaks off there another
         candidate can begin anew. Raises what breaks it."""
         wanted = self._asked.mid_stream
-        if not wanted.holds or self._asked.begun is not None:
+        if self._asked.begun is not None:
             return
         self.first_byte_ms = self.elapsed_ms()  # what came is the provider's to bill, whoever gets to see it
         if self._answer is not None:

@@ -48,7 +48,8 @@ class Foresight:
 
     async def _ask(self, offer: Offer, line: Line | None, walk: Walk, *, early: bool = False) -> None:
         attempt = Attempt(self._tools, self._asked, offer)
-        outcome = await attempt.foresee(not self._counted, early)
+        attempt.early = early
+        outcome = await attempt.foresee(not self._counted)
         if isinstance(outcome, Grant):
             self._counted = True
             granted, reserved, cost = outcome.granted_output, outcome.reserved_nano_usd, self._cost(offer)

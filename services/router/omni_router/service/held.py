@@ -85,6 +85,7 @@ class Held:
     _reported: Usage | None = None
     _estimate = _input_estimate = _status = 0
     _renew_at = _ttl = 0.0
+    early = False  # whether it asks one that is only suspected, before its time is up
     failure: GatewayError | None = None  # its own, where the request's is another
     _awaited = False  # the request is with the provider, and nothing says that it failed
     _settled = False
@@ -100,12 +101,12 @@ class Held:
         haste = asked.haste
         self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self._began)
 
-    async def admit(self, count_request: bool, number: int, began_ms: int, early: bool = False) -> Refusal | None:
+    async def admit(self, count_request: bool, number: int, began_ms: int) -> Refusal | None:
         """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``, or
         ``UpstreamTimeout`` where the request has no time left.
 
         With it go the events that stand should this router die before it settles: ``number`` is the attempt's, from 1,
-        ``began_ms`` when the request came. ``early`` asks one that is only suspected before its time is up.
+        ``began_ms`` when the request came.
         """
         asked, tools, offer = self._asked, self._tools, self.offer
         call, request, routing, policy = asked.call, asked.request, asked.routing, asked.policy
@@ -144,7 +145,7 @@ class Held:
                 abort_events=tools.events.aborted(facts),
                 circuits=offer.circuits.besides_account,
                 secret=self.candidate.account.secret_version,
-                early=early,
+                early=self.early,
                 levels=tuple(
                     [
                         Level(
@@ -175,9 +176,9 @@ class Held:
             per_output_token_nano_usd=per_token,
         )
 
-    async def foresee(self, count_request: bool, early: bool = False) -> Grant | Refusal:
+    async def foresee(self, count_request: bool) -> Grant | Refusal:
         """What ``admit`` would come to; for tools whose ledger is a dry one."""
-        refusal = await self.admit(count_request, 1, self._started_ms, early)
+        refusal = await self.admit(count_request, 1, self._started_ms)
         return refusal or self._grant or Grant(0, 0, probe=False)
 
     def settle(self, outcome: str, error: GatewayError | None, request: RequestRecord | None = None) -> bool:

@@ -277,9 +277,8 @@ class RouterService:
                 run.attempts[-1].settle("failed", None)
             attempt = make(self._tools, asked, offer)
             attempt.unproved = unproved
-            if early:
-                attempt.early = True
-            refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms, early)
+            attempt.early = early
+            refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms)
             if refusal is not None:
                 if refusal.reason != "breaker_open":
                     told = as_error(refusal, asked.limits)
@@ -344,7 +343,8 @@ class RouterService:
         run.walk.failed(broken.offer, error, broken.elapsed_ms())
         used = functools.reduce(Usage.plus, [attempt.usage for attempt in run.attempts])
         created = asked.begun.created if asked.begun is not None else run.attempts[0].created
-        limit = max(1, asked.request.limit - used.output_tokens) if asked.request.limit else 0
+        run.written += broken.usage.output_tokens
+        limit = max(1, asked.request.limit - run.written) if asked.request.limit else 0
         rest = msgspec.structs.replace(
             asked,
             request=msgspec.structs.replace(asked.request, limit=limit),
@@ -454,6 +454,7 @@ class _Run:
         self.asked: Asked | None = None
         self.as_listed: Iterator[Offer] = iter(())
         self.resumable = False
+        self.written = 0  # tokens that the client has of attempts that broke off
         self.served: Attempt | None = None  # whose first byte was the client's first
         self._router_id = router_id
         self.started_ms = clock.now_ms()

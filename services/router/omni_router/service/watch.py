@@ -115,12 +115,12 @@ class WatchedAttempt(Attempt):
         self._span: Span | None = None
         self._finish_reason = ""
 
-    async def admit(self, count_request: bool, number: int, began_ms: int, early: bool = False) -> Refusal | None:
+    async def admit(self, count_request: bool, number: int, began_ms: int) -> Refusal | None:
         span = self._watch.begin("ledger admit")
         began = clock.monotonic()
         admission = "granted"
         try:
-            refusal = await super().admit(count_request, number, began_ms, early)
+            refusal = await super().admit(count_request, number, began_ms)
             if refusal is not None:
                 admission = refusal.reason
         except BaseException as error:
