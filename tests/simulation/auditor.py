@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from omniroute_proto.events.v1 import events_pb2
 
+from tests.simulation.lanes import LaneBook
 from tests.simulation.verdicts import Verdicts
 from tests.support.ledger_model import Breaker, Model
 
@@ -56,6 +57,7 @@ class Auditor:
         self._admitted: dict[str, list[int]] = defaultdict(list)  # when, by owner of the rate
         self._counted: set[str] = set()  # requests
         self._failures: dict[str, list[int]] = defaultdict(list)
+        self.lanes = LaneBook(verdicts)
         self._probing: dict[str, tuple[str, int]] = {}  # by circuit: its probe, and how long that keeps others out
 
     # ---- one operation ----------------------------------------------------------------------------------------------
@@ -86,6 +88,7 @@ class Auditor:
             self._clearing(operation, before)
         elif name == "r" and result[0]:
             self.attempts[operation[2]].expires = self._model.now + operation[3]
+            self.lanes.renewed(operation[2], self._model.now + operation[3])
         elif name == "reap":
             self._reaping()
         if name in ("a", "s", "reap"):
@@ -95,6 +98,8 @@ class Auditor:
         attempt_id, now = operation[2], self._model.now
         if result[0] == "n":
             self.refused[attempt_id].add(result[1])
+            if len(operation) > 17 and operation[17]:
+                self.lanes.refused(operation[17], result)
         if result[0] != "g" or attempt_id in self.attempts:
             for circuit, was in before.items():
                 is_now = Circuit.of(self._model.breakers.get(circuit))
@@ -104,6 +109,8 @@ class Auditor:
         granted = Attempt(attempt_id, operation[3], operation[4], operation[12], result[2], now + operation[10])
         self.attempts[attempt_id] = granted
         levels = operation[15] if len(operation) > 15 else []
+        if len(operation) > 17 and operation[17]:
+            self.lanes.granted(attempt_id, operation[17], now, operation[10])
         for owner, budget in ((operation[3], operation[8]), *((level[0], level[2]) for level in levels)):
             if budget:
                 granted.owners[owner] = budget[1]
@@ -149,8 +156,9 @@ class Auditor:
         self._check("breakers", probed == probe, granted.id, "is told probe:", probe, "and probes:", probed)
 
     def _settlement(self, operation: list[Any], result: list[Any], before: dict[str, Circuit]) -> None:
-        _, events, attempt_id, evidence, cost, _, policy, _, _ = operation
+        _, events, attempt_id, evidence, cost, _, policy, *_ = operation
         if attempt_id:
+            self.lanes.ended(attempt_id)
             known = self._settlements.setdefault(attempt_id, operation)
             self._check("attempts", known == operation, attempt_id, "is settled twice, otherwise the second time")
             first = result[0] in ("settled", "late", "unknown")

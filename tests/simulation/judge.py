@@ -12,7 +12,7 @@ from tests.simulation.providers import Providers
 from tests.simulation.speech import CHAT, Heard, hear, text_of
 from tests.simulation.store import Line
 from tests.simulation.verdicts import Verdicts
-from tests.simulation.world import TIMEOUTS, Wanted, World
+from tests.simulation.world import LONGEST_WAIT, TIMEOUTS, Wanted, World
 
 ADMITTED_WITHIN = 2.0
 EVENTS_AT_MOST = 120  # of one stream
@@ -53,7 +53,7 @@ def longest(world: World, wanted: Wanted) -> float:
     tries = world.snapshot.routing.retries + 1
     answer = TIMEOUTS.first_byte + EVENTS_AT_MOST * TIMEOUTS.idle if wanted.stream else TIMEOUTS.total
     ledger = 3 * ADMITTED_WITHIN  # a choice among targets, one among accounts, an admission
-    return offers * (ledger + tries * (ADMITTED_WITHIN + 2.0 + answer + 1.0))
+    return offers * (ledger + tries * (ADMITTED_WITHIN + 2.0 + answer + 1.0)) + 2 * LONGEST_WAIT
 
 
 def judge(
@@ -199,13 +199,15 @@ class _Judged:
         return any(story.began - 4.0 <= at <= story.ended for at in story.line.troubled)
 
     def _well(self, to_go_on: bool = False) -> list[str]:
-        """Its targets whose accounts all were well, all the time, and which nothing else makes unfit."""
+        """Its targets whose accounts all were well, all the time, took whatever came, and which nothing else makes
+        unfit."""
         providers = {provider.id: provider for provider in self._world.snapshot.providers}
         found = []
         for target in self._world.offers(self._story.wanted.model):
             provider = providers[target.partition("/")[0]]
             steady = all(self._world.moods[account.id].steady for account in provider.accounts)
-            if steady and not (to_go_on and provider.resumes == "off"):
+            free = all(each.rate_limit == s.RateLimit() for each in (provider, *provider.accounts))
+            if steady and free and not (to_go_on and provider.resumes == "off"):
                 found.append(target)
         return found
 

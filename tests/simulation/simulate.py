@@ -18,6 +18,7 @@ from omni_router.service.credentials import Credentials
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.router import RouterService
+from omni_router.service.turns import Turns
 from omni_router.settings import RouterSettings
 from omni_wire.errors import GatewayError
 from omniroute_proto.events.v1 import events_pb2
@@ -78,6 +79,7 @@ class _Router:
             events=ProtobufEvents(),
             settings=RouterSettings(),
             router_id=self.id,
+            turns=Turns(self.ledger, self.id, None),
         )
         self.service = RouterService(tools, RouterMetrics(registry))
         self.asking: set[asyncio.Task[Any]] = set()

@@ -121,6 +121,13 @@ class Uncounted(Model):
         return 0.0
 
 
+class Hasty(Model):
+    """Lets everybody through at once."""
+
+    def admit(self, hold: Hold) -> Grant | Refusal | None:
+        return super().admit(msgspec.structs.replace(hold, passage=None))
+
+
 class Repeated(Providers):
     """A transport that sends a POST again by itself."""
 
@@ -144,7 +151,7 @@ def fails(law: str, seeds: int = 25, **options: Any) -> bool:
 
 @pytest.mark.parametrize(
     ("law", "model"),
-    [("probes", TwoProbes), ("breakers", Impatient), ("budgets", Generous), ("rates", Uncounted)],
+    [("probes", TwoProbes), ("breakers", Impatient), ("budgets", Generous), ("rates", Uncounted), ("lanes", Hasty)],
 )
 def test_a_ledger_that_breaks_a_law_is_found_out(law: str, model: type[Model]) -> None:
     assert fails(law, model=model)

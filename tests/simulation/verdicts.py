@@ -7,6 +7,7 @@ LAWS = {
     "ends": "every request ends, in an answer or in one error, within its time",
     "budgets": "spent and held never exceed a cap, nothing stays held, and spent is the sum of all that was charged",
     "rates": "no minute holds more requests than its limit, and a request counts once",
+    "lanes": "no provider, account or model is asked more often, sooner or with more at once than its rate limit says",
     "attempts": "an attempt is settled once, for no more than it had reserved, and by what its provider billed",
     "calls": "a provider is called by an attempt that holds its reservation, once",
     "events": "a request of a router that lives leaves one final event, which tells what its client saw",

@@ -17,6 +17,7 @@ EPOCH = 1_900_000_000_000 // 86_400_000 * 86_400_000  # a midnight in 2030, ms
 PRICE = s.Price(input=1_000_000_000, output=10_000_000_000, cached_input=1_000_000_000, cache_write=1_000_000_000)
 TIMEOUTS = s.Timeouts(connect=2.0, first_byte=5.0, idle=4.0, total=10.0)
 MOST_OUTPUT = 200
+LONGEST_WAIT = 20.0
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -100,7 +101,13 @@ def world(seed: int) -> World:
 
 def _provider(chance: Random, name: str) -> s.Provider:
     accounts = tuple(
-        s.Account(id=f"{name}/a{number}", name=f"a{number}", secret_version="1", weight=chance.randint(1, 3))
+        s.Account(
+            id=f"{name}/a{number}",
+            name=f"a{number}",
+            secret_version="1",
+            weight=chance.randint(1, 3),
+            rate_limit=_rate_limit(chance) if chance.random() < 0.15 else s.RateLimit(),
+        )
         for number in range(chance.choice((1, 1, 2, 3)))
     )
     return s.Provider(
@@ -112,6 +119,16 @@ def _provider(chance: Random, name: str) -> s.Provider:
         strategy=chance.choice(s.STRATEGIES),
         sticky=chance.choice((1, 1, 3)),
         resumes=chance.choice(s.RESUMES),
+        rate_limit=_rate_limit(chance) if chance.random() < 0.15 else s.RateLimit(),
+    )
+
+
+def _rate_limit(chance: Random) -> s.RateLimit:
+    return s.RateLimit(
+        requests_per_minute=chance.choice((0, 3, 20)),
+        tokens_per_minute=chance.choice((0, 0, 800)),
+        min_gap=chance.choice((0.0, 0.0, 0.3, 2.0)),
+        concurrent=chance.choice((0, 1, 3)),
     )
 
 
@@ -167,6 +184,11 @@ def _routing(chance: Random) -> s.Routing:
         default_max_output=MOST_OUTPUT,
         timeouts=TIMEOUTS,
         mid_stream=_mid_stream(chance),
+        queue=chance.choice(
+            (None, s.Queue(longest=2.0, patience=0.0), s.Queue(), s.Queue(longest=LONGEST_WAIT, patience=3.0))
+        ),
+        retry_budget=chance.choice((None, s.RetryBudget(), s.RetryBudget(percent=0, least=1))),
+        learns_rates=chance.random() < 0.8,
     )
 
 

@@ -5,7 +5,10 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from omni_ledger import BudgetHold, Evidence, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
+import msgspec
+from omni_ledger import BudgetHold, Evidence, Grant, Hold, Passage, Pick, Picked, Refusal, Settlement, WarmPlace
+
+from tests.support.lanes_model import Lanes
 
 
 def window_of(window: str, now_ms: int) -> tuple[int, int]:
@@ -74,6 +77,7 @@ class Model:
         self.warm: dict[str, dict[str, tuple[int, int]]] = {}  # tokens and since when, by conversation and place
         self.breakers: dict[str, Breaker] = {}
         self.outbox: list[bytes] = []
+        self.lanes = Lanes()
 
     def admit(self, hold: Hold) -> Grant | Refusal | None:
         known = self.reservations.get(hold.attempt_id)
@@ -102,17 +106,33 @@ class Model:
         if asked is not None:
             amount = asked.fixed_nano_usd + granted * asked.per_output_token_nano_usd
         probed = self._circuits(hold) if hold.breaker else []
+        passage = hold.passage
         if isinstance(probed, Refusal):
-            return probed
+            return self._await(probed, passage)
+        bounds = self.lanes.look(passage, self.now) if passage is not None else []
+        if isinstance(bounds, Refusal):
+            return bounds
+        if hold.retrying is not None and not self.lanes.retry(hold.retrying, self.now):
+            return Refusal("retry_budget", 0.0)
         for breaker in probed:
             breaker.probe, breaker.lease = hold.attempt_id, self.now + min(hold.ttl_ms, 60_000)
         for _, owner, _ in rates:
             self.requests.setdefault(owner, []).append(self.now // 100 * 100 + 100)
         for each in money:
             each["held"] += amount
+        if passage is not None:
+            self.lanes.take(bounds, passage, hold.attempt_id, self.now + hold.ttl_ms, self.now)
         grant = Grant(granted, amount, bool(probed))
         self.reservations[hold.attempt_id] = Reservation(hold, grant, money, self.now + hold.ttl_ms)
         return grant
+
+    def _await(self, refusal: Refusal, passage: Passage | None) -> Refusal:
+        """Who waits for a rate limit's time to be up has a place in the lane."""
+        if passage is None or passage.ticket is None or refusal.cause != "rate_limit":
+            return refusal
+        ticket, came = passage.ticket, passage.ticket.came_ms or self.now
+        self.lanes.join(passage.lanes[-1].name, ticket.id, came, self.now + ticket.lease_ms)
+        return msgspec.structs.replace(refusal, came_ms=came)
 
     def _circuits(self, hold: Hold) -> list[Breaker] | Refusal:
         known = self.breakers.get(hold.account_id)
@@ -166,6 +186,9 @@ class Model:
                     money["held"] -= reserved if held else 0
                     money["spent"] += cost if held else cost - reserved
                     overrun = cost > reserved
+                self.lanes.free(attempt, settlement.tokens)
+        if settlement.news is not None:
+            self.lanes.learn(settlement.news, self.now)
         self.outbox += settlement.events
         for evidence in settlement.evidence:
             self._learn(evidence, settlement)
@@ -214,6 +237,7 @@ class Model:
         if found is None or found.state != "held":
             return False
         found.expires = self.now + ttl_ms
+        self.lanes.renew(attempt_id, found.expires)
         return True
 
     def reap(self) -> tuple[int, int]:
@@ -221,6 +245,7 @@ class Model:
         charged = 0
         for one in sorted(due, key=lambda one: (one.expires, one.hold.attempt_id)):
             one.state = "reaped"
+            self.lanes.free(one.hold.attempt_id, -1)
             for money in one.money:
                 money["held"] -= one.grant.reserved_nano_usd
                 money["spent"] += one.grant.reserved_nano_usd

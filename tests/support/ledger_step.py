@@ -4,8 +4,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from omni_catalogue.snapshot import BreakerPolicy
-from omni_ledger import BudgetHold, Evidence, Grant, Hold, Level, Pick, Refusal, Settlement
+from omni_catalogue.lanes import Lane
+from omni_catalogue.snapshot import BreakerPolicy, RateLimit
+from omni_ledger import (
+    BudgetHold,
+    Evidence,
+    Grant,
+    Hold,
+    LaneNews,
+    Level,
+    Passage,
+    Pick,
+    Refusal,
+    Retrying,
+    Settlement,
+    Ticket,
+)
 
 from tests.support.ledger_model import Model
 
@@ -51,6 +65,8 @@ def perform(model: Model, operation: list[Any], blobs: tuple[bytes, ...]) -> Res
         return [picked.cursor, list(picked.uses), [[each.place, each.tokens, each.ago] for each in picked.warm]]
     if name == "cleared":
         model.cleared(operation[2], operation[3])
+    elif name == "leave":
+        model.lanes.leave(operation[2], operation[3])
     elif name == "used":
         model.used(operation[2], operation[3])
     elif name == "warmed":
@@ -85,11 +101,47 @@ def hold_of(operation: list[Any], blobs: tuple[bytes, ...]) -> Hold:
             Level(owner=owner, requests_per_minute=most, budget=_budget(shared))
             for owner, most, shared in (rest[0] if rest else ())
         ),
+        passage=_passage(rest[2]) if len(rest) > 2 and rest[2] else None,
+        retrying=_retrying(rest[3]) if len(rest) > 3 else None,
+    )
+
+
+def _passage(packed: list[Any]) -> Passage:
+    tokens, learns, ticket, came, lease, lanes = packed
+    return Passage(
+        lanes=tuple(
+            Lane(
+                name,
+                RateLimit(requests_per_minute=requests, tokens_per_minute=most, min_gap=gap / 1000, concurrent=at_once),
+            )
+            for name, requests, most, gap, at_once in lanes
+        ),
+        tokens=tokens,
+        learns=learns == 1,
+        ticket=Ticket(id=ticket, came_ms=came, lease_ms=lease) if ticket else None,
+    )
+
+
+def _retrying(packed: list[int]) -> Retrying:
+    kind, percent, least = packed
+    return Retrying(again=kind == 2, percent=percent, least=least)
+
+
+def _news(packed: list[Any]) -> LaneNews:
+    lane, requests, tokens, requests_left, tokens_left, left_for, refused = packed
+    return LaneNews(
+        lane=lane,
+        requests_per_minute=requests,
+        tokens_per_minute=tokens,
+        requests_left=requests_left,
+        tokens_left=tokens_left,
+        left_for=left_for / 1000,
+        refused=("", "rate", "at_once")[refused],
     )
 
 
 def settlement_of(operation: list[Any], blobs: tuple[bytes, ...]) -> Settlement:
-    _, _, attempt, evidence, cost, secret, breaker, router, jitter = operation
+    _, _, attempt, evidence, cost, secret, breaker, router, jitter, *rest = operation
     return Settlement(
         attempt_id=attempt,
         cost_nano_usd=cost,
@@ -99,6 +151,8 @@ def settlement_of(operation: list[Any], blobs: tuple[bytes, ...]) -> Settlement:
         evidence=tuple(Evidence(circuit, outcome, cause, told / 1000) for circuit, outcome, cause, told in evidence),
         secret=secret,
         jitter=jitter,
+        tokens=rest[0] if rest else -1,
+        news=_news(rest[1]) if len(rest) > 1 else None,
     )
 
 
@@ -107,8 +161,14 @@ def _admitted(outcome: Grant | Refusal | None) -> Result:
         return ["c"]
     if isinstance(outcome, Grant):
         return ["g", outcome.granted_output, outcome.reserved_nano_usd, int(outcome.probe)]
+    circuit = [outcome.circuit, outcome.cause, int(outcome.told)]
+    if outcome.reason == "paced":
+        return ["n", outcome.reason, outcome.retry_after, *circuit, "", outcome.came_ms, outcome.ahead]
+    if outcome.reason == "retry_budget":
+        return ["n", outcome.reason, 0]
     if outcome.reason == "breaker_open":
-        return ["n", outcome.reason, outcome.retry_after, outcome.circuit, outcome.cause, int(outcome.told)]
+        came = ["", outcome.came_ms, 0] if outcome.came_ms else []
+        return ["n", outcome.reason, outcome.retry_after, *circuit, *came]
     return ["n", outcome.reason, outcome.retry_after, "", "", 0, outcome.level]
 
 

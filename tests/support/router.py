@@ -15,12 +15,14 @@ from omni_core.ports.router import CompleteCall, Head
 from omni_core.ports.translator import TranslatorPort
 from omni_core.telemetry import new_registry
 from omni_ledger import Ledger
+from omni_router.adapters.bells import TURNS, Bells
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
 from omni_router.service.credentials import Credentials
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.router import RouterService
+from omni_router.service.turns import Turns
 from omni_router.settings import RouterSettings
 from omni_simulator import Simulator
 from omni_translator.adapters.metrics import TranslatorMetrics
@@ -83,6 +85,7 @@ class Harness:
         self.upstream = HttpUpstream()
         self.registry = registry = new_registry()
         self.ledger = Ledger(redis, registry)
+        self.bells = Bells(redis, TURNS + self.router_id)
         self.tools = tools = Tools(
             ledger=self.ledger,
             translator=translator,
@@ -91,6 +94,7 @@ class Harness:
             events=ProtobufEvents(),
             settings=RouterSettings(retry_pause=0.01, new_key_wait=0.1),
             router_id=self.router_id,
+            turns=Turns(self.ledger, self.router_id, self.bells),
         )
         self.metrics = RouterMetrics(registry)
         self.service = RouterService(tools, self.metrics, draw)
@@ -198,6 +202,7 @@ async def fleet(
         yield made
     finally:
         for each in made:
+            await each.bells.close()
             await each.ledger.stop()
             await each.upstream.stop()
         await simulator.stop()

@@ -39,11 +39,24 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     cache_write: int
 
 
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How fast something may be asked, 0 for any: requests and tokens (input and output) in a minute, one request not
+    sooner than ``min_gap`` seconds after another, so many under way at once."""
+
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    min_gap: float = 0.0
+    concurrent: int = 0
+
+
+_ANY_RATE = RateLimit()
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """``id`` "*" passes any id through. Sizes in tokens, 0 when unknown.
 
     ``reasons`` is whether it takes parameters on thinking, None when unknown. ``streaming`` is one of ``STREAMING``,
-    empty for its provider's.
+    empty for its provider's. ``rate_limit`` is that of each account for it.
     """
 
     id: str
@@ -52,6 +65,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     max_output: int = 0
     reasons: bool | None = None
     streaming: str = ""
+    rate_limit: RateLimit = _ANY_RATE
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +83,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     client_version: str = ""
     machine_id: str = ""
     weight: int = 1
+    rate_limit: RateLimit = _ANY_RATE
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +117,7 @@ _UNSAID = Deadlines()
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """``strategy`` is one of ``STRATEGIES``, for its accounts; ``sticky`` how many requests in a row a turn of
-    round-robin has; ``resumes`` one of ``RESUMES``."""
+    round-robin has; ``resumes`` one of ``RESUMES``; ``rate_limit`` is that of all accounts together."""
 
     id: str
     format: WireFormat
@@ -117,6 +132,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     sticky: int = 1
     resumes: str = "prompt"
     timeouts: Deadlines = Deadlines()
+    rate_limit: RateLimit = _ANY_RATE
 
     def model(self, model_id: str) -> Model | None:
         """The exact entry for ``model_id``, else the wildcard's with the id filled in, else None."""
@@ -281,9 +297,27 @@ class Caching(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int = 1024 * 1024
 
 
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """For how many seconds a request waits for a rate limit to let it through, at the ``longest`` where nobody else can
+    answer it, and with ``patience`` rather than go on to the next; and how many may wait at a router, at the ``most``.
+    """
+
+    longest: float = 10.0
+    patience: float = 0.5
+    most: int = 1000
+
+
+class RetryBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """Retries of the whole fleet, in percent of its requests, and how many there are at ``least`` in ten seconds."""
+
+    percent: int = 20
+    least: int = 10
+
+
 class Routing(msgspec.Struct, frozen=True, kw_only=True):
-    """``retries`` are further tries of the same account; ``breaker`` None is off, and so are ``idempotency`` and
-    ``caching``. ``cache`` says nothing any more, and is for readers of earlier versions."""
+    """``retries`` are further tries of the same account; ``breaker`` None is off, and so are ``idempotency``,
+    ``caching``, ``queue`` and ``retry_budget``. ``cache`` says nothing any more and is for readers of earlier versions.
+    ``learns_rates`` is whether what answers tell of rate limits holds where configuration says nothing."""
 
     retries: int = 0
     breaker: BreakerPolicy | None = BreakerPolicy()
@@ -293,6 +327,9 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     mid_stream: MidStream = MidStream()
     idempotency: Idempotency | None = Idempotency()
     caching: Caching | None = Caching()
+    queue: Queue | None = Queue()
+    retry_budget: RetryBudget | None = RetryBudget()
+    learns_rates: bool = True
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """The quota and circuit protocol over Redis: what may be spent, what was, and what is out of order.
 
-Owns the Redis keys ``quota:*``, ``circuit:*`` and ``choice:*`` (whose turn it is, who was used how often, where a
-conversation's prompt cache is warm): nobody else writes them. Every change is one atomic step in Redis, by
+Owns the Redis keys ``quota:*``, ``circuit:*``, ``choice:*`` (whose turn it is, who was used how often, where a
+conversation's prompt cache is warm) and ``pace:*`` (how fast providers may be asked, and who waits): nobody else writes
+them. Every change is one atomic step in Redis, by
 Redis' clock; money is in whole nano-USD; reservations are named by attempt, leased and settled once; events leave
 through an outbox that the same step fills.
 
@@ -14,7 +15,23 @@ steps.
 
 from omni_ledger.janitor import BreakerStanding, Janitor, KeyStanding, Reaped, Standing
 from omni_ledger.ledger import Ledger
-from omni_ledger.model import BudgetHold, Evidence, Grant, Hold, Level, Pick, Picked, Refusal, Settlement, WarmPlace
+from omni_ledger.model import (
+    BudgetHold,
+    Evidence,
+    Grant,
+    Hold,
+    LaneNews,
+    LaneStanding,
+    Level,
+    Passage,
+    Pick,
+    Picked,
+    Refusal,
+    Retrying,
+    Settlement,
+    Ticket,
+    WarmPlace,
+)
 from omni_ledger.outbox import Outbox, drain, ensure_stream
 from omni_ledger.relay import Relay
 
@@ -26,16 +43,21 @@ __all__ = [
     "Hold",
     "Janitor",
     "KeyStanding",
+    "LaneNews",
+    "LaneStanding",
     "Ledger",
     "Level",
     "Outbox",
+    "Passage",
     "Pick",
     "Picked",
     "Reaped",
     "Refusal",
     "Relay",
+    "Retrying",
     "Settlement",
     "Standing",
+    "Ticket",
     "WarmPlace",
     "drain",
     "ensure_stream",

@@ -8,6 +8,7 @@ from omni_wire.errors import Internal
 from redis.asyncio import Redis
 
 from omni_ledger import operations
+from omni_ledger.model import LaneStanding
 from omni_ledger.operations import Operation
 from omni_ledger.script import FAILURES, STEP_LUA, ScriptConnection, unavailable
 
@@ -86,6 +87,14 @@ class Janitor:
     async def reset(self, circuit: str) -> None:
         """Close the circuit's breaker and forget its failures; an account's, those of its models too."""
         await self._run(operations.reset(circuit))
+
+    async def lanes(self, most: int) -> list[LaneStanding]:
+        """The lanes that something is known of, by name, at most so many."""
+        return [operations.lane_standing(values) for values in await self._run(operations.lanes(most))]
+
+    async def forget(self, lane: str) -> bool:
+        """Forget what was learned of a lane and what has gone through it; false where there was nothing."""
+        return bool((await self._run(operations.forget(lane)))[0])
 
     async def orphans(self) -> list[str]:
         """Routers that left events and show no sign of life."""

@@ -136,6 +136,10 @@ class Ledger:
         away now."""
         self._soon(operations.cleared(attempt_id, circuits))
 
+    def leave_soon(self, ticket: str, lanes: tuple[str, ...]) -> None:
+        """Wait no more in the queues of ``lanes``; while Redis is away the ticket's lease ends it."""
+        self._soon(operations.leave(ticket, lanes))
+
     def used_soon(self, uses: str, member: str) -> None:
         """Count a use that no ``pick`` counted; not while Redis is away."""
         self._soon(operations.used(uses, member))

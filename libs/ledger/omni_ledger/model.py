@@ -5,6 +5,7 @@ that bound. Limits, budgets and breakers are passed with every call, so the ledg
 """
 
 import msgspec
+from omni_catalogue.lanes import Lane
 from omni_catalogue.snapshot import BreakerPolicy
 
 WINDOWS = ("day", "week", "month", "total")
@@ -33,6 +34,34 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     budget: BudgetHold | None = None
 
 
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in the queue of a lane. ``id`` is "<router>/<what that calls it>", ``came_ms`` what the refusal said that
+    gave it, 0 before that; who does not ask again within ``lease_ms`` loses it."""
+
+    id: str
+    came_ms: int = 0
+    lease_ms: int = 8000
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """The lanes that an attempt goes through, all or none, with so many ``tokens`` as far as is known before it. With
+    ``learns``, what was learned of the last of them holds where it says nothing itself."""
+
+    lanes: tuple[Lane, ...]
+    tokens: int
+    learns: bool = True
+    ticket: Ticket | None = None
+
+
+class Retrying(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget of retries: of the fleet's requests so many percent, or ``least`` in 10 to 20 seconds. ``again`` is
+    whether this attempt is one, or a request's first."""
+
+    again: bool
+    percent: int
+    least: int
+
+
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """A reservation to take before one attempt, named by ``attempt_id``: asking again gives the same grant.
 
@@ -41,7 +70,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     what every budget can pay for. ``circuits`` are what must be in order besides the account, and ``secret`` is the
     version of its secret; with ``breaker`` None none is asked. ``early`` asks to probe circuits that were opened on
     suspicion before their time is up. After ``ttl_ms`` without a settlement or a renewal the reservation is charged in
-    full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of ``router_id``.
+    full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of ``router_id``. ``passage`` is
+    what the provider takes; what is let through counts there until it is settled.
     """
 
     attempt_id: str
@@ -60,6 +90,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
     early: bool = False
     levels: tuple[Level, ...] = ()
+    passage: Passage | None = None
+    retrying: Retrying | None = None
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -71,11 +103,13 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """``reason`` is "rate_limited", "budget_exhausted", "budget_held" or "breaker_open".
+    """``reason`` is "rate_limited", "budget_exhausted", "budget_held", "breaker_open", "paced" (a lane lets nobody
+    through now) or "retry_budget".
 
     ``retry_after`` is in seconds; 0 for a budget that never starts anew ("total"). ``circuit`` is whose breaker is
     open, ``cause`` why ("failing", "rate_limit", "quota", "refused"), ``told`` whether the provider said how long.
-    ``level`` is the owner of the shared level that refuses, "" where it is the key's own limit or a breaker.
+    ``level`` is the owner of the shared level that refuses, "" where it is the key's own limit or a breaker. Of "paced"
+    ``circuit`` is the lane, ``came_ms`` when its ticket came to the queue, and ``ahead`` how many came before.
     """
 
     reason: str
@@ -84,6 +118,35 @@ class Refusal(msgspec.Struct, frozen=True):
     cause: str = ""
     told: bool = False
     level: str = ""
+    came_ms: int = 0
+    ahead: int = 0
+
+
+class LaneNews(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer tells of the lane that learns: limits a minute (0: not told), what is left of them (-1: not told)
+    for so many seconds, and whether it was ``refused`` for coming too often ("rate") or with too many ("at_once")."""
+
+    lane: str
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    requests_left: int = -1
+    tokens_left: int = -1
+    left_for: float = 0.0
+    refused: str = ""
+
+
+class LaneStanding(msgspec.Struct, frozen=True):
+    """Of a lane: what was learned, how ("told", "refused" or ""), and what there is of it now."""
+
+    name: str
+    requests_per_minute: int
+    tokens_per_minute: int
+    at_once: int
+    learned: str
+    requests_in_window: int
+    tokens_in_window: int
+    under_way: int
+    waiting: int
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -102,7 +165,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     ``evidence`` is for the attempt's circuits; with ``breaker`` None it only gives probes back. ``secret`` is the
     version of the account's that was used, ``jitter`` (0 to 1) spreads cooldowns that nobody told. ``events`` are
-    serialised ``events.v1.Event``, emitted in the same atomic step, through the outbox of ``router_id``.
+    serialised ``events.v1.Event``, emitted in the same atomic step, through the outbox of ``router_id``. ``tokens`` are
+    those that it took of its lanes, -1 where nobody knows.
     """
 
     attempt_id: str
@@ -113,6 +177,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     secret: str = ""
     jitter: float = 0.5
+    tokens: int = -1
+    news: LaneNews | None = None
 
 
 class Pick(msgspec.Struct, frozen=True, kw_only=True):

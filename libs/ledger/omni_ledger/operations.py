@@ -4,20 +4,38 @@ One operation is its packed array and then its blobs, each an argument of the sc
 type, and its strings must be text for us: events therefore travel beside the arrays, not in them).
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from omni_catalogue.lanes import Lane
 from omni_catalogue.snapshot import BreakerPolicy
 from omni_wire.errors import DependencyUnavailable
 
-from omni_ledger.model import WINDOWS, BudgetHold, Evidence, Grant, Hold, Pick, Picked, Refusal, Settlement, WarmPlace
+from omni_ledger.model import (
+    WINDOWS,
+    BudgetHold,
+    Evidence,
+    Grant,
+    Hold,
+    LaneNews,
+    LaneStanding,
+    Passage,
+    Pick,
+    Picked,
+    Refusal,
+    Retrying,
+    Settlement,
+    WarmPlace,
+)
 
 MAX_AMOUNT = 2**53 - 1
 MAX_TTL_MS = 24 * 3600 * 1000
 MAX_EVENT_BYTES = 256 * 1024
 _OUTCOMES = ("success", "failure", "cool", "neutral")
 _CAUSES = ("", "failing", "rate_limit", "quota", "refused")
+_REFUSED = ("", "rate", "at_once")
 
 Operation = list[bytes]
 
@@ -97,11 +115,44 @@ def admit(hold: Hold, *, dry: bool = False) -> Operation:
             (hold.account_id, *hold.circuits),
             hold.secret,
             1 if hold.early else 0,
-            *((shared,) if shared or dry else ()),
-            *((1,) if dry else ()),
+            *_tail(shared, dry, hold),
         )
     )
     return _with_blobs(head, hold.abort_events)
+
+
+def _tail(shared: Sequence[object], dry: bool, hold: Hold) -> tuple[object, ...]:
+    """What most holds have nothing of is left out, up to the last thing that this one has."""
+    if hold.passage is None and hold.retrying is None:
+        return (shared, 1) if dry else (shared,) if shared else ()
+    passed = shared, int(dry), _passage(hold.passage) if hold.passage is not None else 0
+    return passed if hold.retrying is None else (*passed, _retrying(hold.retrying))
+
+
+def _passage(passage: Passage) -> tuple[object, ...]:
+    ticket = passage.ticket
+    return (
+        _amount(passage.tokens, "tokens"),
+        int(passage.learns),
+        *((ticket.id, ticket.came_ms, ticket.lease_ms) if ticket is not None else ("", 0, 0)),
+        [_lane(lane) for lane in passage.lanes],
+    )
+
+
+@lru_cache(1024)
+def _lane(lane: Lane) -> tuple[str, int, int, int, int]:
+    limit = lane.limit
+    return (
+        lane.name,
+        limit.requests_per_minute,
+        limit.tokens_per_minute,
+        _milliseconds(limit.min_gap),
+        limit.concurrent,
+    )
+
+
+def _retrying(retrying: Retrying) -> tuple[int, int, int]:
+    return 2 if retrying.again else 1, retrying.percent, retrying.least
 
 
 def settle(settlement: Settlement) -> Operation:
@@ -117,15 +168,33 @@ def settle(settlement: Settlement) -> Operation:
             _breaker(settlement.breaker),
             settlement.router_id,
             settlement.jitter,
+            *((settlement.tokens,) if settlement.tokens >= 0 or settlement.news is not None else ()),
+            *((_news(settlement.news),) if settlement.news is not None else ()),
         )
     )
     return _with_blobs(head, settlement.events)
 
 
+def _news(news: LaneNews) -> tuple[object, ...]:
+    return (
+        news.lane,
+        _amount(news.requests_per_minute, "requests_per_minute"),
+        _amount(news.tokens_per_minute, "tokens_per_minute"),
+        news.requests_left,
+        news.tokens_left,
+        _milliseconds(news.left_for),
+        _REFUSED.index(news.refused),
+    )
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(max(0.0, min(seconds, 1e9)) * 1000)
+
+
 def _evidence(evidence: Evidence) -> tuple[str, str, str, int]:
     if evidence.outcome not in _OUTCOMES or evidence.cause not in _CAUSES:
         raise ValueError(f"unknown evidence {evidence.outcome!r} {evidence.cause!r}")
-    return evidence.circuit, evidence.outcome, evidence.cause, int(max(0.0, min(evidence.told, 1e9)) * 1000)
+    return evidence.circuit, evidence.outcome, evidence.cause, _milliseconds(evidence.told)
 
 
 def release(hold: Hold) -> Operation:
@@ -155,6 +224,18 @@ def look(keys: list[tuple[str, str]], accounts: list[str]) -> Operation:
 
 def circuits(most: int) -> Operation:
     return [_pack(("circuits", 0, most))]
+
+
+def leave(ticket: str, lanes: Sequence[str]) -> Operation:
+    return [_pack(("leave", 0, ticket, lanes))]
+
+
+def lanes(most: int) -> Operation:
+    return [_pack(("lanes", 0, most))]
+
+
+def forget(lane: str) -> Operation:
+    return [_pack(("forget", 0, lane))]
 
 
 def reset(circuit: str) -> Operation:
@@ -205,9 +286,15 @@ def admitted(result: Any) -> Grant | Refusal | None:
     if result[0] == "n":
         if len(result) > 3:
             level = result[6] if len(result) > 6 else ""
-            return Refusal(result[1], float(result[2]), result[3], result[4], result[5] == 1, level)
+            came, ahead = map(int, result[7:9]) if len(result) > 8 else (0, 0)
+            return Refusal(result[1], float(result[2]), result[3], result[4], result[5] == 1, level, came, ahead)
         return Refusal(result[1], float(result[2]))
     return None
+
+
+def lane_standing(result: Any) -> LaneStanding:
+    name, requests, tokens, at_once, learned, *counts = result
+    return LaneStanding(name, int(requests), int(tokens), int(at_once), learned, *map(int, counts))
 
 
 def picked(result: Any) -> Picked:

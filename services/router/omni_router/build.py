@@ -10,6 +10,7 @@ from omni_core.runtime import Runtime
 from omni_core.signatures import PublicKeys
 from omni_ledger import Ledger, Relay
 
+from omni_router.adapters.bells import TURNS, Bells
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
 from omni_router.adapters.recordings import RedisRecordings
@@ -18,6 +19,7 @@ from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.remembering import RememberingRouter
 from omni_router.service.router import RouterService
+from omni_router.service.turns import Turns
 from omni_router.settings import RouterSettings
 
 
@@ -36,6 +38,7 @@ class RouterComponent:
         keys = PublicKeys.of(runtime.settings)
         self._feed = ConfigFeed(runtime.bus, cache_file, keys, ConfigMetrics("router", runtime.metrics))
         self._bus = runtime.bus
+        self._bells = Bells(runtime.redis, TURNS + runtime.instance_id)
         tools = Tools(
             ledger=self._ledger,
             translator=translator,
@@ -44,9 +47,10 @@ class RouterComponent:
             events=ProtobufEvents(),
             settings=settings,
             router_id=runtime.instance_id,
+            turns=Turns(self._ledger, runtime.instance_id, self._bells),
             tracer=tracer,
         )
-        metrics = RouterMetrics(runtime.metrics)
+        metrics = RouterMetrics(runtime.metrics, lambda: tools.turns.waiting)
         router = RouterService(tools, metrics)
         kept = self._recordings = RedisRecordings(runtime.redis, runtime.instance_id, settings.recording_full_at)
         self.service = RememberingRouter(router, tools, kept, kept.cache(), metrics)
@@ -66,6 +70,7 @@ class RouterComponent:
         await self._feed.stop()
         await self.service.stop()
         await self._recordings.close()
+        await self._bells.close()
         await self._ledger.stop()
         await self._relay.stop()
         await self._credentials.close()

@@ -114,6 +114,12 @@ class Bell(Protocol):
     async def wait(self) -> object: ...
 
 
+class Bells(Protocol):
+    def listening(self, name: str) -> AbstractContextManager[Bell]:
+        """A bell that is rung when there may be something new about ``name``."""
+        ...
+
+
 class Recordings(Protocol):
     """Answers as clients got them, by name, for all routers. ``token`` is of who makes one; with another, or an old
     one, nothing is changed. Each method may be repeated. All raise ``DependencyUnavailable`` within 4 s."""

@@ -42,3 +42,28 @@ local function bounds(window, seconds)
   end
   return 0, 0
 end
+
+-- What a hold keeps besides its fields is elements before its abort events: further budgets {{key, window end}…}, and
+-- what it has taken of lanes {tokens, second, {lane…}}. Each is an event of a kind that nobody knows (fields 15 and 14
+-- of Event, its length in three bytes), because an older script takes it for one.
+local MORE, PACED, ASIDE_AT = 122, 114, 5
+
+local function aside(kind, value)
+  local packed = pack(value)
+  local size = #packed
+  return string.char(kind, size % 128 + 128, floor(size / 128) % 128 + 128, floor(size / 16384)) .. packed
+end
+
+-- Where the abort events of a hold begin, and the two.
+local function asides(hold)
+  local at, budgets, lanes = 10, nil, nil
+  if hold[at] and string.byte(hold[at]) == MORE then
+    budgets = unpack_value(string.sub(hold[at], ASIDE_AT))
+    at = at + 1
+  end
+  if hold[at] and string.byte(hold[at]) == PACED then
+    lanes = unpack_value(string.sub(hold[at], ASIDE_AT))
+    at = at + 1
+  end
+  return at, budgets, lanes
+end

@@ -1,9 +1,7 @@
 -- The levels of a reservation: the key's own limits, and those that it shares with others. All are looked at before any
 -- is taken. `op` is an admission (ops.a); a shared level in its op[16] is {owner, requests per minute, budget|0}.
 --
--- A hold names its first budget itself; what more there are is one element before its abort events. That is an event of
--- a kind that nobody knows (field 15 of Event, its length in three bytes), because an older script takes it for one.
-local MORE, MORE_AT = 122, 5
+-- A hold names its first budget itself; what more there are is put aside in it (base.lua).
 
 -- Adds the window that this request is to be counted in. Of refusals that with the longest wait is kept.
 local function levels_rate(rates, refusal, owner, limit, name)
@@ -55,23 +53,12 @@ local function levels_more(budgets)
   for i = 2, #budgets do
     more[#more + 1] = { budgets[i].key, budgets[i].finish }
   end
-  local packed = pack(more)
-  local size = #packed
-  return string.char(MORE, size % 128 + 128, floor(size / 128) % 128 + 128, floor(size / 16384)) .. packed
-end
-
--- Where the abort events of a hold begin, and its budgets beyond the first, if there are more.
-local function levels_read(hold)
-  local first = hold[10]
-  if first and string.byte(first) == MORE then
-    return 11, unpack_value(string.sub(first, MORE_AT))
-  end
-  return 10, nil
+  return more
 end
 
 local function levels_move(hold, held, spent)
   budget_move(hold[4], hold[5], held, spent)
-  local _, more = levels_read(hold)
+  local _, more = asides(hold)
   for i = 1, more and #more or 0 do
     budget_move(more[i][1], more[i][2], held, spent)
   end

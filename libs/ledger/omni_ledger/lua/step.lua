@@ -3,7 +3,7 @@
 --
 -- A reservation is quota:{omni}:hold:<attempt>, a packed array:
 --   {'H', granted, amount, budget key or '', window end, account, probe 0|1, router, expires (ms), abort events…}
---                            with more than one budget, the others are one element before the events: see levels.lua
+--                            before the events come further budgets and lanes, where there are any: see base.lua
 --   {'R', … the same without the events}  reaped: charged in full, waits for the truth
 --   {'S'}                    settled, for two minutes: settling again does nothing. Past that, a repetition charges
 --                            nothing either (it is unknown), but its events are emitted again: their ids are the same
@@ -24,8 +24,8 @@ end
 local ops = {}
 
 -- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router, {circuit…}, secret, early 0|1,
---  {shared level…} or nothing, dry 1 or nothing}
--- → {'g', granted, amount, probe} | {'n', reason, seconds, circuit, cause, told, level}
+--  {shared level…} or nothing, dry 1 or 0 or nothing, what lanes are asked or 0 or nothing, {retries…} or nothing}
+-- → {'g', granted, amount, probe} | {'n', reason, seconds, circuit or lane, cause, told, level, came, ahead}
 --   | {'c'}: this attempt is already closed. A dry one takes nothing.
 function ops.a(op, blobs)
   local attempt, account, wanted = op[3], op[5], op[8]
@@ -44,24 +44,37 @@ function ops.a(op, blobs)
   for i = 1, #budgets do
     granted = min(granted, budgets[i].granted)
   end
-  local probes = {}
+  local dry, probes, passage, lanes = op[17] == 1, {}, op[18], {}
+  passage = passage and passage ~= 0 and passage or nil
   if op[10] ~= 0 then
-    probes, refusal = breakers_look(op[13], attempt, op[14], op[15] == 1, op[17] == 1)
+    probes, refusal = breakers_look(op[13], attempt, op[14], op[15] == 1, dry)
     if not probes then
+      return passage and not dry and lanes_await(passage, refusal) or refusal
+    end
+  end
+  if passage then
+    lanes, refusal = lanes_look(passage, dry)
+    if not lanes then
       return refusal
     end
+  end
+  if op[19] and not retries_take(op[19], dry) then
+    return { 'n', 'retry_budget', 0 }
   end
 
   if budgets[1] then
     amount = budgets[1].fixed + granted * budgets[1].per_token
   end
-  if op[17] == 1 then
+  if dry then
     return { 'g', granted, amount, #probes > 0 and 1 or 0 }
   end
   local hold = { 'H', granted, amount, '', 0, account, #probes > 0 and 1 or 0, op[12], now + op[11] }
   if budgets[1] then
     hold[3], hold[4], hold[5] = amount, budgets[1].key, budgets[1].finish
-    hold[10] = budgets[2] and levels_more(budgets)
+    hold[10] = budgets[2] and aside(MORE, levels_more(budgets))
+  end
+  if #lanes > 0 then
+    hold[#hold + 1] = aside(PACED, lanes_take(lanes, passage, attempt, hold[9]))
   end
   for _, blob in ipairs(blobs) do
     hold[#hold + 1] = blob
@@ -80,7 +93,8 @@ function ops.a(op, blobs)
   return { 'g', granted, amount, hold[7] }
 end
 
--- {s, n, attempt or '', {evidence…}, cost, secret, breaker|0, router, jitter}
+-- {s, n, attempt or '', {evidence…}, cost, secret, breaker|0, router, jitter, tokens or -1 or nothing, what a lane was
+--  told or nothing}
 -- → {'settled' | 'late' | 'unknown' | 'again' | 'events', overrun 0|1}
 function ops.s(op, blobs)
   local attempt, cost, router = op[3], op[5], op[8]
@@ -104,7 +118,14 @@ function ops.s(op, blobs)
         levels_move(hold, held and hold[3] or 0, held and cost or cost - hold[3])
         overrun = cost > hold[3] and 1 or 0
       end
+      local _, _, taken = asides(hold)
+      if taken then
+        lanes_free(taken, attempt, op[10] or -1)
+      end
     end
+  end
+  if op[11] then
+    lane_learn(op[11])
   end
   emit(router, blobs)
   for _, evidence in ipairs(op[4]) do
@@ -122,7 +143,37 @@ function ops.r(op)
   hold[9] = now + op[4]
   call('SET', QUOTA .. 'hold:' .. op[3], pack(hold))
   call('ZADD', HOLDS, hold[9], op[3])
+  local _, _, taken = asides(hold)
+  if taken then
+    lanes_renew(taken, op[3], hold[9])
+  end
   return { 1 }
+end
+
+-- {leave, 0, ticket, {lane…}} → {}: waits no more
+function ops.leave(op)
+  for _, name in ipairs(op[4]) do
+    lane_leave(name, op[3])
+    lane_ring(name)
+  end
+  return {}
+end
+
+-- {lanes, 0, most} → {{name, learned requests, tokens, at once, how, requests, tokens, under way, waiting}…}
+function ops.lanes(op)
+  local found = {}
+  for _, name in ipairs(lanes_known()) do
+    if #found == op[3] then
+      break
+    end
+    found[#found + 1] = lane_shown(name)
+  end
+  return found
+end
+
+-- {forget, 0, lane} → {keys that there were}
+function ops.forget(op)
+  return { lane_forget(op[3]) }
 end
 
 -- {pick, 0, cursor or '', uses or '', {member…}, conversation or '', dry 1?}
@@ -173,9 +224,13 @@ function ops.reap(op)
     local hold = hold_read(attempt)
     if hold and hold[1] == 'H' then
       local blobs = {}
-      for i = levels_read(hold), #hold do
+      for i = asides(hold), #hold do
         blobs[#blobs + 1] = charged_event(hold[i], hold[3])
         hold[i] = nil
+      end
+      local _, _, taken = asides(hold)
+      if taken then
+        lanes_free(taken, attempt, -1)
       end
       hold[1] = 'R'
       call('SET', QUOTA .. 'hold:' .. attempt, pack(hold), 'PX', REAPED_TTL)

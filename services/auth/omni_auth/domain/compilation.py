@@ -20,6 +20,9 @@ from omni_catalogue.snapshot import (
     Model,
     Price,
     Provider,
+    Queue,
+    RateLimit,
+    RetryBudget,
     Routing,
     Server,
     Snapshot,
@@ -45,6 +48,7 @@ from omni_auth.domain.schema import (
     ModelSection,
     PriceEntry,
     ProviderSection,
+    RateLimitSection,
 )
 from omni_auth.domain.secrecy import secret_version
 from omni_auth.domain.sharing import Shared, Whose, compile_budget, compile_price, of_file
@@ -156,6 +160,11 @@ def compile_snapshot(
             timeouts=Timeouts(**config.routing.timeouts.model_dump()),
             mid_stream=compile_mid_stream(config.routing.mid_stream),
             idempotency=Idempotency(**config.routing.idempotency.model_dump()) if config.routing.idempotency else None,
+            queue=Queue(**config.routing.queue.model_dump()) if config.routing.queue else None,
+            retry_budget=RetryBudget(**config.routing.retry_budget.model_dump())
+            if config.routing.retry_budget
+            else None,
+            learns_rates=config.routing.learn_rate_limits,
         ),
         rules=compile_rules(config.rules),
         checked_keys=checked,
@@ -219,7 +228,12 @@ def _account(provider: str, section: AccountSection, accounts: dict[str, Account
         client_version=section.client_version,
         machine_id=section.machine_id,
         weight=section.weight,
+        rate_limit=_rate_limit(section.rate_limit),
     )
+
+
+def _rate_limit(section: RateLimitSection) -> RateLimit:
+    return RateLimit(**section.model_dump(exclude_none=True))
 
 
 def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], strategy: dict[str, Any]) -> Provider:
@@ -235,6 +249,7 @@ def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], stra
         rules=compile_rules(section.rules),
         timeouts=Deadlines(**section.timeouts.model_dump()),
         resumes=section.resumes,
+        rate_limit=_rate_limit(section.rate_limit),
         **strategy,
     )
 
@@ -261,6 +276,7 @@ def _model(section: ModelSection) -> Model:
         max_output=section.max_output or 0,
         reasons=section.reasons,
         streaming=section.streaming or "",
+        rate_limit=_rate_limit(section.rate_limit),
     )
 
 

@@ -154,6 +154,11 @@ def seconds(value: object) -> float:
     return float(span)
 
 
+def seconds_or_none(value: object) -> float:
+    """As ``seconds``, or 0 or off for none at all."""
+    return 0.0 if flag_or_none(value) is False or value == "0" else seconds(value)
+
+
 def model_id(value: object) -> str:
     word = model_pattern(value)
     if word != "*" and "*" in word:

@@ -254,6 +254,39 @@ class DeadlinesSection(_TimedSection):
     total: Seconds | None = None
 
 
+_Count = Annotated[int | None, BeforeValidator(scalars.whole(1, 1_000_000_000, " (leave it out for any)"))]
+
+
+class RateLimitSection(Section):
+    """How fast a provider, an account, or each account for one model may be asked; what is left out is learned from its
+    answers."""
+
+    requests_per_minute: _Count = None
+    tokens_per_minute: _Count = None
+    min_gap: Seconds | None = None
+    concurrent: _Count = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.min_gap is not None and self.requests_per_minute is not None:
+            fit = 60 / self.min_gap
+            if fit < self.requests_per_minute:
+                message = (
+                    f"a min_gap of {self.min_gap:g} s lets {fit:.3g} requests a minute through, fewer than the "
+                    f"{self.requests_per_minute} of requests_per_minute; leave one of them out"
+                )
+                raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+    def beyond(self, wider: "RateLimitSection") -> str:
+        """What is never reached, because ``wider`` holds for this and more; "" for nothing."""
+        for name in ("requests_per_minute", "tokens_per_minute", "concurrent"):
+            mine, whole = getattr(self, name), getattr(wider, name)
+            if mine is not None and whole is not None and mine > whole:
+                return f"{name} is {mine}, more than the {whole} of its provider, which holds for all its accounts"
+        return ""
+
+
 Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
 
 
@@ -264,6 +297,7 @@ class ModelSection(Section):
     max_output: Tokens | None = None
     reasons: Flag | None = None
     streaming: Streaming | None = None
+    rate_limit: RateLimitSection = RateLimitSection()
 
 
 _IDENTITIES = sorted({name for names in IDENTITIES.values() for name in names})
@@ -279,6 +313,7 @@ class AccountSection(Section):
     client_version: Annotated[str, BeforeValidator(scalars.version)] = ""
     machine_id: Annotated[str, BeforeValidator(scalars.machine_id)] = ""
     weight: Weight = 1
+    rate_limit: RateLimitSection = RateLimitSection()
 
 
 class ProviderDocument(Section):
@@ -299,6 +334,15 @@ class ProviderDocument(Section):
     tags: Tags = ()
     resumes: Annotated[str, BeforeValidator(scalars.one_of(RESUMES))] = "prompt"
     timeouts: DeadlinesSection = DeadlinesSection()
+    rate_limit: RateLimitSection = RateLimitSection()
+
+    @model_validator(mode="after")
+    def _rates_fit(self) -> Self:
+        for model in self.models:
+            if why := model.rate_limit.beyond(self.rate_limit):
+                message = f"the model {model.id}: rate_limit: {why}"
+                raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
 
 
 class ProviderSection(ProviderDocument):
@@ -307,6 +351,8 @@ class ProviderSection(ProviderDocument):
     @model_validator(mode="after")
     def _fit(self) -> Self:
         for account in self.accounts:
+            if why := account.rate_limit.beyond(self.rate_limit):
+                _refuse_account(account, "rate_limit:", why)
             if account.project and self.format is not WireFormat.CLOUDCODE_GENERATE:
                 _refuse_account(account, "project", "is for providers of cloudcode.generate")
             if account.profile_arn and self.format is not WireFormat.KIRO_CONVERSATION:
@@ -541,6 +587,48 @@ class IdempotencySection(Section):
     dedup: Annotated[float, BeforeValidator(_dedup)] = 0.0
 
 
+def _queue(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off or a mapping such as {longest: 10, patience: 0.5}"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {} if switched else None
+
+
+class QueueSection(Section):
+    """As ``omni_catalogue.snapshot.Queue``."""
+
+    longest: Seconds = 10.0
+    patience: Annotated[float, BeforeValidator(scalars.seconds_or_none)] = 0.5
+    most: Annotated[int, BeforeValidator(scalars.whole(1, 100_000))] = 1000
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.patience > self.longest:
+            message = f"patience is {self.patience:g} s, more than the {self.longest:g} s of longest, which ends it"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+
+def _retry_budget(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off or a mapping such as {percent: 20, least: 10}"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {} if switched else None
+
+
+class RetryBudgetSection(Section):
+    """As ``omni_catalogue.snapshot.RetryBudget``."""
+
+    percent: Annotated[int, BeforeValidator(scalars.whole(0, 100))] = 20
+    least: Annotated[int, BeforeValidator(scalars.whole(0, 1_000_000))] = 10
+
+
 class RoutingSection(Section):
     """``strategy`` is for combos and for accounts of providers that have none of their own; ``auto`` is whether there
     are combos that stand for all providers, by tier."""
@@ -557,6 +645,9 @@ class RoutingSection(Section):
     mid_stream: MidStreamSection = MidStreamSection()
     idempotency: Annotated[IdempotencySection | None, BeforeValidator(_idempotency)] = IdempotencySection()
     blocked_providers: tuple[Name, ...] = ()
+    queue: Annotated[QueueSection | None, BeforeValidator(_queue)] = QueueSection()
+    retry_budget: Annotated[RetryBudgetSection | None, BeforeValidator(_retry_budget)] = RetryBudgetSection()
+    learn_rate_limits: Flag = True
 
 
 class Config(Section):

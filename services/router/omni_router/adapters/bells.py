@@ -1,8 +1,9 @@
 """Being told of other routers' work: one subscription a router, which rings for whatever it follows.
 
-Theory of operation. Who makes a recording publishes its key on the channel of each router that follows it. A ring says
-only that there is something to look at, so one too many does no harm; after a connection was lost all are rung, as one
-may have been missed. Nobody relies on it alone: who listens looks by itself when a lease may have run out.
+Theory of operation. Who makes a recording publishes its key on the channel of each router that follows it; where an
+attempt has ended in a lane, the ledger publishes who is first in its queue. A ring says only that there is something to
+look at, so one too many does no harm; after a connection was lost all are rung, as one may have been missed. Nobody
+relies on it alone: who listens looks by itself when a lease may have run out.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from omni_router.adapters.scripts import DEADLINE, unavailable
 log = logging.getLogger("omniroute.router")
 
 CHANNEL = "idem:bell:"
+TURNS = "pace:bell:"
 SILENCE = 15.0  # seconds, after which the connection is asked whether it lives
 PAUSE = 0.5
 
@@ -26,9 +28,9 @@ PAUSE = 0.5
 class Bells:
     """The subscription begins with the first who listens."""
 
-    def __init__(self, redis: "Redis", router_id: str) -> None:
+    def __init__(self, redis: "Redis", channel: str) -> None:
         self._redis = redis
-        self._channel = CHANNEL + router_id
+        self._channel = channel
         self._rings: dict[str, set[asyncio.Event]] = {}
         self._hearing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

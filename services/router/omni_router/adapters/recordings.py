@@ -15,7 +15,7 @@ from omni_core.ports.router import Head
 from omni_wire.errors import GatewayError, from_kind
 from redis.asyncio import Redis
 
-from omni_router.adapters.bells import Bells
+from omni_router.adapters.bells import CHANNEL, Bells
 from omni_router.adapters.scripts import ScriptQueue
 from omni_router.ports import Ended, Entry, Found
 
@@ -78,7 +78,7 @@ class RedisRecordings:
 
     def __init__(self, redis: "Redis", router_id: str, full_at: float) -> None:
         self._scripts = ScriptQueue(redis, SCRIPT.read_text(encoding="utf-8"))
-        self._bells = Bells(redis, router_id)
+        self._bells = Bells(redis, CHANNEL + router_id)
         self._router_id = router_id
         self._full_at = str(full_at)
         self._prefix = KEPT

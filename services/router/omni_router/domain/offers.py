@@ -5,6 +5,7 @@ Made once for a key and an id, and used until the configuration changes.
 
 import msgspec
 from omni_catalogue.catalogue import Catalogue, Listed, Plan
+from omni_catalogue.lanes import lanes_of
 from omni_catalogue.snapshot import Budget, KeyPolicy, Limit, MidStream
 from omni_wire.errors import BudgetExhausted
 from omni_wire.formats import WireFormat
@@ -65,6 +66,7 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
     found = []
     boundless = ""
     budgets = _budgets(catalogue, policy)
+    learns = catalogue.snapshot.routing.learns_rates
     for candidate in plan.candidates:
         priced = pricing.pricing_for(candidate.model, budgets)
         counted = bool(budgets) and priced is not None and priced.price is not None
@@ -86,7 +88,8 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
             rules = catalogue.rules(policy, plan.combo, candidate.provider, candidate.model)
             timeouts = catalogue.timeouts(plan.combo, candidate.provider)
             circuits = circuits_of(candidate, plan.combo)
-            found.append(Offer(candidate, priced, source, rules, circuits, timeouts))
+            lanes = lanes_of(candidate.provider, candidate.account, candidate.model, learns=learns)
+            found.append(Offer(candidate, priced, source, rules, circuits, timeouts, lanes))
     if not found and boundless:
         raise BudgetExhausted(
             f"{plan.requested!r} can only be had in the format {boundless}, which takes no output limit, and this key "

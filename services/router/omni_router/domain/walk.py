@@ -18,12 +18,13 @@ _WHY = {
     "quota": "its quota is used up",
     "refused": "it refused the credential",
     "failing": "it failed too often",
+    "paced": "its rate limit lets nobody through",
 }
 
 
 class Skip(msgspec.Struct, frozen=True):
     """A candidate that was not asked: ``circuit`` is open for ``wait`` seconds more, for ``cause``; "" where it is a
-    budget that does not cover it."""
+    budget that does not cover it. With the cause "paced" it is a lane that lets nobody through."""
 
     offer: Offer
     circuit: str
@@ -86,12 +87,28 @@ class Walk:
         self.trail += (skip,)
         return skip
 
+    def soonest(self, only: Offer | None = None) -> Skip | None:
+        """Whose rate limit lets a request through first: what to wait for where nobody else is left. One that cools
+        down after a refusal is waited for as well, unless this request was among the refused."""
+        waiting = [
+            skip
+            for skip in self.skips
+            if (only is None or skip.offer is only)
+            and (skip.cause == "paced" or (skip.cause == "rate_limit" and not self.failures))
+        ]
+        return min(waiting, key=lambda skip: skip.wait, default=None)
+
+    def asks_again(self, skip: Skip) -> None:
+        """What was said of its candidate holds no more."""
+        self.skips = tuple(known for known in self.skips if known is not skip)
+        self._open = {circuit: known for circuit, known in self._open.items() if circuit != skip.circuit}
+
     def last_resort(self) -> Offer | None:
         """Who to ask all the same, when all were passed over: of those that are only suspected the one whose time is
         nearest, so that a pool is never closed as a whole while one of it might work."""
         if self.failures or self.too_dear is not None:
             return None
-        suspects = [skip for skip in self.skips if not skip.told]
+        suspects = [skip for skip in self.skips if not skip.told and skip.cause != "paced"]
         return min(suspects, key=lambda skip: skip.wait).offer if suspects else None
 
     def error(self, model: str) -> GatewayError:
@@ -115,7 +132,7 @@ class Walk:
     def _all_closed(self, model: str) -> NoCandidate:
         wait = min((skip.wait for skip in self.skips), default=1.0)
         causes = {skip.cause for skip in self.skips}
-        limited = bool(causes) and causes <= {"rate_limit", "quota"}
+        limited = bool(causes) and causes <= {"rate_limit", "quota", "paced"}
         return NoCandidate(
             f"every account for {model!r} is cooling down; try again in {ceil(wait)} s: {self._causes()}",
             retry_after=wait,

@@ -55,7 +55,7 @@ class Foresight:
             granted, reserved, cost = outcome.granted_output, outcome.reserved_nano_usd, self._cost(offer)
             self.steps.append(would_be_asked(offer, granted, reserved, cost, early=early, probe=outcome.probe))
             return
-        if outcome.reason != "breaker_open":
+        if outcome.reason not in ("breaker_open", "paced"):
             told = as_error(outcome, self._asked.limits)
             if outcome.reason == "rate_limited":
                 raise told
@@ -63,7 +63,7 @@ class Foresight:
             return
         skip = Skip(offer, outcome.circuit, outcome.cause, outcome.retry_after, outcome.told)
         walk.skipped(skip)
-        if line is not None:
+        if line is not None and outcome.reason != "paced":
             line.cools(outcome.circuit, outcome.retry_after)
         if not early:
             self.steps.append(would_be_passed_over(skip))

@@ -13,7 +13,19 @@ from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
 from omni_core.ports.translator import TranslatorPort
 from omni_core.tracing import Tracer
-from omni_ledger import BudgetHold, Evidence, Grant, Hold, Ledger, Level, Refusal, Settlement
+from omni_ledger import (
+    BudgetHold,
+    Evidence,
+    Grant,
+    Hold,
+    LaneNews,
+    Ledger,
+    Level,
+    Passage,
+    Refusal,
+    Retrying,
+    Settlement,
+)
 from omni_wire.errors import GatewayError
 from omni_wire.usage import Usage
 
@@ -25,11 +37,15 @@ from omni_router.domain.request import Request
 from omni_router.domain.taps.base import StreamTap
 from omni_router.ports import EventCodec, Upstream, UpstreamAnswer
 from omni_router.service.credentials import Credentials
+from omni_router.service.rates import Rates
+from omni_router.service.turns import Turn, Turns
 from omni_router.settings import RouterSettings
 
 _NOTHING = Usage()
 # Bytes, amply: what is said to ask for the rest of an answer.
 _REQUEST_FOR_THE_REST = 1000
+# Tokens that an answer is taken to have until it is there, where its limit is not lower; bytes of a request a token.
+_TYPICAL, _BYTES_A_TOKEN = 500, 4
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -42,6 +58,8 @@ class Tools(msgspec.Struct, frozen=True):
     events: EventCodec
     settings: RouterSettings
     router_id: str
+    turns: Turns
+    rates: Rates = msgspec.field(default_factory=Rates)
     tracer: Tracer | None = None
 
 
@@ -85,6 +103,8 @@ class Held:
     _reported: Usage | None = None
     _estimate = _input_estimate = _status = 0
     _renew_at = _ttl = 0.0
+    turn: Turn | None = None  # it waits for its turn, where it is refused one now
+    again = False  # whether it tries the same account once more
     early = False  # whether it asks one that is only suspected, before its time is up
     failure: GatewayError | None = None  # its own, where the request's is another
     _awaited = False  # the request is with the provider, and nothing says that it failed
@@ -158,9 +178,13 @@ class Held:
                 )
                 if asked.limits
                 else (),
+                passage=self._passage() if offer.lanes else None,
+                retrying=self._retrying(count_request) if routing.retries else None,
             )
         )
         if isinstance(outcome, Refusal):
+            if self.turn is not None:
+                self.turn.refused(offer, outcome)
             return outcome
         self._grant = outcome
         return None
@@ -175,6 +199,23 @@ class Held:
             fixed_nano_usd=fixed,
             per_output_token_nano_usd=per_token,
         )
+
+    def _passage(self) -> Passage:
+        request, turn = self._asked.request, self.turn
+        output = min(request.limit or _TYPICAL, _TYPICAL) * request.choices
+        return Passage(
+            lanes=self.offer.lanes,
+            tokens=request.body.size // _BYTES_A_TOKEN + output,
+            learns=self._asked.routing.learns_rates,
+            ticket=turn.ticket if turn is not None else None,
+        )
+
+    def _retrying(self, is_first: bool) -> Retrying | None:
+        """Only a request's first attempt and its retries count: the next candidate is no retry."""
+        allowed = self._asked.routing.retry_budget
+        if allowed is None or not (is_first or self.again):
+            return None
+        return Retrying(again=self.again, percent=allowed.percent, least=allowed.least)
 
     async def foresee(self, count_request: bool) -> Grant | Refusal:
         """What ``admit`` would come to; for tools whose ledger is a dry one."""
@@ -205,6 +246,8 @@ class Held:
                 evidence=self._evidence(error),
                 secret=self.candidate.account.secret_version,
                 jitter=random.random(),
+                tokens=self.usage.input_tokens + self.usage.output_tokens if self.offer.lanes else -1,
+                news=self._news(error) if self._asked.routing.learns_rates and self.offer.lanes else None,
             ),
             self._on_settled,
         )
@@ -219,6 +262,9 @@ class Held:
             return ()
         said = circuits.evidence(self.offer.circuits, error, spent)
         return tuple([Evidence(each.circuit, each.outcome, each.cause, each.told) for each in said])
+
+    def _news(self, error: GatewayError | None) -> LaneNews | None:
+        return self._tools.rates.news(self.offer, self.headers, error, clock.now_ms() / 1000)
 
     def _works(self) -> None:
         """The provider answers: if this was a probe, nobody needs to wait for its end."""

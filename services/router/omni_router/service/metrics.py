@@ -1,6 +1,6 @@
 """What the router counts. Labels are configured names and fixed words only, so their number is bounded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from omni_core.meters import Meter, Spread
 from prometheus_client import CollectorRegistry, Gauge
@@ -33,7 +33,7 @@ _STAGE_SECONDS = (
 class RouterMetrics:
     """``observe`` once a request."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, waiting: Callable[[], int] = lambda: 0) -> None:
         def meter(name: str, text: str, *labels: str) -> Meter:
             return Meter(f"omniroute_router_{name}", text, labels, registry)
 
@@ -52,19 +52,22 @@ class RouterMetrics:
         self.saved_cost = meter("cache_saved_usd", "What answers from the cache had cost.").series()
         self.stages = spread(
             "stage_seconds",
-            "Time to the first byte by stage of one request in 16: plan, admit, encode, provider.",
+            "Time to the first byte by stage of one request in 16: plan, queue, admit, encode, provider.",
             "stage",
             bounds=_STAGE_SECONDS,
         )
         self.own = spread(
             "own_seconds",
-            "From request to the head of its answer less the waiting for providers, of one request in 16.",
+            "From request to the head of its answer less the waiting for providers and turns, of one request in 16.",
             bounds=_STAGE_SECONDS,
         )
         self.active = 0
         under_way = Gauge("omniroute_router_active_requests", "Requests under way.", registry=registry)
         under_way.set_function(lambda: self.active)
 
+        self.queued = spread("queue_seconds", "Waiting for a rate limit, of the requests that did.", "outcome")
+        in_queue = Gauge("omniroute_router_queue_requests", "Waiting for a rate limit.", registry=registry)
+        in_queue.set_function(waiting)
         self._whole, self._streamed = self._seconds.series(("false",)), self._seconds.series(("true",))
         self._providers: dict[tuple[str, str], _ProviderSeries] = {}
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 import msgspec
 from omni_catalogue.catalogue import Catalogue
-from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Snapshot
+from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Queue, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import TRACE, CompleteCall, Frame, Head, ModelEntry
@@ -45,6 +45,7 @@ from omni_router.service.explaining import Foresight
 from omni_router.service.held import Asked, Begun, Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.refusing import as_error
+from omni_router.service.turns import Turn
 from omni_router.service.watch import EVERY, Watch
 
 log = logging.getLogger("omniroute.router")
@@ -257,16 +258,51 @@ class RouterService:
         if run.watch is not None:
             run.watch.planned()
         run.as_listed, walk = iter(offers), run.walk
+        queue = asked.routing.queue
         while (offer := await run.next()) is not None:
             if not walk.passes_over(offer) and (head := await self._try(run, asked, offer)) is not None:
+                return head
+            if queue is None or not walk.skips or not queue.patience:
+                continue
+            if (head := await self._in_turn(run, asked, queue, queue.patience, offer)) is not None:
                 return head
         if (offer := walk.last_resort()) is not None:
             run.line = None  # it knows the last one that it gave, which this is not
             if (head := await self._try(run, asked, offer, early=True)) is not None:
                 return head
+        if queue is not None and (head := await self._in_turn(run, asked, queue, queue.longest)) is not None:
+            return head
         raise walk.error(asked.request.model)
 
-    async def _try(self, run: "_Run", asked: Asked, offer: Offer, *, early: bool = False) -> Head | None:
+    async def _in_turn(
+        self, run: "_Run", asked: Asked, queue: Queue, longest: float, only: Offer | None = None
+    ) -> Head | None:
+        """Wait for a rate limit to let the request through, ``only`` that of one candidate or the soonest of all. None
+        where it would take more than ``longest`` seconds, or too many wait already."""
+        walk, turns = run.walk, self._tools.turns
+        until = clock.monotonic() + longest
+        skip = walk.soonest(only)
+        if skip is None or skip.wait > longest or turns.waiting >= queue.most:
+            return None
+        outcome = "left"
+        with turns.wait_for(asked.call.event_id) as turn:
+            try:
+                while skip is not None and skip.wait <= until - clock.monotonic():
+                    await turn.wait(skip.wait)
+                    walk.asks_again(skip)
+                    if (head := await self._try(run, asked, skip.offer, turn=turn)) is not None:
+                        outcome = "served"
+                        return head
+                    skip = walk.soonest(only)
+                outcome = "refused"
+            finally:
+                run.waited(turn.seconds)
+                self._metrics.queued.observe(turn.seconds, (outcome,))
+        return None
+
+    async def _try(
+        self, run: "_Run", asked: Asked, offer: Offer, *, early: bool = False, turn: Turn | None = None
+    ) -> Head | None:
         """Ask one candidate, again where its failure looks passing. None when the next is to be asked; raises what no
         other would answer otherwise."""
         make = Attempt if run.watch is None else run.watch.attempt
@@ -278,16 +314,20 @@ class RouterService:
             attempt = make(self._tools, asked, offer)
             attempt.unproved = unproved
             attempt.early = early
+            attempt.turn = turn
+            attempt.again = retries > 0
             refusal = await attempt.admit(not run.counted, len(run.attempts) + 1, run.started_ms)
             if refusal is not None:
-                if refusal.reason != "breaker_open":
+                if refusal.reason == "retry_budget":
+                    break  # with what its first try came to
+                if refusal.reason not in ("breaker_open", "paced"):
                     told = as_error(refusal, asked.limits)
                     if refusal.reason == "rate_limited":
                         raise told  # whoever is asked
                     walk.refused(offer, told)
                     return None
                 walk.skipped(Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told))
-                if line is not None:
+                if line is not None and refusal.reason != "paced":
                     line.cools(refusal.circuit, refusal.retry_after)
                 return None
             run.counted = True
@@ -454,6 +494,7 @@ class _Run:
         self.asked: Asked | None = None
         self.as_listed: Iterator[Offer] = iter(())
         self.resumable = False
+        self.waits = 0.0  # seconds, for its turn
         self.written = 0  # tokens that the client has of attempts that broke off
         self.served: Attempt | None = None  # whose first byte was the client's first
         self._router_id = router_id
@@ -463,6 +504,11 @@ class _Run:
     async def next(self) -> Offer | None:
         """The next candidate."""
         return next(self.as_listed, None) if self.line is None else await self.line.next()
+
+    def waited(self, seconds: float) -> None:
+        self.waits += seconds
+        if self.watch is not None:
+            self.watch.add("queue", seconds)
 
     def watched_by(self, watch: Watch) -> None:
         self.watch, self.call = watch, watch.call

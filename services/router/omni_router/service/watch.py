@@ -33,16 +33,17 @@ _LOOK_AT = 64 * 1024
 class Watch:
     """``call`` is the request to go on with: its trace context names this router's span, where there is one.
 
-    With ``metrics``, the stages are measured: ``plan`` (from the request to the first candidate), ``admit`` (waiting
-    for the ledger), ``encode`` (making the provider's request, a translation and the account's credential with it) and
-    ``provider`` (from sending it to the first byte worth passing on). ``own`` is what is left of the time to the
-    answer's head without ``provider``. All attempts of a request add up.
+    With ``metrics``, the stages are measured: ``plan`` (from the request to the first candidate), ``queue`` (waiting
+    for a rate limit to let it through), ``admit`` (waiting for the ledger), ``encode`` (making the provider's request,
+    a translation and the account's credential with it) and ``provider`` (from sending it to the first byte worth
+    passing on). ``own`` is what is left of the time to the answer's head without ``provider`` and ``queue``. All
+    attempts of a request add up.
     """
 
     def __init__(self, call: CompleteCall, metrics: RouterMetrics | None, tracer: Tracer | None) -> None:
         self._metrics = metrics
         self._began = clock.monotonic()
-        self._stages = dict.fromkeys(("plan", "admit", "encode", "provider"), 0.0)
+        self._stages = dict.fromkeys(("plan", "queue", "admit", "encode", "provider"), 0.0)
         self._headed = 0.0  # when the head was there
         self.tracer: Tracer | None = None
         self.span: Span | None = None
@@ -86,7 +87,9 @@ class Watch:
                 if seconds:
                     self._metrics.stages.observe(seconds, (stage,))
             if self._headed:
-                self._metrics.own.observe(max(0.0, self._headed - self._began - self._stages["provider"]))
+                self._metrics.own.observe(
+                    max(0.0, self._headed - self._began - self._stages["provider"] - self._stages["queue"])
+                )
         if (span := self.span) is None:
             return
         source = record.source
