@@ -47,11 +47,11 @@ class Keys:
 
 REDIS: dict[str, Keys] = {
     "router": Keys(
-        ("quota:*", "circuit:*", "choice:*", "idem:*", "cache:*"),
+        ("quota:*", "circuit:*", "choice:*", "pace:*", "idem:*", "cache:*"),
         commands(*_LEDGER, *_RECORDING) | {"subscribe"},
-        (f"{bells.CHANNEL}*",),
+        (f"{bells.CHANNEL}*", f"{bells.TURNS}*"),
     ),
-    "quota": Keys(("quota:*", "circuit:*"), commands(*_LEDGER)),
+    "quota": Keys(("quota:*", "circuit:*", "pace:*"), commands(*_LEDGER), (f"{bells.TURNS}*",)),
     "translator": Keys(("vault:*",), commands(*_VAULT) | {"mget", "script|load"}),
 }
 # The edge's, where it is in one process with a service that has a connection; by itself it has none.

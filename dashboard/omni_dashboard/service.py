@@ -313,6 +313,10 @@ class Management:
         platform_only(identity.organisation, "reset a breaker")
         await self._ask("quota", self._quota.reset(account_id))
 
+    async def forget_rates(self, identity: Identity, account_id: str) -> None:
+        platform_only(identity.organisation, "forget rate limits")
+        await self._ask("quota", self._quota.forget_rates(account_id))
+
     async def configuration(self, identity: Identity) -> Configuration:
         platform_only(identity.organisation, "see how it is")
         return self._heed(await self._ask("auth", self._auth.configuration()))

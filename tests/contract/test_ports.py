@@ -560,6 +560,9 @@ class Quota:
     async def reset(self, account_id: str) -> None:
         self.reset_accounts.append(account_id)
 
+    async def forget_rates(self, account_id: str) -> None:
+        self.reset_accounts.append(f"rates of {account_id}")
+
 
 def _is_quota(port: Quota) -> QuotaPort:
     return port
@@ -571,7 +574,8 @@ async def test_limits_and_breakers_are_shown_and_reset(reach: Reach) -> None:
     assert await port.snapshot() == STATE
     assert await port.snapshot("k1") == QuotaSnapshot(STATE.keys[:1], (), 0)
     await port.reset("acme/first")
-    assert quota.reset_accounts == ["acme/first"]
+    await port.forget_rates("acme/first")
+    assert quota.reset_accounts == ["acme/first", "rates of acme/first"]
 
 
 TOTALS = UsageTotals(1000, 3, 1004, 10**12, 5, 6, 7, 8, 10**15, 9)

@@ -20,8 +20,14 @@ limits:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with simulator() as provider, fleet(tmp_path_factory.mktemp("limits"), config(provider.url), routers=2) as running:
+def provider_url() -> Iterator[str]:
+    with simulator() as provider:
+        yield provider.url
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, provider_url: str) -> Iterator[Fleet]:
+    with fleet(tmp_path_factory.mktemp("limits"), config(provider_url), routers=2) as running:
         edge = running["edge"][0]
         eventually(lambda: edge.metric("omniroute_pool_members", service="router", state="ready") == 2, 10)
         manage(running, "PUT", "teams/core", {})
@@ -36,7 +42,7 @@ def manage(made: Fleet, method: str, path: str, body: Any = None, *, refused: in
         headers["content-type"] = "application/yaml"
     answer = httpx.request(method, f"{made.dashboard}/api/{path}", headers=headers, timeout=30, **kind)
     assert answer.status_code == refused if refused else answer.status_code < 300, answer.text
-    return answer.json()
+    return answer.json() if answer.content else None
 
 
 def key(made: Fleet, name: str, **owners: str) -> str:
@@ -62,7 +68,7 @@ def at_once(made: Fleet, count: int, keys: list[str], **more: object) -> Counter
 
             async def one(number: int) -> int:
                 headers = {"authorization": f"Bearer {keys[number % len(keys)]}"}
-                body = {"model": "acme/sim+tokens:4", "messages": HELLO, **more}
+                body = {"model": "acme/sim+tokens:4", "messages": HELLO} | more
                 return (await client.post(f"{made.openai}/chat/completions", json=body, headers=headers)).status_code
 
             return Counter(await asyncio.gather(*map(one, range(count))))
@@ -147,3 +153,46 @@ def test_what_is_wrong_is_refused_where_it_is_saved(made: Fleet) -> None:
     assert problem["param"] == "team"
     assert manage(made, "POST", "keys", {"name": "lost", "team": "cores"}, refused=400)["param"] == "team"
     assert manage(made, "DELETE", "teams/core", refused=409)["code"] == "in_use"
+
+
+# ---- how fast a provider may be asked -------------------------------------------------------------------------------
+
+
+def paced(made: Fleet, model: str) -> dict[str, Any]:
+    """What is known of the provider "paced", or of its account for a model."""
+    found = [one for one in made.get("/api/quota").json()["rate_limits"] if one["provider"] == "paced"]
+    (one,) = (one for one in found if one["model"] == model and bool(one["account_id"]) == bool(model))
+    return dict(one)
+
+
+def test_a_provider_s_rate_limit_holds_over_all_routers_and_is_edited_while_they_run(
+    made: Fleet, provider_url: str
+) -> None:
+    provider = {
+        "format": "openai.chat",
+        "base_url": f"{provider_url}/v1",
+        "allow_private_address": True,
+        "models": [{"id": "*"}],
+        "rate_limit": {"concurrent": 1},
+    }
+    manage(made, "PUT", "providers/paced", provider)
+    manage(made, "PUT", "accounts/paced/a", {"api_key": {"value": "any"}})
+    secret = key(made, "paced")
+    model = "paced/sim+at-once:1+latency:100+quota:5000"
+
+    def ask() -> Counter[int]:
+        return at_once(made, 8, [secret], model=model)
+
+    assert ask() == {200: 8}, "the provider takes one at a time, and none is refused"
+    found = paced(made, "")
+    assert (found["concurrent"], found["under_way"], found["waiting"]) == (1, 0, 0)
+    learned = paced(made, model.removeprefix("paced/"))
+    assert (learned["requests_per_minute"], learned["learned"], learned["requests_in_window"]) == (5000, "told", 7)
+    manage(made, "PUT", "providers/paced", provider | {"rate_limit": {"requests_per_minute": 8}})
+    in_step(made)
+    assert at_once(made, 12, [secret], model="paced/sim") == {200: 8, 429: 4}
+    manage(made, "POST", "quota/rates/paced/a/forget")
+    assert not [one for one in made.get("/api/quota").json()["rate_limits"] if one["model"] == learned["model"]]
+    refused = {**provider, "rate_limit": {"min_gap": 2, "requests_per_minute": 60}}
+    told = manage(made, "PUT", "providers/paced", refused, refused=400)
+    assert "lets 30 requests a minute through" in str(told)

@@ -92,6 +92,9 @@ class Quotas:
     async def reset(self, account_id: str) -> None:
         return
 
+    async def forget_rates(self, account_id: str) -> None:
+        return
+
 
 class Recorded:
     """AnalyticsPort: every key was used once. ``told`` has request ids that all keys of an organisation were told."""

@@ -93,6 +93,7 @@ class Api:
             Row("DELETE", "/api/keys/{id}", ADMIN, self.revoke_key, KeyOut, area="keys"),
             Row("GET", "/api/quota", ADMIN, self.quota, Quota, area="quota"),
             Row("POST", "/api/quota/breakers/{account:path}/reset", ADMIN, self.reset_breaker, None, 204, "quota"),
+            Row("POST", "/api/quota/rates/{account:path}/forget", ADMIN, self.forget_rates, None, 204, "quota"),
             Row("GET", "/api/audit", ADMIN, self.audit, AuditOut, area="audit"),
             Row("GET", "/api/audit/verify", ADMIN, self.verify_audit, AuditVerdictOut, area="audit"),
             Row("GET", "/api/system", ADMIN, self.system, System, area="system"),
@@ -172,12 +173,16 @@ class Api:
         return KeyOut.of(await self._management.revoke_key(identity_of(request), id_, organisation))
 
     async def quota(self, request: Request) -> Quota:
-        """Limits, budgets and breakers as they stand."""
+        """Limits, budgets, breakers and providers' rate limits as they stand."""
         return Quota.of(await self._management.quota(identity_of(request)))
 
     async def reset_breaker(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
         """Close an account's breaker, and those of its models and of combos' targets at its provider."""
         await self._management.reset_breaker(identity_of(request), account)
+
+    async def forget_rates(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
+        """Forget what was learned of the rate limits of an account and its models; they are learned anew."""
+        await self._management.forget_rates(identity_of(request), account)
 
     async def audit(
         self,

@@ -12,7 +12,7 @@ from omni_core.ports.analytics import KeyUse, UsageTotals
 from omni_core.ports.audit import AuditEntry, AuditVerdict
 from omni_core.ports.auth import Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, ConfigObject, ObjectChange
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
 from pydantic import BaseModel, ConfigDict, Field
 
 from omni_dashboard.domain.fleet import Process
@@ -352,10 +352,34 @@ class Breaker(BaseModel):
         return cls(**msgspec.structs.asdict(state))
 
 
+class Rate(BaseModel):
+    """How fast a provider may be asked; with ``account_id`` an account of it, with ``model`` too the account for that
+    one; 0 is any, ``min_gap`` in seconds. ``learned`` is how what is not configured came to be known: "told" by the
+    provider, "refused" from its refusals, or nothing. The other counts are of the last minute and of now."""
+
+    provider: str
+    account_id: str
+    model: str
+    requests_per_minute: int
+    tokens_per_minute: int
+    min_gap: float
+    concurrent: int
+    learned: str
+    requests_in_window: int
+    tokens_in_window: int
+    under_way: int
+    waiting: int
+
+    @classmethod
+    def of(cls, state: RateState) -> "Rate":
+        return cls(**msgspec.structs.asdict(state))
+
+
 class Quota(BaseModel):
     keys: list[KeyQuota]
     limits: list[LimitQuota]
     breakers: list[Breaker]
+    rate_limits: list[Rate]
     open_reservations: int
 
     @classmethod
@@ -364,6 +388,7 @@ class Quota(BaseModel):
             keys=[KeyQuota.of(state) for state in snapshot.keys],
             limits=[LimitQuota.of(state) for state in snapshot.limits],
             breakers=[Breaker.of(state) for state in snapshot.breakers],
+            rate_limits=[Rate.of(state) for state in snapshot.rates],
             open_reservations=snapshot.open_reservations,
         )
 

@@ -39,7 +39,7 @@ class Matcher:
         found = self._pattern.fullmatch(requested)
         if found is None:
             return ""
-        return self._target.replace("*", found[1]) if "*" in self._target else self._target
+        return self._target.replace("*", found[1]) if "*" in self._target and "*" in self.name else self._target
 
 
 def ranked(wildcards: Iterable[Wildcard]) -> list[Matcher]:

@@ -38,6 +38,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
     "omniroute.quota.v1.QuotaPort": {
         "Snapshot": ("dashboard", "router"),
         "Reset": ("dashboard",),
+        "ForgetRates": ("dashboard",),
     },
     "omniroute.analytics.v1.AnalyticsPort": {
         "Query": ("dashboard",),

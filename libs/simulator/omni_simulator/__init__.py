@@ -35,7 +35,7 @@ The script
       content:text     what the agent writes into it            finish:length     or finish:filter: end with this reason
       no-usage         leave usage out                          recount           tell in JSON what came: below
       cite[:n]         cite n addresses (2), in the four formats that can
-      quota-left:n     headers that tell of n requests left of 100 a minute
+      quota:n          headers that tell of n requests a minute (100), of which quota-left:n are left (all)
     How fast
       latency:ms       before the first byte                    ttft:ms           between headers and first event
       tps:n            tokens a second                          split-utf8        writes cut in characters and events
@@ -54,6 +54,8 @@ The script
     Faults in a body that is not streamed
       truncate         Content-Length promises all, half comes, the connection closes (cut does the same here)
       malformed        well framed, not JSON                    stall             half the body, then silence
+    Rate limits, of a key and a model name; what is beyond is a 429 that says why, and not for how long
+      rpm:n            n requests in any minute                 at-once:n         n under way, as latency makes them
     Which requests the faults hit (all, when nothing is said)
       fail-first:n     the first n with this model and script   fail-every:n      every nth of them
       only-key:value   those that carry this API key            require-key:value 401 for any other key

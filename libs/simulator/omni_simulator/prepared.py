@@ -48,13 +48,14 @@ class Prepared:
 
 
 def _quota(script: Script) -> tuple[tuple[bytes, bytes], ...]:
-    if script.quota_left is None:
+    if script.quota_left is None and script.quota is None:
         return ()
-    left = script.quota_left
+    most = 100 if script.quota is None else script.quota
+    left = most if script.quota_left is None else min(script.quota_left, most)
     return (
-        (b"x-ratelimit-limit-requests", b"100"),
+        (b"x-ratelimit-limit-requests", b"%d" % most),
         (b"x-ratelimit-remaining-requests", b"%d" % left),
-        (b"x-ratelimit-reset-requests", b"%dms" % ((100 - left) * 600)),  # until all of them are back
+        (b"x-ratelimit-reset-requests", b"%dms" % ((most - left) * 60_000 // most)),  # until all of them are back
     )
 
 

@@ -27,7 +27,10 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     finish: str | None = None
     no_usage: bool = False
     cite: int | None = None
+    quota: int | None = None
     quota_left: int | None = None
+    rpm: int | None = None
+    at_once: int | None = None
 
     latency: int | None = None
     ttft: int | None = None
@@ -88,7 +91,7 @@ _FAULTS = (
     "error_event",
     "truncate",
 )
-_GATES = ("fail_first", "fail_every", "only_key", "require_key")
+_GATES = ("fail_first", "fail_every", "only_key", "require_key", "rpm", "at_once")
 _UNCALM = (*_PACE, *_FAULTS, *_GATES)
 
 _AFTER = 3
@@ -106,7 +109,8 @@ _BOUNDS = {
     "think": (0, 200_000),
     "parallel": (1, 64),
     "cite": (1, 64),
-    "quota-left": (0, 100),
+    "quota": (1, 1_000_000_000),
+    "at-once": (1, 1_000_000),
     "tps": (1, 1_000_000),
     "status": (400, 599),
     "latency": (0, 3_600_000),

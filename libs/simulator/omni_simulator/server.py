@@ -24,6 +24,7 @@ from omni_simulator.http import Connection, Request, finish_head, head
 from omni_simulator.meter import Meter, Seen, Totals
 from omni_simulator.play import Broken, Player
 from omni_simulator.prepared import JSON, Kitchen, Prepared, seed_of
+from omni_simulator.ration import Ration
 from omni_simulator.routes import Route, find, format_of
 from omni_simulator.script import Script, read_script, without_faults
 
@@ -57,6 +58,7 @@ class Simulator:
         read_script(self._options.script, "", "")
         self._kitchen = Kitchen(self._options.script)
         self._gates: Counter[tuple[str, Script]] = Counter()
+        self._ration = Ration()
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -134,10 +136,12 @@ class Simulator:
         if route.format is CURSOR:
             check_client(request.headers)
         prepared = self._kitchen.prepare(route, request.headers.get(b"x-sim-script", b""), request.body)
-        script = prepared.script
+        script, whose = prepared.script, ("", "")
         if not script.calm:
             self._check_key(request, script.require_key)
-            if script.selective and not self._gate(prepared, _key(request)):
+            whose = (_key(request), prepared.ask.model)
+            self._ration.take(script, whose, asyncio.get_running_loop().time())
+            if script.selective and not self._gate(prepared, whose[0]):
                 script = without_faults(script)
         large = len(prepared.body) > 1 << 18
         if prepared.usage is None or (script.calm and not large and (request.modern or prepared.frames is None)):
@@ -145,11 +149,14 @@ class Simulator:
                 self.meter.serve(prepared.ask.model, prepared.usage)
             length = len(prepared.body) if prepared.frames is None else None
             return finish_head(prepared.opening, request, length) + prepared.body
-        return self._perform(Player(request, connection, prepared, script), connection, prepared)
+        return self._perform(Player(request, connection, prepared, script), connection, prepared, whose)
 
-    async def _perform(self, player: Player, connection: Connection, prepared: Prepared) -> None:
+    async def _perform(
+        self, player: Player, connection: Connection, prepared: Prepared, whose: tuple[str, str]
+    ) -> None:
         meter = self.meter
         meter.active += 1
+        self._ration.enter(whose)
         try:
             await player.play()
             meter.serve(prepared.ask.model, prepared.usage or _NOTHING)
@@ -165,6 +172,7 @@ class Simulator:
             raise
         finally:
             meter.active -= 1
+            self._ration.leave(whose)
 
     def _gate(self, prepared: Prepared, key: str) -> bool:
         """Whether this request is one that the faults hit; counts those that carry the right key."""
@@ -194,6 +202,7 @@ class Simulator:
             if request.method == b"DELETE":
                 self.meter.clear()
                 self._gates.clear()
+                self._ration.clear()
             return _json(request, 200, msgspec.json.encode(self.meter.report()))
         self._check_key(request, self._options.require_key)
         spoken = _listing_format(route, request)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from omni_ledger import BreakerStanding, Reaped, Standing
+from omni_ledger import BreakerStanding, LaneStanding, Reaped, Standing
 
 
 class Books(Protocol):
@@ -16,6 +16,10 @@ class Books(Protocol):
     async def circuits(self, most: int) -> list[tuple[str, BreakerStanding]]: ...
 
     async def reset(self, circuit: str) -> None: ...
+
+    async def lanes(self, most: int) -> list[LaneStanding]: ...
+
+    async def forget(self, lane: str) -> bool: ...
 
     async def orphans(self) -> list[str]: ...
 

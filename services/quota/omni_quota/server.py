@@ -1,6 +1,6 @@
 """QuotaPort on a gRPC listener."""
 
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaPort
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaPort, RateState
 from omni_core.rpc import RpcServer, unary
 from omniroute_proto.quota.v1 import quota_pb2 as pb
 
@@ -13,15 +13,24 @@ def register(server: RpcServer, port: QuotaPort) -> None:
             breakers=map(_breaker, state.breakers),
             open_reservations=state.open_reservations,
             limits=map(_limit, state.limits),
+            rates=map(_rate, state.rates),
         )
 
     async def reset(request: pb.ResetRequest) -> pb.ResetResponse:
         await port.reset(request.account_id)
         return pb.ResetResponse()
 
+    async def forget_rates(request: pb.ForgetRatesRequest) -> pb.ForgetRatesResponse:
+        await port.forget_rates(request.account_id)
+        return pb.ForgetRatesResponse()
+
     server.add(
         "omniroute.quota.v1.QuotaPort",
-        {"Snapshot": unary(pb.SnapshotRequest, snapshot), "Reset": unary(pb.ResetRequest, reset)},
+        {
+            "Snapshot": unary(pb.SnapshotRequest, snapshot),
+            "Reset": unary(pb.ResetRequest, reset),
+            "ForgetRates": unary(pb.ForgetRatesRequest, forget_rates),
+        },
     )
 
 
@@ -50,6 +59,23 @@ def _limit(limit: LimitState) -> pb.LimitState:
         budget_nano_usd=limit.budget_nano_usd,
         budget_window=limit.budget_window,
         budget_resets_at=limit.budget_resets_at,
+    )
+
+
+def _rate(rate: RateState) -> pb.RateState:
+    return pb.RateState(
+        provider=rate.provider,
+        account_id=rate.account_id,
+        model=rate.model,
+        requests_per_minute=rate.requests_per_minute,
+        tokens_per_minute=rate.tokens_per_minute,
+        min_gap=rate.min_gap,
+        concurrent=rate.concurrent,
+        learned=rate.learned,
+        requests_in_window=rate.requests_in_window,
+        tokens_in_window=rate.tokens_in_window,
+        under_way=rate.under_way,
+        waiting=rate.waiting,
     )
 
 

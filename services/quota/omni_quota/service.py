@@ -10,6 +10,7 @@ from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnaps
 from omni_ledger import BreakerStanding, KeyStanding
 from omni_wire.errors import DependencyUnavailable, GatewayError
 
+from omni_quota.domain.rates import lanes_of_account, rate_states
 from omni_quota.domain.scope import budget_window, limit_name, scope_of
 from omni_quota.ports import Books, Courier, Meter
 from omni_quota.settings import QuotaSettings
@@ -17,7 +18,7 @@ from omni_quota.settings import QuotaSettings
 log = logging.getLogger("omniroute.quota")
 
 # Model ids can come from clients, so what is shown of them is bounded.
-_MOST_CIRCUITS = 1000
+_MOST_CIRCUITS = _MOST_LANES = 1000
 
 
 class QuotaService:
@@ -57,6 +58,7 @@ class QuotaService:
                 *(_breaker_state(name, breaker) for name, breaker in await self._inside(scope.accounts)),
             ),
             open_reservations=standing.open_reservations,
+            rates=rate_states(configuration, await self._books.lanes(_MOST_LANES)),
         )
 
     async def _inside(self, accounts: Sequence[str]) -> list[tuple[str, BreakerStanding]]:
@@ -80,6 +82,12 @@ class QuotaService:
             if circuits.read(name).combo:
                 await self._books.reset(name)
         log.info("breaker closed by hand", extra={"fields": {"account": account_id}})
+
+    async def forget_rates(self, account_id: str) -> None:
+        """Raises ``DependencyUnavailable`` when Redis is away."""
+        for lane in lanes_of_account(account_id, await self._books.lanes(_MOST_LANES)):
+            await self._books.forget(lane)
+        log.info("rate limits forgotten by hand", extra={"fields": {"account": account_id}})
 
     # ---- tidying ----------------------------------------------------------------------------------------------------
 

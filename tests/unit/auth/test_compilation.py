@@ -17,6 +17,9 @@ from omni_catalogue.snapshot import (
     Model,
     Off,
     Price,
+    Queue,
+    RateLimit,
+    RetryBudget,
     decode,
 )
 
@@ -235,6 +238,34 @@ routing: {mid_stream: {hold_tokens: 20, resume: on}, breaker: {limited_for: 2, t
     }
     assert [provider.resumes for provider in content.providers] == ["prefill", "prompt"]
     assert content.routing.breaker == BreakerPolicy(limited_for=2, told_longest=600)
+
+
+def test_rate_limits_are_of_a_provider_its_accounts_and_its_models():
+    text = """
+providers:
+  - id: acme
+    format: openai.chat
+    base_url: https://acme.example/v1
+    rate_limit: {concurrent: 40}
+    accounts:
+      - {name: a, api_key: none, rate_limit: {requests_per_minute: 500, min_gap: 0.05}}
+      - {name: b, api_key: none}
+    models: [{id: m, rate_limit: {tokens_per_minute: 200000}}]
+routing: {queue: {longest: 30, patience: off}, retry_budget: {percent: 5}, learn_rate_limits: off}
+"""
+    content = compiled(text).content
+    (provider,) = content.providers
+    assert provider.rate_limit == RateLimit(concurrent=40)
+    assert [account.rate_limit for account in provider.accounts] == [
+        RateLimit(requests_per_minute=500, min_gap=0.05),
+        RateLimit(),
+    ]
+    assert provider.models[0].rate_limit == RateLimit(tokens_per_minute=200_000)
+    routing = content.routing
+    assert (routing.queue, routing.retry_budget) == (Queue(longest=30, patience=0.0), RetryBudget(percent=5))
+    assert routing.learns_rates is False
+    switched = compiled("routing: {queue: off, retry_budget: off}").content.routing
+    assert (switched.queue, switched.retry_budget) == (None, None)
 
 
 SWITCHED = """

@@ -386,7 +386,26 @@ BROKEN = [
     ("routing: {breaker: {told_longest: 30d}}", "1: routing.breaker.told_longest: must be a whole number"),
     ("routing: {mid_stream: {hold_tokens: 0}}", "1: routing.mid_stream.hold_tokens: must be from 1 to 10000"),
     ("routing: {mid_stream: {hold_seconds: 0}}", "1: routing.mid_stream.hold_seconds: must be more than 0"),
+    ("routing: {queue: {patience: 20}}", "1: routing.queue: patience is 20 s, more than the 10 s of longest"),
+    ("routing: {queue: maybe}", "1: routing.queue: must be on, off or a mapping"),
+    ("routing: {retry_budget: {percent: 101}}", "1: routing.retry_budget.percent: must be from 0 to 100"),
     ("routing: {mid_stream: {resumes: on}}", "1: routing.mid_stream.resumes: unknown key; did you mean 'resume'?"),
+    (provider(rate_limit="{concurrent: 0}"), "6: providers[0].rate_limit.concurrent: must be from 1 to"),
+    (
+        provider(rate_limit="{min_gap: 2, requests_per_minute: 60}"),
+        "6: providers[0].rate_limit: a min_gap of 2 s lets 30 requests a minute through, fewer than the 60 of",
+    ),
+    (
+        provider(
+            rate_limit="{concurrent: 4}",
+            accounts="[{name: a, api_key: {env: ACME_KEY}, rate_limit: {concurrent: 5}}]",
+        ),
+        "2: providers[0]: the account a: rate_limit: concurrent is 5, more than the 4 of its provider",
+    ),
+    (
+        provider(rate_limit="{tokens_per_minute: 10}", models="[{id: m, rate_limit: {tokens_per_minute: 11}}]"),
+        "2: providers[0]: the model m: rate_limit: tokens_per_minute is 11, more than the 10 of its provider",
+    ),
     (provider(resumes="maybe"), "6: providers[0].resumes: must be one of prefill, prompt, off"),
     ("routing: {cache: {ttl: 3}}", "1: routing.cache.ttl: unknown key (known: exact)"),
     ("routing: {timeouts: {idle: 0}}", "1: routing.timeouts.idle: must be more than 0"),

@@ -255,6 +255,9 @@ class Quota:
     async def reset(self, account_id: str) -> None:
         self.resets.append(account_id)
 
+    async def forget_rates(self, account_id: str) -> None:
+        self.resets.append(f"rates of {account_id}")
+
 
 # A request of key_dev with a decision, as analytics tells of it.
 FOUND = RequestFound(

@@ -41,6 +41,7 @@ MATRIX = [
     ("DELETE", "/api/keys/key_dev", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/quota", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/quota/breakers/acme/first/reset", None, (401, 401, 403, 403, 204)),
+    ("POST", "/api/quota/rates/acme/first/forget", None, (401, 401, 403, 403, 204)),
     ("GET", "/api/audit", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/audit/verify", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/system", None, (401, 401, 403, 403, 200)),
@@ -88,7 +89,7 @@ MANAGED: dict[tuple[str, ...], set[str]] = {
     ("usage:read", "system:read"): {"/api/usage", "/api/requests/mine", "/api/system"},
     ("keys:read",): {"/api/keys"},
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},
-    ("quota",): {"/api/quota", "/api/quota/breakers/acme/first/reset"},
+    ("quota",): {"/api/quota", "/api/quota/breakers/acme/first/reset", "/api/quota/rates/acme/first/forget"},
     ("quota:read",): {"/api/quota"},
     ("audit:read",): {"/api/audit", "/api/audit/verify"},
 }

@@ -6,7 +6,7 @@ import pytest
 from omni_catalogue.snapshot import Account, Budget, KeyPolicy, Limit, Provider, Routing, Server, Snapshot
 from omni_core.ports.quota import BreakerState, KeyState, LimitState
 from omni_core.telemetry import new_registry
-from omni_ledger import BreakerStanding, KeyStanding, Reaped, Standing
+from omni_ledger import BreakerStanding, KeyStanding, LaneStanding, Reaped, Standing
 from omni_quota.adapters.metrics import PrometheusMeter
 from omni_quota.service import QuotaService
 from omni_quota.settings import QuotaSettings
@@ -51,6 +51,7 @@ class Stage:
         self.inside: list[tuple[str, BreakerStanding]] = []
         self.looked: list[tuple[list[tuple[str, str]], list[str]]] = []
         self.said: list[tuple[object, ...]] = []
+        self.lanes_known: list[LaneStanding] = []
 
     def _check(self) -> None:
         if self.away:
@@ -74,6 +75,15 @@ class Stage:
     async def circuits(self, most: int) -> list[tuple[str, BreakerStanding]]:
         self._check()
         return self.inside[:most]
+
+    async def lanes(self, most: int) -> list[LaneStanding]:
+        self._check()
+        return self.lanes_known[:most]
+
+    async def forget(self, lane: str) -> bool:
+        self._check()
+        self.said.append(("forget", lane))
+        return True
 
     async def reset(self, circuit: str) -> None:
         self._check()

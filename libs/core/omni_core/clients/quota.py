@@ -2,7 +2,7 @@
 
 from omniroute_proto.quota.v1 import quota_pb2 as pb
 
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
 from omni_core.rpc import Peer, ServiceChannel
 
 
@@ -13,6 +13,7 @@ class QuotaClient:
         peer = Peer(channel, "omniroute.quota.v1.QuotaPort", "quota")
         self._snapshot = peer.unary("Snapshot", pb.SnapshotResponse)
         self._reset = peer.unary("Reset", pb.ResetResponse)
+        self._forget_rates = peer.unary("ForgetRates", pb.ForgetRatesResponse)
 
     async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
         response = await self._snapshot(pb.SnapshotRequest(key_id=key_id))
@@ -21,10 +22,14 @@ class QuotaClient:
             breakers=tuple(map(_breaker, response.breakers)),
             open_reservations=response.open_reservations,
             limits=tuple(map(_limit, response.limits)),
+            rates=tuple(map(_rate, response.rates)),
         )
 
     async def reset(self, account_id: str) -> None:
         await self._reset(pb.ResetRequest(account_id=account_id))
+
+    async def forget_rates(self, account_id: str) -> None:
+        await self._forget_rates(pb.ForgetRatesRequest(account_id=account_id))
 
 
 def _key(key: pb.KeyState) -> KeyState:
@@ -52,6 +57,23 @@ def _limit(limit: pb.LimitState) -> LimitState:
         budget_nano_usd=limit.budget_nano_usd,
         budget_window=limit.budget_window,
         budget_resets_at=limit.budget_resets_at,
+    )
+
+
+def _rate(rate: pb.RateState) -> RateState:
+    return RateState(
+        provider=rate.provider,
+        account_id=rate.account_id,
+        model=rate.model,
+        requests_per_minute=rate.requests_per_minute,
+        tokens_per_minute=rate.tokens_per_minute,
+        min_gap=rate.min_gap,
+        concurrent=rate.concurrent,
+        learned=rate.learned,
+        requests_in_window=rate.requests_in_window,
+        tokens_in_window=rate.tokens_in_window,
+        under_way=rate.under_way,
+        waiting=rate.waiting,
     )
 
 

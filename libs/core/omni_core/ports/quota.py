@@ -48,11 +48,32 @@ class BreakerState(msgspec.Struct, frozen=True):
     told: bool = False
 
 
+class RateState(msgspec.Struct, frozen=True):
+    """How fast a provider may be asked; with ``account_id`` an account of it, with ``model`` too the account for that
+    one. 0 is any; ``min_gap`` in seconds. ``learned`` is how what is not configured came to be known: "told" by the
+    provider, "refused" from its refusals, "" where nothing is. The rest is what there is of it: in the last minute,
+    ``under_way``, and ``waiting`` to be let through."""
+
+    provider: str
+    account_id: str
+    model: str
+    requests_per_minute: int
+    tokens_per_minute: int
+    min_gap: float
+    concurrent: int
+    learned: str
+    requests_in_window: int
+    tokens_in_window: int
+    under_way: int
+    waiting: int
+
+
 class QuotaSnapshot(msgspec.Struct, frozen=True):
     keys: tuple[KeyState, ...]
     breakers: tuple[BreakerState, ...]
     open_reservations: int
     limits: tuple[LimitState, ...] = ()
+    rates: tuple[RateState, ...] = ()
 
 
 class QuotaPort(Protocol):
@@ -62,4 +83,8 @@ class QuotaPort(Protocol):
 
     async def reset(self, account_id: str) -> None:
         """Close an account's breaker, and those of its models and of combos' targets at its provider."""
+        ...
+
+    async def forget_rates(self, account_id: str) -> None:
+        """Forget what was learned of the rate limits of an account and its models; they are learned anew."""
         ...

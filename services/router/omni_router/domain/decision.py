@@ -219,8 +219,10 @@ def _told(step: Step) -> str:
         case "passed_over":
             if step.cause == "budget":
                 return f"{name} passed over: {step.cause}"
-            who = "the provider said so" if step.told else "suspected"
             wait = f" for {step.wait} s" if step.wait else ""
+            if step.cause == "paced":
+                return f"{name} passed over: {step.cause}{wait}"
+            who = "the provider said so" if step.told else "suspected"
             return f"{name} passed over: {step.cause}{wait}, {who}"
         case "failed":
             return f"{name} failed in {step.ms} ms: {step.kind} {step.status}"

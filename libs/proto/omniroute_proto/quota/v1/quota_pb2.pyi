@@ -46,6 +46,7 @@ class SnapshotResponse(_message.Message):
     BREAKERS_FIELD_NUMBER: _builtins.int
     OPEN_RESERVATIONS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
     open_reservations: _builtins.int
     """Reservations not settled yet."""
     @_builtins.property
@@ -54,6 +55,8 @@ class SnapshotResponse(_message.Message):
     def breakers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BreakerState]: ...
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitState]: ...
+    @_builtins.property
+    def rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateState]: ...
     def __init__(
         self,
         *,
@@ -61,10 +64,11 @@ class SnapshotResponse(_message.Message):
         breakers: _abc.Iterable[Global___BreakerState] | None = ...,
         open_reservations: _builtins.int = ...,
         limits: _abc.Iterable[Global___LimitState] | None = ...,
+        rates: _abc.Iterable[Global___RateState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakers", b"breakers", "keys", b"keys", "limits", b"limits", "open_reservations", b"open_reservations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakers", b"breakers", "keys", b"keys", "limits", b"limits", "open_reservations", b"open_reservations", "rates", b"rates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -208,6 +212,96 @@ class BreakerState(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+
+@_typing.final
+class RateState(_message.Message):
+    """How fast a provider may be asked, or an account of it, or an account for one model. 0 is any."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    MIN_GAP_FIELD_NUMBER: _builtins.int
+    CONCURRENT_FIELD_NUMBER: _builtins.int
+    LEARNED_FIELD_NUMBER: _builtins.int
+    REQUESTS_IN_WINDOW_FIELD_NUMBER: _builtins.int
+    TOKENS_IN_WINDOW_FIELD_NUMBER: _builtins.int
+    UNDER_WAY_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    account_id: _builtins.str
+    model: _builtins.str
+    requests_per_minute: _builtins.int
+    tokens_per_minute: _builtins.int
+    min_gap: _builtins.float
+    """Seconds."""
+    concurrent: _builtins.int
+    learned: _builtins.str
+    """"told", "refused" or empty: how what is not configured came to be known."""
+    requests_in_window: _builtins.int
+    tokens_in_window: _builtins.int
+    under_way: _builtins.int
+    waiting: _builtins.int
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        requests_per_minute: _builtins.int = ...,
+        tokens_per_minute: _builtins.int = ...,
+        min_gap: _builtins.float = ...,
+        concurrent: _builtins.int = ...,
+        learned: _builtins.str = ...,
+        requests_in_window: _builtins.int = ...,
+        tokens_in_window: _builtins.int = ...,
+        under_way: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "concurrent", b"concurrent", "learned", b"learned", "min_gap", b"min_gap", "model", b"model", "provider", b"provider", "requests_in_window", b"requests_in_window", "requests_per_minute", b"requests_per_minute", "tokens_in_window", b"tokens_in_window", "tokens_per_minute", b"tokens_per_minute", "under_way", b"under_way", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateState: _TypeAlias = RateState  # noqa: Y015
+
+@_typing.final
+class ForgetRatesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetRatesRequest: _TypeAlias = ForgetRatesRequest  # noqa: Y015
+
+@_typing.final
+class ForgetRatesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetRatesResponse: _TypeAlias = ForgetRatesResponse  # noqa: Y015
 
 @_typing.final
 class ResetRequest(_message.Message):
