@@ -5,12 +5,13 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from omni_catalogue import circuits
+from omni_catalogue.lanes import Lane
 from omni_catalogue.snapshot import KeyPolicy, Limit, Snapshot
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot
-from omni_ledger import BreakerStanding, KeyStanding
+from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
+from omni_ledger import BreakerStanding, KeyStanding, LaneStanding
 from omni_wire.errors import DependencyUnavailable, GatewayError
 
-from omni_quota.domain.rates import lanes_of_account, rate_states
+from omni_quota.domain.rates import is_of_account, shown_lanes
 from omni_quota.domain.scope import budget_window, limit_name, scope_of
 from omni_quota.ports import Books, Courier, Meter
 from omni_quota.settings import QuotaSettings
@@ -58,8 +59,12 @@ class QuotaService:
                 *(_breaker_state(name, breaker) for name, breaker in await self._inside(scope.accounts)),
             ),
             open_reservations=standing.open_reservations,
-            rates=rate_states(configuration, await self._books.lanes(_MOST_LANES)),
+            rates=await self._rates(configuration),
         )
+
+    async def _rates(self, configuration: Snapshot) -> tuple[RateState, ...]:
+        known = {standing.name: standing for standing in await self._books.lanes(_MOST_LANES)}
+        return tuple(_rate_state(lane, known.get(lane.name)) for lane in shown_lanes(configuration, known))
 
     async def _inside(self, accounts: Sequence[str]) -> list[tuple[str, BreakerStanding]]:
         """The breakers that are not a whole account's, of the accounts and of targets at their providers."""
@@ -85,8 +90,9 @@ class QuotaService:
 
     async def forget_rates(self, account_id: str) -> None:
         """Raises ``DependencyUnavailable`` when Redis is away."""
-        for lane in lanes_of_account(account_id, await self._books.lanes(_MOST_LANES)):
-            await self._books.forget(lane)
+        for lane in await self._books.lanes(_MOST_LANES):
+            if is_of_account(lane.name, account_id):
+                await self._books.forget(lane.name)
         log.info("rate limits forgotten by hand", extra={"fields": {"account": account_id}})
 
     # ---- tidying ----------------------------------------------------------------------------------------------------
@@ -170,6 +176,27 @@ def _breaker_state(name: str, breaker: BreakerStanding) -> BreakerState:
         combo=circuit.combo,
         cause=breaker.cause,
         told=breaker.told,
+    )
+
+
+def _rate_state(lane: Lane, standing: LaneStanding | None) -> RateState:
+    """What is configured, else what was learned."""
+    limit, name = lane.limit, circuits.read(lane.name)
+    provider, slash, _ = name.account.partition("/")
+    found = standing or LaneStanding(lane.name, 0, 0, 0, "", 0, 0, 0, 0)
+    return RateState(
+        provider=provider,
+        account_id=name.account if slash else "",
+        model=name.model,
+        requests_per_minute=limit.requests_per_minute or found.requests_per_minute,
+        tokens_per_minute=limit.tokens_per_minute or found.tokens_per_minute,
+        min_gap=limit.min_gap,
+        concurrent=limit.concurrent or found.at_once,
+        learned=found.learned,
+        requests_in_window=found.requests_in_window,
+        tokens_in_window=found.tokens_in_window,
+        under_way=found.under_way,
+        waiting=found.waiting,
     )
 
 

@@ -1,61 +1,31 @@
-"""The rate limits of providers, accounts and models: what is configured, what was learned, what there is of it."""
+"""Which lanes of a configuration are shown: those with a rate limit, and those of which something is known."""
 
 from collections.abc import Iterable
 
 from omni_catalogue import circuits
 from omni_catalogue.lanes import Lane, lanes_of
 from omni_catalogue.snapshot import Snapshot
-from omni_core.ports.quota import RateState
-from omni_ledger import LaneStanding
 
 
-def rate_states(configuration: Snapshot, standings: Iterable[LaneStanding]) -> tuple[RateState, ...]:
-    """Of every lane of the configuration that has a limit or of which something is known, by name."""
-    configured = _configured(configuration)
-    known = {standing.name: standing for standing in standings}
-    providers = {provider.id for provider in configuration.providers}
-    accounts = {account.id for provider in configuration.providers for account in provider.accounts}
-    found = []
-    for name in sorted({*configured, *known}):
-        if name in providers or circuits.read(name).account in accounts:
-            lane, standing = configured.get(name) or Lane(name), known.get(name) or _nothing(name)
-            found.append(_state(lane, standing, name in providers))
-    return tuple(found)
-
-
-def lanes_of_account(account: str, standings: Iterable[LaneStanding]) -> list[str]:
-    """Its own lane and those of its models."""
-    return [standing.name for standing in standings if circuits.read(standing.name).account == account]
-
-
-def _configured(configuration: Snapshot) -> dict[str, Lane]:
-    return {
+def shown_lanes(configuration: Snapshot, known: Iterable[str]) -> list[Lane]:
+    """By name, each with what is configured for it. Of what is ``known``, what no provider or account of the
+    configuration has is left out."""
+    lanes = {
         lane.name: lane
         for provider in configuration.providers
         for account in provider.accounts
         for model in provider.models
         for lane in lanes_of(provider, account, model, learns=False)
-        if not lane.name.endswith(" *")
+        if not (lane.name.endswith(" *") and model.id == "*")
     }
+    owners = {provider.id for provider in configuration.providers}
+    owners |= {account.id for provider in configuration.providers for account in provider.accounts}
+    for name in known:
+        if circuits.read(name).account in owners:
+            lanes.setdefault(name, Lane(name))
+    return [lanes[name] for name in sorted(lanes)]
 
 
-def _nothing(name: str) -> LaneStanding:
-    return LaneStanding(name, 0, 0, 0, "", 0, 0, 0, 0)
-
-
-def _state(lane: Lane, standing: LaneStanding, is_provider: bool) -> RateState:
-    limit, seat = lane.limit, circuits.read(lane.name)
-    return RateState(
-        provider=lane.name if is_provider else seat.account.partition("/")[0],
-        account_id="" if is_provider else seat.account,
-        model=seat.model,
-        requests_per_minute=limit.requests_per_minute or standing.requests_per_minute,
-        tokens_per_minute=limit.tokens_per_minute or standing.tokens_per_minute,
-        min_gap=limit.min_gap,
-        concurrent=limit.concurrent or standing.at_once,
-        learned=standing.learned,
-        requests_in_window=standing.requests_in_window,
-        tokens_in_window=standing.tokens_in_window,
-        under_way=standing.under_way,
-        waiting=standing.waiting,
-    )
+def is_of_account(lane: str, account: str) -> bool:
+    """Whether it is the account's, or one of its models'."""
+    return circuits.read(lane).account == account
