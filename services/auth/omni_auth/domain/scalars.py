@@ -154,6 +154,13 @@ def seconds(value: object) -> float:
     return float(span)
 
 
+def share(value: object) -> float:
+    found = _fraction(value, "a number from 0 to 1")
+    if not 0 <= found <= 1:
+        _refuse("must be from 0 to 1")
+    return float(found)
+
+
 def model_id(value: object) -> str:
     word = model_pattern(value)
     if word != "*" and "*" in word:
