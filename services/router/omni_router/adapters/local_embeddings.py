@@ -7,6 +7,7 @@ takes of this machine's processors, in a thread: a text at a time.
 import asyncio
 import importlib.util
 import logging
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -65,14 +66,19 @@ class LocalEmbeddings:
 
 
 def _load(package: str) -> Any:
-    return importlib.import_module(package).load_model("cpu")
+    model = importlib.import_module(package).load_model("cpu")
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)  # a short text is not worth more, and requests want the other processors
+    return model
 
 
 def _encode(model: Any, text: str) -> tuple[float, ...]:
     longest = model.max_seq_length
-    if model.tokenize([text])["input_ids"].shape[1] >= longest:  # of more it would read the beginning alone
+    said = model.tokenizer(text, truncation=True, max_length=longest + 1)["input_ids"]
+    if len(said) > longest:  # it would read the beginning alone
         raise InvalidRequest(f"the text is longer than the {longest} tokens of the local model")
-    return tuple(model.encode([text])[0].tolist())
+    return tuple(model.encode([text], show_progress_bar=False)[0].tolist())
 
 
 def _tell(loading: "asyncio.Future[Any]") -> None:

@@ -102,7 +102,7 @@ _NUMBERS = {word: str(value) for value, word in enumerate(_COUNTS.split())} | {
 }  # fmt: skip
 
 _QUOTED = re.compile(
-    r"```(.*?)```|`([^`]+)`|\"([^\"]+)\"|“([^”]+)”|„([^“”]+)[“”]|«([^»]+)»|(?<!\w)'([^']+)'(?!\w)", re.S
+    r"```(.*?)```|`([^`]+)`|\"([^\"]+)\"|“([^“”]+)”|„([^“”]+)[“”]|«([^«»]+)»|(?<!\w)'([^']+)'(?!\w)", re.S
 )
 _NUMBER = re.compile(r"-?\d+(?:[.,:/-]?\d+)*%?")
 # What is no word of a sentence: with a sign in it, or capitals behind its first letter.
