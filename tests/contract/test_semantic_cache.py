@@ -5,10 +5,12 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from omni_catalogue import snapshot as s
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import Scopes
+from omni_core.ids import new_id
 from omni_wire.errors import DependencyUnavailable
 
 from tests.support.recorded import Asking, Recorder, crash, recorders
@@ -19,6 +21,7 @@ MODEL = "acme/sim+tokens:5+input:20"
 EMBED = "acme/embed+input:8"
 COST, VECTOR_COST = 20 * 1_250 + 5 * 10_000, 8 * 1_250  # nano-USD, by tests.support.router.PRICE
 ASKED, OTHER_WORDS = "How do I reset my password?", "What is the way to change a password?"
+HANGS = "acme/embed+hang"
 ANOTHER = "How do I reset my router?"
 PATIENTLY = 20.0  # seconds that a look may take, where nothing is said of that
 
@@ -141,10 +144,11 @@ async def test_who_it_is_for_does_not_matter(routers: Routers) -> None:
     assert word(await ask(routers[0], OTHER_WORDS, user="two")) == "semantic"
 
 
-async def test_what_is_not_text_alone_is_not_compared(routers: Routers) -> None:
+async def test_what_is_not_text_alone_or_has_no_time_is_not_compared(routers: Routers) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     assert word(await ask(routers[0], [{"type": "text", "text": ASKED}, image])) == "miss"
-    assert (embedded(routers[0]), looked(routers[0], "unfit")) == (0, 1)
+    assert word(await ask(routers[0], ASKED, headers={"x-omniroute-timeouts": "total=20"})) == "miss"
+    assert (embedded(routers[0]), looked(routers[0], "unfit")) == (0, 2)
 
 
 async def test_who_has_it_is_for_the_configuration_its_rules_and_the_client_to_say(routers: Routers) -> None:
@@ -289,6 +293,40 @@ async def test_a_key_that_may_not_use_a_provider_sends_it_no_words(routers: Rout
     )
     assert word(await ask(routers[0], ASKED)) == "miss"
     assert (embedded(routers[0]), looked(routers[0], "refused")) == (0, 1)
+
+
+async def test_no_vector_is_asked_for_at_an_address_that_nobody_allowed(routers: Routers) -> None:
+    base = f"{routers[0].simulator.url}/v1"
+    semantic = s.Semantic(requests="any", embeddings="guarded/embed", timeout=PATIENTLY)
+    routers[0].configure(
+        provider("acme", base),
+        provider("guarded", base, allow_private_address=False),
+        routing=s.Routing(breaker=None, timeouts=PATIENT, caching=s.Caching(requests="any", semantic=semantic)),
+    )
+    assert word(await ask(routers[0], ASKED)) == "miss"
+    assert (embedded(routers[0]), looked(routers[0], "failed")) == (0, 1)
+
+
+async def test_a_client_that_leaves_during_a_look_leaves_nothing_held_and_what_may_be_billed(routers: Routers) -> None:
+    use(routers, s.KeyPolicy(id="key-all", name="all", budget=s.Budget(nano_usd=10_000_000_000)), embeddings=HANGS)
+    asked = routers[0].begin(MODEL, None, messages=[{"role": "user", "content": ASKED}])
+    assert await until(lambda: embedded(routers[0]) == 1)
+    await asked.leave()
+    assert await until(lambda: routers[0].simulator.active == 0)
+    attempts, _ = await routers[0].events()
+    assert [(event.outcome, event.usage.input_tokens, event.usage.estimated) for event in attempts] == [
+        ("cancelled", 7, True)
+    ]
+    assert await routers[0].money("key-all") == (7 * 1_250, 0)
+    assert await routers[0].open_holds() == 0
+
+
+async def test_text_that_is_no_text_is_no_harm(routers: Routers) -> None:
+    call = routers[0].call(MODEL)
+    for said in (b"\\ud800", b"\\u0000", b"x" * 5000):
+        body = call.body.replace(b"Say something", said)
+        found = await routers[0].begin_call(msgspec.structs.replace(call, body=body, event_id=new_id())).done()
+        assert found.error is None or found.error.status == 400
 
 
 async def test_a_hit_counts_towards_the_keys_requests_per_minute(routers: Routers) -> None:

@@ -1,6 +1,6 @@
 """The same request again, of the same key, is answered from the cache where that is configured or asked for."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -17,7 +17,11 @@ from omni_router.ports import Ended
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.once import MADE, How, Once
 from omni_router.service.recorder import Keep, Unfit
-from omni_router.service.semantic import ByMeaning, Meant
+from omni_router.service.semantic import ByMeaning, Meant, Place
+
+Said = dict[str, Any]
+# The name of a request with this body.
+Naming = Callable[[Said], str]
 
 
 class Cache:
@@ -68,33 +72,28 @@ class Cache:
         places = self._places(key, call, said)
         if not cached.takes(cached.requests_of(policy, *places), said, asked):
             return None
-        name = self._name(call, key, said)
+        naming = partial(_named, key, self._configured, call)
+        name = naming(said)
         keep = Keep(policy.ttl, policy.max_bytes, _unfit(call.client_format), asked == cached.REFRESH)
         if policy.semantic is not None and cached.means(policy.semantic, said, asked, *places):
-            keep = self._meaning(policy.semantic, call, key, said, name, keep)
+            keep = self._meaning(policy.semantic, keep, name, call, naming, said)
         return How(Named(name, name, policy.ttl, strict=False, promised=False), keep, self._marked, self._saved)
 
-    def _name(self, call: CompleteCall, key: KeyPolicy, said: dict[str, Any]) -> str:
-        request = (call.client_format.value, call.model, call.stream, call.framing)
-        return cached.name_of(key, self._configured, request, said, call.headers)
+    def _meaning(self, policy: Semantic, keep: Keep, name: str, call: CompleteCall, naming: Naming, said: Said) -> Keep:
+        """``keep`` for a request that may be answered by its meaning, looked at when nothing else was found."""
 
-    def _meaning(
-        self, policy: Semantic, call: CompleteCall, key: KeyPolicy, said: dict[str, Any], name: str, keep: Keep
-    ) -> Keep:
-        """``keep`` for a request that may be answered by its meaning, if it has one that can be compared."""
-        turn = meaning.last_turn(call.client_format, said)
-        if turn is None:
-            self._metrics.semantic.add(("unfit",))
-            return keep
-        bucket = meaning.bucket(self._name(call, key, turn.rest), policy.embeddings, turn.text)
-        meant = Meant(policy, bucket, name, turn.text, fresh=keep.fresh)
+        def place() -> Place | None:
+            turn = meaning.last_turn(call.client_format, said)
+            if turn is None:
+                return None
+            return Place(meaning.bucket(naming(turn.rest), policy.embeddings, turn.text), turn.text)
+
+        meant = Meant(policy, name, place, fresh=keep.fresh)
         return msgspec.structs.replace(
-            keep,
-            answer=partial(self._by_meaning.answer, meant),
-            recorded=partial(self._by_meaning.keep, meant),
+            keep, answer=partial(self._by_meaning.answer, meant), recorded=partial(self._by_meaning.keep, meant)
         )
 
-    def _places(self, key: KeyPolicy, call: CompleteCall, said: dict[str, Any]) -> tuple[Rules, ...]:
+    def _places(self, key: KeyPolicy, call: CompleteCall, said: Said) -> tuple[Rules, ...]:
         """The rules of the whole, the combo that is asked for, and the key: who answers is not known yet."""
         combo = self._combos.get(call.model or str(said.get("model", "")), Rules())
         whole = self._snapshot.rules if self._snapshot is not None else Rules()
@@ -111,11 +110,16 @@ class Cache:
     def _marked(self, head: Head, how: str) -> Head:
         word = head.cache or (cached.MISS if how == MADE else cached.HIT)
         self._metrics.cache.add((word,))
-        return msgspec.structs.replace(head, cache=word)
+        return msgspec.structs.replace(head, cache=word, trace=head.trace if how == MADE else "")
 
     def _saved(self, ended: Ended) -> None:
         self._metrics.saved_tokens.value += ended.tokens
         self._metrics.saved_cost.value += ended.nano_usd / 1e9
+
+
+def _named(key: KeyPolicy, configured: bytes, call: CompleteCall, said: Said) -> str:
+    request = (call.client_format.value, call.model, call.stream, call.framing)
+    return cached.name_of(key, configured, request, said, call.headers)
 
 
 def _unfit(client_format: WireFormat) -> Unfit:

@@ -34,14 +34,13 @@ class Retelling:
         tools: Tools,
         metrics: RouterMetrics,
         outcome: str = "replayed",
-        similarity: float | None = None,
     ) -> None:
         self._call = call
         self._service = service
         self._tools = tools
         self._metrics = metrics
         self._outcome = outcome
-        self._similarity = similarity
+        self.similarity: float | None = None
         self._source = Source(
             key_id=call.key_id,
             model_requested="",
@@ -113,7 +112,7 @@ class Retelling:
             call.event_id, call.context.request_id, 1 + call.attempt, self._started_ms, self._elapsed_ms(),
             self._first_ms, self._source, call.client_format.value, self._stream, status,
             error.kind if error is not None else "", 0, _NOTHING, 0, outcome, (),
-            decision=decision.encode(self.decide()) if self._similarity is not None else b"",
+            decision=decision.encode(self.decide()) if self.similarity is not None else b"",
         )  # fmt: skip
         tools.ledger.settle_soon(
             Settlement(
@@ -128,9 +127,7 @@ class Retelling:
 
     def decide(self) -> Decision:
         source = self._source
-        return decision.retold(
-            source.model_requested, source.config_revision, source.router_id, self._similarity or 0.0
-        )
+        return decision.retold(source.model_requested, source.config_revision, source.router_id, self.similarity or 0.0)
 
     def _elapsed_ms(self) -> int:
         return int((clock.monotonic() - self._began) * 1000)

@@ -7,7 +7,7 @@ Whatever goes wrong with all that, the request goes on as if nothing had been fo
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
@@ -25,7 +25,7 @@ from omni_wire.errors import (
     UpstreamTimeout,
 )
 
-from omni_router.domain import decision, vectors
+from omni_router.domain import decision, haste, vectors
 from omni_router.domain.cached import SEMANTIC
 from omni_router.ports import Ended, Found, Meanings, Recordings
 from omni_router.service.embedding import Embedder
@@ -40,19 +40,26 @@ COMPARED = 8
 GRACE = 0.5  # seconds, beyond those that a vector may take
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A text, and the bucket of those that it may be compared with."""
+
+    bucket: str
+    text: str
+
+
 class Meant:
-    """What one request asks, to be compared with others of its ``bucket``; ``name`` is that of its own recording. With
-    ``fresh`` nothing is looked for. ``unit`` is its vector, once it has one."""
+    """What one request asks; ``place`` says where that is to be looked for, None where it is not to be compared.
+    ``name`` is that of its own recording. With ``fresh`` nothing is looked for. ``kept`` is the bucket to keep it in,
+    and its vector, once it has one."""
 
-    __slots__ = ("bucket", "fresh", "name", "policy", "text", "unit")
+    __slots__ = ("fresh", "kept", "name", "place", "policy")
 
-    def __init__(self, policy: Semantic, bucket: str, name: str, text: str, *, fresh: bool) -> None:
+    def __init__(self, policy: Semantic, name: str, place: Callable[[], Place | None], *, fresh: bool) -> None:
         self.policy = policy
-        self.bucket = bucket
         self.name = name
-        self.text = text
+        self.place = place
         self.fresh = fresh
-        self.unit: tuple[float, ...] | None = None
+        self.kept: tuple[str, tuple[float, ...]] | None = None
 
 
 class Near(msgspec.Struct, frozen=True):
@@ -85,20 +92,21 @@ class ByMeaning:
 
     async def answer(self, meant: Meant, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         """As ``RouterPort.complete``."""
+        retelling = Retelling(call, self._service, self._tools, self._metrics, "cached")  # its time counts from here
         near = await self._look(meant, call)
-        source = self._retold(near, call) if near is not None else self._service.complete(call)
+        source = self._retold(near, call, retelling) if near is not None else self._service.complete(call)
         async with aclosing(source) as frames:
             async for frame in frames:
                 yield frame
 
     async def keep(self, meant: Meant) -> None:
         """Its answer has been recorded: let it be found by others."""
-        if meant.unit is None:
+        if meant.kept is None:
             return
-        policy = meant.policy
-        sketch, packed = vectors.sketch(meant.unit), vectors.pack(meant.unit)
+        policy, (bucket, unit) = meant.policy, meant.kept
+        sketch, packed = vectors.sketch(unit), vectors.pack(unit)
         try:
-            await self._meanings.add(meant.bucket, meant.name, sketch, packed, policy.ttl, policy.max_entries)
+            await self._meanings.add(bucket, meant.name, sketch, packed, policy.ttl, policy.max_entries)
         except DependencyUnavailable:
             self._count("away")
         else:
@@ -106,9 +114,13 @@ class ByMeaning:
 
     async def _look(self, meant: Meant, call: CompleteCall) -> Near | None:
         until = clock.monotonic() + meant.policy.timeout
+        place = meant.place() if haste.HEADER not in call.headers else None  # who hurries has no time to lose
+        if place is None:
+            self._count("unfit")
+            return None
         try:
             async with asyncio.timeout(meant.policy.timeout + GRACE):
-                near = await self._nearest(meant, call, until)
+                near = await self._nearest(meant, place, call, until)
         except (TimeoutError, GatewayError) as error:
             self._count(_word(error))
             return None
@@ -116,16 +128,17 @@ class ByMeaning:
             self._count("hit" if near is not None else "miss")
         return near
 
-    async def _nearest(self, meant: Meant, call: CompleteCall, until: float) -> Near | None:
+    async def _nearest(self, meant: Meant, place: Place, call: CompleteCall, until: float) -> Near | None:
         policy, limits, _ = await self._service.entitled(call)
-        vector = await self.embedder.vector(call, policy, limits, meant.text, until)
-        unit = meant.unit = vectors.direction(vector)
+        vector = await self.embedder.vector(call, policy, limits, place.text, until)
+        unit, bucket = vectors.direction(vector), place.bucket
         if unit is None:
             raise UpstreamFailed("the vector of the text points nowhere")
+        meant.kept = bucket, unit
         if meant.fresh:
             return None
-        names = vectors.closest(vectors.sketch(unit), await self._meanings.sketches(meant.bucket), COMPARED)
-        packed = await self._meanings.vectors(meant.bucket, names)
+        names = vectors.closest(vectors.sketch(unit), await self._meanings.sketches(bucket), COMPARED)
+        packed = await self._meanings.vectors(bucket, names)
         near = [(vectors.similarity(unit, each), name) for each, name in zip(packed, names, strict=True)]
         for similarity, name in sorted(near, reverse=True):
             if similarity < meant.policy.threshold:
@@ -134,11 +147,11 @@ class ByMeaning:
             if found.state == "done" and isinstance(found.entries[-1], Ended):
                 return Near(similarity, found)
             self._count("stale")
-            await self._meanings.drop(meant.bucket, name)
+            await self._meanings.drop(bucket, name)
         return None
 
-    async def _retold(self, near: Near, call: CompleteCall) -> AsyncGenerator[Frame, None]:
-        retelling = Retelling(call, self._service, self._tools, self._metrics, "cached", near.similarity)
+    async def _retold(self, near: Near, call: CompleteCall, retelling: Retelling) -> AsyncGenerator[Frame, None]:
+        retelling.similarity = near.similarity
         error: GatewayError | None = None
         try:
             for entry in near.found.entries:
