@@ -60,25 +60,27 @@ class Embedder:
             self._local.prepare()
 
     async def vector(
-        self, call: CompleteCall, policy: KeyPolicy, limits: tuple[Limit, ...], text: str, until: float
+        self, call: CompleteCall, policy: KeyPolicy, limits: tuple[Limit, ...], named: str, text: str, until: float
     ) -> tuple[float, ...]:
-        """The vector of ``text``, at the latest at ``until`` (monotonic).
+        """The vector of ``text`` by the model ``named``, at the latest at ``until`` (monotonic).
 
         Raises what an ``EmbeddingPort`` does, ``NoCandidate`` where nobody can be asked now, ``PermissionDenied`` where
         what the key asks may not go there, ``BudgetExhausted``, ``BudgetHeld``, ``DependencyUnavailable``.
         """
-        if self._named == LOCAL_EMBEDDINGS:
+        if named != self._named:
+            raise NoCandidate(f"{named} is not what vectors are of any more")
+        if named == LOCAL_EMBEDDINGS:
             return (await self._local.embed(call.context, text, until - clock.monotonic())).vector
         snapshot = self._snapshot
         if self._places and not policy.scopes.has_provider(self._places[0].provider.id):
             raise PermissionDenied("this key's requests may not go to the provider of the embeddings")
-        failure: GatewayError = NoCandidate(f"no account can be asked for vectors of {self._named}")
+        failure: GatewayError = NoCandidate(f"no account can be asked for vectors of {named}")
         tried = 0
         for place in self._places:
             if snapshot is None or tried == _TRIES or clock.monotonic() >= until:
                 break
             asking = _Asking(self._tools, self._metrics, snapshot, call, policy, limits, place, text)
-            if not await asking.admit(self._named, until):
+            if not await asking.admit(named, until):
                 continue
             tried += 1
             try:

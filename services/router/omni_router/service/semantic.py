@@ -130,7 +130,7 @@ class ByMeaning:
 
     async def _nearest(self, meant: Meant, place: Place, call: CompleteCall, until: float) -> Near | None:
         policy, limits, _ = await self._service.entitled(call)
-        vector = await self.embedder.vector(call, policy, limits, place.text, until)
+        vector = await self.embedder.vector(call, policy, limits, meant.policy.embeddings, place.text, until)
         unit, bucket = vectors.direction(vector), place.bucket
         if unit is None:
             raise UpstreamFailed("the vector of the text points nowhere")
