@@ -26,7 +26,7 @@ ADMIN = "admin"
 # Whoever has a connection says these; SETINFO is refused by servers that do not know it, which harms nobody.
 _CONNECTION = ("hello", "auth", "ping", "select", "client|setinfo", "eval", "evalsha")
 _LEDGER = tuple((ROOT / "libs/ledger/omni_ledger/lua").glob("*.lua"))
-_RECORDING = (ROOT / "services/router/omni_router/adapters/recording.lua",)
+_RECORDING = tuple(ROOT / f"services/router/omni_router/adapters/{name}.lua" for name in ("recording", "meaning"))
 _VAULT = (ROOT / "services/translator/omni_translator/adapters/vault.lua",)
 
 

@@ -189,3 +189,13 @@ async def test_a_second_http_client_reads_gemini_whole_and_streamed(simulator: S
             lines = [line async for line in response.content if line.startswith(b"data: ")]
     assert whole["candidates"][0]["content"]["parts"] == [{"text": "the gateway takes"}]
     assert len(lines) == 4
+
+
+async def test_openai_embeddings(gpt: openai.AsyncOpenAI) -> None:
+    near = ["How do I reset my password?", "What is the way to change a password?", "Where is Rome?"]
+    answer = await gpt.embeddings.create(model="embed", input=near, dimensions=128)
+    one, other, far = (each.embedding for each in answer.data)
+    assert {len(each) for each in (one, other, far)} == {128}
+    assert sum(a * b for a, b in zip(one, other, strict=True)) > 0.95
+    assert sum(a * b for a, b in zip(one, far, strict=True)) < 0.7
+    assert answer.usage.prompt_tokens == sum(len(each) for each in near) // 4 + 1

@@ -28,11 +28,12 @@ def ask(gateway: Gateway, model: str, key: str = KEY, headers: dict[str, str] | 
 
 @pytest.fixture
 def caching(gateway: Gateway) -> Iterator[Gateway]:
-    """With ``cache: on`` in its file."""
+    """With a cache in its file, and vectors of ``acme/embed`` for who asks."""
     file = Path(gateway.stack.data_dir.parent / "omniroute.yaml")
     original = file.read_text()
+    wanted = "cache: {semantic: {embeddings: acme/embed+input:6, timeout: 20}}"
     try:
-        file.write_text(original.replace("cache: off", "cache: on"))
+        file.write_text(original.replace("cache: off", wanted))
         eventually(lambda: MARK in ask(gateway, "acme/sim+say:is-it-on").headers, 10)
         yield gateway
     finally:
@@ -40,8 +41,8 @@ def caching(gateway: Gateway) -> Iterator[Gateway]:
         eventually(lambda: MARK not in ask(gateway, "acme/sim+say:is-it-off").headers, 10)
 
 
-def totals(gateway: Gateway) -> dict[str, Any]:
-    found: dict[str, Any] = gateway.stack.get("/api/usage", OTHER).json()["totals"]
+def totals(gateway: Gateway, key: str = OTHER) -> dict[str, Any]:
+    found: dict[str, Any] = gateway.stack.get("/api/usage", key).json()["totals"]
     return found
 
 
@@ -90,6 +91,45 @@ def test_a_hit_is_one_request_that_costs_nothing_and_of_this_key_alone(caching: 
     assert grown == {"errors": 0, "output_tokens": 6, "input_tokens": 50, "attempts": 1}
     assert ask(caching, model, headers={MARK: "refresh"}).headers[MARK] == "miss"
     assert ask(caching, model, headers={MARK: "off"}).headers[MARK] == "bypass"
+
+
+def test_an_sdk_that_asks_for_it_is_told_the_answer_to_other_words(caching: Gateway) -> None:
+    chat = caching.client()
+    before = totals(caching, KEY)
+
+    def calls() -> int:
+        return sum(caching.provider.requests[path] for path in ("/v1/chat/completions", "/v1/embeddings"))
+
+    called = calls()
+
+    def told(text: str, stream: bool, wish: str = "semantic") -> tuple[str, str | None, Any]:
+        raw = chat.chat.completions.with_raw_response.create(
+            model="acme/sim+tokens:6+input:50",
+            messages=[{"role": "user", "content": text}],
+            temperature=0,
+            stream=stream,
+            extra_headers={MARK: wish},
+        )
+        said = list(raw.parse()) if stream else raw.parse()
+        return raw.headers[MARK], raw.headers.get(f"{MARK}-similarity"), said
+
+    for stream in (False, True):
+        first = told("How do I reset my password?", stream)
+        assert first[:2] == ("miss", None)
+        # Until it is there to be found; each time in other words, as none may be the very same as before.
+        seen: list[tuple[str, str | None, Any]] = []
+        while not seen or (seen[-1][0] == "miss" and len(seen) < 50):
+            seen.append(told("please " * len(seen) + "change my password", stream))
+        word, similarity, said = seen[-1]
+        assert word == "semantic"
+        assert said in [first[2], *(each[2] for each in seen[:-1])]
+        assert float(similarity or 0) > 0.95
+        assert told("How do I reset my router?", stream)[0] == "miss"
+        assert told("How do I not reset my password?", stream)[0] == "miss"
+        assert told("I want to change the password", stream, "exact")[0] == "miss"
+    asked = calls() - called
+    assert asked > 8
+    eventually(lambda: totals(caching, KEY)["attempts"] - before["attempts"] == asked, 20)
 
 
 def test_switched_off_a_wish_for_it_is_told_that_it_passed_by(gateway: Gateway) -> None:

@@ -3,13 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 from omni_catalogue import snapshot as s
 from omni_core.ports.router import CompleteCall, Head
+from omni_router.adapters.embeddings import ProviderEmbeddings
+from omni_router.adapters.local_embeddings import LocalEmbeddings
+from omni_router.adapters.meanings import RedisMeanings
 from omni_router.adapters.recordings import RedisRecordings
 from omni_router.adapters.scripts import unavailable
+from omni_router.service.embedding import Embedder
 from omni_router.service.remembering import RememberingRouter
 from omni_simulator import Simulator
 from omni_wire.errors import GatewayError
@@ -28,7 +33,12 @@ class Recorder(Harness):
         settings = msgspec.structs.replace(self.tools.settings, recording_lease=lease)
         self.tools = msgspec.structs.replace(self.tools, settings=settings)
         self.store = RedisRecordings(redis, self.router_id, settings.recording_full_at)
-        self.port = RememberingRouter(self.service, self.tools, self.store, self.store.cache(), self.metrics)
+        self.meanings = RedisMeanings(redis)
+        at = partial(ProviderEmbeddings, self.upstream, self.tools.credentials)
+        self.embedder = Embedder(self.tools, self.metrics, at, LocalEmbeddings())
+        self.port = RememberingRouter(
+            self.service, self.tools, self.store, self.store.cache(), self.meanings, self.embedder, self.metrics
+        )
 
     def use(self, snapshot: s.Snapshot) -> None:
         self.port.prepare(snapshot)()
@@ -110,6 +120,7 @@ async def recorders(redis_url: str, count: int, lease: float = LEASE) -> AsyncIt
         for each in made:
             await each.port.stop()
             await each.store.close()
+            await each.meanings.close()
             await each.ledger.stop()
             await each.upstream.stop()
         await simulator.stop()

@@ -35,7 +35,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one place says; None leaves a rule to the wider place.
 
     Switches are "auto", "on" or "off". ``progress`` is "off", "asked" or "on"; ``keep_alive`` is in seconds, or
-    ``KEEP_ALIVE_OFF``; ``cache`` is which requests the cache answers, as in ``Caching``, or "off".
+    ``KEEP_ALIVE_OFF``; ``cache`` is which requests the cache answers, as in ``Caching``, or "off", and
+    ``semantic_cache`` which of these it answers by meaning.
     ``prompt_prefix`` and ``prompt_suffix`` go before and after a request's system prompt, which ``prompt_skippable``
     lets a client refuse.
     """
@@ -53,6 +54,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     progress: str | None = None
     keep_alive: float | None = None
     cache: str | None = None
+    semantic_cache: str | None = None
 
 
 class RequestRules(msgspec.Struct, frozen=True, kw_only=True):

@@ -287,14 +287,36 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
     dedup: float = 0.0
 
 
+# Whose vectors are compared where ``Semantic.embeddings`` is no provider's model.
+LOCAL_EMBEDDINGS = "local"
+
+
+class Semantic(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of the requests that the cache may answer are answered with the answer to other words of the same meaning.
+
+    ``requests`` is as in ``Caching``, or "off". ``embeddings`` is the "provider/model" whose vectors tell a meaning, or
+    ``LOCAL_EMBEDDINGS``; two texts mean the same from a cosine of ``threshold`` on. An answer is found so for ``ttl``
+    seconds; of what may be compared with one another the latest ``max_entries`` are. ``timeout`` are the seconds that a
+    request may lose to it.
+    """
+
+    embeddings: str
+    requests: str = "asked"
+    threshold: float = 0.95
+    ttl: float = 3_600.0
+    max_entries: int = 256
+    timeout: float = 2.0
+
+
 class Caching(msgspec.Struct, frozen=True, kw_only=True):
     """``requests`` are those that are answered from the cache: "asked" (whose client asks for it), "deterministic"
     (those whose client set its temperature to 0, too) or "any". An answer lives for ``ttl`` seconds where it has no
-    more than ``max_bytes``."""
+    more than ``max_bytes``. ``semantic`` None is off."""
 
     requests: str = "asked"
     ttl: float = 3_600.0
     max_bytes: int = 1024 * 1024
+    semantic: Semantic | None = None
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):

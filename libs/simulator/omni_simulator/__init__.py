@@ -10,6 +10,7 @@ imports a service, keeps nothing on disk, and calls nobody.
 
 Paths
     POST /v1/chat/completions · /v1/responses · /v1/messages · /v1/messages/count_tokens
+    POST /v1/embeddings (OpenAI's format)
     POST /v1beta/models/{model}:generateContent · :streamGenerateContent · :countTokens        (also under /v1)
     POST /v1internal:generateContent · :streamGenerateContent?alt=sse · :countTokens (Cloud Code)
     POST /aiserver.v1.ChatService/StreamUnifiedChatWithTools (Cursor)
@@ -76,6 +77,8 @@ What it reads
     heeded where the user's last words end with it (``… schema: {…}``).
 
     A signature that the simulator did not give is a 400; none at all is none.
+    Vectors of texts are made of their words: the same in other words is near, a not or a number does not show (see
+    ``embedding``). Their scripts have no answer to say, but are as fast, and as faulty.
     ``recount`` answers {"media":[{"type","bytes","crc32"}],"signed":n,"results":[text]}: what else than text came and
     the CRC-32 of its bytes, how many signatures of ours came back, and the latest tool results.
 

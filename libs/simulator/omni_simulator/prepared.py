@@ -7,7 +7,7 @@ import msgspec
 from omni_wire.errors import InvalidRequest
 from omni_wire.usage import Usage
 
-from omni_simulator import brain
+from omni_simulator import brain, embedding
 from omni_simulator.formats import CURSOR, Format, cursor
 from omni_simulator.http import LAST_CHUNK, chunk, head
 from omni_simulator.routes import Route
@@ -87,6 +87,11 @@ def seed_of(body: bytes) -> str:
 def _prepare(route: Route, default: str, header: bytes, body: bytes) -> Prepared:
     wire = route.format
     decoded = cursor.unpack(body) if wire is CURSOR else _json(body)
+    if route.action == "embed":
+        wanted = embedding.read(decoded, seed_of(body))
+        script = read_script(default, wanted.ask.model, header.decode("latin-1"))
+        vectors, usage = embedding.whole(wanted, script.input)
+        return Prepared(wire, wanted.ask, script, usage, vectors, None)
     ask = wire.read(decoded, seed_of(body), route.model, route.action)
     script = read_script(default, ask.model, header.decode("latin-1"))
     if route.action == "count":

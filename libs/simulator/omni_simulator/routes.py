@@ -21,7 +21,17 @@ from omni_simulator.formats import (
 )
 
 Action = Literal[
-    "answer", "stream-sse", "stream-array", "stream-events", "count", "models", "model", "health", "stats", "upgrade"
+    "answer",
+    "stream-sse",
+    "stream-array",
+    "stream-events",
+    "embed",
+    "count",
+    "models",
+    "model",
+    "health",
+    "stats",
+    "upgrade",
 ]
 
 
@@ -38,6 +48,7 @@ _POSTS: dict[str, tuple[Action, Format]] = {
     "/chat/completions": ("answer", CHAT),
     "/responses": ("answer", RESPONSES),
     "/responses/input_tokens": ("count", RESPONSES),
+    "/embeddings": ("embed", CHAT),
     "/messages": ("answer", MESSAGES),
     "/messages/count_tokens": ("count", MESSAGES),
 }

@@ -1,6 +1,7 @@
 """Puts a router together for one process."""
 
 import os
+from functools import partial
 
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
@@ -11,10 +12,14 @@ from omni_core.signatures import PublicKeys
 from omni_ledger import Ledger, Relay
 
 from omni_router.adapters.bells import TURNS, Bells
+from omni_router.adapters.embeddings import ProviderEmbeddings
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
+from omni_router.adapters.local_embeddings import LocalEmbeddings
+from omni_router.adapters.meanings import RedisMeanings
 from omni_router.adapters.recordings import RedisRecordings
 from omni_router.service.credentials import Credentials
+from omni_router.service.embedding import Embedder
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.remembering import RememberingRouter
@@ -53,7 +58,11 @@ class RouterComponent:
         metrics = RouterMetrics(runtime.metrics, lambda: tools.turns.waiting)
         router = RouterService(tools, metrics)
         kept = self._recordings = RedisRecordings(runtime.redis, runtime.instance_id, settings.recording_full_at)
-        self.service = RememberingRouter(router, tools, kept, kept.cache(), metrics)
+        self._meanings = RedisMeanings(runtime.redis)
+        self._local = LocalEmbeddings()
+        upstream, credentials = self._upstream, self._credentials
+        embedder = Embedder(tools, metrics, partial(ProviderEmbeddings, upstream, credentials), self._local)
+        self.service = RememberingRouter(router, tools, kept, kept.cache(), self._meanings, embedder, metrics)
 
     async def start(self) -> None:
         await self._upstream.start()
@@ -71,6 +80,8 @@ class RouterComponent:
         await self.service.stop()
         await self._recordings.close()
         await self._bells.close()
+        await self._meanings.close()
+        await self._local.close()
         await self._ledger.stop()
         await self._relay.stop()
         await self._credentials.close()

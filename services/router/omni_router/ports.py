@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 from omni_catalogue.snapshot import Timeouts
+from omni_core.ports.context import CallContext
 from omni_core.ports.router import Frame
 from omni_wire.errors import GatewayError
 
@@ -66,6 +67,31 @@ class UpstreamAnswer(Protocol):
 class Upstream(Protocol):
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         """Raises ``UpstreamUnreachable``, ``UpstreamTimeout``, ``StreamInterrupted`` or ``UpstreamFailed``."""
+        ...
+
+
+class Embedding(msgspec.Struct, frozen=True):
+    """A text's vector, of any length but 0, and the ``tokens`` that the provider counted; 0 where it told none."""
+
+    vector: tuple[float, ...]
+    tokens: int = 0
+
+
+class EmbeddingPort(Protocol):
+    """One model's vectors of texts."""
+
+    async def embed(self, context: CallContext, text: str, within: float) -> Embedding:
+        """The vector of ``text``, in at most ``within`` seconds.
+
+        Raises an ``UpstreamError``, ``CredentialUnavailable``, ``InvalidRequest`` for a text that is too long for the
+        model, or ``NotBuilt`` where the model is not installed.
+        """
+        ...
+
+
+class LocalEmbeddingPort(EmbeddingPort, Protocol):
+    def prepare(self) -> None:
+        """Begin with what takes long before the first text, and say so where it cannot be had."""
         ...
 
 
@@ -131,6 +157,10 @@ class Recordings(Protocol):
         ``owner`` its id: the same one again takes over from itself. With ``fresh`` what is done is made again."""
         ...
 
+    async def read(self, name: str) -> Found:
+        """All of one that is "done"; any other is "gone". Nothing is claimed or followed."""
+        ...
+
     async def look(self, name: str, token: str, seen: int, lease: float) -> Found:
         """The entries after ``seen``, while the recording of ``token`` is followed for ``lease`` seconds more."""
         ...
@@ -162,3 +192,23 @@ class Recordings(Protocol):
     async def ready(self) -> None:
         """Wait until bells are rung."""
         ...
+
+
+class Meanings(Protocol):
+    """Vectors of what recorded answers were asked for, by bucket and the recording's name, for all routers. Sketches
+    and vectors are as ``domain.vectors`` makes them. All raise ``DependencyUnavailable`` within 4 s."""
+
+    async def sketches(self, bucket: str) -> list[tuple[str, bytes]]:
+        """Of all that are in a bucket: each name with its sketch."""
+        ...
+
+    async def vectors(self, bucket: str, names: Sequence[str]) -> list[bytes]:
+        """In the order of ``names``; empty for one that is not there any more."""
+        ...
+
+    async def add(self, bucket: str, name: str, sketch: bytes, vector: bytes, seconds: float, most: int) -> None:
+        """Keep one for ``seconds``, in place of an earlier one of that name; of more than ``most`` those that end
+        first go."""
+        ...
+
+    async def drop(self, bucket: str, name: str) -> None: ...

@@ -114,4 +114,5 @@ def _head(head: Head) -> pb.Head:
         idempotent=head.idempotent,
         cache=head.cache,
         trace=head.trace,
+        similarity=head.similarity,
     )

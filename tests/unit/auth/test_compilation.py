@@ -20,6 +20,7 @@ from omni_catalogue.snapshot import (
     Queue,
     RateLimit,
     RetryBudget,
+    Semantic,
     decode,
 )
 
@@ -217,6 +218,15 @@ routing: {breaker: {failures: 2}, timeouts: {idle: 1.5}}
     assert content.routing.timeouts.idle == 1.5
     assert content.routing.idempotency == Idempotency()
     assert content.routing.caching == Caching()
+
+
+def test_what_is_found_by_meaning_lives_as_long_as_what_is_found():
+    text = "routing: {cache: {exact: {ttl: 10m}, semantic: {embeddings: local, threshold: 0.9%s}}}"
+    for said, ttl in (("", 600.0), (", ttl: 1m", 60.0)):
+        found = compiled(text % said).content.routing.caching
+        assert found == Caching(
+            requests="deterministic", ttl=600.0, semantic=Semantic(embeddings="local", threshold=0.9, ttl=ttl)
+        )
 
 
 def test_what_is_done_about_streams_that_break_arrives():

@@ -144,6 +144,40 @@ def test_the_cache_is_a_rule_of_every_place(said, found):
     assert config(f"rules: {{cache: {said}}}").config.rules.cache == found
 
 
+EMBEDDING = """
+  - {id: other, aka: [oth], format: openai.chat, base_url: "https://b.example.com/v1",
+     accounts: [{name: a, api_key: none}], models: [{id: embed}]}
+  - {id: claude, format: anthropic.messages, base_url: "https://c.example.com", accounts: [{name: a, api_key: none}]}
+routing: {cache: {semantic: {embeddings: %s}}}
+"""
+
+
+@pytest.mark.parametrize("named", ["other/embed", "oth/embed", "local"])
+def test_the_semantic_cache_goes_by_a_model_that_is_there(named):
+    cache = config("providers:" + EMBEDDING % named).config.routing.cache
+    assert (cache.semantic.embeddings, cache.semantic.requests, cache.semantic.threshold) == (named, "asked", 0.95)
+    assert (cache.semantic.ttl, cache.semantic.max_entries, cache.semantic.timeout) == (None, 256, 2.0)
+    assert config("routing: {cache: {semantic: off}}").config.routing.cache.semantic is None
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("othre/embed", "there is no provider 'othre'; did you mean 'other'?"),
+        ("other/embde", "provider 'other' has no model 'embde'; did you mean 'embed'?"),
+        ("other", "must be provider/model, or local for the one that is installed here"),
+        ("other/*", "must name one model, without '*'"),
+        (
+            "claude/x",
+            "provider 'claude' speaks anthropic.messages, which has no /embeddings; name a model of one that ",
+        ),
+    ],
+)
+def test_the_semantic_cache_goes_by_no_model_that_is_not(named, told):
+    (found,) = problems("providers:" + EMBEDDING % named)
+    assert found.startswith(f"omniroute.yaml:5: routing.cache.semantic.embeddings: {told}")
+
+
 def test_idempotency_can_be_switched_off():
     assert config("routing: {idempotency: off}").config.routing.idempotency is None
 
@@ -324,7 +358,19 @@ BROKEN = [
     ("keys:\n  - {name: a, secret: {env: ACME_KEY}, role: root}", "2: keys[0].role: must be one of admin, developer"),
     ("routing: {cache: {exact: {requests: all}}}", "1: routing.cache.exact.requests: must be one of asked, determ"),
     ("routing: {cache: {exact: {ttl: 0}}}", "1: routing.cache.exact.ttl: must be more than 0"),
-    ("routing: {cache: {semantic: {}}}", "1: routing.cache.semantic: unknown key (known: exact)"),
+    ("routing: {cache: {semantic: {}}}", "1: routing.cache.semantic.embeddings: is required"),
+    ("routing: {cache: {semantic: on}}", "1: routing.cache.semantic: must be off or a mapping such as {embeddings:"),
+    ("routing: {cache: {semantic: {embeddings: local, threshold: 1.1}}}",
+     "1: routing.cache.semantic.threshold: must be from 0 to 1"),
+    ("routing: {cache: {semantic: {embeddings: local, threshold: -0.1}}}",
+     "1: routing.cache.semantic.threshold: must be from 0 to 1"),
+    ("routing: {cache: {semantic: {embeddings: local, max_entries: 0}}}",
+     "1: routing.cache.semantic.max_entries: must be from 1 to 1024"),
+    ("routing: {cache: {semantic: {embeddings: local, ttl: 2h}}}",
+     "1: routing.cache: semantic.ttl is more than exact.ttl"),
+    ("routing: {cache: {exact: {requests: asked}, semantic: {embeddings: local, requests: any}}}",
+     "1: routing.cache: semantic.requests is any and exact.requests only asked"),
+    ("rules: {semantic_cache: all}", "1: rules.semantic_cache: must be one of asked, deterministic, any, on, off"),
     ("rules: {cache: all}", "1: rules.cache: must be one of asked, deterministic, any, on, off"),
     ("routing: {cache: some}", "1: routing.cache: must be on, off or a mapping such as {exact:"),
     ("routing: {idempotency: {window: 31d}}", "1: routing.idempotency.window: must be more than 0 and at most 2592000"),
@@ -407,7 +453,7 @@ BROKEN = [
         "2: providers[0]: the model m: rate_limit: tokens_per_minute is 11, more than the 10 of its provider",
     ),
     (provider(resumes="maybe"), "6: providers[0].resumes: must be one of prefill, prompt, off"),
-    ("routing: {cache: {ttl: 3}}", "1: routing.cache.ttl: unknown key (known: exact)"),
+    ("routing: {cache: {ttl: 3}}", "1: routing.cache.ttl: unknown key (known: exact, semantic)"),
     ("routing: {timeouts: {idle: 0}}", "1: routing.timeouts.idle: must be more than 0"),
     ("routing: {timeouts: {idle: 1:30}}", "1: routing.timeouts.idle: must be a number of seconds"),
     ("routing: {default_max_output: many}", "1: routing.default_max_output: must be a whole number"),

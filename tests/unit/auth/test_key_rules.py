@@ -62,6 +62,7 @@ RULES = st.builds(
     developer_to_system=SWITCHES, system_to_user=SWITCHES, sanitize=FLAGS, think_tags=SWITCHES, thinking=THINKING,
     prompt_prefix=TEXTS, prompt_suffix=TEXTS, prompt_skippable=FLAGS, clamp=SWITCHES, stream_on_accept=FLAGS,
     cache=st.none() | st.sampled_from(["asked", "deterministic", "any", "off"]),
+    semantic_cache=st.none() | st.sampled_from(["asked", "deterministic", "any", "off"]),
     progress=st.none() | st.sampled_from(["asked", "on", "off"]),
     keep_alive=st.none() | st.just(KEEP_ALIVE_OFF) | st.integers(1, 600).map(float),
 )  # fmt: skip

@@ -157,15 +157,39 @@ def test_requests_that_say_nothing_are_looked_at_only_where_somebody_may_have_an
     assert not cached.looks(off)
 
 
-def test_a_wish_is_one_of_three_words() -> None:
-    assert [cached.wish({cached.HEADER: said}) for said in ("on", " OFF ", "Refresh", "")] == [
-        "on",
-        "off",
-        "refresh",
-        "",
-    ]
+@pytest.mark.parametrize(
+    ("requests", "asked", "temperature", "rules", "found"),
+    [
+        ("asked", "semantic", 1, (), True),
+        ("asked", "on", 0, (), False),
+        ("asked", "", 0, (), False),
+        ("deterministic", "", 0, (), True),
+        ("deterministic", "", 1, (), False),
+        ("deterministic", "on", 0, (), True),
+        ("any", "", 1, (), True),
+        ("any", "refresh", 1, (), True),
+        ("any", "exact", 1, (), False),
+        ("off", "semantic", 0, (), False),
+        ("off", "", 0, ("any",), True),
+        ("any", "semantic", 0, ("any", "off"), False),
+        ("any", "", 1, ("off", "deterministic"), False),
+        ("asked", "", 1, (None, "any", None), True),
+    ],
+)
+def test_what_may_be_answered_by_its_meaning_is_said_as_for_the_cache(
+    requests: str, asked: str, temperature: int, rules: tuple[str | None, ...], found: bool
+) -> None:
+    policy = s.Semantic(embeddings="local", requests=requests)
+    places = [Rules(semantic_cache=said) for said in rules]
+    assert cached.means(policy, {"temperature": temperature}, asked, *places) is found
+
+
+def test_a_wish_is_one_of_five_words() -> None:
+    assert [cached.wish({cached.HEADER: said}) for said in ("on", " OFF ", "Refresh", "exact", "SEMANTIC", "")] == [
+        "on", "off", "refresh", "exact", "semantic", "",
+    ]  # fmt: skip
     assert cached.wish({}) == ""
-    with pytest.raises(InvalidRequest, match="on, off or refresh"):
+    with pytest.raises(InvalidRequest, match="on, off, refresh, exact or semantic"):
         cached.wish({cached.HEADER: "yes"})
 
 

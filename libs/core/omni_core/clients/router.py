@@ -118,4 +118,5 @@ def _head(head: pb.Head) -> Head:
         idempotent=head.idempotent,
         cache=head.cache,
         trace=head.trace,
+        similarity=head.similarity,
     )

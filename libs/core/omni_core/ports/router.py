@@ -40,7 +40,8 @@ class Head(msgspec.Struct, frozen=True):
     ``rules`` names the product's own that changed the request or are in force on the answer. With ``progress`` a stream
     tells how far it has come; ``keep_alive`` are the seconds of silence before a sign of life, 0 for the edge's own and
     less for none. ``idempotent`` is "replay" or "attached" where the answer was made for an earlier request, ``cache``
-    "hit", "miss" or "bypass" where the cache had a say. ``trace`` says which way the request took (see ``TRACE``).
+    "hit", "semantic", "miss" or "bypass" where the cache had a say; with "semantic" ``similarity`` is how near the
+    other words are, up to 1. ``trace`` says which way the request took (see ``TRACE``).
     """
 
     status: int
@@ -56,6 +57,7 @@ class Head(msgspec.Struct, frozen=True):
     idempotent: str = ""
     cache: str = ""
     trace: str = ""
+    similarity: float = 0.0
 
 
 Frame = Head | bytes

@@ -24,6 +24,7 @@ from omni_catalogue.snapshot import (
     RateLimit,
     RetryBudget,
     Routing,
+    Semantic,
     Server,
     Snapshot,
     Timeouts,
@@ -44,6 +45,7 @@ from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.schema import (
     AccountSection,
+    CacheSection,
     KeySection,
     ModelSection,
     PriceEntry,
@@ -155,7 +157,7 @@ def compile_snapshot(
         routing=Routing(
             retries=config.routing.retries,
             breaker=BreakerPolicy(**config.routing.breaker.model_dump()) if config.routing.breaker else None,
-            caching=Caching(**config.routing.cache.exact.model_dump()) if config.routing.cache else None,
+            caching=_caching(config.routing.cache) if config.routing.cache else None,
             default_max_output=config.routing.default_max_output,
             timeouts=Timeouts(**config.routing.timeouts.model_dump()),
             mid_stream=compile_mid_stream(config.routing.mid_stream),
@@ -175,6 +177,13 @@ def compile_snapshot(
         auto=is_auto(config),
     )
     return Compiled(content, accounts, identities, aside)
+
+
+def _caching(section: CacheSection) -> Caching:
+    """Found by meaning an answer is, where nothing else is said, for as long as it is there."""
+    exact, semantic = section.exact, section.semantic
+    found = Semantic(**(semantic.model_dump() | {"ttl": semantic.ttl or exact.ttl})) if semantic is not None else None
+    return Caching(**exact.model_dump(), semantic=found)
 
 
 def _limited(policies: list[KeyPolicy], stored: Iterable[StoredKey], shared: Sequence[Shared]) -> list[KeyPolicy]:

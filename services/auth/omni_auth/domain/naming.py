@@ -87,7 +87,7 @@ class Names:
         if model == ANY_LISTED and self.provider(word) is not None:
             told = f"provider '{word}' lists no model that '*' could stand for; list some there, or name one here"
             return "" if self.listed(word) else told
-        return self._model_problem(target)
+        return self.model_problem(target)
 
     def alias_problem(self, name: str, target: str) -> str:
         """Why an alias cannot stand for ``target``."""
@@ -95,7 +95,7 @@ class Names:
             return ""
         if "*" in target and is_wildcard(name):
             return self._template_problem(name, target)
-        problem = self._model_problem(target)
+        problem = self.model_problem(target)
         if not problem:
             return ""
         owners = self._owners.get(target, [])
@@ -120,7 +120,8 @@ class Names:
             return ""
         return "there is nothing here that it could come to: no combo, no provider/model and no model's id"
 
-    def _model_problem(self, target: str) -> str:
+    def model_problem(self, target: str) -> str:
+        """Why it is no provider's model."""
         word, slash, model = target.partition("/")
         if not slash or not model or not word:
             return "must be provider/model"

@@ -5,6 +5,8 @@ Works on the raw tree, so that these problems are told together with those of si
 
 from collections.abc import Iterator
 
+from omni_catalogue.snapshot import LOCAL_EMBEDDINGS
+
 from omni_auth.domain import scalars
 from omni_auth.domain.combo_rules import ComboRules
 from omni_auth.domain.document import Tree
@@ -20,7 +22,7 @@ def cross_check(tree: Tree) -> list[Problem]:
     names = Names(tree)
     return [
         *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree, names), *_aliases(tree, names),
-        *_aka(tree, names), *_prices(tree), *_blocked(tree), *_limited(tree),
+        *_aka(tree, names), *_prices(tree), *_blocked(tree), *_limited(tree), *_embeddings(tree, names),
     ]  # fmt: skip
 
 
@@ -163,6 +165,26 @@ def _prices(tree: Tree) -> Iterator[Problem]:
         provider = price.get("provider")
         if isinstance(provider, str) and provider and provider not in providers:
             yield Problem((*loc, "provider"), f"there is no provider '{provider}'{suggestion(provider, providers)}")
+
+
+_EMBED = ("openai.chat", "openai.responses")
+
+
+def _embeddings(tree: Tree, names: Names) -> Iterator[Problem]:
+    """Whose vectors the semantic cache goes by."""
+    said = tree
+    loc = ("routing", "cache", "semantic", "embeddings")
+    for key in loc:
+        said = said.get(key) if isinstance(said, dict) else None
+    if not isinstance(said, str) or said == LOCAL_EMBEDDINGS:
+        return
+    if message := names.model_problem(said):
+        yield Problem(loc, message if "/" in said else f"{message}, or local for the one that is installed here")
+        return
+    provider = names.provider(said.partition("/")[0]) or {}
+    if provider.get("format") not in _EMBED:
+        told = f"provider '{provider.get('id')}' speaks {provider.get('format')}, which has no /embeddings"
+        yield Problem(loc, f"{told}; name a model of one that speaks {' or '.join(_EMBED)}")
 
 
 def _blocked(tree: Tree) -> Iterator[Problem]:

@@ -159,6 +159,13 @@ def seconds_or_none(value: object) -> float:
     return 0.0 if flag_or_none(value) is False or value == "0" else seconds(value)
 
 
+def share(value: object) -> float:
+    found = _fraction(value, "a number from 0 to 1")
+    if not 0 <= found <= 1:
+        _refuse("must be from 0 to 1")
+    return float(found)
+
+
 def model_id(value: object) -> str:
     word = model_pattern(value)
     if word != "*" and "*" in word:

@@ -197,6 +197,7 @@ class RulesSection(Section):
     progress: Annotated[str | None, BeforeValidator(_progress)] = None
     keep_alive: Annotated[float | None, BeforeValidator(_keep_alive)] = None
     cache: Annotated[str | None, BeforeValidator(_cached)] = None
+    semantic_cache: Annotated[str | None, BeforeValidator(_cached)] = None
 
 
 def _strategy_name(value: object) -> str:
@@ -556,10 +557,51 @@ class ExactCacheSection(Section):
     max_bytes: Annotated[int, BeforeValidator(scalars.whole(1_024, 64 << 20))] = 1 << 20
 
 
+def _semantic(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    if scalars.flag_or_none(value) is not False:
+        message = "must be off or a mapping such as {embeddings: PROVIDER/MODEL, requests: asked, threshold: 0.95}"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return None
+
+
+class SemanticCacheSection(Section):
+    """``requests`` are, of those that ``exact`` answers, the ones that the answer to other words of the same meaning
+    will do for: "asked" for with ``x-omniroute-cache: semantic``, "deterministic", "any" or "off". ``embeddings`` is
+    the provider/model whose vectors tell a meaning, or "local"."""
+
+    embeddings: Annotated[str, BeforeValidator(scalars.text)]
+    requests: Annotated[str, BeforeValidator(scalars.one_of((*CACHED, "off")))] = "asked"
+    threshold: Annotated[float, BeforeValidator(scalars.share)] = 0.95
+    ttl: Annotated[float | None, BeforeValidator(scalars.lasting(30 * 86_400))] = None
+    max_entries: Annotated[int, BeforeValidator(scalars.whole(1, 1_024))] = 256
+    timeout: Annotated[float, BeforeValidator(scalars.lasting(60))] = 2.0
+
+
 class CacheSection(Section):
-    """``exact`` answers the very same request of the same key."""
+    """``exact`` answers the very same request of the same key, ``semantic`` one in other words."""
 
     exact: ExactCacheSection = ExactCacheSection()
+    semantic: Annotated[SemanticCacheSection | None, BeforeValidator(_semantic)] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "CacheSection":
+        exact, semantic = self.exact, self.semantic
+        if semantic is None:
+            return self
+        if semantic.ttl is not None and semantic.ttl > exact.ttl:
+            told = (
+                f"semantic.ttl is more than exact.ttl, after which an answer is gone: {exact.ttl:g} s; raise exact.ttl"
+            )
+            raise PydanticCustomError("omniroute", "{message}", {"message": told})
+        if semantic.requests in CACHED and CACHED.index(semantic.requests) > CACHED.index(exact.requests):
+            told = (
+                f"semantic.requests is {semantic.requests} and exact.requests only {exact.requests}, which it is of; "
+                f"say exact: {{requests: {semantic.requests}}}"
+            )
+            raise PydanticCustomError("omniroute", "{message}", {"message": told})
+        return self
 
 
 def _idempotency(value: object) -> object:

@@ -170,8 +170,9 @@ _IDEMPOTENCY_KEY = {
     "description": "The same request under the same key again is told the first one's answer",
 }  # fmt: skip
 _CACHE = {
-    "name": "x-omniroute-cache", "in": "header", "schema": {"type": "string", "enum": ["on", "off", "refresh"]},
-    "description": "Whether this request may be answered from the cache",
+    "name": "x-omniroute-cache", "in": "header",
+    "schema": {"type": "string", "enum": ["on", "off", "refresh", "exact", "semantic"]},
+    "description": "Whether this request may be answered from the cache, and whether by its meaning",
 }  # fmt: skip
 _HEADERS = {
     name: {"description": text, "schema": {"type": "string"}}
@@ -181,7 +182,8 @@ _HEADERS = {
         ("x-omniroute-model", "With which model"),
         ("x-omniroute-translation", '"lossless", or "lossy; dropped=" and the fields that were lost'),
         ("x-omniroute-idempotent", '"replay" or "attached", where the answer was made for an earlier request'),
-        ("x-omniroute-cache", '"hit", "miss" or "bypass", where the cache had a say'),
+        ("x-omniroute-cache", '"hit", "semantic", "miss" or "bypass", where the cache had a say'),
+        ("x-omniroute-cache-similarity", "How near the words are that were answered, up to 1, where it is semantic"),
     )
 }
 

@@ -357,6 +357,8 @@ class Exchange:
             headers.append((b"x-omniroute-idempotent", header_value(head.idempotent)))
         if head.cache:
             headers.append((b"x-omniroute-cache", header_value(head.cache)))
+            if head.similarity:
+                headers.append((b"x-omniroute-cache-similarity", b"%.3f" % head.similarity))
         if head.trace:
             headers.append(trace_header(head.trace))
         if head.progress and knows_progress(self._point.format):

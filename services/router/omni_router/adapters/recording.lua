@@ -98,6 +98,11 @@ if op == 'claim' then
   return answer('held')
 end
 
+if op == 'read' then
+  local entries = held[2] == 'done' and redis.call('LRANGE', entries_of(held[1]), 0, -1) or {}
+  return answer(#entries > 0 and 'done' or 'gone', entries)
+end
+
 if held[1] ~= token then
   -- A recording that failed is forgotten at once, but whoever followed it may still read how.
   return answer('gone', op == 'look' and redis.call('LRANGE', entries_of(token), tonumber(ARGV[4]), -1))

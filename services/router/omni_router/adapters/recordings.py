@@ -98,6 +98,9 @@ class RedisRecordings:
     ) -> Found:  # fmt: skip
         return await self._call("claim", name, token, print_, owner, _ms(lease), _ms(lease), int(fresh))
 
+    async def read(self, name: str) -> Found:
+        return await self._call("read", name, "")
+
     async def look(self, name: str, token: str, seen: int, lease: float) -> Found:
         return await self._call("look", name, token, seen, _ms(lease))
 

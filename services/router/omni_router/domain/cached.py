@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 from omni_catalogue.rules import Rules
-from omni_catalogue.snapshot import Caching, KeyPolicy, Snapshot
+from omni_catalogue.snapshot import Caching, KeyPolicy, Semantic, Snapshot
 from omni_wire.body import Body
 from omni_wire.errors import InvalidRequest, WireError
 from omni_wire.formats import WireFormat
 
 HEADER = "x-omniroute-cache"
-ON, OFF, REFRESH = "on", "off", "refresh"
-HIT, MISS, BYPASS = "hit", "miss", "bypass"
+ON, OFF, REFRESH, EXACT, SEMANTIC = "on", "off", "refresh", "exact", "semantic"
+HIT, MISS, BYPASS = "hit", "miss", "bypass"  # and SEMANTIC
 
 # Of a body, what says who asks and not what.
 _IDLE = ("user", "metadata", "safety_identifier", "prompt_cache_key")
@@ -38,8 +38,8 @@ _COMPLETED = re.compile(rb'(?<!\\)"type"\s*:\s*"response\.completed"')
 def wish(headers: dict[str, str]) -> str:
     """What a client says of the cache; "" where it says nothing. Raises ``InvalidRequest``."""
     said = headers.get(HEADER, "").strip().lower()
-    if said not in ("", ON, OFF, REFRESH):
-        raise InvalidRequest(f"{HEADER} must be on, off or refresh", param=HEADER)
+    if said not in ("", ON, OFF, REFRESH, EXACT, SEMANTIC):
+        raise InvalidRequest(f"{HEADER} must be on, off, refresh, exact or semantic", param=HEADER)
     return said
 
 
@@ -81,6 +81,16 @@ def takes(requests: str, said: dict[str, Any], asked: str) -> bool:
     configured."""
     if asked or requests == OFF:
         return asked not in ("", OFF) and requests != OFF
+    return requests == "any" or (requests == "deterministic" and _is_deterministic(said))
+
+
+def means(policy: Semantic, said: dict[str, Any], asked: str, *places: Rules) -> bool:
+    """Whether a request that the cache takes may be answered by its meaning: by the rules of ``places``, the widest
+    first, and unless its client asks for the very same only."""
+    said_here = (place.semantic_cache for place in reversed(places) if place.semantic_cache is not None)
+    requests = next(said_here, policy.requests)
+    if asked in (EXACT, SEMANTIC):
+        return asked == SEMANTIC and requests != OFF
     return requests == "any" or (requests == "deterministic" and _is_deterministic(said))
 
 

@@ -119,7 +119,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     """``candidates`` is how many there were; ``steps`` are those that were looked at, as it happened, without
-    ``steps_left_out`` of them in the middle. The other counts of what is left out are of what comes last."""
+    ``steps_left_out`` of them in the middle. The other counts of what is left out are of what comes last.
+    ``similarity`` is there where the cache told the answer to other words, which are as near as that, up to 1."""
 
     model: str
     revision: int
@@ -132,6 +133,12 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     steps_left_out: int = 0
     losses: tuple[str, ...] = ()
     losses_left_out: int = 0
+    similarity: float | None = None
+
+
+def retold(model: str, revision: int, router: str, similarity: float) -> Decision:
+    """Of a request that was told the answer to other words."""
+    return Decision(model=model, revision=revision, router=router, candidates=0, similarity=round(similarity, 4))
 
 
 def decide(
@@ -191,7 +198,9 @@ def encode(decision: Decision) -> bytes:
 
 def trace(decision: Decision) -> str:
     """The same in a line for people, of at most ``TRACE_LIMIT`` characters; who was looked at last is never left out.
-    Empty where nobody was."""
+    Empty where nobody was, and nothing was told by its meaning."""
+    if decision.similarity is not None:
+        return f"model {decision.model}; the answer to other words, similarity {decision.similarity}"[:TRACE_LIMIT]
     if not decision.steps:
         return ""
     ways = [f"{order.scope} {order.strategy}" for order in decision.orders]

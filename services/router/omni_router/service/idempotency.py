@@ -9,6 +9,7 @@ from omni_core.ports.router import CompleteCall, Frame, Head
 from omni_router.domain import recorded
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.once import MADE, How, Once
+from omni_router.service.recorder import Keep
 
 
 class Duplicates:
@@ -39,7 +40,7 @@ class Duplicates:
             own_id if own_id != call.event_id else "",
             recorded.fingerprint(call.client_format.value, call.model, call.stream, call.framing, call.body),
         )
-        return How(name, policy.max_bytes, self._marked) if name is not None else None
+        return How(name, Keep(name.window, policy.max_bytes), self._marked) if name is not None else None
 
     def _marked(self, head: Head, how: str) -> Head:
         if how == MADE:

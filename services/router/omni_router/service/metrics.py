@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from omni_core.meters import Meter, Spread
+from omni_wire.usage import Usage
 from prometheus_client import CollectorRegistry, Gauge
 
-from omni_router.domain.records import RequestRecord
+from omni_router.domain.records import RequestRecord, Source
 from omni_router.service.held import Held
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -48,6 +49,7 @@ class RouterMetrics:
         self._first_byte = spread("first_byte_seconds", "From request to first byte.", "provider", "stream")
         self.recordings = meter("recordings", "Answers recorded and told again.", "outcome")
         self.cache = meter("cache", "Answers from the cache, and for it.", "outcome")
+        self.semantic = meter("semantic_cache", "Looks for an answer to other words, and what became.", "outcome")
         self.saved_tokens = meter("cache_saved_tokens", "Tokens of answers from the cache.").series()
         self.saved_cost = meter("cache_saved_usd", "What answers from the cache had cost.").series()
         self.stages = spread(
@@ -85,6 +87,13 @@ class RouterMetrics:
         last.input.value += record.usage.input_tokens
         last.output.value += record.usage.output_tokens
         last.cost.value += record.cost_nano_usd / 1e9
+
+    def embedded(self, source: Source, usage: Usage, cost_nano_usd: int) -> None:
+        """A call for a vector."""
+        found = self._of(source.provider, source.provider_format)
+        found.attempts.value += 1
+        found.input.value += usage.input_tokens
+        found.cost.value += cost_nano_usd / 1e9
 
     def _of(self, provider: str, provider_format: str) -> "_ProviderSeries":
         found = self._providers.get((provider, provider_format))

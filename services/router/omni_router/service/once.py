@@ -12,7 +12,7 @@ from omni_router.domain.recorded import Named
 from omni_router.ports import Ended
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
-from omni_router.service.recorder import Answer, Fit, Recorder
+from omni_router.service.recorder import Answer, Keep, Recorder
 from omni_router.service.retelling import Retelling
 from omni_router.service.router import RouterService
 
@@ -21,13 +21,11 @@ MADE = "made"  # beside recorded.REPLAY and recorded.ATTACHED
 
 class How(msgspec.Struct, frozen=True):
     """``marked`` is a head with how it came about, one of the three words; ``told`` is called when an answer was told
-    that was not made for this request. ``fresh`` takes nothing that is complete already."""
+    that was not made for this request."""
 
     name: Named
-    most: int
+    keep: Keep
     marked: Callable[[Head, str], Head]
-    fit: Fit | None = None
-    fresh: bool = False
     told: Callable[[Ended], None] | None = None
 
 
@@ -59,9 +57,7 @@ class Once:
             wanted = how()
             if wanted is not None:
                 name = wanted.name
-                recording, reader = self._recorder.enter(
-                    call, name.name, name.print, name.window, wanted.most, wanted.fit, fresh=wanted.fresh
-                )
+                recording, reader = self._recorder.enter(call, name.name, name.print, wanted.keep)
                 try:
                     async with aclosing(recording.read(reader, recorded.unkept())) as frames:
                         async for frame in frames:

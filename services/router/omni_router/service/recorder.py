@@ -12,9 +12,10 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
+import msgspec
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall, Frame, Head
@@ -28,12 +29,25 @@ log = logging.getLogger("omniroute.router")
 
 Answer = Callable[[CompleteCall], AsyncGenerator[Frame, None]]
 Count = Callable[[str], None]
-# Whether an answer may be told later, of its head and all its bytes.
-Fit = Callable[[Head, bytes], bool]
+# Why an answer may not be told later, of its head and all its bytes, in a word for ``Count``; "" where it may.
+Unfit = Callable[[Head, bytes], str]
 
 AT_ONCE = 500  # entries a write
 STOP_WITHIN = 2.0  # seconds
 _AGAIN_AFTER = 0.2  # seconds, when the store did not answer
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """How an answer is recorded: for ``window`` seconds from its end, where it has no more than ``most`` bytes and is
+    not ``unfit``; with ``fresh`` also where one is complete already. ``answer`` makes it where the recorder's own does
+    not, ``recorded`` is told that it was."""
+
+    window: float
+    most: int
+    unfit: Unfit | None = None
+    fresh: bool = False
+    answer: Answer | None = None
+    recorded: Callable[[], Awaitable[None]] | None = None
 
 
 class Bill(Protocol):
@@ -46,8 +60,8 @@ class Bill(Protocol):
 
 class Recorder:
     """``answer`` asks a provider. ``lease`` is in seconds; ``count`` is told what becomes of recordings, a word each:
-    "recorded", "unkept", "unfit", "forgotten" (it failed, or nobody waited for it), "taken_over", "lost" (the store was
-    away, or another took it over)."""
+    "recorded", "unkept", what ``Unfit`` says, "forgotten" (it failed, or nobody waited for it), "taken_over", "lost"
+    (the store was away, or another took it over)."""
 
     def __init__(
         self, store: Recordings, answer: Answer, lease: float, count: Count, bill: Bill | None = None
@@ -62,30 +76,19 @@ class Recorder:
         self._leaving: set[asyncio.Task[None]] = set()
         self._making: set[Recording] = set()
 
-    def enter(
-        self,
-        call: CompleteCall,
-        name: str,
-        print_: str,
-        window: float,
-        most: int,
-        fit: Fit | None = None,
-        *,
-        fresh: bool = False,
-    ) -> tuple[Recording, Reader]:
-        """Read what is recorded under ``name``, or is from now on: for ``window`` seconds from its end, where it has no
-        more than ``most`` bytes and is ``fit``; with ``fresh`` not what is complete already. Raises ``InvalidRequest``
-        where another request has that name here."""
+    def enter(self, call: CompleteCall, name: str, print_: str, keep: Keep) -> tuple[Recording, Reader]:
+        """Read what is recorded under ``name``, or is from now on. Raises ``InvalidRequest`` where another request has
+        that name here."""
         recording = self._open.get(name)
         ended = recording.ended if recording is not None else None
-        if ended is not None and (fresh or ended.error is not None):
+        if ended is not None and (keep.fresh or ended.error is not None):
             recording = None  # a failure is forgotten in the store already
         if recording is not None and recording.print != print_:
             raise recorded.reused()
         reader = Reader(call)
         if recording is None:
             recording = self._open[name] = Recording(name, print_)
-            task = asyncio.get_running_loop().create_task(self._fill(recording, window, most, fit, fresh))
+            task = asyncio.get_running_loop().create_task(self._fill(recording, keep))
             self._tasks[recording] = task
             task.add_done_callback(lambda _: self._tasks.pop(recording, None))
         reader.late = recording.ended is not None
@@ -116,13 +119,13 @@ class Recorder:
 
     # ---- filling ----------------------------------------------------------------------------------------------------
 
-    async def _fill(self, recording: Recording, window: float, most: int, fit: Fit | None, fresh: bool) -> None:
+    async def _fill(self, recording: Recording, keep: Keep) -> None:
         try:
             again = False
             while recording.readers:
                 reader, token = recording.readers[0], new_id()
                 found = await self._store.claim(
-                    recording.name, token, recording.print, reader.call.event_id, self._lease, fresh=fresh
+                    recording.name, token, recording.print, reader.call.event_id, self._lease, fresh=keep.fresh
                 )
                 if found.state == "held":
                     if not recording.readers:
@@ -130,7 +133,7 @@ class Recorder:
                         return
                     if again:
                         self._count("taken_over")
-                    await self._make(recording, recording.readers[0], token, window, most, fit)
+                    await self._make(recording, recording.readers[0], token, keep)
                 elif found.state == "other":
                     recording.end(Ended(recorded.reused()))
                 elif found.state == "unkept":
@@ -192,9 +195,7 @@ class Recorder:
 
     # ---- making -----------------------------------------------------------------------------------------------------
 
-    async def _make(
-        self, recording: Recording, reader: Reader, token: str, window: float, most: int, fit: Fit | None
-    ) -> None:  # fmt: skip
+    async def _make(self, recording: Recording, reader: Reader, token: str, keep: Keep) -> None:
         reader.made = True
         self._making.add(recording)
         recording.token = token
@@ -202,13 +203,13 @@ class Recorder:
         bill, event_id = self._bill, reader.call.event_id
         if bill is not None:
             bill.expect(event_id)
-        answer = self._answer(reader.call)
+        answer = (keep.answer or self._answer)(reader.call)
         try:
             async for frame in answer:
                 recording.add(frame)
                 if not recording.kept:
                     await recording.read_up()
-                elif recording.size > most or writer.unkept:
+                elif recording.size > keep.most or writer.unkept:
                     recording.unkeep()
                     await writer.unkeep()
                 else:
@@ -224,11 +225,13 @@ class Recorder:
         else:
             ended = bill.of(event_id) if bill is not None else Ended()
             recording.end(ended)
-            if fit is None or not recording.kept or fit(*recording.whole()):
-                self._count(await writer.finish(ended, window))
-            else:
+            unfit = keep.unfit(*recording.whole()) if keep.unfit is not None and recording.kept else ""
+            if unfit:
                 await writer.fail(ended)
-                self._count("unfit")
+            outcome = unfit or await writer.finish(ended, keep.window)
+            self._count(outcome)
+            if outcome == "recorded" and keep.recorded is not None:
+                await keep.recorded()
         finally:
             self._making.discard(recording)
             if bill is not None:

@@ -11,22 +11,32 @@ from omni_core.ports.router import CompleteCall, Frame, ModelEntry
 from omni_wire.formats import WireFormat
 
 from omni_router.domain import cached, recorded
-from omni_router.ports import Recordings
-from omni_router.service.caching import Cache, Spending
+from omni_router.ports import Meanings, Recordings
+from omni_router.service.caching import Cache
+from omni_router.service.embedding import Embedder
 from omni_router.service.held import Tools
 from omni_router.service.idempotency import Duplicates
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.once import Once
 from omni_router.service.recorder import Recorder
 from omni_router.service.router import RouterService
+from omni_router.service.semantic import ByMeaning
+from omni_router.service.spending import Spending
 
 
 class RememberingRouter:
     """Around ``service``, to which it hands snapshots on. ``answers`` and ``entries`` are where it keeps what is told
-    again, and the cache."""
+    again, and the cache; ``meanings`` is what of the cache is found by meaning, with vectors of ``embedder``."""
 
     def __init__(
-        self, service: RouterService, tools: Tools, answers: Recordings, entries: Recordings, metrics: RouterMetrics
+        self,
+        service: RouterService,
+        tools: Tools,
+        answers: Recordings,
+        entries: Recordings,
+        meanings: Meanings,
+        embedder: Embedder,
+        metrics: RouterMetrics,
     ) -> None:
         self._service = service
         lease = tools.settings.recording_lease
@@ -36,9 +46,8 @@ class RememberingRouter:
             metrics.recordings.add((outcome,))
 
         caching = Recorder(entries, service.complete, lease, lambda word: metrics.cache.add((word,)), spending)
-        self._cache = Cache(
-            Once(caching, service.complete, service, tools, metrics, "cached"), service.complete, metrics
-        )
+        by_meaning = ByMeaning(meanings, entries, embedder, service, spending, tools, metrics)
+        self._cache = Cache(Once(caching, service.complete, service, tools, metrics, "cached"), by_meaning, metrics)
         keeping = Recorder(answers, self._cached, lease, count)
         self._duplicates = Duplicates(Once(keeping, self._cached, service, tools, metrics, "replayed"), metrics)
         self._recorders = (keeping, caching)

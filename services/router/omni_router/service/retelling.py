@@ -10,6 +10,8 @@ from omni_ledger import Hold, Level, Refusal, Settlement
 from omni_wire.errors import ClientGone, GatewayError
 from omni_wire.usage import Usage
 
+from omni_router.domain import decision
+from omni_router.domain.decision import Decision
 from omni_router.domain.records import AbortFacts, RequestRecord, Source
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
@@ -22,7 +24,8 @@ _NOTHING = Usage()
 
 
 class Retelling:
-    """``begin`` when there is an answer, ``end`` however it ends; ``outcome`` is what a good one is called."""
+    """``begin`` when there is an answer, ``end`` however it ends; ``outcome`` is what a good one is called, and
+    ``similarity`` how near its words are, where they are other words than the request's."""
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Retelling:
         self._tools = tools
         self._metrics = metrics
         self._outcome = outcome
+        self.similarity: float | None = None
         self._source = Source(
             key_id=call.key_id,
             model_requested="",
@@ -108,6 +112,7 @@ class Retelling:
             call.event_id, call.context.request_id, 1 + call.attempt, self._started_ms, self._elapsed_ms(),
             self._first_ms, self._source, call.client_format.value, self._stream, status,
             error.kind if error is not None else "", 0, _NOTHING, 0, outcome, (),
+            decision=decision.encode(self.decide()) if self.similarity is not None else b"",
         )  # fmt: skip
         tools.ledger.settle_soon(
             Settlement(
@@ -119,6 +124,10 @@ class Retelling:
             )
         )
         self._metrics.observe(record, ())
+
+    def decide(self) -> Decision:
+        source = self._source
+        return decision.retold(source.model_requested, source.config_revision, source.router_id, self.similarity or 0.0)
 
     def _elapsed_ms(self) -> int:
         return int((clock.monotonic() - self._began) * 1000)

@@ -147,6 +147,7 @@ class Head(_message.Message):
     IDEMPOTENT_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
     status: _builtins.int
     stream: _builtins.bool
     content_type: _builtins.str
@@ -161,9 +162,11 @@ class Head(_message.Message):
     idempotent: _builtins.str
     """"replay" or "attached" where the answer was made for an earlier request; empty where it is this one's own."""
     cache: _builtins.str
-    """"hit", "miss" or "bypass" where the cache had a say; empty where it had none."""
+    """"hit", "semantic", "miss" or "bypass" where the cache had a say; empty where it had none."""
     trace: _builtins.str
     """Which way the request took, for a client that asked for it; else empty."""
+    similarity: _builtins.float
+    """Where the cache found it by its meaning: how near its words are, up to 1."""
     @_builtins.property
     def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What translation could not keep; empty when nothing was lost."""
@@ -188,10 +191,11 @@ class Head(_message.Message):
         idempotent: _builtins.str = ...,
         cache: _builtins.str = ...,
         trace: _builtins.str = ...,
+        similarity: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "content_type", b"content_type", "idempotent", b"idempotent", "keep_alive", b"keep_alive", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "progress", b"progress", "provider", b"provider", "rules", b"rules", "status", b"status", "stream", b"stream", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "content_type", b"content_type", "idempotent", b"idempotent", "keep_alive", b"keep_alive", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "progress", b"progress", "provider", b"provider", "rules", b"rules", "similarity", b"similarity", "status", b"status", "stream", b"stream", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

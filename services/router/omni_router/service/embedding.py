@@ -1,0 +1,247 @@
+"""A vector for a text: asked of one account after another as an attempt is, reserved, judged and billed, or made here.
+
+What is spent on it is the request's: an attempt of its own beside those that answer it.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+
+from omni_catalogue import circuits as names
+from omni_catalogue.catalogue import Candidate
+from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, Budget, KeyPolicy, Limit, Snapshot
+from omni_core import clock
+from omni_core.ids import new_id
+from omni_core.ports.router import CompleteCall
+from omni_ledger import BudgetHold, Evidence, Grant, Hold, Level, Refusal, Settlement
+from omni_wire.errors import (
+    ClientGone,
+    CredentialUnavailable,
+    GatewayError,
+    NoCandidate,
+    PermissionDenied,
+    UpstreamError,
+    UpstreamRejected,
+)
+from omni_wire.usage import Usage
+
+from omni_router.domain import circuits, pricing
+from omni_router.domain.circuits import Circuits
+from omni_router.domain.pricing import Pricing
+from omni_router.domain.records import AbortFacts, AttemptRecord, Source
+from omni_router.ports import Embedding, EmbeddingPort, LocalEmbeddingPort
+from omni_router.service.held import Tools
+from omni_router.service.metrics import RouterMetrics
+from omni_router.service.refusing import as_error
+
+FORMAT = "openai.embeddings"
+_TRIES = 2  # accounts: nobody waits long for a vector
+_NOTHING = Usage()
+
+
+class Embedder:
+    """``at`` is what asks one account for vectors of a model, ``local`` the model that is installed here."""
+
+    def __init__(
+        self, tools: Tools, metrics: RouterMetrics, at: Callable[[Candidate], EmbeddingPort], local: LocalEmbeddingPort
+    ) -> None:
+        self._tools = tools
+        self._metrics = metrics
+        self._at = at
+        self._local = local
+        self._snapshot: Snapshot | None = None
+        self._places: tuple[Candidate, ...] = ()
+        self._named = ""
+
+    def configure(self, snapshot: Snapshot) -> None:
+        semantic = snapshot.routing.caching.semantic if snapshot.routing.caching is not None else None
+        self._named = semantic.embeddings if semantic is not None else ""
+        self._snapshot, self._places = snapshot, tuple(_places(snapshot, self._named))
+        if self._named == LOCAL_EMBEDDINGS:
+            self._local.prepare()
+
+    async def vector(
+        self, call: CompleteCall, policy: KeyPolicy, limits: tuple[Limit, ...], named: str, text: str, until: float
+    ) -> tuple[float, ...]:
+        """The vector of ``text`` by the model ``named``, at the latest at ``until`` (monotonic).
+
+        Raises what an ``EmbeddingPort`` does, ``NoCandidate`` where nobody can be asked now, ``PermissionDenied`` where
+        what the key asks may not go there, ``BudgetExhausted``, ``BudgetHeld``, ``DependencyUnavailable``.
+        """
+        if named != self._named:
+            raise NoCandidate(f"{named} is not what vectors are of any more")
+        if named == LOCAL_EMBEDDINGS:
+            return (await self._local.embed(call.context, text, until - clock.monotonic())).vector
+        snapshot = self._snapshot
+        if self._places and not policy.scopes.has_provider(self._places[0].provider.id):
+            raise PermissionDenied("this key's requests may not go to the provider of the embeddings")
+        failure: GatewayError = NoCandidate(f"no account can be asked for vectors of {named}")
+        tried = 0
+        for place in self._places:
+            if snapshot is None or tried == _TRIES or clock.monotonic() >= until:
+                break
+            asking = _Asking(self._tools, self._metrics, snapshot, call, policy, limits, place, text)
+            if not await asking.admit(named, until):
+                continue
+            tried += 1
+            try:
+                return (await asking.ask(self._at(place), until)).vector
+            except (UpstreamError, CredentialUnavailable) as error:
+                failure = error
+        raise failure
+
+
+def _places(snapshot: Snapshot, named: str) -> Iterator[Candidate]:
+    """None where the provider is off."""
+    word, _, model_id = named.partition("/")
+    wanted = snapshot.aka.get(word, word)
+    for provider in snapshot.providers:
+        if provider.id == wanted and (model := provider.model(model_id)) is not None:
+            yield from (Candidate(provider, model, account) for account in provider.accounts)
+
+
+class _Asking:
+    """One account, asked once."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        metrics: RouterMetrics,
+        snapshot: Snapshot,
+        call: CompleteCall,
+        policy: KeyPolicy,
+        limits: tuple[Limit, ...],
+        place: Candidate,
+        text: str,
+    ) -> None:
+        self._tools = tools
+        self._metrics = metrics
+        self._snapshot = snapshot
+        self._call = call
+        self._policy = policy
+        self._limits = limits
+        self._place = place
+        self._text = text
+        self._size = len(text.encode("utf-8", "surrogatepass"))
+        self._id = new_id()
+        self._started_ms, self._began = clock.now_ms(), clock.monotonic()
+        self._priced = Pricing("unpriced", None)
+        self._source = Source(key_id=policy.id, model_requested="", combo="", config_revision=0, router_id="")
+        self._grant = Grant(0, 0, probe=False)
+
+    async def admit(self, named: str, until: float) -> bool:
+        """Reserve what it can cost, until then. False where a breaker of this account is open; raises what a budget
+        refuses with, and ``DependencyUnavailable``."""
+        policy, place, tools, snapshot = self._policy, self._place, self._tools, self._snapshot
+        shared = [limit.budget for limit in self._limits]
+        priced = pricing.pricing_for(place.model, [each for each in (policy.budget, *shared) if each is not None])
+        if priced is None:
+            raise NoCandidate(f"{named} has no price, and this key has a USD budget or shares one")
+        self._priced = priced
+        self._source = Source(
+            key_id=policy.id,
+            model_requested=named,
+            combo="",
+            config_revision=snapshot.revision,
+            router_id=tools.router_id,
+            provider=place.provider.id,
+            account_id=place.account.id,
+            model=place.model.id,
+            provider_format=FORMAT,
+            pricing=priced.mode,
+        )
+        call, left = self._call, max(0.0, until - self._began)
+        facts = AbortFacts(
+            self._id, call.event_id, call.context.request_id, self._started_ms, self._started_ms, self._source,
+            call.client_format.value, False, 1,
+        )  # fmt: skip
+        outcome = await tools.ledger.admit(
+            Hold(
+                attempt_id=self._id,
+                request_id=call.event_id,
+                key_id=policy.id,
+                account_id=place.account.id,
+                count_request=False,
+                requests_per_minute=0,
+                budget=self._hold_on(policy.budget),
+                wanted_output=0,
+                breaker=snapshot.routing.breaker,
+                ttl_ms=int((left + tools.settings.hold_margin) * 1000),
+                router_id=tools.router_id,
+                abort_events=tools.events.aborted(facts)[:1],
+                circuits=(names.seat(place.account.id, place.model.id),),
+                secret=place.account.secret_version,
+                levels=tuple(
+                    Level(owner=limit.window_owner, budget=self._hold_on(limit.budget))
+                    for limit in self._limits
+                    if limit.budget is not None
+                ),
+            )
+        )
+        if isinstance(outcome, Refusal):
+            if outcome.reason != "breaker_open":
+                raise as_error(outcome, self._limits)
+            return False
+        self._grant = outcome
+        return True
+
+    def _hold_on(self, budget: Budget | None) -> BudgetHold | None:
+        """A token for each byte of the text, as none is shorter."""
+        if budget is None or self._priced.price is None:
+            return None
+        most = pricing.input_ceiling(self._size, pricing.dearest_input(self._priced.price))
+        return BudgetHold(
+            cap_nano_usd=budget.nano_usd, window=budget.window, fixed_nano_usd=most, per_output_token_nano_usd=0
+        )
+
+    async def ask(self, port: EmbeddingPort, until: float) -> Embedding:
+        """Raises what ``port`` does; whatever becomes of it is settled."""
+        usage, at = _NOTHING, -1
+        error: GatewayError | None = None
+        guess = Usage(input_tokens=-(-self._size // 4), estimated=True)
+        try:
+            within = max(0.001, until - clock.monotonic())
+            found = await port.embed(self._call.context, self._text, within)
+        except GatewayError as failure:
+            error = failure
+            raise
+        except BaseException:  # it may have been read, and then is billed
+            usage, error = guess, ClientGone("nobody waits for the vector any more")
+            raise
+        else:
+            usage, at = Usage(input_tokens=found.tokens) if found.tokens else guess, self._elapsed_ms()
+            return found
+        finally:
+            self._settle(usage, error, at)
+
+    def _settle(self, usage: Usage, error: GatewayError | None, first_byte_ms: int) -> None:
+        tools, place, reserved = self._tools, self._place, self._grant.reserved_nano_usd
+        cost = pricing.cost(usage, self._priced.price)
+        gone = isinstance(error, ClientGone)
+        record = AttemptRecord(
+            self._id, self._call.event_id, 1, self._started_ms, self._elapsed_ms(), first_byte_ms, self._source,
+            "ok" if error is None else "cancelled" if gone else "failed", error.kind if error is not None else "",
+            200 if error is None else error.status if isinstance(error, UpstreamRejected) else 0,
+            usage, cost, reserved, 0 < reserved < cost,
+        )  # fmt: skip
+        breaker = self._snapshot.routing.breaker
+        of = Circuits(place.account.id, names.seat(place.account.id, place.model.id))
+        tools.ledger.settle_soon(
+            Settlement(
+                attempt_id=self._id,
+                cost_nano_usd=cost,
+                breaker=breaker,
+                events=(tools.events.attempt(record),),
+                router_id=tools.router_id,
+                evidence=tuple(
+                    Evidence(each.circuit, each.outcome, each.cause, each.told) for each in circuits.evidence(of, error)
+                )
+                if breaker is not None and (error is not None or self._grant.probe)
+                else (),
+                secret=place.account.secret_version,
+                jitter=random.random(),
+            )
+        )
+        self._metrics.embedded(self._source, usage, cost)
+
+    def _elapsed_ms(self) -> int:
+        return int((clock.monotonic() - self._began) * 1000)
