@@ -106,6 +106,8 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._breaker: {"anyOf": [FLAG, ref("BreakerSection")]},
     schema._cache: {"anyOf": [FLAG, ref("CacheSection")]},
     schema._idempotency: {"anyOf": [FLAG, ref("IdempotencySection")]},
+    schema._hedge: {"anyOf": [FLAG, ref("HedgeSection")]},
+    schema._after: {"anyOf": [SECONDS, {"const": "p95"}]},
     schema._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     schema.secret_source: SECRET,
     schema.optional_source: {"anyOf": [SECRET, {"const": "none"}]},

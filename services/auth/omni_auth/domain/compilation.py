@@ -15,6 +15,7 @@ from omni_catalogue.snapshot import (
     Budget,
     Caching,
     Deadlines,
+    Hedge,
     Idempotency,
     KeyPolicy,
     Model,
@@ -32,6 +33,7 @@ from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presen
 from omni_auth.domain.compiled_combos import (
     ComboCompiler,
     auto_combos,
+    compile_hedge,
     compile_mid_stream,
     is_auto,
     other_names,
@@ -155,6 +157,7 @@ def compile_snapshot(
             default_max_output=config.routing.default_max_output,
             timeouts=Timeouts(**config.routing.timeouts.model_dump()),
             mid_stream=compile_mid_stream(config.routing.mid_stream),
+            hedge=compile_hedge(config.routing.hedge) or Hedge(),
             idempotency=Idempotency(**config.routing.idempotency.model_dump()) if config.routing.idempotency else None,
         ),
         rules=compile_rules(config.rules),
@@ -235,6 +238,7 @@ def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], stra
         rules=compile_rules(section.rules),
         timeouts=Deadlines(**section.timeouts.model_dump()),
         resumes=section.resumes,
+        hedge=compile_hedge(section.hedge),
         **strategy,
     )
 

@@ -141,6 +141,11 @@ class Attempt(Held):
             self._rules.keep_alive,
         )
 
+    @property
+    def waited(self) -> float:
+        """Seconds from the provider's call to its first byte."""
+        return max(0.0, self._began + self.first_byte_ms / 1000 - self.sent)
+
     def _mended(self, body: Body) -> dict[str, Any]:
         """Edits that leave out of a relayed body what its provider would refuse. Raises ``LossRefused`` where the
         client is strict and that would be missed."""

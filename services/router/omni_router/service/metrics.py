@@ -50,6 +50,7 @@ class RouterMetrics:
         self.cache = meter("cache", "Answers from the cache, and for it.", "outcome")
         self.saved_tokens = meter("cache_saved_tokens", "Tokens of answers from the cache.").series()
         self.saved_cost = meter("cache_saved_usd", "What answers from the cache had cost.").series()
+        self.hedges = meter("hedges", "Second attempts besides one that was slow to begin.", "outcome")
         self.stages = spread(
             "stage_seconds",
             "Time to the first byte by stage of one request in 16: plan, admit, encode, provider.",
