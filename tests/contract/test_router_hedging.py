@@ -183,6 +183,33 @@ async def test_when_one_of_two_fails_the_other_goes_on_alone(gw: Harness, hands:
     assert counted(gw) == ({"failed": 1} if fails else {"won": 1})
 
 
+async def test_when_the_first_fails_while_a_second_is_admitted_that_is_the_next(
+    gw: Harness, hands: tuple[Hand, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(gw, *hands[:2], ANSWERS, routing={"breaker": None}, strategy="round-robin")
+    admit, waiting, go_on = gw.ledger.admit, asyncio.Event(), asyncio.Event()
+
+    async def slowly(hold: Any) -> Any:
+        if not hold.count_request:
+            waiting.set()
+            await go_on.wait()
+        return await admit(hold)
+
+    monkeypatch.setattr(gw.ledger, "admit", slowly)
+    asking = asyncio.ensure_future(ask(gw))
+    await asyncio.wait_for(waiting.wait(), 20.0)
+    hands[0].answers.put_nowait(BAD)
+    assert await until(hands[0].answers.empty)
+    await asyncio.sleep(0.2)
+    go_on.set()
+    await hands[1].asked()
+    hands[1].answers.put_nowait(GOOD)
+    assert (await asking).provider == "p1"
+    told, _ = await seen(gw)
+    assert [(name, outcome) for name, outcome, _ in told] == [("p0", "failed"), ("p1", "ok")]
+    assert under_way(gw) == {0}
+
+
 async def test_when_both_fail_the_next_is_asked_and_none_besides_it(gw: Harness, hands: tuple[Hand, ...]) -> None:
     configure(gw, *hands, ANSWERS)
     asking = asyncio.ensure_future(ask(gw))

@@ -276,6 +276,8 @@ class Attempt(Held):
         async for item in items:
             self._note(item)
             self._first.append(item.data)
+            if item.begun:  # what it says again is nothing to pass on, and still no silence
+                answer.begun()
             if item.finished or not (item.data.isspace() or not item.data):  # blanks only keep a connection alive
                 if isinstance(items, Ahead):
                     await self._hold_back(items, self._take_item)

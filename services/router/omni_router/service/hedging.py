@@ -119,10 +119,12 @@ class Race:
     # ---- who else ---------------------------------------------------------------------------------------------------
 
     async def _found(self, opening: Opening) -> Attempt | None:
-        """A second that is reserved for; None where there is none before the first is done."""
+        """A second that is reserved for; None where there is none, or the first begins sooner."""
         finding = asyncio.ensure_future(self._find())
         try:
             await asyncio.wait((opening, finding), return_when=asyncio.FIRST_COMPLETED)
+            if opening.done() and opening.exception() is not None:
+                await asyncio.wait((finding,))  # it is the next
         finally:
             await _end(finding)
         second = finding.result() if not finding.cancelled() else None
