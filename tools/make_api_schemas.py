@@ -111,6 +111,8 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._idempotency: {"anyOf": [FLAG, ref("IdempotencySection")]},
     schema._queue: {"anyOf": [FLAG, ref("QueueSection")]},
     schema._retry_budget: {"anyOf": [FLAG, ref("RetryBudgetSection")]},
+    schema._hedge: {"anyOf": [FLAG, ref("HedgeSection")]},
+    schema._after: {"anyOf": [SECONDS, {"const": "p95"}]},
     schema._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     schema.secret_source: SECRET,
     schema.optional_source: {"anyOf": [SECRET, {"const": "none"}]},

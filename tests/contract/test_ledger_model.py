@@ -163,7 +163,7 @@ def some_operation(chance: random.Random, number: int, names: list[str]) -> list
         )
         return operations.settle(done if chance.random() < 0.9 else msgspec.structs.replace(done, attempt_id=""))
     return {
-        "release": lambda: operations.release(msgspec.structs.replace(asked, attempt_id=attempt)),
+        "release": lambda: operations.release(attempt, (asked.account_id, *asked.circuits)),
         "cleared": lambda: operations.cleared(attempt, (account, "m1", "target")),
         "renew": lambda: operations.renew(attempt, 30_000),
         "reap": lambda: operations.reap(10_000),

@@ -307,7 +307,8 @@ class Translator:
                         raise UpstreamFailed("not its format")
                     count += len(chunk)
                     ended = b"end" in chunk
-                    yield Translated(chunk.upper(), Usage(output_tokens=count), losses=(LOSS,))
+                    begun = b"again" in chunk
+                    yield Translated(chunk.upper(), Usage(output_tokens=count), losses=(LOSS,), begun=begun)
             except StreamInterrupted:
                 if not ended:
                     raise
@@ -341,6 +342,15 @@ async def test_a_refused_loss_names_its_field(reach: Reach) -> None:
     with pytest.raises(LossRefused) as raised:
         await port.encode_request(lossy)
     assert raised.value.param == "logit_bias"
+
+
+async def test_that_the_rest_of_an_answer_has_begun_is_told(reach: Reach) -> None:
+    port: TranslatorPort = await reach(Translator(), TranslatorClient)
+    items, error = await collect(port.translate_stream(STREAM, chunks(b"one ", b"again ", b"two")))
+    assert error is None
+    assert b"AGAIN " in b"".join(item.data for item in items if item.begun)
+    items, _ = await collect(port.translate_stream(STREAM, chunks(b"one ", b"two")))
+    assert not any(item.begun for item in items)
 
 
 async def test_a_stream_is_translated_to_its_end(reach: Reach) -> None:

@@ -185,6 +185,20 @@ async def test_what_the_second_says_again_is_not_said_twice(gw: Harness) -> None
     assert text_of(CHAT, data) == FIRST + REST
 
 
+async def test_one_that_falls_silent_while_it_says_again_what_was_said_is_left_as_any_stream_is(gw: Harness) -> None:
+    timeouts = s.Timeouts(connect=5.0, first_byte=60.0, idle=0.7, total=60.0)
+    again = say(FIRST + REST, "stall:3+stall-ms:60000")
+    configure(gw, (CHAT, say(FIRST, "cut:9")), (CHAT, again), (CHAT, say(REST)), timeouts=timeouts)
+    async with asyncio.timeout(40.0):  # and not for as long as it may take to begin
+        data, error = await ask(gw)
+    assert error is None
+    assert text_of(CHAT, data) == FIRST + REST
+    attempts, _ = await gw.events()
+    assert [(attempt.outcome, attempt.error_kind) for attempt in attempts] == [
+        *(("partial", "stream_interrupted"), ("failed", "upstream_timeout"), ("ok", "")),
+    ]
+
+
 async def test_one_that_begins_the_answer_anew_ends_it_with_an_error(gw: Harness) -> None:
     configure(gw, (CHAT, say(FIRST, "cut:9")), (CHAT, say("The quick brown dog sleeps all day.")))
     data, error = await ask(gw)

@@ -69,10 +69,10 @@ async def whole(client: httpx.AsyncClient) -> str:
     return "complete" if answer.status_code == 200 and answer.json()["choices"] else f"{answer.status_code}"
 
 
-async def streamed(client: httpx.AsyncClient, begun: asyncio.Queue[None], tokens: int = 80) -> str:
+async def streamed(client: httpx.AsyncClient, begun: asyncio.Queue[None], tokens: int = 80, name: str = "any") -> str:
     """A long stream: how it ended. One that was cut off must say so in its dialect, and must not look complete."""
     body = {"model": f"acme/sim+tokens:{tokens}+tps:20", "messages": HELLO, "stream": True}
-    headers = {"authorization": f"Bearer {SLOW}"}
+    headers = {"authorization": f"Bearer {SLOW}", "x-request-id": name}
     data = b""
     async with client.stream("POST", "/chat/completions", json=body, headers=headers) as answer:
         assert answer.status_code == 200
@@ -97,7 +97,7 @@ async def under_load(made: Fleet, victim: Replica) -> tuple[list[str], list[str]
     limits = httpx.Limits(max_connections=200)
     async with httpx.AsyncClient(base_url=made.openai, timeout=30, limits=limits) as client:
         begun: asyncio.Queue[None] = asyncio.Queue()
-        streams = [asyncio.create_task(streamed(client, begun)) for _ in range(16)]
+        streams = [asyncio.create_task(streamed(client, begun, name=f"stream-{number}")) for number in range(16)]
         for _ in streams:
             await begun.get()
         plain: list[str] = []
@@ -138,6 +138,17 @@ def test_a_router_that_is_killed_costs_no_request_it_had_not_begun_to_answer_and
     assert [budget["held_nano_usd"] for budget in budgets] == [0, 0]
     spent = sum(budget["spent_nano_usd"] for budget in budgets)
     assert spent == made.totals(LIVELY)["cost_nano_usd"] + made.totals(SLOW)["cost_nano_usd"]
+    told = [made.get(f"/api/requests/stream-{number}").json() for number in range(len(streams))]
+    attempts = [each["attempts"] for each in told]
+    assert [len(each) for each in attempts] == [1] * len(streams)
+    (reserved,) = {each["reserved_nano_usd"] for (each,), how in zip(attempts, streams, strict=True) if how != "error"}
+    for request, (attempt,), how in zip(told, attempts, streams, strict=True):
+        if how == "error":  # nobody can tell what its provider did, so it costs all that was held for it
+            assert (attempt["outcome"], attempt["provider"], request["outcome"]) == ("aborted", "acme", "failed")
+            assert attempt["cost_nano_usd"] == request["cost_nano_usd"] == reserved > 0
+        else:
+            assert (attempt["outcome"], request["outcome"]) == ("ok", "ok")
+            assert attempt["cost_nano_usd"] == request["cost_nano_usd"] < reserved
 
 
 def test_the_one_that_is_left_serves_on_and_the_dead_one_is_forgotten_and_comes_back(made: Fleet) -> None:

@@ -144,6 +144,9 @@ class _Judged:
             self._check("attempts", kept.cost == event.cost_nano_usd, event.id, "cost", kept.cost, event.cost_nano_usd)
         if bill is None:
             self._check("attempts", event.cost_nano_usd == 0, event.id, "was never called and costs something")
+        elif event.error_kind == "outrun" and not bill.status:
+            estimated = event.usage.estimated and event.cost_nano_usd > 0
+            self._check("attempts", estimated, event.id, "was let go and costs nothing")
         elif event.outcome == "ok" and not event.usage.estimated:
             used, billed = (event.usage.input_tokens, event.usage.output_tokens), (bill.input, bill.output)
             self._check("attempts", used == billed, event.id, "used", used, "and was billed", billed)
@@ -160,7 +163,8 @@ class _Judged:
         text = text_of(wanted.words)
         if heard.garbled:  # what a provider of the client's own dialect says is not put right
             moods = [self._bills[attempt.id].mood for attempt in self._mine if attempt.id in self._bills]
-            self._check("text", story.relayed and moods[-1].startswith("garbled"), "reads what is no JSON of", moods)
+            garbled = story.relayed and any(mood.startswith("garbled") for mood in moods)
+            self._check("text", garbled, "reads what is no JSON of", moods)
             return
         self._check("text", text.startswith(heard.text), "reads", repr(heard.text))
         self._check("text", not heard.faults, heard.faults)

@@ -137,7 +137,7 @@ class _Simulation:
         self._auditor.close_books()
         events = [events_pb2.Event.FromString(event) for event in self._model.outbox]
         judge(self._world, self._stories, self._auditor, self._providers, events, self._verdicts)
-        return self._report()
+        return self._report(events)
 
     async def _reap(self) -> None:
         while True:
@@ -189,7 +189,7 @@ class _Simulation:
     def _named(self, story: Story) -> str:
         return f"request {story.wanted.number} ({story.event_id}, {story.wanted.model})"
 
-    def _report(self) -> Report:
+    def _report(self, events: list[events_pb2.Event]) -> Report:
         attempts = self._auditor.attempts.values()
         figures = {
             "requests": len(self._stories),
@@ -201,6 +201,7 @@ class _Simulation:
             "probes": self._auditor.probes,
             "opened": self._auditor.opened,
             "resumed": sum(story.resumed for story in self._stories),
+            "outrun": sum(event.attempt.error_kind == "outrun" for event in events),
             "troubled": sum(len(router.line.troubled) for router in self._routers),
         }
         verdicts = self._verdicts

@@ -89,6 +89,7 @@ def world(seed: int) -> World:
         limits=(limit,),
         routing=_routing(chance),
     )
+    snapshot = _hedged(snapshot, Random(f"hedges {seed}"))
     return World(
         epoch_ms=EPOCH + chance.choice((9 * 3_600_000, -60_000, -5_000)),  # some runs begin shortly before midnight
         snapshot=snapshot,
@@ -97,6 +98,23 @@ def world(seed: int) -> World:
         dies=(chance.randrange(ROUTERS), chance.uniform(5.0, LASTS)) if chance.random() < 0.4 else None,
         wanted=tuple(_wanted(chance, number, names) for number in range(chance.randint(15, 40))),
     )
+
+
+def _hedged(snapshot: s.Snapshot, chance: Random) -> s.Snapshot:
+    """Half of them ask a second besides a slow first, somewhere."""
+    if chance.random() < 0.5:
+        return snapshot
+    combos = tuple(
+        msgspec.structs.replace(combo, hedge=chance.choice((None, None, s.Hedge(), _hedge(chance))))
+        for combo in snapshot.combos
+    )
+    routing = msgspec.structs.replace(snapshot.routing, hedge=_hedge(chance))
+    return msgspec.structs.replace(snapshot, combos=combos, routing=routing)
+
+
+def _hedge(chance: Random) -> s.Hedge:
+    after = chance.choice((0.05, 0.3, 1.0, 3.0))
+    return s.Hedge(after=after, most_extra=chance.choice((10, 100, 100)))
 
 
 def _provider(chance: Random, name: str) -> s.Provider:

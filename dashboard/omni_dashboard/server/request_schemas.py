@@ -107,7 +107,7 @@ class RequestOut(BaseModel):
         Field(
             description="Why it went there: `orders` are the strategies with what they saw, in the order that they gave"
             " (money in nano-USD), `steps` what became of each candidate that was looked at: answered, failed,"
-            " passed_over or left. Null where there was nothing to decide: one candidate, which answered."
+            " passed_over, outrun or left. Null where there was nothing to decide: one candidate, which answered."
         ),
     ]
 

@@ -14,7 +14,7 @@ from omni_wire.errors import AmbiguousModel, ModelNotFound, PermissionDenied, Wi
 
 from omni_catalogue.rules import Effective, Facts, Rules, resolve
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import Account, Combo, KeyPolicy, Limit, Model, Provider, Snapshot, Timeouts
+from omni_catalogue.snapshot import Account, Combo, Hedge, KeyPolicy, Limit, Model, Provider, Snapshot, Timeouts
 from omni_catalogue.wildcards import Matcher, ranked
 
 T = TypeVar("T")
@@ -151,6 +151,11 @@ class Catalogue:
         asked = self._combos.get(combo)
         timeouts = provider.timeouts.over(self.snapshot.routing.timeouts)
         return asked.timeouts.over(timeouts) if asked is not None else timeouts
+
+    def hedge(self, combo: str, provider: Provider) -> Hedge:
+        """What holds for a request that goes to a provider; ``combo`` is that of the plan."""
+        asked = self._combos.get(combo)
+        return (asked.hedge if asked is not None else None) or provider.hedge or self.snapshot.routing.hedge
 
     def may_ask(self, policy: KeyPolicy, requested: str) -> bool:
         """Whether one of the key's patterns matches the id as asked for, or what it stands for: a bare id for

@@ -117,7 +117,8 @@ _UNSAID = Deadlines()
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """``strategy`` is one of ``STRATEGIES``, for its accounts; ``sticky`` how many requests in a row a turn of
-    round-robin has; ``resumes`` one of ``RESUMES``; ``rate_limit`` is that of all accounts together."""
+    round-robin has; ``resumes`` one of ``RESUMES``; ``hedge`` None is the routing's; ``rate_limit`` is that of all
+    accounts together."""
 
     id: str
     format: WireFormat
@@ -133,6 +134,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     resumes: str = "prompt"
     timeouts: Deadlines = Deadlines()
     rate_limit: RateLimit = _ANY_RATE
+    hedge: "Hedge | None" = None
 
     def model(self, model_id: str) -> Model | None:
         """The exact entry for ``model_id``, else the wildcard's with the id filled in, else None."""
@@ -159,6 +161,16 @@ class MidStream(msgspec.Struct, frozen=True, kw_only=True):
         return self.hold_tokens > 0 or self.hold_seconds > 0
 
 
+class Hedge(msgspec.Struct, frozen=True, kw_only=True):
+    """When a second candidate is asked besides one whose stream has not begun: ``after`` seconds, or, where that is 0,
+    after the time in which 95 of 100 streams of that account and model begin, and no sooner than after ``least``. Of
+    100 requests, ``most_extra`` may do so; 0 is none."""
+
+    after: float = 0.0
+    least: float = 0.2
+    most_extra: int = 0
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What stands in a combo: a target, "provider/model", or a combo by its name with what stands in that, which it
     puts in order by its own ``strategy`` when its turn comes."""
@@ -173,7 +185,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Combo(msgspec.Struct, frozen=True, kw_only=True):
     """A named chain of "provider/model" targets. ``strategy`` is one of ``STRATEGIES`` (a reader takes one that it does
     not know for "fill-first"), ``sticky`` as a provider's; ``weights`` are of the targets that have another than 1;
-    ``mid_stream`` None is the routing's.
+    ``mid_stream`` and ``hedge`` None are those of the wider place.
 
     ``nodes`` is what stands in it where other combos do; ``targets`` are then all of theirs, each once, as listed.
     """
@@ -187,6 +199,7 @@ class Combo(msgspec.Struct, frozen=True, kw_only=True):
     mid_stream: MidStream | None = None
     nodes: tuple[Node, ...] = ()
     timeouts: Deadlines = Deadlines()
+    hedge: Hedge | None = None
 
 
 def leaves(nodes: Iterable[Node]) -> tuple[str, ...]:
@@ -347,6 +360,7 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     default_max_output: int = 32_000
     timeouts: Timeouts = Timeouts()
     mid_stream: MidStream = MidStream()
+    hedge: Hedge = Hedge()
     idempotency: Idempotency | None = Idempotency()
     caching: Caching | None = Caching()
     queue: Queue | None = Queue()

@@ -54,6 +54,7 @@ def _row(number: int, step: Mapping[str, Any]) -> tuple[str, ...]:
         return str(number), step["account"], step["model"], "passed over", "", "", "", per_million, why
     expected = step.get("expected_cost_nano_usd")
     notes = [word for word in ("early", "probe") if step.get(word)]
+    notes += [f"the next besides it after {step['hedge_ms']} ms"] if "hedge_ms" in step else []
     return (
         str(number),
         step["account"],

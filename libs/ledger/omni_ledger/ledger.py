@@ -75,7 +75,7 @@ class Ledger:
         except (DependencyUnavailable, asyncio.CancelledError) as error:
             counts.add(("unavailable" if isinstance(error, DependencyUnavailable) else "failed",))
             if entry.sent:
-                self._release(hold)
+                self.release_soon(hold.attempt_id, (hold.account_id, *hold.circuits))
             raise
         outcome = operations.admitted(result)
         if isinstance(outcome, Grant):
@@ -86,7 +86,7 @@ class Ledger:
             raise Internal("this attempt is closed already")
         counts.add((outcome.reason,))
         if entry.resent:  # what was sent first may still be under way, and would be granted to nobody
-            self._release(hold)
+            self.release_soon(hold.attempt_id, (hold.account_id, *hold.circuits))
         return outcome
 
     async def settle(self, settlement: Settlement) -> None:
@@ -106,6 +106,14 @@ class Ledger:
         """
         with contextlib.suppress(DependencyUnavailable):  # counted where it was raised
             self._enqueue(settlement, wait=False, done=done)
+
+    def release_soon(self, attempt_id: str, circuits: tuple[str, ...]) -> None:
+        """Give back what was reserved for an attempt that is not made: it leaves nothing behind, and is closed.
+        ``circuits`` are those of its hold, the account first. Kept and dropped as a settlement."""
+        try:
+            self._batcher.submit(operations.release(attempt_id, circuits), kept=True, wait=False)
+        except DependencyUnavailable:
+            self._metrics.dropped.inc()
 
     async def renew(self, attempt_id: str, ttl_ms: int) -> bool:
         """Let the reservation live ``ttl_ms`` from now; false when it is not held any more.
@@ -177,12 +185,6 @@ class Ledger:
             done()
 
         return note
-
-    def _release(self, hold: Hold) -> None:
-        try:
-            self._batcher.submit(operations.release(hold), kept=True, wait=False)
-        except DependencyUnavailable:
-            self._metrics.dropped.inc()
 
 
 class DryLedger(Ledger):

@@ -197,10 +197,10 @@ def _evidence(evidence: Evidence) -> tuple[str, str, str, int]:
     return evidence.circuit, evidence.outcome, evidence.cause, _milliseconds(evidence.told)
 
 
-def release(hold: Hold) -> Operation:
+def release(attempt_id: str, circuits: tuple[str, ...]) -> Operation:
     """Give a reservation back as if it had never been; its admission, should it still arrive, finds it closed."""
-    neutral = [(circuit, "neutral", "", 0) for circuit in (hold.account_id, *hold.circuits)]
-    return [_pack(("s", 0, hold.attempt_id, neutral, 0, "", 0, "", 0))]
+    neutral = [(circuit, "neutral", "", 0) for circuit in circuits]
+    return [_pack(("s", 0, attempt_id, neutral, 0, "", 0, "", 0, 0))]
 
 
 def cleared(attempt_id: str, circuits: tuple[str, ...]) -> Operation:

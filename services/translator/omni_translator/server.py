@@ -137,7 +137,8 @@ def _pack(batch: list[Translated]) -> pb.TranslateStreamResponse:
         usage = next((item.usage for item in reversed(batch) if item.usage is not None), None)
         reason = next((item.finish_reason for item in reversed(batch) if item.finish_reason), "")
         losses = tuple(dict.fromkeys(loss for item in batch for loss in item.losses))
-    response = pb.TranslateStreamResponse(data=data, finished=batch[-1].finished, finish_reason=reason)
+    begun = first.begun or (len(batch) > 1 and any(item.begun for item in batch))
+    response = pb.TranslateStreamResponse(data=data, finished=batch[-1].finished, finish_reason=reason, begun=begun)
     if usage is not None:
         response.usage.CopyFrom(usage_message.written(usage))
     if losses:

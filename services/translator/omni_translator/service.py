@@ -235,6 +235,7 @@ class TranslatorService:
         held = b""  # what announces an answer, until it has begun: while nothing has gone out another can be had
         told: UsageReported | None = None
         broken: UpstreamError | None = None
+        resumes = bool(call.begun)  # and it is still to be told when that begins
         try:
             try:
                 async for chunk in source:
@@ -249,8 +250,9 @@ class TranslatorService:
                     if tally.begun:
                         held = b""
                         sent += len(data)
-                        if data:
-                            yield Translated(data=data, usage=_usage(tally))
+                        if data or resumes:
+                            yield Translated(data=data, usage=_usage(tally), begun=resumes)
+                            resumes = False
                     else:
                         held = data
                         if tally.usage is not told:

@@ -11,6 +11,7 @@ from omni_catalogue.snapshot import (
     BreakerPolicy,
     Budget,
     Caching,
+    Hedge,
     Idempotency,
     KeyPolicy,
     MidStream,
@@ -276,6 +277,30 @@ routing: {queue: {longest: 30, patience: off}, retry_budget: {percent: 5}, learn
     assert routing.learns_rates is False
     switched = compiled("routing: {queue: off, retry_budget: off}").content.routing
     assert (switched.queue, switched.retry_budget) == (None, None)
+
+
+def test_when_a_second_is_asked_arrives_as_each_place_says_it():
+    text = """
+providers:
+  - {id: acme, format: openai.chat, base_url: "https://a.example.com/v1", accounts: [{name: a, api_key: none}],
+     hedge: off, models: [{id: m}], timeouts: {first_byte: 300}}
+  - {id: beta, format: openai.chat, base_url: "https://b.example.com/v1", accounts: [{name: a, api_key: none}]}
+combos:
+  - {name: own, targets: [acme/m, beta/m], hedge: {after: 250}}
+  - {name: none, targets: [acme/m, beta/m]}
+routing: {hedge: on}
+"""
+    content = compiled(text).content
+    assert content.routing.hedge == Hedge(least=0.2, most_extra=10)
+    assert [provider.hedge for provider in content.providers] == [Hedge(most_extra=0), None]
+    assert {combo.name: combo.hedge for combo in content.combos if combo.name in ("own", "none")} == {
+        "own": Hedge(after=250.0, most_extra=10),  # which acme's own patience allows
+        "none": None,
+    }
+    assert compiled("routing: {hedge: {after: p95, least: 1, most_extra: 5}}").content.routing.hedge == Hedge(
+        least=1.0, most_extra=5
+    )
+    assert compiled("routing: {}").content.routing.hedge == compiled("").content.routing.hedge == Hedge()
 
 
 SWITCHED = """

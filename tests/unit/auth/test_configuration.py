@@ -435,6 +435,22 @@ BROKEN = [
     ("routing: {queue: {patience: 20}}", "1: routing.queue: patience is 20 s, more than the 10 s of longest"),
     ("routing: {queue: maybe}", "1: routing.queue: must be on, off or a mapping"),
     ("routing: {retry_budget: {percent: 101}}", "1: routing.retry_budget.percent: must be from 0 to 100"),
+    ("routing: {hedge: perhaps}", "1: routing.hedge: must be on, off or a mapping such as {after: p95, least: 0.2,"),
+    ("routing: {hedge: {after: p99}}", "1: routing.hedge.after: must be p95, for the time in which 95 of 100 streams"),
+    ("routing: {hedge: {after: 0}}", "1: routing.hedge.after: must be more than 0 and at most 86400 seconds"),
+    ("routing: {hedge: {most_extra: 101}}", "1: routing.hedge.most_extra: must be from 0 to 100 (percent"),
+    ("routing: {hedge: {after: 2, least: 1}}", "1: routing.hedge: least bounds p95, and after is 2 s"),
+    ("routing: {hedge: {after: 120}}", "1: routing.hedge.after: is not before the 120 s of timeouts.first_byte, when"),
+    ("routing: {hedge: {least: 3}, timeouts: {first_byte: 3}}", "1: routing.hedge.least: is not before the 3 s of"),
+    (provider(hedge="{after: 5}", timeouts="{first_byte: 4}"), "6: providers[0].hedge.after: is not before the 4 s"),
+    (
+        BASE + "combos: [{name: c, targets: [acme/x], hedge: {after: 5}, timeouts: {first_byte: 5}}]",
+        "6: combos[0].hedge.after: is not before the 5 s of timeouts.first_byte",
+    ),
+    (
+        BASE + "combos: [{name: c, targets: [acme/x], hedge: {after: 9}}]\nrouting: {timeouts: {first_byte: 5}}",
+        "6: combos[0].hedge.after: is not before the 5 s of timeouts.first_byte, when the next is asked in any",
+    ),
     ("routing: {mid_stream: {resumes: on}}", "1: routing.mid_stream.resumes: unknown key; did you mean 'resume'?"),
     (provider(rate_limit="{concurrent: 0}"), "6: providers[0].rate_limit.concurrent: must be from 1 to"),
     (

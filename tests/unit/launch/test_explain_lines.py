@@ -14,7 +14,7 @@ FOUND = {
          "told": True},
         {"account": "b/one", "model": "x", "outcome": "would_be_asked", "granted_output_tokens": 4096,
          "reserved_nano_usd": 41_000_000, "expected_cost_nano_usd": 1_600_000, "probe": True,
-         "price": {"input": 1_250_000_000, "output": 10_000_000_000}},
+         "hedge_ms": 800, "price": {"input": 1_250_000_000, "output": 10_000_000_000}},
     ],
 }  # fmt: skip
 
@@ -28,7 +28,8 @@ def test_a_way_is_a_table_under_what_decided_it() -> None:
         "   ACCOUNT  MODEL               TOKENS  RESERVED  EXPECTED  PRICE IN/OUT",
         "1  a/one    x      passed over                              unknown       "
         "rate_limit for 12.3 s more, the provider said so",
-        "2  b/one    x      asked        4096    0.041     0.0016    1.25/10       probe",
+        "2  b/one    x      asked        4096    0.041     0.0016    1.25/10       "
+        "probe, the next besides it after 800 ms",
         "and 1 more",
     ]
 

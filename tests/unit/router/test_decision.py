@@ -11,7 +11,7 @@ from omni_router.domain.choice import Level
 from omni_router.domain.decision import LIMIT, TRACE_LIMIT, Decision, Ordered, Prices, decide, encode, trace
 from omni_router.domain.pricing import Pricing
 from omni_router.domain.strategies import STRATEGIES, Place
-from omni_router.domain.walk import Failure, Skip
+from omni_router.domain.walk import Failure, Outran, Skip
 from omni_wire.errors import UpstreamRejected, UpstreamTimeout
 
 from tests.unit.router.test_walk import offer
@@ -27,7 +27,10 @@ def priced(name: str, **fields: Any) -> Any:
 
 def tried(of: Any, id_: str = "t", first_byte_ms: int = -1, **fields: Any) -> Any:
     return SimpleNamespace(
-        **({"id": id_, "offer": of, "early": False, "first_byte_ms": first_byte_ms, "losses": ()} | fields)
+        **(
+            {"id": id_, "offer": of, "early": False, "hedge": False, "first_byte_ms": first_byte_ms, "losses": ()}
+            | fields
+        )
     )
 
 
@@ -71,6 +74,19 @@ def test_every_candidate_that_was_looked_at_is_told_as_it_came() -> None:
 def test_one_that_was_asked_before_its_time_and_whose_client_left_says_so() -> None:
     found = decided(trail=(Skip(A, "a/1", "failing", 9, told=False),), tried=(tried(A, early=True),))
     assert [(step.outcome, step.early) for step in found.steps] == [("passed_over", False), ("left", True)]
+
+
+def test_of_two_that_were_asked_side_by_side_the_one_that_was_let_go_says_so() -> None:
+    slow, fast = tried(A, "t1"), tried(B, "t2", 130, hedge=True)
+    found = decided(trail=(Outran(A, 800),), tried=(slow, fast))
+    told = [(step.attempt, step.outcome, step.ms, step.hedge, step.first_byte_ms) for step in found.steps]
+    assert told == [("t1", "outrun", 800, False, None), ("t2", "answered", None, True, 130)]
+    assert (
+        trace(found) == "combo best fill-first; a/1 (m) outrun after 800 ms; b/1 (m) answers in 130 ms, asked besides"
+    )
+    late = decided(trail=(Failure(C, UpstreamTimeout("late"), 5), Outran(B, 80)), tried=(tried(C), fast, slow))
+    assert [step.outcome for step in late.steps] == ["failed", "outrun", "left"]
+    assert trace(late).endswith("b/1 (m) outrun after 80 ms, asked besides; a/1 (m) was asked")
 
 
 def test_what_a_provider_said_is_not_repeated() -> None:

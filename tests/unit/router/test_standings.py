@@ -30,6 +30,16 @@ def test_who_fails_fast_is_slower_than_who_answers_slowly() -> None:
     assert (failing.first_byte(0.0) or 0.0) > (slow.first_byte(0.0) or 0.0)
 
 
+def test_one_that_was_outrun_is_as_slow_as_it_was_seen_to_be_and_no_faster() -> None:
+    standing = Standing()
+    standing.outrun(2.0, 10.0)
+    assert standing.first_byte(10.0) == 2.0
+    standing.outrun(0.1, 11.0)
+    assert standing.first_byte(11.0) == 2.0, "it may have taken any time longer"
+    standing.outrun(3.0, 12.0)
+    assert standing.first_byte(12.0) == pytest.approx(2.3)
+
+
 def test_what_was_told_of_a_quota_is_forgotten_after_its_window() -> None:
     standing = Standing()
     assert standing.headroom(0.0) is None

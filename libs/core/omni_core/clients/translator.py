@@ -181,6 +181,7 @@ def _translated(message: pb.TranslateStreamResponse) -> Translated:
         finished=message.finished,
         finish_reason=message.finish_reason,
         losses=tuple(map(_loss, message.losses)),
+        begun=message.begun,
     )
 
 

@@ -118,7 +118,8 @@ class Translated(msgspec.Struct, frozen=True):
     """Converted bytes (whole frames, may be empty) and what is known so far.
 
     ``usage`` is cumulative. ``finished`` is true on the last item of an answer that ended as its format prescribes;
-    a stream whose items end without it was interrupted.
+    a stream whose items end without it was interrupted. ``begun`` is true once, where the provider begins with the rest
+    of an answer, even if it only says again what the client has.
     """
 
     data: bytes
@@ -126,6 +127,7 @@ class Translated(msgspec.Struct, frozen=True):
     finished: bool = False
     finish_reason: str = ""
     losses: tuple[Loss, ...] = ()
+    begun: bool = False
 
 
 class TranslatorPort(Protocol):

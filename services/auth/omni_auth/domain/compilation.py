@@ -15,6 +15,7 @@ from omni_catalogue.snapshot import (
     Budget,
     Caching,
     Deadlines,
+    Hedge,
     Idempotency,
     KeyPolicy,
     Model,
@@ -36,6 +37,7 @@ from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presen
 from omni_auth.domain.compiled_combos import (
     ComboCompiler,
     auto_combos,
+    compile_hedge,
     compile_mid_stream,
     is_auto,
     other_names,
@@ -161,6 +163,7 @@ def compile_snapshot(
             default_max_output=config.routing.default_max_output,
             timeouts=Timeouts(**config.routing.timeouts.model_dump()),
             mid_stream=compile_mid_stream(config.routing.mid_stream),
+            hedge=compile_hedge(config.routing.hedge) or Hedge(),
             idempotency=Idempotency(**config.routing.idempotency.model_dump()) if config.routing.idempotency else None,
             queue=Queue(**config.routing.queue.model_dump()) if config.routing.queue else None,
             retry_budget=RetryBudget(**config.routing.retry_budget.model_dump())
@@ -259,6 +262,7 @@ def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], stra
         timeouts=Deadlines(**section.timeouts.model_dump()),
         resumes=section.resumes,
         rate_limit=_rate_limit(section.rate_limit),
+        hedge=compile_hedge(section.hedge),
         **strategy,
     )
 

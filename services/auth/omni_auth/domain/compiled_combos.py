@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 from omni_catalogue.catalogue import AUTO
-from omni_catalogue.snapshot import TIERS, Combo, Deadlines, MidStream, Node, Provider, Wildcard, leaves
+from omni_catalogue.snapshot import TIERS, Combo, Deadlines, Hedge, MidStream, Node, Provider, Wildcard, leaves
 from omni_catalogue.wildcards import Matcher, is_wildcard
 
 from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.naming import ANY_LISTED
-from omni_auth.domain.schema import ComboSection, Config, MidStreamSection, StrategySection
+from omni_auth.domain.schema import ComboSection, Config, HedgeSection, MidStreamSection, StrategySection
 
 
 def strategy_fields(section: StrategySection | None, config: Config) -> dict[str, Any]:
@@ -26,6 +26,10 @@ def compile_mid_stream(section: MidStreamSection) -> MidStream:
     return MidStream(
         hold_tokens=section.hold_tokens or 0, hold_seconds=section.hold_seconds or 0.0, resume=section.resume
     )
+
+
+def compile_hedge(section: HedgeSection | None) -> Hedge | None:
+    return Hedge(**section.model_dump()) if section is not None else None
 
 
 def other_names(config: Config) -> dict[str, str]:
@@ -75,6 +79,7 @@ class ComboCompiler:
             nodes=nodes if any(node.nodes for node in nodes) else (),
             timeouts=Deadlines(**section.timeouts.model_dump()),
             mid_stream=compile_mid_stream(section.mid_stream) if section.mid_stream is not None else None,
+            hedge=compile_hedge(section.hedge),
             **strategy_fields(section.strategy, self._config),
         )
 

@@ -10,6 +10,7 @@ from omni_catalogue.snapshot import LOCAL_EMBEDDINGS
 from omni_auth.domain import scalars
 from omni_auth.domain.combo_rules import ComboRules
 from omni_auth.domain.document import Tree
+from omni_auth.domain.hedge_rules import late_hedges
 from omni_auth.domain.naming import Names, items, model_of
 from omni_auth.domain.problems import Loc, Problem, suggestion
 
@@ -23,6 +24,7 @@ def cross_check(tree: Tree) -> list[Problem]:
     return [
         *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree, names), *_aliases(tree, names),
         *_aka(tree, names), *_prices(tree), *_blocked(tree), *_limited(tree), *_embeddings(tree, names),
+        *late_hedges(tree),
     ]  # fmt: skip
 
 

@@ -288,6 +288,42 @@ class RateLimitSection(Section):
         return ""
 
 
+def _hedge(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off or a mapping such as {after: p95, least: 0.2, most_extra: 10}"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {} if switched else {"most_extra": "0"}
+
+
+def _after(value: object) -> float:
+    """0 for ``p95``."""
+    if value == "p95":
+        return 0.0
+    if scalars.number_or_none(value) is None:
+        message = "must be p95, for the time in which 95 of 100 streams begin, or a number of seconds"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return scalars.seconds(value)
+
+
+class HedgeSection(Section):
+    """As ``omni_catalogue.snapshot.Hedge``; ``after`` is p95 or seconds."""
+
+    after: Annotated[float, BeforeValidator(_after)] = 0.0
+    least: Seconds = 0.2
+    most_extra: Annotated[int, BeforeValidator(scalars.whole(0, 100, " (percent of the requests)"))] = 10
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.after and "least" in self.model_fields_set:
+            message = f"least bounds p95, and after is {self.after:g} s whatever was measured; leave one of them out"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+
+Hedged = Annotated[HedgeSection | None, BeforeValidator(_hedge)]
 Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
 
 
@@ -335,6 +371,7 @@ class ProviderDocument(Section):
     tags: Tags = ()
     resumes: Annotated[str, BeforeValidator(scalars.one_of(RESUMES))] = "prompt"
     timeouts: DeadlinesSection = DeadlinesSection()
+    hedge: Hedged = None
     rate_limit: RateLimitSection = RateLimitSection()
 
     @model_validator(mode="after")
@@ -406,6 +443,7 @@ class ComboSection(Section):
     rules: RulesSection = RulesSection()
     mid_stream: MidStreamSection | None = None
     timeouts: DeadlinesSection = DeadlinesSection()
+    hedge: Hedged = None
 
 
 class AliasSection(Section):
@@ -685,6 +723,7 @@ class RoutingSection(Section):
     default_max_output: Tokens = 32_000
     timeouts: TimeoutsSection = TimeoutsSection()
     mid_stream: MidStreamSection = MidStreamSection()
+    hedge: Hedged = None
     idempotency: Annotated[IdempotencySection | None, BeforeValidator(_idempotency)] = IdempotencySection()
     blocked_providers: tuple[Name, ...] = ()
     queue: Annotated[QueueSection | None, BeforeValidator(_queue)] = QueueSection()

@@ -15,7 +15,7 @@ from omni_router.domain import verdict
 from omni_router.domain.choice import Level
 from omni_router.domain.offer import Offer
 from omni_router.domain.strategies import Place, name_of
-from omni_router.domain.walk import Failure, Skip
+from omni_router.domain.walk import Failure, Outran, Skip
 
 LIMIT = 16 * 1024  # bytes
 TRACE_LIMIT = 2000  # characters
@@ -49,6 +49,7 @@ class Tried(Protocol):
     id: str
     offer: Offer
     early: bool
+    hedge: bool
     first_byte_ms: int
     losses: tuple[str, ...]
 
@@ -89,11 +90,12 @@ class Prices(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one candidate. ``outcome`` is "answered", "failed", "passed_over" or "left" (the client went away
-    before an answer began).
+    """What became of one candidate. ``outcome`` is "answered", "failed", "passed_over", "outrun" (let go, as another
+    began first) or "left" (the client went away before an answer began).
 
     Of one that was asked: ``attempt`` is its event's id, ``retry`` counts its tries from 0, ``early`` is whether it was
-    suspected and asked before its time; ``message`` is there where it is in our words. Of one that was passed over:
+    suspected and asked before its time, ``hedge`` whether it was asked besides the one before it; ``message`` is there
+    where it is in our words. Of one that was passed over:
     ``circuit`` is open for ``wait`` seconds more for ``cause``; ``told`` is whether the provider itself said how long.
     """
 
@@ -104,6 +106,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: str = ""
     retry: int = 0
     early: bool = False
+    hedge: bool = False
     first_byte_ms: int | None = None
     ms: int | None = None
     kind: str = ""
@@ -149,25 +152,25 @@ def decide(
     router: str,
     candidates: int,
     orders: Sequence[Ordered],
-    trail: Sequence[Skip | Failure],
+    trail: Sequence[Skip | Failure | Outran],
     tried: Sequence[Tried],
     most: int = _MOST,
 ) -> Decision:
-    """Of a walk's ``trail`` and those that were asked, of which the last may be without a failure."""
+    """Of a walk's ``trail`` and those that were asked, in the order in which they ended; the last may not have."""
     last = tried[-1] if tried else None
-    failures = sum([type(each) is Failure for each in trail])
-    happened: list[Skip | Failure | None] = [*trail, *[None] * (len(tried) - failures)]
+    ended = sum([type(each) is not Skip for each in trail])
+    happened: list[Skip | Failure | Outran | None] = [*trail, *[None] * (len(tried) - ended)]
     cut = max(0, len(happened) - most)
     asked, before, steps = iter(tried), None, []
     retry = 0
     for at, each in enumerate(happened):
-        if type(each) is Skip:
+        if isinstance(each, Skip):
             step = _skipped(each)
         else:
             attempt = next(asked)
             retry = retry + 1 if before is attempt.offer else 0
             before = attempt.offer
-            step = _asked(attempt, each if type(each) is Failure else None, retry)
+            step = _asked(attempt, each, retry)
         if not cut or at < most - 1 or at == len(happened) - 1:
             steps.append(step)
     losses = last.losses if last is not None else ()
@@ -224,7 +227,10 @@ def _told(step: Step) -> str:
     name = f"{step.account} ({step.model})"
     match step.outcome:
         case "answered":
-            return f"{name} answers in {step.first_byte_ms} ms{', asked early' if step.early else ''}"
+            how = ", asked early" if step.early else ", asked besides" if step.hedge else ""
+            return f"{name} answers in {step.first_byte_ms} ms{how}"
+        case "outrun":
+            return f"{name} outrun after {step.ms} ms{', asked besides' if step.hedge else ''}"
         case "passed_over":
             if step.cause == "budget":
                 return f"{name} passed over: {step.cause}"
@@ -307,20 +313,22 @@ def _skipped(skip: Skip) -> Step:
     )
 
 
-def _asked(attempt: Tried, failure: Failure | None, retry: int) -> Step:
+def _asked(attempt: Tried, end: Failure | Outran | None, retry: int) -> Step:
     offer = attempt.offer
-    candidate, error = offer.candidate, failure.error if failure is not None else None
+    candidate, error = offer.candidate, end.error if type(end) is Failure else None
     answered = attempt.first_byte_ms >= 0
+    outcome = "failed" if error is not None else "outrun" if end is not None else "answered" if answered else "left"
     return Step(
         _short(candidate.provider.id),
         _short(candidate.account.id),
         _short(candidate.model.id),
-        "failed" if error is not None else "answered" if answered else "left",
+        outcome,
         attempt.id,
         retry,
         attempt.early,
+        attempt.hedge,
         attempt.first_byte_ms if answered else None,
-        failure.ms if failure is not None else None,
+        end.ms if end is not None else None,
         error.kind if error is not None else "",
         error.status if error is not None else None,
         error.message[:_LONGEST] if error is not None and verdict.may_be_quoted(error) else "",

@@ -13,7 +13,8 @@ class Foreseen(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Of one that would be asked: how many output tokens its budget pays for, what would be held for it, and what the
     request is expected to cost there (None: nobody knows), in nano-USD; ``early`` and ``probe`` are whether it would be
-    asked before its time, and decide about a breaker. Of one that would be passed over: as in ``decision.Step``.
+    asked before its time, and decide about a breaker; after ``hedge_ms`` without a first byte the next would be asked
+    besides it. Of one that would be passed over: as in ``decision.Step``.
     """
 
     provider: str
@@ -25,6 +26,7 @@ class Foreseen(msgspec.Struct, frozen=True, omit_defaults=True):
     expected_cost_nano_usd: int | None = None
     early: bool = False
     probe: bool = False
+    hedge_ms: int | None = None
     circuit: str = ""
     cause: str = ""
     wait: float | None = None
@@ -59,8 +61,16 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def would_be_asked(
-    offer: Offer, granted: int, reserved: int, expected: int | None, *, early: bool, probe: bool
+    offer: Offer,
+    granted: int,
+    reserved: int,
+    expected: int | None,
+    *,
+    early: bool,
+    probe: bool,
+    hedge_after: float | None = None,
 ) -> Foreseen:
+    """``hedge_after`` in seconds."""
     candidate = offer.candidate
     return Foreseen(
         candidate.provider.id,
@@ -72,6 +82,7 @@ def would_be_asked(
         expected,
         early,
         probe,
+        int(hedge_after * 1000) if hedge_after is not None else None,
         pricing=offer.pricing.mode,
         price=prices(offer.price),
     )

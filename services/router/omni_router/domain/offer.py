@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from omni_catalogue.catalogue import Candidate
 from omni_catalogue.lanes import Lane
 from omni_catalogue.rules import Effective
-from omni_catalogue.snapshot import Price, Timeouts
+from omni_catalogue.snapshot import Hedge, Price, Timeouts
 
 from omni_router.domain import pricing, provider_call
 from omni_router.domain.circuits import Circuits
@@ -17,11 +17,12 @@ class Offer:
     """One candidate, priced. ``source`` is what its events have in common. Per-token amounts in nano-USD a million
     tokens (``input_rate``) and nano-USD (``output_ceiling``), both 0 without a price. ``rules`` are the product's own;
     ``if_stream`` and ``if_whole`` say whether its provider is asked for a stream, for a client who wants one or not.
-    ``timeouts`` are those that are configured, ``lanes`` what its provider lets through."""
+    ``timeouts`` are those that are configured; ``hedge`` is None where nobody is asked besides it; ``lanes`` are what
+    its provider lets through."""
 
     __slots__ = (
-        "_calls", "candidate", "circuits", "if_stream", "if_whole", "input_rate", "lanes", "output_ceiling", "price",
-        "pricing", "rules", "signs", "source", "timeouts",
+        "_calls", "candidate", "circuits", "hedge", "if_stream", "if_whole", "input_rate", "lanes", "output_ceiling",
+        "price", "pricing", "rules", "signs", "source", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -32,6 +33,7 @@ class Offer:
         rules: Effective,
         circuits: Circuits,
         timeouts: Timeouts,
+        hedge: Hedge | None = None,
         lanes: tuple[Lane, ...] = (),
     ) -> None:
         self.candidate = candidate
@@ -44,6 +46,7 @@ class Offer:
         self.rules = rules
         self.timeouts = timeouts
         self.lanes = lanes
+        self.hedge = hedge
         self.if_stream = provider_call.asks_stream(candidate.provider, candidate.model, True)
         self.if_whole = provider_call.asks_stream(candidate.provider, candidate.model, False)
         self.signs = provider_call.signs(candidate.provider)

@@ -22,7 +22,7 @@ class Offers(msgspec.Struct, frozen=True):
     """``refused`` are the fields that the key may not set at all: what is billed apart under a budget, or leads to a
     model that the key's list does not name. ``formats`` are those of the providers. ``choice`` is None where the offers
     are to be tried in their order. ``limits`` are those that the key shares; ``is_budgeted`` says whether what it does
-    is held on a budget, its own or a shared one."""
+    is held on a budget, its own or a shared one; ``hedges`` whether one of them may have another asked besides."""
 
     policy: KeyPolicy
     plan: Plan
@@ -33,6 +33,7 @@ class Offers(msgspec.Struct, frozen=True):
     limits: tuple[Limit, ...] = ()
     is_budgeted: bool = False
     mid_stream: MidStream = MidStream()
+    hedges: bool = False
 
 
 def listed(catalogue: Catalogue, policy: KeyPolicy, router_id: str) -> list[Listed]:
@@ -87,9 +88,11 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
             )
             rules = catalogue.rules(policy, plan.combo, candidate.provider, candidate.model)
             timeouts = catalogue.timeouts(plan.combo, candidate.provider)
+            hedge = catalogue.hedge(plan.combo, candidate.provider)
             circuits = circuits_of(candidate, plan.combo)
             lanes = lanes_of(candidate.provider, candidate.account, candidate.model, learns=learns)
-            found.append(Offer(candidate, priced, source, rules, circuits, timeouts, lanes))
+            hedged = hedge if hedge.most_extra else None
+            found.append(Offer(candidate, priced, source, rules, circuits, timeouts, hedged, lanes))
     if not found and boundless:
         raise BudgetExhausted(
             f"{plan.requested!r} can only be had in the format {boundless}, which takes no output limit, and this key "
@@ -116,4 +119,5 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
         catalogue.limits(policy),
         is_budgeted=bool(budgets),
         mid_stream=mid_stream or catalogue.snapshot.routing.mid_stream,
+        hedges=len(found) > 1 and any(offer.hedge is not None for offer in found),
     )

@@ -41,11 +41,18 @@ class Failure(msgspec.Struct, frozen=True):
     ms: int = 0
 
 
+class Outran(msgspec.Struct, frozen=True):
+    """A candidate that was asked and let go after ``ms``, as another began first."""
+
+    offer: Offer
+    ms: int
+
+
 class Walk:
     """``skips`` and ``failures`` in the order in which they came, ``trail`` is all that happened, as it happened; most
     have none of them, and cost nothing."""
 
-    trail: tuple[Skip | Failure, ...] = ()
+    trail: tuple[Skip | Failure | Outran, ...] = ()
 
     skips: tuple[Skip, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -79,6 +86,9 @@ class Walk:
         self.failures += (failure,)
         self.trail += (failure,)
         self._refused = None if verdict.other_account_may_help(error) else _target(offer)
+
+    def outran(self, offer: Offer, ms: int) -> None:
+        self.trail += (Outran(offer, ms),)
 
     def refused(self, offer: Offer, error: GatewayError) -> Skip:
         """A budget does not cover this one; another may be cheaper."""

@@ -141,6 +141,11 @@ class Attempt(Held):
             self._rules.keep_alive,
         )
 
+    @property
+    def waited(self) -> float:
+        """Seconds from the provider's call to its first byte."""
+        return max(0.0, self._began + self.first_byte_ms / 1000 - self.sent)
+
     def _mended(self, body: Body) -> dict[str, Any]:
         """Edits that leave out of a relayed body what its provider would refuse. Raises ``LossRefused`` where the
         client is strict and that would be missed."""
@@ -271,6 +276,8 @@ class Attempt(Held):
         async for item in items:
             self._note(item)
             self._first.append(item.data)
+            if item.begun:  # what it says again is nothing to pass on, and still no silence
+                answer.begun()
             if item.finished or not (item.data.isspace() or not item.data):  # blanks only keep a connection alive
                 if isinstance(items, Ahead):
                     await self._hold_back(items, self._take_item)

@@ -45,7 +45,7 @@ class Chooser:
 
 
 class Line:
-    """``next`` gives the candidates; the rest is about the last one that it gave. ``orders`` is how they came about."""
+    """``next`` gives the candidates; the rest is about those that it gave. ``orders`` is how they came about."""
 
     def __init__(self, chooser: Chooser, asked: Asked, choice: Choice) -> None:
         self._ledger, self._draw, self._standings = chooser.ledger, chooser.draw, chooser.standings
@@ -55,7 +55,8 @@ class Line:
         self._accounts: Iterator[Option] = iter(())
         self._tried: set[str] = set()  # targets
         self._at: list[tuple[Level, Option]] = []  # the candidate: what was chosen on each level, its account last
-        self._inside: list[Standing] = []  # those that its attempt is under way in
+        self._ways: dict[int, tuple[tuple[Level, Option], ...]] = {}  # the same of each that was given, by its identity
+        self._inside: dict[str, list[Standing]] = {}  # by attempt under way: those that it is counted in
         self._counted: dict[str, str] = {}  # by scope: whose use the fleet has counted already
         self._size: Size | None = None
         self._conversation = ""
@@ -80,7 +81,9 @@ class Line:
             self._at.append((level, account))
         else:
             self._at[-1] = self._at[-1][0], account
-        return account.offers[0]
+        offer = account.offers[0]
+        self._ways[id(offer)] = tuple(self._at)
+        return offer
 
     async def _next_target(self) -> Option | None:
         while self._open:
@@ -115,7 +118,9 @@ class Line:
 
     async def open(self, attempt: Attempt) -> Head:
         """``attempt.open``, and what can be learnt from it. Raises a ``GatewayError``."""
-        self._enter()
+        if not attempt.hedge:
+            self._leave_all()
+        self._enter(attempt)
         try:
             head = await attempt.open()
         except GatewayError as error:
@@ -125,25 +130,36 @@ class Line:
         self._learn(attempt, Standing.answered)
         return head
 
-    def _enter(self) -> None:
-        self._leave()
-        for level, option in self._at:
+    def outrun(self, attempt: Attempt) -> None:
+        """Another was faster."""
+        if attempt.sent:
+            self._learn(attempt, Standing.outrun)
+        self.leave(attempt)
+
+    def leave(self, attempt: Attempt) -> None:
+        """It is over, and its request is not."""
+        for standing in self._inside.pop(attempt.id, ()):
+            standing.leave()
+
+    def _enter(self, attempt: Attempt) -> None:
+        inside = self._inside[attempt.id] = []
+        for level, option in self._ways[id(attempt.offer)]:
             standing = self._standings.of(option.name)
             standing.enter()
-            self._inside.append(standing)
+            inside.append(standing)
             if level.strategy.uses and self._counted.get(level.scope) != option.member:
                 self._counted[level.scope] = option.member
                 self._ledger.used_soon(level.scope, option.member)
 
     def _learn(self, attempt: Attempt, outcome: Callable[[Standing, float, float], None]) -> None:
         now = clock.monotonic()
-        for standing in self._inside:
+        for standing in self._inside[attempt.id]:
             outcome(standing, now - attempt.sent, now)
             standing.told(attempt.headers, now)
 
     def finish(self, attempt: Attempt | None, error: GatewayError | None) -> None:
         """The request is over. ``attempt`` is its last, with its usage counted."""
-        self._leave()
+        self._leave_all()
         if attempt is None or attempt.first_byte_ms < 0 or self._size is None:
             return
         request, usage = self._asked.request, attempt.usage
@@ -152,9 +168,10 @@ class Line:
         if error is None:
             self._standings.saw_output(request.model, usage.output_tokens // request.choices)
 
-    def _leave(self) -> None:
-        for standing in self._inside:
-            standing.leave()
+    def _leave_all(self) -> None:
+        for inside in self._inside.values():
+            for standing in inside:
+                standing.leave()
         self._inside.clear()
 
     # ---- order ------------------------------------------------------------------------------------------------------

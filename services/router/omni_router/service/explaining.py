@@ -3,6 +3,7 @@ nothing. Whoever would be asked is taken to fail, so that what would come after 
 
 from collections.abc import Sequence
 
+import msgspec
 from omni_ledger import Grant
 
 from omni_router.domain import counting, pricing
@@ -12,6 +13,7 @@ from omni_router.domain.offer import Offer
 from omni_router.domain.walk import Skip, Walk
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Line
+from omni_router.service.hedging import Hedging
 from omni_router.service.held import Asked, Tools
 from omni_router.service.refusing import as_error
 from omni_router.service.standings import Standings
@@ -21,10 +23,10 @@ MOST = 100
 
 
 class Foresight:
-    """``tools`` are those of a dry ledger."""
+    """``tools`` are those of a dry ledger; ``hedging`` is None where nobody is asked besides another."""
 
-    def __init__(self, tools: Tools, asked: Asked, standings: Standings) -> None:
-        self._tools, self._asked = tools, asked
+    def __init__(self, tools: Tools, asked: Asked, standings: Standings, hedging: Hedging | None = None) -> None:
+        self._tools, self._asked, self._hedging = tools, asked, hedging
         request = asked.request
         output = standings.typical_output(request.model, request.limit) * request.choices
         self._size = Size(counting.estimate(request.body), output, is_marked(request.body))
@@ -41,6 +43,8 @@ class Foresight:
                 self.steps.append(would_be_passed_over(walk.skips[-1]))
             else:
                 await self._ask(offer, line, walk)
+        if self.steps:  # nobody is left to be asked besides it
+            self.steps[-1] = msgspec.structs.replace(self.steps[-1], hedge_ms=None)
         if not self._counted and (offer := walk.last_resort()) is not None:
             await self._ask(offer, None, walk, early=True)
         if not self._counted:
@@ -53,7 +57,10 @@ class Foresight:
         if isinstance(outcome, Grant):
             self._counted = True
             granted, reserved, cost = outcome.granted_output, outcome.reserved_nano_usd, self._cost(offer)
-            self.steps.append(would_be_asked(offer, granted, reserved, cost, early=early, probe=outcome.probe))
+            after = self._hedging.after(offer) if self._hedging is not None and not early else None
+            self.steps.append(
+                would_be_asked(offer, granted, reserved, cost, early=early, probe=outcome.probe, hedge_after=after)
+            )
             return
         if outcome.reason not in ("breaker_open", "paced"):
             told = as_error(outcome, self._asked.limits)

@@ -101,11 +101,12 @@ class Held:
     _answer: UpstreamAnswer | None = None
     _tap: StreamTap | None = None
     _reported: Usage | None = None
-    _estimate = _input_estimate = _status = 0
+    _estimate = _input_estimate = _status = _wanted = 0
     _renew_at = _ttl = 0.0
     turn: Turn | None = None  # it waits for its turn, where it is refused one now
     again = False  # whether it tries the same account once more
     early = False  # whether it asks one that is only suspected, before its time is up
+    hedge = False  # whether it asks one besides another that is slow to begin
     failure: GatewayError | None = None  # its own, where the request's is another
     _awaited = False  # the request is with the provider, and nothing says that it failed
     _settled = False
@@ -145,6 +146,7 @@ class Held:
             fixed = pricing.input_ceiling(bound, offer.input_rate)
             per_token = offer.output_ceiling * request.choices
             self._is_bounded = True
+        self._wanted = pricing.wanted_output(request.limit, self.candidate.model, routing.default_max_output)
         facts = AbortFacts(
             self.id, call.event_id, call.context.request_id, began_ms, self._started_ms, offer.source,
             call.client_format.value, request.stream, number,
@@ -158,7 +160,7 @@ class Held:
                 count_request=count_request,
                 requests_per_minute=policy.requests_per_minute,
                 budget=self._hold_on(policy.budget, fixed, per_token),
-                wanted_output=pricing.wanted_output(request.limit, self.candidate.model, routing.default_max_output),
+                wanted_output=self._wanted,
                 breaker=routing.breaker,
                 ttl_ms=int(ttl * 1000),
                 router_id=tools.router_id,
@@ -188,6 +190,17 @@ class Held:
             return outcome
         self._grant = outcome
         return None
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether as much output was granted as it may want."""
+        return self._granted() >= self._wanted
+
+    def give_back(self) -> None:
+        """It is not made after all: as if it had never been admitted."""
+        self._settled = True
+        offer = self.offer.circuits
+        self._tools.ledger.release_soon(self.id, (offer.account, *offer.besides_account))
 
     def _hold_on(self, budget: Budget | None, fixed: int, per_token: int) -> BudgetHold | None:
         """What is held on a budget; nothing where the answer has no price."""

@@ -52,6 +52,7 @@ class RouterMetrics:
         self.semantic = meter("semantic_cache", "Looks for an answer to other words, and what became.", "outcome")
         self.saved_tokens = meter("cache_saved_tokens", "Tokens of answers from the cache.").series()
         self.saved_cost = meter("cache_saved_usd", "What answers from the cache had cost.").series()
+        self.hedges = meter("hedges", "Second attempts besides one that was slow to begin.", "outcome")
         self.stages = spread(
             "stage_seconds",
             "Time to the first byte by stage of one request in 16: plan, queue, admit, encode, provider.",

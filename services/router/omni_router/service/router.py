@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 from omni_catalogue.catalogue import Catalogue
@@ -28,23 +28,22 @@ from omni_wire.errors import (
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, decision, explanation, haste, verdict
-from omni_router.domain.decision import Decision, Ordered
+from omni_router.domain import bounds, explanation, haste, hedge, verdict
 from omni_router.domain.explanation import Explanation, Foreseen
 from omni_router.domain.offer import Offer
 from omni_router.domain.offers import Offers, listed, offers_for
 from omni_router.domain.pricing import beyond_bounds
-from omni_router.domain.records import RequestRecord, Source
+from omni_router.domain.records import RequestRecord
 from omni_router.domain.request import Request, read, read_model
 from omni_router.domain.strategies import Draw
-from omni_router.domain.walk import Skip, Walk
 from omni_router.service import counting, ruling
-from omni_router.service.attempt import Attempt
-from omni_router.service.choosing import Chooser, Line
+from omni_router.service.choosing import Chooser
 from omni_router.service.explaining import Foresight
+from omni_router.service.hedging import Hedging, Race
 from omni_router.service.held import Asked, Begun, Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.refusing import as_error
+from omni_router.service.run import Run
 from omni_router.service.turns import Turn
 from omni_router.service.watch import EVERY, Watch
 
@@ -66,6 +65,7 @@ class RouterService:
         self._catalogue: Catalogue | None = None
         self._offers: dict[tuple[str, str], Offers] = {}  # by key and requested id, of the catalogue in use
         self._chooser = Chooser(tools.ledger, draw)
+        self._hedging = Hedging(self._chooser.standings, metrics)
         self._changed = asyncio.Event()
         self._taken = 0
         self.told: Callable[[RequestRecord], None] | None = None  # hears of each request that has ended
@@ -128,7 +128,7 @@ class RouterService:
         return policy, catalogue.limits(policy), model
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
-        run = _Run(call, self._tools.router_id)
+        run = Run(call, self._tools.router_id)
         self._taken += 1
         measured, tracer = not self._taken % EVERY, self._tools.tracer
         if measured or (tracer is not None and sampled(call.context.traceparent)):
@@ -169,13 +169,13 @@ class RouterService:
                 await run.attempts[-1].close()
 
     async def explain(self, call: CompleteCall) -> bytes:
-        run, chooser = _Run(call, self._tools.router_id), self._chooser.dry()
+        run, chooser = Run(call, self._tools.router_id), self._chooser.dry()
         tools = msgspec.structs.replace(self._tools, ledger=chooser.ledger)
         steps: list[Foreseen] = []
         refused = None
         try:
             asked, offers = await self._plan(run, chooser)
-            foresight = Foresight(tools, asked, chooser.standings)
+            foresight = Foresight(tools, asked, chooser.standings, self._hedging if run.race is not None else None)
             steps = foresight.steps
             await foresight.look(offers, run.line, run.walk)
         except DependencyUnavailable:
@@ -199,12 +199,12 @@ class RouterService:
 
     # ---- before the first byte --------------------------------------------------------------------------------------
 
-    async def _begin(self, run: "_Run") -> Head:
+    async def _begin(self, run: Run) -> Head:
         """Answer from the first candidate that gives a first byte. Raises the last candidate's error."""
         asked, offers = await self._plan(run, self._chooser)
         return await self._first_answer(run, asked, offers)
 
-    async def _plan(self, run: "_Run", chooser: Chooser) -> tuple[Asked, tuple[Offer, ...]]:
+    async def _plan(self, run: Run, chooser: Chooser) -> tuple[Asked, tuple[Offer, ...]]:
         call = run.call
         catalogue = self._catalogue
         if catalogue is None or catalogue.key(call.key_id) is None:
@@ -237,6 +237,8 @@ class RouterService:
             run.resumable,
             haste=hurry,
         )
+        if found.hedges and request.stream and hedge.is_wanted(call.headers):
+            run.race = Race(run, self._tools, asked, self._hedging)
         if found.choice is not None:
             run.line = await chooser.line(asked, found.choice, offers)
             run.orders = run.line.orders
@@ -254,7 +256,7 @@ class RouterService:
             self._offers[key_id, model] = found
         return found
 
-    async def _first_answer(self, run: "_Run", asked: Asked, offers: tuple[Offer, ...]) -> Head:
+    async def _first_answer(self, run: Run, asked: Asked, offers: tuple[Offer, ...]) -> Head:
         if run.watch is not None:
             run.watch.planned()
         run.as_listed, walk = iter(offers), run.walk
@@ -275,7 +277,7 @@ class RouterService:
         raise walk.error(asked.request.model)
 
     async def _in_turn(
-        self, run: "_Run", asked: Asked, queue: Queue, longest: float, only: Offer | None = None
+        self, run: Run, asked: Asked, queue: Queue, longest: float, only: Offer | None = None
     ) -> Head | None:
         """Wait for a rate limit to let the request through, ``only`` that of one candidate or the soonest of all. None
         where it would take more than ``longest`` seconds, or too many wait already."""
@@ -295,23 +297,25 @@ class RouterService:
                         return head
                     skip = walk.soonest(only)
                 outcome = "refused"
+            except GatewayError:
+                outcome = "served"  # with an error
+                raise
             finally:
                 run.waited(turn.seconds)
                 self._metrics.queued.observe(turn.seconds, (outcome,))
         return None
 
     async def _try(
-        self, run: "_Run", asked: Asked, offer: Offer, *, early: bool = False, turn: Turn | None = None
+        self, run: Run, asked: Asked, offer: Offer, *, early: bool = False, turn: Turn | None = None
     ) -> Head | None:
         """Ask one candidate, again where its failure looks passing. None when the next is to be asked; raises what no
         other would answer otherwise."""
-        make = Attempt if run.watch is None else run.watch.attempt
-        line, walk = run.line, run.walk
+        walk, race = run.walk, run.race if asked.begun is None and not early else None
         retries, unproved = 0, False
         while retries <= asked.routing.retries:
             if run.attempts:  # before the next hold, so that a budget carries one at a time
                 run.attempts[-1].settle("failed", None)
-            attempt = make(self._tools, asked, offer)
+            attempt = run.attempt(self._tools, asked, offer)
             attempt.unproved = unproved
             attempt.early = early
             attempt.turn = turn
@@ -320,25 +324,22 @@ class RouterService:
             if refusal is not None:
                 if refusal.reason == "retry_budget":
                     break  # with what its first try came to
-                if refusal.reason not in ("breaker_open", "paced"):
-                    told = as_error(refusal, asked.limits)
-                    if refusal.reason == "rate_limited":
-                        raise told  # whoever is asked
-                    walk.refused(offer, told)
+                if refusal.reason in ("breaker_open", "paced"):
+                    run.closed(offer, refusal)
                     return None
-                walk.skipped(Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told))
-                if line is not None and refusal.reason != "paced":
-                    line.cools(refusal.circuit, refusal.retry_after)
+                told = as_error(refusal, asked.limits)
+                if refusal.reason == "rate_limited":
+                    raise told  # whoever is asked
+                walk.refused(offer, told)
                 return None
             run.counted = True
             run.attempts.append(attempt)
             try:
-                return await (attempt.open() if line is None else line.open(attempt))
+                return await (run.open(attempt) if race is None else race.open(attempt))
             except GatewayError as failure:
-                failure.message = attempt.unsaid(failure.message)
-                attempt.failure = error = failure
-                attempt.count_usage()  # now, as it is settled before the next: its start was held back, or it told
-            walk.failed(offer, error, attempt.elapsed_ms())
+                error, attempt = failure, run.attempts[-1]  # of two, the one that went on for longer
+                offer = attempt.offer
+                run.failed(attempt, error)
             if attempt.doubted:  # no retry: it is another question
                 unproved = True
             elif verdict.same_account_may_help(error):
@@ -353,7 +354,7 @@ class RouterService:
 
     # ---- in mid-stream ----------------------------------------------------------------------------------------------
 
-    async def _to_the_end(self, run: "_Run") -> AsyncGenerator[bytes, None]:
+    async def _to_the_end(self, run: Run) -> AsyncGenerator[bytes, None]:
         """A stream's bytes; where one candidate breaks off, those of another that goes on with its text. Raises what
         broke it where nobody can."""
         sent: list[bytes] = []
@@ -370,7 +371,7 @@ class RouterService:
                 if size > _MOST_RESUMED or not await self._resumes(run, b"".join(sent), error):
                     raise
 
-    async def _resumes(self, run: "_Run", sent: bytes, error: UpstreamError) -> bool:
+    async def _resumes(self, run: Run, sent: bytes, error: UpstreamError) -> bool:
         """Whether another candidate goes on with what was ``sent``; it is then the newest attempt."""
         broken, asked = run.attempts[-1], run.asked
         if asked is None or not verdict.other_candidate_may_help(error):
@@ -382,7 +383,7 @@ class RouterService:
         await broken.close()
         run.walk.failed(broken.offer, error, broken.elapsed_ms())
         used = functools.reduce(Usage.plus, [attempt.usage for attempt in run.attempts])
-        created = asked.begun.created if asked.begun is not None else run.attempts[0].created
+        created = asked.begun.created if asked.begun is not None else broken.created
         run.written += broken.usage.output_tokens
         limit = max(1, asked.request.limit - run.written) if asked.request.limit else 0
         rest = msgspec.structs.replace(
@@ -423,7 +424,7 @@ class RouterService:
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 
-    def _finish(self, run: "_Run", error: GatewayError | None) -> None:
+    def _finish(self, run: Run, error: GatewayError | None) -> None:
         """Settle what is open and write the request down. Nothing here waits, so it also runs when the client left."""
         last = run.attempts[-1] if run.attempts else None
         if last is not None:
@@ -474,116 +475,6 @@ def _events_only(event: bytes, router_id: str) -> Settlement:
         events=(event,),
         router_id=router_id,
     )
-
-
-class _Run:
-    """What has become of one request so far."""
-
-    def __init__(self, call: CompleteCall, router_id: str) -> None:
-        self.call = call
-        self.request: Request | None = None
-        self.combo = ""
-        self.revision = 0
-        self.offers: tuple[Offer, ...] = ()
-        self.counted = call.attempt > 0  # against the key's requests per minute, by the router that was asked first
-        self.attempts: list[Attempt] = []
-        self.watch: Watch | None = None
-        self.line: Line | None = None
-        self.orders: Sequence[Ordered] = ()
-        self.walk = Walk()
-        self.asked: Asked | None = None
-        self.as_listed: Iterator[Offer] = iter(())
-        self.resumable = False
-        self.waits = 0.0  # seconds, for its turn
-        self.written = 0  # tokens that the client has of attempts that broke off
-        self.served: Attempt | None = None  # whose first byte was the client's first
-        self._router_id = router_id
-        self.started_ms = clock.now_ms()
-        self.began = clock.monotonic()
-
-    async def next(self) -> Offer | None:
-        """The next candidate."""
-        return next(self.as_listed, None) if self.line is None else await self.line.next()
-
-    def waited(self, seconds: float) -> None:
-        self.waits += seconds
-        if self.watch is not None:
-            self.watch.add("queue", seconds)
-
-    def watched_by(self, watch: Watch) -> None:
-        self.watch, self.call = watch, watch.call
-
-    def record(self, error: GatewayError | None) -> RequestRecord:
-        last = self.attempts[-1] if self.attempts else None
-        usage = last.usage if last is not None else Usage()
-        for attempt in self.attempts[:-1]:
-            usage = usage.plus(attempt.usage)
-        served = self.served
-        request, call = self.request, self.call
-        if last is not None:
-            source = last.offer.source
-        else:
-            model = request.model if request is not None else ""
-            source = Source(
-                key_id=call.key_id,
-                model_requested=model,
-                combo=self.combo,
-                config_revision=self.revision,
-                router_id=self._router_id,
-            )
-        return RequestRecord(
-            call.event_id,
-            call.context.request_id,
-            1 + call.attempt,
-            self.started_ms,
-            int((clock.monotonic() - self.began) * 1000),
-            served.since_request(self.began) if served is not None else -1,
-            source,
-            call.client_format.value,
-            request is not None and request.stream,
-            _status(error, served is not None, request),
-            error.kind if error is not None else "",
-            len(self.attempts),
-            usage,
-            sum([attempt.cost for attempt in self.attempts]),
-            _outcome(error, served is not None),
-            last.losses if last is not None else (),
-            self.watch.traceparent if self.watch is not None else "",
-            decision.encode(self.decide()) if self.walk.trail or (self.orders and self.attempts) else b"",
-        )
-
-    def decide(self) -> Decision:
-        request = self.request
-        return decision.decide(
-            model=request.model if request is not None else "",
-            combo=self.combo,
-            revision=self.revision,
-            router=self._router_id,
-            candidates=len(self.offers),
-            orders=self.orders,
-            trail=self.walk.trail,
-            tried=self.attempts,
-        )
-
-    def trace(self) -> str:
-        """For a client that asked for it."""
-        return decision.trace(self.decide()) if self.call.headers[TRACE].lower() == "on" else ""
-
-
-def _status(error: GatewayError | None, served: bool, request: Request | None) -> int:
-    if error is None:
-        return 200
-    if isinstance(error, ClientGone):
-        return error.status
-    return 200 if served and request is not None and request.stream else error.status
-
-
-def _outcome(error: GatewayError | None, served: bool) -> str:
-    if error is None:
-        return "ok"
-    if isinstance(error, ClientGone):
-        return "cancelled"
-    return "partial" if served else "failed"
 
 
 def _may_ask(catalogue: Catalogue, policy: KeyPolicy, model: str) -> None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from omni_router.domain.circuits import Circuits
 from omni_router.domain.headroom import headroom
+from omni_router.domain.times import Times
 
 T = TypeVar("T")
 
@@ -29,12 +30,13 @@ _MOST = 4096
 
 class Standing:
     """Of one target, or one account for one model. ``uses`` are this router's; times are seconds on a clock that never
-    goes back."""
+    goes back. ``beginnings`` are those of streams, where somebody wants to know."""
 
-    __slots__ = ("_first_byte", "_headroom", "_known_until", "_measured", "in_flight", "uses")
+    __slots__ = ("_first_byte", "_headroom", "_known_until", "_measured", "beginnings", "in_flight", "uses")
 
     def __init__(self) -> None:
         self.in_flight = self.uses = 0
+        self.beginnings: Times | None = None
         self._first_byte, self._measured = 0.0, float("-inf")
         self._headroom, self._known_until = 1.0, 0.0
 
@@ -50,6 +52,12 @@ class Standing:
         mean = self.first_byte(now)
         self._first_byte = seconds if mean is None else mean + _NEWEST * (seconds - mean)
         self._measured = now
+
+    def outrun(self, seconds: float, now: float) -> None:
+        """After so many seconds there was none, when it was let go for another: it takes that long at least."""
+        mean = self.first_byte(now)
+        if mean is None or seconds > mean:
+            self.answered(seconds, now)
 
     def failed(self, seconds: float, now: float) -> None:
         self.answered(seconds + _FAILURE, now)

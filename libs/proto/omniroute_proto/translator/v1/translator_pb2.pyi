@@ -428,11 +428,16 @@ class TranslateStreamResponse(_message.Message):
     FINISHED_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
+    BEGUN_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     finished: _builtins.bool
     """True on the last message of an answer that ended as its format prescribes."""
     finish_reason: _builtins.str
     """The canonical finish reason, once known."""
+    begun: _builtins.bool
+    """The provider has begun with the rest of an answer, also where it only says again what the client has. Told once,
+    and by old servers never.
+    """
     @_builtins.property
     def usage(self) -> _common_pb2.Usage:
         """What is known so far; cumulative."""
@@ -447,10 +452,11 @@ class TranslateStreamResponse(_message.Message):
         finished: _builtins.bool = ...,
         losses: _abc.Iterable[Global___Loss] | None = ...,
         finish_reason: _builtins.str = ...,
+        begun: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "finish_reason", b"finish_reason", "finished", b"finished", "losses", b"losses", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "data", b"data", "finish_reason", b"finish_reason", "finished", b"finished", "losses", b"losses", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
