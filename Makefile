@@ -14,6 +14,9 @@ PACKAGES := $(wildcard libs/*/omni_*) $(wildcard services/*/omni_*) dashboard/om
 # Extras stay in the lock: pip resolves `name[extra]` by itself, and without a pin of its own it takes the newest release, whose hash is not there.
 LOCK_FLAGS := --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
+# Compiled once, importing what we are costs a process 0.5 s of processor time instead of 1.8 s, and tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup proto fmt check test e2e security chaos bench bench-codecs fleet up observe dashboards api-schemas wire-formats laws simulate clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
 
