@@ -5,13 +5,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import omni_core  # noqa: F401 — before grpc: it quiets grpc's own log
 import pytest
 import redis
 import trustme
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
+from tests.support.dividing import group
 from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.prometheus import programs
 from tests.support.servers import nats_server, redis_server
@@ -33,6 +36,18 @@ def pytest_configure(config: pytest.Config) -> None:
     roots = Path(folder.name, "nobody.pem")
     trustme.CA().cert_pem.write_to_path(str(roots))
     os.environ["SSL_CERT_FILE"] = str(roots)
+
+
+class Divided(LoadScopeScheduling):  # type: ignore[misc]
+    """Groups of tests, in the order in which they are collected (with ``--no-loadscope-reorder``)."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Divided | None:
+    return Divided(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_collection_finish() -> None:
