@@ -50,12 +50,12 @@ def load(stack: stacks.Stack, payload: Path, concurrency: int, seconds: float, r
     return figures
 
 
-def prepare(stack: stacks.Stack, work: Path) -> None:
-    """Write what is sent, and warm up."""
+def prepare(stack: stacks.Stack, work: Path, seconds: float) -> None:
+    """Write what is sent, and warm up: for longer than is measured, as far as that makes a difference."""
     prefix = "" if stack.name in ("direct", "pass-through") else "acme/"
     (work / f"{stack.name}.one.json").write_bytes(body(f"{prefix}sim", stream=False))
     (work / f"{stack.name}.stream.json").write_bytes(body(f"{prefix}sim+tokens:64", stream=True))
-    load(stack, work / f"{stack.name}.one.json", 16, 1.5)
+    load(stack, work / f"{stack.name}.one.json", 16, min(1.5, 1.5 * seconds))
 
 
 def measure(stack: stacks.Stack, work: Path, seconds: float) -> dict[str, float]:
@@ -90,7 +90,7 @@ def in_turn(make: Make, work: Path, target: str, seconds: float, rounds: int) ->
     with ExitStack() as running:
         systems = [running.enter_context(each(work, target)) for each in (stacks.direct, stacks.passthrough, make)]
         for stack in systems:
-            prepare(stack, work)
+            prepare(stack, work, seconds)
         found: dict[str, list[dict[str, float]]] = {stack.name: [] for stack in systems}
         for number in range(1, rounds + 1):
             print(f"{systems[-1].name}: round {number} of {rounds} …", file=sys.stderr, flush=True)
@@ -115,7 +115,7 @@ def replicas(work: Path, target: str, seconds: float) -> dict[str, float]:
         with stacks.separate(work, target, routers=count, apart=True) as stack:
             one = work / "replica.json"
             one.write_bytes(body("acme/sim", stream=False))
-            load(stack, one, 16, 1.0)  # warm up
+            load(stack, one, 16, min(1.0, seconds / 3))  # warm up
             before = stack.router_cpu()
             busy = load(stack, one, 16 * count, seconds, rate=PER_ROUTER * count)
             figures[f"routers_{count}"] = busy["done"] / (stack.router_cpu() - before)

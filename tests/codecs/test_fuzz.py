@@ -9,9 +9,9 @@ from tests.fuzz.targets import TARGETS, Target
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_no_damaged_bytes_break_a_decoder(target: Target) -> None:
-    line = campaign.run(target, seed=1, count=2000)
+    line = campaign.run(target, seed=1, count=1000)
     assert line["pass"], line["figures"]["findings"]
-    assert line["figures"]["taken"] >= target.enough
+    assert line["figures"]["taken"] >= target.enough / 2, "which is of 2,000"
 
 
 def test_a_seed_gives_the_same_inputs_every_time() -> None:

@@ -108,7 +108,7 @@ class Gateway:
         return _opened.enter_context(ollama.Client(host=self.stack.edge, headers=headers, timeout=30))
 
 
-@pytest.fixture(scope="session", params=["all", "separate"])
+@pytest.fixture(scope="session", params=["all", "separate"], ids="gateway-{}".format)  # see tests/support/dividing.py
 def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     home = tmp_path_factory.mktemp(request.param)
     env = {"ACME_KEY": "provider-secret-acme", "OMNIROUTE_KEY": KEY, "ADMIN_KEY": ADMIN}

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_benchmark_runs_and_no_request_fails() -> None:
     bench = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench", "--seconds", "0.4", "--rounds", "1"],
+        [sys.executable, "-m", "tests.bench", "--seconds", "0.25", "--rounds", "1"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

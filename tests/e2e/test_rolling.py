@@ -12,10 +12,10 @@ from tests.support.stack import simulator
 
 # Short ones over both ways, with and without translation, and streams that are longer than a replica's drain delay.
 KINDS = [
-    {"model": "acme/sim+latency:20", "messages": HELLO},
-    {"model": "acme/sim+latency:20", "messages": HELLO},
+    {"model": "acme/sim+latency:80", "messages": HELLO},
+    {"model": "acme/sim+latency:80", "messages": HELLO},
     {"model": "acme/sim+tokens:20+tps:10", "messages": HELLO, "stream": True},
-    {"model": "claude/sim+latency:20", "messages": HELLO},
+    {"model": "claude/sim+latency:80", "messages": HELLO},
     {"model": "claude/sim+tokens:20+tps:10", "messages": HELLO, "stream": True},
     {"model": "claude/sim+tokens:20+tps:10", "messages": HELLO, "stream": True},
 ]

@@ -66,7 +66,7 @@ async def test_a_compressed_stream_gives_each_event_when_it_is_flushed(upstream:
         ("deflate", b"\xff\xff\xff\xff", UpstreamFailed),
         ("br", b"whatever", UpstreamFailed),
         ("gzip, gzip", gzip.compress(gzip.compress(TEXT)), UpstreamFailed),
-        ("gzip", gzip.compress(bytes(400_000_000), 9), UpstreamFailed),
+        ("gzip", gzip.compress(bytes(16_000_000), 9), UpstreamFailed),
     ],
     ids=["cut", "corrupt", "one-byte", "corrupt-deflate", "brotli", "twice", "bomb"],
 )
