@@ -178,3 +178,22 @@ async def test_a_format_without_an_output_limit_is_refused_under_a_shared_budget
     with pytest.raises(GatewayError) as caught:
         await gw.ask("cursor/sim", key=ONE)
     assert caught.value.code == "output_unbounded"
+
+
+async def test_counting_tokens_is_a_request_of_its_key_and_of_what_that_shares(routers: Sequence[Harness]) -> None:
+    put_in_force(routers, limit("pace", rpm=3), requests_per_minute=2)
+    body = json.dumps({"model": "claude/sim", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]})
+
+    async def count(key: str, router: Harness) -> int:
+        asked = CallContext("r"), key, WireFormat.ANTHROPIC_MESSAGES, "", body.encode()
+        return await router.service.count_tokens(*asked)
+
+    for router in routers:
+        assert await count(ONE, router) > 0
+    with pytest.raises(RateLimited, match="this key's requests per minute"):
+        await count(ONE, routers[0])
+    assert await count(TWO, routers[1]) > 0
+    with pytest.raises(RateLimited, match="'pace'"):
+        await count(TWO, routers[0])
+    assert [await router.open_holds() for router in routers] == [0, 0]
+    assert await count(GUEST, routers[0]) > 0

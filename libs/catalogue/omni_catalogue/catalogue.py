@@ -110,7 +110,12 @@ class Catalogue:
         """
         scopes = policy.scopes
         if not scopes.providers:
-            return self.plan(requested)
+            try:
+                return self.plan(requested)
+            except AmbiguousModel:
+                meant, _ = self._meant(requested)
+                owners = [owner for owner in self._owners(meant) if self.may_ask(policy, owner)]
+                raise self._ambiguous(requested, meant, owners) from None
         meant, _ = self._meant(requested)
         if owner := self._off_provider(meant):
             if not scopes.has_provider(owner):
@@ -274,7 +279,10 @@ class Catalogue:
         return Plan(requested, combo.name if combo is not None else "", candidates)
 
     def _ambiguous(self, requested: str, bare: str, owners: Iterable[str]) -> AmbiguousModel:
-        told = f"{requested!r} is offered by several providers: ask for one of {', '.join(owners)}"
+        """``owners`` are those that its key may hear of."""
+        named = ", ".join(owners)
+        told = f"{requested!r} is offered by several providers"
+        told += f": ask for one of {named}" if named else ", and this key may ask for none of them by its name"
         every = f"{AUTO}/{bare}"
         if every in self._combos:
             told += f"; or for {every}, which is all of them, the next where one fails"

@@ -432,6 +432,7 @@ BROKEN = [
     ("routing: {breaker: {told_longest: 30d}}", "1: routing.breaker.told_longest: must be a whole number"),
     ("routing: {mid_stream: {hold_tokens: 0}}", "1: routing.mid_stream.hold_tokens: must be from 1 to 10000"),
     ("routing: {mid_stream: {hold_seconds: 0}}", "1: routing.mid_stream.hold_seconds: must be more than 0"),
+    (BASE + "combos: [{name: c, targets: ['acme/ x']}]", "6: combos[0].targets[0].model: must be a model's id without"),
     ("routing: {queue: {patience: 20}}", "1: routing.queue: patience is 20 s, more than the 10 s of longest"),
     ("routing: {queue: maybe}", "1: routing.queue: must be on, off or a mapping"),
     ("routing: {retry_budget: {percent: 101}}", "1: routing.retry_budget.percent: must be from 0 to 100"),

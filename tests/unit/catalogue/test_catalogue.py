@@ -142,6 +142,13 @@ def test_a_bare_id_of_several_providers_is_the_only_one_that_the_key_may_use() -
         used(of("nobody"), "shared")
 
 
+@pytest.mark.parametrize(("pattern", "told"), [("acme/*", "one of acme/shared$"), ("shared", "for none of them")])
+def test_a_key_hears_of_no_choice_that_its_patterns_do_not_allow(pattern: str, told: str) -> None:
+    with pytest.raises(AmbiguousModel, match=told) as caught:
+        catalogue().plan_for(s.KeyPolicy(id="k", name="k", models=(pattern,)), "shared")
+    assert "other" not in caught.value.message
+
+
 def test_an_id_nobody_serves_is_not_found_by_any_key() -> None:
     with pytest.raises(ModelNotFound):
         used(of("acme"), "nothing")

@@ -420,7 +420,7 @@ class TargetSection(Section):
     """``model`` is provider/model, provider/* for all that the provider lists, or another combo. ``weight`` is its
     share where the combo's strategy is weighted; ``tags`` it has besides its provider's."""
 
-    model: Annotated[str, BeforeValidator(scalars.text)]
+    model: Annotated[str, BeforeValidator(scalars.model_pattern)]
     weight: Weight = 1
     tags: Tags = ()
 

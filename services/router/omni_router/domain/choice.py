@@ -114,9 +114,20 @@ def _accounts(target: Option) -> Level:
 
 def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm]) -> int | None:
     """What a request of that size would cost there, in nano-USD; None where nobody knows. ``warm`` is by ``seat``."""
-    costs = []
+    least, cold = None, None
     for offer in option.offers:
-        provider, held = offer.candidate.provider, warm.get(seat(offer))
+        held = warm.get(seat(offer)) if warm else None
+        if held is None and cold is not None and _is_alike(cold, offer):
+            continue  # as all accounts of a target are
+        cold = offer if held is None else cold
+        provider = offer.candidate.provider
         usage = expected(provider.format, size, held.tokens if held is not None else 0)
-        costs.append(pricing.expected_cost(provider.tier, offer.price, usage))
-    return min((cost for cost in costs if cost is not None), default=None)
+        cost = pricing.expected_cost(provider.tier, offer.price, usage)
+        if cost is not None and (least is None or cost < least):
+            least = cost
+    return least
+
+
+def _is_alike(one: Offer, other: Offer) -> bool:
+    """Whether both cost the same."""
+    return one.candidate.provider is other.candidate.provider and one.price is other.price

@@ -38,11 +38,10 @@ def fingerprint(client_format: WireFormat, body: Body, key_id: str, model: str) 
     """
     told = body.raw("prompt_cache_key")
     parts = [told] if told not in (b"", b"null") else [*map(body.raw, _BEFORE_TURNS), *_opening(client_format, body)]
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (key_id.encode(), model.encode("utf-8", "surrogatepass"), *parts):
-        plain = _MARKS.sub(b"", part)
-        digest.update(len(plain).to_bytes(8, "big") + plain)
-    return digest.hexdigest()
+    plain = [_MARKS.sub(b"", part) if b'"cache_control"' in part else part for part in parts]
+    plain += key_id.encode(), model.encode("utf-8", "surrogatepass")
+    lengths = b"".join([each.to_bytes(8, "big") for each in (len(plain), *map(len, plain))])
+    return hashlib.blake2b(lengths + b"".join(plain), digest_size=16).hexdigest()
 
 
 def _opening(client_format: WireFormat, body: Body) -> list[bytes]:

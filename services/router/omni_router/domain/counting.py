@@ -21,6 +21,7 @@ _BYTES_A_TOKEN = 4
 # What an image, a page or a short sound takes, in the middle: Anthropic's images have up to some 1,600, OpenAI's 765 at
 # a usual size, Google's 258 a tile.
 _MEDIUM = 1_000
+_MEDIA = frozenset(("media_type", "mimeType", "mime_type"))
 _FIELDS = {
     WireFormat.OPENAI_RESPONSES: "input_tokens",
     WireFormat.ANTHROPIC_MESSAGES: "input_tokens",
@@ -115,13 +116,13 @@ def estimate(body: Body) -> int:
             if value.startswith("data:"):
                 media += 1
             else:
-                size += len(value.encode("utf-8", "surrogatepass"))
+                size += len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
         elif isinstance(value, list):
             left += value
         elif isinstance(value, dict):
             size += sum(map(len, value))
-            told = [name for name in ("media_type", "mimeType", "mime_type") if name in value]
-            if told and isinstance(value.get("data"), str):  # base64: its length says nothing of its tokens
+            if isinstance(value.get("data"), str) and not value.keys().isdisjoint(_MEDIA):
+                # base64: its length says nothing of its tokens
                 media += 1
                 value = {name: inner for name, inner in value.items() if name != "data"}
             left += value.values()

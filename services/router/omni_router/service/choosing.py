@@ -239,5 +239,7 @@ class Line:
         self._conversation = fingerprint(call.client_format, request.body, self._asked.policy.id, request.model)
 
     def _warm_ago(self, option: Option) -> float | None:
-        warm = [self._warm[name] for name in map(seat, option.offers) if name in self._warm] if self._warm else []
-        return min((each.ago for each in warm), default=None)
+        if not self._warm:
+            return None
+        warm = [self._warm[name].ago for name in map(seat, option.offers) if name in self._warm]
+        return min(warm, default=None)

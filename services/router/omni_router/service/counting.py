@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from omni_catalogue.catalogue import Candidate, Plan
-from omni_catalogue.snapshot import Provider, Timeouts
+from omni_catalogue.snapshot import KeyPolicy, Limit, Provider, Timeouts
 from omni_core import clock
+from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
 from omni_core.ports.translator import EncodeCall
+from omni_ledger import Hold, Level, Refusal
 from omni_wire.body import Body
 from omni_wire.errors import (
     CredentialUnavailable,
@@ -21,11 +23,14 @@ from omni_wire.formats import WireFormat
 from omni_router.domain import counting, provider_call, unsaid, verdict
 from omni_router.ports import UpstreamRequest
 from omni_router.service.held import Tools
+from omni_router.service.refusing import as_error
 
 # Accounts to ask before the estimate has to do: nobody waits long for a count.
 _TRIES = 2
 _WITHIN = 10.0  # seconds
 _MAX_ANSWER = 64 * 1024
+# Nothing is held, so this is only until what counted it is closed.
+_TTL_MS = 60_000
 
 
 async def count(
@@ -64,6 +69,38 @@ async def count(
         except (UpstreamError, CredentialUnavailable, InvalidRequest, DependencyUnavailable):
             continue  # what the translator says of a request is for when it is made
     return counting.estimate(body)
+
+
+async def admit(tools: Tools, policy: KeyPolicy, limits: tuple[Limit, ...]) -> None:
+    """Count it towards the requests per minute of its key and of the ``limits`` that this shares: a provider is asked
+    as for any other. Raises ``RateLimited``, ``DependencyUnavailable``."""
+    paced = tuple(
+        Level(owner=limit.window_owner, requests_per_minute=limit.requests_per_minute)
+        for limit in limits
+        if limit.requests_per_minute
+    )
+    if not policy.requests_per_minute and not paced:
+        return
+    held = new_id()
+    outcome = await tools.ledger.admit(
+        Hold(
+            attempt_id=held,
+            request_id=held,
+            key_id=policy.id,
+            account_id="",
+            count_request=True,
+            requests_per_minute=policy.requests_per_minute,
+            budget=None,
+            wanted_output=0,
+            breaker=None,
+            ttl_ms=_TTL_MS,
+            router_id=tools.router_id,
+            levels=paced,
+        )
+    )
+    if isinstance(outcome, Refusal):
+        raise as_error(outcome, limits)
+    tools.ledger.release_soon(held, ())
 
 
 async def _translated(

@@ -114,6 +114,7 @@ class RouterService:
         opened, model = read_model(client_format, body, model)
         _may_ask(catalogue, policy, model)
         plan = catalogue.plan_for(policy, model)
+        await counting.admit(self._tools, policy, catalogue.limits(policy))
         return await counting.count(self._tools, context, plan, client_format, opened, headers, catalogue.timeouts)
 
     async def entitled(self, call: CompleteCall) -> tuple[KeyPolicy, tuple[Limit, ...], str]:

@@ -99,6 +99,8 @@ class Standings:
     def is_cooling(self, circuits: Circuits, now: float) -> bool:
         """Whether one of them is known to be open."""
         cooling = self._cooling
+        if not cooling:
+            return False
         return any(now < cooling.get(circuit, now) for circuit in (circuits.account, *circuits.besides_account))
 
     def turn(self, scope: str) -> int:
