@@ -105,16 +105,40 @@ function breakers(found) {
   });
 }
 
-async function reset(account, button) {
+function reset(account, button) {
+  return act("breakers", account, "reset", `Reset ${account}`, button);
+}
+
+async function act(what, account, verb, done, button) {
   button.disabled = true;
   try {
-    await ask(`/api/quota/breakers/${account.split("/").map(encodeURIComponent).join("/")}/reset`, "POST");
-    say(`Reset ${account}`);
+    await ask(`/api/quota/${what}/${account.split("/").map(encodeURIComponent).join("/")}/${verb}`, "POST");
+    say(done);
     await refresh();
   } catch (problem) {
     warn(problem.message);
     button.disabled = false;
   }
+}
+
+function rates(found) {
+  const some = found.filter((one) => one.requests_per_minute || one.tokens_per_minute || one.min_gap || one.concurrent || one.waiting);
+  if (!some.length) return [make("p", "No provider has a rate limit that is configured or known.", "muted")];
+  return some.map((one) => {
+    const name = one.model ? `${one.account_id} for ${one.model}` : one.account_id || one.provider, texts = [];
+    if (one.requests_per_minute) texts.push(`${count(one.requests_in_window)} of ${count(one.requests_per_minute)} requests this minute`);
+    if (one.tokens_per_minute) texts.push(`${count(one.tokens_in_window)} of ${count(one.tokens_per_minute)} tokens this minute`);
+    if (one.concurrent) texts.push(`${count(one.under_way)} of ${count(one.concurrent)} under way`);
+    if (one.min_gap) texts.push(`one every ${one.min_gap} s`);
+    if (one.waiting) texts.push(`${count(one.waiting)} waiting`);
+    if (!one.learned) return item(name, one.waiting ? "bad" : "muted", texts.join(", "));
+    texts.push(one.learned === "told" ? "as the provider told" : "as its refusals taught");
+    const button = make("button", "Forget");
+    button.type = "button";
+    button.append(make("span", ` what was learned of ${one.account_id}`, "sr"));
+    button.addEventListener("click", () => act("rates", one.account_id, "forget", `Forgot the rate limits of ${one.account_id}`, button));
+    return item(name, one.waiting ? "bad" : "muted", texts.join(", "), button);
+  });
 }
 
 function budgets(keys, limits) {
@@ -210,6 +234,7 @@ async function refresh() {
   $("admin").hidden = $("fleet-card").hidden = !admin;
   if (admin) {
     draw("breakers", quota.breakers, breakers);
+    draw("rates", quota.rate_limits || [], rates);
     draw("budgets", [quota.keys, quota.limits || [], state.names], ([found, shared]) => budgets(found, shared));
     draw("system", about, system);
     draw("fleet", [about.processes, Math.floor(Date.now() / 60000)], ([found]) => fleet(found));
@@ -258,7 +283,7 @@ function leave(why = "") {
   $("who").textContent = "";
   $("enter").hidden = false;
   $("leave").hidden = $("inside").hidden = $("pulse").hidden = true;
-  for (const id of ["tiles", "models", "keys", "breakers", "budgets", "system", "fleet"]) { fill(id); delete $(id).dataset.seen; }
+  for (const id of ["tiles", "models", "keys", "breakers", "rates", "budgets", "system", "fleet"]) { fill(id); delete $(id).dataset.seen; }
   warn(why);
   $("key").focus();
 }
