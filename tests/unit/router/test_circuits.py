@@ -3,7 +3,7 @@
 import pytest
 from omni_catalogue import circuits as names
 from omni_router.domain.circuits import Circuits, Evidence, evidence
-from omni_router.domain.verdict import QUOTA_SPENT, Unheard
+from omni_router.domain.verdict import QUOTA_SPENT, UNAFFORDABLE, Unheard
 from omni_router.domain.waits import Spent
 from omni_wire.errors import (
     ClientGone,
@@ -26,6 +26,7 @@ NEUTRAL, FAILING = ("neutral", "", 0.0), ("failure", "failing", 0.0)
     [
         (UpstreamRejected("", status=401), ("cool", "refused", 0.0), NEUTRAL, NEUTRAL),
         (UpstreamRejected("", status=402), ("cool", "quota", 0.0), NEUTRAL, NEUTRAL),
+        (UpstreamRejected("", status=402, code=UNAFFORDABLE), NEUTRAL, NEUTRAL, NEUTRAL),
         (UpstreamRejected("", status=429), NEUTRAL, ("cool", "rate_limit", 0.0), NEUTRAL),
         (UpstreamRejected("", status=429, retry_after=7.0), NEUTRAL, ("cool", "rate_limit", 7.0), NEUTRAL),
         (UpstreamRejected("", status=429, code=QUOTA_SPENT, retry_after=9.0), ("cool", "quota", 9.0), NEUTRAL, NEUTRAL),

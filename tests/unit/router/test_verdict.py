@@ -1,7 +1,16 @@
 """What a provider's failure tells a client: its status, its words, how long to wait."""
 
+import json
+
 import pytest
-from omni_router.domain.verdict import QUOTA_SPENT, from_status, from_told, may_pass, other_account_may_help
+from omni_router.domain.verdict import (
+    QUOTA_SPENT,
+    UNAFFORDABLE,
+    from_status,
+    from_told,
+    may_pass,
+    other_account_may_help,
+)
 
 DATE = "Sat, 28 Nov 2026 21:00:00 GMT"
 NOW = 1795899630.0  # half a minute later
@@ -51,6 +60,14 @@ def test_a_spent_account_is_told_from_a_rate_limit_and_from_a_bad_request(status
     assert error.code == QUOTA_SPENT
     assert other_account_may_help(error)
     assert may_pass(error)
+
+
+@pytest.mark.parametrize("left", [0, 900])
+def test_an_account_that_cannot_pay_for_a_large_request_is_not_spent(left: int) -> None:
+    told = f"This request requires more credits, or fewer max_tokens. You requested 4096, but can only afford {left}"
+    error = from_status(402, {}, json.dumps({"error": {"message": told, "code": 402}}).encode(), NOW)
+    assert (error.code == UNAFFORDABLE) is (left > 0)
+    assert other_account_may_help(error)
 
 
 def test_a_prompt_that_speaks_of_quotas_spends_none() -> None:

@@ -10,7 +10,7 @@ from omni_catalogue import circuits as names
 from omni_catalogue.catalogue import Candidate
 from omni_wire.errors import GatewayError, UpstreamError, UpstreamRejected, UpstreamUnreachable
 
-from omni_router.domain.verdict import QUOTA_SPENT, Hurried, Unheard
+from omni_router.domain.verdict import QUOTA_SPENT, UNAFFORDABLE, Hurried, Unheard
 from omni_router.domain.waits import Spent
 
 
@@ -50,7 +50,7 @@ def evidence(circuits: Circuits, error: GatewayError | None, spent: Spent | None
     account = seat = target = ("neutral", "", 0.0)
     told = error.retry_after or 0.0
     if isinstance(error, UpstreamRejected):
-        if error.code == QUOTA_SPENT or error.status == 402:
+        if error.code == QUOTA_SPENT or (error.status == 402 and error.code != UNAFFORDABLE):
             account = ("cool", "quota", told)
         elif error.status == 401:
             account = ("cool", "refused", told)

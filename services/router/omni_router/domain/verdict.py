@@ -41,6 +41,10 @@ _SPENT = frozenset(
 )
 # Anthropic says it under 400 and with nothing but these words (docs.anthropic.com/en/api/errors).
 _CREDIT_GONE = re.compile(r"your credit balance is too low", re.IGNORECASE)
+# The code of an error that says that an account cannot pay for this request, but may for a smaller one. OpenRouter
+# says it under 402 (openrouter.ai/docs/api-reference/errors).
+UNAFFORDABLE = "upstream_unaffordable"
+_UNAFFORDABLE = re.compile(r"can only afford [1-9]", re.IGNORECASE)
 
 
 def from_status(status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
@@ -59,6 +63,8 @@ def _judged(error: UpstreamError, status: int, headers: Mapping[str, str], body:
         error.code = QUOTA_SPENT
         if status == 400:  # else nobody else would be asked, as if the request itself were wrong
             error.status = 402
+    elif status == 402 and _UNAFFORDABLE.search(upstream_message(body)):
+        error.code = UNAFFORDABLE
     passes = status in (402, 408, 429) or 500 <= status < 600 or error.code == QUOTA_SPENT
     error.retry_after = told_wait(headers, body, now) if passes else retry_after(headers, now)
     return error
