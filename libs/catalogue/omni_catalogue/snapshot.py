@@ -30,13 +30,21 @@ STRATEGIES = (
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """Nano-USD per million tokens (1.25 USD per 1M is 1_250_000_000): integers, so that sums are exact.
 
-    ``cached_input`` and ``cache_write`` default to ``input``.
+    ``cached_input`` and ``cache_write`` default to ``input``; ``reasoning`` None is ``output``. ``above`` are what a
+    whole request costs instead whose input has more tokens than so many, from the fewest; those have none themselves.
     """
 
     input: int
     output: int
     cached_input: int
     cache_write: int
+    reasoning: int | None = None
+    above: tuple["Above", ...] = ()
+
+
+class Above(msgspec.Struct, frozen=True):
+    tokens: int
+    price: Price
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

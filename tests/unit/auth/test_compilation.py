@@ -8,6 +8,7 @@ from omni_auth.domain.configuration import empty, load
 from omni_auth.domain.problems import ConfigErrors
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import (
+    Above,
     BreakerPolicy,
     Budget,
     Caching,
@@ -249,6 +250,26 @@ routing: {mid_stream: {hold_tokens: 20, resume: on}, breaker: {limited_for: 2, t
     }
     assert [provider.resumes for provider in content.providers] == ["prefill", "prompt"]
     assert content.routing.breaker == BreakerPolicy(limited_for=2, told_longest=600)
+
+
+def test_a_price_may_depend_on_the_size_of_a_request_and_on_what_is_thought():
+    text = """
+providers:
+  - id: acme
+    format: gemini.generate
+    base_url: https://acme.example
+    accounts: [{name: a, api_key: none}]
+    models:
+      - id: m
+        price: {input: 1.25, output: 10, cached_input: 0.125, reasoning: 12,
+                above: [{tokens: 200000, input: 2.5, output: 15}]}
+"""
+    (model,) = compiled(text).content.providers[0].models
+    above = Price(input=2_500_000_000, output=15_000_000_000, cached_input=2_500_000_000, cache_write=2_500_000_000)
+    assert model.price == Price(
+        input=1_250_000_000, output=10_000_000_000, cached_input=125_000_000, cache_write=1_250_000_000,
+        reasoning=12_000_000_000, above=(Above(200_000, above),),
+    )  # fmt: skip
 
 
 def test_rate_limits_are_of_a_provider_its_accounts_and_its_models():

@@ -433,6 +433,13 @@ BROKEN = [
     ("routing: {mid_stream: {hold_tokens: 0}}", "1: routing.mid_stream.hold_tokens: must be from 1 to 10000"),
     ("routing: {mid_stream: {hold_seconds: 0}}", "1: routing.mid_stream.hold_seconds: must be more than 0"),
     (BASE + "combos: [{name: c, targets: ['acme/ x']}]", "6: combos[0].targets[0].model: must be a model's id without"),
+    (
+        provider(
+            models="[{id: a, price: {input: 1, output: 2, above: [{tokens: 9, input: 2, output: 3},"
+            " {tokens: 9, input: 3, output: 4}]}}]"
+        ),
+        "6: providers[0].models[0].price: above must go from fewer tokens to more",
+    ),
     ("routing: {queue: {patience: 20}}", "1: routing.queue: patience is 20 s, more than the 10 s of longest"),
     ("routing: {queue: maybe}", "1: routing.queue: must be on, off or a mapping"),
     ("routing: {retry_budget: {percent: 101}}", "1: routing.retry_budget.percent: must be from 0 to 100"),

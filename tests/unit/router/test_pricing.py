@@ -3,14 +3,21 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_catalogue.snapshot import Budget, Model, Price
+from omni_catalogue.snapshot import Above, Budget, Model, Price
 from omni_router.domain import bounds, pricing
 from omni_wire.body import Body
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
 nano = st.integers(0, 10**12)
-prices = st.builds(Price, input=nano, output=nano, cached_input=nano, cache_write=nano)
+rates = {"input": nano, "output": nano, "cached_input": nano, "cache_write": nano, "reasoning": st.none() | nano}
+flat = st.builds(Price, **rates)
+steps = st.lists(st.integers(1, 10**6), max_size=3, unique=True).map(sorted)
+prices = steps.flatmap(
+    lambda tokens: st.builds(
+        Price, above=st.tuples(*(st.builds(Above, st.just(most), flat) for most in tokens)), **rates
+    )
+)
 
 
 @given(price=prices, bound=st.integers(0, 10**6), output=st.integers(0, 10**6), data=st.data())
@@ -19,8 +26,9 @@ def test_whatever_the_provider_counts_within_the_bounds_costs_at_most_what_was_h
     cached = data.draw(st.integers(0, used_in))
     written = data.draw(st.integers(0, used_in - cached))
     used_out = data.draw(st.integers(0, output))
-    usage = Usage(used_in, cached, written, used_out)
-    held = pricing.input_ceiling(bound, pricing.dearest_input(price)) + output * pricing.output_token_ceiling(price)
+    usage = Usage(used_in, cached, written, used_out, data.draw(st.integers(0, used_out)))
+    dearest, ceiling = pricing.dearest_input(price, bound), pricing.output_token_ceiling(price, bound)
+    held = pricing.input_ceiling(bound, dearest) + output * ceiling
     assert pricing.cost(usage, price) <= held
 
 
@@ -28,6 +36,28 @@ def test_the_price_of_the_documentation_is_exact() -> None:
     price = Price(input=1_250_000_000, output=10_000_000_000, cached_input=125_000_000, cache_write=1_250_000_000)
     usage = Usage(input_tokens=1000, cached_input_tokens=400, output_tokens=50)
     assert pricing.cost(usage, price) == 600 * 1250 + 400 * 125 + 50 * 10_000
+
+
+def test_a_request_costs_what_its_size_does_and_thoughts_what_they_do() -> None:
+    above = Price(input=2_500_000_000, output=15_000_000_000, cached_input=250_000_000, cache_write=2_500_000_000)
+    price = Price(
+        input=1_250_000_000, output=10_000_000_000, cached_input=125_000_000, cache_write=1_250_000_000,
+        reasoning=20_000_000_000, above=(Above(200_000, above),),
+    )  # fmt: skip
+    assert pricing.cost(Usage(200_000, output_tokens=100), price) == 200_000 * 1250 + 100 * 10_000
+    assert pricing.cost(Usage(200_001, 1, output_tokens=100), price) == 200_000 * 2500 + 250 + 100 * 15_000
+    assert pricing.cost(Usage(10, output_tokens=100, reasoning_tokens=40), price) == 12_500 + 60 * 10_000 + 40 * 20_000
+
+
+@given(st.lists(prices, min_size=1, max_size=3), st.integers(0, 10**6), st.integers(0, 10**6), st.data())
+def test_of_assumed_prices_none_is_dearer_than_the_dearest(
+    assumed: list[Price], tokens: int, output: int, data: st.DataObject
+) -> None:
+    budgets = [Budget(nano_usd=1, unpriced="assume", assumed_price=price) for price in assumed]
+    found = pricing.pricing_for(Model(id="m"), budgets)
+    assert found is not None
+    usage = Usage(tokens, output_tokens=output, reasoning_tokens=data.draw(st.integers(0, output)))
+    assert pricing.cost(usage, found.price) >= max(pricing.cost(usage, price) for price in assumed)
 
 
 def bound(raw: bytes, context: int = 0) -> int:

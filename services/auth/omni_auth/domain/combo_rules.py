@@ -145,13 +145,18 @@ def _short(names: tuple[str, ...]) -> tuple[str, ...]:
     return names if len(names) <= 2 * MAX_DEPTH else (*names[:MAX_DEPTH], "…", *names[-MAX_DEPTH:])
 
 
+_RATES = ("input", "output", "cached_input", "cache_write", "reasoning")
+
+
 def _paid(provider: Mapped, model: str, prices: Iterable[Mapped]) -> str:
     tier = provider.get("tier") or "api_key"
     if tier in TIERS and tier != "free":
         told = f"costs: the tier of '{provider['id']}' is {tier}, and this combo is free_only"
         return f"{told}; take it out, or say tier: free there"
     price = _price(provider, model, prices)
-    if any(scalars.number_or_none(price.get(key)) for key in ("input", "output", "cached_input", "cache_write")):
+    above = price.get("above")
+    every = [price, *(step for step in (above if isinstance(above, list) else ()) if isinstance(step, dict))]
+    if any(scalars.number_or_none(each.get(key)) for each in every for key in _RATES):
         return "costs: it has a price, and this combo is free_only; take it out, or make the price 0"
     return ""
 

@@ -95,13 +95,31 @@ class ServerSection(Section):
     trusted_proxies: tuple[Network, ...] = ()
 
 
-class PriceSection(Section):
+class RatesSection(Section):
     """USD per million tokens in the file, nano-USD here."""
 
     input: Usd
     output: Usd
     cached_input: Usd | None = None
     cache_write: Usd | None = None
+    reasoning: Usd | None = None
+
+
+class AboveSection(RatesSection):
+    """What all of a request costs whose input has more ``tokens`` than that."""
+
+    tokens: Tokens
+
+
+class PriceSection(RatesSection):
+    above: tuple[AboveSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _rise(self) -> Self:
+        steps = [each.tokens for each in self.above]
+        if steps != sorted(set(steps)):
+            raise PydanticCustomError("omniroute", "above must go from fewer tokens to more, each number once")
+        return self
 
 
 SWITCH = ("auto", "on", "off")

@@ -7,13 +7,20 @@ own file are the platform's.
 from collections.abc import Iterable
 
 import msgspec
-from omni_catalogue.snapshot import Budget, Limit, Price
+from omni_catalogue.snapshot import Above, Budget, Limit, Price
 
 from omni_auth.domain.apikeys import file_key_id
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.objects import LIMITS, Held, file_limit_id, limit_name
 from omni_auth.domain.problems import dotted
-from omni_auth.domain.schema import BudgetSection, LimitEntry, LimitSection, PriceSection, validate_section
+from omni_auth.domain.schema import (
+    BudgetSection,
+    LimitEntry,
+    LimitSection,
+    PriceSection,
+    RatesSection,
+    validate_section,
+)
 
 
 class Whose(msgspec.Struct, frozen=True):
@@ -74,11 +81,19 @@ def compile_budget(section: BudgetSection) -> Budget:
 
 
 def compile_price(section: PriceSection) -> Price:
+    price = _rates(section)
+    if not section.above:
+        return price
+    return msgspec.structs.replace(price, above=tuple(Above(each.tokens, _rates(each)) for each in section.above))
+
+
+def _rates(section: RatesSection) -> Price:
     return Price(
         input=section.input,
         output=section.output,
         cached_input=section.input if section.cached_input is None else section.cached_input,
         cache_write=section.input if section.cache_write is None else section.cache_write,
+        reasoning=section.reasoning,
     )
 
 

@@ -80,13 +80,20 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     left_out: int = 0
 
 
-class Prices(msgspec.Struct, frozen=True):
-    """Nano-USD a million tokens."""
+class Prices(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Nano-USD a million tokens. ``above`` are those of requests with more input than so many tokens."""
 
     input: int
     output: int
     cached_input: int
     cache_write: int
+    reasoning: int | None = None
+    above: tuple["PricesAbove", ...] = ()
+
+
+class PricesAbove(msgspec.Struct, frozen=True):
+    tokens: int
+    price: Prices
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -338,7 +345,12 @@ def _asked(attempt: Tried, end: Failure | Outran | None, retry: int) -> Step:
 
 
 def prices(price: Price | None) -> Prices | None:
-    return Prices(price.input, price.output, price.cached_input, price.cache_write) if price is not None else None
+    return _prices(price) if price is not None else None
+
+
+def _prices(price: Price) -> Prices:
+    above = tuple(PricesAbove(step.tokens, _prices(step.price)) for step in price.above)
+    return Prices(price.input, price.output, price.cached_input, price.cache_write, price.reasoning, above)
 
 
 def _short(text: str) -> str:

@@ -14,14 +14,13 @@ from omni_router.domain.records import Source
 
 
 class Offer:
-    """One candidate, priced. ``source`` is what its events have in common. Per-token amounts in nano-USD a million
-    tokens (``input_rate``) and nano-USD (``output_ceiling``), both 0 without a price. ``rules`` are the product's own;
+    """One candidate, priced. ``source`` is what its events have in common. ``rules`` are the product's own;
     ``if_stream`` and ``if_whole`` say whether its provider is asked for a stream, for a client who wants one or not.
     ``timeouts`` are those that are configured; ``hedge`` is None where nobody is asked besides it; ``lanes`` are what
     its provider lets through."""
 
     __slots__ = (
-        "_calls", "candidate", "circuits", "hedge", "if_stream", "if_whole", "input_rate", "lanes", "output_ceiling",
+        "_calls", "_ceilings", "candidate", "circuits", "hedge", "if_stream", "if_whole", "lanes",
         "price", "pricing", "rules", "signs", "source", "timeouts",
     )  # fmt: skip
 
@@ -41,8 +40,7 @@ class Offer:
         self.pricing = priced
         self.price: Price | None = priced.price
         self.source = source
-        self.input_rate = pricing.dearest_input(priced.price) if priced.price is not None else 0
-        self.output_ceiling = pricing.output_token_ceiling(priced.price) if priced.price is not None else 0
+        self._ceilings = ceilings(priced.price, 0) if priced.price is not None else (0, 0)
         self.rules = rules
         self.timeouts = timeouts
         self.lanes = lanes
@@ -51,6 +49,10 @@ class Offer:
         self.if_whole = provider_call.asks_stream(candidate.provider, candidate.model, False)
         self.signs = provider_call.signs(candidate.provider)
         self._calls: dict[tuple[bool, str], tuple[str, Mapping[str, str]]] = {}
+
+    def ceilings(self, most: int) -> tuple[int, int]:
+        """What a million tokens of input, of which there are ``most``, and one of output cost at most."""
+        return ceilings(self.price, most) if self.price is not None and self.price.above else self._ceilings
 
     def call(self, stream: bool, framing: str) -> tuple[str, Mapping[str, str]]:
         """Address and unchanging headers of a call. Raises ``NotBuilt``."""
@@ -62,3 +64,7 @@ class Offer:
                 provider_call.fixed_headers(provider, stream=stream, framing=framing),
             )
         return known
+
+
+def ceilings(price: Price, most: int) -> tuple[int, int]:
+    return pricing.dearest_input(price, most), pricing.output_token_ceiling(price, most)

@@ -56,12 +56,18 @@ def pricing_for(model: Model, budgets: Sequence[Budget] = ()) -> Pricing | None:
 
 
 def _dearest(prices: Sequence[Price]) -> Price:
-    """Of each kind of token the dearest."""
+    """Of each kind of token the dearest, whatever the size of a request, unless there is but one."""
+    if len(prices) == 1:
+        return prices[0]
+    every = [each for price in prices for each in (price, *(step.price for step in price.above))]
     return Price(
-        input=max(price.input for price in prices),
-        output=max(price.output for price in prices),
-        cached_input=max(price.cached_input for price in prices),
-        cache_write=max(price.cache_write for price in prices),
+        input=max(price.input for price in every),
+        output=max(price.output for price in every),
+        cached_input=max(price.cached_input for price in every),
+        cache_write=max(price.cache_write for price in every),
+        reasoning=max(price.output if price.reasoning is None else price.reasoning for price in every)
+        if any(price.reasoning is not None for price in every)
+        else None,
     )
 
 
@@ -72,9 +78,22 @@ def wanted_output(limit: int, model: Model, default: int) -> int:
     return min(wanted, model.max_output) if model.max_output else wanted
 
 
-def dearest_input(price: Price) -> int:
-    """What a million tokens of input cost at most, whichever way they are billed."""
-    return max(price.input, price.cache_write, price.cached_input)
+def price_at(price: Price, input_tokens: int) -> Price:
+    """What a request with so much input costs."""
+    for step in reversed(price.above):
+        if input_tokens > step.tokens:
+            return step.price
+    return price
+
+
+def _reachable(price: Price, most: int) -> list[Price]:
+    """What a request may cost whose input has ``most`` tokens, or fewer."""
+    return [price, *(step.price for step in price.above if most > step.tokens)]
+
+
+def dearest_input(price: Price, most: int) -> int:
+    """What a million tokens of input cost at most, whichever way they are billed, where there are ``most`` of them."""
+    return max(max(each.input, each.cache_write, each.cached_input) for each in _reachable(price, most))
 
 
 def input_ceiling(tokens: int, dearest: int) -> int:
@@ -82,22 +101,28 @@ def input_ceiling(tokens: int, dearest: int) -> int:
     return _up(tokens * dearest)
 
 
-def output_token_ceiling(price: Price) -> int:
-    """The most one output token can cost, rounded up so that a reservation never falls short."""
-    return _up(price.output)
+def output_token_ceiling(price: Price, most: int) -> int:
+    """The most one output token can cost behind ``most`` tokens of input, rounded up so that a reservation never falls
+    short."""
+    return _up(max(max(each.output, each.reasoning or 0) for each in _reachable(price, most)))
 
 
 def cost(usage: Usage, price: Price | None) -> int:
     """What ``usage`` costs; 0 without a price."""
     if price is None:
         return 0
-    cached, written = usage.cached_input_tokens, usage.cache_write_tokens
+    if price.above:
+        price = price_at(price, usage.input_tokens)
+    cached, written, thought = usage.cached_input_tokens, usage.cache_write_tokens, 0
     plain = max(usage.input_tokens - cached - written, 0)
+    if price.reasoning is not None:
+        thought = min(usage.reasoning_tokens, usage.output_tokens)
     return _up(
         plain * price.input
         + cached * price.cached_input
         + written * price.cache_write
-        + usage.output_tokens * price.output
+        + (usage.output_tokens - thought) * price.output
+        + thought * (price.reasoning or 0)
     )
 
 

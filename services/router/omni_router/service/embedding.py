@@ -188,7 +188,7 @@ class _Asking:
         """A token for each byte of the text, as none is shorter."""
         if budget is None or self._priced.price is None:
             return None
-        most = pricing.input_ceiling(self._size, pricing.dearest_input(self._priced.price))
+        most = pricing.input_ceiling(self._size, pricing.dearest_input(self._priced.price, self._size))
         return BudgetHold(
             cap_nano_usd=budget.nano_usd, window=budget.window, fixed_nano_usd=most, per_output_token_nano_usd=0
         )

@@ -143,8 +143,9 @@ class Held:
             bound += offer.rules.grows
             if asked.begun is not None:  # sent back as the model's own words, with ours
                 bound += len(asked.begun.sent) + _REQUEST_FOR_THE_REST
-            fixed = pricing.input_ceiling(bound, offer.input_rate)
-            per_token = offer.output_ceiling * request.choices
+            input_rate, output_ceiling = offer.ceilings(bound)
+            fixed = pricing.input_ceiling(bound, input_rate)
+            per_token = output_ceiling * request.choices
             self._is_bounded = True
         self._wanted = pricing.wanted_output(request.limit, self.candidate.model, routing.default_max_output)
         facts = AbortFacts(
