@@ -130,6 +130,16 @@ async def test_who_gives_up_waiting_leaves_the_queue(three: list[Harness]) -> No
     assert (await three[2].ask("acme/sim"))[0].status == 200
 
 
+async def test_a_request_in_haste_waits_no_longer_than_it_gives_itself(three: list[Harness]) -> None:
+    configure(*three, rate_limit=s.RateLimit(min_gap=5.0))
+    await three[0].ask("acme/sim")
+    began = time.monotonic()
+    with pytest.raises(NoCandidate) as caught:
+        await three[1].ask("acme/sim", headers={"x-omniroute-timeouts": "total=1"})
+    assert time.monotonic() - began < 3.0
+    assert 3 < (caught.value.retry_after or 0) <= 5
+
+
 async def test_a_queue_that_is_off_or_full_refuses_at_once(three: list[Harness]) -> None:
     for queue in (None, s.Queue(longest=20.0, patience=0.0, most=1)):
         configure(*three, rate_limit=s.RateLimit(concurrent=1), queue=queue)

@@ -282,8 +282,10 @@ class RouterService:
     ) -> Head | None:
         """Wait for a rate limit to let the request through, ``only`` that of one candidate or the soonest of all. None
         where it would take more than ``longest`` seconds, or too many wait already."""
-        walk, turns = run.walk, self._tools.turns
-        until = clock.monotonic() + longest
+        walk, turns, began = run.walk, self._tools.turns, clock.monotonic()
+        if asked.haste is not None:
+            longest = min(longest, asked.haste.left(began) or longest)
+        until = began + longest
         skip = walk.soonest(only)
         if skip is None or skip.wait > longest or turns.waiting >= queue.most:
             return None
