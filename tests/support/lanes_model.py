@@ -14,6 +14,7 @@ class Known:
         self.last = 0
         self.requests: list[int] = []  # by the end of their bucket
         self.tokens: dict[int, int] = {}  # by second
+        self.refusals: dict[int, int] = {}  # by second
         self.active: dict[str, int] = {}
         self.queue: dict[str, int] = {}
         self.leases: dict[str, int] = {}
@@ -201,8 +202,12 @@ class Lanes:
         elif news.refused == "rate" and known.how != "told":
             if not known.refused:
                 known.refused = now
-            elif known.refused + MINUTE <= now and known.when + MINUTE <= now:
-                known.learned = max(1, int(len(self._counted(known, now)) * 0.9)), *known.learned[1:]
+                return
+            known.refusals[now // 1000] = known.refusals.get(now // 1000, 0) + 1
+            refused = sum(count for second, count in known.refusals.items() if second + 60 > now // 1000)
+            through = len(self._counted(known, now)) - refused
+            if known.refused + MINUTE <= now and known.when + MINUTE <= now and through > 0:
+                known.learned = max(1, int(through * 0.9)), *known.learned[1:]
                 known.how, known.when = "refused", now
 
     def retry(self, retrying: Retrying, now: int) -> bool:

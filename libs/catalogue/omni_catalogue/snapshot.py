@@ -375,6 +375,11 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     retry_budget: RetryBudget | None = RetryBudget()
     learns_rates: bool = True
 
+    @property
+    def learns(self) -> bool:
+        """Without breakers everybody is asked always, whatever was learned."""
+        return self.learns_rates and self.breaker is not None
+
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """``max_body_bytes`` bounds a request body. ``trusted_proxies`` are the networks of those whose

@@ -96,9 +96,10 @@ class AdminServer:
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             log.debug("a probe went away or dawdled")
+        except asyncio.CancelledError:  # only ``stop`` does so, and asyncio's streams take it for a failure (3.11)
+            log.debug("a probe was not answered any more")
         finally:
             writer.close()
-            # A stop may come just now, and asyncio's streams write down a cancelled handler as a failure (3.11).
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 

@@ -5,7 +5,7 @@
 --   pace:{omni}:lane:<name>    {last let through (ms), learned requests, tokens and at once, "told" | "refused", learned
 --                              when (ms), first refused when (ms), requests left, tokens left, until (ms)}
 --   pace:{omni}:active:<name>  attempts under way by the end of their reservation
---   pace:{omni}:tokens:<name>  tokens by the second they were asked for in
+--   pace:{omni}:tokens:<name>  tokens by the second they were asked for in; pace:{omni}:refused:<name> refusals likewise
 --   pace:{omni}:queue:<name>   tickets of who waits by when they came; pace:{omni}:leases:<name> by when they are gone
 --   pace:{omni}:known          lanes that something is known of
 -- Requests are counted as a key's are, in rate.lua. A ticket is "<router>/<what that calls it>".
@@ -76,9 +76,9 @@ local function lane_ahead(lane, came)
   return call('ZCOUNT', PACE .. 'queue:' .. lane.name, '-inf', came > 0 and '(' .. whole(came) or '+inf')
 end
 
--- Tokens of the last minute, and the seconds that have some.
-local function lane_tokens(name)
-  local all, used, seconds, gone = call('HGETALL', PACE .. 'tokens:' .. name), 0, {}, {}
+-- What a hash by seconds has of the last minute, and the seconds that have some.
+local function lane_sum(key)
+  local all, used, seconds, gone = call('HGETALL', key), 0, {}, {}
   for i = 1, #all, 2 do
     local second, count = tonumber(all[i]), tonumber(all[i + 1])
     if second + TOKEN_SPAN > now_s then
@@ -89,14 +89,14 @@ local function lane_tokens(name)
     end
   end
   if #gone > 0 then
-    call('HDEL', PACE .. 'tokens:' .. name, unpack(gone))
+    call('HDEL', key, unpack(gone))
   end
   return used, seconds
 end
 
 -- Milliseconds until `need` tokens more fit under `limit`. What never fits waits until there is nothing else.
 local function lane_tokens_wait(name, limit, need)
-  local used, seconds = lane_tokens(name)
+  local used, seconds = lane_sum(PACE .. 'tokens:' .. name)
   if used <= 0 or used + need <= limit then
     return 0
   end
@@ -285,10 +285,16 @@ local function lane_learn(told)
   if refused == 2 then
     record[4], record[5], record[6] = max(1, away), 'refused', now
   elseif refused == 1 and record[5] ~= 'told' then
+    local refusals = PACE .. 'refused:' .. name
     if record[7] == 0 then -- from now on its requests are counted
       record[7] = now
-    elseif record[7] + SPAN <= now and record[6] + SPAN <= now then
-      record[2], record[5], record[6] = max(1, floor(rate_look('lane:' .. name).used * 0.9)), 'refused', now
+    else
+      call('HINCRBY', refusals, whole(now_s), 1)
+      call('EXPIRE', refusals, TOKEN_KEEP)
+      local through = rate_look('lane:' .. name).used - lane_sum(refusals)
+      if record[7] + SPAN <= now and record[6] + SPAN <= now and through > 0 then
+        record[2], record[5], record[6] = max(1, floor(through * 0.9)), 'refused', now
+      end
     end
   end
   lane_write(name, record)
@@ -300,7 +306,7 @@ local function lane_shown(name)
   local record = lane_record(name) or lane_new()
   return {
     name, lane_recovered(record, record[2]), lane_recovered(record, record[3]), lane_recovered(record, record[4]),
-    record[5], rate_look('lane:' .. name).used, (lane_tokens(name)), lane_active(name),
+    record[5], rate_look('lane:' .. name).used, (lane_sum(PACE .. 'tokens:' .. name)), lane_active(name),
     call('ZCARD', PACE .. 'queue:' .. name),
   }
 end
@@ -315,5 +321,5 @@ end
 -- Forgets what was learned of it, and counts anew.
 local function lane_forget(name)
   call('ZREM', KNOWN_LANES, name)
-  return call('DEL', PACE .. 'lane:' .. name, PACE .. 'tokens:' .. name, QUOTA .. 'rpm:lane:' .. name)
+  return call('DEL', PACE .. 'lane:' .. name, PACE .. 'tokens:' .. name, PACE .. 'refused:' .. name, QUOTA .. 'rpm:lane:' .. name)
 end

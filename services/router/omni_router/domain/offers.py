@@ -67,7 +67,7 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
     found = []
     boundless = ""
     budgets = _budgets(catalogue, policy)
-    learns = catalogue.snapshot.routing.learns_rates
+    learns = catalogue.snapshot.routing.learns
     for candidate in plan.candidates:
         priced = pricing.pricing_for(candidate.model, budgets)
         counted = bool(budgets) and priced is not None and priced.price is not None

@@ -220,7 +220,7 @@ class Held:
         return Passage(
             lanes=self.offer.lanes,
             tokens=request.body.size // _BYTES_A_TOKEN + output,
-            learns=self._asked.routing.learns_rates,
+            learns=self._asked.routing.learns,
             ticket=turn.ticket if turn is not None else None,
         )
 
@@ -261,7 +261,7 @@ class Held:
                 secret=self.candidate.account.secret_version,
                 jitter=random.random(),
                 tokens=self.usage.input_tokens + self.usage.output_tokens if self.offer.lanes else -1,
-                news=self._news(error) if self._asked.routing.learns_rates and self.offer.lanes else None,
+                news=self._news(error) if self._asked.routing.learns and self.offer.lanes else None,
             ),
             self._on_settled,
         )
