@@ -188,7 +188,7 @@ async def test_what_is_configured_is_heard_before_what_is_told(three: list[Harne
 
 
 async def test_too_many_at_once_is_learned_from_a_refusal(three: list[Harness]) -> None:
-    model = "sim+at-once:2+latency:300"
+    model = "sim+at-once:2+latency:1500"
     configure(*three)
     answers = await asyncio.gather(*(gw.ask(f"acme/{model}") for gw in three), return_exceptions=True)
     assert [type(answer) for answer in answers].count(UpstreamRejected) == 1
