@@ -355,3 +355,17 @@ async def test_a_trace_says_that_other_words_were_answered(routers: Routers) -> 
     found = await ask(routers[0], OTHER_WORDS, headers={"x-omniroute-trace": "on"})
     assert found.head is not None
     assert found.head.trace == f"model {MODEL}; the answer to other words, similarity 1.0"
+
+
+async def test_vectors_are_asked_for_no_faster_than_their_provider_takes(routers: Routers) -> None:
+    base = f"{routers[0].simulator.url}/v1"
+    semantic = s.Semantic(requests="any", embeddings="vectors/embed", timeout=PATIENTLY)
+    for router in routers:
+        router.configure(
+            provider("acme", base),
+            provider("vectors", base, rate_limit=s.RateLimit(requests_per_minute=1)),
+            routing=s.Routing(timeouts=PATIENT, caching=s.Caching(requests="any", ttl=1000, semantic=semantic)),
+        )
+    await kept(routers[0])
+    assert word(await ask(routers[1], OTHER_WORDS)) == "miss", "nobody looks, and the request goes on"
+    assert embedded(routers[0]) == 1

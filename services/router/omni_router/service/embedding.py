@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 
 from omni_catalogue import circuits as names
 from omni_catalogue.catalogue import Candidate
+from omni_catalogue.lanes import lanes_of
 from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, Budget, KeyPolicy, Limit, Snapshot
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
-from omni_ledger import BudgetHold, Evidence, Grant, Hold, Level, Refusal, Settlement
+from omni_ledger import BudgetHold, Evidence, Grant, Hold, Level, Passage, Refusal, Settlement
 from omni_wire.errors import (
     ClientGone,
     CredentialUnavailable,
@@ -129,8 +130,8 @@ class _Asking:
         self._grant = Grant(0, 0, probe=False)
 
     async def admit(self, named: str, until: float) -> bool:
-        """Reserve what it can cost, until then. False where a breaker of this account is open; raises what a budget
-        refuses with, and ``DependencyUnavailable``."""
+        """Reserve what it can cost, until then. False where a breaker of this account is open, or its rate limit lets
+        nobody through; raises what a budget refuses with, and ``DependencyUnavailable``."""
         policy, place, tools, snapshot = self._policy, self._place, self._tools, self._snapshot
         shared = [limit.budget for limit in self._limits]
         priced = pricing.pricing_for(place.model, [each for each in (policy.budget, *shared) if each is not None])
@@ -175,14 +176,20 @@ class _Asking:
                     for limit in self._limits
                     if limit.budget is not None
                 ),
+                passage=self._passage(),
             )
         )
         if isinstance(outcome, Refusal):
-            if outcome.reason != "breaker_open":
+            if outcome.reason not in ("breaker_open", "paced"):
                 raise as_error(outcome, self._limits)
             return False
         self._grant = outcome
         return True
+
+    def _passage(self) -> Passage | None:
+        place, learns = self._place, self._snapshot.routing.learns
+        lanes = lanes_of(place.provider, place.account, place.model, learns=learns)
+        return Passage(lanes=lanes, tokens=-(-self._size // 4), learns=learns) if lanes else None
 
     def _hold_on(self, budget: Budget | None) -> BudgetHold | None:
         """A token for each byte of the text, as none is shorter."""
@@ -239,6 +246,7 @@ class _Asking:
                 else (),
                 secret=place.account.secret_version,
                 jitter=random.random(),
+                tokens=usage.input_tokens,
             )
         )
         self._metrics.embedded(self._source, usage, cost)
