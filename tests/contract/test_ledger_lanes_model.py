@@ -27,7 +27,7 @@ LEASE = 3_000
 def some_operation(chance: random.Random, number: int, names: list[str], tickets: dict[str, int]) -> list[bytes]:
     attempt = chance.choice(names[-9:]) if names and chance.random() < 0.9 else f"never heard of {number}"
     lanes = (*(lane for lane in (PROVIDER, ACCOUNT) if chance.random() < 0.6), chance.choice(SEATS))
-    action = chance.choices(("admit", "settle", "renew", "reap", "leave"), (9, 6, 1, 1, 1))[0]
+    action = chance.choices(("admit", "settle", "renew", "reap", "leave", "keep"), (9, 6, 1, 1, 1, 1))[0]
     if action == "admit":
         ticket = chance.choice(list(tickets)) if tickets and chance.random() < 0.5 else f"router/{number}"
         names.append(f"a{number}")
@@ -55,6 +55,7 @@ def some_operation(chance: random.Random, number: int, names: list[str], tickets
     return {
         "renew": lambda: operations.renew(attempt, 30_000),
         "reap": lambda: operations.reap(10_000),
+        "keep": lambda: operations.keep(names[-9:]),
         "leave": lambda: operations.leave(
             chance.choice(list(tickets) or ["router/none"]), [each.name for each in lanes]
         ),

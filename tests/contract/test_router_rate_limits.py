@@ -1,6 +1,7 @@
 """Rate limits of providers as requests meet them: over routers that share a Redis, before providers over real HTTP."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import pytest
 from omni_catalogue import snapshot as s
 from omni_ledger import Janitor, LaneStanding
-from omni_wire.errors import NoCandidate, UpstreamFailed, UpstreamRejected
+from omni_wire.errors import NoCandidate, Unauthenticated, UpstreamFailed, UpstreamRejected
 
 from tests.support.router import PATIENT, Harness, fleet, provider, until
 
 ANY = s.RateLimit()
-QUEUE = s.Queue(longest=20.0, patience=0.0)
+QUEUE, LONG = s.Queue(longest=20.0, patience=0.0), s.Queue(longest=90.0, patience=0.0)
 
 
 @pytest.fixture
@@ -187,16 +188,75 @@ async def test_what_is_configured_is_heard_before_what_is_told(three: list[Harne
         await three[0].ask(f"acme/{model}")
 
 
-async def test_too_many_at_once_is_learned_from_a_refusal(three: list[Harness]) -> None:
-    model = "sim+at-once:2+latency:1500"
+async def test_a_cooldown_s_end_brings_no_slow_queue_with_it(three: list[Harness]) -> None:
+    model = "acme/sim+status:429+retry-after:1+fail-first:1"
     configure(*three)
-    answers = await asyncio.gather(*(gw.ask(f"acme/{model}") for gw in three), return_exceptions=True)
-    assert [type(answer) for answer in answers].count(UpstreamRejected) == 1
-    found = (await lanes(three[0]))[f"acme/first {model}"]
-    assert found.learned == "refused"
-    assert found.at_once in (1, 2)
-    again = await asyncio.gather(*(gw.ask(f"acme/{model}") for gw in three))
-    assert {head.status for head, _ in again} == {200}
+    with pytest.raises(UpstreamRejected):
+        await three[0].ask(model)
+    began = time.monotonic()
+    heads = await asyncio.gather(*(three[at % 3].ask(model) for at in range(60)))
+    assert {head.status for head, _ in heads} == {200}
+    assert time.monotonic() - began < 10.0
+
+
+async def test_who_waits_for_one_model_is_in_nobody_s_way_at_its_provider(three: list[Harness]) -> None:
+    slow = s.Model(id="slow", rate_limit=s.RateLimit(requests_per_minute=1))
+    configure(*three, rate_limit=s.RateLimit(concurrent=1), models=(slow, s.Model(id="*")), queue=LONG)
+    await three[0].ask("acme/slow")
+    waiting = asyncio.create_task(three[1].ask("acme/slow"))
+    assert await until(lambda: three[1].tools.turns.waiting == 1)
+    for at in range(6):
+        assert (await three[at % 3].ask("acme/sim"))[0].status == 200
+    found = await lanes(three[0])
+    assert (found["acme"].waiting, found["acme/first slow"].waiting) == (0, 1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_configuration_that_comes_while_a_request_waits_holds_for_it(three: list[Harness]) -> None:
+    configure(*three, rate_limit=s.RateLimit(requests_per_minute=1), queue=LONG)
+    await three[0].ask("acme/sim")
+    waiting = asyncio.create_task(three[1].ask("acme/sim"))
+    assert await until(lambda: three[1].tools.turns.waiting == 1)
+    configure(*three, rate_limit=s.RateLimit(requests_per_minute=9), queue=LONG)
+    async with asyncio.timeout(20.0):
+        assert (await waiting)[0].status == 200
+    configure(*three, rate_limit=s.RateLimit(concurrent=1), queue=LONG)
+    busy = asyncio.create_task(three[0].ask("acme/sim+latency:3000"))
+    assert await until(lambda: three[0].simulator.active == 1)
+    revoked = asyncio.create_task(three[1].ask("acme/sim"))
+    assert await until(lambda: three[1].tools.turns.waiting == 1)
+    three[1].configure(provider("acme", f"{three[0].simulator.url}/v1"), keys=(s.KeyPolicy(id="other", name="other"),))
+    with pytest.raises(Unauthenticated):
+        await revoked
+    await busy
+
+
+async def test_an_image_counts_as_an_image_and_not_by_its_bytes(three: list[Harness]) -> None:
+    configure(*three, queue=None, rate_limit=s.RateLimit(tokens_per_minute=20_000))
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 200_000}}
+    await three[0].ask("acme/sim")
+    messages = [{"role": "user", "content": [{"type": "text", "text": "what is it"}, image]}]
+    assert (await three[1].ask("acme/sim", messages=messages))[0].status == 200
+
+
+async def test_it_is_foreseen_that_a_request_would_wait(three: list[Harness]) -> None:
+    configure(*three, rate_limit=s.RateLimit(min_gap=15.0))
+    await three[0].ask("acme/sim")
+    told = json.loads(await three[1].service.explain(three[1].call("acme/sim")))
+    (step,) = [step for step in told["steps"] if step["outcome"] == "would_wait"]
+    assert 5 < step["wait"] <= 15
+    assert "refused" not in told
+
+
+async def test_a_decision_says_how_long_a_request_waited(three: list[Harness]) -> None:
+    configure(*three, rate_limit=s.RateLimit(min_gap=0.5))
+    await three[0].ask("acme/sim")
+    await three[0].ask("acme/sim")
+    _, requests = await three[0].events()
+    (step,) = [step for step in json.loads(requests[-1].decision)["steps"] if step["outcome"] == "waited"]
+    assert step["circuit"] == "acme"
+    assert 200 < step["ms"] < 5_000
 
 
 async def test_tokens_count_as_what_they_came_to(three: list[Harness]) -> None:

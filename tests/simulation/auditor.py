@@ -58,7 +58,12 @@ class Auditor:
         self._counted: set[str] = set()  # requests
         self._failures: dict[str, list[int]] = defaultdict(list)
         self.lanes = LaneBook(verdicts)
+        self._routers: dict[str, str] = {}  # of attempts
         self._probing: dict[str, tuple[str, int]] = {}  # by circuit: its probe, and how long that keeps others out
+
+    def router_died(self, router: str) -> None:
+        """What it was at has ended with it."""
+        self.lanes.died({attempt for attempt, of in self._routers.items() if of == router})
 
     # ---- one operation ----------------------------------------------------------------------------------------------
 
@@ -108,6 +113,7 @@ class Auditor:
             return
         granted = Attempt(attempt_id, operation[3], operation[4], operation[12], result[2], now + operation[10])
         self.attempts[attempt_id] = granted
+        self._routers[attempt_id] = operation[11]
         levels = operation[15] if len(operation) > 15 else []
         if len(operation) > 17 and operation[17]:
             self.lanes.granted(attempt_id, operation[17], now, operation[10])

@@ -37,6 +37,11 @@ class LaneBook:
             if self._waiting[name].pop(passage[2], None) is not None:
                 self.served += 1
 
+    def died(self, attempts: set[str]) -> None:
+        """With their router."""
+        for attempt in attempts:
+            self.ended(attempt)
+
     def renewed(self, attempt: str, until: int) -> None:
         for under_way in self._under_way.values():
             if attempt in under_way:

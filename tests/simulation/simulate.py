@@ -125,6 +125,7 @@ class _Simulation:
             number, at = self._world.dies
             await asyncio.sleep(at)
             await self._routers[number].die()
+            self._auditor.router_died(self._routers[number].id)
         await asyncio.gather(*clients, return_exceptions=True)
         for router in self._routers:
             router.line.trouble = Trouble()

@@ -5,6 +5,8 @@ from omni_catalogue.lanes import Lane
 from omni_ledger import LaneNews, LaneStanding, Passage, Refusal, Retrying
 
 MINUTE = 60_000
+LEASE = 60_000
+HERD_GAP, HERD_FOR = 20, 2_000
 
 
 class Known:
@@ -21,13 +23,14 @@ class Known:
         self.learned = (0, 0, 0)  # requests, tokens, at once
         self.how, self.when, self.refused = "", 0, 0
         self.left, self.until = (0, 0), 0
+        self.cooled = 0
         self.is_recorded = False  # something was learned, or a gap was kept
 
 
 class Bound:
     """What bounds an admission in one lane."""
 
-    def __init__(self, lane: Lane, known: Known, learned: tuple[int, int, int] | None) -> None:
+    def __init__(self, lane: Lane, known: Known, learned: tuple[int, int, int] | None, now: int) -> None:
         limit = lane.limit
         self.name, self.known, self.learns = lane.name, known, learned is not None
         requests, tokens, at_once = learned or (0, 0, 0)
@@ -35,7 +38,8 @@ class Bound:
         self.tokens = limit.tokens_per_minute or tokens
         self.at_once = limit.concurrent or at_once
         self.is_queued = bool(known.queue)
-        self.gap = max(int(limit.min_gap * 1000), 100 if self.is_queued else 0)
+        is_herd = self.is_queued and known.is_recorded and now < known.cooled + HERD_FOR
+        self.gap = max(int(limit.min_gap * 1000), HERD_GAP if is_herd else 0)
         self.ahead = 0
 
 
@@ -56,7 +60,7 @@ class Lanes:
         for number, lane in enumerate(passage.lanes):
             known = self.of(lane.name)
             learns = passage.learns and number == len(passage.lanes) - 1 and known.is_recorded
-            bound = Bound(lane, known, self._learned(known, now) if learns else None)
+            bound = Bound(lane, known, self._learned(known, now) if learns else None, now)
             if bound.learns or bound.requests + bound.tokens + bound.gap + bound.at_once > 0:
                 bounds.append(bound)
         ticket = passage.ticket
@@ -68,8 +72,8 @@ class Lanes:
         slowest = bounds[waits.index(longest)]
         if ticket is not None:
             came = came or now
-            for bound, wait in zip(bounds, waits, strict=True):
-                if wait:
+            for bound in bounds:
+                if bound is slowest:
                     self.join(bound.name, ticket.id, came, now + ticket.lease_ms)
                 else:
                     self._leave(bound.name, ticket.id)
@@ -83,8 +87,8 @@ class Lanes:
     def _learned(self, known: Known, now: int) -> tuple[int, int, int]:
         if known.how == "told":
             return known.learned
-        minutes = min(200, max(0, now - known.when - 300_000) // MINUTE)
-        requests, tokens, at_once = (int(each * 1.1**minutes) for each in known.learned)
+        minutes = max(0, now - known.when - 300_000) // MINUTE
+        requests, tokens, at_once = (each and max(each + minutes, int(each * 1.1**minutes)) for each in known.learned)
         return requests, tokens, at_once
 
     def _wait(self, bound: Bound, tokens: int, came: int, now: int) -> int:
@@ -100,7 +104,7 @@ class Lanes:
         if bound.tokens:
             waits.append(self._tokens_wait(known, bound.tokens, tokens * (ahead + 1), now))
         if bound.at_once and len(self.active(bound.name, now)) + ahead >= bound.at_once:
-            waits.append(1000 + 100 * ahead)
+            waits.append(250 + 100 * ahead)
         reads = bound.learns or bound.is_queued or bound.gap
         if reads and known.until > now and (known.left[0] <= ahead or known.left[1] < tokens * (ahead + 1)):
             waits.append(known.until - now)
@@ -149,7 +153,7 @@ class Lanes:
                 known.last, known.left = now, (max(0, requests - 1), max(0, tokens - passage.tokens))
                 known.is_recorded = True
             if bound.at_once or bound.learns:
-                known.active[attempt] = expires
+                known.active[attempt] = min(expires, now + LEASE)
             if bound.is_queued and passage.ticket is not None:
                 self._leave(bound.name, passage.ticket.id)
         if bounds:
@@ -166,10 +170,9 @@ class Lanes:
                 known.tokens[second] += used - tokens
             self._ring(name)
 
-    def renew(self, attempt: str, expires: int) -> None:
+    def renew(self, attempt: str, now: int) -> None:
         for name in self.taken.get(attempt, (0, 0, []))[2]:
-            if attempt in self.of(name).active:
-                self.of(name).active[attempt] = expires
+            self.of(name).active[attempt] = now + LEASE
 
     def leave(self, ticket: str, lanes: list[str]) -> None:
         for name in lanes:
@@ -196,13 +199,13 @@ class Lanes:
             requests = max(0, news.requests_left - away) if news.requests_left >= 0 else 10**9
             known.left = requests, news.tokens_left if news.tokens_left >= 0 else 10**15
             known.until = now + int(news.left_for * 1000)
-        if news.refused == "at_once":
-            known.learned = (*known.learned[:2], max(1, away))
-            known.how, known.when = "refused", now
+        if news.refused and not known.refused:
+            known.refused = now
+        elif news.refused == "at_once":
+            if known.refused + MINUTE <= now:
+                known.learned = (*known.learned[:2], max(1, away))
+                known.how, known.when = "refused", now
         elif news.refused == "rate" and known.how != "told":
-            if not known.refused:
-                known.refused = now
-                return
             known.refusals[now // 1000] = known.refusals.get(now // 1000, 0) + 1
             refused = sum(count for second, count in known.refusals.items() if second + 60 > now // 1000)
             through = len(self._counted(known, now)) - refused

@@ -122,7 +122,7 @@ class Model:
             each["held"] += amount
         if passage is not None:
             self.lanes.take(bounds, passage, hold.attempt_id, self.now + hold.ttl_ms, self.now)
-        grant = Grant(granted, amount, bool(probed))
+        grant = Grant(granted, amount, bool(probed), bool(bounds))
         self.reservations[hold.attempt_id] = Reservation(hold, grant, money, self.now + hold.ttl_ms)
         return grant
 
@@ -130,8 +130,10 @@ class Model:
         """Who waits for a rate limit's time to be up has a place in the lane."""
         if passage is None or passage.ticket is None or refusal.cause != "rate_limit":
             return refusal
-        ticket, came = passage.ticket, passage.ticket.came_ms or self.now
-        self.lanes.join(passage.lanes[-1].name, ticket.id, came, self.now + ticket.lease_ms)
+        ticket, came, name = passage.ticket, passage.ticket.came_ms or self.now, passage.lanes[-1].name
+        known = self.lanes.of(name)
+        known.is_recorded, known.cooled = True, self.now + round(refusal.retry_after * 1000)
+        self.lanes.join(name, ticket.id, came, self.now + ticket.lease_ms)
         return msgspec.structs.replace(refusal, came_ms=came)
 
     def _circuits(self, hold: Hold) -> list[Breaker] | Refusal:
@@ -237,8 +239,14 @@ class Model:
         if found is None or found.state != "held":
             return False
         found.expires = self.now + ttl_ms
-        self.lanes.renew(attempt_id, found.expires)
+        self.lanes.renew(attempt_id, self.now)
         return True
+
+    def keep(self, attempts: Sequence[str]) -> None:
+        for attempt in attempts:
+            found = self.reservations.get(attempt)
+            if found is not None and found.state == "held":
+                self.lanes.renew(attempt, self.now)
 
     def reap(self) -> tuple[int, int]:
         due = [one for one in self.reservations.values() if one.state == "held" and one.expires <= self.now]

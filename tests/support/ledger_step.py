@@ -65,6 +65,8 @@ def perform(model: Model, operation: list[Any], blobs: tuple[bytes, ...]) -> Res
         return [picked.cursor, list(picked.uses), [[each.place, each.tokens, each.ago] for each in picked.warm]]
     if name == "cleared":
         model.cleared(operation[2], operation[3])
+    elif name == "keep":
+        model.keep(operation[2])
     elif name == "leave":
         model.lanes.leave(operation[2], operation[3])
     elif name == "used":
@@ -160,7 +162,7 @@ def _admitted(outcome: Grant | Refusal | None) -> Result:
     if outcome is None:
         return ["c"]
     if isinstance(outcome, Grant):
-        return ["g", outcome.granted_output, outcome.reserved_nano_usd, int(outcome.probe)]
+        return ["g", outcome.granted_output, outcome.reserved_nano_usd, int(outcome.probe), int(outcome.in_lanes)]
     circuit = [outcome.circuit, outcome.cause, int(outcome.told)]
     if outcome.reason == "paced":
         return ["n", outcome.reason, outcome.retry_after, *circuit, "", outcome.came_ms, outcome.ahead]

@@ -48,7 +48,12 @@ def _row(number: int, step: Mapping[str, Any]) -> tuple[str, ...]:
     per_million = f"{usd(price['input'])}/{usd(price['output'])}" if price else "unknown"
     if step["outcome"] != "would_be_asked":
         why = step.get("cause", "")
-        if why != "budget":
+        if step["outcome"] == "would_wait":
+            why = f"{step.get('wait', 0)} s for its turn"
+            return str(number), step["account"], step["model"], "waits", "", "", "", per_million, why
+        if why == "paced":
+            why = f"its rate limit, for {step.get('wait', 0)} s more"
+        elif why != "budget":
             who = "the provider said so" if step.get("told") else "suspected"
             why = f"{why} for {step.get('wait', 0)} s more, {who}"
         return str(number), step["account"], step["model"], "passed over", "", "", "", per_million, why

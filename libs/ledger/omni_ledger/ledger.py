@@ -144,6 +144,10 @@ class Ledger:
         away now."""
         self._soon(operations.cleared(attempt_id, circuits))
 
+    def keep_soon(self, attempts: tuple[str, ...]) -> None:
+        """Say that attempts in lanes are under way still; without a word they are taken for gone in a minute."""
+        self._soon(operations.keep(attempts))
+
     def leave_soon(self, ticket: str, lanes: tuple[str, ...]) -> None:
         """Wait no more in the queues of ``lanes``; while Redis is away the ticket's lease ends it."""
         self._soon(operations.leave(ticket, lanes))

@@ -95,11 +95,13 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """``granted_output`` tokens are paid for; ``probe`` says that this attempt decides about a breaker."""
+    """``granted_output`` tokens are paid for; ``probe`` says that this attempt decides about a breaker, ``in_lanes``
+    that it counts as under way only as long as its router says so (``Ledger.keep_soon``, every 15 s)."""
 
     granted_output: int
     reserved_nano_usd: int
     probe: bool
+    in_lanes: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -226,6 +226,10 @@ def circuits(most: int) -> Operation:
     return [_pack(("circuits", 0, most))]
 
 
+def keep(attempts: Sequence[str]) -> Operation:
+    return [_pack(("keep", 0, attempts))]
+
+
 def leave(ticket: str, lanes: Sequence[str]) -> Operation:
     return [_pack(("leave", 0, ticket, lanes))]
 
@@ -282,7 +286,7 @@ def failure(result: Any) -> str | None:
 def admitted(result: Any) -> Grant | Refusal | None:
     """None: the attempt is already closed."""
     if result[0] == "g":
-        return Grant(result[1], result[2], result[3] == 1)
+        return Grant(result[1], result[2], result[3] == 1, len(result) > 4 and result[4] == 1)
     if result[0] == "n":
         if len(result) > 3:
             level = result[6] if len(result) > 6 else ""

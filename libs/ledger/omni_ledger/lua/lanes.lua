@@ -3,8 +3,10 @@
 -- once; 0 is any. Configuration says so with each admission; of an account's model the rest is learned from answers.
 --
 --   pace:{omni}:lane:<name>    {last let through (ms), learned requests, tokens and at once, "told" | "refused", learned
---                              when (ms), first refused when (ms), requests left, tokens left, until (ms)}
---   pace:{omni}:active:<name>  attempts under way by the end of their reservation
+--                              when (ms), first refused when (ms), requests left, tokens left, until (ms), cooled
+--                              down until (ms)}
+--   pace:{omni}:active:<name>  attempts under way by when they are taken for gone: their router says every LEASE / 4 that
+--                              it is at them
 --   pace:{omni}:tokens:<name>  tokens by the second they were asked for in; pace:{omni}:refused:<name> refusals likewise
 --   pace:{omni}:queue:<name>   tickets of who waits by when they came; pace:{omni}:leases:<name> by when they are gone
 --   pace:{omni}:known          lanes that something is known of
@@ -13,7 +15,7 @@
 -- Who comes goes behind all who wait: there must be room for them too. So a place in the queue is all it takes to be
 -- next, whoever is woken first, and who does not come back for it loses it.
 local PACE, LANE_TTL, TOKEN_SPAN = 'pace:{omni}:', 86400000, 60
-local HERD_GAP, RECOVERS_AFTER, RECOVERY, TOKEN_KEEP = 100, 300000, 1.1, 62
+local HERD_GAP, HERD_FOR, RECOVERS_AFTER, RECOVERY, TOKEN_KEEP, LANE_LEASE = 20, 2000, 300000, 1.1, 62, 60000
 local KNOWN_LANES = PACE .. 'known'
 
 local function lane_record(name)
@@ -27,16 +29,17 @@ local function lane_write(name, record)
 end
 
 local function lane_new()
-  return { 0, 0, 0, 0, '', 0, 0, 0, 0, 0 }
+  return { 0, 0, 0, 0, '', 0, 0, 0, 0, 0, 0 }
 end
 
--- What was learned from refusals is tried again after a while, a tenth more each minute; what a provider told holds.
+-- What was learned from refusals is tried again after a while, a tenth more each minute, and one more at least; what a
+-- provider told holds.
 local function lane_recovered(record, learned)
   if learned == 0 or record[5] == 'told' then
     return learned
   end
   local minutes = floor(max(0, now - record[6] - RECOVERS_AFTER) / 60000)
-  return floor(learned * RECOVERY ^ min(minutes, 200))
+  return max(learned + minutes, floor(learned * RECOVERY ^ min(minutes, 200)))
 end
 
 -- The lane as it stands, or nil where nothing bounds it. `said` is {name, requests, tokens, gap (ms), at once}.
@@ -52,7 +55,7 @@ local function lane_look(said, learns)
     lane.tokens = lane.tokens > 0 and lane.tokens or lane_recovered(record, record[3])
     lane.most = lane.most > 0 and lane.most or lane_recovered(record, record[4])
   end
-  if queued then
+  if queued and record and now < (record[11] or 0) + HERD_FOR then -- they have all waited for that moment
     lane.gap = max(lane.gap, HERD_GAP)
   end
   if lane.learns or lane.requests + lane.tokens + lane.gap + lane.most > 0 then
@@ -146,7 +149,7 @@ local function lane_wait(lane, tokens, came)
     wait = max(wait, lane_tokens_wait(lane.name, lane.tokens, tokens * (ahead + 1)))
   end
   if lane.most > 0 and lane_active(lane.name) + ahead >= lane.most then
-    wait = max(wait, 1000 + 100 * ahead) -- nobody knows; whoever ends rings
+    wait = max(wait, 250 + 100 * ahead) -- nobody knows; whoever ends rings
   end
   if record and record[10] > now and (record[8] <= ahead or record[9] < tokens * (ahead + 1)) then
     wait = max(wait, record[10] - now)
@@ -183,8 +186,8 @@ local function lanes_look(asked, dry)
   end
   if ticket ~= '' and not dry then
     came = came > 0 and came or now
-    for _, lane in ipairs(lanes) do
-      if lane.wait > 0 then
+    for _, lane in ipairs(lanes) do -- in one queue: who waits for one model is in nobody's way at its provider
+      if lane == slowest then
         lane_join(lane.name, ticket, came, asked[5])
       elseif lane.queued then
         lane_leave(lane.name, ticket)
@@ -200,8 +203,11 @@ local function lanes_await(asked, refusal)
   if ticket == '' or refusal[5] ~= 'rate_limit' or #lanes == 0 then
     return refusal
   end
-  local came = asked[4] > 0 and asked[4] or now
-  lane_join(lanes[#lanes][1], ticket, came, asked[5])
+  local came, name = asked[4] > 0 and asked[4] or now, lanes[#lanes][1]
+  local record = lane_record(name) or lane_new()
+  record[11] = now + floor(refusal[3] * 1000)
+  lane_write(name, record)
+  lane_join(name, ticket, came, asked[5])
   refusal[7], refusal[8], refusal[9] = '', came, 0
   return refusal
 end
@@ -222,7 +228,7 @@ local function lane_take(lane, tokens, attempt, expires, ticket)
     lane_write(name, record)
   end
   if lane.most > 0 or lane.learns then
-    call('ZADD', PACE .. 'active:' .. name, expires, attempt)
+    call('ZADD', PACE .. 'active:' .. name, min(expires, now + LANE_LEASE), attempt)
     call('PEXPIRE', PACE .. 'active:' .. name, LANE_TTL)
   end
   if lane.queued and ticket ~= '' then
@@ -263,9 +269,10 @@ local function lanes_free(taken, attempt, used)
   end
 end
 
-local function lanes_renew(taken, attempt, expires)
+local function lanes_renew(taken, attempt)
   for _, name in ipairs(taken[3]) do
-    call('ZADD', PACE .. 'active:' .. name, 'XX', expires, attempt)
+    call('ZADD', PACE .. 'active:' .. name, now + LANE_LEASE, attempt)
+    call('PEXPIRE', PACE .. 'active:' .. name, LANE_TTL)
   end
 end
 
@@ -282,19 +289,19 @@ local function lane_learn(told)
     record[8] = told[4] >= 0 and max(0, told[4] - away) or 1e9
     record[9], record[10] = told[5] >= 0 and told[5] or 1e15, now + told[6]
   end
-  if refused == 2 then
-    record[4], record[5], record[6] = max(1, away), 'refused', now
+  if refused > 0 and record[7] == 0 then -- from now on its requests are counted
+    record[7] = now
+  elseif refused == 2 then
+    if record[7] + SPAN <= now then
+      record[4], record[5], record[6] = max(1, away), 'refused', now
+    end
   elseif refused == 1 and record[5] ~= 'told' then
     local refusals = PACE .. 'refused:' .. name
-    if record[7] == 0 then -- from now on its requests are counted
-      record[7] = now
-    else
-      call('HINCRBY', refusals, whole(now_s), 1)
-      call('EXPIRE', refusals, TOKEN_KEEP)
-      local through = rate_look('lane:' .. name).used - lane_sum(refusals)
-      if record[7] + SPAN <= now and record[6] + SPAN <= now and through > 0 then
-        record[2], record[5], record[6] = max(1, floor(through * 0.9)), 'refused', now
-      end
+    call('HINCRBY', refusals, whole(now_s), 1)
+    call('EXPIRE', refusals, TOKEN_KEEP)
+    local through = rate_look('lane:' .. name).used - lane_sum(refusals)
+    if record[7] + SPAN <= now and record[6] + SPAN <= now and through > 0 then
+      record[2], record[5], record[6] = max(1, floor(through * 0.9)), 'refused', now
     end
   end
   lane_write(name, record)

@@ -25,14 +25,15 @@ local ops = {}
 
 -- {a, n, attempt, key, account, count 0|1, limit, wanted, budget|0, breaker|0, ttl ms, router, {circuit…}, secret, early 0|1,
 --  {shared level…} or nothing, dry 1 or 0 or nothing, what lanes are asked or 0 or nothing, {retries…} or nothing}
--- → {'g', granted, amount, probe} | {'n', reason, seconds, circuit or lane, cause, told, level, came, ahead}
+-- → {'g', granted, amount, probe, in lanes 0|1} | {'n', reason, seconds, circuit or lane, cause, told, level, came, ahead}
 --   | {'c'}: this attempt is already closed. A dry one takes nothing.
 function ops.a(op, blobs)
   local attempt, account, wanted = op[3], op[5], op[8]
   local known = hold_read(attempt)
   if known then
     if known[1] == 'H' then
-      return { 'g', known[2], known[3], known[7] }
+      local _, _, taken = asides(known)
+      return { 'g', known[2], known[3], known[7], taken and 1 or 0 }
     end
     return { 'c' }
   end
@@ -66,7 +67,7 @@ function ops.a(op, blobs)
     amount = budgets[1].fixed + granted * budgets[1].per_token
   end
   if dry then
-    return { 'g', granted, amount, #probes > 0 and 1 or 0 }
+    return { 'g', granted, amount, #probes > 0 and 1 or 0, 0 }
   end
   local hold = { 'H', granted, amount, '', 0, account, #probes > 0 and 1 or 0, op[12], now + op[11] }
   if budgets[1] then
@@ -90,7 +91,7 @@ function ops.a(op, blobs)
   for _, probe in ipairs(probes) do
     breaker_probe(probe[1], probe[2], attempt, op[11])
   end
-  return { 'g', granted, amount, hold[7] }
+  return { 'g', granted, amount, hold[7], #lanes > 0 and 1 or 0 }
 end
 
 -- {s, n, attempt or '', {evidence…}, cost, secret, breaker|0, router, jitter, tokens or -1 or nothing, what a lane was
@@ -145,9 +146,23 @@ function ops.r(op)
   call('ZADD', HOLDS, hold[9], op[3])
   local _, _, taken = asides(hold)
   if taken then
-    lanes_renew(taken, op[3], hold[9])
+    lanes_renew(taken, op[3])
   end
   return { 1 }
+end
+
+-- {keep, 0, {attempt…}} → {}: their router is still at them
+function ops.keep(op)
+  for _, attempt in ipairs(op[3]) do
+    local hold = hold_read(attempt)
+    if hold and hold[1] == 'H' then
+      local _, _, taken = asides(hold)
+      if taken then
+        lanes_renew(taken, attempt)
+      end
+    end
+  end
+  return {}
 end
 
 -- {leave, 0, ticket, {lane…}} → {}: waits no more

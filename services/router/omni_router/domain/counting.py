@@ -21,7 +21,11 @@ _BYTES_A_TOKEN = 4
 # What an image, a page or a short sound takes, in the middle: Anthropic's images have up to some 1,600, OpenAI's 765 at
 # a usual size, Google's 258 a tile.
 _MEDIUM = 1_000
-_MEDIA = frozenset(("media_type", "mimeType", "mime_type"))
+_MEDIA = frozenset(("media_type", "mimeType", "mime_type", "format"))
+# What base64 stands behind, and where it does.
+_ENCODED = (b";base64,", b'"data"', b'"bytes"')
+_IN_FIELDS = ("data", "bytes")
+_LONG = 256  # characters, from which it is no text
 _FIELDS = {
     WireFormat.OPENAI_RESPONSES: "input_tokens",
     WireFormat.ANTHROPIC_MESSAGES: "input_tokens",
@@ -102,13 +106,23 @@ def read_count(wire_format: WireFormat, answer: bytes) -> int:
     return count
 
 
+def rough(raw: bytes) -> int:
+    """As ``estimate``, and of a body without media by its length alone, which takes no reading."""
+    return estimate_of(raw) if any(mark in raw for mark in _ENCODED) else max(1, -(-len(raw) // _BYTES_A_TOKEN))
+
+
 def estimate(body: Body) -> int:
     """About how many tokens a body has: a token for four bytes of its texts and names, a thousand for what is no text.
     Never 0."""
+    return estimate_of(body.whole)
+
+
+def estimate_of(raw: bytes) -> int:
+    """As ``estimate``."""
     try:
-        left: list[Any] = [msgspec.json.decode(body.whole)]
+        left: list[Any] = [msgspec.json.decode(raw)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return max(1, body.size // _BYTES_A_TOKEN)
+        return max(1, len(raw) // _BYTES_A_TOKEN)
     size = media = 0
     while left:
         value = left.pop()
@@ -121,9 +135,10 @@ def estimate(body: Body) -> int:
             left += value
         elif isinstance(value, dict):
             size += sum(map(len, value))
-            if isinstance(value.get("data"), str) and not value.keys().isdisjoint(_MEDIA):
-                # base64: its length says nothing of its tokens
-                media += 1
-                value = {name: inner for name, inner in value.items() if name != "data"}
+            for name in _IN_FIELDS:  # base64: its length says nothing of its tokens
+                told = value.get(name)
+                if isinstance(told, str) and (len(told) > _LONG or not value.keys().isdisjoint(_MEDIA)):
+                    media += 1
+                    value = {key: inner for key, inner in value.items() if key != name}
             left += value.values()
     return max(1, -(-size // _BYTES_A_TOKEN) + media * _MEDIUM)

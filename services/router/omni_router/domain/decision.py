@@ -15,7 +15,7 @@ from omni_router.domain import verdict
 from omni_router.domain.choice import Level
 from omni_router.domain.offer import Offer
 from omni_router.domain.strategies import Place, name_of
-from omni_router.domain.walk import Failure, Outran, Skip
+from omni_router.domain.walk import WAITED, Failure, Outran, Skip
 
 LIMIT = 16 * 1024  # bytes
 TRACE_LIMIT = 2000  # characters
@@ -97,7 +97,8 @@ class PricesAbove(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one candidate. ``outcome`` is "answered", "failed", "passed_over", "outrun" (let go, as another
+    """What became of one candidate. ``outcome`` is "answered", "failed", "passed_over", "waited" (``ms``
+    for its rate limit, of which ``circuit`` is the lane), "outrun" (let go, as another
     began first) or "left" (the client went away before an answer began).
 
     Of one that was asked: ``attempt`` is its event's id, ``retry`` counts its tries from 0, ``early`` is whether it was
@@ -238,6 +239,8 @@ def _told(step: Step) -> str:
             return f"{name} answers in {step.first_byte_ms} ms{how}"
         case "outrun":
             return f"{name} outrun after {step.ms} ms{', asked besides' if step.hedge else ''}"
+        case "waited":
+            return f"waited {step.ms} ms for {step.account} ({step.model})"
         case "passed_over":
             if step.cause == "budget":
                 return f"{name} passed over: {step.cause}"
@@ -308,6 +311,9 @@ def seen(place: Place, by: frozenset[str]) -> Seen:
 
 def _skipped(skip: Skip) -> Step:
     candidate = skip.offer.candidate
+    if skip.cause == WAITED:
+        names = _short(candidate.provider.id), _short(candidate.account.id), _short(candidate.model.id)
+        return Step(*names, "waited", ms=int(skip.wait * 1000), circuit=_short(skip.circuit))
     return Step(
         _short(candidate.provider.id),
         _short(candidate.account.id),

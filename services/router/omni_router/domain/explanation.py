@@ -9,7 +9,8 @@ from omni_router.domain.walk import Skip
 
 
 class Foreseen(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One candidate. ``outcome`` is "would_be_asked", if none before it answers, or "would_be_passed_over".
+    """One candidate. ``outcome`` is "would_be_asked", if none before it answers, "would_be_passed_over", or
+    "would_wait": ``wait`` seconds, as nobody else would answer.
 
     Of one that would be asked: how many output tokens its budget pays for, what would be held for it, and what the
     request is expected to cost there (None: nobody knows), in nano-USD; ``early`` and ``probe`` are whether it would be
@@ -102,6 +103,10 @@ def would_be_passed_over(skip: Skip) -> Foreseen:
         pricing=skip.offer.pricing.mode,
         price=prices(skip.offer.price),
     )
+
+
+def would_wait(skip: Skip) -> Foreseen:
+    return msgspec.structs.replace(would_be_passed_over(skip), outcome="would_wait")
 
 
 def refused(error: GatewayError) -> Refused:

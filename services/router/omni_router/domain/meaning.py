@@ -105,23 +105,28 @@ _QUOTED = re.compile(
     r"```(.*?)```|`([^`]+)`|\"([^\"]+)\"|“([^“”]+)”|„([^“”]+)[“”]|«([^«»]+)»|(?<!\w)'([^']+)'(?!\w)", re.S
 )
 _NUMBER = re.compile(r"-?\d+(?:[.,:/-]?\d+)*%?")
+_COUNTED = re.compile(rf"{_NUMBER.pattern}|\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
 # What is no word of a sentence: with a sign in it, or capitals behind its first letter.
 _SIGNS = re.compile(r"[_/\\@#$&|<>=+*^~{}\[\]()%€£]|[^\W\d]\.\w|::|--")
 _CAPITALS = re.compile(r"\w[^\W\d_]*[A-Z]")
 _EDGE = ".,;:!?…\"'“”„«»`()[]{}"
+# With a capital, and not where a sentence begins.
+_NAMED = re.compile(r"(?<=[^\s.!?:;…\"“„«(])\s+([A-Z][^\W\d_]*)")
+_NO_NAMES = frozenset(("I",))
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
 def marks(text: str) -> list[list[str]]:
-    """What two texts must have alike, in any order and each as often: numbers, what is quoted, names of code, and words
-    that turn a sentence round."""
+    """What two texts must have alike: numbers, what is quoted, names of code and of others, each in its order, which
+    makes another question of "2 by 10" and "10 by 2"; and, in any order, words that turn a sentence round."""
     plain = unicodedata.normalize("NFKC", text)
     quoted = [next(filter(None, found)) for found in _QUOTED.findall(plain) if any(found)]
     codes = [bare for piece in plain.split() if (bare := piece.strip(_EDGE)) and _is_code(piece, bare)]
     words = [word.casefold().replace("’", "'") for word in _WORD.findall(plain)]
-    numbers = [*_NUMBER.findall(plain), *(_NUMBERS[word] for word in words if word in _NUMBERS)]
+    numbers = [_NUMBERS.get(found.casefold(), found) for found in _COUNTED.findall(plain)]
     turning = ["not" if _is_not(word) else word for word in words if word in _TURNING or _is_not(word)]
-    return [sorted(numbers), sorted(quoted), sorted(codes), sorted(turning)]
+    named = [found[1].casefold() for found in _NAMED.finditer(plain) if found[1] not in _NO_NAMES]
+    return [numbers, quoted, codes, named, sorted(turning)]
 
 
 def _is_code(piece: str, bare: str) -> bool:

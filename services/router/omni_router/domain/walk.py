@@ -13,6 +13,9 @@ from omni_router.domain.offer import Offer
 # An error names so many causes at most, with so much of each.
 _MOST_CAUSES, _LONGEST_CAUSE = 20, 300
 
+# The cause of a skip that is none any more: its candidate was waited for.
+WAITED = "waited"
+
 _WHY = {
     "rate_limit": "its rate limit is used up",
     "quota": "its quota is used up",
@@ -108,10 +111,21 @@ class Walk:
         ]
         return min(waiting, key=lambda skip: skip.wait, default=None)
 
-    def asks_again(self, skip: Skip) -> None:
-        """What was said of its candidate holds no more."""
+    def asks_again(self, skip: Skip, waited: float) -> None:
+        """What was said of its candidate holds no more, as it waited for so many seconds, in all."""
         self.skips = tuple(known for known in self.skips if known is not skip)
         self._open = {circuit: known for circuit, known in self._open.items() if circuit != skip.circuit}
+        self.trail = tuple(
+            each
+            for each in self.trail
+            if each is not skip and not (type(each) is Skip and each.offer is skip.offer and each.cause == WAITED)
+        )
+        if waited:
+            self.trail += (Skip(skip.offer, skip.circuit, WAITED, waited, told=False),)
+
+    def begins_anew(self) -> None:
+        """Under another configuration: whoever was passed over may be asked."""
+        self.skips, self._open = (), {}
 
     def last_resort(self) -> Offer | None:
         """Who to ask all the same, when all were passed over: of those that are only suspected the one whose time is

@@ -19,7 +19,7 @@ from omni_wire.formats import WireFormat
 from omni_wire.told_error import tells_error
 from omni_wire.usage import Usage
 
-from omni_router.domain import edits, provider_call, thoughts, unfound, unsaid, verdict
+from omni_router.domain import counting, edits, provider_call, thoughts, unfound, unsaid, verdict
 from omni_router.domain.offer import Offer
 from omni_router.domain.taps import read_answer, stream_tap
 from omni_router.ports import UpstreamAnswer, UpstreamRequest
@@ -108,7 +108,7 @@ class Attempt(Held):
         )
         self._secret = secret
         request = self._request(body, secret)
-        self._input_estimate = -(-len(body) // 4)
+        self._input_estimate = counting.rough(body)
         self._awaited = True
         self.sent = clock.monotonic()
         try:

@@ -8,7 +8,7 @@ from omni_ledger import Grant
 
 from omni_router.domain import counting, pricing
 from omni_router.domain.conversation import Size, expected, is_marked
-from omni_router.domain.explanation import Foreseen, would_be_asked, would_be_passed_over
+from omni_router.domain.explanation import Foreseen, would_be_asked, would_be_passed_over, would_wait
 from omni_router.domain.offer import Offer
 from omni_router.domain.walk import Skip, Walk
 from omni_router.service.attempt import Attempt
@@ -47,7 +47,10 @@ class Foresight:
             self.steps[-1] = msgspec.structs.replace(self.steps[-1], hedge_ms=None)
         if not self._counted and (offer := walk.last_resort()) is not None:
             await self._ask(offer, None, walk, early=True)
-        if not self._counted:
+        queue, skip = self._asked.routing.queue, walk.soonest()
+        if not self._counted and queue is not None and skip is not None and skip.wait <= queue.longest:
+            self.steps.append(would_wait(skip))
+        elif not self._counted:
             raise walk.error(self._asked.request.model)
 
     async def _ask(self, offer: Offer, line: Line | None, walk: Walk, *, early: bool = False) -> None:

@@ -29,7 +29,7 @@ from omni_ledger import (
 from omni_wire.errors import GatewayError
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, circuits, pricing, waits
+from omni_router.domain import bounds, circuits, counting, pricing, waits
 from omni_router.domain.haste import Haste
 from omni_router.domain.offer import Offer
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
@@ -44,8 +44,8 @@ from omni_router.settings import RouterSettings
 _NOTHING = Usage()
 # Bytes, amply: what is said to ask for the rest of an answer.
 _REQUEST_FOR_THE_REST = 1000
-# Tokens that an answer is taken to have until it is there, where its limit is not lower; bytes of a request a token.
-_TYPICAL, _BYTES_A_TOKEN = 500, 4
+# Tokens that an answer is taken to have until it is there, where its limit is not lower.
+_TYPICAL = 500
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -190,6 +190,8 @@ class Held:
                 self.turn.refused(offer, outcome)
             return outcome
         self._grant = outcome
+        if outcome.in_lanes:
+            tools.turns.began(self.id)
         return None
 
     @property
@@ -200,6 +202,7 @@ class Held:
     def give_back(self) -> None:
         """It is not made after all: as if it had never been admitted."""
         self._settled = True
+        self._tools.turns.ended(self.id)
         offer = self.offer.circuits
         self._tools.ledger.release_soon(self.id, (offer.account, *offer.besides_account))
 
@@ -219,7 +222,7 @@ class Held:
         output = min(request.limit or _TYPICAL, _TYPICAL) * request.choices
         return Passage(
             lanes=self.offer.lanes,
-            tokens=request.body.size // _BYTES_A_TOKEN + output,
+            tokens=counting.rough(request.body.whole) + output,
             learns=self._asked.routing.learns,
             ticket=turn.ticket if turn is not None else None,
         )
@@ -245,6 +248,8 @@ class Held:
         if self._settled:
             return False
         self._settled = True
+        if self._grant is not None and self._grant.in_lanes:
+            self._tools.turns.ended(self.id)
         if self._answer is not None:
             self._answer.close()
         error = self.failure or error

@@ -9,8 +9,8 @@ from omni_router.domain import told_rates
 from omni_router.domain.offer import Offer
 from omni_router.domain.told_rates import NOTHING
 
-# Seconds after which the same is told again, so that the ledger does not forget it.
-_AGAIN = 3600.0
+# Seconds after which the same is told again, as it may have been forgotten.
+_AGAIN = 60.0
 # Model ids can come from clients, so what is remembered about them is bounded.
 _MOST = 4096
 

@@ -55,6 +55,10 @@ _MEMO = 4096
 _MOST_RESUMED = 1024 * 1024
 
 
+class _Superseded(Exception):
+    """There is another configuration than that under which a request waited for its turn."""
+
+
 class RouterService:
     """``RouterPort``. Holds the catalogue of the newest snapshot and nothing else a second router would miss. ``draw``
     is where strategies get their chance from, numbers in [0, 1)."""
@@ -202,8 +206,12 @@ class RouterService:
 
     async def _begin(self, run: Run) -> Head:
         """Answer from the first candidate that gives a first byte. Raises the last candidate's error."""
-        asked, offers = await self._plan(run, self._chooser)
-        return await self._first_answer(run, asked, offers)
+        while True:
+            asked, offers = await self._plan(run, self._chooser)
+            try:
+                return await self._first_answer(run, asked, offers)
+            except _Superseded:
+                run.walk.begins_anew()
 
     async def _plan(self, run: Run, chooser: Chooser) -> tuple[Asked, tuple[Offer, ...]]:
         call = run.call
@@ -294,7 +302,9 @@ class RouterService:
             try:
                 while skip is not None and skip.wait <= until - clock.monotonic():
                     await turn.wait(skip.wait)
-                    walk.asks_again(skip)
+                    if run.revision != self.revision:
+                        raise _Superseded
+                    walk.asks_again(skip, turn.seconds)
                     if (head := await self._try(run, asked, skip.offer, turn=turn)) is not None:
                         outcome = "served"
                         return head

@@ -1,5 +1,8 @@
 """Waiting for one's turn: a request that a rate limit does not let through now is let through later, not refused.
 
+It also says of this router's attempts that they are under way, as each holds up others where so many at once are
+allowed, and nobody shall wait long for a router that has died.
+
 Places in the queue are the fleet's and the ledger's, in the order in which requests came. Who waits asks the ledger
 again when that said its turn may be, or when a bell says that an attempt has ended there; it is the ledger that lets it
 through. So a bell that is lost costs a second, and one too many a question.
@@ -17,6 +20,8 @@ from omni_router.ports import Bell, Bells
 
 # Seconds after which a request asks again at the latest, more where many are ahead of it; always well within its lease.
 _SOON, _A_PLACE, _LATEST = 1.0, 0.05, 4.0
+# Seconds between two signs of life of attempts; the ledger takes those for gone that give none for four times as long.
+_KEPT_EVERY, _AT_ONCE = 15.0, 500
 
 
 class Turn:
@@ -56,6 +61,25 @@ class Turns:
     def __init__(self, ledger: Ledger, router_id: str, bells: Bells | None) -> None:
         self._ledger, self._router_id, self._bells = ledger, router_id, bells
         self.waiting = 0
+        self._under_way: dict[str, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def began(self, attempt: str) -> None:
+        """It is in a lane until it has ``ended``."""
+        self._under_way[attempt] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_KEPT_EVERY, self._keep)
+
+    def ended(self, attempt: str) -> None:
+        self._under_way.pop(attempt, None)
+
+    def _keep(self) -> None:
+        self._timer = None
+        attempts = tuple(self._under_way)
+        for start in range(0, len(attempts), _AT_ONCE):
+            self._ledger.keep_soon(attempts[start : start + _AT_ONCE])
+        if attempts:
+            self._timer = asyncio.get_running_loop().call_later(_KEPT_EVERY, self._keep)
 
     @contextlib.contextmanager
     def wait_for(self, request: str) -> Iterator[Turn]:
