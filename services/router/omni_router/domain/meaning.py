@@ -125,7 +125,7 @@ def marks(text: str) -> list[list[str]]:
     words = [word.casefold().replace("’", "'") for word in _WORD.findall(plain)]
     numbers = [_NUMBERS.get(found.casefold(), found) for found in _COUNTED.findall(plain)]
     turning = ["not" if _is_not(word) else word for word in words if word in _TURNING or _is_not(word)]
-    named = [found[1].casefold() for found in _NAMED.finditer(plain) if found[1] not in _NO_NAMES]
+    named = [name for name in _NAMED.findall(plain) if name not in _NO_NAMES and not _CAPITALS.search(name)]
     return [numbers, quoted, codes, named, sorted(turning)]
 
 
