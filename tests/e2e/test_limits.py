@@ -27,7 +27,7 @@ def provider_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, provider_url: str) -> Iterator[Fleet]:
-    with fleet(tmp_path_factory.mktemp("limits"), config(provider_url), routers=2) as running:
+    with fleet(tmp_path_factory.mktemp("limits"), config(provider_url, breaker="on"), routers=2) as running:
         edge = running["edge"][0]
         eventually(lambda: edge.metric("omniroute_pool_members", service="router", state="ready") == 2, 10)
         manage(running, "PUT", "teams/core", {})
