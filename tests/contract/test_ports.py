@@ -23,7 +23,15 @@ from omni_core.clients.quota import QuotaClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
 from omni_core.identity import SERVICES, Caller
-from omni_core.ports.analytics import AnalyticsPort, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    AnalyticsPort,
+    KeyUse,
+    RequestFound,
+    Standing,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
@@ -550,13 +558,17 @@ async def test_a_key_gets_a_new_secret(reach: Reach) -> None:
 # ---- quota and analytics --------------------------------------------------------------------------------------------
 
 STATE = QuotaSnapshot(
-    (KeyState("k1", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000), KeyState("k2", 0, 0, 0, 0, 0, "", 0)),
+    (
+        KeyState("k1", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000, 2**45, ("l1", "l2")),
+        KeyState("k2", 0, 0, 0, 0, 0, "", 0),
+    ),
     (
         BreakerState("acme/first", "open", 5, 12.5, "gpt-x", "best", "quota", True),
         BreakerState("claude/a", "closed", 0, 0.0),
     ),
     3,
-    (LimitState("l1", "team/core/monthly", "default", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000),),
+    (LimitState("l1", "team/core/monthly", "default", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000, -1),),
+    waiting_events=2**40,
 )
 
 
@@ -603,10 +615,13 @@ class Analytics:
     async def key_use(self) -> dict[str, KeyUse]:
         return USE
 
+    async def standing(self) -> Standing:
+        return Standing(5, 2**45)
+
     async def query(self, query: UsageQuery) -> UsageReport:
         if query.group_by == "moon":
             raise InvalidRequest("group_by must be one of …", param="group_by")
-        assert query == UsageQuery(1, 2, "k1", "model")
+        assert query == UsageQuery(1, 2, "k1", "model", from_rows=True)
         return UsageReport(TOTALS, {"gpt-x": TOTALS, "": UsageTotals()})
 
 
@@ -617,6 +632,11 @@ def _is_analytics(port: Analytics) -> AnalyticsPort:
 async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.key_use() == USE
+
+
+async def test_how_far_counting_is_is_answered(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.standing() == Standing(5, 2**45)
 
 
 async def test_the_way_of_a_request_that_failed_comes_with_its_error(reach: Reach) -> None:
@@ -637,7 +657,7 @@ async def test_a_request_is_found_as_it_was_recorded_for_those_who_may_see_it(re
 
 async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
-    assert await port.query(UsageQuery(1, 2, "k1", "model")) == UsageReport(
+    assert await port.query(UsageQuery(1, 2, "k1", "model", from_rows=True)) == UsageReport(
         TOTALS, {"gpt-x": TOTALS, "": UsageTotals()}
     )
     with pytest.raises(InvalidRequest) as raised:

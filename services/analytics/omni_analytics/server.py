@@ -10,7 +10,10 @@ from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
 def register(server: RpcServer, port: AnalyticsPort) -> None:
     async def query(request: pb.QueryRequest) -> pb.QueryResponse:
-        report = await port.query(UsageQuery(request.from_ms, request.until_ms, request.key_id, request.group_by))
+        asked = UsageQuery(
+            request.from_ms, request.until_ms, request.key_id, request.group_by, from_rows=request.from_rows
+        )
+        report = await port.query(asked)
         return pb.QueryResponse(
             totals=_totals(report.totals),
             groups=[pb.Group(value=value, totals=_totals(totals)) for value, totals in report.groups.items()],
@@ -22,6 +25,10 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             keys=[pb.UsedKey(key_id=key, requests=use.requests, last_ms=use.last_ms) for key, use in found.items()]
         )
 
+    async def standing(_: pb.StandingRequest) -> pb.StandingResponse:
+        found = await port.standing()
+        return pb.StandingResponse(pending=found.pending, kept_from_ms=found.kept_from_ms)
+
     async def find_request(request: pb.FindRequestRequest) -> pb.FindRequestResponse:
         found = await port.find_request(request.id, None if request.any_key else tuple(request.key_ids))
         return pb.FindRequestResponse(request=_request(found) if found is not None else None)
@@ -31,6 +38,7 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         {
             "Query": unary(pb.QueryRequest, query),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
+            "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),
         },
     )

@@ -9,11 +9,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
-from omni_core.ports.analytics import KeyUse, RequestFound, UsageQuery, UsageReport
+from omni_core.ports.analytics import KeyUse, RequestFound, Standing, UsageQuery, UsageReport
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
 
 from omni_analytics.domain.rows import MAX_ID, UsageRow
-from omni_analytics.ports import DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
+from omni_analytics.ports import Backlog, DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
 
 logger = logging.getLogger("omniroute.analytics")
@@ -32,6 +32,7 @@ class Analytics:
         decode: Decoder,
         dead_letters: DeadLetters,
         meter: Meter,
+        backlog: Backlog,
         settings: AnalyticsSettings,
         *,
         now_ms: Callable[[], int],
@@ -41,6 +42,7 @@ class Analytics:
         self._decode = decode
         self._dead_letters = dead_letters
         self._meter = meter
+        self._backlog = backlog
         self._settings = settings
         self._now_ms = now_ms
         self._clock = clock
@@ -57,6 +59,9 @@ class Analytics:
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._store.key_use()
+
+    async def standing(self) -> Standing:
+        return Standing(await self._backlog(), await self._store.kept_from_ms())
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._store.find_request(id_, key_ids) if 0 < len(id_) <= MAX_ID else None

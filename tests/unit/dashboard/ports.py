@@ -12,7 +12,15 @@ import msgspec
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
-from omni_core.ports.analytics import AttemptFound, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    AttemptFound,
+    KeyUse,
+    RequestFound,
+    Standing,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.ports.audit import AuditEntry, AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
@@ -287,6 +295,11 @@ class Analytics:
             "gpt-x": UsageTotals(2, 1, 3, 100, 10, 5, 50, 7, 1_250_000, 0),
             "claude-x": UsageTotals(1, 0, 1, 1, 0, 0, 2, 0, 2**60, 1),
         }
+
+    async def standing(self) -> Standing:
+        if self.failure is not None:
+            raise self.failure
+        return Standing(0, 0)
 
     async def key_use(self) -> dict[str, KeyUse]:
         if self.failure is not None:

@@ -5,7 +5,16 @@ from typing import Any
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
 from omni_core import usage_message
-from omni_core.ports.analytics import APART, AttemptFound, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    APART,
+    AttemptFound,
+    KeyUse,
+    RequestFound,
+    Standing,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.rpc import Peer, ServiceChannel
 
 
@@ -16,12 +25,17 @@ class AnalyticsClient:
         peer = Peer(channel, "omniroute.analytics.v1.AnalyticsPort", "analytics")
         self._query = peer.unary("Query", pb.QueryResponse)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
+        self._standing = peer.unary("Standing", pb.StandingResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
         response = await self._query(
             pb.QueryRequest(
-                from_ms=query.from_ms, until_ms=query.until_ms, key_id=query.key_id, group_by=query.group_by
+                from_ms=query.from_ms,
+                until_ms=query.until_ms,
+                key_id=query.key_id,
+                group_by=query.group_by,
+                from_rows=query.from_rows,
             )
         )
         return UsageReport(
@@ -32,6 +46,10 @@ class AnalyticsClient:
     async def key_use(self) -> dict[str, KeyUse]:
         response = await self._key_use(pb.KeyUseRequest())
         return {key.key_id: KeyUse(key.requests, key.last_ms) for key in response.keys}
+
+    async def standing(self) -> Standing:
+        response = await self._standing(pb.StandingRequest())
+        return Standing(response.pending, response.kept_from_ms)
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         response = await self._find_request(

@@ -9,13 +9,15 @@ from omni_wire.usage import Usage
 class UsageQuery(msgspec.Struct, frozen=True):
     """Times in epoch milliseconds, from inclusive, until exclusive; 0 leaves an end open.
 
-    ``group_by`` is empty or one of "key", "model", "provider", "account", "status".
+    ``group_by`` is empty or one of "key", "model", "provider", "account", "status". ``from_rows`` asks the rows alone,
+    where they are kept, and not what they added up to.
     """
 
     from_ms: int = 0
     until_ms: int = 0
     key_id: str = ""
     group_by: str = ""
+    from_rows: bool = False
 
 
 class UsageTotals(msgspec.Struct, frozen=True):
@@ -36,6 +38,14 @@ class UsageTotals(msgspec.Struct, frozen=True):
 class UsageReport(msgspec.Struct, frozen=True):
     totals: UsageTotals
     groups: dict[str, UsageTotals]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """``pending`` messages are in the stream and not counted yet; rows that started before ``kept_from_ms`` (epoch
+    milliseconds, 0 for none) may be forgotten."""
+
+    pending: int
+    kept_from_ms: int
 
 
 class KeyUse(msgspec.Struct, frozen=True):
@@ -113,6 +123,10 @@ class AnalyticsPort(Protocol):
 
     async def key_use(self) -> dict[str, KeyUse]:
         """By key id; keys that were never used are not in it."""
+        ...
+
+    async def standing(self) -> Standing:
+        """Raises ``DependencyUnavailable`` where the stream cannot be asked."""
         ...
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:

@@ -244,6 +244,7 @@ class QueryRequest(_message.Message):
     UNTIL_MS_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
+    FROM_ROWS_FIELD_NUMBER: _builtins.int
     from_ms: _builtins.int
     """Milliseconds since the epoch, inclusive; 0 means from the beginning."""
     until_ms: _builtins.int
@@ -252,6 +253,8 @@ class QueryRequest(_message.Message):
     """Empty means all keys."""
     group_by: _builtins.str
     """Empty, or one of "key", "model", "provider", "account", "status"."""
+    from_rows: _builtins.bool
+    """From the rows alone, where they are kept: not from what they added up to."""
     def __init__(
         self,
         *,
@@ -259,10 +262,11 @@ class QueryRequest(_message.Message):
         until_ms: _builtins.int = ...,
         key_id: _builtins.str = ...,
         group_by: _builtins.str = ...,
+        from_rows: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "group_by", b"group_by", "key_id", b"key_id", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "from_rows", b"from_rows", "group_by", b"group_by", "key_id", b"key_id", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -291,6 +295,45 @@ class QueryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryResponse: _TypeAlias = QueryResponse  # noqa: Y015
+
+@_typing.final
+class StandingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandingRequest: _TypeAlias = StandingRequest  # noqa: Y015
+
+@_typing.final
+class StandingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_FIELD_NUMBER: _builtins.int
+    KEPT_FROM_MS_FIELD_NUMBER: _builtins.int
+    pending: _builtins.int
+    """Messages in the stream that are not counted yet."""
+    kept_from_ms: _builtins.int
+    """Milliseconds since the epoch; rows of before may be forgotten. 0 means none is."""
+    def __init__(
+        self,
+        *,
+        pending: _builtins.int = ...,
+        kept_from_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_from_ms", b"kept_from_ms", "pending", b"pending"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandingResponse: _TypeAlias = StandingResponse  # noqa: Y015
 
 @_typing.final
 class KeyUseRequest(_message.Message):
