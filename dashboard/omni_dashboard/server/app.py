@@ -18,6 +18,7 @@ from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import configuration, documents, page, problems
+from omni_dashboard.server.proof_schemas import ProofOut
 from omni_dashboard.server.request_schemas import RequestOut
 from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
 from omni_dashboard.server.schemas import (
@@ -96,6 +97,7 @@ class Api:
             Row("POST", "/api/quota/rates/{account:path}/forget", ADMIN, self.forget_rates, None, 204, "quota"),
             Row("GET", "/api/audit", ADMIN, self.audit, AuditOut, area="audit"),
             Row("GET", "/api/audit/verify", ADMIN, self.verify_audit, AuditVerdictOut, area="audit"),
+            Row("GET", "/api/audit/usage", ADMIN, self.audit_usage, ProofOut, area="audit"),
             Row("GET", "/api/system", ADMIN, self.system, System, area="system"),
         )
 
@@ -205,6 +207,10 @@ class Api:
     ) -> AuditVerdictOut:
         """Whether the audit log is as it was written, and which entry is the first that is not."""
         return AuditVerdictOut.of(await self._management.verify_audit(identity_of(request), head))
+
+    async def audit_usage(self, request: Request) -> ProofOut:
+        """Whether what the ledger has as spent is what the recorded attempts cost, for each budget there is."""
+        return ProofOut.of(await self._management.audit_usage(identity_of(request)))
 
     async def system(self, request: Request) -> System:
         """Which configuration is published, who works with it, and how this process is."""

@@ -44,6 +44,7 @@ MATRIX = [
     ("POST", "/api/quota/rates/acme/first/forget", None, (401, 401, 403, 403, 204)),
     ("GET", "/api/audit", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/audit/verify", None, (401, 401, 403, 403, 200)),
+    ("GET", "/api/audit/usage", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/system", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/config/apply?source=a.yaml", {}, (401, 401, 403, 403, 200)),
     ("GET", "/api/config/export", None, (401, 401, 403, 403, 200)),
@@ -91,7 +92,7 @@ MANAGED: dict[tuple[str, ...], set[str]] = {
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},
     ("quota",): {"/api/quota", "/api/quota/breakers/acme/first/reset", "/api/quota/rates/acme/first/forget"},
     ("quota:read",): {"/api/quota"},
-    ("audit:read",): {"/api/audit", "/api/audit/verify"},
+    ("audit:read",): {"/api/audit", "/api/audit/verify", "/api/audit/usage"},
 }
 
 
