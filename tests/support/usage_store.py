@@ -9,6 +9,7 @@ from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.location import URL, usage_database, usage_path
 from omni_analytics.adapters.rebuild import Rebuilt, rebuild
 from omni_analytics.adapters.store import SqlStore
+from omni_analytics.domain.latency import unpacked
 from omni_analytics.domain.rollup import GRAINS, MEASURES
 
 from tests.support.postgres import PostgresServer
@@ -75,7 +76,7 @@ def _check(database: Database, grain: str) -> None:
     from_rows = f"SELECT started_ms / {unit} * {unit} AS at, {_COLUMNS}, {sums} FROM usage_fact GROUP BY 1, {_COLUMNS}"
     rolled = f"SELECT at_ms, {_COLUMNS}, {', '.join(MEASURES)} FROM usage_{grain}"
     assert sorted(_rows(database, rolled)) == sorted(_rows(database, from_rows))
-    counted = f"SELECT at_ms, {_COLUMNS}, sum(count) FROM latency_{grain} WHERE measure = 'total'"
+    counted = f"SELECT at_ms, {_COLUMNS}, counts FROM latency_{grain} WHERE measure = 'total'"
     requests = f"SELECT at_ms, {_COLUMNS}, requests FROM usage_{grain} WHERE requests > 0"
-    timed = _rows(database, f"{counted} GROUP BY at_ms, {_COLUMNS}")
+    timed = [(*cell, sum(unpacked(counts).values())) for *cell, counts in _rows(database, counted)]
     assert sorted(timed) == sorted(_rows(database, requests))

@@ -13,6 +13,7 @@ from omni_analytics.adapters import schema, schema_postgres
 from omni_analytics.adapters.asking import Piece, pieces, read_key_use
 from omni_analytics.adapters.retention import horizon
 from omni_analytics.adapters.store import SqlStore
+from omni_analytics.adapters.tables import _STANDING, _TIMED
 from omni_analytics.domain.rollup import DAY_MS, GRAINS, HOUR_MS, MEASURES, MINUTE_MS, cell_of, newest, sums_of
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow, parts
 from omni_analytics.ports import Recorded
@@ -331,6 +332,12 @@ def test_a_broken_minute_is_found_through_the_index(file: Usage) -> None:
     assert "request_event_started" in steps
 
 
+def test_histograms_are_found_through_their_key(file: Usage) -> None:
+    cells = f"WITH wanted ({_TIMED}) AS (VALUES (1, 'a', 'b', 'c', 'd', 'e', 'f'), (2, 'a', 'b', 'c', 'd', 'e', 'f')) "
+    steps = " ".join(row[3] for row in file.asked("EXPLAIN QUERY PLAN " + cells + _STANDING["day"]))
+    assert "SEARCH standing USING PRIMARY KEY" in steps
+
+
 def test_a_span_is_read_from_the_coarsest_rollups_that_fit_and_the_rest_from_the_rows() -> None:
     h, m, d = HOUR_MS, MINUTE_MS, DAY_MS
     assert pieces(0, 0) == [Piece("day", 0, 0)]
@@ -387,7 +394,7 @@ async def test_a_rollup_that_is_wrong_is_found_and_put_right(store: SqlStore, us
     assert usage.rebuilt(check=True).wrong == 0
     usage.change("UPDATE usage_hour SET cost_nano_usd = cost_nano_usd + 1 WHERE cost_nano_usd > 0")
     usage.change("DELETE FROM usage_day WHERE at_ms > ?", DAY)
-    usage.change("INSERT INTO latency_minute SELECT 60000, key_id, 'x', account_id, model, status, measure, bucket, 5 "
+    usage.change("INSERT INTO latency_minute SELECT 60000, key_id, 'x', account_id, model, status, measure, counts "
                  "FROM latency_minute WHERE measure = 'total' AND at_ms < ?", DAY + DAY_MS)  # fmt: skip
     assert usage.rebuilt(check=True).wrong == 3
     assert usage.rebuilt().wrong == 3

@@ -41,7 +41,8 @@ def rebuild(database: Database, *, check: bool = False) -> Rebuilt:
                 continue
             wrong += sum(stands.cells.get(cell) != wanted.cells.get(cell) for cell in stands.cells | wanted.cells)
             wrong += sum(
-                stands.latencies.get(slot) != wanted.latencies.get(slot) for slot in stands.latencies | wanted.latencies
+                stands.latencies.get(timed) != wanted.latencies.get(timed)
+                for timed in stands.latencies | wanted.latencies
             )
             if not check:
                 tables.clear(grain, day, day + DAY_MS)

@@ -131,8 +131,7 @@ _CELL_KEY = "at_ms, key_id, provider, account_id, model, status"
 
 def _latency(grain: str) -> str:
     return f"""CREATE TABLE latency_{grain} ({_CELL},
-  measure TEXT NOT NULL, bucket INTEGER NOT NULL, count INTEGER NOT NULL,
-  PRIMARY KEY ({_CELL_KEY}, measure, bucket)) STRICT, WITHOUT ROWID"""
+  measure TEXT NOT NULL, counts BLOB NOT NULL, PRIMARY KEY ({_CELL_KEY}, measure)) STRICT, WITHOUT ROWID"""
 
 
 _VERSION_4 = (

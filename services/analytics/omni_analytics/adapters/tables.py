@@ -1,12 +1,13 @@
 """How rows are written to and read from the tables of ``adapters.schema``."""
 
 from collections.abc import Iterable, Sequence
-from typing import Generic
+from typing import Any, Generic
 
 import msgspec
 
 from omni_analytics.adapters.database import Database
-from omni_analytics.domain.rollup import GRAINS, HOUR_MS, MEASURES, Cell, Row, Slot, Tally, coarser
+from omni_analytics.domain.latency import Counts, added, packed, unpacked
+from omni_analytics.domain.rollup import GRAINS, HOUR_MS, MEASURES, Cell, Row, Tally, Timed, coarser
 from omni_analytics.domain.rows import AttemptRow, Parts, RequestRow, parts
 
 Values = tuple[str | int, ...]
@@ -18,7 +19,8 @@ AT_ONCE = 32
 MAX_KINDS = 4096
 
 CELL = ", ".join(Cell.__struct_fields__)
-_SLOT = f"{CELL}, measure, bucket"
+_TIMED_COLUMNS = (*Cell.__struct_fields__, "measure")
+_TIMED = ", ".join(_TIMED_COLUMNS)
 _CELL_SIZE = len(Cell.__struct_fields__)
 
 
@@ -36,11 +38,10 @@ def _add_cell(grain: str) -> str:
     )
 
 
-def _add_latency(grain: str) -> str:
-    table = f"latency_{grain}"
+def _put_latency(grain: str) -> str:
     return (
-        f"INSERT INTO {table} ({_SLOT}, count) VALUES ({_marks(_CELL_SIZE + 3)}) "
-        f"ON CONFLICT ({_SLOT}) DO UPDATE SET count = {table}.count + excluded.count"
+        f"INSERT INTO latency_{grain} ({_TIMED}, counts) VALUES ({_marks(_CELL_SIZE + 2)}) "
+        f"ON CONFLICT ({_TIMED}) DO UPDATE SET counts = excluded.counts"
     )
 
 
@@ -49,14 +50,20 @@ def _same(names: Iterable[str]) -> str:
 
 
 _ADD_CELL = {grain: _add_cell(grain) for grain in GRAINS}
-_ADD_LATENCY = {grain: _add_latency(grain) for grain in GRAINS}
+_PUT_LATENCY = {grain: _put_latency(grain) for grain in GRAINS}
 # A cell that nothing counts in any more would show as a group of zeros.
 _DROP_EMPTY = {
     grain: f"DELETE FROM usage_{grain} WHERE requests = 0 AND attempts = 0 AND {_same(Cell.__struct_fields__)}"
     for grain in GRAINS
 }
-_DROP_UNCOUNTED = {
-    grain: f"DELETE FROM latency_{grain} WHERE count = 0 AND {_same((*Cell.__struct_fields__, 'measure', 'bucket'))}"
+_DROP_UNCOUNTED = {grain: f"DELETE FROM latency_{grain} WHERE {_same(_TIMED_COLUMNS)}" for grain in GRAINS}
+
+
+# A lookup for each of ``wanted``: SQLite would read the whole table for a row that is one of several.
+_STANDING = {
+    grain: f"SELECT {', '.join(f'wanted.{name}' for name in _TIMED_COLUMNS)}, counts "
+    f"FROM wanted CROSS JOIN latency_{grain} AS standing "
+    f"WHERE {' AND '.join(f'standing.{name} = wanted.{name}' for name in _TIMED_COLUMNS)}"
     for grain in GRAINS
 }
 
@@ -143,24 +150,35 @@ class Tables:
         if shrunk := [msgspec.structs.astuple(cell) for cell, sums in found.cells.items() if min(sums) < 0]:
             run(_DROP_EMPTY[grain], shrunk)
         if found.latencies:
-            run(_ADD_LATENCY[grain], [(*_values(slot), count) for slot, count in found.latencies.items()])
-            if fewer := [_values(slot) for slot, count in found.latencies.items() if count < 0]:
-                run(_DROP_UNCOUNTED[grain], fewer)
+            stands = self._latencies(grain, found.latencies)
+            after = {timed: added(stands.get(timed, {}), counts) for timed, counts in found.latencies.items()}
+            put = [(*_values(timed), packed(counts)) for timed, counts in after.items() if counts]
+            run(_PUT_LATENCY[grain], put)
+            if gone := [_values(timed) for timed, counts in after.items() if not counts]:
+                run(_DROP_UNCOUNTED[grain], gone)
+
+    def _latencies(self, grain: str, wanted: Iterable[Timed]) -> dict[Timed, Counts]:
+        """Those of the histograms that are there."""
+        found: dict[Timed, Counts] = {}
+        keys = [*map(_values, wanted)]
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            within = ", ".join([f"({_marks(_CELL_SIZE + 1)})"] * len(some))
+            sql = f"WITH wanted ({_TIMED}) AS (VALUES {within}) {_STANDING[grain]}"
+            found.update(map(_timed, self._database.execute(sql, [value for key in some for value in key])))
+        return found
 
     def rolled(self, grain: str, from_ms: int, until_ms: int) -> Tally:
         """The rollup as it stands."""
         span = "at_ms >= ? AND at_ms < ?"
-        cells, slots = f"SELECT {CELL}, {', '.join(MEASURES)}", f"SELECT {_SLOT}, count"
+        cells, timed = f"SELECT {CELL}, {', '.join(MEASURES)}", f"SELECT {_TIMED}, counts"
         ask, bounds = self._database.execute, (from_ms, until_ms)
         return Tally(
             {
                 Cell(*row[:_CELL_SIZE]): tuple(row[_CELL_SIZE:])
                 for row in ask(f"{cells} FROM usage_{grain} WHERE {span}", bounds)
             },
-            {
-                Slot(Cell(*row[:_CELL_SIZE]), *row[_CELL_SIZE:-1]): row[-1]
-                for row in ask(f"{slots} FROM latency_{grain} WHERE {span}", bounds)
-            },
+            dict(map(_timed, ask(f"{timed} FROM latency_{grain} WHERE {span}", bounds))),
         )
 
     def clear(self, grain: str, from_ms: int, until_ms: int) -> None:
@@ -175,5 +193,9 @@ class Tables:
         self.requests.forget()
 
 
-def _values(slot: Slot) -> tuple[str | int, ...]:
-    return (*msgspec.structs.astuple(slot.cell), slot.measure, slot.bucket)
+def _values(timed: Timed) -> tuple[str | int, ...]:
+    return (*msgspec.structs.astuple(timed.cell), timed.measure)
+
+
+def _timed(row: Sequence[Any]) -> tuple[Timed, Counts]:
+    return Timed(Cell(*row[:_CELL_SIZE]), row[_CELL_SIZE]), unpacked(row[-1])

@@ -7,9 +7,16 @@ Up to 31 ms a bucket is a millisecond; above, each doubling is divided into 16, 
 
 from collections.abc import Mapping
 
-TOTAL, TTFT = "total", "ttft"
-LATENCIES = (TOTAL, TTFT)
+import msgspec
 
+# From the request's start: to its end, and to the first byte of its answer.
+TOTAL, TTFT = "total", "ttft"
+
+# How many are in a bucket, by its number; none is 0.
+Counts = Mapping[int, int]
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[int]).decode
 _BITS = 4
 _HALF = 1 << _BITS
 # About 49 days; what is longer counts as that.
@@ -29,7 +36,25 @@ def longest_in(bucket: int) -> int:
     return ((bucket - shift * _HALF + 1) << shift) - 1
 
 
-def percentile(counts: Mapping[int, int], share: float) -> int | None:
+def added(one: Counts, other: Counts) -> Counts:
+    """Both together."""
+    both = dict(one)
+    for bucket, count in other.items():
+        both[bucket] = both.get(bucket, 0) + count
+    return {bucket: count for bucket, count in both.items() if count}
+
+
+def packed(counts: Counts) -> bytes:
+    """As it is stored: of equal histograms the same bytes. MessagePack of bucket, count, bucket, count, …, in order."""
+    return _pack([number for pair in sorted(counts.items()) for number in pair])
+
+
+def unpacked(data: bytes) -> Counts:
+    numbers = iter(_unpack(data))
+    return dict(zip(numbers, numbers, strict=True))
+
+
+def percentile(counts: Counts, share: float) -> int | None:
     """The time within which ``share`` (0 to 1) of what was counted took place, in milliseconds: the end of the bucket
     in which that is. None where nothing was counted."""
     total = sum(counts.values())

@@ -5,13 +5,14 @@ really made, so a redelivered event adds nothing and a superseding one adds the 
 the minute; hours and days are sums of minutes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import add, attrgetter, sub
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from omni_analytics.domain.latency import TOTAL, TTFT, bucket_of
+from omni_analytics.domain.latency import TOTAL, TTFT, Counts, added, bucket_of
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -52,19 +53,18 @@ MEASURES = (
 ZERO: Sums = (0,) * len(MEASURES)
 
 
-class Slot(msgspec.Struct, frozen=True):
-    """Where the latency of a request counts: a bucket (``domain.latency``) of its cell's histogram of ``measure``."""
+class Timed(msgspec.Struct, frozen=True):
+    """What a histogram is of: the requests of a cell, and what of them is measured (``domain.latency``)."""
 
     cell: Cell
     measure: str
-    bucket: int
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What some rows add to the cells of one grain, and to the histograms beside them."""
+    """What some rows add to the cells of one grain, and to the histograms beside them, bucket by bucket."""
 
     cells: dict[Cell, Sums] = {}
-    latencies: dict[Slot, int] = {}
+    latencies: dict[Timed, Counts] = {}
 
 
 def status_class(status: int) -> str:
@@ -161,7 +161,7 @@ def tally(rows: Sequence[Row]) -> Tally:
     """The sum of ``sums_of`` each row in its ``cell_of``, worked out once for all rows that are alike, and the
     latencies of those that are requests."""
     cells: dict[Cell, Sums] = {}
-    latencies: dict[Slot, int] = {}
+    latencies: dict[Timed, Counts] = {}
     group: list[Row]
     for group in _alike(rows):
         first = group[0]
@@ -176,17 +176,14 @@ def tally(rows: Sequence[Row]) -> Tally:
     return Tally(cells, latencies)
 
 
-def _time(latencies: dict[Slot, int], cell: Cell, group: Sequence[AttemptRow] | Sequence[RequestRow]) -> None:
-    counts: dict[tuple[str, int], int] = {}
-    for row in group:
-        spent = (TOTAL, bucket_of(row.duration_ms))
-        counts[spent] = counts.get(spent, 0) + 1
-        if row.first_byte_ms >= 0:
-            first = (TTFT, bucket_of(row.first_byte_ms))
-            counts[first] = counts.get(first, 0) + 1
-    for (measure, bucket), count in counts.items():
-        slot = Slot(cell, measure, bucket)
-        latencies[slot] = latencies.get(slot, 0) + count
+def _time(latencies: dict[Timed, Counts], cell: Cell, group: Sequence[AttemptRow] | Sequence[RequestRow]) -> None:
+    spent = Counter([bucket_of(row.duration_ms) for row in group])
+    first = Counter([bucket_of(row.first_byte_ms) for row in group if row.first_byte_ms >= 0])
+    for measure, counts in ((TOTAL, spent), (TTFT, first)):
+        if counts:
+            timed = Timed(cell, measure)
+            known = latencies.get(timed)
+            latencies[timed] = dict(counts) if known is None else added(known, counts)
 
 
 def plan(stored: Mapping[str, Row], incoming: Sequence[Row]) -> Change[Row]:
@@ -208,11 +205,11 @@ def less(one: Tally, other: Tally) -> Tally:
     cells, latencies = dict(one.cells), dict(one.latencies)
     for cell, sums in other.cells.items():
         cells[cell] = tuple(map(sub, cells.get(cell, ZERO), sums))
-    for slot, count in other.latencies.items():
-        latencies[slot] = latencies.get(slot, 0) - count
+    for timed, counts in other.latencies.items():
+        latencies[timed] = added(latencies.get(timed, {}), {bucket: -count for bucket, count in counts.items()})
     return Tally(
         {cell: sums for cell, sums in cells.items() if any(sums)},
-        {slot: count for slot, count in latencies.items() if count},
+        {timed: counts for timed, counts in latencies.items() if counts},
     )
 
 
@@ -229,20 +226,19 @@ def coarser(found: Tally, grain_ms: int) -> Tally:
     def moved(cell: Cell) -> Cell:
         return msgspec.structs.replace(cell, at_ms=cell.at_ms - cell.at_ms % grain_ms)
 
-    cells = {cell: moved(cell) for cell in found.cells}
     result = Tally({}, {})
     _add_to(
         result,
-        ((cells[cell], sums) for cell, sums in found.cells.items()),
-        ((Slot(cells.get(slot.cell) or moved(slot.cell), slot.measure, slot.bucket), count)
-         for slot, count in found.latencies.items()),
-    )  # fmt: skip
+        ((moved(cell), sums) for cell, sums in found.cells.items()),
+        ((Timed(moved(timed.cell), timed.measure), counts) for timed, counts in found.latencies.items()),
+    )
     return result
 
 
-def _add_to(found: Tally, cells: Iterable[tuple[Cell, Sums]], latencies: Iterable[tuple[Slot, int]]) -> None:
+def _add_to(found: Tally, cells: Iterable[tuple[Cell, Sums]], latencies: Iterable[tuple[Timed, Counts]]) -> None:
     for cell, sums in cells:
         known = found.cells.get(cell)
         found.cells[cell] = sums if known is None else tuple(map(add, known, sums))
-    for slot, count in latencies:
-        found.latencies[slot] = found.latencies.get(slot, 0) + count
+    for timed, counts in latencies:
+        known_counts = found.latencies.get(timed)
+        found.latencies[timed] = counts if known_counts is None else added(known_counts, counts)
