@@ -4,11 +4,13 @@ import asyncio
 import random
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
 import pytest
+from omni_analytics.adapters.location import URL
 from omni_analytics.adapters.store import SqlStore
 from omni_analytics.build import AnalyticsComponent, build
 from omni_analytics.domain.rows import UsageRow
@@ -18,9 +20,12 @@ from omni_core.bus import Bus
 from omni_core.ports.analytics import UsageQuery, UsageTotals
 from omni_core.runtime import Runtime, close_runtime, open_runtime
 from omni_core.settings import CoreSettings
+from omni_wire.errors import DependencyUnavailable
 from omniroute_proto.events.v1 import events_pb2
 
+from tests.support.postgres import PostgresServer
 from tests.support.servers import NatsServer
+from tests.support.store import KINDS
 from tests.support.usage_store import Usage
 from tests.unit.analytics.events import T0, attempt_event, batch, request_event
 
@@ -90,7 +95,8 @@ async def totals_become(component: AnalyticsComponent, expected: UsageTotals, ti
 
     async def same() -> bool:
         nonlocal seen
-        seen = (await component.service.query(UsageQuery())).totals
+        with suppress(DependencyUnavailable):
+            seen = (await component.service.query(UsageQuery())).totals
         return seen == expected
 
     try:
@@ -185,9 +191,12 @@ def settled(bus: Bus) -> Callable[[], Awaitable[bool]]:
     return check
 
 
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_crash_between_commit_and_acknowledgement_counts_nothing_twice(
-    bus: Bus, process: Callable[[], Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    bus: Bus, nats: NatsServer, kind: str, request: pytest.FixtureRequest, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    usage = Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
     crashes = 0
     record = SqlStore.record
 
@@ -202,12 +211,13 @@ async def test_a_crash_between_commit_and_acknowledgement_counts_nothing_twice(
     monkeypatch.setattr(SqlStore, "record", record_then_crash)
     monkeypatch.setattr("omni_core.bus.ACK_WAIT", 0.5)  # nobody answers for what a dead process had fetched
     traffic = Traffic(seed=11, requests=200)
-    async with process() as analytics:
+    async with Process(nats.url, tmp_path, usage.env) as analytics:
         await traffic.publish(bus)
         await totals_become(analytics, traffic.totals())
         await until(settled(bus), "all messages acknowledged")
+        assert (await analytics.service.standing()).pending == 0
     assert crashes == 10
-    Usage("sqlite", tmp_path, None).check_rollups()
+    usage.check_rollups()
 
 
 async def test_a_restart_goes_on_where_it_stopped(bus: Bus, process: Callable[[], Process], tmp_path: Path) -> None:
@@ -296,3 +306,21 @@ async def well(analytics: AnalyticsComponent) -> bool:
 
 async def ill(analytics: AnalyticsComponent) -> bool:
     return not analytics.checks()["nats"].ok
+
+
+async def test_a_database_may_come_late_and_what_was_published_meanwhile_is_counted(
+    bus: Bus, nats: NatsServer, tmp_path: Path
+) -> None:
+    server = PostgresServer()
+    try:
+        server.start()
+        env = {URL: server.database()}
+        server.stop()
+        async with Process(nats.url, tmp_path, env) as analytics:
+            assert not analytics.checks()["store"].ok
+            await bus.publish("omniroute.usage.r", batch(request_event(), attempt_event()), msg_id="m1")
+            server.start()
+            await totals_become(analytics, ONE)
+            assert analytics.checks()["store"].ok
+    finally:
+        server.close()
