@@ -28,6 +28,7 @@ from omni_core.ports.analytics import (
     KeyUse,
     RequestFound,
     Standing,
+    UsagePoint,
     UsageQuery,
     UsageReport,
     UsageTotals,
@@ -606,6 +607,13 @@ TOTALS = UsageTotals(1000, 3, 1004, 10**12, 5, 6, 7, 8, 10**15, 9)
 USE = {"key-ci": KeyUse(2**40, 1_700_000_000_123), "api-1": KeyUse(1, 2)}
 
 
+POINTS = UsageReport(
+    UsageTotals(requests=3),
+    {},
+    (UsagePoint(2**45, "gpt-x", UsageTotals(requests=3), {7: 1, 200: 2**40}, {3: 2}), UsagePoint(0, "", UsageTotals())),
+)
+
+
 class Analytics:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -619,6 +627,9 @@ class Analytics:
         return Standing(5, 2**45)
 
     async def query(self, query: UsageQuery) -> UsageReport:
+        if query.grain:
+            assert query == UsageQuery(grain="hour", latency=True)
+            return POINTS
         if query.group_by == "moon":
             raise InvalidRequest("group_by must be one of …", param="group_by")
         assert query == UsageQuery(1, 2, "k1", "model", from_rows=True)
@@ -632,6 +643,11 @@ def _is_analytics(port: Analytics) -> AnalyticsPort:
 async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.key_use() == USE
+
+
+async def test_points_in_time_come_with_their_histograms(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.query(UsageQuery(grain="hour", latency=True)) == POINTS
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

@@ -9,8 +9,8 @@ from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.location import URL, usage_database, usage_path
 from omni_analytics.adapters.rebuild import Rebuilt, rebuild
 from omni_analytics.adapters.store import SqlStore
-from omni_analytics.domain.latency import unpacked
 from omni_analytics.domain.rollup import GRAINS, MEASURES
+from omni_wire.latency import unpacked
 
 from tests.support.postgres import PostgresServer
 

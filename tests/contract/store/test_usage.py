@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omni_analytics.adapters import schema, schema_postgres
+from omni_analytics.adapters import asking, schema, schema_postgres
 from omni_analytics.adapters.asking import Piece, pieces, read_key_use
 from omni_analytics.adapters.retention import horizon
 from omni_analytics.adapters.store import SqlStore
@@ -17,8 +18,9 @@ from omni_analytics.adapters.tables import _STANDING, _TIMED
 from omni_analytics.domain.rollup import DAY_MS, GRAINS, HOUR_MS, MEASURES, MINUTE_MS, cell_of, newest, sums_of
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow, parts
 from omni_analytics.ports import Recorded
-from omni_core.ports.analytics import KeyUse, UsageQuery, UsageTotals
-from omni_wire.errors import DependencyUnavailable, Internal, WireError
+from omni_core.ports.analytics import KeyUse, UsagePoint, UsageQuery, UsageTotals
+from omni_wire.errors import DependencyUnavailable, Internal, InvalidRequest, WireError
+from omni_wire.latency import bucket_of
 
 from tests.support.postgres import PostgresServer
 from tests.support.store import KINDS
@@ -352,6 +354,63 @@ def test_a_span_is_read_from_the_coarsest_rollups_that_fit_and_the_rest_from_the
     assert pieces(h + 1, h + 9) == [Piece("", h + 1, h + 9)]
     assert pieces(h, h) == []
     assert pieces(h + 1, 2 * h + 1, kept_from_ms=d) == [Piece("hour", h, 2 * h), Piece("minute", 2 * h, 2 * h + m)]
+
+
+# ---- points in time, and latency ------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.builds(
+            lambda **given: change(REQUEST, **given),
+            id=st.uuids().map(str), started_ms=st.integers(HOUR - 2 * MINUTE_MS, HOUR + 2 * HOUR_MS),
+            model_served=st.sampled_from(["", "a"]), model_requested=st.sampled_from(["b", "c"]),
+            status=st.sampled_from([0, 200, 429]), duration_ms=st.integers(0, 90_000),
+            first_byte_ms=st.integers(-1, 500),
+        ), max_size=30, unique_by=lambda row: row.id,
+    ),
+    grain=st.sampled_from(["", *GRAINS]), group_by=st.sampled_from(["", "model", "status", "provider"]),
+    start=st.one_of(st.just(0), st.integers(HOUR - 2 * MINUTE_MS, HOUR + 2 * MINUTE_MS)),
+)  # fmt: skip
+async def test_points_and_their_histograms_are_those_of_the_requests(
+    file: Usage, rows: list[RequestRow], grain: str, group_by: str, start: int
+) -> None:
+    file.path.unlink(missing_ok=True)
+    store = file.store()
+    await store.record(rows)
+    report = await store.query(UsageQuery(start, group_by=group_by, grain=grain, latency=True))
+    await store.close()
+    wanted: dict[tuple[int, str], list[RequestRow]] = {}
+    for row in rows:
+        if row.started_ms >= start:
+            at = row.started_ms - row.started_ms % GRAINS[grain] if grain else 0
+            wanted.setdefault((at, getattr(cell_of(row), group_by) if group_by else ""), []).append(row)
+    assert [(point.at_ms, point.value) for point in report.points] == sorted(wanted)
+    for point in report.points:
+        found = wanted[point.at_ms, point.value]
+        assert point.totals.requests == len(found)
+        assert point.total == Counter(bucket_of(row.duration_ms) for row in found)
+        assert point.ttft == Counter(bucket_of(row.first_byte_ms) for row in found if row.first_byte_ms >= 0)
+    assert report.totals.requests == sum(point.totals.requests for point in report.points)
+
+
+async def test_points_are_told_of_on_either_database_and_are_not_too_many(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.record([ATTEMPT, REQUEST, change(REQUEST, id="r2", started_ms=T0 + DAY_MS, first_byte_ms=-1)])
+    await store.record([change(REQUEST, seq=2, duration_ms=40)])
+    for start in (0, T0):  # from the rollups, and from the rows at the beginning
+        report = await store.query(UsageQuery(start, grain="hour", group_by="model", latency=True))
+        assert report.points == (
+            UsagePoint(HOUR, "gpt-x", UsageTotals(1, 0, 1, 100, 10, 5, 50, 7, 600_000, 0),
+                       {bucket_of(40): 1}, {bucket_of(130): 1}),
+            UsagePoint(HOUR + DAY_MS, "gpt-x", UsageTotals(requests=1), {bucket_of(950): 1}),
+        )  # fmt: skip
+    assert (await store.query(UsageQuery(grain="day"))).points[0].total == {}, "unless latency is asked for"
+    monkeypatch.setattr(asking, "MOST_POINTS", 1)
+    with pytest.raises(InvalidRequest, match="coarser grain"):
+        await store.query(UsageQuery(grain="hour"))
 
 
 # ---- what is forgotten, and what stays ------------------------------------------------------------------------------

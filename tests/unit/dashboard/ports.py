@@ -17,6 +17,7 @@ from omni_core.ports.analytics import (
     KeyUse,
     RequestFound,
     Standing,
+    UsagePoint,
     UsageQuery,
     UsageReport,
     UsageTotals,
@@ -318,7 +319,14 @@ class Analytics:
         if self.failure is not None:
             raise self.failure
         totals = UsageTotals(3, 1, 4, 101, 10, 5, 52, 7, 2**60 + 1_250_000, 1)
-        return UsageReport(totals, self.groups if query.group_by else {})
+        points = tuple(
+            UsagePoint(3_600_000 * hour, name, found, {40: 99, 400: 1} if query.latency else {})
+            for hour in (1, 2)
+            for name, found in self.groups.items()
+        )
+        return UsageReport(
+            totals, self.groups if query.group_by else {}, points if query.grain or query.latency else ()
+        )
 
 
 class Router:

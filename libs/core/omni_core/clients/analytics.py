@@ -11,6 +11,7 @@ from omni_core.ports.analytics import (
     KeyUse,
     RequestFound,
     Standing,
+    UsagePoint,
     UsageQuery,
     UsageReport,
     UsageTotals,
@@ -36,11 +37,14 @@ class AnalyticsClient:
                 key_id=query.key_id,
                 group_by=query.group_by,
                 from_rows=query.from_rows,
+                grain=query.grain,
+                latency=query.latency,
             )
         )
         return UsageReport(
             totals=_totals(response.totals),
             groups={group.value: _totals(group.totals) for group in response.groups},
+            points=tuple(map(_point, response.points)),
         )
 
     async def key_use(self) -> dict[str, KeyUse]:
@@ -74,6 +78,14 @@ def _attempt(found: pb.Attempt) -> AttemptFound:
 def _same(message: pb.Request | pb.Attempt, struct: type[RequestFound] | type[AttemptFound]) -> dict[str, Any]:
     """The fields that are the same on both sides."""
     return {name: getattr(message, name) for name in struct.__struct_fields__ if name not in APART}
+
+
+def _point(point: pb.Point) -> UsagePoint:
+    return UsagePoint(point.at_ms, point.value, _totals(point.totals), _counts(point.total), _counts(point.ttft))
+
+
+def _counts(histogram: pb.Histogram) -> dict[int, int]:
+    return dict(zip(histogram.buckets, histogram.counts, strict=True))
 
 
 def _totals(totals: pb.Totals) -> UsageTotals:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Generic
 
 import msgspec
+from omni_wire.latency import Counts, added, packed, unpacked
 
 from omni_analytics.adapters.database import Database
-from omni_analytics.domain.latency import Counts, added, packed, unpacked
 from omni_analytics.domain.rollup import GRAINS, HOUR_MS, MEASURES, Cell, Row, Tally, Timed, coarser
 from omni_analytics.domain.rows import AttemptRow, Parts, RequestRow, parts
 

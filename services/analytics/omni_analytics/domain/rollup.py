@@ -11,8 +11,8 @@ from operator import add, attrgetter, sub
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from omni_wire.latency import TOTAL, TTFT, Counts, added, bucket_of
 
-from omni_analytics.domain.latency import TOTAL, TTFT, Counts, added, bucket_of
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -54,7 +54,7 @@ ZERO: Sums = (0,) * len(MEASURES)
 
 
 class Timed(msgspec.Struct, frozen=True):
-    """What a histogram is of: the requests of a cell, and what of them is measured (``domain.latency``)."""
+    """What a histogram is of: the requests of a cell, and what of them is measured (``omni_wire.latency``)."""
 
     cell: Cell
     measure: str

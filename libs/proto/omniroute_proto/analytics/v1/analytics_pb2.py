@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from omniroute_proto.common.v1 import common_pb2 as omniroute_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&omniroute/analytics/v1/analytics.proto\x12\x16omniroute.analytics.v1\x1a omniroute/common/v1/common.proto\"B\n\x12\x46indRequestRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07key_ids\x18\x02 \x03(\t\x12\x0f\n\x07\x61ny_key\x18\x03 \x01(\x08\"G\n\x13\x46indRequestResponse\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.omniroute.analytics.v1.Request\"\x8d\x04\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x12\n\nstarted_ms\x18\x03 \x01(\x03\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x15\n\rfirst_byte_ms\x18\x05 \x01(\x03\x12\x0e\n\x06key_id\x18\x06 \x01(\t\x12\x15\n\rclient_format\x18\x07 \x01(\t\x12\x17\n\x0fmodel_requested\x18\x08 \x01(\t\x12\r\n\x05\x63ombo\x18\t \x01(\t\x12\x10\n\x08provider\x18\n \x01(\t\x12\x12\n\naccount_id\x18\x0b \x01(\t\x12\x14\n\x0cmodel_served\x18\x0c \x01(\t\x12\x0e\n\x06stream\x18\r \x01(\x08\x12\x0e\n\x06status\x18\x0e \x01(\x05\x12\x12\n\nerror_kind\x18\x0f \x01(\t\x12)\n\x05usage\x18\x10 \x01(\x0b\x32\x1a.omniroute.common.v1.Usage\x12\x15\n\rcost_nano_usd\x18\x11 \x01(\x03\x12\x0f\n\x07pricing\x18\x12 \x01(\t\x12\x0f\n\x07outcome\x18\x13 \x01(\t\x12\x0e\n\x06losses\x18\x14 \x03(\t\x12\x17\n\x0f\x63onfig_revision\x18\x15 \x01(\x04\x12\x11\n\trouter_id\x18\x16 \x01(\t\x12\x31\n\x08\x61ttempts\x18\x17 \x03(\x0b\x32\x1f.omniroute.analytics.v1.Attempt\x12\x10\n\x08\x64\x65\x63ision\x18\x18 \x01(\x0c\"\xf3\x02\n\x07\x41ttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nstarted_ms\x18\x02 \x01(\x03\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x03\x12\x15\n\rfirst_byte_ms\x18\x04 \x01(\x03\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x12\n\naccount_id\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x17\n\x0fprovider_format\x18\x08 \x01(\t\x12\x0f\n\x07outcome\x18\t \x01(\t\x12\x12\n\nerror_kind\x18\n \x01(\t\x12\x17\n\x0fprovider_status\x18\x0b \x01(\x05\x12)\n\x05usage\x18\x0c \x01(\x0b\x32\x1a.omniroute.common.v1.Usage\x12\x15\n\rcost_nano_usd\x18\r \x01(\x03\x12\x19\n\x11reserved_nano_usd\x18\x0e \x01(\x03\x12\x0f\n\x07pricing\x18\x0f \x01(\t\x12\x0f\n\x07overrun\x18\x10 \x01(\x08\x12\x11\n\trouter_id\x18\x11 \x01(\t\"f\n\x0cQueryRequest\x12\x0f\n\x07\x66rom_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x10\n\x08group_by\x18\x04 \x01(\t\x12\x11\n\tfrom_rows\x18\x05 \x01(\x08\"n\n\rQueryResponse\x12.\n\x06totals\x18\x01 \x01(\x0b\x32\x1e.omniroute.analytics.v1.Totals\x12-\n\x06groups\x18\x02 \x03(\x0b\x32\x1d.omniroute.analytics.v1.Group\"\x11\n\x0fStandingRequest\"9\n\x10StandingResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x03\x12\x14\n\x0ckept_from_ms\x18\x02 \x01(\x03\"\x0f\n\rKeyUseRequest\"?\n\x0eKeyUseResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.omniroute.analytics.v1.UsedKey\"<\n\x07UsedKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08requests\x18\x02 \x01(\x03\x12\x0f\n\x07last_ms\x18\x03 \x01(\x03\"\xee\x01\n\x06Totals\x12\x10\n\x08requests\x18\x01 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x04 \x01(\x03\x12\x1b\n\x13\x63\x61\x63hed_input_tokens\x18\x05 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x06 \x01(\x03\x12\x15\n\routput_tokens\x18\x07 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x08 \x01(\x03\x12\x15\n\rcost_nano_usd\x18\t \x01(\x03\x12\x19\n\x11unpriced_requests\x18\n \x01(\x03\"F\n\x05Group\x12\r\n\x05value\x18\x01 \x01(\t\x12.\n\x06totals\x18\x02 \x01(\x0b\x32\x1e.omniroute.analytics.v1.Totals2\x85\x03\n\rAnalyticsPort\x12T\n\x05Query\x12$.omniroute.analytics.v1.QueryRequest\x1a%.omniroute.analytics.v1.QueryResponse\x12W\n\x06KeyUse\x12%.omniroute.analytics.v1.KeyUseRequest\x1a&.omniroute.analytics.v1.KeyUseResponse\x12]\n\x08Standing\x12\'.omniroute.analytics.v1.StandingRequest\x1a(.omniroute.analytics.v1.StandingResponse\x12\x66\n\x0b\x46indRequest\x12*.omniroute.analytics.v1.FindRequestRequest\x1a+.omniroute.analytics.v1.FindRequestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&omniroute/analytics/v1/analytics.proto\x12\x16omniroute.analytics.v1\x1a omniroute/common/v1/common.proto\"B\n\x12\x46indRequestRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07key_ids\x18\x02 \x03(\t\x12\x0f\n\x07\x61ny_key\x18\x03 \x01(\x08\"G\n\x13\x46indRequestResponse\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.omniroute.analytics.v1.Request\"\x8d\x04\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x12\n\nstarted_ms\x18\x03 \x01(\x03\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x15\n\rfirst_byte_ms\x18\x05 \x01(\x03\x12\x0e\n\x06key_id\x18\x06 \x01(\t\x12\x15\n\rclient_format\x18\x07 \x01(\t\x12\x17\n\x0fmodel_requested\x18\x08 \x01(\t\x12\r\n\x05\x63ombo\x18\t \x01(\t\x12\x10\n\x08provider\x18\n \x01(\t\x12\x12\n\naccount_id\x18\x0b \x01(\t\x12\x14\n\x0cmodel_served\x18\x0c \x01(\t\x12\x0e\n\x06stream\x18\r \x01(\x08\x12\x0e\n\x06status\x18\x0e \x01(\x05\x12\x12\n\nerror_kind\x18\x0f \x01(\t\x12)\n\x05usage\x18\x10 \x01(\x0b\x32\x1a.omniroute.common.v1.Usage\x12\x15\n\rcost_nano_usd\x18\x11 \x01(\x03\x12\x0f\n\x07pricing\x18\x12 \x01(\t\x12\x0f\n\x07outcome\x18\x13 \x01(\t\x12\x0e\n\x06losses\x18\x14 \x03(\t\x12\x17\n\x0f\x63onfig_revision\x18\x15 \x01(\x04\x12\x11\n\trouter_id\x18\x16 \x01(\t\x12\x31\n\x08\x61ttempts\x18\x17 \x03(\x0b\x32\x1f.omniroute.analytics.v1.Attempt\x12\x10\n\x08\x64\x65\x63ision\x18\x18 \x01(\x0c\"\xf3\x02\n\x07\x41ttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nstarted_ms\x18\x02 \x01(\x03\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x03\x12\x15\n\rfirst_byte_ms\x18\x04 \x01(\x03\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x12\n\naccount_id\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x17\n\x0fprovider_format\x18\x08 \x01(\t\x12\x0f\n\x07outcome\x18\t \x01(\t\x12\x12\n\nerror_kind\x18\n \x01(\t\x12\x17\n\x0fprovider_status\x18\x0b \x01(\x05\x12)\n\x05usage\x18\x0c \x01(\x0b\x32\x1a.omniroute.common.v1.Usage\x12\x15\n\rcost_nano_usd\x18\r \x01(\x03\x12\x19\n\x11reserved_nano_usd\x18\x0e \x01(\x03\x12\x0f\n\x07pricing\x18\x0f \x01(\t\x12\x0f\n\x07overrun\x18\x10 \x01(\x08\x12\x11\n\trouter_id\x18\x11 \x01(\t\"\x86\x01\n\x0cQueryRequest\x12\x0f\n\x07\x66rom_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x10\n\x08group_by\x18\x04 \x01(\t\x12\x11\n\tfrom_rows\x18\x05 \x01(\x08\x12\r\n\x05grain\x18\x06 \x01(\t\x12\x0f\n\x07latency\x18\x07 \x01(\x08\"\x9d\x01\n\rQueryResponse\x12.\n\x06totals\x18\x01 \x01(\x0b\x32\x1e.omniroute.analytics.v1.Totals\x12-\n\x06groups\x18\x02 \x03(\x0b\x32\x1d.omniroute.analytics.v1.Group\x12-\n\x06points\x18\x03 \x03(\x0b\x32\x1d.omniroute.analytics.v1.Point\"\xb8\x01\n\x05Point\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\t\x12.\n\x06totals\x18\x03 \x01(\x0b\x32\x1e.omniroute.analytics.v1.Totals\x12\x30\n\x05total\x18\x04 \x01(\x0b\x32!.omniroute.analytics.v1.Histogram\x12/\n\x04ttft\x18\x05 \x01(\x0b\x32!.omniroute.analytics.v1.Histogram\",\n\tHistogram\x12\x0f\n\x07\x62uckets\x18\x01 \x03(\x05\x12\x0e\n\x06\x63ounts\x18\x02 \x03(\x03\"\x11\n\x0fStandingRequest\"9\n\x10StandingResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x03\x12\x14\n\x0ckept_from_ms\x18\x02 \x01(\x03\"\x0f\n\rKeyUseRequest\"?\n\x0eKeyUseResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.omniroute.analytics.v1.UsedKey\"<\n\x07UsedKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08requests\x18\x02 \x01(\x03\x12\x0f\n\x07last_ms\x18\x03 \x01(\x03\"\xee\x01\n\x06Totals\x12\x10\n\x08requests\x18\x01 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x04 \x01(\x03\x12\x1b\n\x13\x63\x61\x63hed_input_tokens\x18\x05 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x06 \x01(\x03\x12\x15\n\routput_tokens\x18\x07 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x08 \x01(\x03\x12\x15\n\rcost_nano_usd\x18\t \x01(\x03\x12\x19\n\x11unpriced_requests\x18\n \x01(\x03\"F\n\x05Group\x12\r\n\x05value\x18\x01 \x01(\t\x12.\n\x06totals\x18\x02 \x01(\x0b\x32\x1e.omniroute.analytics.v1.Totals2\x85\x03\n\rAnalyticsPort\x12T\n\x05Query\x12$.omniroute.analytics.v1.QueryRequest\x1a%.omniroute.analytics.v1.QueryResponse\x12W\n\x06KeyUse\x12%.omniroute.analytics.v1.KeyUseRequest\x1a&.omniroute.analytics.v1.KeyUseResponse\x12]\n\x08Standing\x12\'.omniroute.analytics.v1.StandingRequest\x1a(.omniroute.analytics.v1.StandingResponse\x12\x66\n\x0b\x46indRequest\x12*.omniroute.analytics.v1.FindRequestRequest\x1a+.omniroute.analytics.v1.FindRequestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,24 +40,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REQUEST']._serialized_end=767
   _globals['_ATTEMPT']._serialized_start=770
   _globals['_ATTEMPT']._serialized_end=1141
-  _globals['_QUERYREQUEST']._serialized_start=1143
-  _globals['_QUERYREQUEST']._serialized_end=1245
-  _globals['_QUERYRESPONSE']._serialized_start=1247
-  _globals['_QUERYRESPONSE']._serialized_end=1357
-  _globals['_STANDINGREQUEST']._serialized_start=1359
-  _globals['_STANDINGREQUEST']._serialized_end=1376
-  _globals['_STANDINGRESPONSE']._serialized_start=1378
-  _globals['_STANDINGRESPONSE']._serialized_end=1435
-  _globals['_KEYUSEREQUEST']._serialized_start=1437
-  _globals['_KEYUSEREQUEST']._serialized_end=1452
-  _globals['_KEYUSERESPONSE']._serialized_start=1454
-  _globals['_KEYUSERESPONSE']._serialized_end=1517
-  _globals['_USEDKEY']._serialized_start=1519
-  _globals['_USEDKEY']._serialized_end=1579
-  _globals['_TOTALS']._serialized_start=1582
-  _globals['_TOTALS']._serialized_end=1820
-  _globals['_GROUP']._serialized_start=1822
-  _globals['_GROUP']._serialized_end=1892
-  _globals['_ANALYTICSPORT']._serialized_start=1895
-  _globals['_ANALYTICSPORT']._serialized_end=2284
+  _globals['_QUERYREQUEST']._serialized_start=1144
+  _globals['_QUERYREQUEST']._serialized_end=1278
+  _globals['_QUERYRESPONSE']._serialized_start=1281
+  _globals['_QUERYRESPONSE']._serialized_end=1438
+  _globals['_POINT']._serialized_start=1441
+  _globals['_POINT']._serialized_end=1625
+  _globals['_HISTOGRAM']._serialized_start=1627
+  _globals['_HISTOGRAM']._serialized_end=1671
+  _globals['_STANDINGREQUEST']._serialized_start=1673
+  _globals['_STANDINGREQUEST']._serialized_end=1690
+  _globals['_STANDINGRESPONSE']._serialized_start=1692
+  _globals['_STANDINGRESPONSE']._serialized_end=1749
+  _globals['_KEYUSEREQUEST']._serialized_start=1751
+  _globals['_KEYUSEREQUEST']._serialized_end=1766
+  _globals['_KEYUSERESPONSE']._serialized_start=1768
+  _globals['_KEYUSERESPONSE']._serialized_end=1831
+  _globals['_USEDKEY']._serialized_start=1833
+  _globals['_USEDKEY']._serialized_end=1893
+  _globals['_TOTALS']._serialized_start=1896
+  _globals['_TOTALS']._serialized_end=2134
+  _globals['_GROUP']._serialized_start=2136
+  _globals['_GROUP']._serialized_end=2206
+  _globals['_ANALYTICSPORT']._serialized_start=2209
+  _globals['_ANALYTICSPORT']._serialized_end=2598
 # @@protoc_insertion_point(module_scope)

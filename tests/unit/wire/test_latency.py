@@ -4,7 +4,7 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_analytics.domain.latency import bucket_of, longest_in, percentile
+from omni_wire.latency import bucket_of, longest_in, percentile
 
 times = st.one_of(st.integers(0, 100), st.integers(0, 2**32 - 1))
 
