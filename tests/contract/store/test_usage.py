@@ -354,6 +354,26 @@ def test_a_span_is_read_from_the_coarsest_rollups_that_fit_and_the_rest_from_the
     assert pieces(h + 1, h + 9) == [Piece("", h + 1, h + 9)]
     assert pieces(h, h) == []
     assert pieces(h + 1, 2 * h + 1, kept_from_ms=d) == [Piece("hour", h, 2 * h), Piece("minute", 2 * h, 2 * h + m)]
+    assert pieces(0, d + h, grain="hour") == [Piece("hour", 0, d + h)]
+
+
+def test_what_is_asked_of_the_rows_is_read_from_the_rollups_only_where_rows_are_forgotten() -> None:
+    h, d = HOUR_MS, DAY_MS
+    assert pieces(h, 0, from_rows=True) == [Piece("", h, 0)]
+    assert pieces(h, 9 * d, from_rows=True) == [Piece("", h, 9 * d)]
+    assert pieces(h, 9 * d, kept_from_ms=2 * d, from_rows=True) == [
+        Piece("hour", h, d),
+        Piece("day", d, 2 * d),
+        Piece("", 2 * d, 9 * d),
+    ]
+    assert pieces(h, 2 * h, kept_from_ms=2 * d, from_rows=True) == [Piece("hour", h, 2 * h)]
+
+
+async def test_a_row_that_is_gone_is_missed_by_who_asks_the_rows(store: SqlStore, usage: Usage) -> None:
+    await store.record([ATTEMPT, change(ATTEMPT, id="a2")])
+    usage.change("DELETE FROM attempt_row WHERE id = 'a2'")
+    assert (await store.query(UsageQuery(1))).totals.attempts == 2
+    assert (await store.query(UsageQuery(1, from_rows=True))).totals.attempts == 1
 
 
 # ---- points in time, and latency ------------------------------------------------------------------------------------
