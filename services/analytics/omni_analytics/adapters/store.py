@@ -84,7 +84,7 @@ class SqlStore:
         except self._database.failures as error:
             told = self._database.told(error)
             if isinstance(told, DependencyUnavailable):
-                self.fault = str(error)
+                self.fault = told.message
             raise told from error
         self.fault = ""
         return result
