@@ -11,7 +11,15 @@ from omni_catalogue.networks import Network, networks
 from omni_catalogue.scopes import may_hand_out
 from omni_catalogue.snapshot import decode
 from omni_core.component import Check
-from omni_core.ports.analytics import AnalyticsPort, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    AnalyticsPort,
+    KeyUse,
+    RequestFound,
+    UsagePoint,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
@@ -19,7 +27,9 @@ from omni_core.ports.context import CallContext
 from omni_core.ports.quota import QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
+from omni_wire.latency import added
 
+from omni_dashboard.auditing import audited
 from omni_dashboard.domain.access import (
     ADMIN,
     PLATFORM,
@@ -32,6 +42,7 @@ from omni_dashboard.domain.access import (
 )
 from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
+from omni_dashboard.domain.reconciliation import Proof
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
@@ -42,11 +53,21 @@ T = TypeVar("T")
 def combined(reports: Iterable[UsageReport]) -> UsageReport:
     """Their sums, group by group."""
     totals, groups = UsageTotals(), dict[str, UsageTotals]()
+    points: dict[tuple[int, str], UsagePoint] = {}
     for report in reports:
         totals = _sum(totals, report.totals)
         for value, found in report.groups.items():
             groups[value] = _sum(groups.get(value, UsageTotals()), found)
-    return UsageReport(totals, groups)
+        for point in report.points:
+            known = points.get((point.at_ms, point.value))
+            points[point.at_ms, point.value] = point if known is None else _both(known, point)
+    return UsageReport(totals, groups, tuple(points[place] for place in sorted(points)))
+
+
+def _both(one: UsagePoint, other: UsagePoint) -> UsagePoint:
+    return UsagePoint(
+        one.at_ms, one.value, _sum(one.totals, other.totals), added(one.total, other.total), added(one.ttft, other.ttft)
+    )
 
 
 def _sum(one: UsageTotals, other: UsageTotals) -> UsageTotals:
@@ -126,7 +147,7 @@ class Management:
         if identity.role != ADMIN:
             if query.key_id not in ("", identity.key_id):
                 raise PermissionDenied("a developer sees the usage of their own key only", param="key")
-            query = UsageQuery(query.from_ms, query.until_ms, identity.key_id, query.group_by)
+            query = msgspec.structs.replace(query, key_id=identity.key_id)
         elif identity.organisation != PLATFORM:
             own = [key.id for key in await self.keys(identity) if query.key_id in ("", key.id)]
             return combined([await self._usage(msgspec.structs.replace(query, key_id=key)) for key in own])
@@ -134,6 +155,15 @@ class Management:
 
     async def _usage(self, query: UsageQuery) -> UsageReport:
         return await self._ask("analytics", self._analytics.query(query), self._settings.query_timeout)
+
+    async def audit_usage(self, identity: Identity) -> Proof:
+        """What the ledger says was spent, held against what the recorded attempts cost; see ``reconciliation``."""
+        platform_only(identity.organisation, "audit all usage")
+        return await audited(
+            lambda: self._ask("quota", self._quota.snapshot()),
+            lambda: self._ask("analytics", self._analytics.standing(), self._settings.query_timeout),
+            self._usage,
+        )
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""

@@ -2,14 +2,16 @@
 
 import asyncio
 import random
-import sqlite3
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import pytest
-from omni_analytics.adapters.store import SqliteStore
+from omni_analytics.adapters.location import URL
+from omni_analytics.adapters.store import SqlStore
 from omni_analytics.build import AnalyticsComponent, build
 from omni_analytics.domain.rows import UsageRow
 from omni_analytics.ports import Recorded
@@ -18,9 +20,13 @@ from omni_core.bus import Bus
 from omni_core.ports.analytics import UsageQuery, UsageTotals
 from omni_core.runtime import Runtime, close_runtime, open_runtime
 from omni_core.settings import CoreSettings
+from omni_wire.errors import DependencyUnavailable
 from omniroute_proto.events.v1 import events_pb2
 
+from tests.support.postgres import PostgresServer
 from tests.support.servers import NatsServer
+from tests.support.store import KINDS
+from tests.support.usage_store import Usage
 from tests.unit.analytics.events import T0, attempt_event, batch, request_event
 
 FAST = AnalyticsSettings(
@@ -51,10 +57,10 @@ async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
 class Process:
     """One life of analytics over the data in ``data_dir``."""
 
-    def __init__(self, url: str, data_dir: Path) -> None:
+    def __init__(self, url: str, data_dir: Path, env: Mapping[str, str] = MappingProxyType({})) -> None:
         settings = CoreSettings(data_dir=data_dir, redis_url="redis://127.0.0.1:1/0", nats_url=url, token="t", peers={})
         self.runtime: Runtime = open_runtime(settings, instance_id="analytics-test")
-        self.component: AnalyticsComponent = build(self.runtime, settings=FAST)
+        self.component: AnalyticsComponent = build(self.runtime, env=env, settings=FAST)
 
     async def __aenter__(self) -> AnalyticsComponent:
         await self.component.start()
@@ -89,25 +95,14 @@ async def totals_become(component: AnalyticsComponent, expected: UsageTotals, ti
 
     async def same() -> bool:
         nonlocal seen
-        seen = (await component.service.query(UsageQuery())).totals
+        with suppress(DependencyUnavailable):
+            seen = (await component.service.query(UsageQuery())).totals
         return seen == expected
 
     try:
         await until(same, "totals", timeout)
     except AssertionError:
         assert seen == expected
-
-
-def rollup_equals_rows(data_dir: Path) -> bool:
-    connection = sqlite3.connect(data_dir / "analytics" / "usage.sqlite3")
-    sums = "sum(requests), sum(errors), sum(attempts), sum(output_tokens), sum(cost_nano_usd)"
-    try:
-        rolled, rows = (
-            connection.execute(f"SELECT {sums} FROM {table}").fetchone() for table in ("usage_hour", "usage_fact")
-        )
-    finally:
-        connection.close()
-    return bool(rolled == rows)
 
 
 class Traffic:
@@ -183,7 +178,7 @@ async def test_a_thousand_mixed_requests_match_the_clients_own_count_exactly(
         assert life.metric("dead_letters_total") == 0
         await until(settled(bus), "all messages acknowledged")
         assert all(check.ok for name, check in analytics.checks().items() if name != "lag"), analytics.checks()
-    assert rollup_equals_rows(tmp_path)
+    Usage("sqlite", tmp_path, None).check_rollups()
 
 
 def settled(bus: Bus) -> Callable[[], Awaitable[bool]]:
@@ -196,13 +191,16 @@ def settled(bus: Bus) -> Callable[[], Awaitable[bool]]:
     return check
 
 
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_crash_between_commit_and_acknowledgement_counts_nothing_twice(
-    bus: Bus, process: Callable[[], Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    bus: Bus, nats: NatsServer, kind: str, request: pytest.FixtureRequest, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    usage = Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
     crashes = 0
-    record = SqliteStore.record
+    record = SqlStore.record
 
-    async def record_then_crash(self: SqliteStore, rows: Sequence[UsageRow]) -> Recorded:
+    async def record_then_crash(self: SqlStore, rows: Sequence[UsageRow]) -> Recorded:
         nonlocal crashes
         recorded = await record(self, rows)
         if rows and crashes < 10:
@@ -210,15 +208,16 @@ async def test_a_crash_between_commit_and_acknowledgement_counts_nothing_twice(
             raise OSError("killed right after the commit")
         return recorded
 
-    monkeypatch.setattr(SqliteStore, "record", record_then_crash)
+    monkeypatch.setattr(SqlStore, "record", record_then_crash)
     monkeypatch.setattr("omni_core.bus.ACK_WAIT", 0.5)  # nobody answers for what a dead process had fetched
     traffic = Traffic(seed=11, requests=200)
-    async with process() as analytics:
+    async with Process(nats.url, tmp_path, usage.env) as analytics:
         await traffic.publish(bus)
         await totals_become(analytics, traffic.totals())
         await until(settled(bus), "all messages acknowledged")
+        assert (await analytics.service.standing()).pending == 0
     assert crashes == 10
-    assert rollup_equals_rows(tmp_path)
+    usage.check_rollups()
 
 
 async def test_a_restart_goes_on_where_it_stopped(bus: Bus, process: Callable[[], Process], tmp_path: Path) -> None:
@@ -307,3 +306,21 @@ async def well(analytics: AnalyticsComponent) -> bool:
 
 async def ill(analytics: AnalyticsComponent) -> bool:
     return not analytics.checks()["nats"].ok
+
+
+async def test_a_database_may_come_late_and_what_was_published_meanwhile_is_counted(
+    bus: Bus, nats: NatsServer, tmp_path: Path
+) -> None:
+    server = PostgresServer()
+    try:
+        server.start()
+        env = {URL: server.database()}
+        server.stop()
+        async with Process(nats.url, tmp_path, env) as analytics:
+            assert not analytics.checks()["store"].ok
+            await bus.publish("omniroute.usage.r", batch(request_event(), attempt_event()), msg_id="m1")
+            server.start()
+            await totals_become(analytics, ONE)
+            assert analytics.checks()["store"].ok
+    finally:
+        server.close()

@@ -165,6 +165,36 @@ async def test_a_settlement_belongs_to_the_window_its_reservation_was_taken_in(s
     assert await stage.money(window) == (77, 0)
 
 
+async def test_a_budget_says_since_when_all_is_in_it_and_when_nobody_knows(stage: Stage) -> None:
+    async def since() -> int:
+        (standing,) = (await stage.janitor.look([("key", "month")], [])).keys
+        return standing.since_ms
+
+    assert await since() == 0
+    await stage.ledger.admit(hold("a", budget=budget(1000)))
+    begun = stage.now
+    await stage.later(10)
+    await stage.ledger.admit(hold("b", budget=budget(1000)))
+    await stage.ledger.settle(settlement("a", 30))
+    assert await since() == begun
+    (key,) = [key async for key in stage.redis.scan_iter("quota:{omni}:budget:key:month:*")]
+    await stage.redis.delete(key)
+    assert await since() == 0
+    await stage.ledger.settle(settlement("b", 30))
+    assert await since() == -1, "what was spent before is not in it"
+    assert await stage.money() == (30, 0)
+
+
+async def test_events_wait_in_all_outboxes_until_they_are_taken(stage: Stage) -> None:
+    assert await stage.janitor.waiting() == 0
+    for name, router in (("a", "one"), ("b", "two"), ("c", "two")):
+        await stage.ledger.admit(hold(name, router_id=router))
+        await stage.ledger.settle(settlement(name, events=(b"attempt", b"request"), router_id=router))
+    assert await stage.janitor.waiting() == 6
+    await stage.redis.delete("quota:{omni}:outbox:two")
+    assert await stage.janitor.waiting() == 2
+
+
 async def test_windows_are_those_of_the_calendar_in_utc(clean_redis: str) -> None:
     script = CLOCKED_LUA.split("local results, cursor")[0] + "local s, e = bounds(ARGV[1], now_s) return {s, e}"
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

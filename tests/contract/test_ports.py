@@ -23,7 +23,16 @@ from omni_core.clients.quota import QuotaClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
 from omni_core.identity import SERVICES, Caller
-from omni_core.ports.analytics import AnalyticsPort, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    AnalyticsPort,
+    KeyUse,
+    RequestFound,
+    Standing,
+    UsagePoint,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
@@ -550,13 +559,17 @@ async def test_a_key_gets_a_new_secret(reach: Reach) -> None:
 # ---- quota and analytics --------------------------------------------------------------------------------------------
 
 STATE = QuotaSnapshot(
-    (KeyState("k1", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000), KeyState("k2", 0, 0, 0, 0, 0, "", 0)),
+    (
+        KeyState("k1", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000, 2**45, ("l1", "l2")),
+        KeyState("k2", 0, 0, 0, 0, 0, "", 0),
+    ),
     (
         BreakerState("acme/first", "open", 5, 12.5, "gpt-x", "best", "quota", True),
         BreakerState("claude/a", "closed", 0, 0.0),
     ),
     3,
-    (LimitState("l1", "team/core/monthly", "default", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000),),
+    (LimitState("l1", "team/core/monthly", "default", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000, -1),),
+    waiting_events=2**40,
 )
 
 
@@ -594,6 +607,13 @@ TOTALS = UsageTotals(1000, 3, 1004, 10**12, 5, 6, 7, 8, 10**15, 9)
 USE = {"key-ci": KeyUse(2**40, 1_700_000_000_123), "api-1": KeyUse(1, 2)}
 
 
+POINTS = UsageReport(
+    UsageTotals(requests=3),
+    {},
+    (UsagePoint(2**45, "gpt-x", UsageTotals(requests=3), {7: 1, 200: 2**40}, {3: 2}), UsagePoint(0, "", UsageTotals())),
+)
+
+
 class Analytics:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -603,10 +623,16 @@ class Analytics:
     async def key_use(self) -> dict[str, KeyUse]:
         return USE
 
+    async def standing(self) -> Standing:
+        return Standing(5, 2**45)
+
     async def query(self, query: UsageQuery) -> UsageReport:
+        if query.grain:
+            assert query == UsageQuery(grain="hour", latency=True)
+            return POINTS
         if query.group_by == "moon":
             raise InvalidRequest("group_by must be one of …", param="group_by")
-        assert query == UsageQuery(1, 2, "k1", "model")
+        assert query == UsageQuery(1, 2, "k1", "model", from_rows=True)
         return UsageReport(TOTALS, {"gpt-x": TOTALS, "": UsageTotals()})
 
 
@@ -617,6 +643,16 @@ def _is_analytics(port: Analytics) -> AnalyticsPort:
 async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.key_use() == USE
+
+
+async def test_points_in_time_come_with_their_histograms(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.query(UsageQuery(grain="hour", latency=True)) == POINTS
+
+
+async def test_how_far_counting_is_is_answered(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.standing() == Standing(5, 2**45)
 
 
 async def test_the_way_of_a_request_that_failed_comes_with_its_error(reach: Reach) -> None:
@@ -637,7 +673,7 @@ async def test_a_request_is_found_as_it_was_recorded_for_those_who_may_see_it(re
 
 async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
-    assert await port.query(UsageQuery(1, 2, "k1", "model")) == UsageReport(
+    assert await port.query(UsageQuery(1, 2, "k1", "model", from_rows=True)) == UsageReport(
         TOTALS, {"gpt-x": TOTALS, "": UsageTotals()}
     )
     with pytest.raises(InvalidRequest) as raised:

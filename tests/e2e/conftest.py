@@ -61,6 +61,7 @@ keys:
   - {{name: ci, secret: {{env: OMNIROUTE_KEY}}, models: ["*"]}}
   - {{name: boss, secret: {{env: ADMIN_KEY}}, role: admin}}
   - {{name: mixed, secret: {{value: or-test-mixed-0123456789}}}}
+  - {{name: booked, secret: {{value: or-test-booked-0123456789}}, budget: {{usd: 100, window: month}}}}
   - {{name: slow, secret: {{value: or-test-slow-0123456789}}, limits: {{requests_per_minute: 3}}}}
   - {{name: spent, secret: {{value: or-test-spent-0123456789}}, budget: {{usd: 0.000001, window: month}}}}
   - {{name: held, secret: {{value: or-test-held-0123456789}}, budget: {{usd: 0.002, window: month}}}}

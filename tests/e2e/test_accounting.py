@@ -1,16 +1,23 @@
-"""A thousand mixed requests: what the gateway says was used is what the client counted, exactly."""
+"""A thousand mixed requests: what the gateway says was used is what the client counted, exactly; and what the ledger
+has as spent is what the recorded attempts cost."""
 
 import asyncio
 import json
 import random
+import sqlite3
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
+from click.testing import CliRunner
+from omni_launch.cli import cli
 
 from tests.e2e.conftest import ADMIN, Gateway
 
 KEY = "or-test-mixed-0123456789"
+BOOKED = "or-test-booked-0123456789"
 REQUESTS = 1000
 COUNTED = ("requests", "input_tokens", "cached_input_tokens", "output_tokens")
 
@@ -61,11 +68,11 @@ async def ask(client: httpx.AsyncClient, body: dict[str, Any], counted: dict[str
     counted["cached_input_tokens"] += (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
 
 
-async def drive(gateway: Gateway, bodies: list[dict[str, Any]]) -> dict[str, int]:
+async def drive(gateway: Gateway, bodies: list[dict[str, Any]], key: str = KEY) -> dict[str, int]:
     counted = dict.fromkeys(COUNTED, 0)
     gate = asyncio.Semaphore(24)
     async with httpx.AsyncClient(
-        base_url=gateway.stack.openai, headers={"authorization": f"Bearer {KEY}"}, timeout=60
+        base_url=gateway.stack.openai, headers={"authorization": f"Bearer {key}"}, timeout=60
     ) as client:
 
         async def one(body: dict[str, Any]) -> None:
@@ -106,3 +113,54 @@ def test_a_developer_sees_their_own_usage_and_an_admin_all(gateway: Gateway) -> 
     assert gateway.stack.get("/api/keys", KEY).status_code == 403
     assert gateway.stack.get("/api/keys", ADMIN).status_code == 200
     assert gateway.stack.get("/api/usage", "or-wrong").status_code == 401
+
+
+def audited(gateway: Gateway, tmp_path: Path, *options: str) -> tuple[int, str]:
+    """What ``omniroute audit usage`` says, and its exit code."""
+    key = tmp_path / "admin.key"
+    key.write_text(ADMIN)
+    told = CliRunner().invoke(
+        cli, ["audit", "usage", "--url", gateway.stack.dashboard, "--key-file", str(key), *options]
+    )
+    return told.exit_code, told.output
+
+
+def booked(output: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(output)
+    (budget,) = (one for one in found["budgets"] if one["name"] == "key-booked")
+    return budget
+
+
+def test_the_ledger_and_the_events_agree_to_the_nano_usd_and_a_lost_event_is_found(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    bodies = [body for body in mixed(seed=3) if body["model"].startswith("claude/")][:150]
+    counted = asyncio.run(drive(gateway, bodies, BOOKED))
+    code, output = audited(gateway, tmp_path, "--json")
+    budget = booked(output)
+    assert (code, budget["difference_nano_usd"], budget["causes"]) == (0, 0, []), output
+    assert budget["ledger_nano_usd"] == budget["events_nano_usd"] == totals(gateway, BOOKED)["cost_nano_usd"] > 0
+    assert counted["requests"] == len(bodies)
+    code, output = audited(gateway, tmp_path)
+    assert code == 0
+    assert "= key key-booked (month since " in output
+
+    with closing(sqlite3.connect(gateway.stack.data_dir / "analytics" / "usage.sqlite3", timeout=20)) as store:
+        (*lost,) = store.execute(
+            "SELECT attempt_row.* FROM attempt_row JOIN attempt_kind USING (kind) "
+            "WHERE key_id = 'key-booked' AND cost_nano_usd > 0 ORDER BY started_ms DESC LIMIT 1"
+        ).fetchone()
+        (cost,) = store.execute("SELECT cost_nano_usd FROM attempt_row WHERE id = ?", (lost[0],)).fetchone()
+        store.execute("DELETE FROM attempt_row WHERE id = ?", (lost[0],))
+        store.commit()
+        try:
+            code, output = audited(gateway, tmp_path, "--json", "--wait", "0")
+            budget = booked(output)
+            assert (code, budget["difference_nano_usd"], budget["explained"]) == (1, cost, False), output
+            code, output = audited(gateway, tmp_path, "--wait", "0")
+            assert code == 1
+            assert "≠ key key-booked" in output
+        finally:
+            store.execute(f"INSERT INTO attempt_row VALUES ({', '.join('?' * len(lost))})", lost)
+            store.commit()
+    assert audited(gateway, tmp_path)[0] == 0

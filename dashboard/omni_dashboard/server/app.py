@@ -18,6 +18,7 @@ from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import configuration, documents, page, problems
+from omni_dashboard.server.proof_schemas import ProofOut
 from omni_dashboard.server.request_schemas import RequestOut
 from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
 from omni_dashboard.server.schemas import (
@@ -27,12 +28,13 @@ from omni_dashboard.server.schemas import (
     AuditVerdictOut,
     CheckOut,
     ConfigOut,
-    Group,
+    Grain,
     GroupBy,
     KeyCreated,
     KeyIn,
     KeyOut,
     Keys,
+    Latency,
     Me,
     Organisation,
     ProcessOut,
@@ -43,6 +45,7 @@ from omni_dashboard.server.schemas import (
     UsageAnswer,
 )
 from omni_dashboard.server.simulation_schemas import SimulationIn, SimulationOut
+from omni_dashboard.server.usage_meta import USAGE_META, UsageMeta, usage_groups, usage_points
 from omni_dashboard.service import Management
 from omni_dashboard.settings import DashboardSettings
 
@@ -76,6 +79,7 @@ class Api:
             Row("GET", "/api/about", PUBLIC, self.about, About),
             Row("GET", "/api/me", DEVELOPER, self.me, Me),
             Row("GET", "/api/usage", DEVELOPER, self.usage, UsageAnswer, area="usage"),
+            Row("GET", "/api/analytics/meta", DEVELOPER, self.usage_meta, UsageMeta, area="usage"),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row(
                 "POST",
@@ -96,6 +100,7 @@ class Api:
             Row("POST", "/api/quota/rates/{account:path}/forget", ADMIN, self.forget_rates, None, 204, "quota"),
             Row("GET", "/api/audit", ADMIN, self.audit, AuditOut, area="audit"),
             Row("GET", "/api/audit/verify", ADMIN, self.verify_audit, AuditVerdictOut, area="audit"),
+            Row("GET", "/api/audit/usage", ADMIN, self.audit_usage, ProofOut, area="audit"),
             Row("GET", "/api/system", ADMIN, self.system, System, area="system"),
         )
 
@@ -114,11 +119,14 @@ class Api:
         until: Annotated[str, Query(max_length=40, description="ISO 8601 or epoch ms, exclusive")] = "",
         group_by: Annotated[GroupBy | None, Query(description="one group for each value")] = None,
         key: Annotated[str, Query(max_length=128, description="a key's id; a developer's is always their own")] = "",
+        grain: Annotated[Grain | None, Query(description="points for each minute, hour or day of UTC")] = None,
+        latency: Annotated[bool, Query(description="p50, p95 and p99 of requests, from histograms")] = False,
     ) -> UsageAnswer:
         """Totals of recorded usage. An admin sees all keys, a developer their own."""
         start = epoch_ms(from_, "from") if from_ else 0
         end = epoch_ms(until, "until") if until else 0
-        report = await self._management.usage(identity_of(request), UsageQuery(start, end, key, group_by or ""))
+        asked = UsageQuery(start, end, key, group_by or "", grain=grain or "", latency=latency)
+        report = await self._management.usage(identity_of(request), asked)
         ranked = sorted(report.groups.items(), key=lambda item: (-item[1].cost_nano_usd, -item[1].requests, item[0]))
         shown = ranked[: self._settings.max_groups]
         return UsageAnswer(
@@ -127,9 +135,16 @@ class Api:
             key=key or (None if identity_of(request).role == ADMIN else identity_of(request).key_id),
             group_by=group_by,
             totals=Totals.of(report.totals),
-            groups=[Group(value=value, totals=Totals.of(totals)) for value, totals in shown],
+            groups=usage_groups(shown, report.points if latency else ()),
             groups_omitted=len(ranked) - len(shown),
+            grain=grain,
+            latency=Latency.of(report.points) if latency else None,
+            points=usage_points(report.points, dict(shown) if group_by else None, latency) if grain else [],
         )
+
+    async def usage_meta(self) -> UsageMeta:
+        """What usage may be asked for: measures, by which dimensions, and how fine."""
+        return USAGE_META
 
     async def request(self, request: Request, id_: Annotated[str, Path(alias="id", pattern=_REQUEST)]) -> RequestOut:
         """One recorded request, its attempts, and why it went where it went. By its id, or by the X-Request-Id that its
@@ -205,6 +220,10 @@ class Api:
     ) -> AuditVerdictOut:
         """Whether the audit log is as it was written, and which entry is the first that is not."""
         return AuditVerdictOut.of(await self._management.verify_audit(identity_of(request), head))
+
+    async def audit_usage(self, request: Request) -> ProofOut:
+        """Whether what the ledger has as spent is what the recorded attempts cost, for each budget there is."""
+        return ProofOut.of(await self._management.audit_usage(identity_of(request)))
 
     async def system(self, request: Request) -> System:
         """Which configuration is published, who works with it, and how this process is."""

@@ -1,6 +1,6 @@
 """What ``/api/*`` takes and gives, as OpenAPI shows it. Money is given twice: exact decimal USD and nano-USD."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -8,17 +8,19 @@ import msgspec
 from fastapi import Query
 from omni_catalogue.scopes import Scopes
 from omni_core.component import Check
-from omni_core.ports.analytics import KeyUse, UsageTotals
+from omni_core.ports.analytics import KeyUse, UsagePoint, UsageTotals
 from omni_core.ports.audit import AuditEntry, AuditVerdict
 from omni_core.ports.auth import Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, ConfigObject, ObjectChange
 from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
+from omni_wire.latency import Counts, percentile
 from pydantic import BaseModel, ConfigDict, Field
 
 from omni_dashboard.domain.fleet import Process
 from omni_dashboard.domain.values import nano_usd, usd
 
 GroupBy = Literal["key", "model", "provider", "account", "status"]
+Grain = Literal["minute", "hour", "day"]
 Role = Literal["admin", "developer"]
 Endpoint = Literal["chat", "responses", "messages", "gemini", "ollama", "count_tokens", "models"]
 Managed = Literal[
@@ -105,16 +107,56 @@ class Totals(BaseModel):
         )
 
 
+class Percentiles(BaseModel):
+    """Milliseconds within which so many of a hundred requests were through; above by less than a sixteenth."""
+
+    p50: int
+    p95: int
+    p99: int
+
+    @classmethod
+    def of(cls, counts: Counts) -> "Percentiles | None":
+        """None where nothing was counted."""
+        found = [percentile(counts, share) for share in (0.5, 0.95, 0.99)]
+        return cls(p50=found[0] or 0, p95=found[1] or 0, p99=found[2] or 0) if counts else None
+
+
+class Latency(BaseModel):
+    """Of requests: ``total_ms`` to the end of the answer, ``ttft_ms`` to its first byte, null where there was none."""
+
+    total_ms: Percentiles | None
+    ttft_ms: Percentiles | None
+
+    @classmethod
+    def of(cls, points: Iterable[UsagePoint]) -> "Latency":
+        total: dict[int, int] = {}
+        ttft: dict[int, int] = {}
+        for point in points:
+            for sums, counts in ((total, point.total), (ttft, point.ttft)):
+                for bucket, count in counts.items():
+                    sums[bucket] = sums.get(bucket, 0) + count
+        return cls(total_ms=Percentiles.of(total), ttft_ms=Percentiles.of(ttft))
+
+
 class Group(BaseModel):
-    """``value`` is empty where there is none, as for the provider of a request that none served."""
+    """``value`` is empty where there is none, as for the provider of a request that none served. ``latency`` is null
+    unless it was asked for."""
 
     value: str
     totals: Totals
+    latency: Latency | None = None
+
+
+class Point(Group):
+    """A group in the minute, hour or day (of UTC) that begins at ``at_ms``, epoch milliseconds."""
+
+    at_ms: int
 
 
 class UsageAnswer(BaseModel):
     """Usage that started in [from_ms, until_ms); null is open. ``groups`` by cost, dearest first; when there are too
-    many, ``groups_omitted`` says how many were left out (their sums are in ``totals``)."""
+    many, ``groups_omitted`` says how many were left out (their sums are in ``totals``). ``points`` are in the order of
+    time, of the groups that are shown; what a time has none of was not used in it."""
 
     from_ms: int | None
     until_ms: int | None
@@ -123,6 +165,9 @@ class UsageAnswer(BaseModel):
     totals: Totals
     groups: list[Group]
     groups_omitted: int
+    grain: str | None = None
+    latency: Latency | None = None
+    points: list[Point] = []
 
 
 class Limits(BaseModel):

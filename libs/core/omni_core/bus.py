@@ -392,6 +392,14 @@ class PullConsumer:
                 await subscription.unsubscribe()
             raise
 
+    async def backlog(self) -> int:
+        """How many messages nobody has acknowledged, delivered or not. Raises ``DependencyUnavailable``."""
+        await self._bus.connect()
+        subscription = await self.open()
+        with _told(f"ask about {self._names[0]}"):
+            found = await subscription.consumer_info()
+        return int(found.num_pending or 0) + int(found.num_ack_pending or 0)
+
 
 def _new_client() -> tuple[Client, JetStreamContext]:
     client = Client()

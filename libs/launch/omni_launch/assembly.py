@@ -151,7 +151,7 @@ class Assembly:
             case "analytics":
                 from omni_analytics import build as analytics
 
-                return analytics.build(runtime)
+                return analytics.build(runtime, env=self._inputs.env)
             case "translator":
                 from omni_translator import build as translator
 

@@ -1,21 +1,33 @@
-"""``omniroute audit``: what was done to keys and configuration, and that nobody has changed what is written of it."""
+"""``omniroute audit``: what was done to keys and configuration, and that nobody has changed what is written of it; and
+that the books of usage are right."""
 
+import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from omni_launch.config_cli import reaching
 from omni_launch.options import data_dir, prepared
+from omni_launch.problems import CannotStart
 
 if TYPE_CHECKING:
     from omni_auth.adapters.store.audit import AuditLog
 
+    from omni_launch.management import Access
 
-@click.group(short_help="Who did what, and that the log of it is whole.")
+# Seconds between two looks.
+_AGAIN = 0.5
+_WHERE = """
+    It asks the gateway that runs on the data directory; another one with --url and a key."""
+
+
+@click.group(short_help="Who did what, that the log of it is whole, and that the books are right.")
 def audit() -> None:
-    """Who did what to keys and configuration, and that nobody has changed the log of it."""
+    """Who did what to keys and configuration, that nobody has changed the log of it, and that what was spent is what
+    was recorded."""
 
 
 @audit.command("list")
@@ -53,6 +65,45 @@ def verify(head: str, data_dir: Path | None) -> None:
         click.echo(f"entry {found.bad}: {found.why}; the {found.entries} before it are good", err=True)
         raise click.exceptions.Exit(1)
     click.echo(f"{found.entries} entries are as they were written; the last is {found.head or 'none'}")
+
+
+@audit.command("usage")
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, for programs.")
+@click.option(
+    "--wait", type=click.FloatRange(0, 3600), default=30.0, show_default=True, metavar="SECONDS",
+    help="How long to ask again while events are under way, or a difference is left.",
+)  # fmt: skip
+@reaching(_WHERE)
+def usage(as_json: bool, wait: float, access: "Access") -> None:
+    """Prove that what the ledger has as spent is what the recorded attempts cost, for each budget of keys and of limits
+    that they share, in its present window. Exit code 1 where a difference has no cause that is known.
+    """
+    import msgspec
+
+    from omni_launch.management import Remote, reached
+    from omni_launch.proof_lines import lines
+
+    with reached(access) as management:
+        if not isinstance(management, Remote):
+            raise CannotStart(
+                "no gateway runs on this data directory", "Start one: omniroute up; or name one with --url"
+            )
+        deadline = time.monotonic() + wait
+        found = management.audit_usage()
+        while _open(found) and time.monotonic() < deadline:
+            time.sleep(_AGAIN)
+            found = management.audit_usage()
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        for line in lines(found):
+            click.echo(line)
+    raise click.exceptions.Exit(0 if found["ok"] else 1)
+
+
+def _open(found: dict[str, Any]) -> bool:
+    """Whether another look may say more: what is under way comes, and two clocks may have been read a moment apart."""
+    return not found["ok"] or any(budget["difference_nano_usd"] for budget in found["budgets"])
 
 
 def _log(data_dir: Path | None) -> "AbstractContextManager[AuditLog]":

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from omni_launch.analytics_cli import analytics
 from omni_launch.audit_cli import audit
 from omni_launch.backup_cli import backup
 from omni_launch.certs_cli import certs
@@ -282,6 +283,7 @@ def health(url: str, timeout: float) -> None:
 
 for verb in (apply, diff, export, take_in, explain):
     cli.add_command(verb)
+cli.add_command(analytics)
 cli.add_command(audit)
 cli.add_command(vault)
 cli.add_command(backup)

@@ -162,7 +162,8 @@ def create_key(
 def list_keys(as_json: bool, data_dir: Path | None, config: Path | None) -> None:
     """Every key, without its secret, and how the gateway on this data directory has recorded its use."""
     import msgspec
-    from omni_analytics.adapters.store import read_key_use, usage_path
+    from omni_analytics.adapters.asking import read_key_use
+    from omni_analytics.adapters.location import usage_path
 
     with _key_store(data_dir, config) as store:
         found = store.list()

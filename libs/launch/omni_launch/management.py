@@ -144,6 +144,14 @@ class Remote:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise self._stranger() from None
 
+    def audit_usage(self) -> dict[str, Any]:
+        """What ``GET /api/audit/usage`` answers."""
+        body = self._ask("GET", "/api/audit/usage", needs="This needs an admin's key of who runs the gateway")
+        try:
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._stranger() from None
+
     def _ask(
         self, method: str, path: str, body: bytes | None = None, timeout: float = TIMEOUT, *,
         kind: str = "application/yaml", needs: str = _NEEDS,

@@ -22,12 +22,15 @@ class Reaped(msgspec.Struct, frozen=True):
 
 
 class KeyStanding(msgspec.Struct, frozen=True):
-    """Of one key, or of a limit that keys share, now; ``resets_at`` in epoch seconds, 0 for never."""
+    """Of one key, or of a limit that keys share, now; ``resets_at`` in epoch seconds, 0 for never. All is in
+    ``spent_nano_usd`` that was reserved from ``since_ms`` on (epoch milliseconds of Redis): 0 where nothing was yet, -1
+    where nobody knows."""
 
     requests_in_window: int
     spent_nano_usd: int
     held_nano_usd: int
     resets_at: int
+    since_ms: int = 0
 
 
 class BreakerStanding(msgspec.Struct, frozen=True):
@@ -95,6 +98,10 @@ class Janitor:
     async def forget(self, lane: str) -> bool:
         """Forget what was learned of a lane and what has gone through it; false where there was nothing."""
         return bool((await self._run(operations.forget(lane)))[0])
+
+    async def waiting(self) -> int:
+        """Events that are in outboxes, of whichever router."""
+        return int((await self._run(operations.waiting()))[0])
 
     async def orphans(self) -> list[str]:
         """Routers that left events and show no sign of life."""

@@ -222,6 +222,10 @@ def look(keys: list[tuple[str, str]], accounts: list[str]) -> Operation:
     return [_pack(("look", 0, keys, accounts))]
 
 
+def waiting() -> Operation:
+    return [_pack(("waiting", 0))]
+
+
 def circuits(most: int) -> Operation:
     return [_pack(("circuits", 0, most))]
 

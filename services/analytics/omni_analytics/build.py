@@ -1,17 +1,24 @@
 """Put analytics together."""
 
+import os
+from collections.abc import Mapping
+
+import msgspec
 from omni_core.bus import Bus
 from omni_core.clock import monotonic, now_ms
 from omni_core.component import Check
 from omni_core.runtime import Runtime
+from omni_wire.errors import DependencyUnavailable
 
 from omni_analytics.adapters.consumer import BusDeadLetters, Consumer
 from omni_analytics.adapters.decode import decode_batch
+from omni_analytics.adapters.keeper import Keeper
+from omni_analytics.adapters.location import usage_database
 from omni_analytics.adapters.metrics import PrometheusMeter
-from omni_analytics.adapters.store import SqliteStore, usage_path
+from omni_analytics.adapters.store import SqlStore
 from omni_analytics.adapters.tracing import traced
 from omni_analytics.service import Analytics
-from omni_analytics.settings import AnalyticsSettings
+from omni_analytics.settings import AnalyticsSettings, kept_days
 
 
 class AnalyticsComponent:
@@ -22,8 +29,9 @@ class AnalyticsComponent:
     def __init__(
         self,
         service: Analytics,
-        store: SqliteStore,
+        store: SqlStore,
         consumer: Consumer,
+        keeper: Keeper,
         meter: PrometheusMeter,
         bus: Bus,
         settings: AnalyticsSettings,
@@ -31,19 +39,27 @@ class AnalyticsComponent:
         self.service = service
         self._store = store
         self._consumer = consumer
+        self._keeper = keeper
         self._meter = meter
         self._bus = bus
         self._settings = settings
 
     async def start(self) -> None:
-        """Raises when the store cannot be opened. NATS may be away: questions are answered meanwhile."""
-        await self._store.open()
+        """Raises for a store of a newer version, and for a file that cannot be opened. NATS may be away: questions are
+        answered meanwhile. So may a PostgreSQL: what comes is given back, and tried again."""
+        try:
+            await self._store.open()
+        except DependencyUnavailable:
+            if not self._store.may_be_away:
+                raise
         self._consumer.start()
+        self._keeper.start()
 
     async def drain(self) -> None:
         await self._consumer.drain()
 
     async def stop(self) -> None:
+        await self._keeper.stop()
         await self._consumer.stop()
         await self._store.close()
 
@@ -59,22 +75,27 @@ class AnalyticsComponent:
         }
 
 
-def build(runtime: Runtime, *, settings: AnalyticsSettings | None = None) -> AnalyticsComponent:
-    """The store lives in ``data_dir/analytics/usage.sqlite3``. Nothing is opened before ``start``."""
+def build(
+    runtime: Runtime, *, env: Mapping[str, str] = os.environ, settings: AnalyticsSettings | None = None
+) -> AnalyticsComponent:
+    """The store lives in ``data_dir/analytics/usage.sqlite3``, or where ``env`` says. Nothing is opened before
+    ``start``. Raises ``DependencyUnavailable``, ``InvalidRequest`` for what is wrong in ``env``."""
     settings = settings or AnalyticsSettings()
+    settings = msgspec.structs.replace(settings, keep_days=kept_days(env) or settings.keep_days)
     meter = PrometheusMeter(runtime.metrics)
-    path = usage_path(runtime.settings.data_dir)
-    store = SqliteStore(path, query_timeout=settings.query_timeout)
+    store = SqlStore(usage_database(runtime.settings.data_dir, env), query_timeout=settings.query_timeout)
+    tracer = runtime.tracer(AnalyticsComponent.name)
+    consumer = Consumer(runtime.bus, lambda messages: take(messages), meter, settings)
     service = Analytics(
         store,
         decode_batch,
         BusDeadLetters(runtime.bus, now_ms),
         meter,
+        consumer.backlog,
         settings,
         now_ms=now_ms,
         clock=monotonic,
     )
-    tracer = runtime.tracer(AnalyticsComponent.name)
     take = service.take if tracer is None else traced(service.take, tracer)
-    consumer = Consumer(runtime.bus, take, meter, settings)
-    return AnalyticsComponent(service, store, consumer, meter, runtime.bus, settings)
+    keeper = Keeper(store, settings, now_ms, lambda: not consumer.state and not meter.lag_seconds)
+    return AnalyticsComponent(service, store, consumer, keeper, meter, runtime.bus, settings)

@@ -19,7 +19,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class UsageStore(Protocol):
-    """The only writer of recorded usage."""
+    """Where usage is recorded, and the only writer there."""
 
     async def record(self, rows: Sequence[UsageRow]) -> Recorded:
         """Store all rows and their rollups in one durable transaction, or nothing.
@@ -39,6 +39,15 @@ class UsageStore(Protocol):
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         """See ``AnalyticsPort``. Raises as ``query``."""
+        ...
+
+    async def kept_from_ms(self) -> int:
+        """Since when every row is there; 0: since ever. Raises as ``query``."""
+        ...
+
+    async def forget_some(self, before_ms: int) -> bool:
+        """Forget some of the rows that started before then (epoch milliseconds, where a day begins); what they added up
+        to stays. True while there may be more. Raises ``DependencyUnavailable``."""
         ...
 
 
@@ -77,6 +86,12 @@ class Decoder(Protocol):
 class DeadLetters(Protocol):
     async def bury(self, data: bytes, reason: str, deliveries: int) -> None:
         """Keep a message that cannot be taken. Raises ``DependencyUnavailable``."""
+        ...
+
+
+class Backlog(Protocol):
+    async def __call__(self) -> int:
+        """How many messages are in the stream that nobody has acknowledged. Raises ``DependencyUnavailable``."""
         ...
 
 

@@ -3,17 +3,36 @@
 from typing import Any
 
 from omni_core import usage_message
-from omni_core.ports.analytics import APART, AnalyticsPort, AttemptFound, RequestFound, UsageQuery, UsageTotals
+from omni_core.ports.analytics import (
+    APART,
+    AnalyticsPort,
+    AttemptFound,
+    RequestFound,
+    UsagePoint,
+    UsageQuery,
+    UsageTotals,
+)
 from omni_core.rpc import RpcServer, unary
+from omni_wire.latency import Counts
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
 
 def register(server: RpcServer, port: AnalyticsPort) -> None:
     async def query(request: pb.QueryRequest) -> pb.QueryResponse:
-        report = await port.query(UsageQuery(request.from_ms, request.until_ms, request.key_id, request.group_by))
+        asked = UsageQuery(
+            request.from_ms,
+            request.until_ms,
+            request.key_id,
+            request.group_by,
+            from_rows=request.from_rows,
+            grain=request.grain,
+            latency=request.latency,
+        )
+        report = await port.query(asked)
         return pb.QueryResponse(
             totals=_totals(report.totals),
             groups=[pb.Group(value=value, totals=_totals(totals)) for value, totals in report.groups.items()],
+            points=map(_point, report.points),
         )
 
     async def key_use(_: pb.KeyUseRequest) -> pb.KeyUseResponse:
@@ -21,6 +40,10 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         return pb.KeyUseResponse(
             keys=[pb.UsedKey(key_id=key, requests=use.requests, last_ms=use.last_ms) for key, use in found.items()]
         )
+
+    async def standing(_: pb.StandingRequest) -> pb.StandingResponse:
+        found = await port.standing()
+        return pb.StandingResponse(pending=found.pending, kept_from_ms=found.kept_from_ms)
 
     async def find_request(request: pb.FindRequestRequest) -> pb.FindRequestResponse:
         found = await port.find_request(request.id, None if request.any_key else tuple(request.key_ids))
@@ -31,6 +54,7 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         {
             "Query": unary(pb.QueryRequest, query),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
+            "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),
         },
     )
@@ -52,6 +76,20 @@ def _attempt(found: AttemptFound) -> pb.Attempt:
 def _same(found: RequestFound | AttemptFound) -> dict[str, Any]:
     """The fields that are the same on both sides."""
     return {name: getattr(found, name) for name in found.__struct_fields__ if name not in APART}
+
+
+def _point(point: UsagePoint) -> pb.Point:
+    return pb.Point(
+        at_ms=point.at_ms,
+        value=point.value,
+        totals=_totals(point.totals),
+        total=_histogram(point.total),
+        ttft=_histogram(point.ttft),
+    )
+
+
+def _histogram(counts: Counts) -> pb.Histogram:
+    return pb.Histogram(buckets=counts.keys(), counts=counts.values())
 
 
 def _totals(totals: UsageTotals) -> pb.Totals:

@@ -9,17 +9,19 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
-from omni_core.ports.analytics import KeyUse, RequestFound, UsageQuery, UsageReport
+from omni_core.ports.analytics import KeyUse, RequestFound, Standing, UsageQuery, UsageReport
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
 
+from omni_analytics.domain import rollup
 from omni_analytics.domain.rows import MAX_ID, UsageRow
-from omni_analytics.ports import DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
+from omni_analytics.ports import Backlog, DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
 
 logger = logging.getLogger("omniroute.analytics")
 
 _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
+GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", "key", "model", "provider", "account", "status")
 
 
@@ -32,6 +34,7 @@ class Analytics:
         decode: Decoder,
         dead_letters: DeadLetters,
         meter: Meter,
+        backlog: Backlog,
         settings: AnalyticsSettings,
         *,
         now_ms: Callable[[], int],
@@ -41,22 +44,27 @@ class Analytics:
         self._decode = decode
         self._dead_letters = dead_letters
         self._meter = meter
+        self._backlog = backlog
         self._settings = settings
         self._now_ms = now_ms
         self._clock = clock
 
     async def query(self, query: UsageQuery) -> UsageReport:
-        """Raises ``InvalidRequest`` for an unknown ``group_by`` or a time before the epoch."""
-        if query.group_by not in GROUPS:
-            known = ", ".join(name for name in GROUPS if name)
-            raise InvalidRequest(f"group_by {query.group_by!r} is not one of {known}", param="group_by")
-        for name, value in (("from", query.from_ms), ("until", query.until_ms)):
-            if not 0 <= value < 2**62:
-                raise InvalidRequest(f"{name} {value} is not a time in epoch milliseconds", param=name)
+        """Raises ``InvalidRequest`` for an unknown ``group_by`` or ``grain``, a time before the epoch, and too many
+        points."""
+        for name, value, known in (("group_by", query.group_by, GROUPS), ("grain", query.grain, GRAINS)):
+            if value not in known:
+                raise InvalidRequest(f"{name} {value!r} is not one of {', '.join(filter(None, known))}", param=name)
+        for name, at in (("from", query.from_ms), ("until", query.until_ms)):
+            if not 0 <= at < 2**62:
+                raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)
         return await self._store.query(query)
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._store.key_use()
+
+    async def standing(self) -> Standing:
+        return Standing(await self._backlog(), await self._store.kept_from_ms())
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._store.find_request(id_, key_ids) if 0 < len(id_) <= MAX_ID else None

@@ -1,6 +1,9 @@
 """Tunables of analytics."""
 
+from collections.abc import Mapping
+
 import msgspec
+from omni_wire.errors import InvalidRequest
 
 USAGE_STREAM = "OMNIROUTE_USAGE"
 USAGE_SUBJECTS = "omniroute.usage.*"
@@ -17,7 +20,8 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     a fetch that brought something, but not all it could, the next one waits ``linger``: while there is traffic, more
     messages then share a fetch and a commit, which cost as much for one event as for many.
     A message that cannot be taken is tried ``max_deliveries`` times, ``retry_delay`` (doubling, at most
-    ``retry_delay_max``) apart. Behind by more than ``lag_limit`` is reported as not well.
+    ``retry_delay_max``) apart. Behind by more than ``lag_limit`` is reported as not well. Rows are kept ``keep_days``
+    whole days, 0 for ever; whether there are older ones is looked for every ``keep_every``.
     """
 
     fetch_messages: int = 64
@@ -29,3 +33,19 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     reconnect_delay: float = 1.0
     query_timeout: float = 5.0
     lag_limit: float = 300.0
+    keep_days: int = 0
+    keep_every: float = 600.0
+
+
+KEEP_DAYS = "OMNIROUTE_ANALYTICS_KEEP_DAYS"
+# A row is forgotten long after whatever may yet replace it has come: a reservation ends within hours.
+LEAST_DAYS = 2
+
+
+def kept_days(env: Mapping[str, str]) -> int:
+    """``OMNIROUTE_ANALYTICS_KEEP_DAYS``: how long rows are kept, 0 (the default) for ever. Raises
+    ``InvalidRequest``."""
+    given = env.get(KEEP_DAYS, "").strip() or "0"
+    if given.isascii() and given.isdigit() and (int(given) == 0 or LEAST_DAYS <= int(given) <= 100_000):
+        return int(given)
+    raise InvalidRequest(f"{KEEP_DAYS} is 0, for ever, or a number of days from {LEAST_DAYS}", param=KEEP_DAYS)

@@ -14,6 +14,7 @@ def register(server: RpcServer, port: QuotaPort) -> None:
             open_reservations=state.open_reservations,
             limits=map(_limit, state.limits),
             rates=map(_rate, state.rates),
+            waiting_events=state.waiting_events,
         )
 
     async def reset(request: pb.ResetRequest) -> pb.ResetResponse:
@@ -44,6 +45,8 @@ def _key(key: KeyState) -> pb.KeyState:
         budget_nano_usd=key.budget_nano_usd,
         budget_window=key.budget_window,
         budget_resets_at=key.budget_resets_at,
+        budget_since_ms=key.budget_since_ms,
+        limit_ids=key.limit_ids,
     )
 
 
@@ -59,6 +62,7 @@ def _limit(limit: LimitState) -> pb.LimitState:
         budget_nano_usd=limit.budget_nano_usd,
         budget_window=limit.budget_window,
         budget_resets_at=limit.budget_resets_at,
+        budget_since_ms=limit.budget_since_ms,
     )
 
 

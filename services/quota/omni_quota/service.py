@@ -60,6 +60,7 @@ class QuotaService:
             ),
             open_reservations=standing.open_reservations,
             rates=await self._rates(configuration),
+            waiting_events=await self._books.waiting(),
         )
 
     async def _rates(self, configuration: Snapshot) -> tuple[RateState, ...]:
@@ -210,6 +211,8 @@ def _key_state(policy: KeyPolicy, standing: KeyStanding) -> KeyState:
         budget_nano_usd=policy.budget.nano_usd if policy.budget is not None else 0,
         budget_window=budget_window(policy.budget),
         budget_resets_at=standing.resets_at,
+        budget_since_ms=standing.since_ms,
+        limit_ids=tuple(policy.limits),
     )
 
 
@@ -225,4 +228,5 @@ def _limit_state(limit: Limit, standing: KeyStanding) -> LimitState:
         budget_nano_usd=limit.budget.nano_usd if limit.budget is not None else 0,
         budget_window=budget_window(limit.budget),
         budget_resets_at=standing.resets_at,
+        budget_since_ms=standing.since_ms,
     )

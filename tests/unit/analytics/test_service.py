@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from omni_analytics.adapters.decode import decode_batch
+from omni_analytics.adapters.keeper import Keeper
+from omni_analytics.domain.rollup import DAY_MS
 from omni_analytics.domain.rows import UsageRow
 from omni_analytics.ports import Recorded
 from omni_analytics.service import Analytics
-from omni_analytics.settings import AnalyticsSettings
-from omni_core.ports.analytics import KeyUse, UsageQuery, UsageReport, UsageTotals
+from omni_analytics.settings import KEEP_DAYS, AnalyticsSettings, kept_days
+from omni_core.ports.analytics import KeyUse, Standing, UsageQuery, UsageReport, UsageTotals
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, WireError
 
 from tests.unit.analytics.events import T0, attempt_event, batch, request_event
@@ -44,6 +46,7 @@ class Store:
         self.calls = 0
         self.refused: set[str] = set()
         self.away = False
+        self.forgotten: list[int] = []
 
     async def record(self, rows: Sequence[UsageRow]) -> Recorded:
         self.calls += 1
@@ -59,6 +62,13 @@ class Store:
 
     async def query(self, query: UsageQuery) -> UsageReport:
         return UsageReport(UsageTotals(), {})
+
+    async def kept_from_ms(self) -> int:
+        return 7
+
+    async def forget_some(self, before_ms: int) -> bool:
+        self.forgotten.append(before_ms)
+        return len(self.forgotten) < 3
 
 
 class Grave:
@@ -91,9 +101,13 @@ class Stage:
     def __init__(self) -> None:
         self.store, self.grave, self.meter = Store(), Grave(), Meter()
         self.service = Analytics(
-            self.store, decode_batch, self.grave, self.meter, AnalyticsSettings(retry_delay=1.0),
+            self.store, decode_batch, self.grave, self.meter, five, AnalyticsSettings(retry_delay=1.0),
             now_ms=lambda: T0 + 10_000, clock=lambda: 0.0,
         )  # fmt: skip
+
+
+async def five() -> int:
+    return 5
 
 
 @pytest.fixture
@@ -172,3 +186,25 @@ async def test_a_question_must_make_sense(stage: Stage) -> None:
             await stage.service.query(bad)
         assert caught.value.param in ("group_by", "from", "until")
     assert msgspec.structs.replace(UsageQuery(), group_by="key").group_by == "key"
+
+
+async def test_what_is_not_counted_yet_is_told_with_what_is_kept(stage: Stage) -> None:
+    assert await stage.service.standing() == Standing(5, 7)
+
+
+async def test_nothing_is_forgotten_before_what_was_delivered_is_counted(stage: Stage) -> None:
+    caught_up = False
+    keeper = Keeper(stage.store, AnalyticsSettings(keep_days=3), lambda: T0, lambda: caught_up)
+    await keeper.forget()
+    assert stage.store.forgotten == []
+    caught_up = True
+    await keeper.forget()
+    assert stage.store.forgotten == [T0 - T0 % DAY_MS - 3 * DAY_MS] * 3, "as long as there may be more"
+
+
+@pytest.mark.parametrize("given", ["1", "-3", "x", "2.5", "9" * 9])
+def test_rows_are_kept_for_ever_or_for_some_days(given: str) -> None:
+    assert kept_days({}) == kept_days({KEEP_DAYS: "0"}) == 0
+    assert kept_days({KEEP_DAYS: "30"}) == 30
+    with pytest.raises(InvalidRequest):
+        kept_days({KEEP_DAYS: given})

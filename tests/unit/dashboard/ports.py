@@ -12,7 +12,16 @@ import msgspec
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
-from omni_core.ports.analytics import AttemptFound, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    AttemptFound,
+    KeyUse,
+    RequestFound,
+    Standing,
+    UsagePoint,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.ports.audit import AuditEntry, AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
@@ -288,6 +297,11 @@ class Analytics:
             "claude-x": UsageTotals(1, 0, 1, 1, 0, 0, 2, 0, 2**60, 1),
         }
 
+    async def standing(self) -> Standing:
+        if self.failure is not None:
+            raise self.failure
+        return Standing(0, 0)
+
     async def key_use(self) -> dict[str, KeyUse]:
         if self.failure is not None:
             raise self.failure
@@ -305,7 +319,14 @@ class Analytics:
         if self.failure is not None:
             raise self.failure
         totals = UsageTotals(3, 1, 4, 101, 10, 5, 52, 7, 2**60 + 1_250_000, 1)
-        return UsageReport(totals, self.groups if query.group_by else {})
+        points = tuple(
+            UsagePoint(3_600_000 * hour, name, found, {40: 99, 400: 1} if query.latency else {})
+            for hour in (1, 2)
+            for name, found in self.groups.items()
+        )
+        return UsageReport(
+            totals, self.groups if query.group_by else {}, points if query.grain or query.latency else ()
+        )
 
 
 class Router:

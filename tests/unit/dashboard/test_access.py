@@ -32,6 +32,7 @@ MATRIX = [
     ("GET", "/api/usage?key=key_dev", None, (401, 401, 403, 200, 200)),
     ("GET", "/api/usage?key=key_admin", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/usage?key=nobody", None, (401, 401, 403, 403, 200)),
+    ("GET", "/api/analytics/meta", None, (401, 401, 403, 200, 200)),
     ("GET", "/api/requests/mine", None, (401, 401, 403, 200, 200)),
     ("POST", "/api/simulate-route", {"model": "best"}, (401, 401, 403, 200, 200)),
     ("POST", "/api/simulate-route?organisation=default", {"model": "best", "key": "root"}, (401, 401, 403, 403, 200)),
@@ -44,6 +45,7 @@ MATRIX = [
     ("POST", "/api/quota/rates/acme/first/forget", None, (401, 401, 403, 403, 204)),
     ("GET", "/api/audit", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/audit/verify", None, (401, 401, 403, 403, 200)),
+    ("GET", "/api/audit/usage", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/system", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/config/apply?source=a.yaml", {}, (401, 401, 403, 403, 200)),
     ("GET", "/api/config/export", None, (401, 401, 403, 403, 200)),
@@ -82,16 +84,17 @@ async def test_who_may_call_what(
 MANAGED: dict[tuple[str, ...], set[str]] = {
     ("usage",): {
         "/api/usage",
+        "/api/analytics/meta",
         "/api/requests/mine",
         "/api/simulate-route",
         "/api/simulate-route?organisation=default",
     },
-    ("usage:read", "system:read"): {"/api/usage", "/api/requests/mine", "/api/system"},
+    ("usage:read", "system:read"): {"/api/usage", "/api/analytics/meta", "/api/requests/mine", "/api/system"},
     ("keys:read",): {"/api/keys"},
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},
     ("quota",): {"/api/quota", "/api/quota/breakers/acme/first/reset", "/api/quota/rates/acme/first/forget"},
     ("quota:read",): {"/api/quota"},
-    ("audit:read",): {"/api/audit", "/api/audit/verify"},
+    ("audit:read",): {"/api/audit", "/api/audit/verify", "/api/audit/usage"},
 }
 
 

@@ -9,6 +9,7 @@ from omni_catalogue.scopes import Scopes
 from omni_core.component import Check
 from omni_core.ports.analytics import UsageQuery, UsageTotals
 from omni_wire.errors import DependencyUnavailable, InvalidRequest
+from omni_wire.latency import longest_in
 
 from tests.unit.dashboard.ports import ADMIN, DEV, House, is_problem, process
 
@@ -37,6 +38,32 @@ async def test_usage_has_exact_totals_and_groups_dearest_first(house: House) -> 
     }  # fmt: skip
     assert body["totals"]["cost_nano_usd"] == 2**60 + 1_250_000
     assert body["totals"]["cost_usd"] == "1152921504.608096976"
+
+
+async def test_usage_comes_in_points_of_time_with_percentiles(house: House) -> None:
+    body = (await house.call("GET", "/api/usage?group_by=model&grain=hour&latency=true", ADMIN)).json()
+    assert house.analytics.queries == [UsageQuery(group_by="model", grain="hour", latency=True)]
+    assert [(point["at_ms"], point["value"]) for point in body["points"]] == [
+        (3_600_000, "gpt-x"), (3_600_000, "claude-x"), (7_200_000, "gpt-x"), (7_200_000, "claude-x"),
+    ]  # fmt: skip
+    assert body["points"][0]["totals"]["requests"] == 2
+    percentiles = {"p50": longest_in(40), "p95": longest_in(40), "p99": longest_in(40)}
+    for latency in (body["latency"], body["groups"][0]["latency"], body["points"][0]["latency"]):
+        assert latency == {"total_ms": percentiles, "ttft_ms": None}
+    plain = (await house.call("GET", "/api/usage?group_by=model&grain=day", ADMIN)).json()
+    assert (plain["grain"], plain["latency"], plain["points"][0]["latency"]) == ("day", None, None)
+    is_problem(await house.call("GET", "/api/usage?grain=century", ADMIN), 422)
+
+
+async def test_what_usage_can_be_asked_for_is_what_it_answers(house: House) -> None:
+    """Each measure is a field of an answer, each dimension and grain is taken."""
+    meta = (await house.call("GET", "/api/analytics/meta", DEV)).json()
+    for dimension in meta["dimensions"]:
+        for grain in meta["grains"]:
+            query = f"group_by={dimension['name']}&grain={grain}&latency=true"
+            body = (await house.call("GET", f"/api/usage?{query}", DEV)).json()
+            assert {one["name"] for one in meta["measures"]} == {*body["totals"], *body["latency"]}
+    assert set(meta["percentiles"]) == set(body["latency"]["total_ms"])
 
 
 async def test_usage_without_questions_is_everything(house: House) -> None:
@@ -315,7 +342,7 @@ async def test_openapi_describes_every_answer_and_problem(house: House) -> None:
     assert "$defs" not in str(document)
     assert set(document["paths"]["/api/usage"]["get"]["responses"]) == {"200", "400", "401", "403", "422", "500", "503"}
     names = [parameter["name"] for parameter in document["paths"]["/api/usage"]["get"]["parameters"]]
-    assert names == ["from", "until", "group_by", "key"]
+    assert names == ["from", "until", "group_by", "key", "grain", "latency"]
     refs = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert refs <= set(document["components"]["schemas"])
 

@@ -68,7 +68,7 @@ class Stage:
         self.looked.append((keys, accounts))
         return Standing(
             7,
-            tuple(KeyStanding(3, 40, 5, 99 if window else 0) for _, window in keys),
+            tuple(KeyStanding(3, 40, 5, 99 if window else 0, 77 if window else 0) for _, window in keys),
             tuple(BreakerStanding("open", 5, 12.5) for _ in accounts),
         )
 
@@ -88,6 +88,10 @@ class Stage:
     async def reset(self, circuit: str) -> None:
         self._check()
         self.said.append(("reset", circuit))
+
+    async def waiting(self) -> int:
+        self._check()
+        return 4
 
     async def orphans(self) -> list[str]:
         self._check()
@@ -121,15 +125,15 @@ def service(stage: Stage, configuration: Snapshot | None = SNAPSHOT) -> QuotaSer
 async def test_the_snapshot_joins_limits_with_what_stands() -> None:
     found = await service(Stage()).snapshot()
     assert found.keys == (
-        KeyState("k1", 3, 600, 40, 5, 25_000_000_000, "month", 99),
-        KeyState("k2", 3, 0, 40, 5, 0, "", 0),
+        KeyState("k1", 3, 600, 40, 5, 25_000_000_000, "month", 99, 77),
+        KeyState("k2", 3, 0, 40, 5, 0, "", 0, limit_ids=("l2",)),
     )
     assert found.limits == (
         LimitState("l1", "all", "default", 3, 9, 40, 5, 0, "", 0),
-        LimitState("l2", "team/core/monthly", "guests", 3, 0, 40, 5, 7, "month", 99),
+        LimitState("l2", "team/core/monthly", "guests", 3, 0, 40, 5, 7, "month", 99, 77),
     )
     assert found.breakers == (BreakerState("acme/first", "open", 5, 12.5),)
-    assert found.open_reservations == 7
+    assert (found.open_reservations, found.waiting_events) == (7, 4)
 
 
 async def test_the_snapshot_of_one_key_asks_for_that_key_only() -> None:

@@ -5,7 +5,17 @@ from typing import Any
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
 from omni_core import usage_message
-from omni_core.ports.analytics import APART, AttemptFound, KeyUse, RequestFound, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    APART,
+    AttemptFound,
+    KeyUse,
+    RequestFound,
+    Standing,
+    UsagePoint,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.rpc import Peer, ServiceChannel
 
 
@@ -16,22 +26,34 @@ class AnalyticsClient:
         peer = Peer(channel, "omniroute.analytics.v1.AnalyticsPort", "analytics")
         self._query = peer.unary("Query", pb.QueryResponse)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
+        self._standing = peer.unary("Standing", pb.StandingResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
         response = await self._query(
             pb.QueryRequest(
-                from_ms=query.from_ms, until_ms=query.until_ms, key_id=query.key_id, group_by=query.group_by
+                from_ms=query.from_ms,
+                until_ms=query.until_ms,
+                key_id=query.key_id,
+                group_by=query.group_by,
+                from_rows=query.from_rows,
+                grain=query.grain,
+                latency=query.latency,
             )
         )
         return UsageReport(
             totals=_totals(response.totals),
             groups={group.value: _totals(group.totals) for group in response.groups},
+            points=tuple(map(_point, response.points)),
         )
 
     async def key_use(self) -> dict[str, KeyUse]:
         response = await self._key_use(pb.KeyUseRequest())
         return {key.key_id: KeyUse(key.requests, key.last_ms) for key in response.keys}
+
+    async def standing(self) -> Standing:
+        response = await self._standing(pb.StandingRequest())
+        return Standing(response.pending, response.kept_from_ms)
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         response = await self._find_request(
@@ -56,6 +78,14 @@ def _attempt(found: pb.Attempt) -> AttemptFound:
 def _same(message: pb.Request | pb.Attempt, struct: type[RequestFound] | type[AttemptFound]) -> dict[str, Any]:
     """The fields that are the same on both sides."""
     return {name: getattr(message, name) for name in struct.__struct_fields__ if name not in APART}
+
+
+def _point(point: pb.Point) -> UsagePoint:
+    return UsagePoint(point.at_ms, point.value, _totals(point.totals), _counts(point.total), _counts(point.ttft))
+
+
+def _counts(histogram: pb.Histogram) -> dict[int, int]:
+    return dict(zip(histogram.buckets, histogram.counts, strict=True))
 
 
 def _totals(totals: pb.Totals) -> UsageTotals:

@@ -23,6 +23,7 @@ class QuotaClient:
             open_reservations=response.open_reservations,
             limits=tuple(map(_limit, response.limits)),
             rates=tuple(map(_rate, response.rates)),
+            waiting_events=response.waiting_events,
         )
 
     async def reset(self, account_id: str) -> None:
@@ -42,6 +43,8 @@ def _key(key: pb.KeyState) -> KeyState:
         budget_nano_usd=key.budget_nano_usd,
         budget_window=key.budget_window,
         budget_resets_at=key.budget_resets_at,
+        budget_since_ms=key.budget_since_ms,
+        limit_ids=tuple(key.limit_ids),
     )
 
 
@@ -57,6 +60,7 @@ def _limit(limit: pb.LimitState) -> LimitState:
         budget_nano_usd=limit.budget_nano_usd,
         budget_window=limit.budget_window,
         budget_resets_at=limit.budget_resets_at,
+        budget_since_ms=limit.budget_since_ms,
     )
 
 

@@ -3,19 +3,25 @@
 from typing import Protocol
 
 import msgspec
+from omni_wire.latency import Counts
 from omni_wire.usage import Usage
 
 
 class UsageQuery(msgspec.Struct, frozen=True):
     """Times in epoch milliseconds, from inclusive, until exclusive; 0 leaves an end open.
 
-    ``group_by`` is empty or one of "key", "model", "provider", "account", "status".
+    ``group_by`` is empty or one of "key", "model", "provider", "account", "status". ``from_rows`` asks the rows alone,
+    where they are kept, and not what they added up to. With a ``grain`` ("minute", "hour", "day"; of UTC), or with
+    ``latency``, the report has points.
     """
 
     from_ms: int = 0
     until_ms: int = 0
     key_id: str = ""
     group_by: str = ""
+    from_rows: bool = False
+    grain: str = ""
+    latency: bool = False
 
 
 class UsageTotals(msgspec.Struct, frozen=True):
@@ -33,9 +39,30 @@ class UsageTotals(msgspec.Struct, frozen=True):
     unpriced_requests: int = 0
 
 
+class UsagePoint(msgspec.Struct, frozen=True):
+    """A group (``value``) in the minute, hour or day that begins at ``at_ms`` (epoch milliseconds); 0 and all of the
+    span where no grain was asked for. ``total`` and ``ttft`` are histograms of its requests' times to the end and to
+    the first byte, where latency was asked for."""
+
+    at_ms: int
+    value: str
+    totals: UsageTotals
+    total: Counts = {}
+    ttft: Counts = {}
+
+
 class UsageReport(msgspec.Struct, frozen=True):
     totals: UsageTotals
     groups: dict[str, UsageTotals]
+    points: tuple[UsagePoint, ...] = ()
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """``pending`` messages are in the stream and not counted yet; rows that started before ``kept_from_ms`` (epoch
+    milliseconds, 0 for none) may be forgotten."""
+
+    pending: int
+    kept_from_ms: int
 
 
 class KeyUse(msgspec.Struct, frozen=True):
@@ -108,11 +135,15 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
 
 class AnalyticsPort(Protocol):
     async def query(self, query: UsageQuery) -> UsageReport:
-        """Raises ``InvalidRequest`` for an unknown ``group_by``."""
+        """Raises ``InvalidRequest`` for an unknown ``group_by`` or ``grain``, and for too many points."""
         ...
 
     async def key_use(self) -> dict[str, KeyUse]:
         """By key id; keys that were never used are not in it."""
+        ...
+
+    async def standing(self) -> Standing:
+        """Raises ``DependencyUnavailable`` where the stream cannot be asked."""
         ...
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:

@@ -6,7 +6,9 @@ import msgspec
 
 
 class KeyState(msgspec.Struct, frozen=True):
-    """Money in nano-USD; 0 for a limit means there is none; ``budget_resets_at`` in epoch seconds, 0 for never."""
+    """Money in nano-USD; 0 for a limit means there is none; ``budget_resets_at`` in epoch seconds, 0 for never. All is
+    in ``spent_nano_usd`` that was reserved from ``budget_since_ms`` on (epoch milliseconds): 0 where nothing was yet,
+    -1 where nobody knows. ``limit_ids`` are those that it shares."""
 
     key_id: str
     requests_in_window: int
@@ -16,6 +18,8 @@ class KeyState(msgspec.Struct, frozen=True):
     budget_nano_usd: int
     budget_window: str
     budget_resets_at: int
+    budget_since_ms: int = 0
+    limit_ids: tuple[str, ...] = ()
 
 
 class LimitState(msgspec.Struct, frozen=True):
@@ -31,6 +35,7 @@ class LimitState(msgspec.Struct, frozen=True):
     budget_nano_usd: int
     budget_window: str
     budget_resets_at: int
+    budget_since_ms: int = 0
 
 
 class BreakerState(msgspec.Struct, frozen=True):
@@ -69,11 +74,14 @@ class RateState(msgspec.Struct, frozen=True):
 
 
 class QuotaSnapshot(msgspec.Struct, frozen=True):
+    """``waiting_events`` are settled and not in the stream yet."""
+
     keys: tuple[KeyState, ...]
     breakers: tuple[BreakerState, ...]
     open_reservations: int
     limits: tuple[LimitState, ...] = ()
     rates: tuple[RateState, ...] = ()
+    waiting_events: int = 0
 
 
 class QuotaPort(Protocol):

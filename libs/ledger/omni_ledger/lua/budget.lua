@@ -1,5 +1,6 @@
 -- A USD budget per calendar window: a hash {s: spent, h: held by reservations}, kept a day past the window's end, so
--- that what was reserved in it settles in it. "total" has no end and is kept for good.
+-- that what was reserved in it settles in it. "total" has no end and is kept for good. {b: since when (ms) all is in it
+-- that was spent; 0 where Redis had lost it in between} is for who compares it with the events.
 local SLACK = 86400
 
 local function budget_key(owner, window)
@@ -45,6 +46,7 @@ local function budget_hold(budget, amount)
   call('HINCRBY', budget.key, 'h', amount)
   if budget.fresh then
     call('HINCRBY', budget.key, 's', 0)
+    call('HSET', budget.key, 'b', whole(now))
     budget_expire(budget.key, budget.finish)
   end
 end
@@ -52,10 +54,20 @@ end
 -- Give back what was held and add what was spent.
 local function budget_move(key, finish, held, spent)
   if held > 0 and call('HINCRBY', key, 'h', -held) < 0 then -- Redis had lost the window
-    call('HSET', key, 'h', 0)
+    call('HSET', key, 'h', 0, 'b', 0)
     budget_expire(key, finish)
   end
   if spent ~= 0 then
     call('HINCRBY', key, 's', spent)
   end
+end
+
+-- Since when (ms) all is in it that was spent; 0 where nothing was reserved in it yet, -1 where nobody knows.
+local function budget_since(key)
+  local values = call('HMGET', key, 's', 'b')
+  if not values[1] then
+    return 0
+  end
+  local since = tonumber(values[2] or '0')
+  return since > 0 and since or -1
 end

@@ -272,16 +272,17 @@ function ops.cleared(op)
 end
 
 -- {look, 0, {{key, window or ''}…}, {account…}}
--- → {open reservations, {{used, spent, held, resets}…}, {{state, failures, wait, cause, told}…}}
+-- → {open reservations, {{used, spent, held, resets, since}…}, {{state, failures, wait, cause, told}…}}
 function ops.look(op)
   local keys, breakers = {}, {}
   for i, wanted in ipairs(op[3]) do
-    local spent, held, finish, key = 0, 0, 0, nil
+    local spent, held, finish, since, key = 0, 0, 0, 0, nil
     if wanted[2] ~= '' then
       key, finish = budget_key(wanted[1], wanted[2])
       spent, held = budget_read(key)
+      since = budget_since(key)
     end
-    keys[i] = { rate_look(wanted[1]).used, spent, held, finish }
+    keys[i] = { rate_look(wanted[1]).used, spent, held, finish, since }
   end
   for i, account in ipairs(op[4]) do
     breakers[i] = breaker_shown(breaker_read(account))
@@ -310,6 +311,15 @@ function ops.reset(op)
     if string.sub(name, 1, #inside) == inside then
       count = count + breaker_close(name)
     end
+  end
+  return { count }
+end
+
+-- {waiting, 0} → {events in all outboxes}
+function ops.waiting()
+  local count = 0
+  for _, router in ipairs(call('SMEMBERS', OUTBOXES)) do
+    count = count + call('LLEN', QUOTA .. 'outbox:' .. router)
   end
   return { count }
 end

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from omni_core.bus import Bus
-from omni_wire.errors import GatewayError
+from omni_core.bus import Bus, PullConsumer
+from omni_wire.errors import DependencyUnavailable, GatewayError
 
 from omni_analytics import settings as names
 from omni_analytics.ports import Meter, UsageMessage
@@ -35,6 +35,7 @@ class Consumer:
         self._settings = settings
         self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._source: PullConsumer | None = None
         self.state = "not started"
 
     def start(self) -> None:
@@ -54,6 +55,12 @@ class Consumer:
             await asyncio.wait([self._task])
         self.state = "stopped"
 
+    async def backlog(self) -> int:
+        """Messages in the stream that nobody has acknowledged. Raises ``DependencyUnavailable``."""
+        if self._source is None:
+            raise DependencyUnavailable(f"the usage stream cannot be asked: {self.state}", retry_after=1.0)
+        return await self._source.backlog()
+
     async def _run(self) -> None:
         while not self._ending.is_set():
             try:
@@ -69,7 +76,7 @@ class Consumer:
         await self._bus.connect()
         await self._bus.ensure_stream(names.USAGE_STREAM, [names.USAGE_SUBJECTS])
         await self._bus.ensure_stream(names.DEAD_STREAM, [names.DEAD_SUBJECTS])
-        source = await self._bus.pull(names.USAGE_STREAM, names.DURABLE, names.USAGE_SUBJECTS)
+        source = self._source = await self._bus.pull(names.USAGE_STREAM, names.DURABLE, names.USAGE_SUBJECTS)
         while not self._ending.is_set():
             messages = await source.fetch(self._settings.fetch_messages, self._settings.fetch_wait)
             if messages:

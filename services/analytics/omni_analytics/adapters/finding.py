@@ -1,6 +1,5 @@
 """One request, found by an id, with its attempts and its decision."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import msgspec
 from omni_core.ports.analytics import AttemptFound, RequestFound
 from omni_wire.usage import Usage
 
+from omni_analytics.adapters.database import Database
 from omni_analytics.domain.rows import AttemptRow, RequestRow, parts
 
 _COUNTS = tuple(name for name in Usage.__struct_fields__ if name != "estimated")
@@ -33,12 +33,12 @@ _MOST_ATTEMPTS = 1000
 _Fields = dict[str, str | int]
 
 
-def find_request(connection: sqlite3.Connection, id_: str, key_ids: Sequence[str] | None) -> RequestFound | None:
-    found = _newest(connection, id_, None if key_ids is None else frozenset(key_ids))
+def find_request(database: Database, id_: str, key_ids: Sequence[str] | None) -> RequestFound | None:
+    found = _newest(database, id_, None if key_ids is None else frozenset(key_ids))
     if found is None:
         return None
-    rows = connection.execute(_ATTEMPTS, (found["id"], _MOST_ATTEMPTS)).fetchall()
-    decision = connection.execute("SELECT document FROM decision WHERE id = ?", (found["id"],)).fetchone()
+    rows = database.execute(_ATTEMPTS, (found["id"], _MOST_ATTEMPTS)).fetchall()
+    decision = database.execute("SELECT document FROM decision WHERE id = ?", (found["id"],)).fetchone()
     attempts = tuple(
         AttemptFound(**_own(AttemptFound, fields), usage=_usage(fields), overrun=bool(fields["overrun"]))  # type: ignore[arg-type]
         for fields in (dict(zip(_ATTEMPT, row, strict=True)) for row in rows)
@@ -49,13 +49,13 @@ def find_request(connection: sqlite3.Connection, id_: str, key_ids: Sequence[str
         stream=bool(found["stream"]),
         losses=tuple(msgspec.json.decode(str(found["losses"]), type=list[str])),
         attempts=attempts,
-        decision=decision[0] if decision is not None else b"",
+        decision=bytes(decision[0]) if decision is not None else b"",
     )
 
 
-def _newest(connection: sqlite3.Connection, id_: str, allowed: frozenset[str] | None) -> _Fields | None:
+def _newest(database: Database, id_: str, allowed: frozenset[str] | None) -> _Fields | None:
     for question in (_BY_ID, _BY_TOLD):
-        for row in connection.execute(question, (id_,)):
+        for row in database.execute(question, (id_,)):
             fields: _Fields = dict(zip(_REQUEST, row, strict=True))
             if allowed is None or fields["key_id"] in allowed:
                 return fields

@@ -5,10 +5,14 @@ A row is kept in two parts, which halves its bytes and the work of storing it: w
 The views ``attempt_event`` and ``request_event`` show it whole. Rows live in the primary key's own tree
 (``WITHOUT ROWID``): ids are UUIDv7, so inserts append. ``usage_fact`` says in SQL what ``domain.rollup`` says in
 Python; a property test holds the two together. ``decision`` has what a router tells of its choices, under the
-request's id; most requests have none.
+request's id; most requests have none. ``usage_minute``, ``usage_hour`` and ``usage_day`` are the rollups, ``latency_…``
+the histograms beside them; ``meta`` has ``kept_from_ms``, before which rows may have been forgotten.
+
+PostgreSQL has the same tables (``schema_postgres``); a test holds the two to each other.
 """
 
 import sqlite3
+from collections.abc import Callable
 
 from omni_wire.errors import Internal
 
@@ -115,18 +119,59 @@ _VERSION_3 = (
     "CREATE INDEX request_row_told ON request_row (request_id) WHERE request_id <> id",
 )
 
+_CELL = """at_ms INTEGER NOT NULL, key_id TEXT NOT NULL, provider TEXT NOT NULL, account_id TEXT NOT NULL,
+  model TEXT NOT NULL, status TEXT NOT NULL"""
+_SUMS = """
+  requests INTEGER NOT NULL, errors INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL, cached_input_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+  cost_nano_usd INTEGER NOT NULL, unpriced_requests INTEGER NOT NULL"""
+_CELL_KEY = "at_ms, key_id, provider, account_id, model, status"
+
+
+def _latency(grain: str) -> str:
+    return f"""CREATE TABLE latency_{grain} ({_CELL},
+  measure TEXT NOT NULL, counts BLOB NOT NULL, PRIMARY KEY ({_CELL_KEY}, measure)) STRICT, WITHOUT ROWID"""
+
+
+_VERSION_4 = (
+    "DROP VIEW usage_fact",
+    "ALTER TABLE usage_hour RENAME COLUMN hour_ms TO at_ms",
+    f"CREATE TABLE usage_minute ({_CELL},{_SUMS}, PRIMARY KEY ({_CELL_KEY})) STRICT, WITHOUT ROWID",
+    f"CREATE TABLE usage_day ({_CELL},{_SUMS}, PRIMARY KEY ({_CELL_KEY})) STRICT, WITHOUT ROWID",
+    _latency("minute"),
+    _latency("hour"),
+    _latency("day"),
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    # Told an earlier answer is no error, neither here nor in the rollups.
+    _VERSION_1[-1]
+    .replace(
+        "outcome NOT IN ('ok', 'cancelled') AS errors",
+        "CASE WHEN outcome IN ('ok', 'cancelled', 'replayed', 'cached') THEN 0 ELSE 1 END AS errors",
+    )
+    .replace(
+        "pricing = 'unpriced' AS unpriced_requests",
+        "CASE WHEN pricing = 'unpriced' THEN 1 ELSE 0 END AS unpriced_requests",
+    ),
+)
+
 # Never edit a statement above once a version of it was released: add a tuple here.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+# Since when rows are rolled up as they are now.
+_ROLLED_UP = 4
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to the newest version in one transaction. Raises ``Internal`` for a file newer than this code."""
+def migrate(connection: sqlite3.Connection, roll_up: Callable[[], object]) -> None:
+    """Bring the file to the newest version in one transaction. ``roll_up`` makes the rollups from the rows, where they
+    are from before. Raises ``Internal`` for a file newer than this code."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _known_version(connection)
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
+        if 0 < version < _ROLLED_UP:
+            roll_up()
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     except BaseException:
         connection.execute("ROLLBACK")

@@ -1,13 +1,14 @@
 """How rows are written to and read from the tables of ``adapters.schema``."""
 
-import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Generic
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic
 
 import msgspec
+from omni_wire.latency import Counts, added, packed, unpacked
 
-from omni_analytics.domain.rollup import MEASURES, Cell, Row, Sums
-from omni_analytics.domain.rows import AttemptRow, RequestRow, parts
+from omni_analytics.adapters.database import Database
+from omni_analytics.domain.rollup import GRAINS, HOUR_MS, MEASURES, Cell, Row, Tally, Timed, coarser
+from omni_analytics.domain.rows import AttemptRow, Parts, RequestRow, parts
 
 Values = tuple[str | int, ...]
 
@@ -17,40 +18,77 @@ AT_ONCE = 32
 # Model names are part of a kind, and they come from clients.
 MAX_KINDS = 4096
 
-_CELL = ", ".join(Cell.__struct_fields__)
-_ADD_CELL = (
-    f"INSERT INTO usage_hour ({_CELL}, {', '.join(MEASURES)}) "  # noqa: S608 - names from this code only
-    f"VALUES ({', '.join('?' * (len(Cell.__struct_fields__) + len(MEASURES)))}) "
-    f"ON CONFLICT ({_CELL}) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in MEASURES)}"
-)
+CELL = ", ".join(Cell.__struct_fields__)
+_TIMED_COLUMNS = (*Cell.__struct_fields__, "measure")
+_TIMED = ", ".join(_TIMED_COLUMNS)
+_CELL_SIZE = len(Cell.__struct_fields__)
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+# ruff: noqa: S608 - names from this code only
+def _add_cell(grain: str) -> str:
+    table = f"usage_{grain}"
+    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in MEASURES)
+    return (
+        f"INSERT INTO {table} ({CELL}, {', '.join(MEASURES)}) VALUES ({_marks(_CELL_SIZE + len(MEASURES))}) "
+        f"ON CONFLICT ({CELL}) DO UPDATE SET {added}"
+    )
+
+
+def _put_latency(grain: str) -> str:
+    return (
+        f"INSERT INTO latency_{grain} ({_TIMED}, counts) VALUES ({_marks(_CELL_SIZE + 2)}) "
+        f"ON CONFLICT ({_TIMED}) DO UPDATE SET counts = excluded.counts"
+    )
+
+
+def _same(names: Iterable[str]) -> str:
+    return " AND ".join(f"{name} = ?" for name in names)
+
+
+_ADD_CELL = {grain: _add_cell(grain) for grain in GRAINS}
+_PUT_LATENCY = {grain: _put_latency(grain) for grain in GRAINS}
 # A cell that nothing counts in any more would show as a group of zeros.
-_SAME_CELL = " AND ".join(f"{name} = ?" for name in Cell.__struct_fields__)
-_DROP_EMPTY = f"DELETE FROM usage_hour WHERE requests = 0 AND attempts = 0 AND {_SAME_CELL}"  # noqa: S608 - as above
+_DROP_EMPTY = {
+    grain: f"DELETE FROM usage_{grain} WHERE requests = 0 AND attempts = 0 AND {_same(Cell.__struct_fields__)}"
+    for grain in GRAINS
+}
+_DROP_UNCOUNTED = {grain: f"DELETE FROM latency_{grain} WHERE {_same(_TIMED_COLUMNS)}" for grain in GRAINS}
+
+
+# A lookup for each of ``wanted``: SQLite would read the whole table for a row that is one of several.
+_STANDING = {
+    grain: f"SELECT {', '.join(f'wanted.{name}' for name in _TIMED_COLUMNS)}, counts "
+    f"FROM wanted CROSS JOIN latency_{grain} AS standing "
+    f"WHERE {' AND '.join(f'standing.{name} = wanted.{name}' for name in _TIMED_COLUMNS)}"
+    for grain in GRAINS
+}
 
 
 class RowTable(Generic[Row]):
     """The rows of one type: ``{name}_row``, ``{name}_kind`` and the view of both, ``{name}_event``."""
 
-    def __init__(self, connection: sqlite3.Connection, name: str, row: type[Row]) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, name: str, row: type[Row]) -> None:
+        self._database = database
         self._row: type[Row] = row
-        names = parts(row)
+        names: Parts = parts(row)
         self._single, self._end = len(names.single), len(names.all)
         self._kinds: dict[Values, int] = {}
         kind = ", ".join(names.kind)
-        self._into = f"INTO {name}_row ({', '.join(names.single)}, kind) VALUES "
-        self._marks = f"({', '.join('?' * (self._single + 1))})"
-        self._learn = (
-            f"INSERT INTO {name}_kind ({kind}) VALUES ({', '.join('?' * len(names.kind))}) "  # noqa: S608 - as above
-            f"ON CONFLICT ({kind}) DO UPDATE SET router_id = router_id RETURNING kind"
-        )
-        self._find = (
-            f"SELECT {', '.join(names.all)} FROM {name}_event "  # noqa: S608 - as above
-            "WHERE id IN (SELECT value FROM json_each(?))"
-        )
+        self._into = f"INSERT INTO {name}_row ({', '.join(names.single)}, kind) VALUES "
+        self._marks = f"({_marks(self._single + 1)})"
+        put = ", ".join(f"{column} = excluded.{column}" for column in (*names.single[1:], "kind"))
+        self._over = f" ON CONFLICT (id) DO UPDATE SET {put}"
+        self._learn = f"INSERT INTO {name}_kind ({kind}) VALUES ({_marks(len(names.kind))}) RETURNING kind"
+        self._known = f"SELECT kind FROM {name}_kind WHERE {_same(names.kind)}"
+        self._find = f"SELECT {', '.join(names.all)} FROM {name}_event WHERE "
+        self._within = f"{self._find}started_ms >= ? AND started_ms < ?"
 
-    def insert(self, rows: Sequence[Row], verb: str = "INSERT") -> None:
-        """Write ``rows``. Raises ``sqlite3.IntegrityError`` for an id that is there, unless ``verb`` is REPLACE."""
+    def insert(self, rows: Sequence[Row], *, over: bool = False) -> None:
+        """Write ``rows``. Raises the database's ``conflict`` for an id that is there, unless they are put over it."""
         single, kinds = self._single, self._kinds
         for start in range(0, len(rows), AT_ONCE):
             some = rows[start : start + AT_ONCE]
@@ -59,12 +97,17 @@ class RowTable(Generic[Row]):
                 kind = row[single : self._end]
                 values += row[:single]
                 values.append(kinds.get(kind) or self._kind(kind))
-            self._connection.execute(f"{verb} {self._into}{', '.join([self._marks] * len(some))}", values)
+            sql = f"{self._into}{', '.join([self._marks] * len(some))}{self._over if over else ''}"
+            self._database.execute(sql, values)
 
     def stored(self, rows: Sequence[Row]) -> dict[str, Row]:
         """What is stored under the ids of ``rows``."""
-        ids = msgspec.json.encode([row.id for row in rows]).decode()
-        return {found[0]: self._row(*found) for found in self._connection.execute(self._find, (ids,))}
+        where, values = self._database.among("id", [row.id for row in rows])
+        return {found[0]: self._row(*found) for found in self._database.execute(self._find + where, values)}
+
+    def within(self, from_ms: int, until_ms: int) -> list[Row]:
+        """What started then."""
+        return [self._row(*found) for found in self._database.execute(self._within, (from_ms, until_ms))]
 
     def forget(self) -> None:
         """Kinds that were learned in a transaction that failed are not there."""
@@ -73,7 +116,8 @@ class RowTable(Generic[Row]):
     def _kind(self, values: Values) -> int:
         if len(self._kinds) >= MAX_KINDS:
             self._kinds.clear()
-        (number,) = self._connection.execute(self._learn, values).fetchone()
+        found = self._database.execute(self._known, values).fetchone()
+        (number,) = found or self._database.execute(self._learn, values).fetchone()
         self._kinds[values] = number
         return int(number)
 
@@ -81,26 +125,77 @@ class RowTable(Generic[Row]):
 class Tables:
     """All that is written. Used in the store's thread, within its transactions."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.attempts = RowTable(connection, "attempt", AttemptRow)
-        self.requests = RowTable(connection, "request", RequestRow)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.attempts = RowTable(database, "attempt", AttemptRow)
+        self.requests = RowTable(database, "request", RequestRow)
 
     def decide(self, rows: Sequence[RequestRow], *, again: bool = False) -> None:
         """Keep the decisions of ``rows``; ``again`` where others of the same ids may be there."""
         if again:
-            self._connection.executemany("DELETE FROM decision WHERE id = ?", [(row.id,) for row in rows])
+            self._database.executemany("DELETE FROM decision WHERE id = ?", [(row.id,) for row in rows])
         if decided := [(row.id, row.decision) for row in rows if row.decision]:
-            self._connection.executemany("INSERT INTO decision (id, document) VALUES (?, ?)", decided)
+            self._database.executemany("INSERT INTO decision (id, document) VALUES (?, ?)", decided)
 
-    def roll_up(self, cells: Mapping[Cell, Sums]) -> None:
-        """Add the differences to the rollup."""
-        added = [(*msgspec.structs.astuple(cell), *sums) for cell, sums in cells.items()]
-        self._connection.executemany(_ADD_CELL, added)
-        shrunk = [msgspec.structs.astuple(cell) for cell, sums in cells.items() if min(sums) < 0]
-        if shrunk:
-            self._connection.executemany(_DROP_EMPTY, shrunk)
+    def roll_up(self, found: Tally) -> None:
+        """Add the differences, which are by the minute, to the rollups of all grains."""
+        hours = coarser(found, HOUR_MS)
+        for grain, tally in (("minute", found), ("hour", hours), ("day", coarser(hours, GRAINS["day"]))):
+            self.add(grain, tally)
+
+    def add(self, grain: str, found: Tally) -> None:
+        """Add the differences to the rollup of one grain."""
+        run = self._database.executemany
+        run(_ADD_CELL[grain], [(*msgspec.structs.astuple(cell), *sums) for cell, sums in found.cells.items()])
+        if shrunk := [msgspec.structs.astuple(cell) for cell, sums in found.cells.items() if min(sums) < 0]:
+            run(_DROP_EMPTY[grain], shrunk)
+        if found.latencies:
+            stands = self._latencies(grain, found.latencies)
+            after = {timed: added(stands.get(timed, {}), counts) for timed, counts in found.latencies.items()}
+            put = [(*_values(timed), packed(counts)) for timed, counts in after.items() if counts]
+            run(_PUT_LATENCY[grain], put)
+            if gone := [_values(timed) for timed, counts in after.items() if not counts]:
+                run(_DROP_UNCOUNTED[grain], gone)
+
+    def _latencies(self, grain: str, wanted: Iterable[Timed]) -> dict[Timed, Counts]:
+        """Those of the histograms that are there."""
+        found: dict[Timed, Counts] = {}
+        keys = [*map(_values, wanted)]
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            within = ", ".join([f"({_marks(_CELL_SIZE + 1)})"] * len(some))
+            sql = f"WITH wanted ({_TIMED}) AS (VALUES {within}) {_STANDING[grain]}"
+            found.update(map(_timed, self._database.execute(sql, [value for key in some for value in key])))
+        return found
+
+    def rolled(self, grain: str, from_ms: int, until_ms: int) -> Tally:
+        """The rollup as it stands."""
+        span = "at_ms >= ? AND at_ms < ?"
+        cells, timed = f"SELECT {CELL}, {', '.join(MEASURES)}", f"SELECT {_TIMED}, counts"
+        ask, bounds = self._database.execute, (from_ms, until_ms)
+        return Tally(
+            {
+                Cell(*row[:_CELL_SIZE]): tuple(row[_CELL_SIZE:])
+                for row in ask(f"{cells} FROM usage_{grain} WHERE {span}", bounds)
+            },
+            dict(map(_timed, ask(f"{timed} FROM latency_{grain} WHERE {span}", bounds))),
+        )
+
+    def clear(self, grain: str, from_ms: int, until_ms: int) -> None:
+        """Forget that part of a rollup."""
+        for table in ("usage", "latency"):
+            sql = f"DELETE FROM {table}_{grain} WHERE at_ms >= ? AND at_ms < ?"
+            self._database.execute(sql, (from_ms, until_ms))
 
     def forget(self) -> None:
+        """Kinds that were learned in a transaction that failed are not there."""
         self.attempts.forget()
         self.requests.forget()
+
+
+def _values(timed: Timed) -> tuple[str | int, ...]:
+    return (*msgspec.structs.astuple(timed.cell), timed.measure)
+
+
+def _timed(row: Sequence[Any]) -> tuple[Timed, Counts]:
+    return Timed(Cell(*row[:_CELL_SIZE]), row[_CELL_SIZE]), unpacked(row[-1])

@@ -1,27 +1,33 @@
-"""The hourly rollup: what a row adds to which cell, and what changes when a newer row replaces an older.
+"""The rollups: what a row adds to which cell, and what changes when a newer row replaces an older.
 
-The invariant: the rollup always equals the sum of the stored rows. It is fed only with the difference that storing
-really made, so a redelivered event adds nothing and a superseding one adds the difference alone.
+The invariant: a rollup always equals the sum of the stored rows. It is fed only with the difference that storing
+really made, so a redelivered event adds nothing and a superseding one adds the difference alone. Rows are added up by
+the minute; hours and days are sums of minutes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import add, attrgetter, sub
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from omni_wire.latency import TOTAL, TTFT, Counts, added, bucket_of
 
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
 
-HOUR_MS = 3_600_000
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+# From fine to coarse, each a multiple of the one before. Days are those of UTC.
+GRAINS = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 
 # A client that went away is not an error; an outcome of a later version is.
 GOOD_OUTCOMES = ("ok", "cancelled", "replayed", "cached")
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """Where a row counts. ``status`` is a class ("2xx"), "none" where no status came."""
+    """Where a row counts. ``at_ms`` is where its minute (or hour, or day) begins; ``status`` is a class ("2xx"),
+    "none" where no status came."""
 
-    hour_ms: int
+    at_ms: int
     key_id: str
     provider: str
     account_id: str
@@ -47,6 +53,20 @@ MEASURES = (
 ZERO: Sums = (0,) * len(MEASURES)
 
 
+class Timed(msgspec.Struct, frozen=True):
+    """What a histogram is of: the requests of a cell, and what of them is measured (``omni_wire.latency``)."""
+
+    cell: Cell
+    measure: str
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What some rows add to the cells of one grain, and to the histograms beside them, bucket by bucket."""
+
+    cells: dict[Cell, Sums] = {}
+    latencies: dict[Timed, Counts] = {}
+
+
 def status_class(status: int) -> str:
     return f"{status // 100}xx" if 100 <= status <= 599 else "none"
 
@@ -54,11 +74,11 @@ def status_class(status: int) -> str:
 def cell_of(row: UsageRow) -> Cell:
     """A request counts under what served it (the model asked for, where nothing did) and the status its client got;
     an attempt under its own account and model and the status its provider gave."""
-    hour = row.started_ms - row.started_ms % HOUR_MS
+    minute = row.started_ms - row.started_ms % MINUTE_MS
     if isinstance(row, AttemptRow):
-        return Cell(hour, row.key_id, row.provider, row.account_id, row.model, status_class(row.provider_status))
+        return Cell(minute, row.key_id, row.provider, row.account_id, row.model, status_class(row.provider_status))
     model = row.model_served or row.model_requested
-    return Cell(hour, row.key_id, row.provider, row.account_id, model, status_class(row.status))
+    return Cell(minute, row.key_id, row.provider, row.account_id, model, status_class(row.status))
 
 
 def sums_of(row: UsageRow) -> Sums:
@@ -89,7 +109,7 @@ class Change(msgspec.Struct, Generic[Row], frozen=True):
     new."""
 
     write: list[Row]
-    cells: dict[Cell, Sums]
+    tally: Tally
     ignored: int
 
 
@@ -103,7 +123,7 @@ def newest(rows: Iterable[Row]) -> dict[str, Row]:
     return best
 
 
-# What the cell follows from, but for the hour, and what a request adds to it.
+# What the cell follows from, but for the minute, and what a request adds to it.
 _LIKENESS: dict[type[AttemptRow] | type[RequestRow], Callable[[Any], tuple[str | int, ...]]] = {
     AttemptRow: attrgetter("key_id", "provider", "account_id", "model", "provider_status"),
     RequestRow: attrgetter(
@@ -128,18 +148,20 @@ def _alike(rows: Sequence[Row]) -> Iterator[list[Row]]:
     group: list[Row]
     for group in groups.values():
         started = [*map(_STARTED, group)]
-        if min(started) // HOUR_MS == max(started) // HOUR_MS:
+        if min(started) // MINUTE_MS == max(started) // MINUTE_MS:
             yield group
             continue
-        hours: dict[int, list[Row]] = {}
+        minutes: dict[int, list[Row]] = {}
         for row in group:
-            hours.setdefault(row.started_ms // HOUR_MS, []).append(row)
-        yield from hours.values()
+            minutes.setdefault(row.started_ms // MINUTE_MS, []).append(row)
+        yield from minutes.values()
 
 
-def tally(rows: Sequence[Row]) -> dict[Cell, Sums]:
-    """The sum of ``sums_of`` each row in its ``cell_of``, worked out once for all rows that are alike."""
+def tally(rows: Sequence[Row]) -> Tally:
+    """The sum of ``sums_of`` each row in its ``cell_of``, worked out once for all rows that are alike, and the
+    latencies of those that are requests."""
     cells: dict[Cell, Sums] = {}
+    latencies: dict[Timed, Counts] = {}
     group: list[Row]
     for group in _alike(rows):
         first = group[0]
@@ -148,9 +170,20 @@ def tally(rows: Sequence[Row]) -> dict[Cell, Sums]:
             sums: Sums = (0, 0, len(group), *map(sum, zip(*map(_SPENT, group), strict=True)), 0)
         else:
             sums = tuple(len(group) * value for value in sums_of(first))
+            _time(latencies, cell, group)
         known = cells.get(cell)
         cells[cell] = sums if known is None else tuple(map(add, known, sums))
-    return cells
+    return Tally(cells, latencies)
+
+
+def _time(latencies: dict[Timed, Counts], cell: Cell, group: Sequence[AttemptRow] | Sequence[RequestRow]) -> None:
+    spent = Counter([bucket_of(row.duration_ms) for row in group])
+    first = Counter([bucket_of(row.first_byte_ms) for row in group if row.first_byte_ms >= 0])
+    for measure, counts in ((TOTAL, spent), (TTFT, first)):
+        if counts:
+            timed = Timed(cell, measure)
+            known = latencies.get(timed)
+            latencies[timed] = dict(counts) if known is None else added(known, counts)
 
 
 def plan(stored: Mapping[str, Row], incoming: Sequence[Row]) -> Change[Row]:
@@ -164,17 +197,48 @@ def plan(stored: Mapping[str, Row], incoming: Sequence[Row]) -> Change[Row]:
                 continue
             replaced.append(old)
         write.append(row)
-    cells = tally(write)
-    for cell, sums in tally(replaced).items():
+    return Change(write, less(tally(write), tally(replaced)), len(incoming) - len(write))
+
+
+def less(one: Tally, other: Tally) -> Tally:
+    """What is in ``one`` and not in ``other``, and the other way round below zero; without what is in both alike."""
+    cells, latencies = dict(one.cells), dict(one.latencies)
+    for cell, sums in other.cells.items():
         cells[cell] = tuple(map(sub, cells.get(cell, ZERO), sums))
-    changed = {cell: sums for cell, sums in cells.items() if any(sums)}
-    return Change(write, changed, len(incoming) - len(write))
+    for timed, counts in other.latencies.items():
+        latencies[timed] = added(latencies.get(timed, {}), {bucket: -count for bucket, count in counts.items()})
+    return Tally(
+        {cell: sums for cell, sums in cells.items() if any(sums)},
+        {timed: counts for timed, counts in latencies.items() if counts},
+    )
 
 
-def merge(one: Mapping[Cell, Sums], other: Mapping[Cell, Sums]) -> dict[Cell, Sums]:
-    """The differences of both, cell by cell."""
-    merged = dict(one)
-    for cell, sums in other.items():
-        known = merged.get(cell)
-        merged[cell] = sums if known is None else tuple(map(add, known, sums))
+def merge(one: Tally, other: Tally) -> Tally:
+    """Both together, cell by cell."""
+    merged = Tally(dict(one.cells), dict(one.latencies))
+    _add_to(merged, other.cells.items(), other.latencies.items())
     return merged
+
+
+def coarser(found: Tally, grain_ms: int) -> Tally:
+    """The same by the hour, or by the day."""
+
+    def moved(cell: Cell) -> Cell:
+        return msgspec.structs.replace(cell, at_ms=cell.at_ms - cell.at_ms % grain_ms)
+
+    result = Tally({}, {})
+    _add_to(
+        result,
+        ((moved(cell), sums) for cell, sums in found.cells.items()),
+        ((Timed(moved(timed.cell), timed.measure), counts) for timed, counts in found.latencies.items()),
+    )
+    return result
+
+
+def _add_to(found: Tally, cells: Iterable[tuple[Cell, Sums]], latencies: Iterable[tuple[Timed, Counts]]) -> None:
+    for cell, sums in cells:
+        known = found.cells.get(cell)
+        found.cells[cell] = sums if known is None else tuple(map(add, known, sums))
+    for timed, counts in latencies:
+        known_counts = found.latencies.get(timed)
+        found.latencies[timed] = counts if known_counts is None else added(known_counts, counts)

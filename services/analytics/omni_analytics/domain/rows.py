@@ -115,7 +115,7 @@ def parts(row: type[AttemptRow] | type[RequestRow]) -> Parts:
 
 def check(row: UsageRow) -> None:
     """Raise ``WireError`` for a row that cannot be counted: no identity, no time, or an impossible number."""
-    if not 0 < len(row.id) <= MAX_ID:
+    if not 0 < len(row.id) <= MAX_ID or "\0" in row.id:
         raise WireError("the event has no usable id", "id")
     if not 0 < row.started_ms < MAX_MS:
         raise WireError(f"started_ms {row.started_ms} is not a time", "started_ms")

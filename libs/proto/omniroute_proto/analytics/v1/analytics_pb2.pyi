@@ -244,6 +244,9 @@ class QueryRequest(_message.Message):
     UNTIL_MS_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
+    FROM_ROWS_FIELD_NUMBER: _builtins.int
+    GRAIN_FIELD_NUMBER: _builtins.int
+    LATENCY_FIELD_NUMBER: _builtins.int
     from_ms: _builtins.int
     """Milliseconds since the epoch, inclusive; 0 means from the beginning."""
     until_ms: _builtins.int
@@ -252,6 +255,12 @@ class QueryRequest(_message.Message):
     """Empty means all keys."""
     group_by: _builtins.str
     """Empty, or one of "key", "model", "provider", "account", "status"."""
+    from_rows: _builtins.bool
+    """From the rows alone, where they are kept: not from what they added up to."""
+    grain: _builtins.str
+    """Empty, or one of "minute", "hour", "day": a point for each, too."""
+    latency: _builtins.bool
+    """Histograms of latency with the points."""
     def __init__(
         self,
         *,
@@ -259,10 +268,13 @@ class QueryRequest(_message.Message):
         until_ms: _builtins.int = ...,
         key_id: _builtins.str = ...,
         group_by: _builtins.str = ...,
+        from_rows: _builtins.bool = ...,
+        grain: _builtins.str = ...,
+        latency: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "group_by", b"group_by", "key_id", b"key_id", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "from_rows", b"from_rows", "grain", b"grain", "group_by", b"group_by", "key_id", b"key_id", "latency", b"latency", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,23 +286,133 @@ class QueryResponse(_message.Message):
 
     TOTALS_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def totals(self) -> Global___Totals: ...
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Group]: ...
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
+        """With a grain, or with latency."""
+
     def __init__(
         self,
         *,
         totals: Global___Totals | None = ...,
         groups: _abc.Iterable[Global___Group] | None = ...,
+        points: _abc.Iterable[Global___Point] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "points", b"points", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryResponse: _TypeAlias = QueryResponse  # noqa: Y015
+
+@_typing.final
+class Point(_message.Message):
+    """One group in one grain of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    TTFT_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    """Milliseconds since the epoch, where it begins; 0 without a grain."""
+    value: _builtins.str
+    @_builtins.property
+    def totals(self) -> Global___Totals: ...
+    @_builtins.property
+    def total(self) -> Global___Histogram:
+        """Of requests: to the end, and to the first byte."""
+
+    @_builtins.property
+    def ttft(self) -> Global___Histogram: ...
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        value: _builtins.str = ...,
+        totals: Global___Totals | None = ...,
+        total: Global___Histogram | None = ...,
+        ttft: Global___Histogram | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total", "totals", b"totals", "ttft", b"ttft"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "total", b"total", "totals", b"totals", "ttft", b"ttft", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Point: _TypeAlias = Point  # noqa: Y015
+
+@_typing.final
+class Histogram(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of buckets (omni_wire.latency), and how many are in each."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        buckets: _abc.Iterable[_builtins.int] | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Histogram: _TypeAlias = Histogram  # noqa: Y015
+
+@_typing.final
+class StandingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandingRequest: _TypeAlias = StandingRequest  # noqa: Y015
+
+@_typing.final
+class StandingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_FIELD_NUMBER: _builtins.int
+    KEPT_FROM_MS_FIELD_NUMBER: _builtins.int
+    pending: _builtins.int
+    """Messages in the stream that are not counted yet."""
+    kept_from_ms: _builtins.int
+    """Milliseconds since the epoch; rows of before may be forgotten. 0 means none is."""
+    def __init__(
+        self,
+        *,
+        pending: _builtins.int = ...,
+        kept_from_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_from_ms", b"kept_from_ms", "pending", b"pending"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandingResponse: _TypeAlias = StandingResponse  # noqa: Y015
 
 @_typing.final
 class KeyUseRequest(_message.Message):

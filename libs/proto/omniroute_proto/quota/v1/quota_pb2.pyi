@@ -47,8 +47,11 @@ class SnapshotResponse(_message.Message):
     OPEN_RESERVATIONS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     RATES_FIELD_NUMBER: _builtins.int
+    WAITING_EVENTS_FIELD_NUMBER: _builtins.int
     open_reservations: _builtins.int
     """Reservations not settled yet."""
+    waiting_events: _builtins.int
+    """Events that are settled and not in the stream yet."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyState]: ...
     @_builtins.property
@@ -65,10 +68,11 @@ class SnapshotResponse(_message.Message):
         open_reservations: _builtins.int = ...,
         limits: _abc.Iterable[Global___LimitState] | None = ...,
         rates: _abc.Iterable[Global___RateState] | None = ...,
+        waiting_events: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakers", b"breakers", "keys", b"keys", "limits", b"limits", "open_reservations", b"open_reservations", "rates", b"rates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakers", b"breakers", "keys", b"keys", "limits", b"limits", "open_reservations", b"open_reservations", "rates", b"rates", "waiting_events", b"waiting_events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -86,6 +90,8 @@ class KeyState(_message.Message):
     BUDGET_NANO_USD_FIELD_NUMBER: _builtins.int
     BUDGET_WINDOW_FIELD_NUMBER: _builtins.int
     BUDGET_RESETS_AT_FIELD_NUMBER: _builtins.int
+    BUDGET_SINCE_MS_FIELD_NUMBER: _builtins.int
+    LIMIT_IDS_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     requests_in_window: _builtins.int
     requests_per_minute: _builtins.int
@@ -95,6 +101,14 @@ class KeyState(_message.Message):
     budget_window: _builtins.str
     budget_resets_at: _builtins.int
     """Seconds since the epoch; 0 means never."""
+    budget_since_ms: _builtins.int
+    """Milliseconds since the epoch: all is in spent_nano_usd that was reserved from then on. 0 where nothing was yet, -1
+    where nobody knows.
+    """
+    @_builtins.property
+    def limit_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of the limits that it shares."""
+
     def __init__(
         self,
         *,
@@ -106,10 +120,12 @@ class KeyState(_message.Message):
         budget_nano_usd: _builtins.int = ...,
         budget_window: _builtins.str = ...,
         budget_resets_at: _builtins.int = ...,
+        budget_since_ms: _builtins.int = ...,
+        limit_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_resets_at", b"budget_resets_at", "budget_window", b"budget_window", "held_nano_usd", b"held_nano_usd", "key_id", b"key_id", "requests_in_window", b"requests_in_window", "requests_per_minute", b"requests_per_minute", "spent_nano_usd", b"spent_nano_usd"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_resets_at", b"budget_resets_at", "budget_since_ms", b"budget_since_ms", "budget_window", b"budget_window", "held_nano_usd", b"held_nano_usd", "key_id", b"key_id", "limit_ids", b"limit_ids", "requests_in_window", b"requests_in_window", "requests_per_minute", b"requests_per_minute", "spent_nano_usd", b"spent_nano_usd"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -131,6 +147,7 @@ class LimitState(_message.Message):
     BUDGET_NANO_USD_FIELD_NUMBER: _builtins.int
     BUDGET_WINDOW_FIELD_NUMBER: _builtins.int
     BUDGET_RESETS_AT_FIELD_NUMBER: _builtins.int
+    BUDGET_SINCE_MS_FIELD_NUMBER: _builtins.int
     limit_id: _builtins.str
     name: _builtins.str
     """As the management API names it, such as "team/core/monthly"."""
@@ -143,6 +160,8 @@ class LimitState(_message.Message):
     budget_window: _builtins.str
     budget_resets_at: _builtins.int
     """Seconds since the epoch; 0 means never."""
+    budget_since_ms: _builtins.int
+    """As KeyState's."""
     def __init__(
         self,
         *,
@@ -156,10 +175,11 @@ class LimitState(_message.Message):
         budget_nano_usd: _builtins.int = ...,
         budget_window: _builtins.str = ...,
         budget_resets_at: _builtins.int = ...,
+        budget_since_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_resets_at", b"budget_resets_at", "budget_window", b"budget_window", "held_nano_usd", b"held_nano_usd", "limit_id", b"limit_id", "name", b"name", "organisation", b"organisation", "requests_in_window", b"requests_in_window", "requests_per_minute", b"requests_per_minute", "spent_nano_usd", b"spent_nano_usd"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_resets_at", b"budget_resets_at", "budget_since_ms", b"budget_since_ms", "budget_window", b"budget_window", "held_nano_usd", b"held_nano_usd", "limit_id", b"limit_id", "name", b"name", "organisation", b"organisation", "requests_in_window", b"requests_in_window", "requests_per_minute", b"requests_per_minute", "spent_nano_usd", b"spent_nano_usd"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

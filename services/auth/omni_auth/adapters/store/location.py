@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import msgspec
-from omni_core.redaction import keep_secret
-from omni_wire.errors import DependencyUnavailable
+from omni_core.database_url import DatabaseUrl, database_url
 
 URL = "OMNIROUTE_AUTH_DATABASE_URL"
 PASSWORD_FILE = "OMNIROUTE_AUTH_DATABASE_PASSWORD_FILE"  # noqa: S105 - the name of a setting
-_SCHEMES = ("postgresql", "postgres")
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -22,10 +19,7 @@ class Location(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        if not self.url:
-            return str(self.path)
-        parts = urlsplit(self.url)
-        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return DatabaseUrl(self.url).shown if self.url else str(self.path)
 
     def __repr__(self) -> str:
         return f"Location({self.shown!r})"
@@ -41,25 +35,5 @@ def locate(data_dir: Path, env: Mapping[str, str]) -> Location:
 
     Raises ``DependencyUnavailable`` for what is no such URL, without repeating it."""
     path = store_path(data_dir)
-    url = env.get(URL, "").strip()
-    if not url:
-        return Location(path)
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in _SCHEMES and (parts.port is None or parts.port > 0)
-    except ValueError:
-        known = False
-    if not known:
-        raise DependencyUnavailable(f"{URL} is no URL of a database here: give postgresql://user@host:5432/name")
-    password = unquote(parts.password or "")
-    if file := env.get(PASSWORD_FILE, "").strip():
-        try:
-            password = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DependencyUnavailable(
-                f"cannot read {PASSWORD_FILE} {file}: it holds the password on one line"
-            ) from error
-    keep_secret(password)
-    user = f"{parts.username}@" if parts.username else ""
-    host = parts.netloc.rpartition("@")[2]
-    return Location(path, parts._replace(scheme="postgresql", netloc=user + host).geturl(), password)
+    found = database_url(env, URL, PASSWORD_FILE)
+    return Location(path) if found is None else Location(path, found.url, found.password)

@@ -6,31 +6,39 @@ from pathlib import Path
 import msgspec
 import pytest
 from omni_analytics.adapters.finding import _ATTEMPTS, _BY_ID, _BY_TOLD
-from omni_analytics.adapters.store import SqliteStore
+from omni_analytics.adapters.store import SqlStore
 from omni_core.ports.analytics import AttemptFound, RequestFound
 from omni_wire.usage import Usage
 
+from tests.support.store import KINDS
+from tests.support.usage_store import Usage as Place
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
 
 change = msgspec.structs.replace
 DECISION = b'{"model":"always-on","steps":[]}'
 
 
+@pytest.fixture(params=KINDS)
+def usage(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    kind = request.param
+    return Place(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    opened = SqliteStore(tmp_path / "usage.sqlite3")
+async def store(usage: Place) -> AsyncIterator[SqlStore]:
+    opened = usage.store()
     await opened.open()
     yield opened
     await opened.close()
 
 
-async def decision_of(store: SqliteStore, id_: str = "r1") -> bytes:
+async def decision_of(store: SqlStore, id_: str = "r1") -> bytes:
     found = await store.find_request(id_, None)
     assert found is not None
     return found.decision
 
 
-async def test_a_request_is_told_as_it_was_recorded_with_its_attempts_in_order(store: SqliteStore) -> None:
+async def test_a_request_is_told_as_it_was_recorded_with_its_attempts_in_order(store: SqlStore) -> None:
     second = change(ATTEMPT, id="a0", started_ms=T0 + 5, overrun=True)
     await store.record([second, change(ATTEMPT, id="a9", request_id="r9"), ATTEMPT])
     await store.record([change(REQUEST, losses='["top_k","n"]', decision=DECISION)])
@@ -51,7 +59,7 @@ async def test_a_request_is_told_as_it_was_recorded_with_its_attempts_in_order(s
     )  # fmt: skip
 
 
-async def test_what_a_client_repeats_means_the_newest_that_the_asker_may_see(store: SqliteStore) -> None:
+async def test_what_a_client_repeats_means_the_newest_that_the_asker_may_see(store: SqlStore) -> None:
     await store.record(
         [REQUEST, change(REQUEST, id="r2", started_ms=T0 + 9), change(REQUEST, id="r3", started_ms=T0 + 3, key_id="k2")]
     )
@@ -68,7 +76,7 @@ async def test_what_a_client_repeats_means_the_newest_that_the_asker_may_see(sto
     assert await seen("r3", ("k1",)) is None
 
 
-async def test_whose_client_chose_no_id_is_found_by_the_one_it_was_given(store: SqliteStore) -> None:
+async def test_whose_client_chose_no_id_is_found_by_the_one_it_was_given(store: SqlStore) -> None:
     await store.record([change(REQUEST, request_id="r1")])
     found = await store.find_request("r1", ("k1",))
     assert found is not None
@@ -76,7 +84,7 @@ async def test_whose_client_chose_no_id_is_found_by_the_one_it_was_given(store: 
     assert found.decision == b""
 
 
-async def test_a_decision_is_replaced_with_its_request_and_by_nothing_older(store: SqliteStore) -> None:
+async def test_a_decision_is_replaced_with_its_request_and_by_nothing_older(store: SqlStore) -> None:
     await store.record([change(REQUEST, decision=b"{}")])
     await store.record([change(REQUEST, seq=2, decision=DECISION)])
     assert await decision_of(store) == DECISION
@@ -86,21 +94,19 @@ async def test_a_decision_is_replaced_with_its_request_and_by_nothing_older(stor
     assert await decision_of(store) == b"", "what was decided is of a row that is no more"
 
 
-async def test_of_one_id_twice_in_a_batch_the_decision_of_the_highest_seq_stays(store: SqliteStore) -> None:
+async def test_of_one_id_twice_in_a_batch_the_decision_of_the_highest_seq_stays(store: SqlStore) -> None:
     rows = [change(REQUEST, seq=0, decision=b"{}"), change(REQUEST, decision=DECISION), change(REQUEST, id="r2")]
     await store.record(rows)
     assert (await decision_of(store), await decision_of(store, "r2")) == (DECISION, b"")
 
 
-async def test_nothing_is_searched_through(store: SqliteStore) -> None:
+def test_nothing_is_searched_through(tmp_path: Path) -> None:
     """Each question is answered out of an index."""
-
-    def plans() -> str:
-        ask = store._opened().execute
-        asked = ((_BY_ID, ("x",)), (_BY_TOLD, ("x",)), (_ATTEMPTS, ("x", 9)))
-        return " ".join(row[3] for sql, values in asked for row in ask(f"EXPLAIN QUERY PLAN {sql}", values))
-
-    told = await store._run(plans)
+    database = Place("sqlite", tmp_path, None).database()
+    database.open()
+    asked = ((_BY_ID, ("x",)), (_BY_TOLD, ("x",)), (_ATTEMPTS, ("x", 9)))
+    told = " ".join(row[3] for sql, values in asked for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+    database.close()
     assert "SCAN" not in told
     assert "request_row_told" in told
     assert "attempt_row_request" in told
