@@ -95,6 +95,8 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.pattern: text(r"\S{1,256}"),
     scalars.provider_pattern: like(scalars._PROVIDERS),
     scalars.moment: {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]},
+    scalars.time_zone: text(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}"),
+    scalars.anchor: {"anyOf": [{"type": "string", "format": "date"}, text(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:00)?")]},
     schema._switch: {"enum": ["auto", "on", "off"]},
     schema._progress: {"enum": ["asked", "on", "off"]},
     schema._keep_alive: {"anyOf": [SECONDS, {"const": "off"}]},

@@ -37,7 +37,7 @@ from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaPort, QuotaSnapshot
+from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
 from omni_core.ports.translator import (
     EncodeCall,
@@ -568,7 +568,16 @@ STATE = QuotaSnapshot(
         BreakerState("claude/a", "closed", 0, 0.0),
     ),
     3,
-    (LimitState("l1", "team/core/monthly", "default", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000, -1),),
+    (
+        LimitState(
+            *("l1", "team/core/monthly", "default", 5, 600, 10**15, 7, 25 * 10**9, "month", 1_700_000_000, -1),
+            allowances=(
+                AllowanceState("tokens", 10**12, "5h", 2**40, 7, 1_700_000_000),
+                AllowanceState("concurrent", 20, "", 0, 3, 0, "shadow"),
+            ),
+        ),
+        LimitState("l2", "all", "default", 0, 5, 0, 0, 0, "", 0),
+    ),
     waiting_events=2**40,
 )
 

@@ -155,6 +155,43 @@ def test_what_is_wrong_is_refused_where_it_is_saved(made: Fleet) -> None:
     assert manage(made, "DELETE", "teams/core", refused=409)["code"] == "in_use"
 
 
+def allowances(made: Fleet, name: str) -> dict[str, dict[str, Any]]:
+    return {one["of"]: one for one in shared(made, name)["allowances"]}
+
+
+def test_tokens_and_requests_under_way_are_those_of_all_keys_of_a_team_and_told_in_quota(made: Fleet) -> None:
+    manage(made, "PUT", "teams/edge", {})
+    keys = [key(made, name, team="edge") for name in ("edge-one", "edge-two")]
+    document = {"tokens": {"total": 3000, "window": "5h"}, "requests": {"count": 500}, "concurrent": 3}
+    manage(made, "PUT", "limits/team/edge/daily", document)
+    in_step(made)
+    seen = Counter[int]()
+    for _ in range(6):
+        seen += at_once(made, 24, keys, max_tokens=10, model="acme/sim+tokens:10+latency:20")
+    assert set(seen) == {200, 429}
+    eventually(lambda: made.open_reservations() == 0, 10)
+    found = allowances(made, "team/edge/daily")
+    assert (found["concurrent"]["used"], found["concurrent"]["held"]) == (0, 0)
+    assert 0 < found["tokens"]["used"] <= 3000
+    assert (found["tokens"]["held"], found["tokens"]["most"], found["tokens"]["window"]) == (0, 3000, "5h")
+    assert found["tokens"]["resets_at"] > 0
+    assert found["requests"]["used"] == seen[200]
+    eventually(lambda: made.totals(keys[0])["requests"] + made.totals(keys[1])["requests"] == seen.total(), 15)
+    totals = [made.totals(one) for one in keys]
+    assert sum(one["input_tokens"] + one["output_tokens"] for one in totals) == found["tokens"]["used"]
+    manage(made, "PUT", "limits/team/edge/daily", {"tokens": {"total": 1, "window": "5h"}})
+    in_step(made)
+    answer = made.ask("acme/sim", key=keys[0])
+    assert (answer.status_code, int(answer.headers["retry-after"]) > 600) == (429, True)
+    assert "the limit 'daily' of this key's team: its tokens in 5 hours are used up" in answer.text
+    manage(made, "DELETE", "limits/team/edge/daily")
+    manage(made, "PUT", "limits/team/edge/watched", {"tokens": {"total": 10}, "mode": "soft", "warn": [50, 100]})
+    in_step(made)
+    assert at_once(made, 6, keys, max_tokens=10) == {200: 6}
+    (analytics,) = made["analytics"]
+    eventually(lambda: analytics.metric("omniroute_analytics_limits_reached_total", of="tokens") == 2, 10)
+
+
 # ---- how fast a provider may be asked -------------------------------------------------------------------------------
 
 

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from omni_catalogue.snapshot import BreakerPolicy
+from omni_catalogue.windows import Window
 from omni_core.redis import open_redis
-from omni_ledger import BudgetHold, Evidence, Hold, Janitor, Ledger, Level, Settlement
+from omni_ledger import AllowanceHold, BudgetHold, Evidence, Hold, Janitor, Ledger, Level, Settlement
 from omni_ledger.script import STEP_LUA
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -37,12 +38,23 @@ def hold(attempt_id: str, **changes: Any) -> Hold:
     return Hold(**(fields | changes))
 
 
-def budget(cap: int, *, fixed: int = 0, per_token: int = 1, window: str = "month") -> BudgetHold:
+def budget(cap: int, *, fixed: int = 0, per_token: int = 1, window: Window = "month") -> BudgetHold:
     return BudgetHold(cap_nano_usd=cap, window=window, fixed_nano_usd=fixed, per_output_token_nano_usd=per_token)
 
 
-def level(owner: str, budget: BudgetHold | None = None, requests_per_minute: int = 0) -> Level:
-    return Level(owner=owner, requests_per_minute=requests_per_minute, budget=budget)
+def level(
+    owner: str, budget: BudgetHold | None = None, requests_per_minute: int = 0, *allowances: AllowanceHold
+) -> Level:
+    return Level(owner=owner, requests_per_minute=requests_per_minute, budget=budget, allowances=allowances)
+
+
+def allowance(
+    of: str, most: int, window: Window = "", fixed: int = 0, per_token: int = 0, warn: tuple[int, ...] | None = None
+) -> AllowanceHold:
+    limit = ("l1", "team/core/soft", "default")
+    return AllowanceHold(
+        of=of, most=most, window=window, fixed=fixed, per_output_token=per_token, warn=warn, limit=limit
+    )
 
 
 def settlement(

@@ -1,28 +1,15 @@
 """The ledger again, in plain Python and without a thought for speed: what the Lua scripts must agree with."""
 
-import calendar
-import datetime
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from omni_catalogue.windows import Window
 from omni_ledger import BudgetHold, Evidence, Grant, Hold, Passage, Pick, Picked, Refusal, Settlement, WarmPlace
 
+from tests.support.counts_model import Counts
 from tests.support.lanes_model import Lanes
-
-
-def window_of(window: str, now_ms: int) -> tuple[int, int]:
-    """Start and end in epoch seconds."""
-    today = datetime.datetime.fromtimestamp(now_ms // 1000, datetime.UTC).replace(hour=0, minute=0, second=0)
-    if window == "total":
-        return 0, 0
-    if window == "day":
-        start, days = today, 1
-    elif window == "week":
-        start, days = today - datetime.timedelta(days=today.weekday()), 7
-    else:
-        start, days = today.replace(day=1), calendar.monthrange(today.year, today.month)[1]
-    return int(start.timestamp()), int((start + datetime.timedelta(days=days)).timestamp())
+from tests.support.windows import name_of, window_of
 
 
 def with_charge(event: bytes, amount: int) -> bytes:
@@ -78,6 +65,7 @@ class Model:
         self.breakers: dict[str, Breaker] = {}
         self.outbox: list[bytes] = []
         self.lanes = Lanes()
+        self.counts = Counts(self.outbox)
 
     def admit(self, hold: Hold) -> Grant | Refusal | None:
         known = self.reservations.get(hold.attempt_id)
@@ -102,6 +90,10 @@ class Model:
             return next((one for one in refusals if one.reason == "budget_exhausted"), refusals[0])
         money = [one[1] for one in held if not isinstance(one, Refusal)]
         granted = min([hold.wanted_output, *(one[0] for one in held if not isinstance(one, Refusal))])
+        left = self.counts.look(hold.levels, hold.wanted_output, self.now)
+        if isinstance(left, Refusal):
+            return left
+        granted = min(granted, left)
         asked = next((budget for *_, budget in levels if budget is not None), None)
         if asked is not None:
             amount = asked.fixed_nano_usd + granted * asked.per_output_token_nano_usd
@@ -122,7 +114,9 @@ class Model:
             each["held"] += amount
         if passage is not None:
             self.lanes.take(bounds, passage, hold.attempt_id, self.now + hold.ttl_ms, self.now)
-        grant = Grant(granted, amount, bool(probed), bool(bounds))
+        expires, wanted = self.now + hold.ttl_ms, hold.wanted_output
+        self.counts.take(hold.levels, granted, wanted, hold.attempt_id, expires, self.now)
+        grant = Grant(granted, amount, bool(probed), bool(bounds) or self.counts.is_at_once(hold.levels))
         self.reservations[hold.attempt_id] = Reservation(hold, grant, money, self.now + hold.ttl_ms)
         return grant
 
@@ -160,7 +154,7 @@ class Model:
     ) -> tuple[int, dict[str, int]] | Refusal:
         assert asked is not None
         start, end = window_of(asked.window, self.now)
-        money = self.budgets.setdefault((owner, asked.window, start), {"spent": 0, "held": 0})
+        money = self.budgets.setdefault((owner, name_of(asked.window), start), {"spent": 0, "held": 0})
         per_token, least = asked.per_output_token_nano_usd, min(1, hold.wanted_output)
         room = asked.cap_nano_usd - money["spent"] - money["held"] - asked.fixed_nano_usd
         needed = asked.fixed_nano_usd + least * per_token
@@ -168,7 +162,7 @@ class Model:
         if needed and (room < 0 or granted < least):
             if asked.cap_nano_usd - money["spent"] >= needed:
                 return Refusal("budget_held", 1.0, level=name)
-            return Refusal("budget_exhausted", (end * 1000 - self.now) / 1000 if end else 0.0, level=name)
+            return Refusal("budget_exhausted", max(1, end * 1000 - self.now) / 1000 if end else 0.0, level=name)
         return granted, money
 
     def settle(self, settlement: Settlement) -> tuple[str, bool]:
@@ -189,6 +183,7 @@ class Model:
                     money["spent"] += cost if held else cost - reserved
                     overrun = cost > reserved
                 self.lanes.free(attempt, settlement.tokens)
+                self.counts.end(attempt, held, settlement.used, cost, self.now)
         if settlement.news is not None:
             self.lanes.learn(settlement.news, self.now)
         self.outbox += settlement.events
@@ -240,6 +235,7 @@ class Model:
             return False
         found.expires = self.now + ttl_ms
         self.lanes.renew(attempt_id, self.now)
+        self.counts.renew(attempt_id, self.now)
         return True
 
     def keep(self, attempts: Sequence[str]) -> None:
@@ -247,6 +243,7 @@ class Model:
             found = self.reservations.get(attempt)
             if found is not None and found.state == "held":
                 self.lanes.renew(attempt, self.now)
+                self.counts.renew(attempt, self.now)
 
     def reap(self) -> tuple[int, int]:
         due = [one for one in self.reservations.values() if one.state == "held" and one.expires <= self.now]
@@ -254,6 +251,7 @@ class Model:
         for one in sorted(due, key=lambda one: (one.expires, one.hold.attempt_id)):
             one.state = "reaped"
             self.lanes.free(one.hold.attempt_id, -1)
+            self.counts.end(one.hold.attempt_id, True, None, 0, self.now)
             for money in one.money:
                 money["held"] -= one.grant.reserved_nano_usd
                 money["spent"] += one.grant.reserved_nano_usd
@@ -282,10 +280,10 @@ class Model:
     def warmed(self, conversation: str, place: str, tokens: int) -> None:
         self.warm.setdefault(conversation, {})[place] = tokens, self.now
 
-    def standing(self, owner: str, window: str) -> tuple[int, int, int, int]:
+    def standing(self, owner: str, window: Window) -> tuple[int, int, int, int]:
         """Requests in the window, spent, held, end of the window."""
         start, end = window_of(window, self.now)
-        money: dict[str, Any] = self.budgets.get((owner, window, start), {"spent": 0, "held": 0})
+        money: dict[str, Any] = self.budgets.get((owner, name_of(window), start), {"spent": 0, "held": 0})
         return len(self.counted(owner)), money["spent"], money["held"], end
 
     def counted(self, owner: str) -> list[int]:

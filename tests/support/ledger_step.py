@@ -7,6 +7,7 @@ import msgspec
 from omni_catalogue.lanes import Lane
 from omni_catalogue.snapshot import BreakerPolicy, RateLimit
 from omni_ledger import (
+    AllowanceHold,
     BudgetHold,
     Evidence,
     Grant,
@@ -100,11 +101,30 @@ def hold_of(operation: list[Any], blobs: tuple[bytes, ...]) -> Hold:
         secret=secret,
         early=early == 1,
         levels=tuple(
-            Level(owner=owner, requests_per_minute=most, budget=_budget(shared))
-            for owner, most, shared in (rest[0] if rest else ())
+            Level(owner=owner, requests_per_minute=most, budget=_budget(shared), allowances=_allowances(allowed))
+            for owner, most, shared, *allowed in (rest[0] if rest else ())
         ),
         passage=_passage(rest[2]) if len(rest) > 2 and rest[2] else None,
         retrying=_retrying(rest[3]) if len(rest) > 3 else None,
+    )
+
+
+def _window(packed: Any) -> Any:
+    return packed if isinstance(packed, str) else tuple(packed)
+
+
+def _allowances(packed: list[Any]) -> tuple[AllowanceHold, ...]:
+    return tuple(
+        AllowanceHold(
+            of=of,
+            most=most,
+            window=_window(window),
+            fixed=fixed,
+            per_output_token=per_token,
+            warn=tuple(soft[0]) if soft else None,
+            limit=tuple(soft[1]) if soft else ("", "", ""),
+        )
+        for of, most, window, fixed, per_token, *soft in (packed[0] if packed else ())
     )
 
 
@@ -154,7 +174,8 @@ def settlement_of(operation: list[Any], blobs: tuple[bytes, ...]) -> Settlement:
         secret=secret,
         jitter=jitter,
         tokens=rest[0] if rest else -1,
-        news=_news(rest[1]) if len(rest) > 1 else None,
+        news=_news(rest[1]) if len(rest) > 1 and rest[1] else None,
+        used=tuple(rest[2]) if len(rest) > 2 else (0, 0),
     )
 
 
@@ -171,14 +192,16 @@ def _admitted(outcome: Grant | Refusal | None) -> Result:
     if outcome.reason == "breaker_open":
         came = ["", outcome.came_ms, 0] if outcome.came_ms else []
         return ["n", outcome.reason, outcome.retry_after, *circuit, *came]
-    return ["n", outcome.reason, outcome.retry_after, "", "", 0, outcome.level]
+    return ["n", outcome.reason, outcome.retry_after, "", outcome.cause, 0, outcome.level]
 
 
 def _budget(packed: Any) -> BudgetHold | None:
     if packed == 0:
         return None
     cap, window, fixed, per_token = packed
-    return BudgetHold(cap_nano_usd=cap, window=window, fixed_nano_usd=fixed, per_output_token_nano_usd=per_token)
+    return BudgetHold(
+        cap_nano_usd=cap, window=_window(window), fixed_nano_usd=fixed, per_output_token_nano_usd=per_token
+    )
 
 
 def _policy(packed: Any) -> BreakerPolicy | None:

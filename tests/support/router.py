@@ -161,7 +161,7 @@ class Harness:
             event = events_pb2.Event.FromString(bytes(item))  # type: ignore[arg-type]
             if event.HasField("attempt"):
                 attempts.append(event.attempt)
-            else:
+            elif event.HasField("request"):
                 requests.append(event.request)
         return attempts, requests
 

@@ -12,7 +12,7 @@ from omni_core.ports.analytics import KeyUse, UsagePoint, UsageTotals
 from omni_core.ports.audit import AuditEntry, AuditVerdict
 from omni_core.ports.auth import Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, ConfigObject, ObjectChange
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
+from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
 from omni_wire.latency import Counts, percentile
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -356,6 +356,25 @@ class KeyQuota(BaseModel):
         )
 
 
+class AllowanceQuota(BaseModel):
+    """``most`` ``of`` "requests", "tokens", "input" or "output" (of tokens), or "usd" in nano-USD, in a ``window``, or
+    "concurrent" attempts, of which those under way are ``held``. ``resets_at`` is when it begins anew, or, where it
+    rolls ("minute", "5h"), when the first of it is free again; epoch seconds, 0 for never. ``mode`` is "hard", "soft"
+    or "shadow"."""
+
+    of: str
+    most: int
+    window: str
+    used: int
+    held: int
+    resets_at: int
+    mode: str
+
+    @classmethod
+    def state(cls, state: AllowanceState) -> "AllowanceQuota":
+        return cls(**msgspec.structs.asdict(state))
+
+
 class LimitQuota(BaseModel):
     """A limit that keys share. ``name`` is what ``/api/limits`` calls it."""
 
@@ -365,6 +384,7 @@ class LimitQuota(BaseModel):
     requests_in_window: int
     requests_per_minute: int
     budget: BudgetState | None
+    allowances: list[AllowanceQuota]
 
     @classmethod
     def of(cls, state: LimitState) -> "LimitQuota":
@@ -375,6 +395,7 @@ class LimitQuota(BaseModel):
             requests_in_window=state.requests_in_window,
             requests_per_minute=state.requests_per_minute,
             budget=BudgetState.of(state),
+            allowances=[AllowanceQuota.state(each) for each in state.allowances],
         )
 
 

@@ -141,13 +141,21 @@ function rates(found) {
   });
 }
 
+const MEASURES = { usd: "", input: "tokens of input", output: "tokens of output" };
+const SPANS = { minute: "in a minute", "5h": "in 5 hours", total: "in total" };
+
 function budgets(keys, limits) {
   const limited = [...limits, ...keys.filter((one) => one.budget || one.requests_per_minute)];
   if (!limited.length) return [make("p", "No key has a limit or a budget.", "muted")];
   return limited.map((one) => {
     const texts = [], name = one.limit_id ? `limit ${one.name}` : state.names[one.key_id] || one.key_id;
     if (one.requests_per_minute) texts.push(`${count(one.requests_in_window)} of ${count(one.requests_per_minute)} requests this minute`);
-    const line = item(name, "muted", texts.join(""));
+    for (const { of, most, window, used, held, mode } of one.allowances || []) {
+      const some = of === "usd" ? (nano) => money(nano / 1e9) : count, soft = mode === "hard" ? "" : ` (${mode})`;
+      if (of === "concurrent") texts.push(`${count(held)} of ${count(most)} under way${soft}`);
+      else texts.push(`${some(used)} of ${some(most)} ${MEASURES[of] ?? of} ${SPANS[window] || `a ${window}`}${soft}${held ? `, ${some(held)} held` : ""}`);
+    }
+    const line = item(name, "muted", texts.join("; "));
     if (one.budget) {
       const { usd, spent_usd, held_usd, window, nano_usd, spent_nano_usd, held_nano_usd } = one.budget;
       const gauge = make("meter", undefined, "wide");

@@ -16,6 +16,7 @@ from omni_catalogue.rules import Effective, Facts, Rules, resolve
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import Account, Combo, Hedge, KeyPolicy, Limit, Model, Provider, Snapshot, Timeouts
 from omni_catalogue.wildcards import Matcher, ranked
+from omni_catalogue.windows import is_known
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class Catalogue:
     """One snapshot, indexed. Immutable but for a bounded memo of resolved ids.
 
     Raises ``WireError`` for a snapshot that contradicts itself: it names something twice, or a combo's target or a
-    key's limit nowhere.
+    key's limit nowhere; or that has a time zone which this machine does not know.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -63,6 +64,9 @@ class Catalogue:
         self._combos = _named("combo", ((combo.name, combo) for combo in snapshot.combos))
         self._keys = _named("key", ((key.id, key) for key in snapshot.keys))
         self._limits = _named("limit", ((limit.id, limit) for limit in snapshot.limits))
+        for limit in snapshot.limits:
+            if limit.zone and not is_known(limit.zone):
+                raise WireError(f"this machine does not know the time zone {limit.zone!r} of a limit", "limits")
         for key in snapshot.keys:
             if missing := [limit for limit in key.limits if limit not in self._limits]:
                 raise WireError(f"the key {key.id!r} has a limit that is not there: {missing[0]!r}", "keys")

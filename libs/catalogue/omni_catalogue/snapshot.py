@@ -12,6 +12,7 @@ from omni_wire.formats import WireFormat
 
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import Scopes
+from omni_catalogue.windows import Window, window_at
 
 # By format: the products that requests of an account can look like.
 IDENTITIES = {WireFormat.CLOUDCODE_GENERATE: ("antigravity",), WireFormat.CURSOR_CHAT: ("cursor",)}
@@ -25,6 +26,10 @@ STRATEGIES = (
     *("fill-first", "round-robin", "weighted", "random", "p2c", "least-used"),
     *("cost-optimized", "lowest-latency", "usage-headroom", "cache-affinity"),
 )
+
+
+# What a limit does when it is used up: it refuses; it lets pass and warns; it lets pass.
+MODES = ("hard", "soft", "shadow")
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,6 +233,9 @@ class Wildcard(msgspec.Struct, frozen=True, kw_only=True):
     target: str
 
 
+_TOKENS = ("tokens", "input", "output")
+
+
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """A USD cap per ``window`` ("day", "week", "month", "total"; calendar windows in UTC).
 
@@ -241,9 +249,25 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     assumed_price: Price | None = None
 
 
+class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``most`` of something in a ``window``: ``of`` "requests", "input", "output" or "tokens" (of both); or, without a
+    window, "concurrent", which are attempts under way. The windows are a budget's, and "minute" and "5h", which
+    roll.
+
+    One that is "soft" refuses nothing, and may be of "usd" (nano-USD) as well; where its use comes to one of the
+    percents of ``warn`` an event tells so. One that is "shadow" is only counted."""
+
+    of: str
+    most: int
+    window: str = ""
+    mode: str = "hard"
+    warn: tuple[int, ...] = ()
+
+
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """What several keys may use together; 0 requests means no limit. ``of`` is "team", "user" or "key", and ``owner``
-    its name; both are empty where it is for all keys of the ``organisation``."""
+    its name; both are empty where it is for all keys of the ``organisation``. ``zone`` and ``anchor`` are those of its
+    calendar windows, as in ``windows``."""
 
     id: str
     name: str
@@ -252,11 +276,33 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     of: str = ""
     owner: str = ""
     organisation: str = "default"
+    allowances: tuple[Allowance, ...] = ()
+    zone: str = ""
+    anchor: str = ""
+
+    def window(self, name: str, now: float) -> Window:
+        """The window ``name`` of it as the ledger is asked for it, at about ``now`` (epoch seconds)."""
+        return window_at(name, self.zone, self.anchor, now) if self.zone or self.anchor else name
 
     @property
     def window_owner(self) -> str:
         """Whose windows it has in the ledger: no key's id looks like that."""
         return f"limit:{self.id}"
+
+    @property
+    def bounds_tokens(self) -> bool:
+        """Whether what is asked for must have a bound, as no more than that may be used."""
+        return any(each.of in _TOKENS and each.mode == "hard" for each in self.allowances)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters how many there are, or what they cost."""
+        return any(each.of in _TOKENS or each.of == "usd" for each in self.allowances)
+
+    @property
+    def full_name(self) -> str:
+        """As the management API names it."""
+        return "/".join(filter(None, (self.of, self.owner, self.name)))
 
 
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):

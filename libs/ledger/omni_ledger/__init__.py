@@ -13,9 +13,10 @@ steps.
                       └── nobody settled ──▶ Janitor.reap ──────────────────────▲
 """
 
-from omni_ledger.janitor import BreakerStanding, Janitor, KeyStanding, Reaped, Standing
+from omni_ledger.janitor import AllowanceStanding, BreakerStanding, Janitor, KeyStanding, Reaped, Standing
 from omni_ledger.ledger import Ledger
 from omni_ledger.model import (
+    AllowanceHold,
     BudgetHold,
     Evidence,
     Grant,
@@ -36,6 +37,8 @@ from omni_ledger.outbox import Outbox, drain, ensure_stream
 from omni_ledger.relay import Relay
 
 __all__ = [
+    "AllowanceHold",
+    "AllowanceStanding",
     "BreakerStanding",
     "BudgetHold",
     "Evidence",

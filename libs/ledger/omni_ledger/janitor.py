@@ -1,9 +1,11 @@
 """What only the quota service does with the ledger: reap, look, reset, and find outboxes nobody drains."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from omni_catalogue.windows import Window
 from omni_wire.errors import Internal
 from redis.asyncio import Redis
 
@@ -33,6 +35,15 @@ class KeyStanding(msgspec.Struct, frozen=True):
     since_ms: int = 0
 
 
+class AllowanceStanding(msgspec.Struct, frozen=True):
+    """Of an allowance now: ``resets_at`` is when it begins anew, or when the first of a rolling window is free again,
+    in epoch seconds, 0 for never. Attempts under way are ``held``."""
+
+    used: int
+    held: int
+    resets_at: int
+
+
 class BreakerStanding(msgspec.Struct, frozen=True):
     """``state`` is "closed", "open" or "half_open"; ``retry_after`` in seconds; ``cause`` and ``told`` are those of a
     refusal."""
@@ -48,6 +59,7 @@ class Standing(msgspec.Struct, frozen=True):
     open_reservations: int
     keys: tuple[KeyStanding, ...]
     breakers: tuple[BreakerStanding, ...]
+    allowances: tuple[AllowanceStanding, ...] = ()
 
 
 class Janitor:
@@ -70,18 +82,27 @@ class Janitor:
         count, charged = await self._run(operations.reap(limit))
         return Reaped(count, charged)
 
-    async def look(self, keys: list[tuple[str, str]], accounts: list[str]) -> Standing:
-        """How the ``keys`` (id, budget window or "") and the ``accounts``' breakers stand. The owner of a shared limit
-        stands for a key's id."""
+    async def look(
+        self,
+        keys: Sequence[tuple[str, Window]],
+        accounts: Sequence[str],
+        allowances: Sequence[tuple[str, str, Window]] = (),
+    ) -> Standing:
+        """How the ``keys`` (id, budget window or ""), the ``accounts``' breakers and the ``allowances`` (owner, of,
+        window) stand. The owner of a shared limit stands for a key's id."""
         open_reservations = 0
         found_keys: list[KeyStanding] = []
         found_breakers: list[BreakerStanding] = []
-        for start in range(0, max(len(keys), len(accounts), 1), CHUNK):  # in pieces: Redis does nothing else meanwhile
-            part = operations.look(keys[start : start + CHUNK], accounts[start : start + CHUNK])
-            open_reservations, some_keys, some_breakers = await self._run(part)
+        found_allowances: list[AllowanceStanding] = []
+        longest = max(len(keys), len(accounts), len(allowances), 1)
+        for start in range(0, longest, CHUNK):  # in pieces: Redis does nothing else meanwhile
+            end = start + CHUNK
+            part = operations.look(keys[start:end], accounts[start:end], allowances[start:end])
+            open_reservations, some_keys, some_breakers, some_allowances = await self._run(part)
             found_keys += [KeyStanding(*values) for values in some_keys]
             found_breakers += [_breaker(values) for values in some_breakers]
-        return Standing(open_reservations, tuple(found_keys), tuple(found_breakers))
+            found_allowances += [AllowanceStanding(*values) for values in some_allowances]
+        return Standing(open_reservations, tuple(found_keys), tuple(found_breakers), tuple(found_allowances))
 
     async def circuits(self, most: int) -> list[tuple[str, BreakerStanding]]:
         """The circuits that failed of late, by name, at most so many."""

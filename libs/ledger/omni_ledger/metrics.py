@@ -5,8 +5,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 _STEP_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.0)
 ADMISSIONS = (
-    "granted", "rate_limited", "budget_exhausted", "budget_held", "breaker_open", "paced", "retry_budget",
-    "unavailable", "failed",
+    "granted", "rate_limited", "budget_exhausted", "budget_held", "tokens_exhausted", "tokens_held", "breaker_open",
+    "paced", "retry_budget", "unavailable", "failed",
 )  # fmt: skip
 SETTLEMENTS = ("settled", "late", "unknown", "again", "events", "failed")
 

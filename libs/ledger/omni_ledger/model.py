@@ -7,20 +7,47 @@ that bound. Limits, budgets and breakers are passed with every call, so the ledg
 import msgspec
 from omni_catalogue.lanes import Lane
 from omni_catalogue.snapshot import BreakerPolicy
+from omni_catalogue.windows import Window
 
 WINDOWS = ("day", "week", "month", "total")
+MEASURES = ("requests", "tokens", "input", "output", "usd", "concurrent")
+# Of allowances; "minute" and "5h" roll.
+ALLOWANCE_WINDOWS = ("minute", "5h", *WINDOWS)
 
 
 class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt may cost at most: ``fixed`` (its input) plus ``per_output_token`` for each token granted.
 
-    ``cap`` applies to ``window``, a calendar window in UTC: "day", "week" (from Monday), "month" or "total".
+    ``cap`` applies to ``window``, a calendar window in UTC: "day", "week" (from Monday), "month" or "total"; or one
+    that is told by its borders (``omni_catalogue.windows``).
     """
 
     cap_nano_usd: int
-    window: str
+    window: Window
     fixed_nano_usd: int
     per_output_token_nano_usd: int
+
+
+class AllowanceHold(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt may take at most of something that ``most`` of is allowed in a ``window``: ``fixed``, plus
+    ``per_output_token`` for each token granted; nothing is taken, nor refused, where both are 0.
+
+    ``of`` is "requests" (spent when it is granted), "input", "output" or "tokens" (both; held, and settled to truth),
+    or "concurrent": attempts under way, which have no window. "minute" and "5h" roll: in any such time no more than
+    ``most`` is let through, as far as it is not settled to more. The others are as a budget's.
+
+    With ``warn`` (percents, may be none) it refuses and clamps nothing, and may be of "usd" (nano-USD): where what is
+    spent comes to one of them an ``events.v1.LimitEvent`` is emitted, once a window. It has what ``limit`` is: its id,
+    its name, its organisation.
+    """
+
+    of: str
+    most: int
+    window: Window = ""
+    fixed: int = 0
+    per_output_token: int = 0
+    warn: tuple[int, ...] | None = None
+    limit: tuple[str, str, str] = ("", "", "")
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +59,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     requests_per_minute: int = 0
     budget: BudgetHold | None = None
+    allowances: tuple[AllowanceHold, ...] = ()
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +95,11 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
     ``count_request`` is true on the attempts of a request until one of them is granted: it then counts as one towards
     ``requests_per_minute`` (0: no limit), here and on the shared ``levels``. ``wanted_output`` is in tokens; granted is
-    what every budget can pay for. ``circuits`` are what must be in order besides the account, and ``secret`` is the
-    version of its secret; with ``breaker`` None none is asked. ``early`` asks to probe circuits that were opened on
-    suspicion before their time is up. After ``ttl_ms`` without a settlement or a renewal the reservation is charged in
-    full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of ``router_id``. ``passage`` is
-    what the provider takes; what is let through counts there until it is settled.
+    what every budget can pay for and every allowance has left. ``circuits`` are what must be in order besides the
+    account, and ``secret`` is the version of its secret; with ``breaker`` None none is asked. ``early`` asks to probe
+    circuits that were opened on suspicion before their time is up. After ``ttl_ms`` without a settlement or a renewal
+    the reservation is charged in full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of
+    ``router_id``. ``passage`` is what the provider takes; what is let through counts there until it is settled.
     """
 
     attempt_id: str
@@ -96,7 +124,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 class Grant(msgspec.Struct, frozen=True):
     """``granted_output`` tokens are paid for; ``probe`` says that this attempt decides about a breaker, ``in_lanes``
-    that it counts as under way only as long as its router says so (``Ledger.keep_soon``, every 15 s)."""
+    that it counts as under way, there or where a limit is of attempts at once, only as long as its router says so
+    (``Ledger.keep_soon``, every 15 s)."""
 
     granted_output: int
     reserved_nano_usd: int
@@ -105,13 +134,14 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """``reason`` is "rate_limited", "budget_exhausted", "budget_held", "breaker_open", "paced" (a lane lets nobody
-    through now) or "retry_budget".
+    """``reason`` is "rate_limited", "budget_exhausted", "budget_held", "tokens_exhausted", "tokens_held",
+    "breaker_open", "paced" (a lane lets nobody through now) or "retry_budget".
 
-    ``retry_after`` is in seconds; 0 for a budget that never starts anew ("total"). ``circuit`` is whose breaker is
-    open, ``cause`` why ("failing", "rate_limit", "quota", "refused"), ``told`` whether the provider said how long.
-    ``level`` is the owner of the shared level that refuses, "" where it is the key's own limit or a breaker. Of "paced"
-    ``circuit`` is the lane, ``came_ms`` when its ticket came to the queue, and ``ahead`` how many came before.
+    ``retry_after`` is in seconds; 0 for a window that never starts anew ("total"). Where an allowance refuses,
+    ``cause`` is what it is of. ``circuit`` is whose breaker is open, ``cause`` why ("failing", "rate_limit", "quota",
+    "refused"), ``told`` whether the provider said how long. ``level`` is the owner of the shared level that refuses, ""
+    where it is the key's own limit or a breaker. Of "paced" ``circuit`` is the lane, ``came_ms`` when its ticket came
+    to the queue, and ``ahead`` how many came before.
     """
 
     reason: str
@@ -168,7 +198,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     ``evidence`` is for the attempt's circuits; with ``breaker`` None it only gives probes back. ``secret`` is the
     version of the account's that was used, ``jitter`` (0 to 1) spreads cooldowns that nobody told. ``events`` are
     serialised ``events.v1.Event``, emitted in the same atomic step, through the outbox of ``router_id``. ``tokens`` are
-    those that it took of its lanes, -1 where nobody knows.
+    those that it took of its lanes, -1 where nobody knows; ``used`` are tokens of input and of output, for allowances.
     """
 
     attempt_id: str
@@ -181,6 +211,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     jitter: float = 0.5
     tokens: int = -1
     news: LaneNews | None = None
+    used: tuple[int, int] = (0, 0)
 
 
 class Pick(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,16 +11,21 @@ from typing import Any
 import msgspec
 from omni_catalogue.lanes import Lane
 from omni_catalogue.snapshot import BreakerPolicy
+from omni_catalogue.windows import CALENDAR, Window
 from omni_wire.errors import DependencyUnavailable
 
 from omni_ledger.model import (
+    ALLOWANCE_WINDOWS,
+    MEASURES,
     WINDOWS,
+    AllowanceHold,
     BudgetHold,
     Evidence,
     Grant,
     Hold,
     LaneNews,
     LaneStanding,
+    Level,
     Passage,
     Pick,
     Picked,
@@ -60,28 +65,53 @@ def _breaker(policy: BreakerPolicy | None) -> tuple[int, ...] | int:
     return max(1, policy.failures), *(max(1, each) * 1000 for each in seconds)
 
 
-def _budget(budget: BudgetHold | None) -> tuple[int, str, int, int] | int:
+def _window(window: Window, known: Sequence[str]) -> Window:
+    if not isinstance(window, str):
+        name, *borders = window
+        if name not in CALENDAR or borders != sorted(set(borders)):
+            raise ValueError(f"{window!r} is no window of the calendar by its borders")
+    elif window not in known:
+        raise ValueError(f"unknown window {window!r}")
+    return window
+
+
+def _budget(budget: BudgetHold | None) -> tuple[int, Window, int, int] | int:
     if budget is None:
         return 0
-    if budget.window not in WINDOWS:
-        raise ValueError(f"unknown budget window {budget.window!r}")
     return (
         _amount(budget.cap_nano_usd, "cap_nano_usd"),
-        budget.window,
+        _window(budget.window, WINDOWS),
         _amount(budget.fixed_nano_usd, "fixed_nano_usd"),
         _amount(budget.per_output_token_nano_usd, "per_output_token_nano_usd"),
     )
 
 
-def _levels(hold: Hold) -> list[tuple[str, int, tuple[int, str, int, int] | int]]:
+def _levels(hold: Hold) -> list[tuple[object, ...]]:
     budgets = [level.budget for level in hold.levels if level.budget is not None]
     budgets += [hold.budget] if hold.budget is not None else []
     if len({(budget.fixed_nano_usd, budget.per_output_token_nano_usd) for budget in budgets}) > 1:
         raise ValueError("the budgets of one attempt are asked for different amounts")
-    return [
-        (level.owner, _amount(level.requests_per_minute, "requests_per_minute"), _budget(level.budget))
-        for level in hold.levels
-    ]
+    return [_level(level) for level in hold.levels]
+
+
+def _level(level: Level) -> tuple[object, ...]:
+    packed = level.owner, _amount(level.requests_per_minute, "requests_per_minute"), _budget(level.budget)
+    return (*packed, [_allowance(each) for each in level.allowances]) if level.allowances else packed
+
+
+def _allowance(asked: AllowanceHold) -> tuple[object, ...]:
+    if asked.of not in MEASURES:
+        raise ValueError(f"unknown measure {asked.of!r}")
+    if asked.of == "usd" and asked.warn is None:
+        raise ValueError("an allowance of money refuses nothing: what does is a budget")
+    return (
+        asked.of,
+        _amount(asked.most, "most"),
+        _window(asked.window, ALLOWANCE_WINDOWS) if asked.of != "concurrent" else "",
+        _amount(asked.fixed, "fixed"),
+        _amount(asked.per_output_token, "per_output_token"),
+        *((asked.warn, asked.limit) if asked.warn is not None else ()),
+    )
 
 
 def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
@@ -168,11 +198,20 @@ def settle(settlement: Settlement) -> Operation:
             _breaker(settlement.breaker),
             settlement.router_id,
             settlement.jitter,
-            *((settlement.tokens,) if settlement.tokens >= 0 or settlement.news is not None else ()),
-            *((_news(settlement.news),) if settlement.news is not None else ()),
+            *_truth(settlement),
         )
     )
     return _with_blobs(head, settlement.events)
+
+
+def _truth(settlement: Settlement) -> tuple[object, ...]:
+    """As ``_tail``."""
+    news = _news(settlement.news) if settlement.news is not None else 0
+    if settlement.used != (0, 0):
+        return settlement.tokens, news, [_amount(each, "used") for each in settlement.used]
+    if news:
+        return settlement.tokens, news
+    return (settlement.tokens,) if settlement.tokens >= 0 else ()
 
 
 def _news(news: LaneNews) -> tuple[object, ...]:
@@ -217,9 +256,11 @@ def reap(limit: int) -> Operation:
     return [_pack(("reap", 0, limit))]
 
 
-def look(keys: list[tuple[str, str]], accounts: list[str]) -> Operation:
-    """``keys`` are (key id or owner of a shared level, budget window or "")."""
-    return [_pack(("look", 0, keys, accounts))]
+def look(
+    keys: Sequence[tuple[str, Window]], accounts: Sequence[str], allowances: Sequence[tuple[str, str, Window]] = ()
+) -> Operation:
+    """``keys`` are (key id or owner of a shared level, budget window or ""), ``allowances`` (owner, of, window)."""
+    return [_pack(("look", 0, keys, accounts, allowances))]
 
 
 def waiting() -> Operation:

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 from omni_core.ports.analytics import KeyUse, RequestFound, UsageQuery, UsageReport
 
+from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import UsageRow
 
 
@@ -73,10 +74,12 @@ class UsageMessage(Protocol):
 
 
 class Decoded(msgspec.Struct, frozen=True):
-    """The rows of a message that can be counted, and why the others cannot (empty when all can)."""
+    """The rows of a message that can be counted, why the others cannot (empty when all can), and the limits that it
+    tells of."""
 
     rows: tuple[UsageRow, ...]
     fault: str = ""
+    reached: tuple[Reached, ...] = ()
 
 
 class Decoder(Protocol):
@@ -101,5 +104,9 @@ class Meter(Protocol):
     def committed(self, recorded: Recorded, messages: int, seconds: float) -> None: ...
 
     def buried(self) -> None: ...
+
+    def reached(self, of: str) -> None:
+        """A soft limit ``of`` requests, tokens or money has come to one of its percentages."""
+        ...
 
     def behind(self, seconds: float) -> None: ...

@@ -9,10 +9,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
+import msgspec
 from omni_core.ports.analytics import KeyUse, RequestFound, Standing, UsageQuery, UsageReport
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
 
 from omni_analytics.domain import rollup
+from omni_analytics.domain.reached import Reached, Told
 from omni_analytics.domain.rows import MAX_ID, UsageRow
 from omni_analytics.ports import Backlog, DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
@@ -46,6 +48,7 @@ class Analytics:
         self._meter = meter
         self._backlog = backlog
         self._settings = settings
+        self._told = Told()
         self._now_ms = now_ms
         self._clock = clock
 
@@ -89,12 +92,23 @@ class Analytics:
     async def _count(self, messages: Sequence[UsageMessage]) -> list[tuple[UsageMessage, str]]:
         """Every message with what is wrong with it; what is right in it is on disk."""
         decoded = [(message, self._decode(message.data)) for message in messages]
+        for _, found in decoded:
+            for reached in found.reached:
+                self._tell(reached)
         try:
             await self._record([row for _, found in decoded for row in found.rows], len(messages))
         except WireError:
             # One row spoils the transaction of all: find the message it came in.
             return [(message, await self._count_alone(found)) for message, found in decoded]
         return [(message, found.fault) for message, found in decoded]
+
+    def _tell(self, reached: Reached) -> None:
+        if not self._told.is_news(reached):
+            return
+        self._meter.reached(reached.of)
+        logger.warning(
+            "a soft limit is used to %d %%", reached.percent, extra={"fields": msgspec.structs.asdict(reached)}
+        )
 
     async def _count_alone(self, found: Decoded) -> str:
         try:

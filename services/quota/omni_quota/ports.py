@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from omni_catalogue.windows import Window
 from omni_ledger import BreakerStanding, LaneStanding, Reaped, Standing
 
 
@@ -11,7 +12,12 @@ class Books(Protocol):
 
     async def reap(self, limit: int) -> Reaped: ...
 
-    async def look(self, keys: list[tuple[str, str]], accounts: list[str]) -> Standing: ...
+    async def look(
+        self,
+        keys: Sequence[tuple[str, Window]],
+        accounts: Sequence[str],
+        allowances: Sequence[tuple[str, str, Window]] = (),
+    ) -> Standing: ...
 
     async def circuits(self, most: int) -> list[tuple[str, BreakerStanding]]: ...
 

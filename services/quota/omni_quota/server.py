@@ -1,6 +1,7 @@
 """QuotaPort on a gRPC listener."""
 
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaPort, RateState
+import msgspec
+from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaPort, RateState
 from omni_core.rpc import RpcServer, unary
 from omniroute_proto.quota.v1 import quota_pb2 as pb
 
@@ -50,6 +51,10 @@ def _key(key: KeyState) -> pb.KeyState:
     )
 
 
+def _allowance(allowance: AllowanceState) -> pb.AllowanceState:
+    return pb.AllowanceState(**msgspec.structs.asdict(allowance))
+
+
 def _limit(limit: LimitState) -> pb.LimitState:
     return pb.LimitState(
         limit_id=limit.limit_id,
@@ -63,6 +68,7 @@ def _limit(limit: LimitState) -> pb.LimitState:
         budget_window=limit.budget_window,
         budget_resets_at=limit.budget_resets_at,
         budget_since_ms=limit.budget_since_ms,
+        allowances=map(_allowance, limit.allowances),
     )
 
 

@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from omni_catalogue import circuits
 from omni_catalogue.lanes import Lane
-from omni_catalogue.snapshot import KeyPolicy, Limit, Snapshot
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
-from omni_ledger import BreakerStanding, KeyStanding, LaneStanding
+from omni_catalogue.snapshot import Allowance, KeyPolicy, Limit, Snapshot
+from omni_core import clock
+from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
+from omni_ledger import AllowanceStanding, BreakerStanding, KeyStanding, LaneStanding
 from omni_wire.errors import DependencyUnavailable, GatewayError
 
 from omni_quota.domain.rates import is_of_account, shown_lanes
-from omni_quota.domain.scope import budget_window, limit_name, scope_of
+from omni_quota.domain.scope import budget_window, scope_of
 from omni_quota.ports import Books, Courier, Meter
 from omni_quota.settings import QuotaSettings
 
@@ -48,12 +49,15 @@ class QuotaService:
         configuration = self._configuration()
         if configuration is None:
             raise DependencyUnavailable("no configuration has been published yet", retry_after=1.0)
-        scope = scope_of(configuration, key_id)
-        standing = await self._books.look(scope.owners(), list(scope.accounts))
-        keys = len(scope.policies)
+        scope, now = scope_of(configuration, key_id), clock.now_ms() / 1000
+        standing = await self._books.look(scope.owners(now), list(scope.accounts), scope.allowances(now))
+        keys, allowances = len(scope.policies), iter(standing.allowances)
         return QuotaSnapshot(
             keys=tuple(map(_key_state, scope.policies, standing.keys[:keys])),
-            limits=tuple(map(_limit_state, scope.limits, standing.keys[keys:])),
+            limits=tuple(
+                _limit_state(limit, found, [(each, next(allowances)) for each in limit.allowances])
+                for limit, found in zip(scope.limits, standing.keys[keys:], strict=True)
+            ),
             breakers=(
                 *map(_breaker_state, scope.accounts, standing.breakers),
                 *(_breaker_state(name, breaker) for name, breaker in await self._inside(scope.accounts)),
@@ -216,10 +220,12 @@ def _key_state(policy: KeyPolicy, standing: KeyStanding) -> KeyState:
     )
 
 
-def _limit_state(limit: Limit, standing: KeyStanding) -> LimitState:
+def _limit_state(
+    limit: Limit, standing: KeyStanding, allowances: Iterable[tuple[Allowance, AllowanceStanding]]
+) -> LimitState:
     return LimitState(
         limit_id=limit.id,
-        name=limit_name(limit),
+        name=limit.full_name,
         organisation=limit.organisation,
         requests_in_window=standing.requests_in_window,
         requests_per_minute=limit.requests_per_minute,
@@ -229,4 +235,8 @@ def _limit_state(limit: Limit, standing: KeyStanding) -> LimitState:
         budget_window=budget_window(limit.budget),
         budget_resets_at=standing.resets_at,
         budget_since_ms=standing.since_ms,
+        allowances=tuple(
+            AllowanceState(each.of, each.most, each.window, found.used, found.held, found.resets_at, each.mode)
+            for each, found in allowances
+        ),
     )

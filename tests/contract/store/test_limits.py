@@ -77,6 +77,45 @@ async def test_each_limit_applies_to_the_keys_of_what_it_is_of_and_no_others(hou
     assert found["all"] == Limit(id=found["all"].id, name="all", requests_per_minute=600)
 
 
+async def test_tokens_requests_and_attempts_at_once_are_allowances_of_the_snapshot(house: House) -> None:
+    tokens = {"total": 5_000, "input": 4_000, "output": 1_000, "window": "5h"}
+    await house.put("limits", "all", {"tokens": tokens, "requests": {"count": 7}, "concurrent": 2})
+    (found,) = (await house.snapshot()).limits
+    assert (found.requests_per_minute, found.budget) == (0, None)
+    assert [(each.of, each.most, each.window) for each in found.allowances] == [
+        ("requests", 7, "day"),
+        ("tokens", 5_000, "5h"),
+        ("input", 4_000, "5h"),
+        ("output", 1_000, "5h"),
+        ("concurrent", 2, ""),
+    ]
+
+
+async def test_what_refuses_nothing_is_nothing_that_a_version_without_modes_would_refuse_by(house: House) -> None:
+    document = {"requests_per_minute": 5, "budget": {"usd": 2, "window": "week"}, "tokens": {"output": 9}}
+    for mode, warn in (("soft", (80, 90, 100)), ("shadow", ())):
+        await house.put("limits", "all", document | {"mode": mode})
+        (found,) = (await house.snapshot()).limits
+        assert (found.requests_per_minute, found.budget) == (0, None)
+        assert [(each.of, each.most, each.window) for each in found.allowances] == [
+            ("output", 9, "day"),
+            ("requests", 5, "minute"),
+            ("usd", 2 * 10**9, "week"),
+        ]
+        assert {(each.mode, each.warn) for each in found.allowances} == {(mode, warn)}
+    await house.put("limits", "all", document | {"mode": "soft", "warn": [100, 50, 50]})
+    assert (await house.snapshot()).limits[0].allowances[0].warn == (50, 100)
+
+
+async def test_a_limit_s_windows_are_those_of_its_time_zone_and_anchor(house: House) -> None:
+    document = {"budget": {"usd": 2}, "time_zone": "Europe/Berlin", "anchor": "2026-01-15"}
+    await house.put("limits", "all", document)
+    (found,) = (await house.snapshot()).limits
+    assert (found.zone, found.anchor) == ("Europe/Berlin", "2026-01-15T00:00")
+    assert found.budget is not None
+    assert found.budget.window == "month"
+
+
 async def test_a_limit_is_read_listed_changed_and_deleted_by_its_name(house: House) -> None:
     made = await house.put("limits", "team/core/monthly", MONTHLY)
     assert made.outcome == "created"
@@ -197,7 +236,11 @@ async def test_what_is_exported_is_what_is_applied(house: House) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("{name: a}", "file.yaml:2: limits[0]: limits nothing: give requests_per_minute, a budget, or both"),
+        (
+            "{name: a}",
+            "file.yaml:2: limits[0]: limits nothing: give requests_per_minute, requests, "
+            "tokens, concurrent, a budget, or several of them",
+        ),
         ("{name: a, requests_per_minute: 0}", "limits[0].requests_per_minute: must be from 1 to"),
         ("{name: a, budget: {usd: 0}}", "limits[0].budget.usd: must be"),
         (
@@ -207,6 +250,24 @@ async def test_what_is_exported_is_what_is_applied(house: House) -> None:
         ("{name: a, requests_per_minute: 5, team: cores}", "file.yaml:2: limits[0].team: there is no 'cores'; did you"),
         ("{name: a, requests_per_minute: 5, key: none}", "limits[0].key: there is no 'none'"),
         ("{name: a, requests_per_minute: 5, colour: red}", "limits[0].colour: unknown key"),
+        ("{name: a, tokens: {window: day}}", "limits[0].tokens: limits nothing: give total, input or output"),
+        ("{name: a, tokens: {total: 5, input: 6}}", "limits[0].tokens: input: is more than total lets through"),
+        ("{name: a, tokens: {total: 5, window: year}}", "limits[0].tokens.window: must be one of minute, 5h, day"),
+        ("{name: a, requests: {count: 5, window: minute}}", "limits[0].requests.window: must be one of 5h, day"),
+        ("{name: a, requests: {count: 5}, requests_per_minute: 6}", "limits[0]: requests_per_minute: is more than"),
+        ("{name: a, concurrent: 0}", "limits[0].concurrent: must be from 1 to 1000000"),
+        ("{name: a, budget: {usd: 5}, time_zone: Europe/Berlim}", "limits[0].time_zone: must be a time zone such as"),
+        ("{name: a, budget: {usd: 5}, anchor: 2026-13-01}", "limits[0].anchor: must be a date such as 2030-01-15"),
+        ("{name: a, tokens: {total: 5, window: 5h}, anchor: 2026-01-15}", "limits[0]: anchor: is for a window of the"),
+        ("{name: a, requests_per_minute: 5, time_zone: UTC}", "limits[0]: time_zone: is for a window of the calendar"),
+        ("{name: a, concurrent: 5, mode: hrad}", "limits[0].mode: must be one of hard, soft, shadow; did you mean"),
+        ("{name: a, concurrent: 5, mode: soft}", "limits[0]: concurrent: has no window to warn of; mode: shadow"),
+        ("{name: a, requests: {count: 5}, warn: [50]}", "limits[0]: warn: goes with mode: soft; to be warned of one"),
+        ("{name: a, requests: {count: 5}, mode: soft, warn: [0]}", "limits[0].warn[0]: must be from 1 to 1000"),
+        (
+            "{name: a, budget: {usd: 5, unpriced: serve}, mode: shadow}",
+            "limits[0]: budget.unpriced: goes with mode: hard",
+        ),
     ],
 )
 async def test_what_is_wrong_with_a_limit_of_a_file_is_told_by_its_place(house: House, line: str, told: str) -> None:

@@ -97,3 +97,14 @@ def test_a_long_name_is_clipped_rather_than_refused() -> None:
 def test_no_bytes_raise(data: bytes) -> None:
     decoded = decode_batch(data)
     assert decoded.rows or decoded.fault
+
+
+def test_a_limit_that_is_nearly_used_up_is_no_row_and_harms_none() -> None:
+    message = events_pb2.LimitEvent()
+    for field in message.DESCRIPTOR.fields:
+        setattr(message, field.name, f"text-{field.number}" if field.type == field.TYPE_STRING else field.number)
+    decoded = decode_batch(batch(events_pb2.Event(limit=message), attempt_event()))
+    assert (decoded.rows, decoded.fault) == ((ATTEMPT,), "")
+    (reached,) = decoded.reached
+    for field in message.DESCRIPTOR.fields:
+        assert getattr(reached, field.name) == getattr(message, field.name), field.name

@@ -13,6 +13,7 @@ from omni_analytics.service import Analytics
 from omni_analytics.settings import KEEP_DAYS, AnalyticsSettings, kept_days
 from omni_core.ports.analytics import KeyUse, Standing, UsageQuery, UsageReport, UsageTotals
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, WireError
+from omniroute_proto.events.v1 import events_pb2
 
 from tests.unit.analytics.events import T0, attempt_event, batch, request_event
 
@@ -86,12 +87,16 @@ class Meter:
     def __init__(self) -> None:
         self.batches = self.dead = 0
         self.lag = 0.0
+        self.limits: list[str] = []
 
     def committed(self, recorded: Recorded, messages: int, seconds: float) -> None:
         self.batches += messages
 
     def buried(self) -> None:
         self.dead += 1
+
+    def reached(self, of: str) -> None:
+        self.limits.append(of)
 
     def behind(self, seconds: float) -> None:
         self.lag = seconds
@@ -208,3 +213,20 @@ def test_rows_are_kept_for_ever_or_for_some_days(given: str) -> None:
     assert kept_days({KEEP_DAYS: "30"}) == 30
     with pytest.raises(InvalidRequest):
         kept_days({KEEP_DAYS: given})
+
+
+async def test_a_limit_that_is_nearly_used_up_is_told_once_however_often_it_comes(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = {"name": "team/core/soft", "of": "tokens", "window": "day", "most": 900, "used": 800, "percent": 80}
+    event = events_pb2.Event(limit=events_pb2.LimitEvent(id="one", **said))  # type: ignore[arg-type]
+    messages = [Message(batch(event, attempt_event(id=f"a{number}"))) for number in range(2)]
+    await stage.service.take(messages)
+    assert [message.answers for message in messages] == [["ack"]] * 2
+    assert len(stage.store.rows) == 2
+    assert stage.meter.limits == ["tokens"]
+    (told,) = [record for record in caplog.records if "soft limit" in record.message]
+    assert {key: told.__dict__["fields"][key] for key in said} == said
+    event.limit.id = "two"
+    await stage.service.take([Message(batch(event))])
+    assert stage.meter.limits == ["tokens"] * 2

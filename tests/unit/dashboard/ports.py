@@ -27,7 +27,7 @@ from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot
+from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaSnapshot
 from omni_core.ports.router import CompleteCall
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
@@ -256,7 +256,19 @@ class Quota:
             ),
             open_reservations=3,
             limits=(
-                LimitState("l1", "team/core/monthly", "default", 7, 60, 1_000_000, 0, 10**9, "month", 1_800_000_000),
+                LimitState(
+                    "l1",
+                    "team/core/monthly",
+                    "default",
+                    7,
+                    60,
+                    1_000_000,
+                    0,
+                    10**9,
+                    "month",
+                    1_800_000_000,
+                    allowances=(AllowanceState("tokens", 900, "5h", 40, 2, 1_800_000_000),),
+                ),
                 LimitState("l2", "all", "guests", 2, 9, 0, 0, 0, "", 0),
             ),
         )

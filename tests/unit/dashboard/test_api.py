@@ -198,7 +198,12 @@ async def test_quota_shows_limits_budgets_and_breakers(house: House) -> None:
             "usd": "1.00", "nano_usd": 10**9, "spent_usd": "0.001", "spent_nano_usd": 1_000_000,
             "held_usd": "0.00", "held_nano_usd": 0, "window": "month", "resets_at": 1_800_000_000,
         },
+        "allowances": [
+            {"of": "tokens", "most": 900, "window": "5h", "used": 40, "held": 2, "resets_at": 1_800_000_000,
+             "mode": "hard"},
+        ],
     }  # fmt: skip
+    assert body["limits"][1]["allowances"] == []
     assert (body["limits"][1]["organisation"], body["limits"][1]["budget"]) == ("guests", None)
 
 

@@ -1,12 +1,15 @@
 """The quota service alone: what it shows, and that its rounds go on whatever fails."""
 
 import asyncio
+from collections.abc import Sequence
 
+import msgspec
 import pytest
-from omni_catalogue.snapshot import Account, Budget, KeyPolicy, Limit, Provider, Routing, Server, Snapshot
-from omni_core.ports.quota import BreakerState, KeyState, LimitState
+from omni_catalogue.snapshot import Account, Allowance, Budget, KeyPolicy, Limit, Provider, Routing, Server, Snapshot
+from omni_catalogue.windows import Window
+from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState
 from omni_core.telemetry import new_registry
-from omni_ledger import BreakerStanding, KeyStanding, LaneStanding, Reaped, Standing
+from omni_ledger import AllowanceStanding, BreakerStanding, KeyStanding, LaneStanding, Reaped, Standing
 from omni_quota.adapters.metrics import PrometheusMeter
 from omni_quota.service import QuotaService
 from omni_quota.settings import QuotaSettings
@@ -49,7 +52,7 @@ class Stage:
         self.away = False
         self.left = ["gone"]
         self.inside: list[tuple[str, BreakerStanding]] = []
-        self.looked: list[tuple[list[tuple[str, str]], list[str]]] = []
+        self.looked: list[tuple[Sequence[tuple[str, Window]], Sequence[str]]] = []
         self.said: list[tuple[object, ...]] = []
         self.lanes_known: list[LaneStanding] = []
 
@@ -63,13 +66,19 @@ class Stage:
         self.due -= count
         return Reaped(count, count * 10)
 
-    async def look(self, keys: list[tuple[str, str]], accounts: list[str]) -> Standing:
+    async def look(
+        self,
+        keys: Sequence[tuple[str, Window]],
+        accounts: Sequence[str],
+        allowances: Sequence[tuple[str, str, Window]] = (),
+    ) -> Standing:
         self._check()
         self.looked.append((keys, accounts))
         return Standing(
             7,
             tuple(KeyStanding(3, 40, 5, 99 if window else 0, 77 if window else 0) for _, window in keys),
             tuple(BreakerStanding("open", 5, 12.5) for _ in accounts),
+            tuple(AllowanceStanding(len(of), 2, 77) for _, of, _ in allowances),
         )
 
     async def circuits(self, most: int) -> list[tuple[str, BreakerStanding]]:
@@ -134,6 +143,21 @@ async def test_the_snapshot_joins_limits_with_what_stands() -> None:
     )
     assert found.breakers == (BreakerState("acme/first", "open", 5, 12.5),)
     assert (found.open_reservations, found.waiting_events) == (7, 4)
+
+
+async def test_each_limit_has_what_stands_of_its_own_allowances() -> None:
+    tokens, at_once = Allowance(of="tokens", most=9, window="5h"), Allowance(of="concurrent", most=4, mode="shadow")
+    limits = (
+        Limit(id="l1", name="all", allowances=(tokens, at_once)),
+        Limit(id="l2", name="none"),
+        Limit(id="l3", name="last", allowances=(tokens,)),
+    )
+    found = (await service(Stage(), msgspec.structs.replace(SNAPSHOT, limits=limits)).snapshot()).limits
+    assert [limit.allowances for limit in found] == [
+        (AllowanceState("tokens", 9, "5h", 6, 2, 77), AllowanceState("concurrent", 4, "", 10, 2, 77, "shadow")),
+        (),
+        (AllowanceState("tokens", 9, "5h", 6, 2, 77),),
+    ]
 
 
 async def test_the_snapshot_of_one_key_asks_for_that_key_only() -> None:

@@ -2,7 +2,7 @@
 
 from omniroute_proto.quota.v1 import quota_pb2 as pb
 
-from omni_core.ports.quota import BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
+from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
 from omni_core.rpc import Peer, ServiceChannel
 
 
@@ -48,6 +48,12 @@ def _key(key: pb.KeyState) -> KeyState:
     )
 
 
+def _allowance(state: pb.AllowanceState) -> AllowanceState:
+    return AllowanceState(
+        state.of, state.most, state.window, state.used, state.held, state.resets_at, state.mode or "hard"
+    )
+
+
 def _limit(limit: pb.LimitState) -> LimitState:
     return LimitState(
         limit_id=limit.limit_id,
@@ -61,6 +67,7 @@ def _limit(limit: pb.LimitState) -> LimitState:
         budget_window=limit.budget_window,
         budget_resets_at=limit.budget_resets_at,
         budget_since_ms=limit.budget_since_ms,
+        allowances=tuple(map(_allowance, limit.allowances)),
     )
 
 

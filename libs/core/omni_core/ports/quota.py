@@ -22,6 +22,20 @@ class KeyState(msgspec.Struct, frozen=True):
     limit_ids: tuple[str, ...] = ()
 
 
+class AllowanceState(msgspec.Struct, frozen=True):
+    """Of a limit: ``most`` ``of`` "requests", "tokens", "input", "output" or "usd" (nano-USD) in a ``window``, or
+    "concurrent" attempts, which are ``held``. ``resets_at`` is when it begins anew, or, where it rolls ("minute",
+    "5h"), when the first of it is free again; epoch seconds, 0 for never. ``mode`` is "hard", "soft" or "shadow"."""
+
+    of: str
+    most: int
+    window: str
+    used: int
+    held: int
+    resets_at: int
+    mode: str = "hard"
+
+
 class LimitState(msgspec.Struct, frozen=True):
     """A limit that keys share, as ``KeyState``. ``name`` is what the management API calls it, "team/core/monthly"."""
 
@@ -36,6 +50,7 @@ class LimitState(msgspec.Struct, frozen=True):
     budget_window: str
     budget_resets_at: int
     budget_since_ms: int = 0
+    allowances: tuple[AllowanceState, ...] = ()
 
 
 class BreakerState(msgspec.Struct, frozen=True):

@@ -6,6 +6,9 @@
 local QUOTA, CIRCUIT = 'quota:{omni}:', 'circuit:{omni}:'
 local HOLDS, OUTBOXES = QUOTA .. 'holds', QUOTA .. 'outboxes'
 
+-- Milliseconds for which an attempt counts as under way after its router has said so, which it does four times as often.
+local LEASE = 60000
+
 local floor, min, max = math.floor, math.min, math.max
 local call, pack, unpack_value = redis.call, cmsgpack.pack, cmsgpack.unpack
 
@@ -15,6 +18,27 @@ local now = now_s * 1000 + floor(tonumber(clock[2]) / 1000) -- milliseconds
 
 local function whole(number)
   return string.format('%.0f', number)
+end
+
+-- An integer as protobuf has it.
+local function varint(number)
+  local bytes = ''
+  while number >= 128 do
+    bytes = bytes .. string.char(number % 128 + 128)
+    number = floor(number / 128)
+  end
+  return bytes .. string.char(number)
+end
+
+-- Bytes behind the tag that they have in protobuf.
+local function field(tag, bytes)
+  return tag .. varint(#bytes) .. bytes
+end
+
+local function emit(router, blobs)
+  if #blobs > 0 and call('RPUSH', QUOTA .. 'outbox:' .. router, unpack(blobs)) == #blobs then
+    call('SADD', OUTBOXES, router)
+  end
 end
 
 -- Days since 1970-01-01 of the first of the month that holds `days` (Howard Hinnant, "chrono-compatible low-level
@@ -28,8 +52,20 @@ local function month_start(days)
   return days - (doy - floor((153 * month + 2) / 5))
 end
 
+-- A window is its name, or {name, border…} with four borders (s), where it is not UTC's own.
+local function window_name(window)
+  return type(window) == 'table' and window[1] or window
+end
+
 -- Start and end in epoch seconds of the calendar window (UTC, weeks from Monday) that holds `seconds`; 0, 0 for "total".
 local function bounds(window, seconds)
+  if type(window) == 'table' then
+    local i = 2
+    while i < 4 and seconds >= window[i + 1] do
+      i = i + 1
+    end
+    return window[i], window[i + 1]
+  end
   local days = floor(seconds / 86400)
   if window == 'day' then
     return days * 86400, (days + 1) * 86400
@@ -43,10 +79,10 @@ local function bounds(window, seconds)
   return 0, 0
 end
 
--- What a hold keeps besides its fields is elements before its abort events: further budgets {{key, window end}…}, and
--- what it has taken of lanes {tokens, second, {lane…}}. Each is an event of a kind that nobody knows (fields 15 and 14
--- of Event, its length in three bytes), because an older script takes it for one.
-local MORE, PACED, ASIDE_AT = 122, 114, 5
+-- What a hold keeps besides its fields is elements before its abort events: further budgets {{key, window end}…}, what
+-- it has taken of lanes {tokens, second, {lane…}}, and of allowances (counts.lua). Each is an event of a kind that nobody
+-- knows (fields 15, 14 and 13 of Event, its length in three bytes), because an older script takes it for one.
+local MORE, PACED, COUNTED, ASIDE_AT = 122, 114, 106, 5
 
 local function aside(kind, value)
   local packed = pack(value)
@@ -54,9 +90,9 @@ local function aside(kind, value)
   return string.char(kind, size % 128 + 128, floor(size / 128) % 128 + 128, floor(size / 16384)) .. packed
 end
 
--- Where the abort events of a hold begin, and the two.
+-- Where the abort events of a hold begin, and the three.
 local function asides(hold)
-  local at, budgets, lanes = 10, nil, nil
+  local at, budgets, lanes, counts = 10, nil, nil, nil
   if hold[at] and string.byte(hold[at]) == MORE then
     budgets = unpack_value(string.sub(hold[at], ASIDE_AT))
     at = at + 1
@@ -65,5 +101,9 @@ local function asides(hold)
     lanes = unpack_value(string.sub(hold[at], ASIDE_AT))
     at = at + 1
   end
-  return at, budgets, lanes
+  if hold[at] and string.byte(hold[at]) == COUNTED then
+    counts = unpack_value(string.sub(hold[at], ASIDE_AT))
+    at = at + 1
+  end
+  return at, budgets, lanes, counts
 end

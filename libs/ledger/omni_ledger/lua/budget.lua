@@ -5,7 +5,7 @@ local SLACK = 86400
 
 local function budget_key(owner, window)
   local start, finish = bounds(window, now_s)
-  return QUOTA .. 'budget:' .. owner .. ':' .. window .. ':' .. whole(start), finish
+  return QUOTA .. 'budget:' .. owner .. ':' .. window_name(window) .. ':' .. whole(start), finish
 end
 
 local function budget_read(key)
@@ -13,11 +13,8 @@ local function budget_read(key)
   return tonumber(values[1] or '0'), tonumber(values[2] or '0'), not values[1]
 end
 
--- As many output tokens as fit, at least one. Returns the reservation, or nil, the reason and the seconds to wait.
-local function budget_look(owner, budget, wanted)
-  local cap, window, fixed, per_token = budget[1], budget[2], budget[3], budget[4]
-  local key, finish = budget_key(owner, window)
-  local spent, held, fresh = budget_read(key)
+-- As many output tokens as fit, at least one; or nil, and whether one would but for what is held.
+local function granted_under(cap, spent, held, fixed, per_token, wanted)
   local room = cap - spent - held - fixed
   local granted = wanted
   if per_token > 0 then
@@ -28,10 +25,21 @@ local function budget_look(owner, budget, wanted)
   end
   local least = min(1, wanted)
   if fixed + least * per_token > 0 and (room < 0 or granted < least) then
-    if cap - spent - fixed - least * per_token >= 0 then
-      return nil, 'budget_held', 1
-    end
-    return nil, 'budget_exhausted', finish > 0 and (finish * 1000 - now) / 1000 or 0
+    return nil, cap - spent - fixed - least * per_token >= 0
+  end
+  return granted
+end
+
+-- Returns the reservation, or nil, the reason and the seconds to wait.
+local function budget_look(owner, budget, wanted)
+  local cap, window, fixed, per_token = budget[1], budget[2], budget[3], budget[4]
+  local key, finish = budget_key(owner, window)
+  local spent, held, fresh = budget_read(key)
+  local granted, is_held = granted_under(cap, spent, held, fixed, per_token, wanted)
+  if is_held then
+    return nil, 'budget_held', 1
+  elseif not granted then
+    return nil, 'budget_exhausted', finish > 0 and max(1, finish * 1000 - now) / 1000 or 0
   end
   return { key = key, finish = finish, granted = granted, fixed = fixed, per_token = per_token, fresh = fresh }
 end

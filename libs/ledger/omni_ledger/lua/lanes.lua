@@ -15,7 +15,7 @@
 -- Who comes goes behind all who wait: there must be room for them too. So a place in the queue is all it takes to be
 -- next, whoever is woken first, and who does not come back for it loses it.
 local PACE, LANE_TTL, TOKEN_SPAN = 'pace:{omni}:', 86400000, 60
-local HERD_GAP, HERD_FOR, RECOVERS_AFTER, RECOVERY, TOKEN_KEEP, LANE_LEASE = 20, 2000, 300000, 1.1, 62, 60000
+local HERD_GAP, HERD_FOR, RECOVERS_AFTER, RECOVERY, TOKEN_KEEP = 20, 2000, 300000, 1.1, 62
 local KNOWN_LANES = PACE .. 'known'
 
 local function lane_record(name)
@@ -228,7 +228,7 @@ local function lane_take(lane, tokens, attempt, expires, ticket)
     lane_write(name, record)
   end
   if lane.most > 0 or lane.learns then
-    call('ZADD', PACE .. 'active:' .. name, min(expires, now + LANE_LEASE), attempt)
+    call('ZADD', PACE .. 'active:' .. name, min(expires, now + LEASE), attempt)
     call('PEXPIRE', PACE .. 'active:' .. name, LANE_TTL)
   end
   if lane.queued and ticket ~= '' then
@@ -271,7 +271,7 @@ end
 
 local function lanes_renew(taken, attempt)
   for _, name in ipairs(taken[3]) do
-    call('ZADD', PACE .. 'active:' .. name, now + LANE_LEASE, attempt)
+    call('ZADD', PACE .. 'active:' .. name, now + LEASE, attempt)
     call('PEXPIRE', PACE .. 'active:' .. name, LANE_TTL)
   end
 end

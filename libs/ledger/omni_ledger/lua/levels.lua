@@ -1,5 +1,5 @@
 -- The levels of a reservation: the key's own limits, and those that it shares with others. All are looked at before any
--- is taken. `op` is an admission (ops.a); a shared level in its op[16] is {owner, requests per minute, budget|0}.
+-- is taken. `op` is an admission (ops.a); a shared level in its op[16] is {owner, requests per minute, budget|0, {allowance…} or nothing}.
 --
 -- A hold names its first budget itself; what more there are is put aside in it (base.lua).
 
@@ -30,9 +30,9 @@ local function levels_budget(budgets, refusal, owner, asked, wanted, name)
   return { 'n', reason, wait, '', '', 0, name }
 end
 
--- The windows to count in and the budgets to hold on, or a refusal.
+-- The windows to count in, the budgets to hold on and the counts to take of, or a refusal.
 local function levels_look(op)
-  local rates, budgets, shared, refusal = {}, {}, op[16], nil
+  local rates, budgets, counts, shared, refusal = {}, {}, {}, op[16], nil
   if op[6] == 1 then
     refusal = levels_rate(rates, nil, op[4], op[7], '')
     for i = 1, shared and #shared or 0 do
@@ -45,7 +45,14 @@ local function levels_look(op)
       refusal = levels_budget(budgets, refusal, shared[i][1], shared[i][3], op[8], shared[i][1])
     end
   end
-  return rates, budgets, refusal
+  if not refusal then
+    for i = 1, shared and #shared or 0 do
+      if shared[i][4] then
+        refusal = counts_look(counts, refusal, shared[i], op[8])
+      end
+    end
+  end
+  return rates, budgets, counts, refusal
 end
 
 local function levels_more(budgets)

@@ -3,7 +3,7 @@
 --
 -- A reservation is quota:{omni}:hold:<attempt>, a packed array:
 --   {'H', granted, amount, budget key or '', window end, account, probe 0|1, router, expires (ms), abort events…}
---                            before the events come further budgets and lanes, where there are any: see base.lua
+--                            before the events come further budgets, lanes and counts, where there are any: see base.lua
 --   {'R', … the same without the events}  reaped: charged in full, waits for the truth
 --   {'S'}                    settled, for two minutes: settling again does nothing. Past that, a repetition charges
 --                            nothing either (it is unknown), but its events are emitted again: their ids are the same
@@ -13,12 +13,6 @@ local SETTLED_TTL, REAPED_TTL = 120000, 86400000
 local function hold_read(attempt)
   local raw = call('GET', QUOTA .. 'hold:' .. attempt)
   return raw and unpack_value(raw)
-end
-
-local function emit(router, blobs)
-  if #blobs > 0 and call('RPUSH', QUOTA .. 'outbox:' .. router, unpack(blobs)) == #blobs then
-    call('SADD', OUTBOXES, router)
-  end
 end
 
 local ops = {}
@@ -32,18 +26,21 @@ function ops.a(op, blobs)
   local known = hold_read(attempt)
   if known then
     if known[1] == 'H' then
-      local _, _, taken = asides(known)
-      return { 'g', known[2], known[3], known[7], taken and 1 or 0 }
+      local _, _, taken, counted = asides(known)
+      return { 'g', known[2], known[3], known[7], (taken or counts_at_once(counted)) and 1 or 0 }
     end
     return { 'c' }
   end
   local granted, amount = wanted, 0
-  local rates, budgets, refusal = levels_look(op)
+  local rates, budgets, counts, refusal = levels_look(op)
   if refusal then
     return refusal
   end
   for i = 1, #budgets do
     granted = min(granted, budgets[i].granted)
+  end
+  for i = 1, #counts do
+    granted = min(granted, counts[i].granted or granted)
   end
   local dry, probes, passage, lanes = op[17] == 1, {}, op[18], {}
   passage = passage and passage ~= 0 and passage or nil
@@ -77,6 +74,10 @@ function ops.a(op, blobs)
   if #lanes > 0 then
     hold[#hold + 1] = aside(PACED, lanes_take(lanes, passage, attempt, hold[9]))
   end
+  local kept = counts_kept(counts, granted)
+  if kept[1] then
+    hold[#hold + 1] = aside(COUNTED, kept)
+  end
   for _, blob in ipairs(blobs) do
     hold[#hold + 1] = blob
   end
@@ -88,14 +89,17 @@ function ops.a(op, blobs)
   for i = 1, #budgets do
     budget_hold(budgets[i], amount)
   end
+  for i = 1, #counts do
+    count_take(counts[i], kept[i], attempt, hold[9], op[12])
+  end
   for _, probe in ipairs(probes) do
     breaker_probe(probe[1], probe[2], attempt, op[11])
   end
-  return { 'g', granted, amount, hold[7], #lanes > 0 and 1 or 0 }
+  return { 'g', granted, amount, hold[7], (#lanes > 0 or counts_at_once(kept)) and 1 or 0 }
 end
 
 -- {s, n, attempt or '', {evidence…}, cost, secret, breaker|0, router, jitter, tokens or -1 or nothing, what a lane was
---  told or nothing}
+--  told or 0 or nothing, {tokens of input, of output} or nothing}
 -- → {'settled' | 'late' | 'unknown' | 'again' | 'events', overrun 0|1}
 function ops.s(op, blobs)
   local attempt, cost, router = op[3], op[5], op[8]
@@ -119,13 +123,17 @@ function ops.s(op, blobs)
         levels_move(hold, held and hold[3] or 0, held and cost or cost - hold[3])
         overrun = cost > hold[3] and 1 or 0
       end
-      local _, _, taken = asides(hold)
+      local _, _, taken, counted = asides(hold)
       if taken then
         lanes_free(taken, attempt, op[10] or -1)
       end
+      if counted then
+        local input, output = unpack(op[12] or { 0, 0 })
+        counts_end(counted, attempt, router, held, { input = input, output = output, tokens = input + output, usd = cost })
+      end
     end
   end
-  if op[11] then
+  if op[11] and op[11] ~= 0 then
     lane_learn(op[11])
   end
   emit(router, blobs)
@@ -144,9 +152,12 @@ function ops.r(op)
   hold[9] = now + op[4]
   call('SET', QUOTA .. 'hold:' .. op[3], pack(hold))
   call('ZADD', HOLDS, hold[9], op[3])
-  local _, _, taken = asides(hold)
+  local _, _, taken, counted = asides(hold)
   if taken then
     lanes_renew(taken, op[3])
+  end
+  if counted then
+    counts_renew(counted, op[3])
   end
   return { 1 }
 end
@@ -156,9 +167,12 @@ function ops.keep(op)
   for _, attempt in ipairs(op[3]) do
     local hold = hold_read(attempt)
     if hold and hold[1] == 'H' then
-      local _, _, taken = asides(hold)
+      local _, _, taken, counted = asides(hold)
       if taken then
         lanes_renew(taken, attempt)
+      end
+      if counted then
+        counts_renew(counted, attempt)
       end
     end
   end
@@ -223,12 +237,8 @@ local function charged_event(blob, amount)
   if not cost or amount == 0 then
     return blob
   end
-  while amount >= 128 do
-    cost = cost .. string.char(amount % 128 + 128)
-    amount = floor(amount / 128)
-  end
-  cost = cost .. string.char(amount)
-  return blob .. kind .. string.char(#cost) .. cost
+  cost = cost .. varint(amount)
+  return blob .. field(kind, cost)
 end
 
 -- {reap, 0, limit} → {reservations reaped, nano-USD charged}
@@ -243,9 +253,12 @@ function ops.reap(op)
         blobs[#blobs + 1] = charged_event(hold[i], hold[3])
         hold[i] = nil
       end
-      local _, _, taken = asides(hold)
+      local _, _, taken, counted = asides(hold)
       if taken then
         lanes_free(taken, attempt, -1)
+      end
+      if counted then
+        counts_end(counted, attempt, hold[8], true)
       end
       hold[1] = 'R'
       call('SET', QUOTA .. 'hold:' .. attempt, pack(hold), 'PX', REAPED_TTL)
@@ -271,10 +284,11 @@ function ops.cleared(op)
   return {}
 end
 
--- {look, 0, {{key, window or ''}…}, {account…}}
--- → {open reservations, {{used, spent, held, resets, since}…}, {{state, failures, wait, cause, told}…}}
+-- {look, 0, {{key, window or ''}…}, {account…}, {{owner, of, window}…}}
+-- → {open reservations, {{used, spent, held, resets, since}…}, {{state, failures, wait, cause, told}…},
+--  {{spent, held, resets}…}}
 function ops.look(op)
-  local keys, breakers = {}, {}
+  local keys, breakers, counts = {}, {}, {}
   for i, wanted in ipairs(op[3]) do
     local spent, held, finish, since, key = 0, 0, 0, 0, nil
     if wanted[2] ~= '' then
@@ -287,7 +301,10 @@ function ops.look(op)
   for i, account in ipairs(op[4]) do
     breakers[i] = breaker_shown(breaker_read(account))
   end
-  return { call('ZCARD', HOLDS), keys, breakers }
+  for i, wanted in ipairs(op[5]) do
+    counts[i] = count_shown(wanted[1], wanted[2], wanted[3])
+  end
+  return { call('ZCARD', HOLDS), keys, breakers, counts }
 end
 
 -- {circuits, 0, most} → {{name, state, failures, wait, cause, told}…} of those that failed of late

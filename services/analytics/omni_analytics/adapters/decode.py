@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from omni_wire.errors import WireError
 from omniroute_proto.events.v1 import events_pb2
 
+from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow, check, parts
 from omni_analytics.ports import Decoded
 
@@ -21,6 +22,7 @@ _ATTEMPT, _REQUEST = parts(AttemptRow), parts(RequestRow)
 _ATTEMPT_OWN, _ATTEMPT_KIND = attrgetter(*_ATTEMPT.own), attrgetter(*_ATTEMPT.kind)
 _REQUEST_OWN, _REQUEST_KIND = attrgetter(*_REQUEST.own), attrgetter(*_REQUEST.kind[:-1])  # losses are a list
 _USED = attrgetter(*_ATTEMPT.used)
+_REACHED = attrgetter(*Reached.__struct_fields__)
 
 
 def decode_batch(data: bytes) -> Decoded:
@@ -29,14 +31,17 @@ def decode_batch(data: bytes) -> Decoded:
         batch = events_pb2.EventBatch.FromString(data)
     except DecodeError:
         return Decoded((), "not an events.v1.EventBatch")
-    rows: list[UsageRow] = []
+    rows, reached = list[UsageRow](), list[Reached]()
     fault = "" if batch.events else "the batch has no events"
     for event in batch.events:
+        if event.WhichOneof("event") == "limit":
+            reached.append(Reached(*_REACHED(event.limit)))
+            continue
         try:
             rows.append(_READ.get(event.WhichOneof("event"), _unknown)(event))
         except WireError as error:
             fault = fault or str(error)
-    return Decoded(tuple(rows), fault)
+    return Decoded(tuple(rows), fault, tuple(reached))
 
 
 def _attempt(event: events_pb2.Event) -> AttemptRow:

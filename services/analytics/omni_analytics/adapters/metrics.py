@@ -19,6 +19,14 @@ class PrometheusMeter:
         self._attempts_ignored = events.labels("attempt", "ignored")
         self._requests_stored = events.labels("request", "stored")
         self._requests_ignored = events.labels("request", "ignored")
+        self._reached = Counter(
+            "omniroute_analytics_limits_reached",
+            "Percentages that soft limits have come to, by what they are of; the log has which.",
+            ["of"],
+            registry=registry,
+        )
+        for of in ("requests", "tokens", "input", "output", "usd"):
+            self._reached.labels(of)  # else a rate would miss the first of each
         self._batches = Counter("omniroute_analytics_batches", "Messages counted and committed.", registry=registry)
         self._dead = Counter("omniroute_analytics_dead_letters", "Messages put aside for good.", registry=registry)
         self._lag = Gauge(
@@ -39,6 +47,9 @@ class PrometheusMeter:
         self._requests_ignored.inc(recorded.requests_ignored)
         self._batches.inc(messages)
         self._commit.observe(seconds)
+
+    def reached(self, of: str) -> None:
+        self._reached.labels(of).inc()
 
     def buried(self) -> None:
         self._dead.inc()

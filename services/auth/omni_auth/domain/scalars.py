@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import NoReturn
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
+from omni_catalogue.windows import is_known
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain.problems import suggestion
@@ -233,6 +235,25 @@ def moment(value: object) -> int:
         _refuse("must say its zone: 2030-12-31T18:00:00Z or …+02:00")
     moved = found.replace(tzinfo=UTC) if found.tzinfo is None else found
     return max(1, int((moved - _EPOCH).total_seconds()))
+
+
+def time_zone(value: object) -> str:
+    if not isinstance(value, str) or not is_known(value):
+        near = suggestion(value, available_timezones()) if isinstance(value, str) else ""
+        _refuse(f"must be a time zone such as Europe/Berlin, of those that this machine knows{near}")
+    return value
+
+
+def anchor(value: object) -> str:
+    """A local date or time, to the minute."""
+    word = text(value)
+    try:
+        found = datetime.fromisoformat(word)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is not None or found.second or found.microsecond:
+        _refuse("must be a date such as 2030-01-15, or a time such as 2030-01-15T10:00, in the limit's time_zone")
+    return found.isoformat(timespec="minutes")
 
 
 def host(value: object) -> str:

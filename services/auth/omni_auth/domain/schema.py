@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 import msgspec
 from omni_catalogue.rules import KEEP_ALIVE_OFF
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
-from omni_catalogue.snapshot import IDENTITIES, RESUMES, STRATEGIES, STREAMING, TIERS
+from omni_catalogue.snapshot import IDENTITIES, MODES, RESUMES, STRATEGIES, STREAMING, TIERS
+from omni_catalogue.windows import CALENDAR
 from omni_wire.formats import WireFormat
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -502,10 +503,44 @@ def _unpriced(value: object) -> object:
 Unpriced = Annotated[Literal["refuse", "serve"] | PriceSection, PlainValidator(_unpriced)]
 
 
+# Exact in the doubles of Redis' Lua.
+MOST_COUNTED = 1_000_000_000_000
+Counted = Annotated[int | None, BeforeValidator(scalars.whole(1, MOST_COUNTED, " (leave it out for no limit)"))]
+
+
+AtOnce = Annotated[int | None, BeforeValidator(scalars.whole(1, 1_000_000, " (leave it out for no limit)"))]
+
+
 class BudgetSection(Section):
     usd: Annotated[int, BeforeValidator(scalars.some_usd)]
     window: Annotated[str, BeforeValidator(scalars.one_of(WINDOWS))] = "month"
     unpriced: Unpriced = "refuse"
+
+
+class RequestsSection(Section):
+    """Of a minute there is ``requests_per_minute``, which is to the tenth of a second."""
+
+    count: Annotated[int, BeforeValidator(scalars.whole(1, MOST_COUNTED))]
+    window: Annotated[str, BeforeValidator(scalars.one_of(("5h", *WINDOWS)))] = "day"
+
+
+class TokensSection(Section):
+    """Tokens of input, of output, and both together, in one window."""
+
+    total: Counted = None
+    input: Counted = None
+    output: Counted = None
+    window: Annotated[str, BeforeValidator(scalars.one_of(("minute", "5h", *WINDOWS)))] = "day"
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.total is None and self.input is None and self.output is None:
+            raise PydanticCustomError("omniroute", "limits nothing: give total, input or output, a number of tokens")
+        for part in ("input", "output"):
+            if self.total is not None and (getattr(self, part) or 0) > self.total:
+                message = f"{part}: is more than total lets through; leave it out, or give less"
+                raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
 
 
 class LimitSection(LimitsSection):
@@ -513,11 +548,47 @@ class LimitSection(LimitsSection):
 
     name: Name
     budget: BudgetSection | None = None
+    requests: RequestsSection | None = None
+    tokens: TokensSection | None = None
+    concurrent: AtOnce = None
+    mode: Annotated[str, BeforeValidator(scalars.one_of(MODES))] = "hard"
+    warn: tuple[Annotated[int, BeforeValidator(scalars.whole(1, 1000))], ...] = Field(
+        default=(80, 90, 100), max_length=8
+    )
+
+    time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
+    anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
+
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        windows = [each.window for each in (self.budget, self.requests, self.tokens) if each is not None]
+        for word in ("time_zone", "anchor"):
+            if getattr(self, word) is not None and not any(window in CALENDAR for window in windows):
+                message = f"{word}: is for a window of the calendar (day, week, month), and none of this limit's is one"
+                raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+    @model_validator(mode="after")
+    def _mode(self) -> Self:
+        if "warn" in self.model_fields_set and self.mode != "soft":
+            message = "warn: goes with mode: soft; to be warned of one that refuses, make a soft one beside it"
+        elif self.mode == "soft" and self.concurrent is not None:
+            message = "concurrent: has no window to warn of; mode: shadow counts it"
+        elif self.mode != "hard" and self.budget is not None and self.budget.unpriced != "refuse":
+            message = "budget.unpriced: goes with mode: hard; what refuses nothing serves what has no price"
+        else:
+            return self
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        if self.requests_per_minute is None and self.budget is None:
-            raise PydanticCustomError("omniroute", "limits nothing: give requests_per_minute, a budget, or both")
+        each = self.requests_per_minute, self.budget, self.requests, self.tokens, self.concurrent
+        if all(one is None for one in each):
+            what = "requests_per_minute, requests, tokens, concurrent, a budget, or several of them"
+            raise PydanticCustomError("omniroute", "limits nothing: give {what}", {"what": what})
+        if self.requests is not None and (self.requests_per_minute or 0) > self.requests.count:
+            message = "requests_per_minute: is more than requests lets through in its whole window; leave it out"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
         return self
 
 

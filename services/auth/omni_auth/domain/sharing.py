@@ -4,10 +4,10 @@ An organisation's apply to all of its keys, a team's and a user's to theirs, a k
 own file are the platform's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
-from omni_catalogue.snapshot import Above, Budget, Limit, Price
+from omni_catalogue.snapshot import Above, Allowance, Budget, Limit, Price
 
 from omni_auth.domain.apikeys import file_key_id
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
@@ -100,12 +100,41 @@ def _rates(section: RatesSection) -> Price:
 def _limit(
     section: LimitSection, limit_id: str, of: str, owner: str, organisation: str = DEFAULT_ORGANISATION
 ) -> Limit:
+    hard = section.mode == "hard"
     return Limit(
         id=limit_id,
         name=section.name,
-        requests_per_minute=section.requests_per_minute or 0,
-        budget=compile_budget(section.budget) if section.budget else None,
+        requests_per_minute=section.requests_per_minute or 0 if hard else 0,
+        budget=compile_budget(section.budget) if section.budget and hard else None,
         of=of,
         owner=owner,
         organisation=organisation,
+        allowances=tuple(_allowances(section) if hard else _counted(section)),
+        zone=section.time_zone or "",
+        anchor=section.anchor or "",
     )
+
+
+def _counted(section: LimitSection) -> Iterator[Allowance]:
+    """All that a limit counts that refuses nothing: also what a version before, which knows no modes, would refuse
+    by."""
+    found = list(_allowances(section))
+    if section.requests_per_minute is not None:
+        found.append(Allowance(of="requests", most=section.requests_per_minute, window="minute"))
+    if section.budget is not None:
+        found.append(Allowance(of="usd", most=section.budget.usd, window=section.budget.window))
+    warn = tuple(sorted(set(section.warn))) if section.mode == "soft" else ()
+    for allowance in found:
+        yield msgspec.structs.replace(allowance, mode=section.mode, warn=warn)
+
+
+def _allowances(section: LimitSection) -> Iterator[Allowance]:
+    if section.requests is not None:
+        yield Allowance(of="requests", most=section.requests.count, window=section.requests.window)
+    if section.tokens is not None:
+        tokens = section.tokens
+        for of, most in (("tokens", tokens.total), ("input", tokens.input), ("output", tokens.output)):
+            if most is not None:
+                yield Allowance(of=of, most=most, window=tokens.window)
+    if section.concurrent is not None:
+        yield Allowance(of="concurrent", most=section.concurrent)

@@ -2,17 +2,28 @@
 
 import msgspec
 from omni_catalogue.snapshot import Budget, KeyPolicy, Limit, Snapshot
+from omni_catalogue.windows import Window
 
 
 class Scope(msgspec.Struct, frozen=True):
+    """``now`` is in epoch seconds."""
+
     policies: tuple[KeyPolicy, ...]
     accounts: tuple[str, ...]
     limits: tuple[Limit, ...] = ()
 
-    def owners(self) -> list[tuple[str, str]]:
+    def owners(self, now: float) -> list[tuple[str, Window]]:
         """(key id or owner of a limit's windows, budget window or "") as the ledger is asked: keys, then limits."""
-        keys = [(policy.id, budget_window(policy.budget)) for policy in self.policies]
-        return keys + [(limit.window_owner, budget_window(limit.budget)) for limit in self.limits]
+        keys: list[tuple[str, Window]] = [(policy.id, budget_window(policy.budget)) for policy in self.policies]
+        return keys + [(limit.window_owner, limit.window(budget_window(limit.budget), now)) for limit in self.limits]
+
+    def allowances(self, now: float) -> list[tuple[str, str, Window]]:
+        """(owner, of, window) of each of the limits' allowances, in their order."""
+        return [
+            (limit.window_owner, each.of, limit.window(each.window, now))
+            for limit in self.limits
+            for each in limit.allowances
+        ]
 
 
 def scope_of(configuration: Snapshot, key_id: str) -> Scope:
@@ -30,8 +41,3 @@ def scope_of(configuration: Snapshot, key_id: str) -> Scope:
 def budget_window(budget: Budget | None) -> str:
     """The window of a budget; empty without one."""
     return budget.window if budget is not None else ""
-
-
-def limit_name(limit: Limit) -> str:
-    """As the management API names it."""
-    return "/".join(filter(None, (limit.of, limit.owner, limit.name)))

@@ -22,7 +22,8 @@ class Offers(msgspec.Struct, frozen=True):
     """``refused`` are the fields that the key may not set at all: what is billed apart under a budget, or leads to a
     model that the key's list does not name. ``formats`` are those of the providers. ``choice`` is None where the offers
     are to be tried in their order. ``limits`` are those that the key shares; ``is_budgeted`` says whether what it does
-    is held on a budget, its own or a shared one; ``hedges`` whether one of them may have another asked besides."""
+    is held on a budget, its own or a shared one, ``is_bounded`` whether its tokens are on an allowance that refuses,
+    and ``is_counted`` whether they are on any; ``hedges`` whether one of them may have another asked besides."""
 
     policy: KeyPolicy
     plan: Plan
@@ -34,12 +35,14 @@ class Offers(msgspec.Struct, frozen=True):
     is_budgeted: bool = False
     mid_stream: MidStream = MidStream()
     hedges: bool = False
+    is_bounded: bool = False
+    is_counted: bool = False
 
 
 def listed(catalogue: Catalogue, policy: KeyPolicy, router_id: str) -> list[Listed]:
     """What the key may ask for by name, without what a budget refuses."""
     found = catalogue.listed(policy)
-    if not _budgets(catalogue, policy):
+    if not _budgets(catalogue, policy) and not any(limit.bounds_tokens for limit in catalogue.limits(policy)):
         return found
     return [entry for entry in found if _is_within(catalogue, policy, entry.id, router_id)]
 
@@ -66,12 +69,13 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
     """
     found = []
     boundless = ""
-    budgets = _budgets(catalogue, policy)
+    budgets, limits = _budgets(catalogue, policy), catalogue.limits(policy)
+    is_bounded = any(limit.bounds_tokens for limit in limits)
     learns = catalogue.snapshot.routing.learns
     for candidate in plan.candidates:
         priced = pricing.pricing_for(candidate.model, budgets)
         counted = bool(budgets) and priced is not None and priced.price is not None
-        if counted and not provider_call.takes_limit(candidate.provider):
+        if (counted or (is_bounded and priced is not None)) and not provider_call.takes_limit(candidate.provider):
             boundless = candidate.provider.format
         elif priced is not None:
             source = Source(
@@ -96,7 +100,7 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
     if not found and boundless:
         raise BudgetExhausted(
             f"{plan.requested!r} can only be had in the format {boundless}, which takes no output limit, and this key "
-            "has a USD budget or shares one, which could not be held",
+            "has a USD budget or a limit of tokens, or shares one, which could not be held",
             code="output_unbounded",
         )
     if not found:
@@ -105,7 +109,7 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
             "or the budget `unpriced: serve`",
             code="model_unpriced",
         )
-    refused = BILLED_APART if budgets else OTHER_MODELS if policy.models != ("*",) else frozenset()
+    refused = BILLED_APART if budgets or is_bounded else OTHER_MODELS if policy.models != ("*",) else frozenset()
     formats = tuple(dict.fromkeys(offer.candidate.provider.format for offer in found))
     combo = catalogue.combo(plan.combo)
     mid_stream = combo.mid_stream if combo is not None and combo.mid_stream is not None else None
@@ -116,8 +120,10 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
         refused,
         formats,
         choice_for(combo, found),
-        catalogue.limits(policy),
+        limits,
         is_budgeted=bool(budgets),
+        is_bounded=is_bounded,
+        is_counted=any(limit.counts_tokens for limit in limits),
         mid_stream=mid_stream or catalogue.snapshot.routing.mid_stream,
         hedges=len(found) > 1 and any(offer.hedge is not None for offer in found),
     )

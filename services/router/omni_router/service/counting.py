@@ -8,7 +8,7 @@ from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
 from omni_core.ports.translator import EncodeCall
-from omni_ledger import Hold, Level, Refusal
+from omni_ledger import Hold, Refusal
 from omni_wire.body import Body
 from omni_wire.errors import (
     CredentialUnavailable,
@@ -20,7 +20,7 @@ from omni_wire.errors import (
 )
 from omni_wire.formats import WireFormat
 
-from omni_router.domain import counting, provider_call, unsaid, verdict
+from omni_router.domain import allowances, counting, provider_call, unsaid, verdict
 from omni_router.ports import UpstreamRequest
 from omni_router.service.held import Tools
 from omni_router.service.refusing import as_error
@@ -72,12 +72,13 @@ async def count(
 
 
 async def admit(tools: Tools, policy: KeyPolicy, limits: tuple[Limit, ...]) -> None:
-    """Count it towards the requests per minute of its key and of the ``limits`` that this shares: a provider is asked
+    """Count it towards the requests of its key and of the ``limits`` that this shares: a provider is asked
     as for any other. Raises ``RateLimited``, ``DependencyUnavailable``."""
+    now = clock.now_ms() / 1000
     paced = tuple(
-        Level(owner=limit.window_owner, requests_per_minute=limit.requests_per_minute)
+        level
         for limit in limits
-        if limit.requests_per_minute
+        if (level := allowances.of_a_request(limit, now)).requests_per_minute or level.allowances
     )
     if not policy.requests_per_minute and not paced:
         return

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from omni_catalogue import circuits as names
 from omni_catalogue.catalogue import Candidate
 from omni_catalogue.lanes import lanes_of
-from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, Budget, KeyPolicy, Limit, Snapshot
+from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, KeyPolicy, Limit, Snapshot
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
-from omni_ledger import BudgetHold, Evidence, Grant, Hold, Level, Passage, Refusal, Settlement
+from omni_ledger import Evidence, Grant, Hold, Level, Passage, Refusal, Settlement
 from omni_wire.errors import (
     ClientGone,
     CredentialUnavailable,
@@ -25,7 +25,8 @@ from omni_wire.errors import (
 )
 from omni_wire.usage import Usage
 
-from omni_router.domain import circuits, pricing
+from omni_router.domain import allowances, circuits, pricing
+from omni_router.domain.allowances import Most
 from omni_router.domain.circuits import Circuits
 from omni_router.domain.pricing import Pricing
 from omni_router.domain.records import AbortFacts, AttemptRecord, Source
@@ -155,6 +156,8 @@ class _Asking:
             self._id, call.event_id, call.context.request_id, self._started_ms, self._started_ms, self._source,
             call.client_format.value, False, 1,
         )  # fmt: skip
+        fixed, counts, now = self._most_nano_usd(), priced.price is not None, self._started_ms / 1000
+        most = Most(input=self._size, input_nano_usd=fixed)
         outcome = await tools.ledger.admit(
             Hold(
                 attempt_id=self._id,
@@ -163,7 +166,9 @@ class _Asking:
                 account_id=place.account.id,
                 count_request=False,
                 requests_per_minute=0,
-                budget=self._hold_on(policy.budget),
+                budget=allowances.hold_on(policy.budget, policy.budget.window, fixed, 0)
+                if policy.budget is not None and counts
+                else None,
                 wanted_output=0,
                 breaker=snapshot.routing.breaker,
                 ttl_ms=int((left + tools.settings.hold_margin) * 1000),
@@ -172,9 +177,13 @@ class _Asking:
                 circuits=(names.seat(place.account.id, place.model.id),),
                 secret=place.account.secret_version,
                 levels=tuple(
-                    Level(owner=limit.window_owner, budget=self._hold_on(limit.budget))
+                    Level(
+                        owner=limit.window_owner,
+                        budget=allowances.of_budget(limit, fixed, 0, now) if counts else None,
+                        allowances=allowances.of_a_vector(limit, most, now),
+                    )
                     for limit in self._limits
-                    if limit.budget is not None
+                    if limit.budget is not None or limit.allowances
                 ),
                 passage=self._passage(),
             )
@@ -191,14 +200,10 @@ class _Asking:
         lanes = lanes_of(place.provider, place.account, place.model, learns=learns)
         return Passage(lanes=lanes, tokens=-(-self._size // 4), learns=learns) if lanes else None
 
-    def _hold_on(self, budget: Budget | None) -> BudgetHold | None:
-        """A token for each byte of the text, as none is shorter."""
-        if budget is None or self._priced.price is None:
-            return None
-        most = pricing.input_ceiling(self._size, pricing.dearest_input(self._priced.price, self._size))
-        return BudgetHold(
-            cap_nano_usd=budget.nano_usd, window=budget.window, fixed_nano_usd=most, per_output_token_nano_usd=0
-        )
+    def _most_nano_usd(self) -> int:
+        """Of a token for each byte of the text, as none is shorter."""
+        price = self._priced.price
+        return pricing.input_ceiling(self._size, pricing.dearest_input(price, self._size)) if price is not None else 0
 
     async def ask(self, port: EmbeddingPort, until: float) -> Embedding:
         """Raises what ``port`` does; whatever becomes of it is settled."""
@@ -247,6 +252,7 @@ class _Asking:
                 secret=place.account.secret_version,
                 jitter=random.random(),
                 tokens=usage.input_tokens,
+                used=(usage.input_tokens, usage.output_tokens),
             )
         )
         self._metrics.embedded(self._source, usage, cost)

@@ -7,14 +7,13 @@ import random
 from collections.abc import Callable, Mapping
 
 import msgspec
-from omni_catalogue.snapshot import Budget, KeyPolicy, Limit, MidStream, Routing
+from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Routing
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
 from omni_core.ports.translator import TranslatorPort
 from omni_core.tracing import Tracer
 from omni_ledger import (
-    BudgetHold,
     Evidence,
     Grant,
     Hold,
@@ -29,7 +28,8 @@ from omni_ledger import (
 from omni_wire.errors import GatewayError
 from omni_wire.usage import Usage
 
-from omni_router.domain import bounds, circuits, counting, pricing, waits
+from omni_router.domain import allowances, bounds, circuits, counting, pricing, waits
+from omni_router.domain.allowances import Most
 from omni_router.domain.haste import Haste
 from omni_router.domain.offer import Offer
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
@@ -41,7 +41,7 @@ from omni_router.service.rates import Rates
 from omni_router.service.turns import Turn, Turns
 from omni_router.settings import RouterSettings
 
-_NOTHING = Usage()
+_NOTHING, _NO_MORE = Usage(), Most()
 # Bytes, amply: what is said to ask for the rest of an answer.
 _REQUEST_FOR_THE_REST = 1000
 # Tokens that an answer is taken to have until it is there, where its limit is not lower.
@@ -74,9 +74,9 @@ class Begun(msgspec.Struct, frozen=True):
 
 class Asked(msgspec.Struct, frozen=True):
     """A request as admitted: what it asks, who asks, and under which configuration. ``limits`` are those that the key
-    shares, ``is_budgeted`` is as ``Offers`` has it. With ``resumable`` another candidate may have to go on with the
-    answer; ``begun`` is what it then goes on with. ``haste`` is the time that the request gives itself, None for what
-    is configured."""
+    shares, ``is_budgeted``, ``is_bounded`` and ``is_counted`` are as ``Offers`` has them. With ``resumable`` another
+    candidate may have to go on with the answer; ``begun`` is what it then goes on with. ``haste`` is the time that the
+    request gives itself, None for what is configured."""
 
     call: CompleteCall
     request: Request
@@ -88,6 +88,8 @@ class Asked(msgspec.Struct, frozen=True):
     resumable: bool = False
     begun: Begun | None = None
     haste: Haste | None = None
+    is_bounded: bool = False
+    is_counted: bool = False
 
 
 class Held:
@@ -97,7 +99,7 @@ class Held:
     usage, cost, first_byte_ms, finished = _NOTHING, 0, -1, False
     _on_settled: Callable[[], None] | None = None  # told when the ledger has the settlement
     _grant: Grant | None = None
-    _is_bounded = False  # by a budget: no more output may be asked for than was granted
+    _is_bounded = False  # by a budget or an allowance: no more output may be asked for than was granted
     _answer: UpstreamAnswer | None = None
     _tap: StreamTap | None = None
     _reported: Usage | None = None
@@ -137,16 +139,20 @@ class Held:
         waits = timeouts.first_byte + timeouts.idle if request.stream else timeouts.total
         ttl = self._ttl = timeouts.connect + waits + tools.settings.hold_margin
         self._renew_at = self._began + ttl / 2
-        fixed = per_token = 0
-        if asked.is_budgeted and offer.price is not None:
+        bound = fixed = per_token = 0
+        priced = (asked.is_budgeted or asked.is_counted) and offer.price is not None
+        if priced or asked.is_counted:
             bound = bounds.input_bound(call.client_format, request.body, self.candidate.model.context)
             bound += offer.rules.grows
             if asked.begun is not None:  # sent back as the model's own words, with ours
                 bound += len(asked.begun.sent) + _REQUEST_FOR_THE_REST
+            self._is_bounded = asked.is_bounded or (asked.is_budgeted and priced)
+        if priced:
             input_rate, output_ceiling = offer.ceilings(bound)
             fixed = pricing.input_ceiling(bound, input_rate)
             per_token = output_ceiling * request.choices
-            self._is_bounded = True
+        now = self._started_ms / 1000
+        most = Most(int(count_request), bound, request.choices, fixed, per_token) if asked.limits else _NO_MORE
         self._wanted = pricing.wanted_output(request.limit, self.candidate.model, routing.default_max_output)
         facts = AbortFacts(
             self.id, call.event_id, call.context.request_id, began_ms, self._started_ms, offer.source,
@@ -160,7 +166,9 @@ class Held:
                 account_id=self.candidate.account.id,
                 count_request=count_request,
                 requests_per_minute=policy.requests_per_minute,
-                budget=self._hold_on(policy.budget, fixed, per_token),
+                budget=allowances.hold_on(policy.budget, policy.budget.window, fixed, per_token)
+                if policy.budget is not None and priced
+                else None,
                 wanted_output=self._wanted,
                 breaker=routing.breaker,
                 ttl_ms=int(ttl * 1000),
@@ -174,7 +182,8 @@ class Held:
                         Level(
                             owner=limit.window_owner,
                             requests_per_minute=limit.requests_per_minute,
-                            budget=self._hold_on(limit.budget, fixed, per_token),
+                            budget=allowances.of_budget(limit, fixed, per_token, now) if priced else None,
+                            allowances=allowances.holds(limit, most, now) if limit.allowances else (),
                         )
                         for limit in asked.limits
                     ]
@@ -205,17 +214,6 @@ class Held:
         self._tools.turns.ended(self.id)
         offer = self.offer.circuits
         self._tools.ledger.release_soon(self.id, (offer.account, *offer.besides_account))
-
-    def _hold_on(self, budget: Budget | None, fixed: int, per_token: int) -> BudgetHold | None:
-        """What is held on a budget; nothing where the answer has no price."""
-        if budget is None or not self._is_bounded:
-            return None
-        return BudgetHold(
-            cap_nano_usd=budget.nano_usd,
-            window=budget.window,
-            fixed_nano_usd=fixed,
-            per_output_token_nano_usd=per_token,
-        )
 
     def _passage(self) -> Passage:
         request, turn = self._asked.request, self.turn
@@ -267,6 +265,7 @@ class Held:
                 jitter=random.random(),
                 tokens=self.usage.input_tokens + self.usage.output_tokens if self.offer.lanes else -1,
                 news=self._news(error) if self._asked.routing.learns and self.offer.lanes else None,
+                used=(self.usage.input_tokens, self.usage.output_tokens) if self._asked.is_counted else (0, 0),
             ),
             self._on_settled,
         )

@@ -6,11 +6,11 @@ It counts towards its key's requests per minute, needs the right to ask for its 
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall, Head
-from omni_ledger import Hold, Level, Refusal, Settlement
+from omni_ledger import Hold, Refusal, Settlement
 from omni_wire.errors import ClientGone, GatewayError
 from omni_wire.usage import Usage
 
-from omni_router.domain import decision
+from omni_router.domain import allowances, decision
 from omni_router.domain.decision import Decision
 from omni_router.domain.records import AbortFacts, RequestRecord, Source
 from omni_router.service.held import Tools
@@ -65,9 +65,10 @@ class Retelling:
         )  # fmt: skip
         self._stream = head.stream
         paced = tuple(
-            Level(owner=limit.window_owner, requests_per_minute=limit.requests_per_minute)
+            level
             for limit in limits
-            if limit.requests_per_minute
+            if (level := allowances.of_a_request(limit, self._started_ms / 1000)).requests_per_minute
+            or level.allowances
         )
         if (policy.requests_per_minute or paced) and not call.attempt:
             held = new_id()

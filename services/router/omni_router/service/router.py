@@ -230,7 +230,7 @@ class RouterService:
         offers, policy = found.offers, found.policy
         if offers[0].rules.stream_on_accept and ruling.may_accept_stream(call, request):
             run.request = request = ruling.streamed(request)
-        if found.is_budgeted:
+        if found.is_budgeted or found.is_bounded:
             offers = _within_tokens(found, call.client_format, request)
         run.offers = offers
         mid_stream = found.mid_stream if request.stream else MidStream()
@@ -245,6 +245,8 @@ class RouterService:
             mid_stream,
             run.resumable,
             haste=hurry,
+            is_bounded=found.is_bounded,
+            is_counted=found.is_counted,
         )
         if found.hedges and request.stream and hedge.is_wanted(call.headers):
             run.race = Race(run, self._tools, asked, self._hedging)
@@ -512,8 +514,8 @@ def _within_tokens(found: Offers, client_format: WireFormat, request: Request) -
 
 def _unbounded(field: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{field} makes the provider bill apart from tokens or choose another model, which a budget of this key or its "
-        "list of models does not allow",
+        f"{field} makes the provider bill apart from tokens or choose another model, which a budget of this key, a "
+        "limit of its tokens or its list of models does not allow",
         param=field,
     )
 

@@ -53,25 +53,80 @@ class Event(_message.Message):
 
     ATTEMPT_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def attempt(self) -> Global___AttemptEvent: ...
     @_builtins.property
     def request(self) -> Global___RequestEvent: ...
+    @_builtins.property
+    def limit(self) -> Global___LimitEvent: ...
     def __init__(
         self,
         *,
         attempt: Global___AttemptEvent | None = ...,
         request: Global___RequestEvent | None = ...,
+        limit: Global___LimitEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "event", b"event", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "event", b"event", "limit", b"limit", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "event", b"event", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "event", b"event", "limit", b"limit", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["attempt", "request"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["attempt", "request", "limit"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
+class LimitEvent(_message.Message):
+    """What is spent of a soft limit has come to so many percent of it. Once a window and percentage, but for a delivery twice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    LIMIT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    OF_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    at_ms: _builtins.int
+    """Milliseconds since the epoch."""
+    percent: _builtins.int
+    used: _builtins.int
+    limit_id: _builtins.str
+    name: _builtins.str
+    """As the management API names it, such as "team/core/monthly"."""
+    organisation: _builtins.str
+    of: _builtins.str
+    """"requests", "tokens", "input", "output" or "usd" (nano-USD)."""
+    window: _builtins.str
+    most: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        percent: _builtins.int = ...,
+        used: _builtins.int = ...,
+        limit_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        of: _builtins.str = ...,
+        window: _builtins.str = ...,
+        most: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "id", b"id", "limit_id", b"limit_id", "most", b"most", "name", b"name", "of", b"of", "organisation", b"organisation", "percent", b"percent", "used", b"used", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitEvent: _TypeAlias = LimitEvent  # noqa: Y015
 
 @_typing.final
 class AttemptEvent(_message.Message):

@@ -148,6 +148,7 @@ class LimitState(_message.Message):
     BUDGET_WINDOW_FIELD_NUMBER: _builtins.int
     BUDGET_RESETS_AT_FIELD_NUMBER: _builtins.int
     BUDGET_SINCE_MS_FIELD_NUMBER: _builtins.int
+    ALLOWANCES_FIELD_NUMBER: _builtins.int
     limit_id: _builtins.str
     name: _builtins.str
     """As the management API names it, such as "team/core/monthly"."""
@@ -162,6 +163,8 @@ class LimitState(_message.Message):
     """Seconds since the epoch; 0 means never."""
     budget_since_ms: _builtins.int
     """As KeyState's."""
+    @_builtins.property
+    def allowances(self) -> _containers.RepeatedCompositeFieldContainer[Global___AllowanceState]: ...
     def __init__(
         self,
         *,
@@ -176,14 +179,58 @@ class LimitState(_message.Message):
         budget_window: _builtins.str = ...,
         budget_resets_at: _builtins.int = ...,
         budget_since_ms: _builtins.int = ...,
+        allowances: _abc.Iterable[Global___AllowanceState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_resets_at", b"budget_resets_at", "budget_since_ms", b"budget_since_ms", "budget_window", b"budget_window", "held_nano_usd", b"held_nano_usd", "limit_id", b"limit_id", "name", b"name", "organisation", b"organisation", "requests_in_window", b"requests_in_window", "requests_per_minute", b"requests_per_minute", "spent_nano_usd", b"spent_nano_usd"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowances", b"allowances", "budget_nano_usd", b"budget_nano_usd", "budget_resets_at", b"budget_resets_at", "budget_since_ms", b"budget_since_ms", "budget_window", b"budget_window", "held_nano_usd", b"held_nano_usd", "limit_id", b"limit_id", "name", b"name", "organisation", b"organisation", "requests_in_window", b"requests_in_window", "requests_per_minute", b"requests_per_minute", "spent_nano_usd", b"spent_nano_usd"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LimitState: _TypeAlias = LimitState  # noqa: Y015
+
+@_typing.final
+class AllowanceState(_message.Message):
+    """What a limit lets its keys use of something in a window."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OF_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    RESETS_AT_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    of: _builtins.str
+    """"requests", "tokens", "input", "output", "usd" (nano-USD) or "concurrent"."""
+    most: _builtins.int
+    window: _builtins.str
+    """"minute" and "5h" roll; empty for "concurrent"."""
+    used: _builtins.int
+    held: _builtins.int
+    resets_at: _builtins.int
+    """Seconds since the epoch; 0 means never. Of a window that rolls: when the first of it is free again."""
+    mode: _builtins.str
+    """"hard", "soft" or "shadow"; empty, of a version before, is hard."""
+    def __init__(
+        self,
+        *,
+        of: _builtins.str = ...,
+        most: _builtins.int = ...,
+        window: _builtins.str = ...,
+        used: _builtins.int = ...,
+        held: _builtins.int = ...,
+        resets_at: _builtins.int = ...,
+        mode: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "mode", b"mode", "most", b"most", "of", b"of", "resets_at", b"resets_at", "used", b"used", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AllowanceState: _TypeAlias = AllowanceState  # noqa: Y015
 
 @_typing.final
 class BreakerState(_message.Message):
