@@ -278,9 +278,16 @@ def _told(policy: KeyPolicy) -> dict[str, object]:
 
 
 def _budget(budget: Budget) -> dict[str, object]:
-    price = budget.assumed_price
-    unpriced = {name: _usd(getattr(price, name)) for name in Price.__struct_fields__} if price else budget.unpriced
+    unpriced = _price(budget.assumed_price) if budget.assumed_price is not None else budget.unpriced
     return {"usd": _usd(budget.nano_usd), "window": budget.window, "unpriced": unpriced}
+
+
+def _price(price: Price) -> dict[str, object]:
+    rates = ("input", "output", "cached_input", "cache_write", "reasoning")
+    told: dict[str, object] = {name: _usd(value) for name in rates if (value := getattr(price, name)) is not None}
+    if price.above:
+        told["above"] = [{"tokens": step.tokens} | _price(step.price) for step in price.above]
+    return told
 
 
 def _usd(nano: int) -> str:
