@@ -11,6 +11,7 @@ import pytest
 from omni_simulator import Simulator
 
 from tests.e2e.conftest import ADMIN, CONFIG, KEY
+from tests.support.fleet import eventually
 from tests.support.otlp import SeenSpan, collector
 from tests.support.servers import free_port
 from tests.support.stack import Stack, running, simulator
@@ -151,6 +152,7 @@ def test_a_collector_that_is_away_costs_one_line_and_no_request(tmp_path: Path) 
     with gateway("all", tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": nobody}) as (stack, _):
         for _ in range(30):
             assert ask(stack, "acme/gpt-x").status_code == 200
+        eventually(lambda: "the trace collector does not take spans" in stack.log(), 30)
     log = stack.log()
     assert log.count("the trace collector does not take spans") == 1
     assert "Traceback" not in log
