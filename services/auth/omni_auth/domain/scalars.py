@@ -33,6 +33,7 @@ _PROFILE_ARN = re.compile(r"arn:aws[a-z-]*:codewhisperer:[a-z0-9-]*:[0-9]{12}:pr
 _MACHINE_ID = re.compile(r"[A-Za-z0-9-]{8,128}(/[A-Za-z0-9-]{8,128})?")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PROVIDERS = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]{0,63}\Z")
@@ -166,6 +167,13 @@ def share(value: object) -> float:
     if not 0 <= found <= 1:
         _refuse("must be from 0 to 1")
     return float(found)
+
+
+def account_id(value: object) -> str:
+    """A provider's id and an account's name."""
+    if not isinstance(value, str) or not _ACCOUNT.match(value):
+        _refuse("must be an account as provider/name")
+    return value
 
 
 def model_id(value: object) -> str:

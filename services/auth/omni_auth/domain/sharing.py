@@ -5,8 +5,10 @@ own file are the platform's.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
+from omni_catalogue.prices import Dated, History, Special, Terms
 from omni_catalogue.snapshot import Above, Allowance, Budget, Limit, Price
 
 from omni_auth.domain.apikeys import file_key_id
@@ -15,10 +17,12 @@ from omni_auth.domain.objects import LIMITS, Held, file_limit_id, limit_name
 from omni_auth.domain.problems import dotted
 from omni_auth.domain.schema import (
     BudgetSection,
+    DatedSection,
     LimitEntry,
     LimitSection,
     PriceSection,
     RatesSection,
+    TariffSection,
     validate_section,
 )
 
@@ -87,6 +91,24 @@ def compile_price(section: PriceSection) -> Price:
     return msgspec.structs.replace(price, above=tuple(Above(each.tokens, _rates(each)) for each in section.above))
 
 
+def compile_changes(section: DatedSection) -> History:
+    return tuple(Dated(each.since * 1000, compile_price(each)) for each in section.changes)
+
+
+def compile_tariff(section: TariffSection) -> dict[str, Any]:
+    """The fields of a ``Model`` that say what it costs."""
+    terms = tuple(
+        Terms(
+            account=each.account,
+            organisation=each.organisation,
+            price=compile_price(each),
+            changes=compile_changes(each),
+        )
+        for each in section.overrides
+    )
+    return {"price": compile_price(section), "changes": compile_changes(section), "terms": terms}
+
+
 def _rates(section: RatesSection) -> Price:
     return Price(
         input=section.input,
@@ -94,7 +116,13 @@ def _rates(section: RatesSection) -> Price:
         cached_input=section.input if section.cached_input is None else section.cached_input,
         cache_write=section.input if section.cache_write is None else section.cache_write,
         reasoning=section.reasoning,
+        special=_special(section),
     )
+
+
+def _special(section: RatesSection) -> Special | None:
+    said = {name: rate for name in Special.__struct_fields__ if (rate := getattr(section, name)) is not None}
+    return Special(**said) if said else None
 
 
 def _limit(

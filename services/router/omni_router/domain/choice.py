@@ -112,8 +112,9 @@ def _accounts(target: Option) -> Level:
     return Level(f"provider {provider.id}", chosen, provider.sticky, options)
 
 
-def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm]) -> int | None:
-    """What a request of that size would cost there, in nano-USD; None where nobody knows. ``warm`` is by ``seat``."""
+def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm], now_ms: int) -> int | None:
+    """What a request of that size would cost there now (epoch milliseconds), in nano-USD; None where nobody knows.
+    ``warm`` is by ``seat``."""
     least, cold = None, None
     for offer in option.offers:
         held = warm.get(seat(offer)) if warm else None
@@ -122,7 +123,8 @@ def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm]) -> int |
         cold = offer if held is None else cold
         provider = offer.candidate.provider
         usage = expected(provider.format, size, held.tokens if held is not None else 0)
-        cost = pricing.expected_cost(provider.tier, offer.price, usage)
+        price = offer.at(now_ms).price if offer.later else offer.price
+        cost = pricing.expected_cost(provider.tier, price, usage)
         if cost is not None and (least is None or cost < least):
             least = cost
     return least
@@ -130,4 +132,8 @@ def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm]) -> int |
 
 def _is_alike(one: Offer, other: Offer) -> bool:
     """Whether both cost the same."""
-    return one.candidate.provider is other.candidate.provider and one.price is other.price
+    return (
+        one.candidate.provider is other.candidate.provider
+        and one.price is other.price
+        and one.pricing.history[1:] == other.pricing.history[1:]
+    )

@@ -3,6 +3,8 @@
 Made once for a key and an id, and used until the configuration changes.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 from omni_catalogue.catalogue import Catalogue, Listed, Plan
 from omni_catalogue.lanes import lanes_of
@@ -15,7 +17,7 @@ from omni_router.domain.choice import Choice, choice_for
 from omni_router.domain.circuits import circuits_of
 from omni_router.domain.offer import Offer
 from omni_router.domain.pricing import BILLED_APART, OTHER_MODELS
-from omni_router.domain.records import Source
+from omni_router.domain.records import OWN_BUDGET, Source
 
 
 class Offers(msgspec.Struct, frozen=True):
@@ -61,6 +63,12 @@ def _budgets(catalogue: Catalogue, policy: KeyPolicy) -> list[Budget]:
     return own + [limit.budget for limit in catalogue.limits(policy) if limit.budget is not None]
 
 
+def charged(policy: KeyPolicy, limits: Iterable[Limit]) -> tuple[str, ...]:
+    """The budgets that what the key spends is on: its own as ``OWN_BUDGET``, shared ones by their limits' ids."""
+    own = (OWN_BUDGET,) if policy.budget is not None else ()
+    return (*own, *(limit.id for limit in limits if limit.budget is not None))
+
+
 def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: str) -> Offers:
     """The plan as ``policy`` may use it.
 
@@ -73,8 +81,8 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
     is_bounded = any(limit.bounds_tokens for limit in limits)
     learns = catalogue.snapshot.routing.learns
     for candidate in plan.candidates:
-        priced = pricing.pricing_for(candidate.model, budgets)
-        counted = bool(budgets) and priced is not None and priced.price is not None
+        priced = pricing.pricing_for(candidate.model.pays(candidate.account.id, policy.organisation), budgets)
+        counted = bool(budgets) and priced is not None and bool(priced.history)
         if (counted or (is_bounded and priced is not None)) and not provider_call.takes_limit(candidate.provider):
             boundless = candidate.provider.format
         elif priced is not None:
@@ -89,6 +97,7 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
                 pricing=priced.mode,
                 config_revision=catalogue.snapshot.revision,
                 router_id=router_id,
+                charged=charged(policy, limits) if priced.history else (),
             )
             rules = catalogue.rules(policy, plan.combo, candidate.provider, candidate.model)
             timeouts = catalogue.timeouts(plan.combo, candidate.provider)

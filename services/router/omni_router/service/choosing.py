@@ -195,7 +195,9 @@ class Line:
                     in_flight=standing.in_flight,
                     first_byte=standing.first_byte(now),
                     headroom=standing.headroom(now),
-                    cost=expected_cost(option, self._size, self._warm or {}) if self._size and costs else None,
+                    cost=expected_cost(option, self._size, self._warm or {}, clock.now_ms())
+                    if self._size and costs
+                    else None,
                     warm_ago=self._warm_ago(option) if costs else None,
                     cooling=option.name in cooling,
                 )
