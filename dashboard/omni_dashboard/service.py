@@ -29,7 +29,7 @@ from omni_core.ports.router import CompleteCall, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
 
-from omni_dashboard.auditing import audited
+from omni_dashboard.asking import within
 from omni_dashboard.domain.access import (
     ADMIN,
     PLATFORM,
@@ -42,7 +42,6 @@ from omni_dashboard.domain.access import (
 )
 from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
-from omni_dashboard.domain.reconciliation import Proof
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
@@ -155,15 +154,6 @@ class Management:
 
     async def _usage(self, query: UsageQuery) -> UsageReport:
         return await self._ask("analytics", self._analytics.query(query), self._settings.query_timeout)
-
-    async def audit_usage(self, identity: Identity) -> Proof:
-        """What the ledger says was spent, held against what the recorded attempts cost; see ``reconciliation``."""
-        platform_only(identity.organisation, "audit all usage")
-        return await audited(
-            lambda: self._ask("quota", self._quota.snapshot()),
-            lambda: self._ask("analytics", self._analytics.standing(), self._settings.query_timeout),
-            self._usage,
-        )
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""
@@ -381,8 +371,4 @@ class Management:
                     self._heed(result)
 
     async def _ask(self, whom: str, answer: Awaitable[T], timeout: float | None = None) -> T:
-        try:
-            async with asyncio.timeout(self._settings.call_timeout if timeout is None else timeout):
-                return await answer
-        except TimeoutError as error:
-            raise DependencyUnavailable(f"{whom} does not answer", retry_after=1.0) from error
+        return await within(self._settings.call_timeout if timeout is None else timeout, whom, answer)

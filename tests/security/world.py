@@ -29,7 +29,17 @@ from omni_catalogue.scopes import ANY, AREAS, ENDPOINTS, Scopes
 from omni_catalogue.snapshot import decode
 from omni_core.bus import Bus
 from omni_core.ids import new_id
-from omni_core.ports.analytics import KeyUse, RequestFound, Standing, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    Charge,
+    KeyUse,
+    Repriced,
+    RequestFound,
+    Standing,
+    StatementLine,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Caller
 from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
@@ -110,6 +120,15 @@ class Recorded:
 
     async def standing(self) -> Standing:
         return Standing(0, 0)
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        return []
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        return []
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        return Repriced(())
 
     async def key_use(self) -> dict[str, KeyUse]:
         return {key: KeyUse(1, 1) for key in self.keys}

@@ -10,7 +10,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
 import msgspec
-from omni_core.ports.analytics import KeyUse, RequestFound, Standing, UsageQuery, UsageReport
+from omni_catalogue import pricebook
+from omni_core.ports.analytics import (
+    Charge,
+    KeyUse,
+    Repriced,
+    RequestFound,
+    Standing,
+    StatementLine,
+    UsageQuery,
+    UsageReport,
+)
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
 
 from omni_analytics.domain import rollup
@@ -25,6 +35,12 @@ _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
 GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", "key", "model", "provider", "account", "status")
+
+
+def _check_times(from_ms: int, until_ms: int) -> None:
+    for name, at in (("from", from_ms), ("until", until_ms)):
+        if not 0 <= at < 2**62:
+            raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)
 
 
 class Analytics:
@@ -58,9 +74,7 @@ class Analytics:
         for name, value, known in (("group_by", query.group_by, GROUPS), ("grain", query.grain, GRAINS)):
             if value not in known:
                 raise InvalidRequest(f"{name} {value!r} is not one of {', '.join(filter(None, known))}", param=name)
-        for name, at in (("from", query.from_ms), ("until", query.until_ms)):
-            if not 0 <= at < 2**62:
-                raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)
+        _check_times(query.from_ms, query.until_ms)
         return await self._store.query(query)
 
     async def key_use(self) -> dict[str, KeyUse]:
@@ -71,6 +85,26 @@ class Analytics:
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._store.find_request(id_, key_ids) if 0 < len(id_) <= MAX_ID else None
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        _check_times(from_ms, until_ms)
+        if not from_ms < until_ms <= from_ms - from_ms % rollup.DAY_MS + rollup.DAY_MS:
+            raise InvalidRequest("a repricing is of some time within one day of UTC", param="from")
+        try:
+            prices = pricebook.decode(book)
+        except WireError as error:
+            raise InvalidRequest(str(error), param="book") from error
+        return await self._store.reprice(from_ms, until_ms, prices, apply=apply)
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        _check_times(from_ms, until_ms)
+        return await self._store.charges(from_ms, until_ms)
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        _check_times(from_ms, until_ms)
+        if not from_ms < until_ms or from_ms % rollup.DAY_MS or until_ms % rollup.DAY_MS:
+            raise InvalidRequest("a statement is of whole days of UTC", param="from")
+        return await self._store.statement(provider, from_ms, until_ms)
 
     async def take(self, messages: Sequence[UsageMessage]) -> None:
         """Count what ``messages`` carry and settle each with the bus.

@@ -45,4 +45,19 @@ _VERSION_1 = tuple(
     )
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+# SQLite's version 5; here a kind's table can be added to.
+_VERSION_2 = tuple(
+    map(
+        _here,
+        (
+            *_named(schema._VERSION_5, "DROP VIEW", "ALTER TABLE attempt_row"),
+            *(
+                f"ALTER TABLE attempt_kind ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"
+                for name in ("price_version", "charged", "suspect")
+            ),
+            *_named(schema._VERSION_5, "CREATE VIEW"),
+        ),
+    )
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
