@@ -19,13 +19,15 @@ class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt may cost at most: ``fixed`` (its input) plus ``per_output_token`` for each token granted.
 
     ``cap`` applies to ``window``, a calendar window in UTC: "day", "week" (from Monday), "month" or "total"; or one
-    that is told by its borders (``omni_catalogue.windows``).
+    that is told by its borders (``omni_catalogue.windows``). With ``is_whole`` all output that is wanted is granted, or
+    none.
     """
 
     cap_nano_usd: int
     window: Window
     fixed_nano_usd: int
     per_output_token_nano_usd: int
+    is_whole: bool = False
 
 
 class AllowanceHold(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,7 +75,7 @@ def _window(window: Window, known: Sequence[str]) -> Window:
     return window
 
 
-def _budget(budget: BudgetHold | None) -> tuple[int, Window, int, int] | int:
+def _budget(budget: BudgetHold | None) -> tuple[object, ...] | int:
     if budget is None:
         return 0
     return (
@@ -83,6 +83,7 @@ def _budget(budget: BudgetHold | None) -> tuple[int, Window, int, int] | int:
         _window(budget.window, WINDOWS),
         _amount(budget.fixed_nano_usd, "fixed_nano_usd"),
         _amount(budget.per_output_token_nano_usd, "per_output_token_nano_usd"),
+        *((1,) if budget.is_whole else ()),
     )
 
 

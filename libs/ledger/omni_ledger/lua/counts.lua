@@ -87,7 +87,7 @@ local function count_look(owner, asked, wanted)
     end
     return nil, { 'n', 'rate_limited', 1, '', of, 0, owner }
   end
-  local granted, held = granted_under(most, count.spent, count.held, fixed, per_token, wanted)
+  local granted, held = granted_under(most, count.spent, count.held, fixed, per_token, wanted, min(1, wanted))
   if not granted then
     local reason = of == 'requests' and 'rate_limited' or held and 'tokens_held' or 'tokens_exhausted'
     local wait = held and 1000 or count_wait(count, most, fixed + min(1, wanted) * per_token)

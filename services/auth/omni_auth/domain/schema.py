@@ -510,6 +510,7 @@ class BudgetSection(Section):
     usd: Annotated[int, BeforeValidator(scalars.some_usd)]
     window: Annotated[str, BeforeValidator(scalars.one_of(WINDOWS))] = "month"
     unpriced: Unpriced = "refuse"
+    unaffordable: Annotated[str, BeforeValidator(scalars.one_of(("clamp", "refuse")))] = "clamp"
 
 
 class RequestsSection(Section):
@@ -571,6 +572,8 @@ class LimitSection(LimitsSection):
             message = "concurrent: has no window to warn of; mode: shadow counts it"
         elif self.mode != "hard" and self.budget is not None and self.budget.unpriced != "refuse":
             message = "budget.unpriced: goes with mode: hard; what refuses nothing serves what has no price"
+        elif self.mode != "hard" and self.budget is not None and self.budget.unaffordable != "clamp":
+            message = "budget.unaffordable: goes with mode: hard; what refuses nothing lets all through whole"
         else:
             return self
         raise PydanticCustomError("omniroute", "{message}", {"message": message})
