@@ -102,6 +102,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     circuits that were opened on suspicion before their time is up. After ``ttl_ms`` without a settlement or a renewal
     the reservation is charged in full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of
     ``router_id``. ``passage`` is what the provider takes; what is let through counts there until it is settled.
+    ``serves_away`` is whether all its limits let it be paid from a slice while Redis is away.
     """
 
     attempt_id: str
@@ -122,6 +123,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[Level, ...] = ()
     passage: Passage | None = None
     retrying: Retrying | None = None
+    serves_away: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -143,7 +145,8 @@ class Refusal(msgspec.Struct, frozen=True):
     ``cause`` is what it is of. ``circuit`` is whose breaker is open, ``cause`` why ("failing", "rate_limit", "quota",
     "refused"), ``told`` whether the provider said how long. ``level`` is the owner of the shared level that refuses, ""
     where it is the key's own limit or a breaker. Of "paced" ``circuit`` is the lane, ``came_ms`` when its ticket came
-    to the queue, and ``ahead`` how many came before.
+    to the queue, and ``ahead`` how many came before. ``recalled`` says that routers hold slices of what refuses, and
+    have been asked to give them back.
     """
 
     reason: str
@@ -154,6 +157,7 @@ class Refusal(msgspec.Struct, frozen=True):
     level: str = ""
     came_ms: int = 0
     ahead: int = 0
+    recalled: bool = False
 
 
 class LaneNews(msgspec.Struct, frozen=True, kw_only=True):

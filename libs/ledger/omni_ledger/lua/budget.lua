@@ -29,7 +29,7 @@ local function granted_under(cap, spent, held, fixed, per_token, wanted, least)
   return granted
 end
 
--- Returns the reservation, or nil, the reason and the seconds to wait.
+-- Returns the reservation, or nil, the reason, the seconds to wait, and whether slices were recalled.
 local function budget_look(owner, budget, wanted)
   local cap, window, fixed, per_token = budget[1], budget[2], budget[3], budget[4]
   local key, finish = budget_key(owner, window)
@@ -37,7 +37,7 @@ local function budget_look(owner, budget, wanted)
   local least = budget[5] == 1 and wanted or min(1, wanted) -- of one that has all or nothing
   local granted, is_held = granted_under(cap, spent, held, fixed, per_token, wanted, least)
   if is_held then
-    return nil, 'budget_held', 1
+    return nil, 'budget_held', 1, slices_recall(key)
   elseif not granted then
     return nil, 'budget_exhausted', finish > 0 and max(1, finish * 1000 - now) / 1000 or 0
   end

@@ -91,7 +91,7 @@ local function count_look(owner, asked, wanted)
   if not granted then
     local reason = of == 'requests' and 'rate_limited' or held and 'tokens_held' or 'tokens_exhausted'
     local wait = held and 1000 or count_wait(count, most, fixed + min(1, wanted) * per_token)
-    return nil, { 'n', reason, wait / 1000, '', of, 0, owner }
+    return nil, recalled({ 'n', reason, wait / 1000, '', of, 0, owner }, held and slices_recall(count.key))
   end
   count.granted, count.fixed, count.per_token = granted, fixed, per_token
   return count
