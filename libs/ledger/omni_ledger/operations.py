@@ -102,16 +102,23 @@ def _level(level: Level) -> tuple[object, ...]:
 def _allowance(asked: AllowanceHold) -> tuple[object, ...]:
     if asked.of not in MEASURES:
         raise ValueError(f"unknown measure {asked.of!r}")
-    if asked.of == "usd" and asked.warn is None:
-        raise ValueError("an allowance of money refuses nothing: what does is a budget")
+    if not asked.refuses and asked.warn is None:
+        raise ValueError("an allowance that refuses nothing says of which percents it tells, though of none")
     return (
         asked.of,
         _amount(asked.most, "most"),
         _window(asked.window, ALLOWANCE_WINDOWS) if asked.of != "concurrent" else "",
         _amount(asked.fixed, "fixed"),
         _amount(asked.per_output_token, "per_output_token"),
-        *((asked.warn, asked.limit) if asked.warn is not None else ()),
+        *_warned(asked),
     )
+
+
+def _warned(asked: AllowanceHold) -> tuple[object, ...]:
+    """As ``_tail``."""
+    if asked.warn is None:
+        return ()
+    return (asked.warn, asked.limit, 1) if asked.refuses else (asked.warn, asked.limit)
 
 
 def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
