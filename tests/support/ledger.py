@@ -57,11 +57,26 @@ def level(
 
 
 def allowance(
-    of: str, most: int, window: Window = "", fixed: int = 0, per_token: int = 0, warn: tuple[int, ...] | None = None
+    of: str,
+    most: int,
+    window: Window = "",
+    fixed: int = 0,
+    per_token: int = 0,
+    warn: tuple[int, ...] | None = None,
+    *,
+    refuses: bool = False,
 ) -> AllowanceHold:
+    """Without percents it refuses whatever is said."""
     limit = ("l1", "team/core/soft", "default")
     return AllowanceHold(
-        of=of, most=most, window=window, fixed=fixed, per_output_token=per_token, warn=warn, limit=limit
+        of=of,
+        most=most,
+        window=window,
+        fixed=fixed,
+        per_output_token=per_token,
+        warn=warn,
+        limit=limit,
+        refuses=refuses or warn is None,
     )
 
 
