@@ -111,7 +111,18 @@ async def collect(source: AsyncGenerator[Any, None]) -> tuple[list[Any], Gateway
 # ---- router ---------------------------------------------------------------------------------------------------------
 
 HEAD = Head(
-    200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True, ("clamp",), True, 0.5, "a way"
+    200,
+    True,
+    "text/event-stream",
+    "acme",
+    "gpt-x",
+    ("logit_bias", "seed"),
+    True,
+    ("clamp",),
+    True,
+    0.5,
+    "a way",
+    stages=(5, 0, 2**40, 1, 2, 3),
 )
 CALL = CompleteCall(
     CONTEXT,

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from omni_core.ports.analytics import OF_REQUESTS, ROLLED, UsageTotals
 from omni_wire.errors import InvalidRequest
-from omni_wire.latency import TOTAL, TTFT
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
 from omni_dashboard.domain.values import usd
 
@@ -63,6 +63,12 @@ MEASURES = {
         Measure("cost_usd", "USD", "the same, as a decimal text", lambda found: usd(found.cost_nano_usd)),
         Measure("total_ms", "ms", "from a request's start to the end of its answer", histogram=TOTAL),
         Measure("ttft_ms", "ms", "from a request's start to the first byte of its answer", histogram=TTFT),
+        Measure(
+            "overhead_us",
+            "us",
+            "our own before the provider was asked: planning, admission, encoding",
+            histogram=OVERHEAD,
+        ),
     )
 }
 # Of sums, and so no field of a total.

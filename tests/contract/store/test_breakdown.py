@@ -102,7 +102,8 @@ def expected(rows: list[AttemptRow | RequestRow], asked: Breakdown) -> tuple[Sli
         place = (at, tuple(value_of(row, name) for name in asked.dimensions))
         sums.setdefault(place, Counter()).update(dict(enumerate(counted(row, told))))
         if asked.latency and isinstance(row, RequestRow):
-            of = timed.setdefault(place, {"total": Counter(), "ttft": Counter()})
+            of = timed.setdefault(place, {"total": Counter(), "ttft": Counter(), "overhead": Counter()})
+            of["overhead"][bucket_of(row.overhead_us)] += 1
             of["total"][bucket_of(row.duration_ms)] += 1
             of["ttft"][bucket_of(row.first_byte_ms)] += 1
     return tuple(

@@ -79,7 +79,8 @@ class Breakdown(msgspec.Struct, frozen=True):
 
 class Slice(msgspec.Struct, frozen=True):
     """What has these ``values``, one a dimension, in the grain of time that begins at ``at_ms`` (0 without one).
-    ``latency`` are histograms by measure, "total" and "ttft" in milliseconds (``omni_wire.latency``)."""
+    ``latency`` are histograms by measure (``omni_wire.latency``): "total" and "ttft" in milliseconds, "overhead" in
+    microseconds."""
 
     at_ms: int
     values: tuple[str, ...]

@@ -19,7 +19,7 @@ from omni_core.ports.analytics import (
     UsageTotals,
 )
 from omni_wire.errors import InvalidRequest
-from omni_wire.latency import TOTAL, TTFT, Counts, bucket_of, unpacked
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT, Counts, bucket_of, unpacked
 
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.retention import kept_from
@@ -55,8 +55,9 @@ _TOLD = {
     "unpriced_requests": "CASE WHEN pricing = 'unpriced' THEN 1 ELSE 0 END",
 }
 _SUMS_TOLD = ", ".join(f"sum({_TOLD.get(name, name)})" for name in MEASURES)
-# What of a request's row is counted in which histogram; below zero it did not come about.
-_TIMED = {TOTAL: "duration_ms", TTFT: "first_byte_ms"}
+# What of a request's row is counted in which histogram, and what it has where that did not come about.
+_TIMED = {TOTAL: "duration_ms", TTFT: "first_byte_ms", OVERHEAD: "overhead_us"}
+_NONE = {TOTAL: None, TTFT: -1, OVERHEAD: 0}
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -221,7 +222,7 @@ def _times(database: Database, question: Question, piece: Piece) -> Iterator[tup
     for at, *rest in database.execute(sql, values):
         place = (at, tuple(rest[: len(names)]))
         for measure, spent in zip(_TIMED, rest[len(names) :], strict=True):
-            if spent >= 0 or measure == TOTAL:
+            if spent != _NONE[measure]:
                 yield place, measure, {bucket_of(spent): 1}
 
 

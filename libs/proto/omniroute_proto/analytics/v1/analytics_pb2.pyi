@@ -504,7 +504,7 @@ class Timed(_message.Message):
     MEASURE_FIELD_NUMBER: _builtins.int
     HISTOGRAM_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
-    """"total" or "ttft", in milliseconds."""
+    """"total" or "ttft" in milliseconds, "overhead" in microseconds."""
     @_builtins.property
     def histogram(self) -> Global___Histogram: ...
     def __init__(
