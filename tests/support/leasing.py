@@ -77,5 +77,7 @@ async def events_of(redis: Redis, router: str) -> list[events_pb2.Event]:
 
 def told(name: str, cost: int = 0, outcome: str = "ok") -> bytes:
     """An attempt's event."""
-    attempt = events_pb2.AttemptEvent(id=name, cost_nano_usd=cost, outcome=outcome, seq=0 if outcome == "aborted" else 1)
+    attempt = events_pb2.AttemptEvent(
+        id=name, cost_nano_usd=cost, outcome=outcome, seq=0 if outcome == "aborted" else 1
+    )
     return events_pb2.Event(attempt=attempt).SerializeToString()
