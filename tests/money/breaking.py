@@ -34,7 +34,7 @@ class Scene:
     def __init__(self, made: Fleet, provider: Simulator) -> None:
         self.made, self.provider = made, provider
         self.answers: dict[str, Answer] = {}
-        self.edges_killed = False
+        self.killed = False
 
     @asynccontextmanager
     async def loaded(self, seed: int) -> AsyncIterator[Load]:
@@ -51,7 +51,7 @@ class Scene:
     def judged(self, load: Load) -> dict[str, Any]:
         """The books of all that the fleet has done so far; ``answers`` are those of ``load``."""
         took = books.settled(self.made, SETTLED_WITHIN)
-        found = books.judged(self.made, self.provider, self.answers, edges_killed=self.edges_killed)
+        found = books.judged(self.made, self.provider, self.answers, killed=self.killed)
         ended = Counter("complete" if one.complete else str(one.status or "none") for one in load.answers.values())
         return {"answers": dict(ended), "settled_after_seconds": round(took, 1)} | found
 
@@ -91,7 +91,7 @@ def _again(victim: Replica) -> None:
 
 def kill(scene: Scene, seed: int, *, seconds: float = 60.0, every: float = 5.0) -> dict[str, Any]:
     """Each service in turn, with kill −9, and started again at once."""
-    scene.edges_killed = True
+    scene.killed = True
     load, killed = asyncio.run(_killed_in_turn(scene, seconds, every, seed))
     found = {"kills": len(killed)} | scene.judged(load)
     return found | {"pass": found["pass"] and found["answers"].get("complete", 0) > seconds}

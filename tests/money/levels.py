@@ -16,7 +16,7 @@ PRICE = 1_000  # of an attempt in "fixed", nano-USD
 WANTED = 200  # output tokens, at most
 
 # Of demand and of the level above: the organisation's cap is the one that ends it.
-_OF_DEMAND = 0.7
+_OF_DEMAND = 0.4
 _SHARES = (1.0, 0.6, 0.35, 0.2)
 _MEAN = {"fixed": PRICE, "random": 400, "windows": 400}
 _SPANS = {"day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}

@@ -53,10 +53,11 @@ class Router:
         self._orders, self._ledger, self._progress = orders, ledger, progress
         self._id = f"router-{orders.number}"
         self._notes = Notes(notes_of(orders.home, orders.number, orders.life))
-        self._branches = levels.branches(orders.all_attempts, orders.now_s)
+        made = levels.branches(orders.all_attempts, orders.now_s)
+        self._branches = {tree: [branch for branch in made if branch.tree == tree] for tree in levels.TREES}
         self._chance = random.Random(f"{orders.seed} {orders.number} {orders.life}")
-        # Some are asked far more often than others, and those reach the limits of their own first.
-        self._weights = [self._chance.choice((1, 2, 6)) for _ in self._branches]
+        # Some are asked more often than others, and reach the limits of their own first.
+        self._weights = {tree: [self._chance.choice((1, 2, 3)) for _ in of] for tree, of in self._branches.items()}
         self._made = 0
         self._late: set[asyncio.Task[None]] = set()
 
@@ -81,7 +82,9 @@ class Router:
             asked[mine] += 1
             self._made += 1
             attempt = f"{mine}.{self._orders.life}.{self._made}"
-            wanted = levels.ask(chance.choices(self._branches, self._weights)[0], chance)
+            tree = chance.choice(levels.TREES)
+            branch = chance.choices(self._branches[tree], self._weights[tree])[0]
+            wanted = levels.ask(branch, chance)
             if chance.random() < 0.002:  # it overtakes the admission, which then comes too late
                 self._ledger.release_soon(attempt, ("acme/first",))
             try:
