@@ -74,22 +74,20 @@ class Begun(msgspec.Struct, frozen=True):
 
 class Asked(msgspec.Struct, frozen=True):
     """A request as admitted: what it asks, who asks, and under which configuration. ``limits`` are those that the key
-    shares, ``is_budgeted``, ``is_bounded`` and ``is_counted`` are as ``Offers`` has them. With ``resumable`` another
+    shares. With ``resumable`` another
     candidate may have to go on with the answer; ``begun`` is what it then goes on with. ``haste`` is the time that the
-    request gives itself, None for what is configured."""
+    request gives itself, None for what is configured. ``tags`` are its key's and its own."""
 
     call: CompleteCall
     request: Request
     policy: KeyPolicy
     routing: Routing
     limits: tuple[Limit, ...] = ()
-    is_budgeted: bool = False
     mid_stream: MidStream = MidStream()
     resumable: bool = False
     begun: Begun | None = None
     haste: Haste | None = None
-    is_bounded: bool = False
-    is_counted: bool = False
+    tags: tuple[str, ...] = ()
 
 
 class Held:
@@ -140,23 +138,26 @@ class Held:
         ttl = self._ttl = timeouts.connect + waits + tools.settings.hold_margin
         self._renew_at = self._began + ttl / 2
         bound = fixed = per_token = 0
-        priced = (asked.is_budgeted or asked.is_counted) and offer.price is not None
-        if priced or asked.is_counted:
+        kept = offer.kept
+        priced = (kept.money or kept.counted) and offer.price is not None
+        if priced or kept.counted:
             bound = bounds.input_bound(call.client_format, request.body, self.candidate.model.context)
             bound += offer.rules.grows
             if asked.begun is not None:  # sent back as the model's own words, with ours
                 bound += len(asked.begun.sent) + _REQUEST_FOR_THE_REST
-            self._is_bounded = asked.is_bounded or (asked.is_budgeted and priced)
+            self._is_bounded = kept.tokens or (kept.money and priced)
         if priced:
             input_rate, output_ceiling = offer.ceilings(bound)
             fixed = pricing.input_ceiling(bound, input_rate)
             per_token = output_ceiling * request.choices
         now = self._started_ms / 1000
-        most = Most(int(count_request), bound, request.choices, fixed, per_token) if asked.limits else _NO_MORE
+        most = _NO_MORE
+        if asked.limits or offer.limits:
+            most = Most(int(count_request), bound, request.choices, fixed, per_token)
         self._wanted = pricing.wanted_output(request.limit, self.candidate.model, routing.default_max_output)
         facts = AbortFacts(
             self.id, call.event_id, call.context.request_id, began_ms, self._started_ms, offer.source,
-            call.client_format.value, request.stream, number,
+            call.client_format.value, request.stream, number, asked.tags,
         )  # fmt: skip
         outcome = await tools.ledger.admit(
             Hold(
@@ -187,8 +188,9 @@ class Held:
                         )
                         for limit in asked.limits
                     ]
+                    + [allowances.upstream(limit, most, fixed, per_token, now, priced=priced) for limit in offer.limits]
                 )
-                if asked.limits
+                if asked.limits or offer.limits
                 else (),
                 passage=self._passage() if offer.lanes else None,
                 retrying=self._retrying(count_request) if routing.retries else None,
@@ -265,7 +267,7 @@ class Held:
                 jitter=random.random(),
                 tokens=self.usage.input_tokens + self.usage.output_tokens if self.offer.lanes else -1,
                 news=self._news(error) if self._asked.routing.learns and self.offer.lanes else None,
-                used=(self.usage.input_tokens, self.usage.output_tokens) if self._asked.is_counted else (0, 0),
+                used=(self.usage.input_tokens, self.usage.output_tokens) if self.offer.kept.counted else (0, 0),
             ),
             self._on_settled,
         )
