@@ -25,11 +25,13 @@ from omni_core.clients.translator import TranslatorClient
 from omni_core.identity import SERVICES, Caller
 from omni_core.ports.analytics import (
     AnalyticsPort,
+    Breakdown,
     Charge,
     KeyUse,
     Repriced,
     RepricedGroup,
     RequestFound,
+    Slice,
     Standing,
     StatementLine,
     UsagePoint,
@@ -113,7 +115,18 @@ async def collect(source: AsyncGenerator[Any, None]) -> tuple[list[Any], Gateway
 # ---- router ---------------------------------------------------------------------------------------------------------
 
 HEAD = Head(
-    200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True, ("clamp",), True, 0.5, "a way"
+    200,
+    True,
+    "text/event-stream",
+    "acme",
+    "gpt-x",
+    ("logit_bias", "seed"),
+    True,
+    ("clamp",),
+    True,
+    0.5,
+    "a way",
+    stages=(5, 0, 2**40, 1, 2, 3),
 )
 CALL = CompleteCall(
     CONTEXT,
@@ -627,6 +640,13 @@ POINTS = UsageReport(
 )
 
 
+BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", True)
+SLICES = (
+    Slice(2**45, ("k1", "gpt-x"), UsageTotals(requests=3), {"total": {7: 1, 200: 2**40}, "ttft": {3: 2}}),
+    Slice(0, ("", "a"), UsageTotals(cost_nano_usd=2**60)),
+)
+
+
 class Analytics:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -650,6 +670,10 @@ class Analytics:
     async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
         assert (from_ms, until_ms, book, apply) == (1, 2**45, b"{}", True)
         return REPRICED
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        assert asked in (BROKEN_DOWN, Breakdown())
+        return SLICES if asked.dimensions else ()
 
     async def query(self, query: UsageQuery) -> UsageReport:
         if query.grain:
@@ -678,6 +702,12 @@ async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
 async def test_points_in_time_come_with_their_histograms(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.query(UsageQuery(grain="hour", latency=True)) == POINTS
+
+
+async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.breakdown(BROKEN_DOWN) == SLICES
+    assert await port.breakdown(Breakdown()) == ()
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

@@ -6,10 +6,12 @@ from typing import Protocol
 import msgspec
 from omni_catalogue.pricebook import PriceBook
 from omni_core.ports.analytics import (
+    Breakdown,
     Charge,
     KeyUse,
     Repriced,
     RequestFound,
+    Slice,
     StatementLine,
     UsageQuery,
     UsageReport,
@@ -41,6 +43,10 @@ class UsageStore(Protocol):
 
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``DependencyUnavailable`` when the store cannot answer in time."""
+        ...
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        """Raises as ``query``, and ``InvalidRequest`` for too many slices or rows that are not kept."""
         ...
 
     async def key_use(self) -> dict[str, KeyUse]:

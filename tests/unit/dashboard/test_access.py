@@ -32,6 +32,8 @@ MATRIX = [
     ("GET", "/api/usage?key=key_dev", None, (401, 401, 403, 200, 200)),
     ("GET", "/api/usage?key=key_admin", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/usage?key=nobody", None, (401, 401, 403, 403, 200)),
+    ("GET", "/api/analytics", None, (401, 401, 403, 200, 200)),
+    ("GET", "/api/analytics?filter=key:key_admin", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/analytics/meta", None, (401, 401, 403, 200, 200)),
     ("GET", "/api/requests/mine", None, (401, 401, 403, 200, 200)),
     ("POST", "/api/simulate-route", {"model": "best"}, (401, 401, 403, 200, 200)),
@@ -87,6 +89,8 @@ async def test_who_may_call_what(
 MANAGED: dict[tuple[str, ...], set[str]] = {
     ("usage",): {
         "/api/usage",
+        "/api/analytics",
+        "/api/analytics?filter=key:key_admin",
         "/api/analytics/meta",
         "/api/requests/mine",
         "/api/simulate-route",
@@ -96,6 +100,8 @@ MANAGED: dict[tuple[str, ...], set[str]] = {
     },
     ("usage:read", "system:read"): {
         "/api/usage",
+        "/api/analytics",
+        "/api/analytics?filter=key:key_admin",
         "/api/analytics/meta",
         "/api/requests/mine",
         "/api/system",

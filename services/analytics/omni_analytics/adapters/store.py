@@ -12,10 +12,12 @@ from typing import TypeVar
 
 from omni_catalogue.pricebook import PriceBook
 from omni_core.ports.analytics import (
+    Breakdown,
     Charge,
     KeyUse,
     Repriced,
     RequestFound,
+    Slice,
     StatementLine,
     UsageQuery,
     UsageReport,
@@ -67,6 +69,9 @@ class SqlStore:
 
     async def query(self, query: UsageQuery) -> UsageReport:
         return await self._run(lambda: self._in_time(lambda: asking.report(self._database, query)))
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        return await self._run(lambda: self._in_time(lambda: asking.slices(self._database, asked)))
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._run(lambda: self._in_time(lambda: asking.key_use(self._database)))
