@@ -1,11 +1,13 @@
 """An append-only file of what this process would need to know, should it be killed.
 
 A record is the length of its payload, the CRC-32 of it (both 32 bits, little-endian) and the payload, msgpack. A plain
-write survives the death of the process; ``synced`` ones survive that of the machine. Who has the file open holds a lock
-on it (flock), which ends with the process: a file that nobody has locked was left behind.
+write survives the death of the process; ``synced`` ones survive that of the machine. The first record, "b", says in
+which life of the machine it was written, so that a reader knows whether something may be missing. Who has the file open
+holds a lock on it (flock), which ends with the process: a file that nobody has locked was left behind.
 """
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -30,6 +32,14 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
+def life_of_machine() -> str:
+    """Another after each boot (proc(5), random/boot_id), "" where nobody knows."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def framed(record: Record) -> bytes:
     payload = _encode(record)
     return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
@@ -41,6 +51,10 @@ class Read(msgspec.Struct):
     records: list[list[Any]]
     bad: list[bytes]
     torn: int = 0
+
+    def is_whole(self, life: str) -> bool:
+        """Whether nothing is missing that its process had written, in a machine that is in this ``life``."""
+        return bool(life and not self.bad and self.records and list(self.records[0]) == ["b", life])
 
 
 def read(data: bytes) -> Read:
@@ -82,7 +96,8 @@ class Journal:
         self._syncing: asyncio.Task[None] | None = None
         self._unsynced = False
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file = _made(self._path, b"")
+        self._first = framed(("b", life_of_machine()))
+        self._file = _made(self._path, self._first)
         self._size, self._rewrite_at = 0, REWRITE_AT
 
     def write(self, *record: Any) -> None:
@@ -91,8 +106,7 @@ class Journal:
             return
         data = framed(record)
         try:
-            if os.write(self._file, data) != len(data):
-                raise OSError("the disk is full")
+            _write(self._file, data)
         except OSError as error:
             self._broke(error)
             return
@@ -107,7 +121,7 @@ class Journal:
 
     def rewrite(self, records: Iterable[Record]) -> None:
         """Keep only these, which are all that matter."""
-        data = b"".join(map(framed, records))
+        data = b"".join((self._first, *map(framed, records)))
         try:
             file = _made(self._path, data)
         except OSError as error:
@@ -179,12 +193,18 @@ def left_in(folder: Path) -> Iterator[Left]:
             continue  # another has just removed it
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file).st_nlink == 0 or not os.path.samestat(os.fstat(file), path.stat()):
-                raise OSError("it is gone")
+            is_there = os.path.samestat(os.fstat(file), path.stat())
         except OSError:
+            is_there = False  # locked by who has it, or removed by who had it
+        if is_there:
+            yield Left(path, file)
+        else:
             os.close(file)
-            continue
-        yield Left(path, file)
+
+
+def _write(file: int, data: bytes) -> None:
+    if os.write(file, data) != len(data):
+        raise OSError(errno.ENOSPC, "the disk is full")
 
 
 def _made(path: Path, data: bytes) -> int:
@@ -194,8 +214,7 @@ def _made(path: Path, data: bytes) -> int:
     file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.write(file, data) != len(data):
-            raise OSError("the disk is full")
+        _write(file, data)
         fresh.rename(path)
     except OSError:
         os.close(file)

@@ -317,8 +317,8 @@ def warmed(conversation: str, place: str, tokens: int, ttl_ms: int) -> Operation
 
 
 class Pot(msgspec.Struct, frozen=True):
-    """A window that slices are taken of: ``of`` is a measure of allowances, "budget" or "rpm". ``warn`` is not None where
-    it refuses nothing."""
+    """A window that slices are taken of: ``of`` is a measure of allowances, "budget" or "rpm". ``warn`` is not None
+    where it refuses nothing."""
 
     of: str
     owner: str
@@ -359,8 +359,9 @@ def lease(
     closes: bool = False,
     deposit: bytes | None = None,
 ) -> Operation:
-    """A word about a slice: ``name`` is (its id, its router, its key); of each kind of amount ``moved`` is settled, what
-    that came to, and given back. The first word has a ``deposit``, the event of a slice that nobody says more of."""
+    """A word about a slice: ``name`` is (its id, its router, its key); of each kind of amount ``moved`` is settled,
+    what that came to, and given back. The first word has a ``deposit``, the event of a slice that nobody says more
+    of."""
     opens = deposit is not None
     blobs = (deposit, *events) if deposit is not None else tuple(events)
     head = _pack(
