@@ -54,6 +54,8 @@ class Leaser:
         ledger._lessee.stop()
         await ledger._batcher.stop()
         if ledger._journal is not None:
+            ledger._journal.broken = True
+            ledger._journal._map.close()
             os.close(ledger._journal._file)
         await self.redis.aclose()
 
