@@ -1,9 +1,9 @@
 """An append-only file of what this process would need to know, should it be killed.
 
-A record is the length of its payload, the CRC-32 of it (both 32 bits, little-endian) and the payload, msgpack; a length of
-0 is the end. The file is mapped into memory, so that a record costs no call of the system: what is stored there is
-the kernel's, as what is written is, and outlives the process, though not the machine unless it is ``synced``. A record's
-head is stored after its payload, so a process that is killed meanwhile leaves none. The room is allocated
+A record is the length of its payload, the CRC-32 of it (both 32 bits, little-endian) and the payload, msgpack; a
+length of 0 is the end. The file is mapped into memory, so that a record costs no call of the system: what is stored
+there is the kernel's, as what is written is, and outlives the process, though not the machine unless it is ``synced``.
+A record's head is stored after its payload, so a process that is killed meanwhile leaves none. The room is allocated
 beforehand, as a store for which the disk has none would end the process.
 
 The first record, "b", says in which life of the machine it was written, so that a reader knows whether something may be
