@@ -1,5 +1,5 @@
-"""Redis goes away while routers lease: told at once, served only where that is allowed, and nothing settled is lost, though
-the router be killed meanwhile."""
+"""Redis goes away while routers lease: told at once, served only where that is allowed, and nothing settled is lost,
+though the router be killed meanwhile."""
 
 import asyncio
 import time
