@@ -60,7 +60,7 @@ def ask(hold: Hold) -> tuple[Name, Amounts] | None:
         for each in level.allowances:
             if each.of == "concurrent":
                 return None
-            parts += (each.of, each.most, each.window, each.warn)
+            parts += (each.of, each.most, each.window, each.warn, each.refuses)
             kind = KINDS[each.of]
             most[kind] = max(most[kind], each.fixed + wanted * each.per_output_token)
     return tuple(parts), (most[0], most[1], most[2], most[3], most[4])
@@ -71,7 +71,10 @@ def pots_of(hold: Hold) -> tuple[Pot, ...]:
     found = _pots(hold.key_id, hold.requests_per_minute, hold.budget)
     for level in hold.levels:
         found += _pots(level.owner, level.requests_per_minute, level.budget)
-        found += [Pot(each.of, level.owner, each.most, each.window, each.warn, each.limit) for each in level.allowances]
+        found += [
+            Pot(each.of, level.owner, each.most, each.window, each.warn, each.limit, each.refuses)
+            for each in level.allowances
+        ]
     return tuple(found)
 
 

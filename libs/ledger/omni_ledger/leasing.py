@@ -60,7 +60,7 @@ class Purse:
     def __init__(self, hold: Hold, pots: tuple[Pot, ...], now: float) -> None:
         self.key = hold.key_id
         self.pots = operations.pots(pots)
-        self.bounded = any(pot.of == "budget" for pot in pots)
+        self.bounded = any(pot.of == "budget" or (pot.of == "usd" and pot.refuses) for pot in pots)
         self.serves_away = hold.serves_away
         self.demand = Demand()
         self.slice: Slice | None = None

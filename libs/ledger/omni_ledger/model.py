@@ -19,13 +19,15 @@ class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt may cost at most: ``fixed`` (its input) plus ``per_output_token`` for each token granted.
 
     ``cap`` applies to ``window``, a calendar window in UTC: "day", "week" (from Monday), "month" or "total"; or one
-    that is told by its borders (``omni_catalogue.windows``).
+    that is told by its borders (``omni_catalogue.windows``). With ``is_whole`` all output that is wanted is granted, or
+    none.
     """
 
     cap_nano_usd: int
     window: Window
     fixed_nano_usd: int
     per_output_token_nano_usd: int
+    is_whole: bool = False
 
 
 class AllowanceHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +38,11 @@ class AllowanceHold(msgspec.Struct, frozen=True, kw_only=True):
     or "concurrent": attempts under way, which have no window. "minute" and "5h" roll: in any such time no more than
     ``most`` is let through, as far as it is not settled to more. The others are as a budget's.
 
-    With ``warn`` (percents, may be none) it refuses and clamps nothing, and may be of "usd" (nano-USD): where what is
-    spent comes to one of them an ``events.v1.LimitEvent`` is emitted, once a window. It has what ``limit`` is: its id,
-    its name, its organisation.
+    ``of`` "usd" (nano-USD) is for the windows that roll, as others have budgets, and for what refuses nothing.
+
+    With ``warn`` (percents, may be none) an ``events.v1.LimitEvent`` is emitted where what is spent comes to one of
+    them, once a window. It has what ``limit`` is: its id, its name, its organisation. Without ``refuses`` it has some,
+    and refuses and clamps nothing.
     """
 
     of: str
@@ -48,6 +52,7 @@ class AllowanceHold(msgspec.Struct, frozen=True, kw_only=True):
     per_output_token: int = 0
     warn: tuple[int, ...] | None = None
     limit: tuple[str, str, str] = ("", "", "")
+    refuses: bool = True
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,11 +145,11 @@ class Refusal(msgspec.Struct, frozen=True):
     "breaker_open", "paced" (a lane lets nobody through now) or "retry_budget".
 
     ``retry_after`` is in seconds; 0 for a window that never starts anew ("total"). Where an allowance refuses,
-    ``cause`` is what it is of. ``circuit`` is whose breaker is open, ``cause`` why ("failing", "rate_limit", "quota",
-    "refused"), ``told`` whether the provider said how long. ``level`` is the owner of the shared level that refuses, ""
-    where it is the key's own limit or a breaker. Of "paced" ``circuit`` is the lane, ``came_ms`` when its ticket came
-    to the queue, and ``ahead`` how many came before. ``recalled`` says that routers hold slices of what refuses, and
-    have been asked to give them back.
+    ``cause`` is what it is of, "usd" with the reasons of a budget. ``circuit`` is whose breaker is open, ``cause`` why
+    ("failing", "rate_limit", "quota", "refused"), ``told`` whether the provider said how long. ``level`` is the owner
+    of the shared level that refuses, "" where it is the key's own limit or a breaker. Of "paced" ``circuit`` is the
+    lane, ``came_ms`` when its ticket came to the queue, and ``ahead`` how many came before. ``recalled`` says that
+    routers hold slices of what refuses, and have been asked to give them back.
     """
 
     reason: str

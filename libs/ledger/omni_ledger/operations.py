@@ -75,7 +75,7 @@ def _window(window: Window, known: Sequence[str]) -> Window:
     return window
 
 
-def _budget(budget: BudgetHold | None) -> tuple[int, Window, int, int] | int:
+def _budget(budget: BudgetHold | None) -> tuple[object, ...] | int:
     if budget is None:
         return 0
     return (
@@ -83,6 +83,7 @@ def _budget(budget: BudgetHold | None) -> tuple[int, Window, int, int] | int:
         _window(budget.window, WINDOWS),
         _amount(budget.fixed_nano_usd, "fixed_nano_usd"),
         _amount(budget.per_output_token_nano_usd, "per_output_token_nano_usd"),
+        *((1,) if budget.is_whole else ()),
     )
 
 
@@ -102,16 +103,23 @@ def _level(level: Level) -> tuple[object, ...]:
 def _allowance(asked: AllowanceHold) -> tuple[object, ...]:
     if asked.of not in MEASURES:
         raise ValueError(f"unknown measure {asked.of!r}")
-    if asked.of == "usd" and asked.warn is None:
-        raise ValueError("an allowance of money refuses nothing: what does is a budget")
+    if not asked.refuses and asked.warn is None:
+        raise ValueError("an allowance that refuses nothing says of which percents it tells, though of none")
     return (
         asked.of,
         _amount(asked.most, "most"),
         _window(asked.window, ALLOWANCE_WINDOWS) if asked.of != "concurrent" else "",
         _amount(asked.fixed, "fixed"),
         _amount(asked.per_output_token, "per_output_token"),
-        *((asked.warn, asked.limit) if asked.warn is not None else ()),
+        *_warned(asked),
     )
+
+
+def _warned(asked: "AllowanceHold | Pot") -> tuple[object, ...]:
+    """As ``_tail``."""
+    if asked.warn is None:
+        return ()
+    return (asked.warn, asked.limit, 1) if asked.refuses else (asked.warn, asked.limit)
 
 
 def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
@@ -317,8 +325,8 @@ def warmed(conversation: str, place: str, tokens: int, ttl_ms: int) -> Operation
 
 
 class Pot(msgspec.Struct, frozen=True):
-    """A window that slices are taken of: ``of`` is a measure of allowances, "budget" or "rpm". ``warn`` is not None
-    where it refuses nothing."""
+    """A window that slices are taken of: ``of`` is a measure of allowances, "budget" or "rpm". ``warn``, ``limit``
+    and ``refuses`` are an allowance's."""
 
     of: str
     owner: str
@@ -326,6 +334,7 @@ class Pot(msgspec.Struct, frozen=True):
     window: Window = ""
     warn: tuple[int, ...] | None = None
     limit: tuple[str, str, str] = ("", "", "")
+    refuses: bool = True
 
 
 Amounts = Sequence[int]
@@ -339,8 +348,7 @@ def pots(asked: Sequence[Pot]) -> msgspec.Raw:
 def _pot(pot: Pot) -> tuple[object, ...]:
     known = WINDOWS if pot.of == "budget" else ALLOWANCE_WINDOWS
     window = _window(pot.window, known) if pot.of != "rpm" else ""
-    soft = (pot.warn, pot.limit) if pot.warn is not None else ()
-    return pot.of, pot.owner, _amount(pot.most, "most"), window, *soft
+    return pot.of, pot.owner, _amount(pot.most, "most"), window, *_warned(pot)
 
 
 NO_POTS = msgspec.Raw(_pack(()))

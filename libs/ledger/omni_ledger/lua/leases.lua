@@ -24,7 +24,8 @@ local function lease_read(id)
   return raw and unpack_value(raw)
 end
 
--- `asked` is {what, owner, most, window, {percent…} and {limit's id, name, organisation} where it refuses nothing}. Returns
+-- `asked` is {what, owner, most, window}, and of an allowance {percent…}, {limit's id, name, organisation}, refuses 1 or nothing
+-- as it is asked for (counts.lua). Returns
 -- what is kept of it, what is left of it, when it ends (ms; 0 = never), and whether it is new.
 local function pot_look(asked)
   local what, owner, most, window = asked[1], asked[2], asked[3], asked[4]
@@ -43,7 +44,7 @@ local function pot_look(asked)
   local count, rolling = count_read(owner, what, window), ROLLING[window]
   local warns = asked[5] and #asked[5] > 0 and { most, asked[5], asked[6], window_name(window) } or false
   local ends = rolling and count.finish + rolling[2] or count.finish
-  local room = asked[5] and ANY or most - count.spent - count.held
+  local room = asked[5] and asked[7] ~= 1 and ANY or most - count.spent - count.held
   return { count.key, count.finish, 0, what, count.rolls or 0, warns }, room, ends * 1000, count.fresh
 end
 
