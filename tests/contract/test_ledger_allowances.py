@@ -43,6 +43,8 @@ LIMITS = {
     (ALL, "input", "total"): 9_000,
     (ALL, "requests", "day"): 90,
     (ALL, "output", BORDERED): 2_000,
+    (TEAM, "tokens", ("day", 7_200)): 6_000,
+    (ALL, "requests", ("week", 50_000)): 400,
 }
 # What refuses nothing: how much, and the percents that are told.
 SOFT = {

@@ -34,6 +34,9 @@ from omni_ledger.model import (
     WarmPlace,
 )
 from omni_ledger.outbox import Outbox, drain, ensure_stream
+from omni_ledger.quota_model import Counts, Known, QuotaStanding, Told
+from omni_ledger.quota_model import Turn as QuotaTurn
+from omni_ledger.quotas import Quotas
 from omni_ledger.relay import Relay
 
 __all__ = [
@@ -41,11 +44,13 @@ __all__ = [
     "AllowanceStanding",
     "BreakerStanding",
     "BudgetHold",
+    "Counts",
     "Evidence",
     "Grant",
     "Hold",
     "Janitor",
     "KeyStanding",
+    "Known",
     "LaneNews",
     "LaneStanding",
     "Ledger",
@@ -54,6 +59,9 @@ __all__ = [
     "Passage",
     "Pick",
     "Picked",
+    "QuotaStanding",
+    "QuotaTurn",
+    "Quotas",
     "Reaped",
     "Refusal",
     "Relay",
@@ -61,6 +69,7 @@ __all__ = [
     "Settlement",
     "Standing",
     "Ticket",
+    "Told",
     "WarmPlace",
     "drain",
     "ensure_stream",
