@@ -10,7 +10,7 @@ from tests.support.ledger import CLOCKED_LUA, POLICY, START, Stage, allowance, h
 
 ACCOUNT, OWNER = "acme/first", "account:acme/first"
 FIVE = ("5h", 18_000)
-TOKENS = Counts("tokens", FIVE)
+TOKENS = Counts(OWNER, "tokens", FIVE)
 HOUR = 3_600.0
 
 

@@ -39,6 +39,10 @@ class QuotaWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         """As what a provider tells of it is called: "5h", "week", "week:*opus*"."""
         return self.label or window_name(self.window, *self.models)
 
+    def owner(self, account_id: str) -> str:
+        """Whose counts it has in the ledger: no key's id, and no limit's, looks like that."""
+        return f"account:{account_id}" if self.name == self.window else f"account:{account_id} {self.name}"
+
     @property
     def is_counted(self) -> bool:
         return self.of in COUNTED

@@ -8,8 +8,9 @@ HEADER, FETCHED = "header", "fetched"
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What of an account is counted by ourselves: ``of`` in ``window``."""
+    """What of an account is counted by ourselves: ``of`` in ``window``, of ``owner`` (``QuotaWindow.owner``)."""
 
+    owner: str
     of: str
     window: Window
 

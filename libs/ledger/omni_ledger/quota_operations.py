@@ -100,7 +100,7 @@ def _window(told: Told) -> tuple[object, ...]:
 
 
 def _counts(counts: Counts) -> tuple[object, ...]:
-    return counts.of, as_window(counts.window, ALLOWANCE_WINDOWS)
+    return counts.owner, counts.of, as_window(counts.window, ALLOWANCE_WINDOWS)
 
 
 def _whole(value: int) -> int:

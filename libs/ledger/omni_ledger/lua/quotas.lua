@@ -1,5 +1,5 @@
 -- What providers say of accounts' quotas, and who asks them. Never in the way of a request: what an account has used of its
--- own windows is counted as allowances are (counts.lua), for the owner account:<account>.
+-- own windows is counted as allowances are (counts.lua), for the owner account:<account>, or account:<account> <window>.
 --
 --   quota:{omni}:told:<account>   {plan, message, when it was fetched (ms; 0 never), {window…}}, a window being
 --     {name, of, used, total (0 not known), ends (ms; 0 not known), unlimited 0|1, {model pattern…}, when (ms), how, what
@@ -25,13 +25,13 @@ local function fetch_write(account, record)
   call('SET', QUOTA .. 'fetch:' .. account, pack(record), 'PX', TOLD_TTL)
 end
 
--- What is counted in the window that a told one is of: `counts` is {of, window} or nothing. A window that begins with its first
--- use is put where its provider has it.
-local function told_counted(account, counts, ends_in)
+-- What is counted in the window that a told one is of: `counts` is {owner, of, window} or nothing. A window that begins with
+-- its first use is put where its provider has it.
+local function told_counted(counts, ends_in)
   if not counts then
     return -1
   end
-  local owner, window = 'account:' .. account, counts[2]
+  local owner, window = counts[1], counts[3]
   if type(window) == 'table' and #window == 2 and ends_in > 0 then
     local start = min(now_s, floor((now + ends_in) / 1000) - window[2])
     local known, _, fresh = count_since(owner, window)
@@ -39,13 +39,13 @@ local function told_counted(account, counts, ends_in)
       count_begin(owner, window, start)
     end
   end
-  return count_read(owner, counts[1], window).spent
+  return count_read(owner, counts[2], window).spent
 end
 
 -- `said` is {name, of, used, total, ends in (ms; -1 not told), unlimited, {pattern…}, counts or 0}.
-local function told_window(account, said, how, at)
+local function told_window(said, how, at)
   local counts = type(said[8]) == 'table' and said[8] or nil
-  local counted = told_counted(account, counts, said[5])
+  local counted = told_counted(counts, said[5])
   return { said[1], said[2], said[3], said[4], said[5] > 0 and now + said[5] or 0, said[6], said[7], at, how, counted }
 end
 
@@ -60,7 +60,7 @@ local function told_take(account, how, at, plan, message, said)
   for _, each in ipairs(said) do
     local old = known[each[1]]
     named[each[1]] = true
-    windows[#windows + 1] = old and old[8] > at and old[8] <= now and old or told_window(account, each, how, at)
+    windows[#windows + 1] = old and old[8] > at and old[8] <= now and old or told_window(each, how, at)
   end
   for _, window in ipairs(record[4]) do
     if not named[window[1]] and (how == 'header' or window[9] == 'header') then

@@ -391,14 +391,14 @@ function ops.unfetched(op)
   return { 1 }
 end
 
--- {quotas, 0, {{account, {{of, window}…}}…}} → {now (ms), {{{plan, message, fetched, {window…}}, {fetch…}, {{spent, held,
+-- {quotas, 0, {{account, {{owner, of, window}…}}…}} → {now (ms), {{{plan, message, fetched, {window…}}, {fetch…}, {{spent, held,
 --  resets}…}}…}}
 function ops.quotas(op)
   local found = {}
   for i, asked in ipairs(op[3]) do
     local counts = {}
     for j, each in ipairs(asked[2]) do
-      counts[j] = count_shown('account:' .. asked[1], each[1], each[2])
+      counts[j] = count_shown(each[1], each[2], each[3])
     end
     found[i] = { told_read(asked[1]), fetch_read(asked[1]), counts }
   end

@@ -176,14 +176,17 @@ class _Asking:
                 abort_events=tools.events.aborted(facts)[:1],
                 circuits=(names.seat(place.account.id, place.model.id),),
                 secret=place.account.secret_version,
-                levels=tuple(
-                    Level(
-                        owner=limit.window_owner,
-                        budget=allowances.of_budget(limit, fixed, 0, now) if counts else None,
-                        allowances=allowances.of_a_vector(limit, most, now),
-                    )
-                    for limit in self._limits
-                    if limit.budget is not None or limit.allowances
+                levels=(
+                    *(
+                        Level(
+                            owner=limit.window_owner,
+                            budget=allowances.of_budget(limit, fixed, 0, now) if counts else None,
+                            allowances=allowances.of_a_vector(limit, most, now),
+                        )
+                        for limit in self._limits
+                        if limit.budget is not None or limit.allowances
+                    ),
+                    *self._of_account(now),
                 ),
                 passage=self._passage(),
             )
@@ -194,6 +197,11 @@ class _Asking:
             return False
         self._grant = outcome
         return True
+
+    def _of_account(self, now: float) -> tuple[Level, ...]:
+        account = self._place.account
+        windows = account.quota.counted(self._place.model.id) if account.quota is not None else ()
+        return allowances.of_account(account.id, windows, now)
 
     def _passage(self) -> Passage | None:
         place, learns = self._place, self._snapshot.routing.learns
