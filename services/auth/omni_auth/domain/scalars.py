@@ -265,6 +265,13 @@ def anchor(value: object) -> str:
     return found.isoformat(timespec="minutes")
 
 
+def amount(value: object) -> str:
+    """A number of something, as it is written: what it is of says how it is read."""
+    if not isinstance(value, str) or not _DECIMAL.match(value):
+        _refuse("must be a number")
+    return value
+
+
 def time_of_day(value: object) -> str:
     if not isinstance(value, str) or not _TIME_OF_DAY.fullmatch(value):
         _refuse("must be a time of day such as 10:00")

@@ -370,7 +370,7 @@ class QuotaWindowSection(Section):
 
     window: Annotated[str, BeforeValidator(scalars.one_of(tuple(SPANS)))]
     of: Annotated[str, BeforeValidator(scalars.one_of(QUOTA_MEASURES))] = "requests"
-    most: Text | None = None
+    most: Annotated[str | None, BeforeValidator(scalars.amount)] = None
     resets: Annotated[str | None, BeforeValidator(scalars.one_of(RESETS))] = None
     at: Annotated[str | None, BeforeValidator(scalars.time_of_day)] = None
     time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
