@@ -37,7 +37,7 @@ class QuotaWindowOut(BaseModel):
             used=state.used / scale,
             total=state.total / scale if state.total else None,
             remaining=max(0, state.total - state.used) / scale if left is not None else None,
-            remaining_percent=round(left * 100, 2) if left is not None else None,
+            remaining_percent=round(state.percent_left, 2) if state.percent_left is not None else None,
             resets_at=state.resets_at or None,
             resets_in=max(0.0, state.resets_at - now) if state.resets_at else None,
             unlimited=state.unlimited,

@@ -28,9 +28,12 @@ class QuotaWindowState(msgspec.Struct, frozen=True):
     @property
     def share_left(self) -> float | None:
         """From 0 to 1; None where nobody knows."""
-        if self.unlimited or self.total <= 0:
-            return None
-        return max(0.0, min(1.0, 1 - self.used / self.total))
+        return max(0, self.total - self.used) / self.total if self.total > 0 and not self.unlimited else None
+
+    @property
+    def percent_left(self) -> float | None:
+        """As ``share_left``; exact where it is a whole number."""
+        return 100 * max(0, self.total - self.used) / self.total if self.share_left is not None else None
 
 
 class AccountQuota(msgspec.Struct, frozen=True):
@@ -56,8 +59,8 @@ class AccountQuota(msgspec.Struct, frozen=True):
     def word(self) -> str:
         """ "used_up" where no more than ``cutoff`` percent is left of a window that is for all models, "low" from
         ``warn`` on, else "ok"; "unknown" where nobody knows of any."""
-        left = [window.share_left for window in self.windows if not (window.is_aside or window.models or window.stale)]
-        known = [share * 100 for share in left if share is not None]
+        whole = [window for window in self.windows if not (window.is_aside or window.models or window.stale)]
+        known = [left for window in whole if (left := window.percent_left) is not None]
         if not known:
             return "ok" if any(window.unlimited for window in self.windows) else "unknown"
         return "used_up" if min(known) <= self.cutoff else "low" if min(known) <= self.warn else "ok"

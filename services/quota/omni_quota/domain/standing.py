@@ -141,8 +141,8 @@ def _begins(window: QuotaWindow, ends: float, now: float) -> float:
 
 def is_used_up(window: QuotaWindowState, cutoff: float) -> bool:
     """Whether no more than ``cutoff`` percent is left. What is stale says nothing: then it is tried."""
-    left = window.share_left
-    return left is not None and not window.stale and not window.is_aside and left * 100 <= cutoff
+    left = window.percent_left
+    return left is not None and not window.stale and not window.is_aside and left <= cutoff
 
 
 def pauses(quota: AccountQuota, models: Sequence[str], now: float) -> tuple[float, dict[str, float]]:

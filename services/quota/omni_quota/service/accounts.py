@@ -122,7 +122,7 @@ class Accounts:
         """Once for each time that it comes to be so."""
         low = set()
         for state, window, left in _known(states):
-            if left * 100 <= state.warn and not window.stale:
+            if (window.percent_left or 0.0) <= state.warn and not window.stale:
                 low.add((state.account_id, window.name))
                 if (state.account_id, window.name) not in self._low:
                     spent = is_used_up(window, state.cutoff)
