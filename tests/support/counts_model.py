@@ -56,7 +56,7 @@ class Counts:
         )
 
     def _look(self, owner: str, asked: AllowanceHold, wanted: int, now: int) -> int | Refusal:
-        if asked.warn is not None:
+        if not asked.refuses:
             return wanted
         if asked.of == "concurrent":
             if len(self.under_way(owner, now)) < asked.most:
@@ -73,12 +73,14 @@ class Counts:
         granted = min(wanted, room // asked.per_output_token) if asked.per_output_token else wanted
         if room >= 0 and granted >= least:
             return granted
+        what = "budget" if asked.of == "usd" else "tokens"
         if asked.most - spent >= need:
-            return Refusal("rate_limited" if asked.of == "requests" else "tokens_held", 1.0, "", asked.of, level=owner)
+            reason = "rate_limited" if asked.of == "requests" else f"{what}_held"
+            return Refusal(reason, 1.0, "", asked.of, level=owner)
         wait = max(1, end * 1000 - now) / 1000 if end else 0.0
         if name_of(asked.window) in ROLLING:
             wait = self._rolling_wait(owner, asked, need, now)
-        reason = "rate_limited" if asked.of == "requests" else "tokens_exhausted"
+        reason = "rate_limited" if asked.of == "requests" else f"{what}_exhausted"
         return Refusal(reason, wait, "", asked.of, level=owner)
 
     def _rolling_wait(self, owner: str, asked: AllowanceHold, need: int, now: int) -> float:
@@ -109,6 +111,13 @@ class Counts:
                 end = 0
         places = [(owner, of, name_of(window), start) for start in starts]
         return sum(self.spent.get(each, 0) for each in places), sum(self.held.get(each, 0) for each in places), end
+
+    @staticmethod
+    def money(levels: Iterable[Level], granted: int) -> int:
+        """What is held by the first that refuses by money."""
+        asked = [each for level in levels for each in level.allowances if each.of == "usd" and each.refuses]
+        amounts = (each.fixed + granted * each.per_output_token for each in asked)
+        return next((amount for amount in amounts if amount), 0)
 
     @staticmethod
     def is_at_once(levels: Iterable[Level]) -> bool:

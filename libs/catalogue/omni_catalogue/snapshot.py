@@ -243,13 +243,15 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """A USD cap per ``window`` ("day", "week", "month", "total"; calendar windows in UTC).
 
     ``unpriced`` says what happens to a model without a price: "refuse", "serve" (not counted, marked) or "assume",
-    and then ``assumed_price`` is taken for it.
+    and then ``assumed_price`` is taken for it. ``unaffordable`` says what happens to a request that may cost more than
+    is left: "clamp" lowers its output limit to what can be paid for, "refuse" refuses it.
     """
 
     nano_usd: int
     window: str = "month"
     unpriced: str = "refuse"
     assumed_price: Price | None = None
+    unaffordable: str = "clamp"
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -258,7 +260,8 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     roll.
 
     One that is "soft" refuses nothing, and may be of "usd" (nano-USD) as well; where its use comes to one of the
-    percents of ``warn`` an event tells so. One that is "shadow" is only counted."""
+    percents of ``warn`` an event tells so, and where that of a "hard" one does that has some. One that is "shadow" is
+    only counted."""
 
     of: str
     most: int
@@ -267,10 +270,16 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warn: tuple[int, ...] = ()
 
 
+# Whose a limit of what is upstream is: a candidate of its own, and no key's.
+UPSTREAM = ("provider", "account", "model", "tier")
+
+
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """What several keys may use together; 0 requests means no limit. ``of`` is "team", "user" or "key", and ``owner``
-    its name; both are empty where it is for all keys of the ``organisation``. ``zone`` and ``anchor`` are those of its
-    calendar windows, as in ``windows``."""
+    """What several keys may use together; 0 requests means no limit. ``of`` is "team", "user", "key" or "tag", and
+    ``owner`` its name; both are empty where it is for all keys of the ``organisation``. One ``of`` what is ``UPSTREAM``
+    is for what all keys use there: its owner is a provider's id, "provider/account", "provider/model" or a tier, and
+    its requests are attempts. ``zone`` and ``anchor`` are those of its calendar windows, as in ``windows``. ``rolling``
+    is a budget in "minute" or "5h"; a reader of a version before knows none of these."""
 
     id: str
     name: str
@@ -282,6 +291,19 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     allowances: tuple[Allowance, ...] = ()
     zone: str = ""
     anchor: str = ""
+    rolling: Budget | None = None
+
+    def counted(self) -> "Limit":
+        """As it is held: with its ``rolling`` budget among its allowances."""
+        if self.rolling is None:
+            return self
+        money = Allowance(of="usd", most=self.rolling.nano_usd, window=self.rolling.window)
+        return msgspec.structs.replace(self, allowances=(*self.allowances, money))
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What must be able to tell what an attempt costs."""
+        return tuple(each for each in (self.budget, self.rolling) if each is not None)
 
     def window(self, name: str, now: float) -> Window:
         """The window ``name`` of it as the ledger is asked for it, at about ``now`` (epoch seconds)."""
@@ -310,7 +332,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
-    are ids of those that it shares."""
+    are ids of those that it shares, those of its ``tags`` among them; its requests may have more tags, of which the
+    limits of its ``organisation`` are."""
 
     id: str
     name: str
@@ -321,6 +344,8 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     scopes: Scopes = Scopes()
     limits: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    organisation: str = "default"
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,8 @@ MATRIX = [
     ("GET", "/api/usage?key=key_dev", None, (401, 401, 403, 200, 200)),
     ("GET", "/api/usage?key=key_admin", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/usage?key=nobody", None, (401, 401, 403, 403, 200)),
+    ("GET", "/api/analytics", None, (401, 401, 403, 200, 200)),
+    ("GET", "/api/analytics?filter=key:key_admin", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/analytics/meta", None, (401, 401, 403, 200, 200)),
     ("GET", "/api/requests/mine", None, (401, 401, 403, 200, 200)),
     ("POST", "/api/simulate-route", {"model": "best"}, (401, 401, 403, 200, 200)),
@@ -85,12 +87,21 @@ async def test_who_may_call_what(
 MANAGED: dict[tuple[str, ...], set[str]] = {
     ("usage",): {
         "/api/usage",
+        "/api/analytics",
+        "/api/analytics?filter=key:key_admin",
         "/api/analytics/meta",
         "/api/requests/mine",
         "/api/simulate-route",
         "/api/simulate-route?organisation=default",
     },
-    ("usage:read", "system:read"): {"/api/usage", "/api/analytics/meta", "/api/requests/mine", "/api/system"},
+    ("usage:read", "system:read"): {
+        "/api/usage",
+        "/api/analytics",
+        "/api/analytics?filter=key:key_admin",
+        "/api/analytics/meta",
+        "/api/requests/mine",
+        "/api/system",
+    },
     ("keys:read",): {"/api/keys"},
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},
     ("quota",): {

@@ -50,7 +50,7 @@ def told(message: Any, names: Any) -> dict[str, Any]:
         value = getattr(message, field)
         if field == "usage":
             value = Usage(*(getattr(value, name) for name in Usage.__struct_fields__))
-        found[field] = tuple(value) if field == "losses" else value
+        found[field] = tuple(value) if field in ("losses", "tags") else value
     return found
 
 
@@ -81,7 +81,7 @@ def test_what_stands_when_a_router_dies_names_the_request_and_its_attempt() -> N
         provider_format="openai.chat",
         pricing="priced",
     )
-    facts = AbortFacts("a1", "e1", "mine", 1000, 1005, source, "openai.chat", True, 2)
+    facts = AbortFacts("a1", "e1", "mine", 1000, 1005, source, "openai.chat", True, 2, ("nightly", "blue"))
     attempt, request = codec.aborted(facts)
     told_attempt = events_pb2.Event.FromString(attempt).attempt
     told_request = events_pb2.Event.FromString(request).request
@@ -89,6 +89,7 @@ def test_what_stands_when_a_router_dies_names_the_request_and_its_attempt() -> N
     assert (told_attempt.outcome, told_attempt.account_id, told_attempt.router_id) == ("aborted", "acme/a", "router-1")
     assert (told_request.id, told_request.request_id, told_request.seq) == ("e1", "mine", 0)
     assert (told_request.status, told_request.outcome, told_request.attempts) == (500, "failed", 2)
+    assert list(told_request.tags) == ["nightly", "blue"]
     assert (told_request.combo, told_request.key_id, told_request.config_revision) == ("always-on", "key-ci", 7)
 
 

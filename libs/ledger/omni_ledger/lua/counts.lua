@@ -1,8 +1,9 @@
 -- Allowances: what a limit lets its keys use of something other than money, or as many attempts as they have under way.
 -- An attempt takes `fixed` and `per_token` for each token of output that it is granted: held as on a budget, and settled to
--- what it was. `asked` is {of, most, window, fixed, per_token, {percent…}, {limit's id, name, organisation}}; `of` is 'requests' (spent when they are
--- let through), 'input', 'output', 'tokens' (both), 'usd' (nano) or 'concurrent'. With percents, though there be none, it
--- refuses nothing and clamps nothing; where what is spent comes to one of them, a LimitEvent (events.v1) tells so, once a window.
+-- what it was. `asked` is {of, most, window, fixed, per_token, {percent…}, {limit's id, name, organisation}, refuses 1 or nothing}; `of` is
+-- 'requests' (spent when they are let through), 'input', 'output', 'tokens' (both), 'usd' (nano) or 'concurrent'. With percents, though there be
+-- none, it refuses nothing and clamps nothing but where it says so; where what is spent comes to one of them, a LimitEvent (events.v1) tells so,
+-- once a window.
 --
 -- quota:{omni}:count:<of>:<owner>:<window>:<start> is a hash as a budget's. Of a window that rolls, without a start, it is
 -- {<bucket>: spent, h<bucket>: held}, a bucket being when it begins (s). In both w<percent> is when that was told (s). All that is asked for in a bucket counts there, also
@@ -104,9 +105,11 @@ end
 local function count_look(owner, asked, wanted)
   local of, most, fixed, per_token = asked[1], asked[2], asked[4], asked[5]
   local count = count_read(owner, of, asked[3])
-  if asked[6] then
+  if asked[6] and #asked[6] > 0 then
+    count.warns = { most, asked[6], asked[7], window_name(asked[3]) }
+  end
+  if asked[6] and asked[8] ~= 1 then
     count.granted, count.fixed, count.per_token = wanted, fixed, per_token
-    count.warns = #asked[6] > 0 and { most, asked[6], asked[7], window_name(asked[3]) } or nil
     return count
   elseif of == 'concurrent' then
     if count.held < most then
@@ -114,13 +117,16 @@ local function count_look(owner, asked, wanted)
     end
     return nil, { 'n', 'rate_limited', 1, '', of, 0, owner }
   end
-  local granted, held = granted_under(most, count.spent, count.held, fixed, per_token, wanted)
+  local granted, held = granted_under(most, count.spent, count.held, fixed, per_token, wanted, min(1, wanted))
   if not granted then
-    local reason = of == 'requests' and 'rate_limited' or held and 'tokens_held' or 'tokens_exhausted'
+    local reason = 'rate_limited'
+    if of ~= 'requests' then
+      reason = (of == 'usd' and 'budget_' or 'tokens_') .. (held and 'held' or 'exhausted')
+    end
     local wait = held and 1000 or count_wait(count, most, fixed + min(1, wanted) * per_token)
-    return nil, { 'n', reason, wait / 1000, '', of, 0, owner }
+    return nil, recalled({ 'n', reason, wait / 1000, '', of, 0, owner }, held and slices_recall(count.key))
   end
-  count.granted, count.fixed, count.per_token = granted, fixed, per_token
+  count.granted, count.fixed, count.per_token, count.money = granted, fixed, per_token, of == 'usd'
   return count
 end
 
@@ -136,6 +142,15 @@ local function counts_look(counts, refusal, level, wanted)
     end
   end
   return refusal
+end
+
+-- One that refuses by money, with what is held of it.
+local function counts_money(counts)
+  for _, count in ipairs(counts) do
+    if count.money then
+      return count
+    end
+  end
 end
 
 -- What a hold keeps of them: {{key, window's end or bucket, amount, of, how long it rolls (s) or 0, {most, {percent…},

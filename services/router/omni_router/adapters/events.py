@@ -59,7 +59,9 @@ _PROVIDER_STATUS = number_tag(events_pb2.AttemptEvent.DESCRIPTOR, "provider_stat
 _RESERVED = number_tag(events_pb2.AttemptEvent.DESCRIPTOR, "reserved_nano_usd")
 _OVERRUN = number_tag(events_pb2.AttemptEvent.DESCRIPTOR, "overrun")
 _TRACEPARENT = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "traceparent")
+_OVERHEAD = number_tag(events_pb2.RequestEvent.DESCRIPTOR, "overhead_us")
 _DECISION = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "decision")
+_REQUEST_TAGS = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "tags")
 _USAGE_TAGS = tuple(number_tag(common_pb2.Usage.DESCRIPTOR, field) for field in Usage.__struct_fields__)
 
 
@@ -94,11 +96,12 @@ class ProtobufEvents:
         if same is None:
             same = _remember(self._requests, key, _same_of_request(record))
         own = _OF_REQUEST.own(record, self._usage(record.usage))
-        if record.traceparent or record.decision:
+        spent = (_OVERHEAD, varint(record.overhead_us)) if record.overhead_us else ()
+        if record.traceparent or record.decision or record.tags:
             traced = (_TRACEPARENT, text(record.traceparent)) if record.traceparent else ()
             told = (_DECISION, varint(len(record.decision)), record.decision) if record.decision else ()
-            return _wrap(_REQUEST, same, own, *traced, *told)
-        return _wrap(_REQUEST, same, own)
+            return _wrap(_REQUEST, same, own, *spent, *traced, *told, *_tag_fields(record.tags))
+        return _wrap(_REQUEST, same, own, *spent)
 
     def _usage(self, usage: Usage) -> bytes:
         """Length and bytes. A request of one attempt has its attempt's usage, the very object, so it is kept."""
@@ -117,7 +120,11 @@ class ProtobufEvents:
             same = _remember(self._aborted, key, _same_of_aborted(facts))
         attempt = _OF_ATTEMPT.named(facts.attempt_id, facts.event_id, facts.attempt_started_ms)
         request = _OF_REQUEST.named(facts.event_id, facts.request_id, facts.started_ms)
-        return _wrap(_ATTEMPT, same[0], attempt), _wrap(_REQUEST, same[1], request)
+        return _wrap(_ATTEMPT, same[0], attempt), _wrap(_REQUEST, same[1], request, *_tag_fields(facts.tags))
+
+
+def _tag_fields(tags: tuple[str, ...]) -> list[bytes]:
+    return [part for tag in tags for part in (_REQUEST_TAGS, text(tag))]
 
 
 def _counts(usage: Usage) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from omni_router.domain import verdict
 from omni_router.domain.choice import Level
 from omni_router.domain.offer import Offer
 from omni_router.domain.strategies import Place, name_of
-from omni_router.domain.walk import WAITED, Failure, Outran, Skip
+from omni_router.domain.walk import LIMITED, SPENT, WAITED, Failure, Outran, Skip
 
 LIMIT = 16 * 1024  # bytes
 TRACE_LIMIT = 2000  # characters
@@ -245,7 +245,7 @@ def _told(step: Step) -> str:
             if step.cause == "budget":
                 return f"{name} passed over: {step.cause}"
             wait = f" for {step.wait} s" if step.wait else ""
-            if step.cause == "paced":
+            if step.cause in ("paced", LIMITED, SPENT):
                 return f"{name} passed over: {step.cause}{wait}"
             who = "the provider said so" if step.told else "suspected"
             return f"{name} passed over: {step.cause}{wait}, {who}"

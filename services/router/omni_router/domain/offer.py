@@ -1,11 +1,12 @@
 """One candidate with its price, and all about it that no request changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from omni_catalogue.catalogue import Candidate
 from omni_catalogue.lanes import Lane
 from omni_catalogue.rules import Effective
-from omni_catalogue.snapshot import Hedge, Price, Timeouts
+from omni_catalogue.snapshot import Budget, Hedge, Limit, Price, Timeouts
 
 from omni_router.domain import pricing, provider_call
 from omni_router.domain.circuits import Circuits
@@ -13,16 +14,40 @@ from omni_router.domain.pricing import Pricing
 from omni_router.domain.records import Source
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """Of the limits of a key, or of a candidate: whether some hold money on a budget, whether some refuse by tokens,
+    and whether it matters to some how many these are, or what they cost."""
+
+    money: bool = False
+    tokens: bool = False
+    counted: bool = False
+
+    @classmethod
+    def by(cls, budgets: Sequence[Budget], limits: Sequence[Limit]) -> "Kept":
+        return cls(
+            bool(budgets), any(limit.bounds_tokens for limit in limits), any(limit.counts_tokens for limit in limits)
+        )
+
+    @property
+    def bounds(self) -> bool:
+        """Whether what is asked for must have a bound."""
+        return self.money or self.tokens
+
+
+_NOT_KEPT = Kept()
+
+
 class Offer:
     """One candidate, priced. ``source`` is what its events have in common. ``rules`` are the product's own;
     ``if_stream`` and ``if_whole`` say whether its provider is asked for a stream, for a client who wants one or not.
     ``timeouts`` are those that are configured; ``hedge`` is None where nobody is asked besides it; ``lanes`` are what
-    its provider lets through. ``quota`` is what is known of its account's, ``counted`` the windows of that in which a
-    request to it counts."""
+    its provider lets through. ``limits`` are those of what is upstream, whoever asks; ``kept`` is of these and of those
+    of the key. ``quota`` is what is known of its account's, ``counted`` the windows of that in which a request to it
+    counts."""
 
     __slots__ = (
-        "_calls", "_ceilings", "candidate", "circuits", "counted", "hedge", "if_stream", "if_whole", "lanes",
-        "price", "pricing", "quota", "rules", "signs", "source", "timeouts",
+        "_calls", "_ceilings", "candidate", "circuits", "counted", "hedge", "if_stream", "if_whole", "kept", "lanes",
+        "limits", "price", "pricing", "quota", "rules", "signs", "source", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -35,6 +60,8 @@ class Offer:
         timeouts: Timeouts,
         hedge: Hedge | None = None,
         lanes: tuple[Lane, ...] = (),
+        limits: tuple[Limit, ...] = (),
+        kept: Kept = _NOT_KEPT,
     ) -> None:
         self.candidate = candidate
         self.circuits = circuits
@@ -45,6 +72,8 @@ class Offer:
         self.rules = rules
         self.timeouts = timeouts
         self.lanes = lanes
+        self.limits = limits
+        self.kept = kept
         self.hedge = hedge
         self.quota = candidate.account.quota
         self.counted = self.quota.counted(candidate.model.id) if self.quota is not None else ()

@@ -44,7 +44,8 @@ class AttemptRecord(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct, frozen=True):
     """One request a router took. ``status`` is what the client was given, 499 when it went away; ``request_id`` is what
     it was told, while ``id`` is ours and unique. ``source`` is that of its last attempt. ``traceparent`` is empty where
-    it is not traced, ``decision`` where the rest says all (see ``domain.decision``)."""
+    it is not traced, ``decision`` where the rest says all (see ``domain.decision``). ``tags`` are its key's and its
+    own. ``overhead_us`` are microseconds of our own before the provider was asked that answered, 0 where none did."""
 
     id: str
     request_id: str
@@ -64,6 +65,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     losses: tuple[str, ...]
     traceparent: str = ""
     decision: bytes = b""
+    tags: tuple[str, ...] = ()
+    overhead_us: int = 0
 
 
 class AbortFacts(msgspec.Struct, frozen=True):
@@ -79,3 +82,4 @@ class AbortFacts(msgspec.Struct, frozen=True):
     client_format: str
     stream: bool
     number: int
+    tags: tuple[str, ...] = ()

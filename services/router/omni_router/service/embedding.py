@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable, Iterator
 
 from omni_catalogue import circuits as names
-from omni_catalogue.catalogue import Candidate
+from omni_catalogue.catalogue import Candidate, Catalogue
 from omni_catalogue.lanes import lanes_of
-from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, KeyPolicy, Limit, Snapshot
+from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, UPSTREAM, KeyPolicy, Limit, Snapshot
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
@@ -52,12 +52,16 @@ class Embedder:
         self._local = local
         self._snapshot: Snapshot | None = None
         self._places: tuple[Candidate, ...] = ()
+        self._limits: tuple[tuple[Limit, ...], ...] = ()  # of each place
         self._named = ""
 
     def configure(self, snapshot: Snapshot) -> None:
         semantic = snapshot.routing.caching.semantic if snapshot.routing.caching is not None else None
         self._named = semantic.embeddings if semantic is not None else ""
         self._snapshot, self._places = snapshot, tuple(_places(snapshot, self._named))
+        upstream = self._places and any(limit.of in UPSTREAM for limit in snapshot.limits)
+        found = map(Catalogue(snapshot).limits_upstream, self._places) if upstream else ((),) * len(self._places)
+        self._limits = tuple(found)
         if self._named == LOCAL_EMBEDDINGS:
             self._local.prepare()
 
@@ -78,10 +82,10 @@ class Embedder:
             raise PermissionDenied("this key's requests may not go to the provider of the embeddings")
         failure: GatewayError = NoCandidate(f"no account can be asked for vectors of {named}")
         tried = 0
-        for place in self._places:
+        for place, upstream in zip(self._places, self._limits, strict=True):
             if snapshot is None or tried == _TRIES or clock.monotonic() >= until:
                 break
-            asking = _Asking(self._tools, self._metrics, snapshot, call, policy, limits, place, text)
+            asking = _Asking(self._tools, self._metrics, snapshot, call, policy, limits, place, text, upstream)
             if not await asking.admit(named, until):
                 continue
             tried += 1
@@ -114,13 +118,14 @@ class _Asking:
         limits: tuple[Limit, ...],
         place: Candidate,
         text: str,
+        upstream: tuple[Limit, ...] = (),
     ) -> None:
         self._tools = tools
         self._metrics = metrics
         self._snapshot = snapshot
         self._call = call
         self._policy = policy
-        self._limits = limits
+        self._limits, self._upstream = limits, upstream
         self._place = place
         self._text = text
         self._size = len(text.encode("utf-8", "surrogatepass"))
@@ -131,11 +136,13 @@ class _Asking:
         self._grant = Grant(0, 0, probe=False)
 
     async def admit(self, named: str, until: float) -> bool:
-        """Reserve what it can cost, until then. False where a breaker of this account is open, or its rate limit lets
-        nobody through; raises what a budget refuses with, and ``DependencyUnavailable``."""
+        """Reserve what it can cost, until then. False where a breaker of this account is open, or its rate limit or
+        another limit of what is upstream lets nobody through; raises what a budget refuses with, and
+        ``DependencyUnavailable``."""
         policy, place, tools, snapshot = self._policy, self._place, self._tools, self._snapshot
-        shared = [limit.budget for limit in self._limits]
-        priced = pricing.pricing_for(place.model, [each for each in (policy.budget, *shared) if each is not None])
+        own = [policy.budget] if policy.budget is not None else []
+        shared = [budget for limit in (*self._limits, *self._upstream) for budget in limit.budgets]
+        priced = pricing.pricing_for(place.model, own + shared)
         if priced is None:
             raise NoCandidate(f"{named} has no price, and this key has a USD budget or shares one")
         self._priced = priced
@@ -176,23 +183,23 @@ class _Asking:
                 abort_events=tools.events.aborted(facts)[:1],
                 circuits=(names.seat(place.account.id, place.model.id),),
                 secret=place.account.secret_version,
-                levels=(
-                    *(
-                        Level(
-                            owner=limit.window_owner,
-                            budget=allowances.of_budget(limit, fixed, 0, now) if counts else None,
-                            allowances=allowances.of_a_vector(limit, most, now),
-                        )
-                        for limit in self._limits
-                        if limit.budget is not None or limit.allowances
-                    ),
-                    *self._of_account(now),
-                ),
+                levels=tuple(
+                    Level(
+                        owner=limit.window_owner,
+                        budget=allowances.of_budget(limit, fixed, 0, now) if counts else None,
+                        allowances=allowances.of_a_vector(limit, most, now),
+                    )
+                    for limit in self._limits
+                    if limit.budget is not None or limit.allowances
+                )
+                + tuple(allowances.upstream(limit, most, fixed, 0, now, priced=counts) for limit in self._upstream)
+                + self._of_account(now),
                 passage=self._passage(),
             )
         )
         if isinstance(outcome, Refusal):
-            if outcome.reason not in ("breaker_open", "paced"):
+            own_matter = any(limit.window_owner == outcome.level for limit in self._upstream)
+            if outcome.reason not in ("breaker_open", "paced") and not own_matter:
                 raise as_error(outcome, self._limits)
             return False
         self._grant = outcome

@@ -10,12 +10,12 @@ from omni_router.domain import counting, pricing
 from omni_router.domain.conversation import Size, expected, is_marked
 from omni_router.domain.explanation import Foreseen, would_be_asked, would_be_passed_over, would_wait
 from omni_router.domain.offer import Offer
-from omni_router.domain.walk import Skip, Walk
+from omni_router.domain.walk import Walk
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Line
 from omni_router.service.hedging import Hedging
 from omni_router.service.held import Asked, Tools
-from omni_router.service.refusing import as_error
+from omni_router.service.refusing import as_error, skip_of
 from omni_router.service.standings import Standings
 
 # Candidates that are looked at; each is a question to Redis.
@@ -65,15 +65,15 @@ class Foresight:
                 would_be_asked(offer, granted, reserved, cost, early=early, probe=outcome.probe, hedge_after=after)
             )
             return
-        if outcome.reason not in ("breaker_open", "paced"):
+        skip = skip_of(offer, outcome)
+        if skip is None:
             told = as_error(outcome, self._asked.limits)
             if outcome.reason == "rate_limited":
                 raise told
             self.steps.append(would_be_passed_over(walk.refused(offer, told)))
             return
-        skip = Skip(offer, outcome.circuit, outcome.cause, outcome.retry_after, outcome.told)
         walk.skipped(skip)
-        if line is not None and outcome.reason != "paced":
+        if line is not None and outcome.reason == "breaker_open":
             line.cools(outcome.circuit, outcome.retry_after)
         if not early:
             self.steps.append(would_be_passed_over(skip))

@@ -77,26 +77,26 @@ class Begun(msgspec.Struct, frozen=True):
 
 class Asked(msgspec.Struct, frozen=True):
     """A request as admitted: what it asks, who asks, and under which configuration. ``limits`` are those that the key
-    shares, ``is_budgeted``, ``is_bounded`` and ``is_counted`` are as ``Offers`` has them. With ``resumable`` another
+    shares. With ``resumable`` another
     candidate may have to go on with the answer; ``begun`` is what it then goes on with. ``haste`` is the time that the
-    request gives itself, None for what is configured."""
+    request gives itself, None for what is configured. ``tags`` are its key's and its own."""
 
     call: CompleteCall
     request: Request
     policy: KeyPolicy
     routing: Routing
     limits: tuple[Limit, ...] = ()
-    is_budgeted: bool = False
     mid_stream: MidStream = MidStream()
     resumable: bool = False
     begun: Begun | None = None
     haste: Haste | None = None
-    is_bounded: bool = False
-    is_counted: bool = False
+    tags: tuple[str, ...] = ()
+    began: float = 0.0  # when it came (monotonic)
 
 
 class Held:
-    """``usage`` and ``cost`` hold once ``count_usage`` was called. ``first_byte_ms`` is -1 until one came."""
+    """``usage`` and ``cost`` hold once ``count_usage`` was called. ``first_byte_ms`` is -1 until one came. ``began``
+    and ``admitted`` are monotonic, the latter 0 until it was."""
 
     # What nothing has changed yet. They are the class' and not each attempt's, as most of them never are.
     usage, cost, first_byte_ms, finished = _NOTHING, 0, -1, False
@@ -107,7 +107,7 @@ class Held:
     _tap: StreamTap | None = None
     _reported: Usage | None = None
     _estimate = _input_estimate = _status = _wanted = 0
-    _renew_at = _ttl = 0.0
+    _renew_at = _ttl = admitted = 0.0
     turn: Turn | None = None  # it waits for its turn, where it is refused one now
     again = False  # whether it tries the same account once more
     early = False  # whether it asks one that is only suspected, before its time is up
@@ -123,9 +123,9 @@ class Held:
         self._tools = tools
         self._asked = asked
         self._started_ms = clock.now_ms()
-        self._began = clock.monotonic()
+        self.began = clock.monotonic()
         haste = asked.haste
-        self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self._began)
+        self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self.began)
 
     async def admit(self, count_request: bool, number: int, began_ms: int) -> Refusal | None:
         """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``, or
@@ -138,28 +138,31 @@ class Held:
         call, request, routing, policy = asked.call, asked.request, asked.routing, asked.policy
         timeouts = self._timeouts
         if asked.haste is not None:
-            asked.haste.left(self._began)
+            asked.haste.left(self.began)
         waits = timeouts.first_byte + timeouts.idle if request.stream else timeouts.total
         ttl = self._ttl = timeouts.connect + waits + tools.settings.hold_margin
-        self._renew_at = self._began + ttl / 2
+        self._renew_at = self.began + ttl / 2
         bound = fixed = per_token = 0
-        priced = (asked.is_budgeted or asked.is_counted) and offer.price is not None
-        if priced or asked.is_counted:
+        kept = offer.kept
+        priced = (kept.money or kept.counted) and offer.price is not None
+        if priced or kept.counted:
             bound = bounds.input_bound(call.client_format, request.body, self.candidate.model.context)
             bound += offer.rules.grows
             if asked.begun is not None:  # sent back as the model's own words, with ours
                 bound += len(asked.begun.sent) + _REQUEST_FOR_THE_REST
-            self._is_bounded = asked.is_bounded or (asked.is_budgeted and priced)
+            self._is_bounded = kept.tokens or (kept.money and priced)
         if priced:
             input_rate, output_ceiling = offer.ceilings(bound)
             fixed = pricing.input_ceiling(bound, input_rate)
             per_token = output_ceiling * request.choices
         now = self._started_ms / 1000
-        most = Most(int(count_request), bound, request.choices, fixed, per_token) if asked.limits else _NO_MORE
+        most = _NO_MORE
+        if asked.limits or offer.limits:
+            most = Most(int(count_request), bound, request.choices, fixed, per_token)
         self._wanted = pricing.wanted_output(request.limit, self.candidate.model, routing.default_max_output)
         facts = AbortFacts(
             self.id, call.event_id, call.context.request_id, began_ms, self._started_ms, offer.source,
-            call.client_format.value, request.stream, number,
+            call.client_format.value, request.stream, number, asked.tags,
         )  # fmt: skip
         outcome = await tools.ledger.admit(
             Hold(
@@ -180,7 +183,9 @@ class Held:
                 circuits=offer.circuits.besides_account,
                 secret=self.candidate.account.secret_version,
                 early=self.early,
-                levels=self._levels(most, fixed, per_token, priced, now) if asked.limits or offer.counted else (),
+                levels=self._levels(most, fixed, per_token, priced, now)
+                if asked.limits or offer.limits or offer.counted
+                else (),
                 passage=self._passage() if offer.lanes else None,
                 retrying=self._retrying(count_request) if routing.retries else None,
             )
@@ -190,6 +195,7 @@ class Held:
                 self.turn.refused(offer, outcome)
             return outcome
         self._grant = outcome
+        self.admitted = clock.monotonic()
         if outcome.in_lanes:
             tools.turns.began(self.id)
         return None
@@ -216,7 +222,9 @@ class Held:
             )
             for limit in self._asked.limits
         ]
-        return *shared, *allowances.of_account(self.candidate.account.id, self.offer.counted, now)
+        offer = self.offer
+        upstream = [allowances.upstream(limit, most, fixed, per_token, now, priced=priced) for limit in offer.limits]
+        return *shared, *upstream, *allowances.of_account(self.candidate.account.id, offer.counted, now)
 
     def _passage(self) -> Passage:
         request, turn = self._asked.request, self.turn
@@ -269,7 +277,7 @@ class Held:
                 tokens=self.usage.input_tokens + self.usage.output_tokens if self.offer.lanes else -1,
                 news=self._news(error) if self._asked.routing.learns and self.offer.lanes else None,
                 used=(self.usage.input_tokens, self.usage.output_tokens)
-                if self._asked.is_counted or self.offer.counted
+                if self.offer.kept.counted or self.offer.counted
                 else (0, 0),
             ),
             self._on_settled,
@@ -332,7 +340,7 @@ class Held:
 
     def since_request(self, began: float) -> int:
         """Milliseconds from ``began`` to the first byte."""
-        return int((self._began - began) * 1000) + self.first_byte_ms
+        return int((self.began - began) * 1000) + self.first_byte_ms
 
     def _record(self, outcome: str, error_kind: str) -> AttemptRecord:
         reserved = self._grant.reserved_nano_usd if self._grant is not None else 0
@@ -363,4 +371,4 @@ class Held:
             self._tools.ledger.renew_soon(self.id, int(self._ttl * 1000))
 
     def elapsed_ms(self) -> int:
-        return int((clock.monotonic() - self._began) * 1000)
+        return int((clock.monotonic() - self.began) * 1000)

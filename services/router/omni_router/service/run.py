@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 from omni_core import clock
 from omni_core.ports.router import TRACE, CompleteCall, Head
 from omni_ledger import Refusal
@@ -14,10 +15,11 @@ from omni_router.domain.decision import Decision, Ordered
 from omni_router.domain.offer import Offer
 from omni_router.domain.records import RequestRecord, Source
 from omni_router.domain.request import Request
-from omni_router.domain.walk import Skip, Walk
+from omni_router.domain.walk import Walk
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Line
 from omni_router.service.held import Asked, Tools
+from omni_router.service.refusing import skip_of
 from omni_router.service.watch import Watch
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class Run:
         self.request: Request | None = None
         self.combo = ""
         self.revision = 0
+        self.tags: tuple[str, ...] = ()  # its key's and its own
         self.offers: tuple[Offer, ...] = ()
         self.counted = call.attempt > 0  # against the key's requests per minute, by the router that was asked first
         self.attempts: list[Attempt] = []
@@ -42,6 +45,8 @@ class Run:
         self.asked: Asked | None = None
         self.as_listed: Iterator[Offer] = iter(())
         self.resumable = False
+        self.overhead_us = 0  # our own, before the provider was asked that answered
+        self.queued = 0.0  # seconds of waiting for a turn
         self.written = 0  # tokens that the client has of attempts that broke off
         self.served: Attempt | None = None  # whose first byte was the client's first
         self.again: list[Offer] = []  # given by ``next``, and to be given by it once more
@@ -63,11 +68,15 @@ class Run:
         """Raises a ``GatewayError``."""
         return await (attempt.open() if self.line is None else self.line.open(attempt))
 
-    def closed(self, offer: Offer, refusal: Refusal) -> None:
-        """One of its circuits is open, or a lane lets nobody through."""
-        self.walk.skipped(Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told))
+    def passed_over(self, offer: Offer, refusal: Refusal) -> bool:
+        """Whether it is this candidate's own matter, and the next is to be asked."""
+        skip = skip_of(offer, refusal)
+        if skip is None:
+            return False
+        self.walk.skipped(skip)
         if self.line is not None and refusal.reason == "breaker_open":
             self.line.cools(refusal.circuit, refusal.retry_after)
+        return True
 
     def failed(self, attempt: Attempt, error: GatewayError) -> None:
         """Its usage is counted now, as it is settled before the next: its start was held back, or it told."""
@@ -78,11 +87,21 @@ class Run:
 
     def waited(self, seconds: float) -> None:
         """For its turn."""
+        self.queued += seconds
         if self.watch is not None:
             self.watch.add("queue", seconds)
 
     def watched_by(self, watch: Watch) -> None:
         self.watch, self.call = watch, watch.call
+
+    def headed(self, head: Head) -> Head:
+        """``head``, with the time before its attempt told apart."""
+        if len(self.attempts) == 1 and not self.queued:
+            return head
+        before, admit = head.stages[0], head.stages[3:]
+        queue = min(before, int(self.queued * 1e6))
+        plan = min(before - queue, int((min(attempt.began for attempt in self.attempts) - self.began) * 1e6))
+        return msgspec.structs.replace(head, stages=(plan, queue, before - queue - plan, *admit))
 
     def record(self, error: GatewayError | None) -> RequestRecord:
         last = self.attempts[-1] if self.attempts else None
@@ -121,6 +140,8 @@ class Run:
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
             decision.encode(self.decide()) if self.walk.trail or (self.orders and self.attempts) else b"",
+            self.tags,
+            self.overhead_us,
         )
 
     def decide(self) -> Decision:
