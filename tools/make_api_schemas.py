@@ -84,6 +84,10 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.seconds: SECONDS,
     scalars.seconds_or_none: {"anyOf": [number(86_400, minimum=0), {"const": "off"}]},
     scalars.share: number(1, minimum=0),
+    scalars.percent: number(100, minimum=0),
+    scalars.amount: {"anyOf": [number(10**12, exclusiveMinimum=0), text(r"[0-9]{1,12}(\.[0-9]{1,9})?")]},
+    scalars.time_of_day: like(scalars._TIME_OF_DAY),
+    scalars.window_name: like(scalars._WINDOW_NAME),
     scalars.usd: USD,
     scalars.some_usd: USD,
     scalars.project: like(scalars._PROJECT),
@@ -109,6 +113,9 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._unpriced: {"anyOf": [{"enum": ["refuse", "serve"]}, ref("PriceSection")]},
     schema._cache: {"anyOf": [FLAG, ref("CacheSection")]},
     schema._semantic: {"anyOf": [{"const": "off"}, ref("SemanticCacheSection")]},
+    schema._quota: {
+        "anyOf": [FLAG, {"type": "array", "items": ref("QuotaWindowSection"), "maxItems": 16}, ref("QuotaSection")]
+    },
     schema._after: {"anyOf": [SECONDS, {"const": "p95"}]},
     schema._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     schema.secret_source: SECRET,

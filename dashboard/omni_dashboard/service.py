@@ -26,7 +26,7 @@ from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import QuotaPort, QuotaSnapshot
+from omni_core.ports.quota import AccountQuota, QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
@@ -377,6 +377,17 @@ class Management:
     async def reset_breaker(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "reset a breaker")
         await self._ask("quota", self._quota.reset(account_id))
+
+    async def refresh_quota(self, identity: Identity, account_id: str) -> AccountQuota:
+        """Raises as ``QuotaPort.refresh_quota``."""
+        platform_only(identity.organisation, "ask for an account's quota")
+        asked = self._quota.refresh_quota(account_id)
+        return await self._ask("quota", asked, self._settings.refresh_timeout)
+
+    @property
+    def now(self) -> int:
+        """Epoch seconds."""
+        return self._wall()
 
     async def forget_rates(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "forget rate limits")

@@ -52,6 +52,8 @@ def ask(hold: Hold) -> tuple[Name, Amounts] | None:
     parts: list[Any] = [*name]
     most = [1 if hold.count_request else 0, 0, 0, 0, usd]
     for level in hold.levels:
+        if not level.leasable:
+            return None
         budget = level.budget
         parts += (level.owner, level.requests_per_minute)
         if budget is not None:

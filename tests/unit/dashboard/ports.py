@@ -30,7 +30,15 @@ from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaSnapshot
+from omni_core.ports.quota import (
+    AccountQuota,
+    AllowanceState,
+    BreakerState,
+    KeyState,
+    LimitState,
+    QuotaSnapshot,
+    QuotaWindowState,
+)
 from omni_core.ports.router import CompleteCall
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
@@ -240,6 +248,26 @@ class Auth:
             raise InvalidRequest("another version is there", status=412, code="version_mismatch")
 
 
+ACCOUNT = AccountQuota(
+    account_id="claude/a",
+    plan="max",
+    windows=(
+        QuotaWindowState(
+            "5h", "percent", 8_150, 10_000, 4_000_000_000.0, source="header", as_of_ms=1_900_000_000_500,
+            exhausts_at=3_900_000_000.0,
+        ),
+        QuotaWindowState("once", "usd", 2_500_000_000, 0, source="counted", as_of_ms=1_900_000_000_000),
+        QuotaWindowState("month:chat", "requests", 0, 0, unlimited=True, source="fetched", stale=True),
+    ),
+    failures=2,
+    reason="HTTP 500",
+    forecast_exhausted_at=3_900_000_000.0,
+    asks=True,
+    cutoff=2.0,
+    warn=20.0,
+)  # fmt: skip
+
+
 class Quota:
     def __init__(self) -> None:
         self.resets: list[str] = []
@@ -274,7 +302,14 @@ class Quota:
                 ),
                 LimitState("l2", "all", "guests", 2, 9, 0, 0, 0, "", 0),
             ),
+            accounts=(ACCOUNT,),
         )
+
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        if self.failure is not None:
+            raise self.failure
+        self.resets.append(f"quota of {account_id}")
+        return msgspec.structs.replace(ACCOUNT, account_id=account_id)
 
     async def reset(self, account_id: str) -> None:
         self.resets.append(account_id)

@@ -45,6 +45,7 @@ MATRIX = [
     ("GET", "/api/quota", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/quota/breakers/acme/first/reset", None, (401, 401, 403, 403, 204)),
     ("POST", "/api/quota/rates/acme/first/forget", None, (401, 401, 403, 403, 204)),
+    ("POST", "/api/quota/accounts/acme/first/refresh", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/audit", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/audit/verify", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/audit/usage", None, (401, 401, 403, 403, 200)),
@@ -103,7 +104,12 @@ MANAGED: dict[tuple[str, ...], set[str]] = {
     },
     ("keys:read",): {"/api/keys"},
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},
-    ("quota",): {"/api/quota", "/api/quota/breakers/acme/first/reset", "/api/quota/rates/acme/first/forget"},
+    ("quota",): {
+        "/api/quota",
+        "/api/quota/breakers/acme/first/reset",
+        "/api/quota/rates/acme/first/forget",
+        "/api/quota/accounts/acme/first/refresh",
+    },
     ("quota:read",): {"/api/quota"},
     ("audit:read",): {"/api/audit", "/api/audit/verify", "/api/audit/usage"},
 }

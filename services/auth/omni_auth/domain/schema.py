@@ -6,6 +6,8 @@ Input is the tree of ``document``: every scalar is the text that was written.
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 
 import msgspec
+from omni_catalogue.quotas import MEASURES as QUOTA_MEASURES
+from omni_catalogue.quotas import RESETS, SPANS, VENDORS, window_name
 from omni_catalogue.rules import KEEP_ALIVE_OFF
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
 from omni_catalogue.snapshot import IDENTITIES, MODES, RESUMES, STRATEGIES, STREAMING, TIERS
@@ -341,6 +343,98 @@ Hedged = Annotated[
 Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
 
 
+def _quota(value: object) -> object:
+    """``on`` is with what is known of it; a list is its windows."""
+    if isinstance(value, list):
+        return {"windows": value}
+    if isinstance(value, dict):
+        return value
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off, a list of windows or a mapping such as {ask: claude-code, cutoff: 2}"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {"enabled": "on" if switched else "off"}
+
+
+Percent = Annotated[float, BeforeValidator(scalars.percent)]
+
+
+class QuotaWindowSection(Section):
+    """What a provider gives an account in a time; as ``omni_catalogue.quotas.QuotaWindow``. ``at`` is the time of day
+    at which one begins."""
+
+    window: Annotated[str, BeforeValidator(scalars.one_of(tuple(SPANS)))]
+    of: Annotated[str, BeforeValidator(scalars.one_of(QUOTA_MEASURES))] = "requests"
+    most: Annotated[str | None, BeforeValidator(scalars.amount)] = None
+    resets: Annotated[str | None, BeforeValidator(scalars.one_of(RESETS))] = None
+    at: Annotated[str | None, BeforeValidator(scalars.time_of_day)] = None
+    time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
+    anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
+    models: tuple[Annotated[str, BeforeValidator(scalars.pattern)], ...] = ()
+    name: Annotated[str | None, BeforeValidator(scalars.window_name)] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        message = ""
+        if self.most is not None and self.of == "percent":
+            message = "most: a window of percent has a hundred; leave it out"
+        elif self.begins == "rolling" and self.window != "5h":
+            message = "resets: only a window of 5h can go along with the time; say calendar or first-use"
+        elif self.begins == "calendar" and self.window == "5h":
+            message = "resets: a window of 5h is none of the calendar; say first-use or rolling"
+        elif self.window == "once" and self.resets:
+            message = "resets: what there is once does not begin anew; leave it out"
+        elif (self.begins != "calendar" or self.window == "once") and (self.at or self.anchor or self.time_zone):
+            message = "at, anchor and time_zone are for a window of the calendar (day, week, month)"
+        elif self.at and (self.anchor or self.window != "day"):
+            message = "at: is for a window of a day without an anchor; anchor takes a date and a time"
+        if message:
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        _ = self.amount
+        return self
+
+    @property
+    def begins(self) -> str:
+        return self.resets or ("first-use" if self.window == "5h" else "calendar")
+
+    @property
+    def amount(self) -> int:
+        """0 where it is not known. Raises ``PydanticCustomError``."""
+        if self.most is None:
+            return 0
+        return scalars.some_usd(self.most) if self.of == "usd" else scalars.whole(1, MOST_COUNTED)(self.most)
+
+
+class QuotaSection(Section):
+    """As ``omni_catalogue.quotas.Quota``; of an account's and its provider's, each word of the account's stands."""
+
+    enabled: Flag = True
+    windows: tuple[QuotaWindowSection, ...] = Field(default=(), max_length=16)
+    ask: Annotated[str, BeforeValidator(scalars.one_of(tuple(VENDORS)))] = ""
+    url: Annotated[str, BeforeValidator(scalars.base_url)] = ""
+    workspace: Annotated[str, BeforeValidator(scalars.machine_id)] = ""
+    every: Annotated[float, BeforeValidator(scalars.lasting(86_400))] = 300.0
+    cutoff: Percent = 2.0
+    warn: Percent = 20.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        names = [each.name or window_name(each.window, *each.models) for each in self.windows]
+        if len(set(names)) < len(names):
+            message = "windows: two of them would have one name; give each a name of its own, or say which models"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        if self.cutoff > self.warn:
+            message = f"cutoff is {self.cutoff:g} percent, more than the {self.warn:g} of warn, which comes first"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        if self.every < 10:
+            message = "every: must be 10s at least, as providers count such questions too"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+
+Quotas = Annotated[QuotaSection | None, BeforeValidator(_quota)]
+
+
 class ModelSection(Section):
     id: Annotated[str, BeforeValidator(scalars.model_id)]
     price: PriceSection | None = None
@@ -365,6 +459,7 @@ class AccountSection(Section):
     machine_id: Annotated[str, BeforeValidator(scalars.machine_id)] = ""
     weight: Weight = 1
     rate_limit: RateLimitSection = RateLimitSection()
+    quota: Quotas = None
 
 
 class ProviderDocument(Section):
@@ -387,6 +482,7 @@ class ProviderDocument(Section):
     timeouts: DeadlinesSection = DeadlinesSection()
     hedge: Hedged = None
     rate_limit: RateLimitSection = RateLimitSection()
+    quota: Quotas = None
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
