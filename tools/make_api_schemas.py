@@ -109,13 +109,8 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._strategy: {"anyOf": [{"enum": list(schema.STRATEGY_WORDS)}, ref("StrategySection")]},
     schema._target: {"anyOf": [text(r"[\s\S]*\S[\s\S]*"), ref("TargetSection")]},
     schema._unpriced: {"anyOf": [{"enum": ["refuse", "serve"]}, ref("PriceSection")]},
-    schema._breaker: {"anyOf": [FLAG, ref("BreakerSection")]},
     schema._cache: {"anyOf": [FLAG, ref("CacheSection")]},
     schema._semantic: {"anyOf": [{"const": "off"}, ref("SemanticCacheSection")]},
-    schema._idempotency: {"anyOf": [FLAG, ref("IdempotencySection")]},
-    schema._queue: {"anyOf": [FLAG, ref("QueueSection")]},
-    schema._retry_budget: {"anyOf": [FLAG, ref("RetryBudgetSection")]},
-    schema._hedge: {"anyOf": [FLAG, ref("HedgeSection")]},
     schema._after: {"anyOf": [SECONDS, {"const": "p95"}]},
     schema._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     schema.secret_source: SECRET,
@@ -163,10 +158,9 @@ class Writer:
             inner, *more = get_args(annotation)
             return self._type(inner, [*more, *metadata])
         readers = [item.func for item in metadata if isinstance(item, BeforeValidator | PlainValidator)]
-        for inner in _inside(annotation):
-            self.section(inner)
+        sections = [self.section(inner) for inner in _inside(annotation)]
         if readers:
-            return self._reader(readers[0])
+            return self._reader(readers[0], sections)
         if get_origin(annotation) is tuple:
             items = self._type(get_args(annotation)[0], [])
             least = next((item.min_length for item in metadata if isinstance(item, MinLen)), 0)
@@ -180,10 +174,12 @@ class Writer:
             return {"type": "string"}
         raise TypeError(f"{annotation} is not known here")
 
-    def _reader(self, reader: Callable[..., Any]) -> Schema:
+    def _reader(self, reader: Callable[..., Any], sections: list[Schema]) -> Schema:
         if reader in READERS:
             return READERS[reader]
         made_by = reader.__qualname__.partition(".<locals>")[0]
+        if made_by == "switched":
+            return {"anyOf": [FLAG, *sections]}
         return MADE[made_by](**inspect.getclosurevars(reader).nonlocals)
 
 

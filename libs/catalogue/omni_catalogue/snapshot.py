@@ -240,13 +240,15 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """A USD cap per ``window`` ("day", "week", "month", "total"; calendar windows in UTC).
 
     ``unpriced`` says what happens to a model without a price: "refuse", "serve" (not counted, marked) or "assume",
-    and then ``assumed_price`` is taken for it.
+    and then ``assumed_price`` is taken for it. ``unaffordable`` says what happens to a request that may cost more than
+    is left: "clamp" lowers its output limit to what can be paid for, "refuse" refuses it.
     """
 
     nano_usd: int
     window: str = "month"
     unpriced: str = "refuse"
     assumed_price: Price | None = None
+    unaffordable: str = "clamp"
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,6 +14,8 @@ steps.
 """
 
 from omni_ledger.janitor import AllowanceStanding, BreakerStanding, Janitor, KeyStanding, Reaped, Standing
+from omni_ledger.journal import Journal
+from omni_ledger.leasing import Leasing
 from omni_ledger.ledger import Ledger
 from omni_ledger.model import (
     AllowanceHold,
@@ -45,9 +47,11 @@ __all__ = [
     "Grant",
     "Hold",
     "Janitor",
+    "Journal",
     "KeyStanding",
     "LaneNews",
     "LaneStanding",
+    "Leasing",
     "Ledger",
     "Level",
     "Outbox",

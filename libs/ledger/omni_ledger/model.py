@@ -19,13 +19,15 @@ class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt may cost at most: ``fixed`` (its input) plus ``per_output_token`` for each token granted.
 
     ``cap`` applies to ``window``, a calendar window in UTC: "day", "week" (from Monday), "month" or "total"; or one
-    that is told by its borders (``omni_catalogue.windows``).
+    that is told by its borders (``omni_catalogue.windows``). With ``is_whole`` all output that is wanted is granted, or
+    none.
     """
 
     cap_nano_usd: int
     window: Window
     fixed_nano_usd: int
     per_output_token_nano_usd: int
+    is_whole: bool = False
 
 
 class AllowanceHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +105,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     circuits that were opened on suspicion before their time is up. After ``ttl_ms`` without a settlement or a renewal
     the reservation is charged in full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of
     ``router_id``. ``passage`` is what the provider takes; what is let through counts there until it is settled.
+    ``serves_away`` is whether all its limits let it be paid from a slice while Redis is away.
     """
 
     attempt_id: str
@@ -123,6 +126,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[Level, ...] = ()
     passage: Passage | None = None
     retrying: Retrying | None = None
+    serves_away: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -144,7 +148,8 @@ class Refusal(msgspec.Struct, frozen=True):
     ``cause`` is what it is of, "usd" with the reasons of a budget. ``circuit`` is whose breaker is open, ``cause`` why
     ("failing", "rate_limit", "quota", "refused"), ``told`` whether the provider said how long. ``level`` is the owner
     of the shared level that refuses, "" where it is the key's own limit or a breaker. Of "paced" ``circuit`` is the
-    lane, ``came_ms`` when its ticket came to the queue, and ``ahead`` how many came before.
+    lane, ``came_ms`` when its ticket came to the queue, and ``ahead`` how many came before. ``recalled`` says that
+    routers hold slices of what refuses, and have been asked to give them back.
     """
 
     reason: str
@@ -155,6 +160,7 @@ class Refusal(msgspec.Struct, frozen=True):
     level: str = ""
     came_ms: int = 0
     ahead: int = 0
+    recalled: bool = False
 
 
 class LaneNews(msgspec.Struct, frozen=True, kw_only=True):

@@ -90,14 +90,14 @@ local function count_look(owner, asked, wanted)
     end
     return nil, { 'n', 'rate_limited', 1, '', of, 0, owner }
   end
-  local granted, held = granted_under(most, count.spent, count.held, fixed, per_token, wanted)
+  local granted, held = granted_under(most, count.spent, count.held, fixed, per_token, wanted, min(1, wanted))
   if not granted then
     local reason = 'rate_limited'
     if of ~= 'requests' then
       reason = (of == 'usd' and 'budget_' or 'tokens_') .. (held and 'held' or 'exhausted')
     end
     local wait = held and 1000 or count_wait(count, most, fixed + min(1, wanted) * per_token)
-    return nil, { 'n', reason, wait / 1000, '', of, 0, owner }
+    return nil, recalled({ 'n', reason, wait / 1000, '', of, 0, owner }, held and slices_recall(count.key))
   end
   count.granted, count.fixed, count.per_token, count.money = granted, fixed, per_token, of == 'usd'
   return count

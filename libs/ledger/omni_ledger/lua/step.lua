@@ -228,22 +228,7 @@ function ops.warmed(op)
   return {}
 end
 
--- A reaped event says what was charged. The bytes appended repeat the event with only its cost: protobuf merges what
--- comes twice (protobuf.dev/programming-guides/encoding, "last one wins"). events.v1: AttemptEvent is field 1 of Event
--- and its cost field 16, RequestEvent field 2 and 18.
-local COST_FIELD = { ['\10'] = '\128\1', ['\18'] = '\144\1' }
-
-local function charged_event(blob, amount)
-  local kind = string.sub(blob, 1, 1)
-  local cost = COST_FIELD[kind]
-  if not cost or amount == 0 then
-    return blob
-  end
-  cost = cost .. varint(amount)
-  return blob .. field(kind, cost)
-end
-
--- {reap, 0, limit} → {reservations reaped, nano-USD charged}
+-- {reap, 0, limit} → {reservations and slices reaped, nano-USD charged}
 function ops.reap(op)
   local charged = 0
   local due = call('ZRANGEBYSCORE', HOLDS, '-inf', now, 'LIMIT', 0, op[3])
@@ -272,7 +257,15 @@ function ops.reap(op)
     end
     call('ZREM', HOLDS, attempt)
   end
-  return { #due, charged }
+  local slices, paid = leases_reap(op[3])
+  return { #due + slices, charged + paid }
+end
+
+ops.lease = lease_word
+
+-- {spotless, 0, {circuit…}, {lane…}} → {{0|1…}, {0|1…}}
+function ops.spotless(op)
+  return spotless(op[3], op[4])
 end
 
 -- {cleared, 0, attempt, {circuit…}} → {}: the probe has proved them well, though it is still under way

@@ -242,6 +242,7 @@ def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None, 
         budget_window=budget.window,
         unpriced=budget.unpriced,
         assumed_price=budget.assumed_price,
+        unaffordable=budget.unaffordable,
         created=created,
         hint=one.hint,
         digest=one.digest,
@@ -281,7 +282,8 @@ def _told(policy: KeyPolicy) -> dict[str, object]:
 
 def _budget(budget: Budget) -> dict[str, object]:
     unpriced = _price(budget.assumed_price) if budget.assumed_price is not None else budget.unpriced
-    return {"usd": _usd(budget.nano_usd), "window": budget.window, "unpriced": unpriced}
+    told: dict[str, object] = {"usd": _usd(budget.nano_usd), "window": budget.window, "unpriced": unpriced}
+    return told if budget.unaffordable == "clamp" else told | {"unaffordable": budget.unaffordable}
 
 
 def _price(price: Price) -> dict[str, object]:

@@ -321,6 +321,7 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         window=key.budget_window,
         unpriced=key.unpriced,
         assumed_price=key.assumed_price,
+        unaffordable=key.unaffordable,
     )
     return KeyPolicy(
         id=key.id,

@@ -52,6 +52,20 @@ def flag_or_none(value: object) -> bool | None:
     return True if word in _ON else False if word in _OFF else None
 
 
+def switched(mapping: str, off: object = None) -> Callable[[object], object]:
+    """A mapping; or on, which is an empty one, or off. ``mapping`` is what to tell of it to who writes neither."""
+
+    def read(value: object) -> object:
+        if isinstance(value, dict):
+            return value
+        flag = flag_or_none(value)
+        if flag is None:
+            _refuse(f"must be on, off or {mapping}")
+        return {} if flag else off
+
+    return read
+
+
 def number_or_none(value: object) -> int | float | None:
     """A whole or a decimal number as JSON has it, or None for anything else."""
     if not isinstance(value, str) or not _DECIMAL.match(value):

@@ -309,16 +309,6 @@ class RateLimitSection(Section):
         return ""
 
 
-def _hedge(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping such as {after: p95, least: 0.2, most_extra: 10}"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else {"most_extra": "0"}
-
-
 def _after(value: object) -> float:
     """0 for ``p95``."""
     if value == "p95":
@@ -344,7 +334,12 @@ class HedgeSection(Section):
         return self
 
 
-Hedged = Annotated[HedgeSection | None, BeforeValidator(_hedge)]
+Hedged = Annotated[
+    HedgeSection | None,
+    BeforeValidator(
+        scalars.switched("a mapping such as {after: p95, least: 0.2, most_extra: 10}", off={"most_extra": "0"})
+    ),
+]
 Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
 
 
@@ -522,10 +517,18 @@ class BudgetSection(Section):
     usd: Annotated[int, BeforeValidator(scalars.some_usd)]
     window: Annotated[str, BeforeValidator(scalars.one_of(WINDOWS))] = "month"
     unpriced: Unpriced = "refuse"
+    unaffordable: Annotated[str, BeforeValidator(scalars.one_of(("clamp", "refuse")))] = "clamp"
 
 
 class SharedBudgetSection(BudgetSection):
     window: Annotated[str, BeforeValidator(scalars.one_of((*ROLLING, *WINDOWS)))] = "month"
+
+    @model_validator(mode="after")
+    def _rolls(self) -> Self:
+        if self.window in ROLLING and self.unaffordable != "clamp":
+            message = "unaffordable: refuse goes with a window of the calendar; in one that rolls, answers are clamped"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
 
 
 class RequestsSection(Section):
@@ -593,6 +596,8 @@ class LimitSection(LimitsSection):
             message = "concurrent: has no window to warn of; mode: shadow counts it"
         elif self.mode != "hard" and self.budget is not None and self.budget.unpriced != "refuse":
             message = "budget.unpriced: goes with mode: hard; what refuses nothing serves what has no price"
+        elif self.mode != "hard" and self.budget is not None and self.budget.unaffordable != "clamp":
+            message = "budget.unaffordable: goes with mode: hard; what refuses nothing lets all through whole"
         else:
             return self
         raise PydanticCustomError("omniroute", "{message}", {"message": message})
@@ -672,16 +677,6 @@ class BreakerSection(Section):
         return self
 
 
-def _breaker(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping such as {failures: 5, window: 60, open_for: 30}"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else None
-
-
 def _retries(value: object) -> object:
     return "0" if scalars.flag_or_none(value) is False else value
 
@@ -752,16 +747,6 @@ class CacheSection(Section):
         return self
 
 
-def _idempotency(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping of window, max_bytes, fail, request_id and dedup"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else None
-
-
 def _dedup(value: object) -> float:
     return 0.0 if scalars.flag_or_none(value) is False else scalars.lasting(3_600)(value)
 
@@ -775,16 +760,6 @@ class IdempotencySection(Section):
     fail: Annotated[str, BeforeValidator(scalars.one_of(("refuse", "open")))] = "refuse"
     request_id: Flag = False
     dedup: Annotated[float, BeforeValidator(_dedup)] = 0.0
-
-
-def _queue(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping such as {longest: 10, patience: 0.5}"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else None
 
 
 class QueueSection(Section):
@@ -802,16 +777,6 @@ class QueueSection(Section):
         return self
 
 
-def _retry_budget(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping such as {percent: 20, least: 10}"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else None
-
-
 class RetryBudgetSection(Section):
     """As ``omni_catalogue.snapshot.RetryBudget``."""
 
@@ -826,7 +791,10 @@ class RoutingSection(Section):
     strategy: Strategy = None
     auto: Flag = True
     retries: Annotated[int, BeforeValidator(scalars.whole(0, 10)), BeforeValidator(_retries)] = 0
-    breaker: Annotated[BreakerSection | None, BeforeValidator(_breaker)] = BreakerSection()
+    breaker: Annotated[
+        BreakerSection | None,
+        BeforeValidator(scalars.switched("a mapping such as {failures: 5, window: 60, open_for: 30}")),
+    ] = BreakerSection()
     cache: Annotated[CacheSection | None, BeforeValidator(_cache)] = CacheSection(
         exact=ExactCacheSection(requests="asked")
     )
@@ -834,10 +802,17 @@ class RoutingSection(Section):
     timeouts: TimeoutsSection = TimeoutsSection()
     mid_stream: MidStreamSection = MidStreamSection()
     hedge: Hedged = None
-    idempotency: Annotated[IdempotencySection | None, BeforeValidator(_idempotency)] = IdempotencySection()
+    idempotency: Annotated[
+        IdempotencySection | None,
+        BeforeValidator(scalars.switched("a mapping of window, max_bytes, fail, request_id and dedup")),
+    ] = IdempotencySection()
     blocked_providers: tuple[Name, ...] = ()
-    queue: Annotated[QueueSection | None, BeforeValidator(_queue)] = QueueSection()
-    retry_budget: Annotated[RetryBudgetSection | None, BeforeValidator(_retry_budget)] = RetryBudgetSection()
+    queue: Annotated[
+        QueueSection | None, BeforeValidator(scalars.switched("a mapping such as {longest: 10, patience: 0.5}"))
+    ] = QueueSection()
+    retry_budget: Annotated[
+        RetryBudgetSection | None, BeforeValidator(scalars.switched("a mapping such as {percent: 20, least: 10}"))
+    ] = RetryBudgetSection()
     learn_rate_limits: Flag = True
 
 

@@ -85,10 +85,14 @@ def of_store(held: Held) -> tuple[list[Shared], list[str]]:
 
 
 def compile_budget(section: BudgetSection) -> Budget:
-    if isinstance(section.unpriced, PriceSection):
-        assumed = compile_price(section.unpriced)
-        return Budget(nano_usd=section.usd, window=section.window, unpriced="assume", assumed_price=assumed)
-    return Budget(nano_usd=section.usd, window=section.window, unpriced=section.unpriced)
+    assumed = compile_price(section.unpriced) if isinstance(section.unpriced, PriceSection) else None
+    return Budget(
+        nano_usd=section.usd,
+        window=section.window,
+        unpriced="assume" if isinstance(section.unpriced, PriceSection) else section.unpriced,
+        assumed_price=assumed,
+        unaffordable=section.unaffordable,
+    )
 
 
 def compile_price(section: PriceSection) -> Price:

@@ -83,4 +83,5 @@ def hold_on(budget: Budget, window: Window, fixed: int, per_token: int) -> Budge
         window=window,
         fixed_nano_usd=fixed,
         per_output_token_nano_usd=per_token,
+        is_whole=budget.unaffordable == "refuse",
     )
