@@ -13,8 +13,10 @@ from omni_catalogue.snapshot import decode
 from omni_core.component import Check
 from omni_core.ports.analytics import (
     AnalyticsPort,
+    Breakdown,
     KeyUse,
     RequestFound,
+    Slice,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -46,6 +48,9 @@ from omni_dashboard.domain.reconciliation import Proof
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
+from omni_dashboard.usage.analysis import Analysis, Answer
+from omni_dashboard.usage.asking import analysed
+from omni_dashboard.usage.owners import Owner
 
 T = TypeVar("T")
 
@@ -155,6 +160,36 @@ class Management:
 
     async def _usage(self, query: UsageQuery) -> UsageReport:
         return await self._ask("analytics", self._analytics.query(query), self._settings.query_timeout)
+
+    async def analyse(self, identity: Identity, asked: Analysis) -> Answer:
+        """Raises ``PermissionDenied`` when a developer asks beyond their own key, ``InvalidRequest``."""
+        return await analysed(identity, asked, self._breakdown, self.owners)
+
+    async def _breakdown(self, asked: Breakdown) -> Sequence[Slice]:
+        return await self._ask("analytics", self._analytics.breakdown(asked), self._settings.query_timeout)
+
+    async def owners(self, identity: Identity) -> dict[str, Owner]:
+        """Of the keys that ``identity`` may see, by id: those of all organisations, or of its own."""
+        whose = [identity.organisation]
+        if identity.organisation == PLATFORM:
+            whose = [found.name for found in await self._organisations(identity)]
+        return {
+            key.id: Owner(organisation, key.team, key.user, key.name)
+            for organisation in whose
+            for key in await self.keys(identity, organisation)
+        }
+
+    async def _organisations(self, identity: Identity) -> list[ConfigObject]:
+        caller, found, after = self.caller(identity), list[ConfigObject](), ""
+        while True:
+            page = await self._ask("auth", self._auth.list_objects(caller, "organisations", after=after, limit=1000))
+            found += page.items
+            after = page.next
+            if not after:
+                return found
+
+    def now_ms(self) -> int:
+        return self._wall() * 1000
 
     async def audit_usage(self, identity: Identity) -> Proof:
         """What the ledger says was spent, held against what the recorded attempts cost; see ``reconciliation``."""

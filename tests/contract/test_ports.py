@@ -25,8 +25,10 @@ from omni_core.clients.translator import TranslatorClient
 from omni_core.identity import SERVICES, Caller
 from omni_core.ports.analytics import (
     AnalyticsPort,
+    Breakdown,
     KeyUse,
     RequestFound,
+    Slice,
     Standing,
     UsagePoint,
     UsageQuery,
@@ -109,7 +111,18 @@ async def collect(source: AsyncGenerator[Any, None]) -> tuple[list[Any], Gateway
 # ---- router ---------------------------------------------------------------------------------------------------------
 
 HEAD = Head(
-    200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True, ("clamp",), True, 0.5, "a way"
+    200,
+    True,
+    "text/event-stream",
+    "acme",
+    "gpt-x",
+    ("logit_bias", "seed"),
+    True,
+    ("clamp",),
+    True,
+    0.5,
+    "a way",
+    stages=(5, 0, 2**40, 1, 2, 3),
 )
 CALL = CompleteCall(
     CONTEXT,
@@ -623,6 +636,13 @@ POINTS = UsageReport(
 )
 
 
+BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", True)
+SLICES = (
+    Slice(2**45, ("k1", "gpt-x"), UsageTotals(requests=3), {"total": {7: 1, 200: 2**40}, "ttft": {3: 2}}),
+    Slice(0, ("", "a"), UsageTotals(cost_nano_usd=2**60)),
+)
+
+
 class Analytics:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -634,6 +654,10 @@ class Analytics:
 
     async def standing(self) -> Standing:
         return Standing(5, 2**45)
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        assert asked in (BROKEN_DOWN, Breakdown())
+        return SLICES if asked.dimensions else ()
 
     async def query(self, query: UsageQuery) -> UsageReport:
         if query.grain:
@@ -657,6 +681,12 @@ async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
 async def test_points_in_time_come_with_their_histograms(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.query(UsageQuery(grain="hour", latency=True)) == POINTS
+
+
+async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.breakdown(BROKEN_DOWN) == SLICES
+    assert await port.breakdown(Breakdown()) == ()
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

@@ -29,7 +29,16 @@ from omni_catalogue.scopes import ANY, AREAS, ENDPOINTS, Scopes
 from omni_catalogue.snapshot import decode
 from omni_core.bus import Bus
 from omni_core.ids import new_id
-from omni_core.ports.analytics import KeyUse, RequestFound, Standing, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    Breakdown,
+    KeyUse,
+    RequestFound,
+    Slice,
+    Standing,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Caller
 from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
@@ -107,6 +116,11 @@ class Recorded:
         asked = [key for key in self.keys if query.key_id in ("", key)]
         groups = {key: UsageTotals(requests=1) for key in asked} if query.group_by == "key" else {}
         return UsageReport(UsageTotals(requests=len(asked)), groups)
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        wanted = asked.filters.get("key", self.keys)
+        values = ("",) * len(asked.dimensions)
+        return tuple(Slice(0, values, UsageTotals(requests=1)) for key in self.keys if key in wanted)
 
     async def standing(self) -> Standing:
         return Standing(0, 0)

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
-from omni_dashboard.server import configuration, documents, page, problems
+from omni_dashboard.server import analytics, configuration, documents, page, problems
 from omni_dashboard.server.proof_schemas import ProofOut
 from omni_dashboard.server.request_schemas import RequestOut
 from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
@@ -45,7 +45,7 @@ from omni_dashboard.server.schemas import (
     UsageAnswer,
 )
 from omni_dashboard.server.simulation_schemas import SimulationIn, SimulationOut
-from omni_dashboard.server.usage_meta import USAGE_META, UsageMeta, usage_groups, usage_points
+from omni_dashboard.server.usage_meta import usage_groups, usage_points
 from omni_dashboard.service import Management
 from omni_dashboard.settings import DashboardSettings
 
@@ -79,7 +79,7 @@ class Api:
             Row("GET", "/api/about", PUBLIC, self.about, About),
             Row("GET", "/api/me", DEVELOPER, self.me, Me),
             Row("GET", "/api/usage", DEVELOPER, self.usage, UsageAnswer, area="usage"),
-            Row("GET", "/api/analytics/meta", DEVELOPER, self.usage_meta, UsageMeta, area="usage"),
+            *analytics.rows(),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row(
                 "POST",
@@ -141,10 +141,6 @@ class Api:
             latency=Latency.of(report.points) if latency else None,
             points=usage_points(report.points, dict(shown) if group_by else None, latency) if grain else [],
         )
-
-    async def usage_meta(self) -> UsageMeta:
-        """What usage may be asked for: measures, by which dimensions, and how fine."""
-        return USAGE_META
 
     async def request(self, request: Request, id_: Annotated[str, Path(alias="id", pattern=_REQUEST)]) -> RequestOut:
         """One recorded request, its attempts, and why it went where it went. By its id, or by the X-Request-Id that its

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-# From the request's start: to its end, and to the first byte of its answer.
-TOTAL, TTFT = "total", "ttft"
+# From the request's start: to its end, and to the first byte of its answer, in milliseconds. Of our own before its
+# provider was asked, in microseconds, for which the buckets are as good.
+TOTAL, TTFT, OVERHEAD = "total", "ttft", "overhead"
 
 # How many are in a bucket, by its number; none is 0.
 Counts = Mapping[int, int]

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
 from omni_core.ports.analytics import (
     AttemptFound,
+    Breakdown,
     KeyUse,
     RequestFound,
+    Slice,
     Standing,
     UsagePoint,
     UsageQuery,
@@ -303,6 +306,8 @@ class Analytics:
         self.found: list[RequestFound] = [FOUND]
         self.asked: list[tuple[str, tuple[str, ...] | None]] = []
         self.queries: list[UsageQuery] = []
+        self.breakdowns: list[Breakdown] = []
+        self.slices: list[tuple[int, dict[str, str], UsageTotals]] = []  # when, of what, how much
         self.failure: Exception | None = None
         self.groups = {
             "gpt-x": UsageTotals(2, 1, 3, 100, 10, 5, 50, 7, 1_250_000, 0),
@@ -339,6 +344,24 @@ class Analytics:
         return UsageReport(
             totals, self.groups if query.group_by else {}, points if query.grain or query.latency else ()
         )
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        """Of ``slices``, those of the span, told apart and filtered as was asked."""
+        self.breakdowns.append(asked)
+        if self.failure is not None:
+            raise self.failure
+        found: dict[tuple[int, tuple[str, ...]], Slice] = {}
+        unit = {"": 0, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}[asked.grain]
+        for at, of, totals in self.slices:
+            if at < asked.from_ms or (asked.until_ms and at >= asked.until_ms):
+                continue
+            if any(of[name] not in wanted for name, wanted in asked.filters.items()):
+                continue
+            place = (at - at % unit if unit else 0, tuple(of[name] for name in asked.dimensions))
+            known = found[place].totals if place in found else UsageTotals()
+            both = UsageTotals(*map(add, msgspec.structs.astuple(known), msgspec.structs.astuple(totals)))
+            found[place] = Slice(*place, both, {"total": {40: both.requests}} if asked.latency else {})
+        return tuple(found[place] for place in sorted(found))
 
 
 class Router:

@@ -88,10 +88,12 @@ class Asked(msgspec.Struct, frozen=True):
     begun: Begun | None = None
     haste: Haste | None = None
     tags: tuple[str, ...] = ()
+    began: float = 0.0  # when it came (monotonic)
 
 
 class Held:
-    """``usage`` and ``cost`` hold once ``count_usage`` was called. ``first_byte_ms`` is -1 until one came."""
+    """``usage`` and ``cost`` hold once ``count_usage`` was called. ``first_byte_ms`` is -1 until one came. ``began``
+    and ``admitted`` are monotonic, the latter 0 until it was."""
 
     # What nothing has changed yet. They are the class' and not each attempt's, as most of them never are.
     usage, cost, first_byte_ms, finished = _NOTHING, 0, -1, False
@@ -102,7 +104,7 @@ class Held:
     _tap: StreamTap | None = None
     _reported: Usage | None = None
     _estimate = _input_estimate = _status = _wanted = 0
-    _renew_at = _ttl = 0.0
+    _renew_at = _ttl = admitted = 0.0
     turn: Turn | None = None  # it waits for its turn, where it is refused one now
     again = False  # whether it tries the same account once more
     early = False  # whether it asks one that is only suspected, before its time is up
@@ -118,9 +120,9 @@ class Held:
         self._tools = tools
         self._asked = asked
         self._started_ms = clock.now_ms()
-        self._began = clock.monotonic()
+        self.began = clock.monotonic()
         haste = asked.haste
-        self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self._began)
+        self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self.began)
 
     async def admit(self, count_request: bool, number: int, began_ms: int) -> Refusal | None:
         """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``, or
@@ -133,10 +135,10 @@ class Held:
         call, request, routing, policy = asked.call, asked.request, asked.routing, asked.policy
         timeouts = self._timeouts
         if asked.haste is not None:
-            asked.haste.left(self._began)
+            asked.haste.left(self.began)
         waits = timeouts.first_byte + timeouts.idle if request.stream else timeouts.total
         ttl = self._ttl = timeouts.connect + waits + tools.settings.hold_margin
-        self._renew_at = self._began + ttl / 2
+        self._renew_at = self.began + ttl / 2
         bound = fixed = per_token = 0
         kept = offer.kept
         priced = (kept.money or kept.counted) and offer.price is not None
@@ -201,6 +203,7 @@ class Held:
                 self.turn.refused(offer, outcome)
             return outcome
         self._grant = outcome
+        self.admitted = clock.monotonic()
         if outcome.in_lanes:
             tools.turns.began(self.id)
         return None
@@ -320,7 +323,7 @@ class Held:
 
     def since_request(self, began: float) -> int:
         """Milliseconds from ``began`` to the first byte."""
-        return int((self._began - began) * 1000) + self.first_byte_ms
+        return int((self.began - began) * 1000) + self.first_byte_ms
 
     def _record(self, outcome: str, error_kind: str) -> AttemptRecord:
         reserved = self._grant.reserved_nano_usd if self._grant is not None else 0
@@ -351,4 +354,4 @@ class Held:
             self._tools.ledger.renew_soon(self.id, int(self._ttl * 1000))
 
     def elapsed_ms(self) -> int:
-        return int((clock.monotonic() - self._began) * 1000)
+        return int((clock.monotonic() - self.began) * 1000)
