@@ -49,6 +49,7 @@ def register(server: RpcServer, port: Ports) -> None:
                 scopes=key_scopes.from_message(request.scopes),
                 team=request.team,
                 user=request.user,
+                tags=tuple(request.tags),
             ),
             caller_from(request.caller),
         )
@@ -179,4 +180,5 @@ def _key(key: KeyInfo) -> pb.Key:
         older_until=key.older_until,
         team=key.team,
         user=key.user,
+        tags=key.tags,
     )

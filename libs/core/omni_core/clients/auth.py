@@ -67,6 +67,7 @@ class AuthClient:
                 caller=caller_message(caller),
                 team=new.team,
                 user=new.user,
+                tags=new.tags,
             )
         )
         return CreatedKey(key=_key(response.key), secret=response.secret)
@@ -196,4 +197,5 @@ def _key(key: pb.Key) -> KeyInfo:
         older_until=key.older_until,
         team=key.team,
         user=key.user,
+        tags=tuple(key.tags),
     )

@@ -194,10 +194,10 @@ def _limited(policies: list[KeyPolicy], stored: Iterable[StoredKey], shared: Seq
     """The policies with the limits that apply to each."""
     if not shared:
         return policies
-    whose = {key.id: Whose(key.id, key.organisation, key.team, key.user) for key in stored}
+    whose = {key.id: Whose(key.id, key.organisation, key.team, key.user, key.tags) for key in stored}
     found = []
     for policy in policies:
-        key = whose.get(policy.id) or Whose(policy.id)
+        key = whose.get(policy.id) or Whose(policy.id, tags=policy.tags)
         mine = tuple(one.limit.id for one in shared if one.applies_to(key))
         found.append(msgspec.structs.replace(policy, limits=mine) if mine else policy)
     return found
@@ -312,6 +312,7 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             ips=section.ips,
             expires=section.expires or 0,
         ),
+        tags=tuple(dict.fromkeys(section.tags)),
     )
 
 
@@ -333,6 +334,8 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         budget=budget if key.budget_nano_usd else None,
         rules=key.rules,
         scopes=key.scopes,
+        tags=key.tags,
+        organisation=key.organisation,
     )
 
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from omni_catalogue import tags
 from omni_catalogue.windows import is_known
 from pydantic_core import PydanticCustomError
 
@@ -211,6 +212,25 @@ def pattern(value: object) -> str:
     if any(char.isspace() for char in word) or len(word) > 256:
         _refuse("must be a pattern over model ids without spaces, such as 'acme/*'")
     return word
+
+
+def tag(value: object) -> str:
+    if not isinstance(value, str) or not tags.is_tag(value):
+        _refuse(f"must be a tag: 1 to {tags.LONGEST} characters, {tags.SHAPE}")
+    return value
+
+
+def within_provider(word: str, example: str) -> Callable[[object], str]:
+    """An account or a model, by the id of its provider."""
+
+    def read(value: object) -> str:
+        told = text(value)
+        provider, _, rest = told.partition("/")
+        if not _NAME.match(provider) or not rest or any(char.isspace() for char in told) or len(told) > 320:
+            _refuse(f"must be the provider's id and the {word}, such as {example}")
+        return told
+
+    return read
 
 
 def provider_pattern(value: object) -> str:
