@@ -22,6 +22,7 @@ from tests.unit.dashboard.ports import ADMIN, DEV, House, is_problem
 
 change = msgspec.structs.replace
 BEGIN, END = month("2026-11")
+EDGES = (BEGIN - 1, BEGIN, END - 1, END)
 
 
 @pytest.fixture(params=KINDS)
@@ -62,7 +63,7 @@ async def spent(house: House, query: str) -> dict[str, Any]:
 @given(
     used=st.lists(
         st.tuples(
-            st.one_of(st.integers(BEGIN - 9_000_000, END + 9_000_000), st.sampled_from([BEGIN - 1, BEGIN, END - 1, END])),
+            st.one_of(st.integers(BEGIN - 9_000_000, END + 9_000_000), st.sampled_from(EDGES)),
             st.integers(1, 4), st.integers(0, 2), st.integers(0, 10**13),
         ),
         max_size=12,
