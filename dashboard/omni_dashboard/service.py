@@ -169,14 +169,16 @@ class Management:
         return await self._ask("analytics", self._analytics.breakdown(asked), self._settings.query_timeout)
 
     async def owners(self, identity: Identity) -> dict[str, Owner]:
-        """Of the keys that ``identity`` may see, by id: those of all organisations, or of its own."""
-        whose = [identity.organisation]
+        """Of the keys that ``identity`` may see, by id, and of those that were revoked: of all organisations, or of
+        its own."""
+        whose = {identity.organisation: None}
         if identity.organisation == PLATFORM:
-            whose = [found.name for found in await self._organisations(identity)]
+            whose |= dict.fromkeys(found.name for found in await self._organisations(identity))
         return {
             key.id: Owner(organisation, key.team, key.user, key.name)
             for organisation in whose
-            for key in await self.keys(identity, organisation)
+            for revoked in (True, False)
+            for key in await self.keys(identity, organisation, revoked=revoked)
         }
 
     async def _organisations(self, identity: Identity) -> list[ConfigObject]:
@@ -235,8 +237,8 @@ class Management:
                 return found.id
         raise InvalidRequest(f"there is no key '{key}'", status=404, code="not_found", param="key")
 
-    async def keys(self, identity: Identity, organisation: str = "") -> list[KeyInfo]:
-        return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation)))
+    async def keys(self, identity: Identity, organisation: str = "", *, revoked: bool = False) -> list[KeyInfo]:
+        return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation), revoked=revoked))
 
     async def key_use(self) -> dict[str, KeyUse] | None:
         """By key id; None while analytics does not say."""

@@ -516,8 +516,8 @@ class Auth:
             "or-zzsecret",
         )  # fmt: skip
 
-    async def list_keys(self, caller: Asker = ANYBODY) -> list[KeyInfo]:
-        return [KEY, PLAIN]
+    async def list_keys(self, caller: Asker = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
+        return [PLAIN] if revoked else [KEY, PLAIN]
 
     async def rotate_key(self, key: str, overlap: int, caller: Asker = ANYBODY) -> CreatedKey:
         if overlap > 7:
@@ -563,6 +563,7 @@ async def test_keys_are_made_listed_and_revoked(reach: Reach, new: NewKey) -> No
     port: AuthPort = await reach(Auth(), AuthClient)
     assert await port.create_key(new) == await Auth().create_key(new)
     assert await port.list_keys() == [KEY, PLAIN]
+    assert await port.list_keys(revoked=True) == [PLAIN]
     assert await port.revoke_key("ci") == KEY
     with pytest.raises(InvalidRequest, match="there is no key zz"):
         await port.revoke_key("zz")
@@ -673,7 +674,7 @@ POINTS = UsageReport(
 )
 
 
-BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", True)
+BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", ("total", "ttft"))
 SLICES = (
     Slice(2**45, ("k1", "gpt-x"), UsageTotals(requests=3), {"total": {7: 1, 200: 2**40}, "ttft": {3: 2}}),
     Slice(0, ("", "a"), UsageTotals(cost_nano_usd=2**60)),

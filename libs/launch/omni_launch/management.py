@@ -149,7 +149,16 @@ class Remote:
 
     def audit_usage(self) -> dict[str, Any]:
         """What ``GET /api/audit/usage`` answers."""
-        body = self._ask("GET", "/api/audit/usage", needs="This needs an admin's key of who runs the gateway")
+        return self._got("/api/audit/usage", needs="This needs an admin's key of who runs the gateway")
+
+    def spend(self, month: str, by: str) -> dict[str, Any]:
+        """What ``GET /api/reports/spend`` answers."""
+        asked = urllib.parse.urlencode({"month": month, "by": by})
+        needs = "An admin's key sees all keys, a developer's itself and no owners; scopes must have the area usage"
+        return self._got(f"/api/reports/spend?{asked}", needs=needs)
+
+    def _got(self, path: str, needs: str) -> dict[str, Any]:
+        body = self._ask("GET", path, needs=needs)
         try:
             return msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -56,7 +56,8 @@ def register(server: RpcServer, port: Ports) -> None:
         return pb.CreateKeyResponse(key=_key(created.key), secret=created.secret)
 
     async def list_keys(request: pb.ListKeysRequest) -> pb.ListKeysResponse:
-        return pb.ListKeysResponse(keys=[_key(key) for key in await port.list_keys(caller_from(request.caller))])
+        found = await port.list_keys(caller_from(request.caller), revoked=request.revoked)
+        return pb.ListKeysResponse(keys=[_key(key) for key in found])
 
     async def rotate_key(request: pb.RotateKeyRequest) -> pb.RotateKeyResponse:
         rotated = await port.rotate_key(request.key, request.overlap, caller_from(request.caller))

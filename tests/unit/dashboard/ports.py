@@ -70,6 +70,7 @@ class Auth:
             KeyInfo("key_admin", "root", "admin", ("*",), 0, 0, "month", "file", 1_700_000_000),
             KeyInfo("key_dev", "dora", "developer", ("gpt-*",), 60, 25 * 10**9, "month", "api", 1_700_000_001, "…6789"),
         ]
+        self.revoked: list[KeyInfo] = []
         self.created: list[NewKey] = []
         self.failure: Exception | None = None
         self.hangs = False
@@ -117,9 +118,11 @@ class Auth:
         )  # fmt: skip
         return CreatedKey(key, "or-the-new-secret")
 
-    async def list_keys(self, caller: Asker = ANYBODY) -> list[KeyInfo]:
+    async def list_keys(self, caller: Asker = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
         await self._do()
         self.callers.append(caller)
+        if revoked:
+            return self.revoked if caller.organisation == "default" else []
         return self.list if caller.organisation == "default" else self.list[1:]
 
     async def rotate_key(self, key: str, overlap: int, caller: Asker = ANYBODY) -> CreatedKey:
@@ -395,7 +398,7 @@ class Analytics:
             place = (at - at % unit if unit else 0, tuple(of[name] for name in asked.dimensions))
             known = found[place].totals if place in found else UsageTotals()
             both = UsageTotals(*map(add, msgspec.structs.astuple(known), msgspec.structs.astuple(totals)))
-            found[place] = Slice(*place, both, {"total": {40: both.requests}} if asked.latency else {})
+            found[place] = Slice(*place, both, {name: {40: both.requests} for name in asked.latency})
         return tuple(found[place] for place in sorted(found))
 
 
