@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from omni_core.ports.analytics import REPRICE_TIMEOUT
 from omni_core.ports.configuration import APPLY_TIMEOUT
+from omni_core.ports.quota import REFRESH_TIMEOUT
 from omni_wire.errors import InvalidRequest
 
 
@@ -25,6 +26,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     query_timeout: float = 10.0
     reprice_timeout: float = REPRICE_TIMEOUT
     reconcile_every: float = 300.0
+    refresh_timeout: float = REFRESH_TIMEOUT
     probe_interval: float = 10.0
     probe_timeout: float = 2.0
     max_body_bytes: int = 64 * 1024

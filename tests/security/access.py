@@ -178,6 +178,8 @@ class Walk:
             return f"{template}?key={self.made.ids[owner][0]}", None
         if template == "/api/analytics" and whose == "named":
             return f"{template}?filter=key:{self.made.ids[owner][0]}", None
+        if template == "/api/reports/spend":
+            return f"{template}?by=model", None
         if template == "/api/config/apply":
             word = _word()
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"

@@ -44,7 +44,7 @@ from omni_core.ports.analytics import (
 )
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Caller
-from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_core.ports.quota import AccountQuota, BreakerState, KeyState, QuotaSnapshot
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
 from omni_core.settings import CoreSettings
@@ -100,6 +100,9 @@ class Quotas:
     async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
         states = (KeyState(key, 1, 60, 1, 0, 10**9, "month", 0) for key in self.keys if key_id in ("", key))
         return QuotaSnapshot(tuple(states), (BreakerState("acme/first", "closed", 0, 0.0),), 0)
+
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        return AccountQuota(account_id)
 
     async def reset(self, account_id: str) -> None:
         return

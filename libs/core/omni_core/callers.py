@@ -40,6 +40,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Snapshot": ("dashboard", "router"),
         "Reset": ("dashboard",),
         "ForgetRates": ("dashboard",),
+        "RefreshQuota": ("dashboard",),
     },
     "omniroute.analytics.v1.AnalyticsPort": {
         "Query": ("dashboard",),

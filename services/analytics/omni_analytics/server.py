@@ -45,7 +45,7 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             tuple(request.dimensions),
             {each.dimension: tuple(each.values) for each in request.filters},
             request.grain,
-            request.latency,
+            tuple(request.latency),
         )
         return pb.BreakdownResponse(slices=map(_slice, await port.breakdown(asked)))
 

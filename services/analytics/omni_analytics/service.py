@@ -26,6 +26,7 @@ from omni_core.ports.analytics import (
     UsageReport,
 )
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
 from omni_analytics.domain import rollup
 from omni_analytics.domain.reached import Reached, Told
@@ -39,6 +40,7 @@ _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
 GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", *ROLLED)
+MEASURED = (TOTAL, TTFT, OVERHEAD)
 DIMENSIONS = (*ROLLED, *OF_REQUESTS)
 
 
@@ -87,6 +89,8 @@ class Analytics:
         _times(asked)
         for name in (*asked.dimensions, *asked.filters):
             _known("dimension", name, DIMENSIONS)
+        for name in asked.latency:
+            _known("latency", name, MEASURED)
         if len(set(asked.dimensions)) < len(asked.dimensions):
             raise InvalidRequest("a dimension stands there twice", param="dimension")
         return await self._store.breakdown(asked)

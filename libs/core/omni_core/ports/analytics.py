@@ -66,7 +66,8 @@ class Breakdown(msgspec.Struct, frozen=True):
     """Usage told apart by any ``dimensions``, of what has one of the values that ``filters`` gives for a dimension.
 
     Times and ``grain`` as ``UsageQuery``. With a dimension of ``OF_REQUESTS`` all is counted from the requests' rows
-    while they are kept: tokens and cost are then what a request says of its attempts. ``latency`` asks for histograms.
+    while they are kept: tokens and cost are then what a request says of its attempts. ``latency`` are the measures of
+    which histograms are asked for.
     """
 
     from_ms: int = 0
@@ -74,7 +75,7 @@ class Breakdown(msgspec.Struct, frozen=True):
     dimensions: tuple[str, ...] = ()
     filters: dict[str, tuple[str, ...]] = {}
     grain: str = ""
-    latency: bool = False
+    latency: tuple[str, ...] = ()
 
 
 class Slice(msgspec.Struct, frozen=True):

@@ -677,7 +677,6 @@ class BreakdownRequest(_message.Message):
     """As in QueryRequest."""
     until_ms: _builtins.int
     grain: _builtins.str
-    latency: _builtins.bool
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of "key", "provider", "account", "model", "status"; or of requests alone, from their rows: "requested", "combo",
@@ -688,6 +687,10 @@ class BreakdownRequest(_message.Message):
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Filter]:
         """What passes all of them; a dimension once."""
 
+    @_builtins.property
+    def latency(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of which measures histograms are wanted."""
+
     def __init__(
         self,
         *,
@@ -696,7 +699,7 @@ class BreakdownRequest(_message.Message):
         dimensions: _abc.Iterable[_builtins.str] | None = ...,
         filters: _abc.Iterable[Global___Filter] | None = ...,
         grain: _builtins.str = ...,
-        latency: _builtins.bool = ...,
+        latency: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
