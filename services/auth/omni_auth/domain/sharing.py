@@ -116,6 +116,7 @@ def _limit(
         allowances=tuple(_allowances(section) if hard else _counted(section)),
         zone=section.time_zone or "",
         anchor=section.anchor or "",
+        when_away=section.when_away if hard else "",
     )
 
 
