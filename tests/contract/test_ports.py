@@ -27,6 +27,8 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     RequestFound,
     Slice,
     Standing,
@@ -643,6 +645,13 @@ SLICES = (
 )
 
 
+EVENTS_ASKED = LimitEvents(
+    organisation="o", limit_id="l", name="tag/b/soft", percent=80, from_ms=1, until_ms=2**45, before_ms=7,
+    before_id="l/tokens/day/9/80", most=5,
+)  # fmt: skip
+EVENTS = (LimitEvent("l/tokens/day/9/80", 2**45, 80, 2**50, "l", "tag/b/soft", "o", "tokens", "day", 2**51),)
+
+
 class Analytics:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -654,6 +663,10 @@ class Analytics:
 
     async def standing(self) -> Standing:
         return Standing(5, 2**45)
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        assert asked == EVENTS_ASKED
+        return EVENTS
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
@@ -687,6 +700,11 @@ async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.breakdown(BROKEN_DOWN) == SLICES
     assert await port.breakdown(Breakdown()) == ()
+
+
+async def test_limits_that_came_to_a_percentage_are_listed(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.limit_events(EVENTS_ASKED) == EVENTS
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

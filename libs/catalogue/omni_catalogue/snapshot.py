@@ -311,6 +311,10 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
         """Whose windows it has in the ledger: no key's id looks like that."""
         return f"limit:{self.id}"
 
+    def warns_by(self, allowance: Allowance) -> bool:
+        """Whether it is there to tell of percents of the budget or the requests per minute, which cannot themselves."""
+        return allowance.mode != "hard" and (self.budget is not None or self.requests_per_minute > 0)
+
     @property
     def bounds_tokens(self) -> bool:
         """Whether what is asked for must have a bound, as no more than that may be used."""

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from omni_core.ports.analytics import Breakdown, KeyUse, RequestFound, Slice, UsageQuery, UsageReport
+from omni_core.ports.analytics import (
+    Breakdown,
+    KeyUse,
+    LimitEvent,
+    LimitEvents,
+    RequestFound,
+    Slice,
+    UsageQuery,
+    UsageReport,
+)
 
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import UsageRow
@@ -43,6 +52,14 @@ class UsageStore(Protocol):
         ...
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        """See ``AnalyticsPort``. Raises as ``query``."""
+        ...
+
+    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        """Store what is not stored yet, in one durable transaction, and give that. Raises as ``record``."""
+        ...
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
         """See ``AnalyticsPort``. Raises as ``query``."""
         ...
 
@@ -110,7 +127,7 @@ class Meter(Protocol):
     def buried(self) -> None: ...
 
     def reached(self, of: str) -> None:
-        """A soft limit ``of`` requests, tokens or money has come to one of its percentages."""
+        """A limit ``of`` requests, tokens or money has come to one of its percentages."""
         ...
 
     def behind(self, seconds: float) -> None: ...

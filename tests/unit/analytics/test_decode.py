@@ -25,6 +25,8 @@ def test_no_field_of_the_events_is_left_out() -> None:
         for field in message.DESCRIPTOR.fields:
             if field.name == "losses":
                 message.losses.append("tools.0.cache_control")
+            elif field.name == "tags":
+                message.tags.extend(["batch", "blue", "batch"])
             elif field.name == "usage":
                 message.usage.CopyFrom(events_pb2.AttemptEvent(usage=usage).usage)
             elif field.type == field.TYPE_BYTES:
@@ -41,6 +43,9 @@ def test_no_field_of_the_events_is_left_out() -> None:
             if field.name == "losses":
                 assert isinstance(row, RequestRow)
                 assert row.losses == '["tools.0.cache_control"]'
+            elif field.name == "tags":
+                assert isinstance(row, RequestRow)
+                assert row.tags == ("batch", "blue")
             elif field.name == "traceparent":
                 continue  # for the consumer's span, not for the books
             elif field.name == "usage":

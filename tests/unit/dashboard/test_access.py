@@ -43,6 +43,7 @@ MATRIX = [
     ("POST", "/api/keys/key_dev/rotate", {}, (401, 401, 403, 403, 200)),
     ("DELETE", "/api/keys/key_dev", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/quota", None, (401, 401, 403, 403, 200)),
+    ("GET", "/api/limit-events", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/quota/breakers/acme/first/reset", None, (401, 401, 403, 403, 204)),
     ("POST", "/api/quota/rates/acme/first/forget", None, (401, 401, 403, 403, 204)),
     ("GET", "/api/audit", None, (401, 401, 403, 403, 200)),
@@ -103,8 +104,13 @@ MANAGED: dict[tuple[str, ...], set[str]] = {
     },
     ("keys:read",): {"/api/keys"},
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},
-    ("quota",): {"/api/quota", "/api/quota/breakers/acme/first/reset", "/api/quota/rates/acme/first/forget"},
-    ("quota:read",): {"/api/quota"},
+    ("quota",): {
+        "/api/quota",
+        "/api/limit-events",
+        "/api/quota/breakers/acme/first/reset",
+        "/api/quota/rates/acme/first/forget",
+    },
+    ("quota:read",): {"/api/quota", "/api/limit-events"},
     ("audit:read",): {"/api/audit", "/api/audit/verify", "/api/audit/usage"},
 }
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from omni_wire.latency import Counts
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
@@ -11,6 +12,8 @@ from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     RequestFound,
     Slice,
     Standing,
@@ -30,6 +33,7 @@ class AnalyticsClient:
         self._query = peer.unary("Query", pb.QueryResponse)
         self._breakdown = peer.unary("Breakdown", pb.BreakdownResponse)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
+        self._limit_events = peer.unary("LimitEvents", pb.LimitEventsResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
@@ -68,6 +72,11 @@ class AnalyticsClient:
         response = await self._key_use(pb.KeyUseRequest())
         return {key.key_id: KeyUse(key.requests, key.last_ms) for key in response.keys}
 
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        response = await self._limit_events(pb.LimitEventsRequest(**msgspec.structs.asdict(asked)))
+        fields = LimitEvent.__struct_fields__
+        return tuple(LimitEvent(*(getattr(each, name) for name in fields)) for each in response.events)
+
     async def standing(self) -> Standing:
         response = await self._standing(pb.StandingRequest())
         return Standing(response.pending, response.kept_from_ms)
@@ -84,6 +93,7 @@ def _request(found: pb.Request) -> RequestFound:
         **_same(found, RequestFound),
         usage=usage_message.read(found.usage),
         losses=tuple(found.losses),
+        tags=tuple(found.tags),
         attempts=tuple(map(_attempt, found.attempts)),
     )
 

@@ -51,4 +51,6 @@ _VERSION_2 = tuple(
     for statement in _named(schema._VERSION_5, "ALTER TABLE", "CREATE VIEW")
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_LIMITS = tuple(map(_here, schema._LIMITS))
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _LIMITS)

@@ -9,14 +9,24 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from omni_core.ports.analytics import Breakdown, KeyUse, RequestFound, Slice, UsageQuery, UsageReport
+from omni_core.ports.analytics import (
+    Breakdown,
+    KeyUse,
+    LimitEvent,
+    LimitEvents,
+    RequestFound,
+    Slice,
+    UsageQuery,
+    UsageReport,
+)
 from omni_wire.errors import DependencyUnavailable
 
-from omni_analytics.adapters import asking
+from omni_analytics.adapters import asking, limit_events
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.finding import find_request
 from omni_analytics.adapters.retention import forget_some, kept_from
 from omni_analytics.adapters.tables import Tables
+from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rollup import merge, plan, tally
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
 from omni_analytics.ports import Recorded
@@ -64,6 +74,12 @@ class SqlStore:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._run(lambda: self._in_time(lambda: find_request(self._database, id_, key_ids)))
 
+    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        return await self._run(lambda: self._keep_reached(reached))
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        return await self._run(lambda: self._in_time(lambda: limit_events.listed(self._database, asked)))
+
     async def kept_from_ms(self) -> int:
         return await self._run(lambda: self._in_time(lambda: kept_from(self._database)))
 
@@ -107,6 +123,10 @@ class SqlStore:
         except BaseException:
             self._tables.forget()
             raise
+
+    def _keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        with self._database.writing():
+            return limit_events.keep(self._database, reached)
 
     def _forget_some(self, before_ms: int) -> bool:
         with self._database.writing():
