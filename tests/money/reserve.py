@@ -134,10 +134,10 @@ class Collector:
     async def collect(self) -> None:
         """Until all are empty. Raises ``DependencyUnavailable``."""
         try:
-            routers = await self._redis.smembers("quota:{omni}:outboxes")  # type: ignore[misc]
+            routers = await self._redis.smembers("quota:{omni}:outboxes")
         except FAILURES as error:
             raise unavailable("redis", error) from error
-        for router in sorted(name.decode() for name in routers):
+        for router in sorted(name.decode() if isinstance(name, bytes) else name for name in routers):
             turn = await self._outbox.turn(router, done=self._done.get(router, ""))
             while turn.batch_id:
                 if turn.batch_id not in self._batches:
