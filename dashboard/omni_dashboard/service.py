@@ -13,8 +13,10 @@ from omni_catalogue.snapshot import decode
 from omni_core.component import Check
 from omni_core.ports.analytics import (
     AnalyticsPort,
+    Breakdown,
     KeyUse,
     RequestFound,
+    Slice,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -24,7 +26,7 @@ from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import QuotaPort, QuotaSnapshot
+from omni_core.ports.quota import AccountQuota, QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
@@ -46,6 +48,9 @@ from omni_dashboard.domain.reconciliation import Proof
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
+from omni_dashboard.usage.analysis import Analysis, Answer
+from omni_dashboard.usage.asking import analysed
+from omni_dashboard.usage.owners import Owner
 
 T = TypeVar("T")
 
@@ -156,6 +161,38 @@ class Management:
     async def _usage(self, query: UsageQuery) -> UsageReport:
         return await self._ask("analytics", self._analytics.query(query), self._settings.query_timeout)
 
+    async def analyse(self, identity: Identity, asked: Analysis) -> Answer:
+        """Raises ``PermissionDenied`` when a developer asks beyond their own key, ``InvalidRequest``."""
+        return await analysed(identity, asked, self._breakdown, self.owners)
+
+    async def _breakdown(self, asked: Breakdown) -> Sequence[Slice]:
+        return await self._ask("analytics", self._analytics.breakdown(asked), self._settings.query_timeout)
+
+    async def owners(self, identity: Identity) -> dict[str, Owner]:
+        """Of the keys that ``identity`` may see, by id, and of those that were revoked: of all organisations, or of
+        its own."""
+        whose = {identity.organisation: None}
+        if identity.organisation == PLATFORM:
+            whose |= dict.fromkeys(found.name for found in await self._organisations(identity))
+        return {
+            key.id: Owner(organisation, key.team, key.user, key.name)
+            for organisation in whose
+            for revoked in (True, False)
+            for key in await self.keys(identity, organisation, revoked=revoked)
+        }
+
+    async def _organisations(self, identity: Identity) -> list[ConfigObject]:
+        caller, found, after = self.caller(identity), list[ConfigObject](), ""
+        while True:
+            page = await self._ask("auth", self._auth.list_objects(caller, "organisations", after=after, limit=1000))
+            found += page.items
+            after = page.next
+            if not after:
+                return found
+
+    def now_ms(self) -> int:
+        return self._wall() * 1000
+
     async def audit_usage(self, identity: Identity) -> Proof:
         """What the ledger says was spent, held against what the recorded attempts cost; see ``reconciliation``."""
         platform_only(identity.organisation, "audit all usage")
@@ -200,8 +237,8 @@ class Management:
                 return found.id
         raise InvalidRequest(f"there is no key '{key}'", status=404, code="not_found", param="key")
 
-    async def keys(self, identity: Identity, organisation: str = "") -> list[KeyInfo]:
-        return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation)))
+    async def keys(self, identity: Identity, organisation: str = "", *, revoked: bool = False) -> list[KeyInfo]:
+        return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation), revoked=revoked))
 
     async def key_use(self) -> dict[str, KeyUse] | None:
         """By key id; None while analytics does not say."""
@@ -342,6 +379,17 @@ class Management:
     async def reset_breaker(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "reset a breaker")
         await self._ask("quota", self._quota.reset(account_id))
+
+    async def refresh_quota(self, identity: Identity, account_id: str) -> AccountQuota:
+        """Raises as ``QuotaPort.refresh_quota``."""
+        platform_only(identity.organisation, "ask for an account's quota")
+        asked = self._quota.refresh_quota(account_id)
+        return await self._ask("quota", asked, self._settings.refresh_timeout)
+
+    @property
+    def now(self) -> int:
+        """Epoch seconds."""
+        return self._wall()
 
     async def forget_rates(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "forget rate limits")

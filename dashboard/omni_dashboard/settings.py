@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 from omni_core.ports.configuration import APPLY_TIMEOUT
+from omni_core.ports.quota import REFRESH_TIMEOUT
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +21,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     call_timeout: float = 5.0
     apply_timeout: float = APPLY_TIMEOUT
     query_timeout: float = 10.0
+    refresh_timeout: float = REFRESH_TIMEOUT
     probe_interval: float = 10.0
     probe_timeout: float = 2.0
     max_body_bytes: int = 64 * 1024

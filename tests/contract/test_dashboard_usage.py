@@ -87,6 +87,11 @@ async def test_usage_over_http_is_what_was_published(nats: NatsServer, tmp_path:
                 "key_dev": 30,
                 "key_admin": 10,
             }
+            asked = "/api/analytics?measures=requests,cost_usd,total_ms&by=key,surface&order=-requests&limit=1"
+            analysed = (await client.get(asked, headers=admin)).json()
+            assert analysed["lines"][0]["values"] == {"key": "key_dev", "surface": "openai.chat"}
+            assert analysed["lines"][0]["measures"]["cost_usd"] == "0.018"
+            assert (analysed["other"]["measures"]["requests"], analysed["total"]["measures"]["requests"]) == (10, 40)
             own = (await client.get("/api/usage", headers=dev)).json()
             assert (own["totals"]["requests"], own["totals"]["cost_nano_usd"]) == (30, 30 * 600_000)
             later = (await client.get(f"/api/usage?from={T0 + 1}", headers=admin)).json()

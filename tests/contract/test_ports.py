@@ -25,8 +25,10 @@ from omni_core.clients.translator import TranslatorClient
 from omni_core.identity import SERVICES, Caller
 from omni_core.ports.analytics import (
     AnalyticsPort,
+    Breakdown,
     KeyUse,
     RequestFound,
+    Slice,
     Standing,
     UsagePoint,
     UsageQuery,
@@ -37,7 +39,16 @@ from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaPort, QuotaSnapshot
+from omni_core.ports.quota import (
+    AccountQuota,
+    AllowanceState,
+    BreakerState,
+    KeyState,
+    LimitState,
+    QuotaPort,
+    QuotaSnapshot,
+    QuotaWindowState,
+)
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
 from omni_core.ports.translator import (
     EncodeCall,
@@ -55,6 +66,7 @@ from omni_wire.errors import (
     GatewayError,
     InvalidRequest,
     LossRefused,
+    RateLimited,
     StreamInterrupted,
     Unauthenticated,
     UpstreamFailed,
@@ -109,7 +121,18 @@ async def collect(source: AsyncGenerator[Any, None]) -> tuple[list[Any], Gateway
 # ---- router ---------------------------------------------------------------------------------------------------------
 
 HEAD = Head(
-    200, True, "text/event-stream", "acme", "gpt-x", ("logit_bias", "seed"), True, ("clamp",), True, 0.5, "a way"
+    200,
+    True,
+    "text/event-stream",
+    "acme",
+    "gpt-x",
+    ("logit_bias", "seed"),
+    True,
+    ("clamp",),
+    True,
+    0.5,
+    "a way",
+    stages=(5, 0, 2**40, 1, 2, 3),
 )
 CALL = CompleteCall(
     CONTEXT,
@@ -493,8 +516,8 @@ class Auth:
             "or-zzsecret",
         )  # fmt: skip
 
-    async def list_keys(self, caller: Asker = ANYBODY) -> list[KeyInfo]:
-        return [KEY, PLAIN]
+    async def list_keys(self, caller: Asker = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
+        return [PLAIN] if revoked else [KEY, PLAIN]
 
     async def rotate_key(self, key: str, overlap: int, caller: Asker = ANYBODY) -> CreatedKey:
         if overlap > 7:
@@ -540,6 +563,7 @@ async def test_keys_are_made_listed_and_revoked(reach: Reach, new: NewKey) -> No
     port: AuthPort = await reach(Auth(), AuthClient)
     assert await port.create_key(new) == await Auth().create_key(new)
     assert await port.list_keys() == [KEY, PLAIN]
+    assert await port.list_keys(revoked=True) == [PLAIN]
     assert await port.revoke_key("ci") == KEY
     with pytest.raises(InvalidRequest, match="there is no key zz"):
         await port.revoke_key("zz")
@@ -579,6 +603,24 @@ STATE = QuotaSnapshot(
         LimitState("l2", "all", "default", 0, 5, 0, 0, 0, "", 0),
     ),
     waiting_events=2**40,
+    accounts=(
+        AccountQuota(
+            "claude/a",
+            "max",
+            "hello",
+            (
+                QuotaWindowState(
+                    *("week:opus", "percent", 9_950, 10_000, 1_700_000_000.5, False, ("*opus*",), "fetched", 2**41),
+                    stale=True,
+                    exhausts_at=1.5,
+                    is_aside=True,
+                ),
+                QuotaWindowState("once", "usd", 2**50, 0, unlimited=True),
+            ),
+            *(2**41, 2**41 + 1, 3, "HTTP 500", 1_700_000_000.25, True, 2.5, 20.0),
+        ),
+        AccountQuota("acme/first"),
+    ),
 )
 
 
@@ -588,6 +630,11 @@ class Quota:
 
     async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
         return STATE if not key_id else QuotaSnapshot(STATE.keys[:1], (), 0)
+
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        if account_id != "claude/a":
+            raise RateLimited("only just", retry_after=7.5)
+        return STATE.accounts[0]
 
     async def reset(self, account_id: str) -> None:
         self.reset_accounts.append(account_id)
@@ -608,6 +655,10 @@ async def test_limits_and_breakers_are_shown_and_reset(reach: Reach) -> None:
     await port.reset("acme/first")
     await port.forget_rates("acme/first")
     assert quota.reset_accounts == ["acme/first", "rates of acme/first"]
+    assert await port.refresh_quota("claude/a") == STATE.accounts[0]
+    with pytest.raises(RateLimited) as raised:
+        await port.refresh_quota("acme/first")
+    assert raised.value.retry_after == 7.5
 
 
 TOTALS = UsageTotals(1000, 3, 1004, 10**12, 5, 6, 7, 8, 10**15, 9)
@@ -623,6 +674,13 @@ POINTS = UsageReport(
 )
 
 
+BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", ("total", "ttft"))
+SLICES = (
+    Slice(2**45, ("k1", "gpt-x"), UsageTotals(requests=3), {"total": {7: 1, 200: 2**40}, "ttft": {3: 2}}),
+    Slice(0, ("", "a"), UsageTotals(cost_nano_usd=2**60)),
+)
+
+
 class Analytics:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -634,6 +692,10 @@ class Analytics:
 
     async def standing(self) -> Standing:
         return Standing(5, 2**45)
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        assert asked in (BROKEN_DOWN, Breakdown())
+        return SLICES if asked.dimensions else ()
 
     async def query(self, query: UsageQuery) -> UsageReport:
         if query.grain:
@@ -657,6 +719,12 @@ async def test_the_use_of_keys_is_answered(reach: Reach) -> None:
 async def test_points_in_time_come_with_their_histograms(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.query(UsageQuery(grain="hour", latency=True)) == POINTS
+
+
+async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.breakdown(BROKEN_DOWN) == SLICES
+    assert await port.breakdown(Breakdown()) == ()
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

@@ -63,7 +63,9 @@ def scoped(*providers: str) -> tuple[s.KeyPolicy, ...]:
 
 async def test_a_chat_provider_is_answered_from_with_its_own_bytes(gw: Harness) -> None:
     head, body = await gw.ask("acme/sim+tokens:5")
-    assert head == Head(200, False, "application/json", "acme", "sim+tokens:5", (), True)
+    assert msgspec.structs.replace(head, stages=()) == Head(
+        200, False, "application/json", "acme", "sim+tokens:5", (), True
+    )
     assert json.loads(body)["usage"]["completion_tokens"] == 5
     seen = gw.simulator.recent[-1]
     assert seen.header("authorization") == "Bearer secret-of-acme/first"

@@ -176,6 +176,10 @@ class Walk:
         """The path and the body that are about a thing of ``owner``; what is ``used_up`` by that is made anew."""
         if template == "/api/usage" and whose == "named":
             return f"{template}?key={self.made.ids[owner][0]}", None
+        if template == "/api/analytics" and whose == "named":
+            return f"{template}?filter=key:{self.made.ids[owner][0]}", None
+        if template == "/api/reports/spend":
+            return f"{template}?by=model", None
         if template == "/api/config/apply":
             word = _word()
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"

@@ -62,6 +62,9 @@ GET    /api/me                             -      own      401  401  403  200  2
 
 GET    /api/usage                          usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/usage                          usage  named    401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/analytics                      usage  own      401  401  403  200  200  200  403  200  200  200  200  200
+GET    /api/analytics                      usage  named    401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/reports/spend                  usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/analytics/meta                 usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/requests/{id}                  usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/requests/{id}                  usage  named    401  401  403  404  200  200  403  200  404  404  404  404
@@ -82,6 +85,7 @@ DELETE /api/keys/{id}                      keys   asked    401  401  403  403  4
 GET    /api/quota                          quota  own      401  401  403  403  200  200  403  200  403  200  200  200
 POST   /api/quota/breakers/{account}/reset quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
 POST   /api/quota/rates/{account}/forget   quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
+POST   /api/quota/accounts/{account}/refresh quota  platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/system                         system platform 401  401  403  403  200  200  403  200  403  403  403  403
 
 GET    /api/audit                          audit  own      401  401  403  403  200  200  403  200  403  200  200  200

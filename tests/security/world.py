@@ -29,10 +29,19 @@ from omni_catalogue.scopes import ANY, AREAS, ENDPOINTS, Scopes
 from omni_catalogue.snapshot import decode
 from omni_core.bus import Bus
 from omni_core.ids import new_id
-from omni_core.ports.analytics import KeyUse, RequestFound, Standing, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    Breakdown,
+    KeyUse,
+    RequestFound,
+    Slice,
+    Standing,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Caller
-from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_core.ports.quota import AccountQuota, BreakerState, KeyState, QuotaSnapshot
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
 from omni_core.settings import CoreSettings
@@ -89,6 +98,9 @@ class Quotas:
         states = (KeyState(key, 1, 60, 1, 0, 10**9, "month", 0) for key in self.keys if key_id in ("", key))
         return QuotaSnapshot(tuple(states), (BreakerState("acme/first", "closed", 0, 0.0),), 0)
 
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        return AccountQuota(account_id)
+
     async def reset(self, account_id: str) -> None:
         return
 
@@ -107,6 +119,11 @@ class Recorded:
         asked = [key for key in self.keys if query.key_id in ("", key)]
         groups = {key: UsageTotals(requests=1) for key in asked} if query.group_by == "key" else {}
         return UsageReport(UsageTotals(requests=len(asked)), groups)
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        wanted = asked.filters.get("key", self.keys)
+        values = ("",) * len(asked.dimensions)
+        return tuple(Slice(0, values, UsageTotals(requests=1)) for key in self.keys if key in wanted)
 
     async def standing(self) -> Standing:
         return Standing(0, 0)

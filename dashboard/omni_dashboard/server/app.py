@@ -17,8 +17,9 @@ from starlette.responses import PlainTextResponse, Response
 from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
-from omni_dashboard.server import configuration, documents, page, problems
+from omni_dashboard.server import analytics, configuration, documents, page, problems, reports
 from omni_dashboard.server.proof_schemas import ProofOut
+from omni_dashboard.server.quota_schemas import AccountQuotaOut
 from omni_dashboard.server.request_schemas import RequestOut
 from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
 from omni_dashboard.server.schemas import (
@@ -45,7 +46,7 @@ from omni_dashboard.server.schemas import (
     UsageAnswer,
 )
 from omni_dashboard.server.simulation_schemas import SimulationIn, SimulationOut
-from omni_dashboard.server.usage_meta import USAGE_META, UsageMeta, usage_groups, usage_points
+from omni_dashboard.server.usage_meta import usage_groups, usage_points
 from omni_dashboard.service import Management
 from omni_dashboard.settings import DashboardSettings
 
@@ -79,7 +80,8 @@ class Api:
             Row("GET", "/api/about", PUBLIC, self.about, About),
             Row("GET", "/api/me", DEVELOPER, self.me, Me),
             Row("GET", "/api/usage", DEVELOPER, self.usage, UsageAnswer, area="usage"),
-            Row("GET", "/api/analytics/meta", DEVELOPER, self.usage_meta, UsageMeta, area="usage"),
+            *analytics.rows(),
+            *reports.rows(),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row(
                 "POST",
@@ -98,6 +100,15 @@ class Api:
             Row("GET", "/api/quota", ADMIN, self.quota, Quota, area="quota"),
             Row("POST", "/api/quota/breakers/{account:path}/reset", ADMIN, self.reset_breaker, None, 204, "quota"),
             Row("POST", "/api/quota/rates/{account:path}/forget", ADMIN, self.forget_rates, None, 204, "quota"),
+            Row(
+                "POST",
+                "/api/quota/accounts/{account:path}/refresh",
+                ADMIN,
+                self.refresh_quota,
+                AccountQuotaOut,
+                area="quota",
+                also=(429,),
+            ),
             Row("GET", "/api/audit", ADMIN, self.audit, AuditOut, area="audit"),
             Row("GET", "/api/audit/verify", ADMIN, self.verify_audit, AuditVerdictOut, area="audit"),
             Row("GET", "/api/audit/usage", ADMIN, self.audit_usage, ProofOut, area="audit"),
@@ -142,10 +153,6 @@ class Api:
             points=usage_points(report.points, dict(shown) if group_by else None, latency) if grain else [],
         )
 
-    async def usage_meta(self) -> UsageMeta:
-        """What usage may be asked for: measures, by which dimensions, and how fine."""
-        return USAGE_META
-
     async def request(self, request: Request, id_: Annotated[str, Path(alias="id", pattern=_REQUEST)]) -> RequestOut:
         """One recorded request, its attempts, and why it went where it went. By its id, or by the X-Request-Id that its
         client saw: the newest, where several had the same. An admin sees all keys', a developer those of their own."""
@@ -188,12 +195,17 @@ class Api:
         return KeyOut.of(await self._management.revoke_key(identity_of(request), id_, organisation))
 
     async def quota(self, request: Request) -> Quota:
-        """Limits, budgets, breakers and providers' rate limits as they stand."""
-        return Quota.of(await self._management.quota(identity_of(request)))
+        """Limits, budgets, breakers, providers' rate limits and accounts' quotas as they stand."""
+        return Quota.of(await self._management.quota(identity_of(request)), self._management.now)
 
     async def reset_breaker(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
         """Close an account's breaker, and those of its models and of combos' targets at its provider."""
         await self._management.reset_breaker(identity_of(request), account)
+
+    async def refresh_quota(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> AccountQuotaOut:
+        """Ask an account's provider now how much of its quota is left. 429 where that was only just done."""
+        found = await self._management.refresh_quota(identity_of(request), account)
+        return AccountQuotaOut.of_state(found, self._management.now)
 
     async def forget_rates(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
         """Forget what was learned of the rate limits of an account and its models; they are learned anew."""

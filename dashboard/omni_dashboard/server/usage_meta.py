@@ -6,10 +6,11 @@ from omni_core.ports.analytics import UsagePoint, UsageTotals
 from pydantic import BaseModel
 
 from omni_dashboard.server.schemas import Group, Latency, Point, Totals
+from omni_dashboard.usage.measures import ALL, DIMENSIONS, GRAINS
 
 
-class Measure(BaseModel):
-    """A field of ``totals``, or of ``latency`` (then ``histogram``, and percentiles of it)."""
+class MeasureOut(BaseModel):
+    """With ``histogram`` its value is percentiles."""
 
     name: str
     unit: str
@@ -17,53 +18,30 @@ class Measure(BaseModel):
     histogram: bool = False
 
 
-class Named(BaseModel):
+class DimensionOut(BaseModel):
+    """``kept`` says where it is known: in the "rollups", for ever (then it is a ``group_by`` of ``/api/usage``, too);
+    in the "rows" of requests, while these are kept; of the "keys" that there are."""
+
     name: str
     about: str
+    kept: str
 
 
 class UsageMeta(BaseModel):
-    """Each measure can be had by each dimension (``group_by``) and in each grain."""
+    """Each measure can be had by any dimensions (``by``), of what passes any filters (``filter``), in each grain."""
 
-    measures: list[Measure]
-    dimensions: list[Named]
+    measures: list[MeasureOut]
+    dimensions: list[DimensionOut]
     grains: list[str]
     percentiles: list[str]
 
 
-_TOTALS = (
-    ("requests", "requests", "requests that a router took"),
-    ("errors", "requests", "those that came to a bad end; a client that went away is none"),
-    ("attempts", "attempts", "calls to accounts of providers"),
-    ("input_tokens", "tokens", "of attempts, those from caches included"),
-    ("cached_input_tokens", "tokens", "of the input, what came from the provider's cache"),
-    ("cache_write_tokens", "tokens", "of the input, what was written there"),
-    ("output_tokens", "tokens", "of attempts, those of reasoning included"),
-    ("reasoning_tokens", "tokens", "of the output, what was thought"),
-    ("total_tokens", "tokens", "input and output"),
-    ("unpriced_requests", "requests", "of a model without a price"),
-    ("cost_nano_usd", "nano-USD", "what the attempts were settled at"),
-    ("cost_usd", "USD", "the same, as a decimal text"),
-)
-_TIMES = (
-    ("total_ms", "from a request's start to the end of its answer"),
-    ("ttft_ms", "from a request's start to the first byte of its answer"),
-)
-_DIMENSIONS = (
-    ("key", "the API key, by id"),
-    ("model", "what served it, or was asked for where nothing did"),
-    ("provider", "empty where none served it"),
-    ("account", "of the provider, by id"),
-    ("status", "its class: 2xx, 4xx, …; none where no status came"),
-)
-
 USAGE_META = UsageMeta(
     measures=[
-        *(Measure(name=name, unit=unit, about=about) for name, unit, about in _TOTALS),
-        *(Measure(name=name, unit="ms", about=about, histogram=True) for name, about in _TIMES),
+        MeasureOut(name=one.name, unit=one.unit, about=one.about, histogram=bool(one.histogram)) for one in ALL.values()
     ],
-    dimensions=[Named(name=name, about=about) for name, about in _DIMENSIONS],
-    grains=["minute", "hour", "day"],
+    dimensions=[DimensionOut(name=one.name, about=one.about, kept=one.kept) for one in DIMENSIONS.values()],
+    grains=[*GRAINS],
     percentiles=["p50", "p95", "p99"],
 )
 

@@ -10,6 +10,7 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.quotas import Quota
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.windows import Window, window_at
@@ -86,7 +87,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     empty for an account that needs none. ``project`` is what the provider books its use to, where it wants to be told
     (Google's project, Kiro's profile ARN); ``identity`` the product of its vendor that requests shall look like, which
     nobody gets who did not ask for it; ``client_version`` and ``machine_id`` what that product says of itself.
-    ``weight`` is its share where its provider's strategy is "weighted"."""
+    ``weight`` is its share where its provider's strategy is "weighted". ``quota`` is what its provider gives it, None
+    where nobody looks after that."""
 
     id: str
     name: str
@@ -97,6 +99,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     machine_id: str = ""
     weight: int = 1
     rate_limit: RateLimit = _ANY_RATE
+    quota: Quota | None = None
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,9 +39,11 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Snapshot": ("dashboard", "router"),
         "Reset": ("dashboard",),
         "ForgetRates": ("dashboard",),
+        "RefreshQuota": ("dashboard",),
     },
     "omniroute.analytics.v1.AnalyticsPort": {
         "Query": ("dashboard",),
+        "Breakdown": ("dashboard",),
         "KeyUse": ("dashboard",),
         "Standing": ("dashboard",),
         "FindRequest": ("dashboard",),

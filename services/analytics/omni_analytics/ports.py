@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from omni_core.ports.analytics import KeyUse, RequestFound, UsageQuery, UsageReport
+from omni_core.ports.analytics import Breakdown, KeyUse, RequestFound, Slice, UsageQuery, UsageReport
 
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import UsageRow
@@ -32,6 +32,10 @@ class UsageStore(Protocol):
 
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``DependencyUnavailable`` when the store cannot answer in time."""
+        ...
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        """Raises as ``query``, and ``InvalidRequest`` for too many slices or rows that are not kept."""
         ...
 
     async def key_use(self) -> dict[str, KeyUse]:

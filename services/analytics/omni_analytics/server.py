@@ -7,7 +7,9 @@ from omni_core.ports.analytics import (
     APART,
     AnalyticsPort,
     AttemptFound,
+    Breakdown,
     RequestFound,
+    Slice,
     UsagePoint,
     UsageQuery,
     UsageTotals,
@@ -35,6 +37,17 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             points=map(_point, report.points),
         )
 
+    async def breakdown(request: pb.BreakdownRequest) -> pb.BreakdownResponse:
+        asked = Breakdown(
+            request.from_ms,
+            request.until_ms,
+            tuple(request.dimensions),
+            {each.dimension: tuple(each.values) for each in request.filters},
+            request.grain,
+            tuple(request.latency),
+        )
+        return pb.BreakdownResponse(slices=map(_slice, await port.breakdown(asked)))
+
     async def key_use(_: pb.KeyUseRequest) -> pb.KeyUseResponse:
         found = await port.key_use()
         return pb.KeyUseResponse(
@@ -53,6 +66,7 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         "omniroute.analytics.v1.AnalyticsPort",
         {
             "Query": unary(pb.QueryRequest, query),
+            "Breakdown": unary(pb.BreakdownRequest, breakdown),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
             "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),
@@ -86,6 +100,11 @@ def _point(point: UsagePoint) -> pb.Point:
         total=_histogram(point.total),
         ttft=_histogram(point.ttft),
     )
+
+
+def _slice(found: Slice) -> pb.Slice:
+    latency = [pb.Timed(measure=name, histogram=_histogram(counts)) for name, counts in found.latency.items()]
+    return pb.Slice(at_ms=found.at_ms, values=found.values, totals=_totals(found.totals), latency=latency)
 
 
 def _histogram(counts: Counts) -> pb.Histogram:

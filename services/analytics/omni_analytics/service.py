@@ -10,8 +10,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
 import msgspec
-from omni_core.ports.analytics import KeyUse, RequestFound, Standing, UsageQuery, UsageReport
+from omni_core.ports.analytics import (
+    OF_REQUESTS,
+    ROLLED,
+    Breakdown,
+    KeyUse,
+    RequestFound,
+    Slice,
+    Standing,
+    UsageQuery,
+    UsageReport,
+)
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
 from omni_analytics.domain import rollup
 from omni_analytics.domain.reached import Reached, Told
@@ -24,7 +35,9 @@ logger = logging.getLogger("omniroute.analytics")
 _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
 GRAINS = ("", *rollup.GRAINS)
-GROUPS = ("", "key", "model", "provider", "account", "status")
+GROUPS = ("", *ROLLED)
+MEASURED = (TOTAL, TTFT, OVERHEAD)
+DIMENSIONS = (*ROLLED, *OF_REQUESTS)
 
 
 class Analytics:
@@ -55,13 +68,22 @@ class Analytics:
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``InvalidRequest`` for an unknown ``group_by`` or ``grain``, a time before the epoch, and too many
         points."""
-        for name, value, known in (("group_by", query.group_by, GROUPS), ("grain", query.grain, GRAINS)):
-            if value not in known:
-                raise InvalidRequest(f"{name} {value!r} is not one of {', '.join(filter(None, known))}", param=name)
-        for name, at in (("from", query.from_ms), ("until", query.until_ms)):
-            if not 0 <= at < 2**62:
-                raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)
+        _known("group_by", query.group_by, GROUPS)
+        _known("grain", query.grain, GRAINS)
+        _times(query)
         return await self._store.query(query)
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        """Raises ``InvalidRequest`` for what there is not, and names what there is."""
+        _known("grain", asked.grain, GRAINS)
+        _times(asked)
+        for name in (*asked.dimensions, *asked.filters):
+            _known("dimension", name, DIMENSIONS)
+        for name in asked.latency:
+            _known("latency", name, MEASURED)
+        if len(set(asked.dimensions)) < len(asked.dimensions):
+            raise InvalidRequest("a dimension stands there twice", param="dimension")
+        return await self._store.breakdown(asked)
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._store.key_use()
@@ -146,3 +168,14 @@ class Analytics:
         except GatewayError as error:
             # The bus delivers it again, and it is counted no second time.
             logger.debug("could not answer for a message", extra={"fields": {"error": error.message}})
+
+
+def _known(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InvalidRequest(f"{name} {value!r} is not one of {', '.join(filter(None, known))}", param=name)
+
+
+def _times(asked: UsageQuery | Breakdown) -> None:
+    for name, at in (("from", asked.from_ms), ("until", asked.until_ms)):
+        if not 0 <= at < 2**62:
+            raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)

@@ -49,13 +49,15 @@ def register(server: RpcServer, port: Ports) -> None:
                 scopes=key_scopes.from_message(request.scopes),
                 team=request.team,
                 user=request.user,
+                tags=tuple(request.tags),
             ),
             caller_from(request.caller),
         )
         return pb.CreateKeyResponse(key=_key(created.key), secret=created.secret)
 
     async def list_keys(request: pb.ListKeysRequest) -> pb.ListKeysResponse:
-        return pb.ListKeysResponse(keys=[_key(key) for key in await port.list_keys(caller_from(request.caller))])
+        found = await port.list_keys(caller_from(request.caller), revoked=request.revoked)
+        return pb.ListKeysResponse(keys=[_key(key) for key in found])
 
     async def rotate_key(request: pb.RotateKeyRequest) -> pb.RotateKeyResponse:
         rotated = await port.rotate_key(request.key, request.overlap, caller_from(request.caller))
@@ -179,4 +181,5 @@ def _key(key: KeyInfo) -> pb.Key:
         older_until=key.older_until,
         team=key.team,
         user=key.user,
+        tags=key.tags,
     )

@@ -214,8 +214,11 @@ class AuthService(Configuring):
         await self._store_changed()
         return CreatedKey(stored_info(key, held), secret)
 
-    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]:
+    async def list_keys(self, caller: Caller = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
         state = self._in_force()
+        if revoked:
+            gone = await asyncio.to_thread(self._store.revoked_keys, caller.organisation)
+            return [stored_info(key, state.owners) for key in gone]
         ids = set(map(apikeys.file_key_id, state.file_names(caller.organisation)))
         from_file = [policy for policy in state.compiled.content.keys if policy.id in ids]
         stored = [stored_info(key, state.owners) for key in state.of(caller.organisation)]

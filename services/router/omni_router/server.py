@@ -115,4 +115,5 @@ def _head(head: Head) -> pb.Head:
         cache=head.cache,
         trace=head.trace,
         similarity=head.similarity,
+        stages=head.stages,
     )

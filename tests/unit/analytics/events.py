@@ -19,7 +19,7 @@ REQUEST = RequestRow(
     id="r1", seq=1, started_ms=T0, duration_ms=950, first_byte_ms=130, key_id="k1", client_format="openai.chat",
     model_requested="always-on", combo="always-on", provider="acme", account_id="acme/first", model_served="gpt-x",
     stream=True, status=200, error_kind="", attempts=1, input_tokens=100, cached_input_tokens=10,
-    cache_write_tokens=5, output_tokens=50, reasoning_tokens=7, estimated=False, cost_nano_usd=600_000,
+    cache_write_tokens=5, output_tokens=50, reasoning_tokens=7, estimated=False, cost_nano_usd=600_000, overhead_us=430,
     pricing="priced", outcome="ok", losses="[]", config_revision=3, router_id="router-1", request_id="mine",
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ def request_event(**changed: Any) -> events_pb2.Event:
         "client_format": "openai.chat", "model_requested": "always-on", "combo": "always-on", "provider": "acme",
         "account_id": "acme/first", "model_served": "gpt-x", "stream": True, "status": 200, "attempts": 1,
         "cost_nano_usd": 600_000, "pricing": "priced", "outcome": "ok", "config_revision": 3, "router_id": "router-1",
-        "request_id": "mine",
+        "request_id": "mine", "overhead_us": 430,
         "usage": {"input_tokens": 100, "cached_input_tokens": 10, "cache_write_tokens": 5, "output_tokens": 50,
                   "reasoning_tokens": 7},
     }  # fmt: skip

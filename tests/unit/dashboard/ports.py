@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
 from omni_core.ports.analytics import (
     AttemptFound,
+    Breakdown,
     KeyUse,
     RequestFound,
+    Slice,
     Standing,
     UsagePoint,
     UsageQuery,
@@ -27,7 +30,15 @@ from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaSnapshot
+from omni_core.ports.quota import (
+    AccountQuota,
+    AllowanceState,
+    BreakerState,
+    KeyState,
+    LimitState,
+    QuotaSnapshot,
+    QuotaWindowState,
+)
 from omni_core.ports.router import CompleteCall
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
@@ -59,6 +70,7 @@ class Auth:
             KeyInfo("key_admin", "root", "admin", ("*",), 0, 0, "month", "file", 1_700_000_000),
             KeyInfo("key_dev", "dora", "developer", ("gpt-*",), 60, 25 * 10**9, "month", "api", 1_700_000_001, "…6789"),
         ]
+        self.revoked: list[KeyInfo] = []
         self.created: list[NewKey] = []
         self.failure: Exception | None = None
         self.hangs = False
@@ -106,9 +118,11 @@ class Auth:
         )  # fmt: skip
         return CreatedKey(key, "or-the-new-secret")
 
-    async def list_keys(self, caller: Asker = ANYBODY) -> list[KeyInfo]:
+    async def list_keys(self, caller: Asker = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
         await self._do()
         self.callers.append(caller)
+        if revoked:
+            return self.revoked if caller.organisation == "default" else []
         return self.list if caller.organisation == "default" else self.list[1:]
 
     async def rotate_key(self, key: str, overlap: int, caller: Asker = ANYBODY) -> CreatedKey:
@@ -237,6 +251,26 @@ class Auth:
             raise InvalidRequest("another version is there", status=412, code="version_mismatch")
 
 
+ACCOUNT = AccountQuota(
+    account_id="claude/a",
+    plan="max",
+    windows=(
+        QuotaWindowState(
+            "5h", "percent", 8_150, 10_000, 4_000_000_000.0, source="header", as_of_ms=1_900_000_000_500,
+            exhausts_at=3_900_000_000.0,
+        ),
+        QuotaWindowState("once", "usd", 2_500_000_000, 0, source="counted", as_of_ms=1_900_000_000_000),
+        QuotaWindowState("month:chat", "requests", 0, 0, unlimited=True, source="fetched", stale=True),
+    ),
+    failures=2,
+    reason="HTTP 500",
+    forecast_exhausted_at=3_900_000_000.0,
+    asks=True,
+    cutoff=2.0,
+    warn=20.0,
+)  # fmt: skip
+
+
 class Quota:
     def __init__(self) -> None:
         self.resets: list[str] = []
@@ -271,7 +305,14 @@ class Quota:
                 ),
                 LimitState("l2", "all", "guests", 2, 9, 0, 0, 0, "", 0),
             ),
+            accounts=(ACCOUNT,),
         )
+
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        if self.failure is not None:
+            raise self.failure
+        self.resets.append(f"quota of {account_id}")
+        return msgspec.structs.replace(ACCOUNT, account_id=account_id)
 
     async def reset(self, account_id: str) -> None:
         self.resets.append(account_id)
@@ -303,6 +344,8 @@ class Analytics:
         self.found: list[RequestFound] = [FOUND]
         self.asked: list[tuple[str, tuple[str, ...] | None]] = []
         self.queries: list[UsageQuery] = []
+        self.breakdowns: list[Breakdown] = []
+        self.slices: list[tuple[int, dict[str, str], UsageTotals]] = []  # when, of what, how much
         self.failure: Exception | None = None
         self.groups = {
             "gpt-x": UsageTotals(2, 1, 3, 100, 10, 5, 50, 7, 1_250_000, 0),
@@ -339,6 +382,24 @@ class Analytics:
         return UsageReport(
             totals, self.groups if query.group_by else {}, points if query.grain or query.latency else ()
         )
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        """Of ``slices``, those of the span, told apart and filtered as was asked."""
+        self.breakdowns.append(asked)
+        if self.failure is not None:
+            raise self.failure
+        found: dict[tuple[int, tuple[str, ...]], Slice] = {}
+        unit = {"": 0, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}[asked.grain]
+        for at, of, totals in self.slices:
+            if at < asked.from_ms or (asked.until_ms and at >= asked.until_ms):
+                continue
+            if any(of[name] not in wanted for name, wanted in asked.filters.items()):
+                continue
+            place = (at - at % unit if unit else 0, tuple(of[name] for name in asked.dimensions))
+            known = found[place].totals if place in found else UsageTotals()
+            both = UsageTotals(*map(add, msgspec.structs.astuple(known), msgspec.structs.astuple(totals)))
+            found[place] = Slice(*place, both, {name: {40: both.requests} for name in asked.latency})
+        return tuple(found[place] for place in sorted(found))
 
 
 class Router:

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from omni_wire.latency import Counts
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
 from omni_core import usage_message
 from omni_core.ports.analytics import (
     APART,
     AttemptFound,
+    Breakdown,
     KeyUse,
     RequestFound,
+    Slice,
     Standing,
     UsagePoint,
     UsageQuery,
@@ -25,6 +28,7 @@ class AnalyticsClient:
     def __init__(self, channel: ServiceChannel) -> None:
         peer = Peer(channel, "omniroute.analytics.v1.AnalyticsPort", "analytics")
         self._query = peer.unary("Query", pb.QueryResponse)
+        self._breakdown = peer.unary("Breakdown", pb.BreakdownResponse)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
@@ -46,6 +50,19 @@ class AnalyticsClient:
             groups={group.value: _totals(group.totals) for group in response.groups},
             points=tuple(map(_point, response.points)),
         )
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        response = await self._breakdown(
+            pb.BreakdownRequest(
+                from_ms=asked.from_ms,
+                until_ms=asked.until_ms,
+                dimensions=asked.dimensions,
+                filters=[pb.Filter(dimension=name, values=values) for name, values in asked.filters.items()],
+                grain=asked.grain,
+                latency=asked.latency,
+            )
+        )
+        return tuple(map(_slice, response.slices))
 
     async def key_use(self) -> dict[str, KeyUse]:
         response = await self._key_use(pb.KeyUseRequest())
@@ -82,6 +99,11 @@ def _same(message: pb.Request | pb.Attempt, struct: type[RequestFound] | type[At
 
 def _point(point: pb.Point) -> UsagePoint:
     return UsagePoint(point.at_ms, point.value, _totals(point.totals), _counts(point.total), _counts(point.ttft))
+
+
+def _slice(found: pb.Slice) -> Slice:
+    latency: dict[str, Counts] = {timed.measure: _counts(timed.histogram) for timed in found.latency}
+    return Slice(found.at_ms, tuple(found.values), _totals(found.totals), latency)
 
 
 def _counts(histogram: pb.Histogram) -> dict[int, int]:

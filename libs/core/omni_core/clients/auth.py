@@ -67,12 +67,13 @@ class AuthClient:
                 caller=caller_message(caller),
                 team=new.team,
                 user=new.user,
+                tags=new.tags,
             )
         )
         return CreatedKey(key=_key(response.key), secret=response.secret)
 
-    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]:
-        response = await self._list_keys(pb.ListKeysRequest(caller=caller_message(caller)))
+    async def list_keys(self, caller: Caller = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
+        response = await self._list_keys(pb.ListKeysRequest(caller=caller_message(caller), revoked=revoked))
         return [_key(key) for key in response.keys]
 
     async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:
@@ -196,4 +197,5 @@ def _key(key: pb.Key) -> KeyInfo:
         older_until=key.older_until,
         team=key.team,
         user=key.user,
+        tags=tuple(key.tags),
     )

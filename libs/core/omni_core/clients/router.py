@@ -119,4 +119,5 @@ def _head(head: pb.Head) -> Head:
         cache=head.cache,
         trace=head.trace,
         similarity=head.similarity,
+        stages=tuple(head.stages),
     )

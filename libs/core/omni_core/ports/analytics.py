@@ -57,6 +57,38 @@ class UsageReport(msgspec.Struct, frozen=True):
     points: tuple[UsagePoint, ...] = ()
 
 
+# What usage is told apart by: kept in the rollups, or known of the rows of requests alone.
+ROLLED = ("key", "provider", "account", "model", "status")
+OF_REQUESTS = ("requested", "combo", "surface", "outcome", "error", "stream", "router")
+
+
+class Breakdown(msgspec.Struct, frozen=True):
+    """Usage told apart by any ``dimensions``, of what has one of the values that ``filters`` gives for a dimension.
+
+    Times and ``grain`` as ``UsageQuery``. With a dimension of ``OF_REQUESTS`` all is counted from the requests' rows
+    while they are kept: tokens and cost are then what a request says of its attempts. ``latency`` are the measures of
+    which histograms are asked for.
+    """
+
+    from_ms: int = 0
+    until_ms: int = 0
+    dimensions: tuple[str, ...] = ()
+    filters: dict[str, tuple[str, ...]] = {}
+    grain: str = ""
+    latency: tuple[str, ...] = ()
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """What has these ``values``, one a dimension, in the grain of time that begins at ``at_ms`` (0 without one).
+    ``latency`` are histograms by measure (``omni_wire.latency``): "total" and "ttft" in milliseconds, "overhead" in
+    microseconds."""
+
+    at_ms: int
+    values: tuple[str, ...]
+    totals: UsageTotals
+    latency: dict[str, Counts] = {}
+
+
 class Standing(msgspec.Struct, frozen=True):
     """``pending`` messages are in the stream and not counted yet; rows that started before ``kept_from_ms`` (epoch
     milliseconds, 0 for none) may be forgotten."""
@@ -136,6 +168,11 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
 class AnalyticsPort(Protocol):
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``InvalidRequest`` for an unknown ``group_by`` or ``grain``, and for too many points."""
+        ...
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        """In the order of time and values; there is none where nothing was used. Raises ``InvalidRequest`` for what
+        there is not, for too many slices, and for rows that are not kept."""
         ...
 
     async def key_use(self) -> dict[str, KeyUse]:

@@ -34,6 +34,11 @@ class CompleteCall(msgspec.Struct, frozen=True):
 TRACE = "x-omniroute-trace"
 
 
+# What a request's time until the first byte was spent on: choosing where it goes, waiting for its turn, attempts that
+# came to nothing, the ledger, making the provider's request, the provider.
+STAGES = ("plan", "queue", "retry", "admit", "encode", "provider")
+
+
 class Head(msgspec.Struct, frozen=True):
     """The first frame of an answer. ``losses`` are the dotted fields a translation could not keep.
 
@@ -41,7 +46,8 @@ class Head(msgspec.Struct, frozen=True):
     tells how far it has come; ``keep_alive`` are the seconds of silence before a sign of life, 0 for the edge's own and
     less for none. ``idempotent`` is "replay" or "attached" where the answer was made for an earlier request, ``cache``
     "hit", "semantic", "miss" or "bypass" where the cache had a say; with "semantic" ``similarity`` is how near the
-    other words are, up to 1. ``trace`` says which way the request took (see ``TRACE``).
+    other words are, up to 1. ``trace`` says which way the request took (see ``TRACE``). ``stages`` are microseconds
+    until the first byte, as ``STAGES`` names them, where a provider was asked.
     """
 
     status: int
@@ -58,6 +64,7 @@ class Head(msgspec.Struct, frozen=True):
     cache: str = ""
     trace: str = ""
     similarity: float = 0.0
+    stages: tuple[int, ...] = ()
 
 
 Frame = Head | bytes

@@ -3,19 +3,28 @@ of a minute at either end of a span from the rows, as long as retention has not 
 counts."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from omni_core.ports.analytics import KeyUse, UsagePoint, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    Breakdown,
+    KeyUse,
+    Slice,
+    UsagePoint,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_wire.errors import InvalidRequest
-from omni_wire.latency import TOTAL, TTFT, Counts, bucket_of, unpacked
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT, bucket_of, pairs
 
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.retention import kept_from
-from omni_analytics.domain.rollup import GRAINS, MEASURES, MINUTE_MS, ZERO, Sums
+from omni_analytics.domain.rollup import GOOD_OUTCOMES, GRAINS, MEASURES, MINUTE_MS, ZERO, Sums
 
 # ruff: noqa: S608 - names from this code only
 _COLUMN = {
@@ -25,12 +34,31 @@ _COLUMN = {
     "account": "account_id",
     "status": "status",
 }
-# As ``usage_fact`` has them.
+# The same of a request's row, as ``usage_fact`` has them, and what only that has.
 _OF_REQUEST = {
+    **_COLUMN,
     "model": "CASE WHEN model_served <> '' THEN model_served ELSE model_requested END",
     "status": "CASE WHEN status BETWEEN 100 AND 599 THEN (status / 100) || 'xx' ELSE 'none' END",
+    "requested": "model_requested",
+    "combo": "combo",
+    "surface": "client_format",
+    "outcome": "outcome",
+    "error": "error_kind",
+    "stream": "CASE WHEN stream <> 0 THEN 'true' ELSE 'false' END",
+    "router": "router_id",
 }
 _SUMS = ", ".join(f"sum({name})" for name in MEASURES)
+_GOOD = ", ".join(f"'{outcome}'" for outcome in GOOD_OUTCOMES)
+# What a request's row says of each measure.
+_TOLD = {
+    "requests": "1",
+    "errors": f"CASE WHEN outcome IN ({_GOOD}) THEN 0 ELSE 1 END",
+    "unpriced_requests": "CASE WHEN pricing = 'unpriced' THEN 1 ELSE 0 END",
+}
+_SUMS_TOLD = ", ".join(f"sum({_TOLD.get(name, name)})" for name in MEASURES)
+# What of a request's row is counted in which histogram, and what it has where that did not come about.
+_TIMED = {TOTAL: "duration_ms", TTFT: "first_byte_ms", OVERHEAD: "overhead_us"}
+_NONE = {TOTAL: None, TTFT: -1, OVERHEAD: 0}
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -88,84 +116,135 @@ def _divide(found: list[Piece], grains: list[str], from_ms: int, until_ms: int) 
 # What one answer may hold; a histogram has some hundred bytes.
 MOST_POINTS = 20_000
 
-Place = tuple[int, str]
-"""Where a grain of time begins (0 without one), and a value of ``group_by`` ("" without one)."""
+Place = tuple[int, tuple[str, ...]]
+"""Where a grain of time begins (0 without one), and a value for each dimension."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What is asked of each piece. With ``told`` the rows of requests are asked, and nothing else."""
+
+    dimensions: tuple[str, ...]
+    filters: dict[str, tuple[str, ...]]
+    grain: str
+    told: bool = False
+
+    def at(self, time_column: str) -> str:
+        return f"{time_column} / {GRAINS[self.grain]} * {GRAINS[self.grain]}" if self.grain else "0"
+
+
+def slices(database: Database, asked: Breakdown) -> tuple[Slice, ...]:
+    """Raises ``InvalidRequest`` for too many of them, and for rows that are not kept."""
+    kept = kept_from(database)
+    told = any(name not in _COLUMN for name in (*asked.dimensions, *asked.filters))
+    if told and asked.from_ms < kept:
+        raise InvalidRequest(
+            f"only {', '.join(_COLUMN)} are known of what began before {kept}: ask for a later from", param="from"
+        )
+    found = (
+        [Piece("", asked.from_ms, asked.until_ms)]
+        if told
+        else pieces(asked.from_ms, asked.until_ms, kept, grain=asked.grain)
+    )
+    question = Question(asked.dimensions, asked.filters, asked.grain, told)
+    sums, timed = _answered(database, question, found, MOST_POINTS, asked.latency)
+    return tuple(Slice(*place, UsageTotals(*sums[place]), {**timed.get(place, {})}) for place in sorted(sums))
 
 
 def report(database: Database, query: UsageQuery) -> UsageReport:
     """Raises ``InvalidRequest`` for too many points."""
     kept = kept_from(database)
     found = pieces(query.from_ms, query.until_ms, kept, from_rows=query.from_rows, grain=query.grain)
-    points: dict[Place, Sums] = {}
-    for piece in found:
-        _sum_up(database, query, piece, points)
+    filters: dict[str, tuple[str, ...]] = {"key": (query.key_id,)} if query.key_id else {}
+    question = Question((query.group_by,) if query.group_by else (), filters, query.grain)
+    most = MOST_POINTS if query.grain or query.latency else None
+    sums, timed = _answered(database, question, found, most, (TOTAL, TTFT) if query.latency else ())
     groups: dict[str, Sums] = {}
-    for (_, value), sums in points.items():
-        groups[value] = tuple(map(sum, zip(groups.get(value, ZERO), sums, strict=True)))
+    for (_, values), counted in sums.items():
+        value = "".join(values)
+        groups[value] = tuple(map(sum, zip(groups.get(value, ZERO), counted, strict=True)))
     totals = tuple(map(sum, zip(ZERO, *groups.values(), strict=True)))
+    points = [
+        UsagePoint(at, "".join(values), UsageTotals(*sums[at, values]), times.get(TOTAL, {}), times.get(TTFT, {}))
+        for at, values in (sorted(sums) if query.grain or query.latency else ())
+        for times in (timed.get((at, values), {}),)
+    ]
     named = groups if query.group_by else {}
     return UsageReport(
-        UsageTotals(*totals),
-        {value: UsageTotals(*sums) for value, sums in named.items()},
-        _points(database, query, found, points) if query.grain or query.latency else (),
+        UsageTotals(*totals), {value: UsageTotals(*counted) for value, counted in named.items()}, tuple(points)
     )
 
 
-def _points(
-    database: Database, query: UsageQuery, found: list[Piece], points: dict[Place, Sums]
-) -> tuple[UsagePoint, ...]:
-    if len(points) > MOST_POINTS:
-        raise InvalidRequest(f"more than {MOST_POINTS} points: take a coarser grain or a shorter span", param="grain")
-    timed: dict[Place, dict[str, dict[int, int]]] = {}
-    for piece in found if query.latency else ():
-        for place, measure, counts in _times(database, query, piece):
-            known = timed.setdefault(place, {TOTAL: {}, TTFT: {}})[measure]
-            for bucket, count in counts.items():
-                known[bucket] = known.get(bucket, 0) + count
-    none: dict[str, dict[int, int]] = {TOTAL: {}, TTFT: {}}
-    return tuple(
-        UsagePoint(*place, UsageTotals(*points[place]), times[TOTAL], times[TTFT])
-        for place in sorted(points)
-        for times in (timed.get(place, none),)
-    )
+def _answered(
+    database: Database, question: Question, found: list[Piece], most: int | None, measures: Sequence[str]
+) -> tuple[dict[Place, Sums], dict[Place, dict[str, defaultdict[int, int]]]]:
+    sums: dict[Place, Sums] = {}
+    for piece in found:
+        _sum_up(database, question, piece, sums)
+        if most is not None and len(sums) > most:
+            raise InvalidRequest(
+                f"more than {most} points: take a coarser grain, a shorter span or fewer dimensions",
+                param="grain",
+            )
+    timed: dict[Place, dict[str, defaultdict[int, int]]] = {}
+    for piece in found if measures else ():
+        for place, measure, counts in _times(database, question, piece, measures):
+            known = timed.setdefault(place, {}).setdefault(measure, defaultdict(int))
+            for bucket, count in counts:
+                known[bucket] += count
+    return sums, timed
 
 
-def _sum_up(database: Database, query: UsageQuery, piece: Piece, points: dict[Place, Sums]) -> None:
-    table, time_column = piece.source
-    column = _COLUMN[query.group_by] if query.group_by else "''"
-    where, values = _where(query, piece, time_column)
-    sql = f"SELECT {_at(query, time_column)}, {column}, {_SUMS} FROM {table}{where} GROUP BY 1, 2"
-    for at, value, *sums in database.execute(sql, values):
-        points[at, value] = tuple(map(sum, zip(points.get((at, value), ZERO), sums, strict=True)))
+def _sum_up(database: Database, question: Question, piece: Piece, sums: dict[Place, Sums]) -> None:
+    table, time_column = ("request_event", "started_ms") if question.told else piece.source
+    column = _OF_REQUEST if question.told else _COLUMN
+    where, values = _where(database, question, piece, time_column, column)
+    names = [column[name] for name in question.dimensions]
+    by = ", ".join(str(number + 1) for number in range(1 + len(names)))
+    counted = _SUMS_TOLD if question.told else _SUMS
+    sql = f"SELECT {', '.join([question.at(time_column), *names])}, {counted} FROM {table}{where} GROUP BY {by}"
+    for at, *rest in database.execute(sql, values):
+        place = (at, tuple(rest[: len(names)]))
+        sums[place] = tuple(map(sum, zip(sums.get(place, ZERO), rest[len(names) :], strict=True)))
 
 
-def _times(database: Database, query: UsageQuery, piece: Piece) -> Iterator[tuple[Place, str, Counts]]:
-    """Histograms of a piece: as they are kept, or of the requests themselves."""
-    if piece.grain:
-        column = _COLUMN[query.group_by] if query.group_by else "''"
-        where, values = _where(query, piece, "at_ms")
-        sql = f"SELECT {_at(query, 'at_ms')}, {column}, measure, counts FROM latency_{piece.grain}{where}"
-        for at, value, measure, counts in database.execute(sql, values):
-            yield (at, value), measure, unpacked(counts)
+def _times(
+    database: Database, question: Question, piece: Piece, measures: Sequence[str]
+) -> Iterator[tuple[Place, str, Iterable[tuple[int, int]]]]:
+    """Histograms of a piece, bucket and count: as they are kept, or of the requests themselves."""
+    rolled = piece.grain and not question.told
+    column, time_column = (_COLUMN, "at_ms") if rolled else (_OF_REQUEST, "started_ms")
+    where, values = _where(database, question, piece, time_column, column)
+    names = [column[name] for name in question.dimensions]
+    placed = ", ".join([question.at(time_column), *names])
+    if rolled:
+        wanted = f"measure IN ({', '.join('?' * len(measures))})"
+        sql = f"SELECT {placed}, measure, counts FROM latency_{piece.grain}{where or ' WHERE 1 = 1'} AND {wanted}"
+        for at, *rest, measure, counts in database.execute(sql, [*values, *measures]):
+            yield (at, tuple(rest)), measure, pairs(counts)
         return
-    column = _OF_REQUEST.get(query.group_by) or _COLUMN.get(query.group_by, "''")
-    where, values = _where(query, piece, "started_ms")
-    sql = f"SELECT {_at(query, 'started_ms')}, {column}, duration_ms, first_byte_ms FROM request_event{where}"
-    for at, value, spent, first in database.execute(sql, values):
-        yield (at, value), TOTAL, {bucket_of(spent): 1}
-        if first >= 0:
-            yield (at, value), TTFT, {bucket_of(first): 1}
+    sql = f"SELECT {placed}, {', '.join(_TIMED[measure] for measure in measures)} FROM request_event{where}"
+    for at, *rest in database.execute(sql, values):
+        place = (at, tuple(rest[: len(names)]))
+        for measure, spent in zip(measures, rest[len(names) :], strict=True):
+            if spent != _NONE[measure]:
+                yield place, measure, ((bucket_of(spent), 1),)
 
 
-def _at(query: UsageQuery, time_column: str) -> str:
-    return f"{time_column} / {GRAINS[query.grain]} * {GRAINS[query.grain]}" if query.grain else "0"
-
-
-def _where(query: UsageQuery, piece: Piece, time_column: str) -> tuple[str, list[str | int]]:
+def _where(
+    database: Database, question: Question, piece: Piece, time_column: str, column: Mapping[str, str]
+) -> tuple[str, list[Any]]:
     bounds = [(">=", piece.from_ms)] if piece.from_ms else []
     bounds += [("<", piece.until_ms)] if piece.until_ms else []
-    where = [f"{time_column} {sign} ?" for sign, _ in bounds] + (["key_id = ?"] if query.key_id else [])
-    values = [value for _, value in bounds] + ([query.key_id] if query.key_id else [])
+    where = [f"{time_column} {sign} ?" for sign, _ in bounds]
+    values: list[Any] = [value for _, value in bounds]
+    for name, wanted in question.filters.items():
+        if len(wanted) == 1:
+            where.append(f"{column[name]} = ?")
+            values += wanted
+        else:
+            among, given = database.among(column[name], wanted)
+            where.append(among)
+            values += given
     return (f" WHERE {' AND '.join(where)}" if where else ""), values
 
 

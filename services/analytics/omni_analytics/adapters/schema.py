@@ -155,8 +155,15 @@ _VERSION_4 = (
     ),
 )
 
+_VERSION_5 = (
+    "ALTER TABLE request_row ADD COLUMN overhead_us INTEGER NOT NULL DEFAULT 0",
+    "DROP VIEW request_event",
+    f"""CREATE VIEW request_event AS
+  SELECT {_REQUEST_OWN}, {_REQUEST_KIND}, overhead_us FROM request_row JOIN request_kind USING (kind)""",
+)
+
 # Never edit a statement above once a version of it was released: add a tuple here.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 # Since when rows are rolled up as they are now.
 _ROLLED_UP = 4
 

@@ -45,4 +45,10 @@ _VERSION_1 = tuple(
     )
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+# A view that others are made of is replaced where it stands.
+_VERSION_2 = tuple(
+    _here(statement).replace("CREATE VIEW", "CREATE OR REPLACE VIEW")
+    for statement in _named(schema._VERSION_5, "ALTER TABLE", "CREATE VIEW")
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from omni_core.ports.analytics import KeyUse, RequestFound, UsageQuery, UsageReport
+from omni_core.ports.analytics import Breakdown, KeyUse, RequestFound, Slice, UsageQuery, UsageReport
 from omni_wire.errors import DependencyUnavailable
 
 from omni_analytics.adapters import asking
@@ -54,6 +54,9 @@ class SqlStore:
 
     async def query(self, query: UsageQuery) -> UsageReport:
         return await self._run(lambda: self._in_time(lambda: asking.report(self._database, query)))
+
+    async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        return await self._run(lambda: self._in_time(lambda: asking.slices(self._database, asked)))
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._run(lambda: self._in_time(lambda: asking.key_use(self._database)))

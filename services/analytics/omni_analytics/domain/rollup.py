@@ -11,7 +11,7 @@ from operator import add, attrgetter, sub
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from omni_wire.latency import TOTAL, TTFT, Counts, added, bucket_of
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT, Counts, added, bucket_of
 
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
 
@@ -176,10 +176,11 @@ def tally(rows: Sequence[Row]) -> Tally:
     return Tally(cells, latencies)
 
 
-def _time(latencies: dict[Timed, Counts], cell: Cell, group: Sequence[AttemptRow] | Sequence[RequestRow]) -> None:
+def _time(latencies: dict[Timed, Counts], cell: Cell, group: Sequence[RequestRow]) -> None:
     spent = Counter([bucket_of(row.duration_ms) for row in group])
     first = Counter([bucket_of(row.first_byte_ms) for row in group if row.first_byte_ms >= 0])
-    for measure, counts in ((TOTAL, spent), (TTFT, first)):
+    ours = Counter([bucket_of(row.overhead_us) for row in group if row.overhead_us])
+    for measure, counts in ((TOTAL, spent), (TTFT, first), (OVERHEAD, ours)):
         if counts:
             timed = Timed(cell, measure)
             known = latencies.get(timed)

@@ -51,6 +51,7 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     """One request that a router took; tokens and cost are the sum over its attempts. ``id`` is unique;
     ``request_id`` is what the client was told, which it may have chosen itself. ``losses`` is a JSON array.
 
+    ``overhead_us`` is our own time before the provider was asked that answered, in microseconds, 0 where none did.
     In the same three parts as ``AttemptRow``, and ``decision``, the router's decision record (JSON), where it has one.
     """
 
@@ -61,6 +62,7 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     duration_ms: int
     first_byte_ms: int
     cost_nano_usd: int
+    overhead_us: int
 
     input_tokens: int
     cached_input_tokens: int
@@ -125,6 +127,8 @@ def check(row: UsageRow) -> None:
         raise WireError("a token count is out of range", "usage")
     if not 0 <= row.cost_nano_usd <= MAX_NANO_USD:
         raise WireError(f"cost_nano_usd {row.cost_nano_usd} is out of range", "cost_nano_usd")
+    if isinstance(row, RequestRow) and row.overhead_us < 0:
+        raise WireError(f"overhead_us {row.overhead_us} is out of range", "overhead_us")
     if row.config_revision > MAX_INT:
         raise WireError("config_revision is out of range", "config_revision")
 

@@ -43,6 +43,7 @@ from omni_auth.domain.compiled_combos import (
     other_names,
     strategy_fields,
 )
+from omni_auth.domain.compiled_quotas import compile_quota
 from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.schema import (
@@ -193,10 +194,10 @@ def _limited(policies: list[KeyPolicy], stored: Iterable[StoredKey], shared: Seq
     """The policies with the limits that apply to each."""
     if not shared:
         return policies
-    whose = {key.id: Whose(key.id, key.organisation, key.team, key.user) for key in stored}
+    whose = {key.id: Whose(key.id, key.organisation, key.team, key.user, key.tags) for key in stored}
     found = []
     for policy in policies:
-        key = whose.get(policy.id) or Whose(policy.id)
+        key = whose.get(policy.id) or Whose(policy.id, tags=policy.tags)
         mine = tuple(one.limit.id for one in shared if one.applies_to(key))
         found.append(msgspec.structs.replace(policy, limits=mine) if mine else policy)
     return found
@@ -229,8 +230,8 @@ def _keep(accounts: dict[str, AccountSecret], account_id: str, secret: str | Non
     accounts[account_id] = AccountSecret(secret, secret_version(pepper, account_id, secret))
 
 
-def _account(provider: str, section: AccountSection, accounts: dict[str, AccountSecret]) -> Account:
-    account_id = f"{provider}/{section.name}"
+def _account(provider: ProviderSection, section: AccountSection, accounts: dict[str, AccountSecret]) -> Account:
+    account_id = f"{provider.id}/{section.name}"
     return Account(
         id=account_id,
         name=section.name,
@@ -241,6 +242,7 @@ def _account(provider: str, section: AccountSection, accounts: dict[str, Account
         machine_id=section.machine_id,
         weight=section.weight,
         rate_limit=_rate_limit(section.rate_limit),
+        quota=compile_quota(provider.quota, section.quota),
     )
 
 
@@ -255,7 +257,7 @@ def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], stra
         base_url=section.base_url,
         tier=section.tier,
         allow_private_address=section.allow_private_address,
-        accounts=tuple(_account(section.id, account, accounts) for account in section.accounts),
+        accounts=tuple(_account(section, account, accounts) for account in section.accounts),
         models=tuple(_model(model) for model in section.models),
         streaming=section.streaming,
         rules=compile_rules(section.rules),
@@ -310,6 +312,7 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             ips=section.ips,
             expires=section.expires or 0,
         ),
+        tags=tuple(dict.fromkeys(section.tags)),
     )
 
 
@@ -331,6 +334,8 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         budget=budget if key.budget_nano_usd else None,
         rules=key.rules,
         scopes=key.scopes,
+        tags=key.tags,
+        organisation=key.organisation,
     )
 
 

@@ -42,6 +42,7 @@ from omni_edge.domain.answer import (
     rules_header,
     stream_type,
     success_headers,
+    timing_header,
     told_late,
     trace_header,
 )
@@ -351,6 +352,8 @@ class Exchange:
         )
         if self._point.id_again:
             headers += own_id(self._point.format, self._request_id.encode("ascii"))
+        if head.stages:
+            headers.append(timing_header(int((monotonic() - self._started) * 1e6), head.stages))
         if head.rules:
             headers.append(rules_header(head.rules))
         if head.idempotent:

@@ -59,6 +59,7 @@ _PROVIDER_STATUS = number_tag(events_pb2.AttemptEvent.DESCRIPTOR, "provider_stat
 _RESERVED = number_tag(events_pb2.AttemptEvent.DESCRIPTOR, "reserved_nano_usd")
 _OVERRUN = number_tag(events_pb2.AttemptEvent.DESCRIPTOR, "overrun")
 _TRACEPARENT = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "traceparent")
+_OVERHEAD = number_tag(events_pb2.RequestEvent.DESCRIPTOR, "overhead_us")
 _DECISION = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "decision")
 _REQUEST_TAGS = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "tags")
 _USAGE_TAGS = tuple(number_tag(common_pb2.Usage.DESCRIPTOR, field) for field in Usage.__struct_fields__)
@@ -95,11 +96,12 @@ class ProtobufEvents:
         if same is None:
             same = _remember(self._requests, key, _same_of_request(record))
         own = _OF_REQUEST.own(record, self._usage(record.usage))
+        spent = (_OVERHEAD, varint(record.overhead_us)) if record.overhead_us else ()
         if record.traceparent or record.decision or record.tags:
             traced = (_TRACEPARENT, text(record.traceparent)) if record.traceparent else ()
             told = (_DECISION, varint(len(record.decision)), record.decision) if record.decision else ()
-            return _wrap(_REQUEST, same, own, *traced, *told, *_tag_fields(record.tags))
-        return _wrap(_REQUEST, same, own)
+            return _wrap(_REQUEST, same, own, *spent, *traced, *told, *_tag_fields(record.tags))
+        return _wrap(_REQUEST, same, own, *spent)
 
     def _usage(self, usage: Usage) -> bytes:
         """Length and bytes. A request of one attempt has its attempt's usage, the very object, so it is kept."""

@@ -42,11 +42,12 @@ class Offer:
     ``if_stream`` and ``if_whole`` say whether its provider is asked for a stream, for a client who wants one or not.
     ``timeouts`` are those that are configured; ``hedge`` is None where nobody is asked besides it; ``lanes`` are what
     its provider lets through. ``limits`` are those of what is upstream, whoever asks; ``kept`` is of these and of those
-    of the key."""
+    of the key. ``quota`` is what is known of its account's, ``counted`` the windows of that in which a request to it
+    counts."""
 
     __slots__ = (
-        "_calls", "_ceilings", "candidate", "circuits", "hedge", "if_stream", "if_whole", "kept", "lanes", "limits",
-        "price", "pricing", "rules", "signs", "source", "timeouts",
+        "_calls", "_ceilings", "candidate", "circuits", "counted", "hedge", "if_stream", "if_whole", "kept", "lanes",
+        "limits", "price", "pricing", "quota", "rules", "signs", "source", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,8 @@ class Offer:
         self.limits = limits
         self.kept = kept
         self.hedge = hedge
+        self.quota = candidate.account.quota
+        self.counted = self.quota.counted(candidate.model.id) if self.quota is not None else ()
         self.if_stream = provider_call.asks_stream(candidate.provider, candidate.model, True)
         self.if_whole = provider_call.asks_stream(candidate.provider, candidate.model, False)
         self.signs = provider_call.signs(candidate.provider)

@@ -45,7 +45,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     """One request a router took. ``status`` is what the client was given, 499 when it went away; ``request_id`` is what
     it was told, while ``id`` is ours and unique. ``source`` is that of its last attempt. ``traceparent`` is empty where
     it is not traced, ``decision`` where the rest says all (see ``domain.decision``). ``tags`` are its key's and its
-    own."""
+    own. ``overhead_us`` are microseconds of our own before the provider was asked that answered, 0 where none did."""
 
     id: str
     request_id: str
@@ -66,6 +66,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     traceparent: str = ""
     decision: bytes = b""
     tags: tuple[str, ...] = ()
+    overhead_us: int = 0
 
 
 class AbortFacts(msgspec.Struct, frozen=True):

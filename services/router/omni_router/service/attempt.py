@@ -124,8 +124,9 @@ class Attempt(Held):
                 raise self._hurried(error) from error
             raise
         answer.begun()
+        now = clock.monotonic()
         if self.first_byte_ms < 0:
-            self.first_byte_ms = self.elapsed_ms()
+            self.first_byte_ms = int((now - self.began) * 1000)
         self._works()
         client_stream = asked.request.stream
         return Head(
@@ -139,12 +140,16 @@ class Attempt(Held):
             self.rules,
             client_stream and ruling.shows_progress(self._rules, asked.call.headers),
             self._rules.keep_alive,
-        )
+            stages=(
+                int((self.began - asked.began) * 1e6), 0, 0, int((self.admitted - self.began) * 1e6),
+                int((self.sent - self.admitted) * 1e6), int((now - self.sent) * 1e6),
+            ),
+        )  # fmt: skip
 
     @property
     def waited(self) -> float:
         """Seconds from the provider's call to its first byte."""
-        return max(0.0, self._began + self.first_byte_ms / 1000 - self.sent)
+        return max(0.0, self.began + self.first_byte_ms / 1000 - self.sent)
 
     def _mended(self, body: Body) -> dict[str, Any]:
         """Edits that leave out of a relayed body what its provider would refuse. Raises ``LossRefused`` where the

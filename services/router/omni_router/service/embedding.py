@@ -192,7 +192,8 @@ class _Asking:
                     for limit in self._limits
                     if limit.budget is not None or limit.allowances
                 )
-                + tuple(allowances.upstream(limit, most, fixed, 0, now, priced=counts) for limit in self._upstream),
+                + tuple(allowances.upstream(limit, most, fixed, 0, now, priced=counts) for limit in self._upstream)
+                + self._of_account(now),
                 passage=self._passage(),
             )
         )
@@ -203,6 +204,11 @@ class _Asking:
             return False
         self._grant = outcome
         return True
+
+    def _of_account(self, now: float) -> tuple[Level, ...]:
+        account = self._place.account
+        windows = account.quota.counted(self._place.model.id) if account.quota is not None else ()
+        return allowances.of_account(account.id, windows, now)
 
     def _passage(self) -> Passage | None:
         place, learns = self._place, self._snapshot.routing.learns

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 
 import msgspec
+from omni_catalogue.quotas import Quota
 from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Routing
 from omni_core import clock
 from omni_core.ids import new_id
@@ -37,6 +38,7 @@ from omni_router.domain.request import Request
 from omni_router.domain.taps.base import StreamTap
 from omni_router.ports import EventCodec, Upstream, UpstreamAnswer
 from omni_router.service.credentials import Credentials
+from omni_router.service.quota_news import QuotaNews
 from omni_router.service.rates import Rates
 from omni_router.service.turns import Turn, Turns
 from omni_router.settings import RouterSettings
@@ -60,6 +62,7 @@ class Tools(msgspec.Struct, frozen=True):
     router_id: str
     turns: Turns
     rates: Rates = msgspec.field(default_factory=Rates)
+    quotas: QuotaNews = msgspec.field(default_factory=QuotaNews)
     tracer: Tracer | None = None
 
 
@@ -88,10 +91,12 @@ class Asked(msgspec.Struct, frozen=True):
     begun: Begun | None = None
     haste: Haste | None = None
     tags: tuple[str, ...] = ()
+    began: float = 0.0  # when it came (monotonic)
 
 
 class Held:
-    """``usage`` and ``cost`` hold once ``count_usage`` was called. ``first_byte_ms`` is -1 until one came."""
+    """``usage`` and ``cost`` hold once ``count_usage`` was called. ``first_byte_ms`` is -1 until one came. ``began``
+    and ``admitted`` are monotonic, the latter 0 until it was."""
 
     # What nothing has changed yet. They are the class' and not each attempt's, as most of them never are.
     usage, cost, first_byte_ms, finished = _NOTHING, 0, -1, False
@@ -102,7 +107,7 @@ class Held:
     _tap: StreamTap | None = None
     _reported: Usage | None = None
     _estimate = _input_estimate = _status = _wanted = 0
-    _renew_at = _ttl = 0.0
+    _renew_at = _ttl = admitted = 0.0
     turn: Turn | None = None  # it waits for its turn, where it is refused one now
     again = False  # whether it tries the same account once more
     early = False  # whether it asks one that is only suspected, before its time is up
@@ -118,9 +123,9 @@ class Held:
         self._tools = tools
         self._asked = asked
         self._started_ms = clock.now_ms()
-        self._began = clock.monotonic()
+        self.began = clock.monotonic()
         haste = asked.haste
-        self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self._began)
+        self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self.began)
 
     async def admit(self, count_request: bool, number: int, began_ms: int) -> Refusal | None:
         """Reserve the worst case; a refusal leaves nothing behind. Raises ``DependencyUnavailable``, or
@@ -133,10 +138,10 @@ class Held:
         call, request, routing, policy = asked.call, asked.request, asked.routing, asked.policy
         timeouts = self._timeouts
         if asked.haste is not None:
-            asked.haste.left(self._began)
+            asked.haste.left(self.began)
         waits = timeouts.first_byte + timeouts.idle if request.stream else timeouts.total
         ttl = self._ttl = timeouts.connect + waits + tools.settings.hold_margin
-        self._renew_at = self._began + ttl / 2
+        self._renew_at = self.began + ttl / 2
         bound = fixed = per_token = 0
         kept = offer.kept
         priced = (kept.money or kept.counted) and offer.price is not None
@@ -178,19 +183,8 @@ class Held:
                 circuits=offer.circuits.besides_account,
                 secret=self.candidate.account.secret_version,
                 early=self.early,
-                levels=tuple(
-                    [
-                        Level(
-                            owner=limit.window_owner,
-                            requests_per_minute=limit.requests_per_minute,
-                            budget=allowances.of_budget(limit, fixed, per_token, now) if priced else None,
-                            allowances=allowances.holds(limit, most, now) if limit.allowances else (),
-                        )
-                        for limit in asked.limits
-                    ]
-                    + [allowances.upstream(limit, most, fixed, per_token, now, priced=priced) for limit in offer.limits]
-                )
-                if asked.limits or offer.limits
+                levels=self._levels(most, fixed, per_token, priced, now)
+                if asked.limits or offer.limits or offer.counted
                 else (),
                 passage=self._passage() if offer.lanes else None,
                 retrying=self._retrying(count_request) if routing.retries else None,
@@ -201,6 +195,7 @@ class Held:
                 self.turn.refused(offer, outcome)
             return outcome
         self._grant = outcome
+        self.admitted = clock.monotonic()
         if outcome.in_lanes:
             tools.turns.began(self.id)
         return None
@@ -216,6 +211,20 @@ class Held:
         self._tools.turns.ended(self.id)
         offer = self.offer.circuits
         self._tools.ledger.release_soon(self.id, (offer.account, *offer.besides_account))
+
+    def _levels(self, most: Most, fixed: int, per_token: int, priced: bool, now: float) -> tuple[Level, ...]:
+        shared = [
+            Level(
+                owner=limit.window_owner,
+                requests_per_minute=limit.requests_per_minute,
+                budget=allowances.of_budget(limit, fixed, per_token, now) if priced else None,
+                allowances=allowances.holds(limit, most, now) if limit.allowances else (),
+            )
+            for limit in self._asked.limits
+        ]
+        offer = self.offer
+        upstream = [allowances.upstream(limit, most, fixed, per_token, now, priced=priced) for limit in offer.limits]
+        return *shared, *upstream, *allowances.of_account(self.candidate.account.id, offer.counted, now)
 
     def _passage(self) -> Passage:
         request, turn = self._asked.request, self.turn
@@ -267,16 +276,27 @@ class Held:
                 jitter=random.random(),
                 tokens=self.usage.input_tokens + self.usage.output_tokens if self.offer.lanes else -1,
                 news=self._news(error) if self._asked.routing.learns and self.offer.lanes else None,
-                used=(self.usage.input_tokens, self.usage.output_tokens) if self.offer.kept.counted else (0, 0),
+                used=(self.usage.input_tokens, self.usage.output_tokens)
+                if self.offer.kept.counted or self.offer.counted
+                else (0, 0),
             ),
             self._on_settled,
         )
+        if self.offer.quota is not None:
+            self._tell_quota(self.offer.quota)
         return True
+
+    def _tell_quota(self, quota: Quota) -> None:
+        account, now = self.candidate.account.id, clock.now_ms() / 1000
+        if news := self._tools.quotas.news(account, quota, self.headers, now):
+            self._tools.ledger.told_soon(account, news)
 
     def _evidence(self, error: GatewayError | None) -> tuple[Evidence, ...]:
         if self._asked.routing.breaker is None:
             return ()
-        spent = waits.spent(self.headers, clock.now_ms() / 1000) if error is None else None
+        quota = self.offer.quota
+        cutoff = quota.cutoff / 100 if quota is not None else 0.0
+        spent = waits.spent(self.headers, clock.now_ms() / 1000, cutoff) if error is None else None
         probe = self._grant is not None and self._grant.probe
         if error is None and spent is None and not probe:  # as most: it tells nobody anything new
             return ()
@@ -320,7 +340,7 @@ class Held:
 
     def since_request(self, began: float) -> int:
         """Milliseconds from ``began`` to the first byte."""
-        return int((self._began - began) * 1000) + self.first_byte_ms
+        return int((self.began - began) * 1000) + self.first_byte_ms
 
     def _record(self, outcome: str, error_kind: str) -> AttemptRecord:
         reserved = self._grant.reserved_nano_usd if self._grant is not None else 0
@@ -351,4 +371,4 @@ class Held:
             self._tools.ledger.renew_soon(self.id, int(self._ttl * 1000))
 
     def elapsed_ms(self) -> int:
-        return int((clock.monotonic() - self._began) * 1000)
+        return int((clock.monotonic() - self.began) * 1000)

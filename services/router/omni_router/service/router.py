@@ -145,8 +145,10 @@ class RouterService:
         error: GatewayError | None = None
         self._metrics.active += 1
         try:
-            head = await self._begin(run)
+            head = run.headed(await self._begin(run))
             run.served = run.attempts[-1]
+            plan, _, _, admit, encode, _ = head.stages
+            run.overhead_us = plan + admit + encode
             if TRACE in call.headers:
                 head = msgspec.structs.replace(head, trace=run.trace())
             yield head
@@ -253,6 +255,7 @@ class RouterService:
             run.resumable,
             haste=hurry,
             tags=run.tags,
+            began=run.began,
         )
         if found.hedges and request.stream and hedge.is_wanted(call.headers):
             run.race = Race(run, self._tools, asked, self._hedging)

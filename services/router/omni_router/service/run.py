@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 from omni_core import clock
 from omni_core.ports.router import TRACE, CompleteCall, Head
 from omni_ledger import Refusal
@@ -44,6 +45,8 @@ class Run:
         self.asked: Asked | None = None
         self.as_listed: Iterator[Offer] = iter(())
         self.resumable = False
+        self.overhead_us = 0  # our own, before the provider was asked that answered
+        self.queued = 0.0  # seconds of waiting for a turn
         self.written = 0  # tokens that the client has of attempts that broke off
         self.served: Attempt | None = None  # whose first byte was the client's first
         self.again: list[Offer] = []  # given by ``next``, and to be given by it once more
@@ -84,11 +87,21 @@ class Run:
 
     def waited(self, seconds: float) -> None:
         """For its turn."""
+        self.queued += seconds
         if self.watch is not None:
             self.watch.add("queue", seconds)
 
     def watched_by(self, watch: Watch) -> None:
         self.watch, self.call = watch, watch.call
+
+    def headed(self, head: Head) -> Head:
+        """``head``, with the time before its attempt told apart."""
+        if len(self.attempts) == 1 and not self.queued:
+            return head
+        before, admit = head.stages[0], head.stages[3:]
+        queue = min(before, int(self.queued * 1e6))
+        plan = min(before - queue, int((min(attempt.began for attempt in self.attempts) - self.began) * 1e6))
+        return msgspec.structs.replace(head, stages=(plan, queue, before - queue - plan, *admit))
 
     def record(self, error: GatewayError | None) -> RequestRecord:
         last = self.attempts[-1] if self.attempts else None
@@ -128,6 +141,7 @@ class Run:
             self.watch.traceparent if self.watch is not None else "",
             decision.encode(self.decide()) if self.walk.trail or (self.orders and self.attempts) else b"",
             self.tags,
+            self.overhead_us,
         )
 
     def decide(self) -> Decision:

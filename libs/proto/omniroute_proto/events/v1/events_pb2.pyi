@@ -251,6 +251,7 @@ class RequestEvent(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    OVERHEAD_US_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique, minted by the edge."""
     seq: _builtins.int
@@ -283,6 +284,10 @@ class RequestEvent(_message.Message):
     """W3C trace context of the router's span, for those who go on with the trace; empty where the request is not traced."""
     decision: _builtins.bytes
     """Why it went where it went, as JSON (at most 16 KiB); empty where the other fields and the attempts say all of it."""
+    overhead_us: _builtins.int
+    """Microseconds of our own before the provider was asked that answered: planning, admission, encoding; without waiting
+    for a turn and without what earlier attempts took. 0 where none answered.
+    """
     @_builtins.property
     def usage(self) -> _common_pb2.Usage: ...
     @_builtins.property
@@ -321,10 +326,11 @@ class RequestEvent(_message.Message):
         traceparent: _builtins.str = ...,
         decision: _builtins.bytes = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        overhead_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempts", b"attempts", "client_format", b"client_format", "combo", b"combo", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "decision", b"decision", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "losses", b"losses", "model_requested", b"model_requested", "model_served", b"model_served", "outcome", b"outcome", "pricing", b"pricing", "provider", b"provider", "request_id", b"request_id", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "status", b"status", "stream", b"stream", "tags", b"tags", "traceparent", b"traceparent", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempts", b"attempts", "client_format", b"client_format", "combo", b"combo", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "decision", b"decision", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "losses", b"losses", "model_requested", b"model_requested", "model_served", b"model_served", "outcome", b"outcome", "overhead_us", b"overhead_us", "pricing", b"pricing", "provider", b"provider", "request_id", b"request_id", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "status", b"status", "stream", b"stream", "tags", b"tags", "traceparent", b"traceparent", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

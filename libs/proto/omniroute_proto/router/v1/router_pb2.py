@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from omniroute_proto.common.v1 import common_pb2 as omniroute_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n omniroute/router/v1/router.proto\x12\x13omniroute.router.v1\x1a omniroute/common/v1/common.proto\"\xc0\x02\n\x0f\x43ompleteRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x15\n\rclient_format\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x42\n\x07headers\x18\x05 \x03(\x0b\x32\x31.omniroute.router.v1.CompleteRequest.HeadersEntry\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x10\n\x08\x65vent_id\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12\x0e\n\x06stream\x18\t \x01(\x08\x12\x0f\n\x07\x66raming\x18\n \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x10\x43ompleteResponse\x12\'\n\x04head\x18\x01 \x01(\x0b\x32\x19.omniroute.router.v1.Head\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12-\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1c.omniroute.common.v1.Failure\"\xfd\x01\n\x04Head\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0e\n\x06stream\x18\x02 \x01(\x08\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0e\n\x06losses\x18\x06 \x03(\t\x12\x13\n\x0bpassthrough\x18\x07 \x01(\x08\x12\r\n\x05rules\x18\x08 \x03(\t\x12\x10\n\x08progress\x18\t \x01(\x08\x12\x12\n\nkeep_alive\x18\n \x01(\x01\x12\x12\n\nidempotent\x18\x0b \x01(\t\x12\r\n\x05\x63\x61\x63he\x18\x0c \x01(\t\x12\r\n\x05trace\x18\r \x01(\t\x12\x12\n\nsimilarity\x18\x0e \x01(\x01\"\x82\x02\n\x12\x43ountTokensRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x15\n\rclient_format\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\x12\x45\n\x07headers\x18\x06 \x03(\x0b\x32\x34.omniroute.router.v1.CountTokensRequest.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\"\x8a\x02\n\x0e\x45xplainRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x15\n\rclient_format\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x41\n\x07headers\x18\x05 \x03(\x0b\x32\x30.omniroute.router.v1.ExplainRequest.HeadersEntry\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0e\n\x06stream\x18\x07 \x01(\x08\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"#\n\x0f\x45xplainResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"R\n\rModelsRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x0e\n\x06key_id\x18\x02 \x01(\t\"A\n\x0eModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.omniroute.router.v1.ModelEntry\"g\n\nModelEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08owned_by\x18\x02 \x01(\t\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x03\x12\x16\n\x0e\x63ontext_length\x18\x04 \x01(\x03\x12\x12\n\nmax_output\x18\x05 \x01(\x03\x32\xf2\x02\n\nRouterPort\x12Y\n\x08\x43omplete\x12$.omniroute.router.v1.CompleteRequest\x1a%.omniroute.router.v1.CompleteResponse0\x01\x12Q\n\x06Models\x12\".omniroute.router.v1.ModelsRequest\x1a#.omniroute.router.v1.ModelsResponse\x12`\n\x0b\x43ountTokens\x12\'.omniroute.router.v1.CountTokensRequest\x1a(.omniroute.router.v1.CountTokensResponse\x12T\n\x07\x45xplain\x12#.omniroute.router.v1.ExplainRequest\x1a$.omniroute.router.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n omniroute/router/v1/router.proto\x12\x13omniroute.router.v1\x1a omniroute/common/v1/common.proto\"\xc0\x02\n\x0f\x43ompleteRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x15\n\rclient_format\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x42\n\x07headers\x18\x05 \x03(\x0b\x32\x31.omniroute.router.v1.CompleteRequest.HeadersEntry\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x10\n\x08\x65vent_id\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12\x0e\n\x06stream\x18\t \x01(\x08\x12\x0f\n\x07\x66raming\x18\n \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x10\x43ompleteResponse\x12\'\n\x04head\x18\x01 \x01(\x0b\x32\x19.omniroute.router.v1.Head\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12-\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1c.omniroute.common.v1.Failure\"\x8d\x02\n\x04Head\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0e\n\x06stream\x18\x02 \x01(\x08\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0e\n\x06losses\x18\x06 \x03(\t\x12\x13\n\x0bpassthrough\x18\x07 \x01(\x08\x12\r\n\x05rules\x18\x08 \x03(\t\x12\x10\n\x08progress\x18\t \x01(\x08\x12\x12\n\nkeep_alive\x18\n \x01(\x01\x12\x12\n\nidempotent\x18\x0b \x01(\t\x12\r\n\x05\x63\x61\x63he\x18\x0c \x01(\t\x12\r\n\x05trace\x18\r \x01(\t\x12\x12\n\nsimilarity\x18\x0e \x01(\x01\x12\x0e\n\x06stages\x18\x0f \x03(\x03\"\x82\x02\n\x12\x43ountTokensRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x15\n\rclient_format\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\x12\x45\n\x07headers\x18\x06 \x03(\x0b\x32\x34.omniroute.router.v1.CountTokensRequest.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\"\x8a\x02\n\x0e\x45xplainRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x15\n\rclient_format\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x41\n\x07headers\x18\x05 \x03(\x0b\x32\x30.omniroute.router.v1.ExplainRequest.HeadersEntry\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0e\n\x06stream\x18\x07 \x01(\x08\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"#\n\x0f\x45xplainResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"R\n\rModelsRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x0e\n\x06key_id\x18\x02 \x01(\t\"A\n\x0eModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.omniroute.router.v1.ModelEntry\"g\n\nModelEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08owned_by\x18\x02 \x01(\t\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x03\x12\x16\n\x0e\x63ontext_length\x18\x04 \x01(\x03\x12\x12\n\nmax_output\x18\x05 \x01(\x03\x32\xf2\x02\n\nRouterPort\x12Y\n\x08\x43omplete\x12$.omniroute.router.v1.CompleteRequest\x1a%.omniroute.router.v1.CompleteResponse0\x01\x12Q\n\x06Models\x12\".omniroute.router.v1.ModelsRequest\x1a#.omniroute.router.v1.ModelsResponse\x12`\n\x0b\x43ountTokens\x12\'.omniroute.router.v1.CountTokensRequest\x1a(.omniroute.router.v1.CountTokensResponse\x12T\n\x07\x45xplain\x12#.omniroute.router.v1.ExplainRequest\x1a$.omniroute.router.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,25 +45,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLETERESPONSE']._serialized_start=414
   _globals['_COMPLETERESPONSE']._serialized_end=534
   _globals['_HEAD']._serialized_start=537
-  _globals['_HEAD']._serialized_end=790
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=793
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=1051
+  _globals['_HEAD']._serialized_end=806
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=809
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=1067
   _globals['_COUNTTOKENSREQUEST_HEADERSENTRY']._serialized_start=366
   _globals['_COUNTTOKENSREQUEST_HEADERSENTRY']._serialized_end=412
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1053
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1090
-  _globals['_EXPLAINREQUEST']._serialized_start=1093
-  _globals['_EXPLAINREQUEST']._serialized_end=1359
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1069
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1106
+  _globals['_EXPLAINREQUEST']._serialized_start=1109
+  _globals['_EXPLAINREQUEST']._serialized_end=1375
   _globals['_EXPLAINREQUEST_HEADERSENTRY']._serialized_start=366
   _globals['_EXPLAINREQUEST_HEADERSENTRY']._serialized_end=412
-  _globals['_EXPLAINRESPONSE']._serialized_start=1361
-  _globals['_EXPLAINRESPONSE']._serialized_end=1396
-  _globals['_MODELSREQUEST']._serialized_start=1398
-  _globals['_MODELSREQUEST']._serialized_end=1480
-  _globals['_MODELSRESPONSE']._serialized_start=1482
-  _globals['_MODELSRESPONSE']._serialized_end=1547
-  _globals['_MODELENTRY']._serialized_start=1549
-  _globals['_MODELENTRY']._serialized_end=1652
-  _globals['_ROUTERPORT']._serialized_start=1655
-  _globals['_ROUTERPORT']._serialized_end=2025
+  _globals['_EXPLAINRESPONSE']._serialized_start=1377
+  _globals['_EXPLAINRESPONSE']._serialized_end=1412
+  _globals['_MODELSREQUEST']._serialized_start=1414
+  _globals['_MODELSREQUEST']._serialized_end=1496
+  _globals['_MODELSRESPONSE']._serialized_start=1498
+  _globals['_MODELSRESPONSE']._serialized_end=1563
+  _globals['_MODELENTRY']._serialized_start=1565
+  _globals['_MODELENTRY']._serialized_end=1668
+  _globals['_ROUTERPORT']._serialized_start=1671
+  _globals['_ROUTERPORT']._serialized_end=2041
 # @@protoc_insertion_point(module_scope)

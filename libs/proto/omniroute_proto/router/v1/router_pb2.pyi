@@ -148,6 +148,7 @@ class Head(_message.Message):
     CACHE_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
     status: _builtins.int
     stream: _builtins.bool
     content_type: _builtins.str
@@ -175,6 +176,10 @@ class Head(_message.Message):
     def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The product's own rules that changed the request, or are in force on the answer."""
 
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Microseconds until the first byte: plan, queue, retry, admit, encode, provider; empty where no provider was asked."""
+
     def __init__(
         self,
         *,
@@ -192,10 +197,11 @@ class Head(_message.Message):
         cache: _builtins.str = ...,
         trace: _builtins.str = ...,
         similarity: _builtins.float = ...,
+        stages: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "content_type", b"content_type", "idempotent", b"idempotent", "keep_alive", b"keep_alive", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "progress", b"progress", "provider", b"provider", "rules", b"rules", "similarity", b"similarity", "status", b"status", "stream", b"stream", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "content_type", b"content_type", "idempotent", b"idempotent", "keep_alive", b"keep_alive", "losses", b"losses", "model", b"model", "passthrough", b"passthrough", "progress", b"progress", "provider", b"provider", "rules", b"rules", "similarity", b"similarity", "stages", b"stages", "status", b"status", "stream", b"stream", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
