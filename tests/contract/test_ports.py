@@ -26,7 +26,10 @@ from omni_core.identity import SERVICES, Caller
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
+    Redriven,
     RequestFound,
     Slice,
     Standing,
@@ -681,6 +684,9 @@ SLICES = (
 )
 
 
+LETTERS = DeadLetters((DeadLetter(2**40 + 1, 2**45, "why", 5, 2**33, 9, "no"), DeadLetter(3, 0, "", 0, 1, 0, "")), 4, 3)
+
+
 class Analytics:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -692,6 +698,16 @@ class Analytics:
 
     async def standing(self) -> Standing:
         return Standing(5, 2**45)
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        assert (after, limit) == (2**40, 7)
+        return LETTERS
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        return Redriven(ids[:1], dict.fromkeys(ids[1:], "not now"))
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return ids[1:]
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
@@ -725,6 +741,14 @@ async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.breakdown(BROKEN_DOWN) == SLICES
     assert await port.breakdown(Breakdown()) == ()
+
+
+async def test_what_could_not_be_counted_is_listed_counted_after_all_and_discarded(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.dead_letters(2**40, 7) == LETTERS
+    assert await port.redrive((7, 8, 9)) == Redriven((7,), {8: "not now", 9: "not now"})
+    assert await port.redrive(()) == Redriven()
+    assert await port.discard((7, 8)) == (8,)
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

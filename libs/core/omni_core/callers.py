@@ -47,6 +47,9 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "KeyUse": ("dashboard",),
         "Standing": ("dashboard",),
         "FindRequest": ("dashboard",),
+        "DeadLetters": ("dashboard",),
+        "Redrive": ("dashboard",),
+        "Discard": ("dashboard",),
     },
 }
 

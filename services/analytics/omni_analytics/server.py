@@ -8,6 +8,7 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     AttemptFound,
     Breakdown,
+    DeadLetter,
     RequestFound,
     Slice,
     UsagePoint,
@@ -62,6 +63,18 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         found = await port.find_request(request.id, None if request.any_key else tuple(request.key_ids))
         return pb.FindRequestResponse(request=_request(found) if found is not None else None)
 
+    async def dead_letters(request: pb.DeadLettersRequest) -> pb.DeadLettersResponse:
+        found = await port.dead_letters(request.after, request.limit)
+        letters = [pb.DeadLetter(**_same(letter)) for letter in found.letters]
+        return pb.DeadLettersResponse(letters=letters, total=found.total, next=found.next)
+
+    async def redrive(request: pb.RedriveRequest) -> pb.RedriveResponse:
+        found = await port.redrive(tuple(request.ids))
+        return pb.RedriveResponse(counted=found.counted, stayed=found.stayed)
+
+    async def discard(request: pb.DiscardRequest) -> pb.DiscardResponse:
+        return pb.DiscardResponse(discarded=await port.discard(tuple(request.ids)))
+
     server.add(
         "omniroute.analytics.v1.AnalyticsPort",
         {
@@ -70,6 +83,9 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             "KeyUse": unary(pb.KeyUseRequest, key_use),
             "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),
+            "DeadLetters": unary(pb.DeadLettersRequest, dead_letters),
+            "Redrive": unary(pb.RedriveRequest, redrive),
+            "Discard": unary(pb.DiscardRequest, discard),
         },
     )
 
@@ -87,7 +103,7 @@ def _attempt(found: AttemptFound) -> pb.Attempt:
     return pb.Attempt(**_same(found), usage=usage_message.written(found.usage))
 
 
-def _same(found: RequestFound | AttemptFound) -> dict[str, Any]:
+def _same(found: RequestFound | AttemptFound | DeadLetter) -> dict[str, Any]:
     """The fields that are the same on both sides."""
     return {name: getattr(found, name) for name in found.__struct_fields__ if name not in APART}
 

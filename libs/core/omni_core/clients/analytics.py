@@ -10,7 +10,10 @@ from omni_core.ports.analytics import (
     APART,
     AttemptFound,
     Breakdown,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
+    Redriven,
     RequestFound,
     Slice,
     Standing,
@@ -31,6 +34,9 @@ class AnalyticsClient:
         self._breakdown = peer.unary("Breakdown", pb.BreakdownResponse)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
+        self._dead_letters = peer.unary("DeadLetters", pb.DeadLettersResponse)
+        self._redrive = peer.unary("Redrive", pb.RedriveResponse)
+        self._discard = peer.unary("Discard", pb.DiscardResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
@@ -71,6 +77,21 @@ class AnalyticsClient:
     async def standing(self) -> Standing:
         response = await self._standing(pb.StandingRequest())
         return Standing(response.pending, response.kept_from_ms)
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        found = await self._dead_letters(pb.DeadLettersRequest(after=after, limit=limit))
+        letters = tuple(
+            DeadLetter(one.id, one.at_ms, one.reason, one.deliveries, one.size, one.events, one.fault)
+            for one in found.letters
+        )
+        return DeadLetters(letters, found.total, found.next)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        found = await self._redrive(pb.RedriveRequest(ids=ids))
+        return Redriven(tuple(found.counted), dict(found.stayed))
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple((await self._discard(pb.DiscardRequest(ids=ids))).discarded)
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         response = await self._find_request(
