@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from omni_catalogue.lanes import Lane
-from omni_ledger import Passage, Retrying
+from omni_ledger import Passage, Retrying, Ticket
 from omni_ledger.leases import (
     MAX_WORD,
     NOTHING,
@@ -185,7 +185,9 @@ def test_what_must_be_exact_is_not_asked_of_a_purse() -> None:
     assert ask(hold("a", early=True)) is None
     assert ask(hold("a", retrying=Retrying(again=True, percent=1, least=1))) is None
     assert ask(hold("a", levels=(level("limit:a", None, 0, allowance("concurrent", 3)),))) is None
-    assert ask(hold("a", passage=Passage(lanes=(Lane("acme/first m"),), tokens=1))) is not None
+    lanes = (Lane("acme/first m"),)
+    assert ask(hold("a", passage=Passage(lanes=lanes, tokens=1, ticket=Ticket(id="r/1")))) is not None
+    assert ask(hold("a", passage=Passage(lanes=lanes, tokens=1, ticket=Ticket(id="r/1", came_ms=5)))) is None
 
 
 @given(few, st.lists(few, max_size=6), st.booleans())
