@@ -55,13 +55,16 @@ def ask(hold: Hold) -> tuple[Name, Amounts] | None:
     parts: list[Any] = [*name]
     most = [1 if hold.count_request else 0, 0, 0, 0, usd]
     for level in hold.levels:
+        if not level.leasable:
+            return None
         budget = level.budget
         parts += (level.owner, level.requests_per_minute)
         if budget is not None:
             parts += (budget.cap_nano_usd, budget.window)
             most[4] = max(most[4], budget.fixed_nano_usd + wanted * budget.per_output_token_nano_usd)
         for each in level.allowances:
-            if each.of == "concurrent":
+            # An attempt that is a request on some levels only has no one amount of them.
+            if each.of == "concurrent" or (each.of == "requests" and bool(each.fixed) != hold.count_request):
                 return None
             parts += (each.of, each.most, each.window, each.warn, each.refuses)
             kind = KINDS[each.of]

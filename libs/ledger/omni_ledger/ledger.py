@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from omni_wire.errors import DependencyUnavailable, Internal
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from omni_ledger import operations
+from omni_ledger import operations, quota_operations
 from omni_ledger.batcher import DEADLINE, Batcher, Entry
 from omni_ledger.leasing import Leasing, Lessee
 from omni_ledger.metrics import LeaseMetrics, LedgerMetrics
 from omni_ledger.model import Grant, Hold, Pick, Picked, Refusal, Settlement
 from omni_ledger.operations import Operation
+from omni_ledger.quota_model import Told
 from omni_ledger.recovery import Recovery
 from omni_ledger.script import STEP_LUA, ScriptConnection
 
@@ -217,6 +218,10 @@ class Ledger:
     def leave_soon(self, ticket: str, lanes: tuple[str, ...]) -> None:
         """Wait no more in the queues of ``lanes``; while Redis is away the ticket's lease ends it."""
         self._soon(operations.leave(ticket, lanes))
+
+    def told_soon(self, account: str, windows: Sequence[Told]) -> None:
+        """Tell the fleet what a provider says of an account's quota; not while Redis is away."""
+        self._soon(quota_operations.told(account, windows))
 
     def used_soon(self, uses: str, member: str) -> None:
         """Count a use that no ``pick`` counted; not while Redis is away."""
