@@ -19,6 +19,7 @@ from annotated_types import MinLen
 from omni_auth.domain import scalars, schema
 from omni_auth.domain.entities import KINDS
 from omni_auth.domain.schema import Config, PriceSection, Section
+from omni_catalogue import tags
 from pydantic import BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
@@ -94,10 +95,12 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.profile_arn: like(scalars._PROFILE_ARN),
     scalars.machine_id: like(scalars._MACHINE_ID),
     scalars.version: like(scalars._VERSION),
+    scalars.account_id: like(scalars._ACCOUNT),
     scalars.model_id: text(r"(\*|[^*\s]{1,256})"),
     scalars.model_pattern: text(r"\S{1,256}"),
     scalars.pattern: text(r"\S{1,256}"),
     scalars.provider_pattern: like(scalars._PROVIDERS),
+    scalars.tag: like(tags._TAG),
     scalars.moment: {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]},
     scalars.time_zone: text(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}"),
     scalars.anchor: {"anyOf": [{"type": "string", "format": "date"}, text(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:00)?")]},
@@ -122,6 +125,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema.optional_source: {"anyOf": [SECRET, {"const": "none"}]},
 }  # fmt: skip
 MADE: dict[str, Callable[..., Schema]] = {
+    "within_provider": lambda **_: text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[^\s]{1,255}"),
     "lasting": lambda most: lasting(most),
     "one_of": lambda words: {"enum": list(words)},
     "whole": lambda low, high, **_: {"type": "integer", "minimum": low, "maximum": high},

@@ -31,7 +31,7 @@ from omni_core.ports.router import CompleteCall, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
 
-from omni_dashboard.auditing import audited
+from omni_dashboard.asking import within
 from omni_dashboard.domain.access import (
     ADMIN,
     PLATFORM,
@@ -44,7 +44,6 @@ from omni_dashboard.domain.access import (
 )
 from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
-from omni_dashboard.domain.reconciliation import Proof
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
@@ -169,14 +168,16 @@ class Management:
         return await self._ask("analytics", self._analytics.breakdown(asked), self._settings.query_timeout)
 
     async def owners(self, identity: Identity) -> dict[str, Owner]:
-        """Of the keys that ``identity`` may see, by id: those of all organisations, or of its own."""
-        whose = [identity.organisation]
+        """Of the keys that ``identity`` may see, by id, and of those that were revoked: of all organisations, or of
+        its own."""
+        whose = {identity.organisation: None}
         if identity.organisation == PLATFORM:
-            whose = [found.name for found in await self._organisations(identity)]
+            whose |= dict.fromkeys(found.name for found in await self._organisations(identity))
         return {
             key.id: Owner(organisation, key.team, key.user, key.name)
             for organisation in whose
-            for key in await self.keys(identity, organisation)
+            for revoked in (True, False)
+            for key in await self.keys(identity, organisation, revoked=revoked)
         }
 
     async def _organisations(self, identity: Identity) -> list[ConfigObject]:
@@ -190,15 +191,6 @@ class Management:
 
     def now_ms(self) -> int:
         return self._wall() * 1000
-
-    async def audit_usage(self, identity: Identity) -> Proof:
-        """What the ledger says was spent, held against what the recorded attempts cost; see ``reconciliation``."""
-        platform_only(identity.organisation, "audit all usage")
-        return await audited(
-            lambda: self._ask("quota", self._quota.snapshot()),
-            lambda: self._ask("analytics", self._analytics.standing(), self._settings.query_timeout),
-            self._usage,
-        )
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""
@@ -235,8 +227,8 @@ class Management:
                 return found.id
         raise InvalidRequest(f"there is no key '{key}'", status=404, code="not_found", param="key")
 
-    async def keys(self, identity: Identity, organisation: str = "") -> list[KeyInfo]:
-        return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation)))
+    async def keys(self, identity: Identity, organisation: str = "", *, revoked: bool = False) -> list[KeyInfo]:
+        return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation), revoked=revoked))
 
     async def key_use(self) -> dict[str, KeyUse] | None:
         """By key id; None while analytics does not say."""
@@ -427,8 +419,4 @@ class Management:
                     self._heed(result)
 
     async def _ask(self, whom: str, answer: Awaitable[T], timeout: float | None = None) -> T:
-        try:
-            async with asyncio.timeout(self._settings.call_timeout if timeout is None else timeout):
-                return await answer
-        except TimeoutError as error:
-            raise DependencyUnavailable(f"{whom} does not answer", retry_after=1.0) from error
+        return await within(self._settings.call_timeout if timeout is None else timeout, whom, answer)

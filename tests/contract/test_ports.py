@@ -26,10 +26,14 @@ from omni_core.identity import SERVICES, Caller
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
+    Charge,
     KeyUse,
+    Repriced,
+    RepricedGroup,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -516,8 +520,8 @@ class Auth:
             "or-zzsecret",
         )  # fmt: skip
 
-    async def list_keys(self, caller: Asker = ANYBODY) -> list[KeyInfo]:
-        return [KEY, PLAIN]
+    async def list_keys(self, caller: Asker = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
+        return [PLAIN] if revoked else [KEY, PLAIN]
 
     async def rotate_key(self, key: str, overlap: int, caller: Asker = ANYBODY) -> CreatedKey:
         if overlap > 7:
@@ -563,6 +567,7 @@ async def test_keys_are_made_listed_and_revoked(reach: Reach, new: NewKey) -> No
     port: AuthPort = await reach(Auth(), AuthClient)
     assert await port.create_key(new) == await Auth().create_key(new)
     assert await port.list_keys() == [KEY, PLAIN]
+    assert await port.list_keys(revoked=True) == [PLAIN]
     assert await port.revoke_key("ci") == KEY
     with pytest.raises(InvalidRequest, match="there is no key zz"):
         await port.revoke_key("zz")
@@ -673,7 +678,7 @@ POINTS = UsageReport(
 )
 
 
-BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", True)
+BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", ("total", "ttft"))
 SLICES = (
     Slice(2**45, ("k1", "gpt-x"), UsageTotals(requests=3), {"total": {7: 1, 200: 2**40}, "ttft": {3: 2}}),
     Slice(0, ("", "a"), UsageTotals(cost_nano_usd=2**60)),
@@ -692,6 +697,18 @@ class Analytics:
     async def standing(self) -> Standing:
         return Standing(5, 2**45)
 
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        assert (from_ms, until_ms) == (2**45, 0)
+        return CHARGES
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        assert (provider, from_ms, until_ms) == ("acme", 0, 86_400_000)
+        return STATEMENT
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        assert (from_ms, until_ms, book, apply) == (1, 2**45, b"{}", True)
+        return REPRICED
+
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
         return SLICES if asked.dimensions else ()
@@ -704,6 +721,11 @@ class Analytics:
             raise InvalidRequest("group_by must be one of …", param="group_by")
         assert query == UsageQuery(1, 2, "k1", "model", from_rows=True)
         return UsageReport(TOTALS, {"gpt-x": TOTALS, "": UsageTotals()})
+
+
+CHARGES = [Charge("k1", ("key", "l1"), True, 2**60, -1), Charge("k2", (), False, 0, 1)]
+STATEMENT = [StatementLine(2**45, "gpt-x", "partial", "priced", True, "absurd", 1, 2, 3, 4, 5, 2**60)]
+REPRICED = Repriced((RepricedGroup("k1", "acme", "gpt-x", 7, 2**60, 1),), 9, 1, 2, 3)
 
 
 def _is_analytics(port: Analytics) -> AnalyticsPort:
@@ -729,6 +751,13 @@ async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.standing() == Standing(5, 2**45)
+
+
+async def test_charges_statements_and_corrections_are_answered_in_exact_numbers(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.charges(2**45) == CHARGES
+    assert await port.statement("acme", 0, 86_400_000) == STATEMENT
+    assert await port.reprice(1, 2**45, b"{}", apply=True) == REPRICED
 
 
 async def test_the_way_of_a_request_that_failed_comes_with_its_error(reach: Reach) -> None:

@@ -188,7 +188,7 @@ class KeyIn(BaseModel):
     """The same words as a key in the configuration file. ``models`` and ``providers`` are glob patterns, ``ips``
     networks in CIDR that a client must be in; what is left empty allows everything. ``expires`` in epoch seconds, 0 for
     never. ``rules`` is YAML (or JSON) of what may stand under a key's ``rules:`` in the file. The limits of ``team``
-    and ``user`` apply to the key."""
+    and ``user`` apply to the key, and those of its ``tags``, which all its requests carry."""
 
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$")]
@@ -206,6 +206,7 @@ class KeyIn(BaseModel):
     rules: Annotated[str, Field(max_length=16_384)] = ""
     team: Annotated[str, Field(max_length=64)] = ""
     user: Annotated[str, Field(max_length=200)] = ""
+    tags: Annotated[list[Word], Field(max_length=16)] = []
 
     def to_new(self) -> NewKey:
         return NewKey(
@@ -218,6 +219,7 @@ class KeyIn(BaseModel):
             rules=self.rules,
             team=self.team,
             user=self.user,
+            tags=tuple(self.tags),
             scopes=Scopes(
                 providers=tuple(self.providers),
                 endpoints=tuple(self.endpoints),
@@ -238,7 +240,8 @@ class KeyOut(BaseModel):
     """``managed_by`` is "file" or "api"; only the latter can be revoked here. ``created`` and ``expires`` in epoch
     seconds; an ``expires`` of 0 is never, and an empty list allows everything. ``older_until`` is when the last of its
     older secrets ends (or ended), 0 without one. ``rules`` is JSON, empty for none; ``team`` and ``user`` are empty for
-    nobody's. In lists ``requests`` and ``last_used`` (epoch seconds) say how it was used, null where that is not known
+    nobody's; ``tags`` are what its requests carry.
+    In lists ``requests`` and ``last_used`` (epoch seconds) say how it was used, null where that is not known
     now; ``last_used`` is null for a key that never was."""
 
     id: str
@@ -261,6 +264,7 @@ class KeyOut(BaseModel):
     hint: str
     team: str
     user: str
+    tags: list[str]
 
     @classmethod
     def of(cls, key: KeyInfo) -> "KeyOut":
@@ -284,6 +288,7 @@ class KeyOut(BaseModel):
             hint=key.hint,
             team=key.team,
             user=key.user,
+            tags=list(key.tags),
         )
 
     def used(self, use: Mapping[str, KeyUse] | None) -> "KeyOut":

@@ -34,6 +34,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "ExportConfiguration": ("dashboard",),
         "ListAudit": ("dashboard",),
         "VerifyAudit": ("dashboard",),
+        "RecordAudit": ("dashboard",),
     },
     "omniroute.quota.v1.QuotaPort": {
         "Snapshot": ("dashboard", "router"),
@@ -47,6 +48,9 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "KeyUse": ("dashboard",),
         "Standing": ("dashboard",),
         "FindRequest": ("dashboard",),
+        "Reprice": ("dashboard",),
+        "Charges": ("dashboard",),
+        "Statement": ("dashboard",),
     },
 }
 

@@ -17,6 +17,8 @@ from omni_launch.keys_cli import keys
 from omni_launch.options import PATH, Command, config, data_dir
 from omni_launch.problems import CannotStart, told
 from omni_launch.quota_cli import quota
+from omni_launch.report_cli import report
+from omni_launch.reprice_cli import reprice
 from omni_launch.signing_cli import signing_key
 from omni_launch.targets import TARGETS
 from omni_launch.vault_cli import vault
@@ -283,10 +285,11 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain, quota):
+for verb in (apply, diff, export, take_in, explain, quota, report):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)
+cli.add_command(reprice)
 cli.add_command(vault)
 cli.add_command(backup)
 cli.add_command(certs)

@@ -60,7 +60,8 @@ def ask(hold: Hold) -> tuple[Name, Amounts] | None:
             parts += (budget.cap_nano_usd, budget.window)
             most[4] = max(most[4], budget.fixed_nano_usd + wanted * budget.per_output_token_nano_usd)
         for each in level.allowances:
-            if each.of == "concurrent":
+            # An attempt that is a request on some levels only has no one amount of them.
+            if each.of == "concurrent" or (each.of == "requests" and bool(each.fixed) != hold.count_request):
                 return None
             parts += (each.of, each.most, each.window, each.warn, each.refuses)
             kind = KINDS[each.of]
@@ -86,8 +87,8 @@ def _pots(owner: str, rate: int, budget: Any) -> list[Pot]:
 
 
 class Word(msgspec.Struct, frozen=True):
-    """What is told of a slice at once. ``settled``, ``truth``, ``back``, ``wanted`` and ``least`` are amounts; ``count``
-    attempts are in it."""
+    """What is told of a slice at once. ``settled``, ``truth``, ``back``, ``wanted`` and ``least`` are amounts;
+    ``count`` attempts are in it."""
 
     seq: int
     settled: Amounts
@@ -114,7 +115,8 @@ class Slice:
     """``good_until`` is in seconds of the process' own clock; ``free`` may be taken until then."""
 
     __slots__ = (
-        "draining", "free", "good_until", "id", "in_flight", "on_its_way", "pending", "said_at", "seq", "taken", "used_at",
+        "draining", "free", "good_until", "id", "in_flight", "on_its_way", "pending", "said_at", "seq", "taken",
+        "used_at",
     )  # fmt: skip
 
     def __init__(self, name: str, now: float) -> None:
@@ -188,8 +190,8 @@ class Slice:
 
 
 class Demand:
-    """How much a slice shall have free: ``attempt`` is what the last attempt took, ``recent`` what all of them take in a
-    twentieth of a second."""
+    """How much a slice shall have free: ``attempt`` is what the last attempt took, ``recent`` what all of them take in
+    a twentieth of a second."""
 
     __slots__ = ("attempt", "recent")
 

@@ -31,8 +31,8 @@ class Ledger:
 
     With ``leasing`` keys that are asked for often are admitted and settled from slices of their limits, in memory; its
     journal also takes what waits for a Redis that is away, and ``recovers`` is the folder to look in for what killed
-    processes left. A Redis that refuses connections is taken for away after ``refused_within`` seconds. ``script`` is for
-    tests, which bring their own clock.
+    processes left. A Redis that refuses connections is taken for away after ``refused_within`` seconds. ``script`` is
+    for tests, which bring their own clock.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Ledger:
             self._recovery.start()
 
     async def stop(self) -> None:
-        """Send what is queued, for up to five seconds; reservations not settled by then are left to the reaper, or to who
-        finds the journal."""
+        """Send what is queued, for up to five seconds; reservations not settled by then are left to the reaper, or to
+        who finds the journal."""
         if self._recovery is not None:
             await self._recovery.stop()
         is_done = await self.flush(STOP_WITHIN)
@@ -84,8 +84,8 @@ class Ledger:
             await self._journal.close(remove=is_done)
 
     async def flush(self, timeout: float) -> bool:
-        """Wait until everything queued is in Redis, and give back what is free of slices; false when ``timeout`` seconds
-        did not suffice."""
+        """Wait until everything queued is in Redis, and give back what is free of slices; false when ``timeout``
+        seconds did not suffice."""
         if self._lessee is not None and not await self._lessee.hand_over(timeout):
             return False
         return await self._batcher.flush(timeout)

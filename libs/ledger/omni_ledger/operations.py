@@ -377,8 +377,9 @@ def lease(
     closes: bool = False,
     deposit: bytes | None = None,
 ) -> Operation:
-    """A word about a slice: ``name`` is (its id, its router, its key); of each kind of amount ``moved`` is settled, what
-    that came to, and given back. The first word has a ``deposit``, the event of a slice that nobody says more of."""
+    """A word about a slice: ``name`` is (its id, its router, its key); of each kind of amount ``moved`` is settled,
+    what that came to, and given back. The first word has a ``deposit``, the event of a slice that nobody says more
+    of."""
     opens = deposit is not None
     blobs = (deposit, *events) if deposit is not None else tuple(events)
     head = _pack(

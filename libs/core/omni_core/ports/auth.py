@@ -40,8 +40,8 @@ class Configuration(msgspec.Struct, frozen=True):
 
 class NewKey(msgspec.Struct, frozen=True):
     """``budget_window`` is "day", "week", "month" or "total"; 0 means no limit. ``rules`` is YAML (or JSON) of what may
-    stand under a key's ``rules:`` in the configuration file. ``team`` and ``user`` are whose it is, by name, for limits
-    of theirs."""
+    stand under a key's ``rules:`` in the configuration file. ``team`` and ``user`` are whose it is, by name, and
+    ``tags`` what its requests carry, for limits of theirs."""
 
     name: str
     role: str = "developer"
@@ -53,6 +53,7 @@ class NewKey(msgspec.Struct, frozen=True):
     scopes: Scopes = Scopes()
     team: str = ""
     user: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ class KeyInfo(msgspec.Struct, frozen=True):
     older_until: int = 0
     team: str = ""
     user: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class CreatedKey(msgspec.Struct, frozen=True):
@@ -102,7 +104,9 @@ class AuthPort(Protocol):
         """Raises ``InvalidRequest`` when the name is taken, a field is wrong or the team or user is not there."""
         ...
 
-    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]: ...
+    async def list_keys(self, caller: Caller = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
+        """Those in force, or of those that the API made the ``revoked``: whose they were, for what they used."""
+        ...
 
     async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:
         """A new secret for the key of that id or name, which keeps its limits and its usage. Its older secrets are good

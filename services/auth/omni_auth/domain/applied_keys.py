@@ -254,6 +254,7 @@ def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None, 
         is_shaped=one.is_shaped,
         team=owner_id(there, "team", section.team),
         user=owner_id(there, "user", section.user),
+        tags=policy.tags,
     )
 
 
@@ -269,6 +270,7 @@ def _told(policy: KeyPolicy) -> dict[str, object]:
     rules = key_rules.written(policy.rules)
     more = {
         **{name: words for name, words in lists.items() if words},
+        "tags": list(policy.tags) or None,
         "expires": datetime.fromtimestamp(scopes.expires, UTC).isoformat() if scopes.expires else None,
         "limits": {"requests_per_minute": policy.requests_per_minute} if policy.requests_per_minute else None,
         "budget": _budget(budget) if budget is not None else None,
@@ -287,6 +289,8 @@ def _budget(budget: Budget) -> dict[str, object]:
 def _price(price: Price) -> dict[str, object]:
     rates = ("input", "output", "cached_input", "cache_write", "reasoning")
     told: dict[str, object] = {name: _usd(value) for name in rates if (value := getattr(price, name)) is not None}
+    if price.special is not None:
+        told |= {name: _usd(value) for name, value in msgspec.structs.asdict(price.special).items() if value}
     if price.above:
         told["above"] = [{"tokens": step.tokens} | _price(step.price) for step in price.above]
     return told

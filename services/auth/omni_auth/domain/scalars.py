@@ -12,6 +12,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from omni_catalogue import tags
 from omni_catalogue.windows import is_known
 from pydantic_core import PydanticCustomError
 
@@ -33,6 +34,7 @@ _PROFILE_ARN = re.compile(r"arn:aws[a-z-]*:codewhisperer:[a-z0-9-]*:[0-9]{12}:pr
 _MACHINE_ID = re.compile(r"[A-Za-z0-9-]{8,128}(/[A-Za-z0-9-]{8,128})?")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _WINDOW_NAME = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:*,-]{0,63}")
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])\Z")
@@ -184,6 +186,13 @@ def share(value: object) -> float:
     return float(found)
 
 
+def account_id(value: object) -> str:
+    """A provider's id and an account's name."""
+    if not isinstance(value, str) or not _ACCOUNT.match(value):
+        _refuse("must be an account as provider/name")
+    return value
+
+
 def percent(value: object) -> float:
     found = _fraction(value, "a number of percent, from 0 to 100")
     if not 0 <= found <= 100:
@@ -211,6 +220,25 @@ def pattern(value: object) -> str:
     if any(char.isspace() for char in word) or len(word) > 256:
         _refuse("must be a pattern over model ids without spaces, such as 'acme/*'")
     return word
+
+
+def tag(value: object) -> str:
+    if not isinstance(value, str) or not tags.is_tag(value):
+        _refuse(f"must be a tag: 1 to {tags.LONGEST} characters, {tags.SHAPE}")
+    return value
+
+
+def within_provider(word: str, example: str) -> Callable[[object], str]:
+    """An account or a model, by the id of its provider."""
+
+    def read(value: object) -> str:
+        told = text(value)
+        provider, _, rest = told.partition("/")
+        if not _NAME.match(provider) or not rest or any(char.isspace() for char in told) or len(told) > 320:
+            _refuse(f"must be the provider's id and the {word}, such as {example}")
+        return told
+
+    return read
 
 
 def provider_pattern(value: object) -> str:

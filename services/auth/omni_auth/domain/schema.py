@@ -10,7 +10,8 @@ from omni_catalogue.quotas import MEASURES as QUOTA_MEASURES
 from omni_catalogue.quotas import RESETS, SPANS, VENDORS, window_name
 from omni_catalogue.rules import KEEP_ALIVE_OFF
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
-from omni_catalogue.snapshot import IDENTITIES, MODES, RESUMES, STRATEGIES, STREAMING, TIERS
+from omni_catalogue.snapshot import IDENTITIES, MODES, RESUMES, STRATEGIES, STREAMING, TIERS, UPSTREAM
+from omni_catalogue.tags import MOST as MOST_TAGS
 from omni_catalogue.windows import CALENDAR
 from omni_wire.formats import WireFormat
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
@@ -30,6 +31,7 @@ SOURCES = ("env", "file", "value", "vault")
 Flag = Annotated[bool, BeforeValidator(scalars.flag)]
 Name = Annotated[str, BeforeValidator(scalars.name)]
 Text = Annotated[str, BeforeValidator(scalars.text)]
+Tag = Annotated[str, BeforeValidator(scalars.tag)]
 Tokens = Annotated[int, BeforeValidator(scalars.whole(1, 1_000_000_000))]
 Seconds = Annotated[float, BeforeValidator(scalars.seconds)]
 Network = Annotated[str, BeforeValidator(scalars.network)]
@@ -99,13 +101,19 @@ class ServerSection(Section):
 
 
 class RatesSection(Section):
-    """USD per million tokens in the file, nano-USD here."""
+    """USD per million tokens in the file, and of ``request`` for each; nano-USD here."""
 
     input: Usd
     output: Usd
     cached_input: Usd | None = None
     cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
     reasoning: Usd | None = None
+    audio_input: Usd | None = None
+    image_input: Usd | None = None
+    audio_output: Usd | None = None
+    image_output: Usd | None = None
+    request: Usd | None = None
 
 
 class AboveSection(RatesSection):
@@ -122,6 +130,49 @@ class PriceSection(RatesSection):
         steps = [each.tokens for each in self.above]
         if steps != sorted(set(steps)):
             raise PydanticCustomError("omniroute", "above must go from fewer tokens to more, each number once")
+        return self
+
+
+class ChangeSection(PriceSection):
+    """What it costs instead from ``since`` on."""
+
+    since: Annotated[int, BeforeValidator(scalars.moment)]  # epoch seconds
+
+
+class DatedSection(PriceSection):
+    changes: tuple[ChangeSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _follow(self) -> Self:
+        dates = [each.since for each in self.changes]
+        if dates != sorted(set(dates)):
+            raise PydanticCustomError("omniroute", "changes must go from the first to the last, each date once")
+        return self
+
+
+class TermsSection(DatedSection):
+    """For the keys of an ``organisation``, or at an ``account`` (provider/name), or for these there."""
+
+    account: Annotated[str, BeforeValidator(scalars.account_id)] = ""
+    organisation: Annotated[str, BeforeValidator(scalars.text)] = ""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.account and not self.organisation:
+            raise PydanticCustomError("omniroute", "must be for an account or an organisation, or for both")
+        return self
+
+
+class TariffSection(DatedSection):
+    """What everybody pays, and under ``overrides`` who pays something else."""
+
+    overrides: tuple[TermsSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        whose = [(each.account, each.organisation) for each in self.overrides]
+        if len(set(whose)) < len(whose):
+            raise PydanticCustomError("omniroute", "overrides must name each account and organisation once")
         return self
 
 
@@ -437,7 +488,7 @@ Quotas = Annotated[QuotaSection | None, BeforeValidator(_quota)]
 
 class ModelSection(Section):
     id: Annotated[str, BeforeValidator(scalars.model_id)]
-    price: PriceSection | None = None
+    price: TariffSection | None = None
     context: Tokens | None = None
     max_output: Tokens | None = None
     reasons: Flag | None = None
@@ -564,7 +615,7 @@ class AliasSection(Section):
     target: Annotated[str, BeforeValidator(scalars.model_pattern)]
 
 
-class ModelPriceSection(PriceSection):
+class ModelPriceSection(TariffSection):
     """What a model costs at the provider it belongs to; everywhere without one."""
 
     model: Annotated[str, BeforeValidator(scalars.model_id)]
@@ -574,6 +625,11 @@ class PriceEntry(ModelPriceSection):
     """As it stands in the file, where nothing but its own word says which provider it belongs to."""
 
     provider: Name | None = None
+
+
+ROLLING = ("minute", "5h")
+# What a limit may be of beside what the store knows by a reference.
+LIMITED = ("tag", *UPSTREAM)
 
 
 class LimitsSection(Section):
@@ -609,6 +665,17 @@ class BudgetSection(Section):
     unaffordable: Annotated[str, BeforeValidator(scalars.one_of(("clamp", "refuse")))] = "clamp"
 
 
+class SharedBudgetSection(BudgetSection):
+    window: Annotated[str, BeforeValidator(scalars.one_of((*ROLLING, *WINDOWS)))] = "month"
+
+    @model_validator(mode="after")
+    def _rolls(self) -> Self:
+        if self.window in ROLLING and self.unaffordable != "clamp":
+            message = "unaffordable: refuse goes with a window of the calendar; in one that rolls, answers are clamped"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+
 class RequestsSection(Section):
     """Of a minute there is ``requests_per_minute``, which is to the tenth of a second."""
 
@@ -622,7 +689,7 @@ class TokensSection(Section):
     total: Counted = None
     input: Counted = None
     output: Counted = None
-    window: Annotated[str, BeforeValidator(scalars.one_of(("minute", "5h", *WINDOWS)))] = "day"
+    window: Annotated[str, BeforeValidator(scalars.one_of((*ROLLING, *WINDOWS)))] = "day"
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -636,10 +703,16 @@ class TokensSection(Section):
 
 
 class LimitSection(LimitsSection):
-    """What the keys of a team or a user, one key, or all keys of an organisation may use together."""
+    """What the keys of a team or a user, one key, requests of a tag, or all keys of an organisation may use together;
+    or what all may use of a provider, an account, a model or a tier."""
 
     name: Name
-    budget: BudgetSection | None = None
+    tag: Tag | None = None
+    provider: Name | None = None
+    account: Annotated[str | None, BeforeValidator(scalars.within_provider("account", "acme/main"))] = None
+    model: Annotated[str | None, BeforeValidator(scalars.within_provider("model", "acme/gpt-x"))] = None
+    tier: Annotated[str | None, BeforeValidator(scalars.one_of(TIERS))] = None
+    budget: SharedBudgetSection | None = None
     requests: RequestsSection | None = None
     tokens: TokensSection | None = None
     concurrent: AtOnce = None
@@ -650,6 +723,7 @@ class LimitSection(LimitsSection):
 
     time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
     anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
+    when_away: Annotated[str, BeforeValidator(scalars.one_of(("closed", "open")))] = "closed"
 
     @model_validator(mode="after")
     def _calendar(self) -> Self:
@@ -662,17 +736,30 @@ class LimitSection(LimitsSection):
 
     @model_validator(mode="after")
     def _mode(self) -> Self:
-        if "warn" in self.model_fields_set and self.mode != "soft":
-            message = "warn: goes with mode: soft; to be warned of one that refuses, make a soft one beside it"
+        if "warn" in self.model_fields_set and self.mode == "shadow":
+            message = "warn: goes with mode: soft or hard; shadow only counts"
         elif self.mode == "soft" and self.concurrent is not None:
             message = "concurrent: has no window to warn of; mode: shadow counts it"
         elif self.mode != "hard" and self.budget is not None and self.budget.unpriced != "refuse":
             message = "budget.unpriced: goes with mode: hard; what refuses nothing serves what has no price"
         elif self.mode != "hard" and self.budget is not None and self.budget.unaffordable != "clamp":
             message = "budget.unaffordable: goes with mode: hard; what refuses nothing lets all through whole"
+        elif self.mode != "hard" and "when_away" in self.model_fields_set:
+            message = "when_away: goes with mode: hard; what refuses nothing keeps nobody out while Redis is away"
+        elif self.when_away == "open" and self.concurrent is not None:
+            message = "when_away: open: goes without concurrent; attempts at once are counted in Redis alone"
         else:
             return self
         raise PydanticCustomError("omniroute", "{message}", {"message": message})
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(getattr(self, word, None) is not None for word in ("team", "user", "key", *LIMITED)) > 1:
+            message = (
+                "is for one team, user, key, tag, provider, account, model or tier, not for several: make one for each"
+            )
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -693,15 +780,9 @@ class LimitEntry(LimitSection):
     user: Text | None = None
     key: Name | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if sum(owner is not None for owner in (self.team, self.user, self.key)) > 1:
-            raise PydanticCustomError("omniroute", "is for a team, a user or a key, not for several: make one for each")
-        return self
-
 
 class KeySection(Section):
-    """``team`` and ``user`` are whose it is: their limits apply to it."""
+    """``team`` and ``user`` are whose it is, ``tags`` what its requests carry: the limits of these apply to it."""
 
     name: Name
     secret: Secret
@@ -716,6 +797,7 @@ class KeySection(Section):
         default=(), min_length=1
     )
     expires: Annotated[int | None, BeforeValidator(scalars.moment)] = None
+    tags: tuple[Tag, ...] = Field(default=(), max_length=MOST_TAGS)
     limits: LimitsSection = LimitsSection()
     budget: BudgetSection | None = None
     rules: RulesSection = RulesSection()
