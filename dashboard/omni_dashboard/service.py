@@ -28,12 +28,12 @@ from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import QuotaPort, QuotaSnapshot
+from omni_core.ports.quota import AccountQuota, QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
 
-from omni_dashboard.auditing import audited
+from omni_dashboard.asking import within
 from omni_dashboard.domain.access import (
     ADMIN,
     PLATFORM,
@@ -46,7 +46,6 @@ from omni_dashboard.domain.access import (
 )
 from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
-from omni_dashboard.domain.reconciliation import Proof
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
@@ -171,14 +170,16 @@ class Management:
         return await self._ask("analytics", self._analytics.breakdown(asked), self._settings.query_timeout)
 
     async def owners(self, identity: Identity) -> dict[str, Owner]:
-        """Of the keys that ``identity`` may see, by id: those of all organisations, or of its own."""
-        whose = [identity.organisation]
+        """Of the keys that ``identity`` may see, by id, and of those that were revoked: of all organisations, or of
+        its own."""
+        whose = {identity.organisation: None}
         if identity.organisation == PLATFORM:
-            whose = [found.name for found in await self._organisations(identity)]
+            whose |= dict.fromkeys(found.name for found in await self._organisations(identity))
         return {
             key.id: Owner(organisation, key.team, key.user, key.name)
             for organisation in whose
-            for key in await self.keys(identity, organisation)
+            for revoked in (True, False)
+            for key in await self.keys(identity, organisation, revoked=revoked)
         }
 
     async def _organisations(self, identity: Identity) -> list[ConfigObject]:
@@ -192,15 +193,6 @@ class Management:
 
     def now_ms(self) -> int:
         return self._wall() * 1000
-
-    async def audit_usage(self, identity: Identity) -> Proof:
-        """What the ledger says was spent, held against what the recorded attempts cost; see ``reconciliation``."""
-        platform_only(identity.organisation, "audit all usage")
-        return await audited(
-            lambda: self._ask("quota", self._quota.snapshot()),
-            lambda: self._ask("analytics", self._analytics.standing(), self._settings.query_timeout),
-            self._usage,
-        )
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""
@@ -237,8 +229,8 @@ class Management:
                 return found.id
         raise InvalidRequest(f"there is no key '{key}'", status=404, code="not_found", param="key")
 
-    async def keys(self, identity: Identity, organisation: str = "") -> list[KeyInfo]:
-        return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation)))
+    async def keys(self, identity: Identity, organisation: str = "", *, revoked: bool = False) -> list[KeyInfo]:
+        return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation), revoked=revoked))
 
     async def key_use(self) -> dict[str, KeyUse] | None:
         """By key id; None while analytics does not say."""
@@ -388,6 +380,17 @@ class Management:
         platform_only(identity.organisation, "reset a breaker")
         await self._ask("quota", self._quota.reset(account_id))
 
+    async def refresh_quota(self, identity: Identity, account_id: str) -> AccountQuota:
+        """Raises as ``QuotaPort.refresh_quota``."""
+        platform_only(identity.organisation, "ask for an account's quota")
+        asked = self._quota.refresh_quota(account_id)
+        return await self._ask("quota", asked, self._settings.refresh_timeout)
+
+    @property
+    def now(self) -> int:
+        """Epoch seconds."""
+        return self._wall()
+
     async def forget_rates(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "forget rate limits")
         await self._ask("quota", self._quota.forget_rates(account_id))
@@ -426,8 +429,4 @@ class Management:
                     self._heed(result)
 
     async def _ask(self, whom: str, answer: Awaitable[T], timeout: float | None = None) -> T:
-        try:
-            async with asyncio.timeout(self._settings.call_timeout if timeout is None else timeout):
-                return await answer
-        except TimeoutError as error:
-            raise DependencyUnavailable(f"{whom} does not answer", retry_after=1.0) from error
+        return await within(self._settings.call_timeout if timeout is None else timeout, whom, answer)

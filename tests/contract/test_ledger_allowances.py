@@ -55,6 +55,8 @@ SOFT = {
     (ALL, "tokens", "minute"): (500, (80, 100, 150)),
     (ALL, "output", "total"): (600, ()),
     (ALL, "concurrent", ""): (1, ()),
+    (TEAM, "tokens", ("day", 7_200)): (2_000, (80,)),  # they begin with their first use
+    (ALL, "requests", ("week", 50_000)): (20, (100,)),
 }
 PACES = (0, 5, 90, 700, 5_000, 61_000, 400_000, 9 * 3_600_000)
 

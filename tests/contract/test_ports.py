@@ -26,12 +26,16 @@ from omni_core.identity import SERVICES, Caller
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
+    Charge,
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Repriced,
+    RepricedGroup,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -41,7 +45,16 @@ from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaPort, QuotaSnapshot
+from omni_core.ports.quota import (
+    AccountQuota,
+    AllowanceState,
+    BreakerState,
+    KeyState,
+    LimitState,
+    QuotaPort,
+    QuotaSnapshot,
+    QuotaWindowState,
+)
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
 from omni_core.ports.translator import (
     EncodeCall,
@@ -59,6 +72,7 @@ from omni_wire.errors import (
     GatewayError,
     InvalidRequest,
     LossRefused,
+    RateLimited,
     StreamInterrupted,
     Unauthenticated,
     UpstreamFailed,
@@ -508,8 +522,8 @@ class Auth:
             "or-zzsecret",
         )  # fmt: skip
 
-    async def list_keys(self, caller: Asker = ANYBODY) -> list[KeyInfo]:
-        return [KEY, PLAIN]
+    async def list_keys(self, caller: Asker = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
+        return [PLAIN] if revoked else [KEY, PLAIN]
 
     async def rotate_key(self, key: str, overlap: int, caller: Asker = ANYBODY) -> CreatedKey:
         if overlap > 7:
@@ -555,6 +569,7 @@ async def test_keys_are_made_listed_and_revoked(reach: Reach, new: NewKey) -> No
     port: AuthPort = await reach(Auth(), AuthClient)
     assert await port.create_key(new) == await Auth().create_key(new)
     assert await port.list_keys() == [KEY, PLAIN]
+    assert await port.list_keys(revoked=True) == [PLAIN]
     assert await port.revoke_key("ci") == KEY
     with pytest.raises(InvalidRequest, match="there is no key zz"):
         await port.revoke_key("zz")
@@ -594,6 +609,24 @@ STATE = QuotaSnapshot(
         LimitState("l2", "all", "default", 0, 5, 0, 0, 0, "", 0),
     ),
     waiting_events=2**40,
+    accounts=(
+        AccountQuota(
+            "claude/a",
+            "max",
+            "hello",
+            (
+                QuotaWindowState(
+                    *("week:opus", "percent", 9_950, 10_000, 1_700_000_000.5, False, ("*opus*",), "fetched", 2**41),
+                    stale=True,
+                    exhausts_at=1.5,
+                    is_aside=True,
+                ),
+                QuotaWindowState("once", "usd", 2**50, 0, unlimited=True),
+            ),
+            *(2**41, 2**41 + 1, 3, "HTTP 500", 1_700_000_000.25, True, 2.5, 20.0),
+        ),
+        AccountQuota("acme/first"),
+    ),
 )
 
 
@@ -603,6 +636,11 @@ class Quota:
 
     async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
         return STATE if not key_id else QuotaSnapshot(STATE.keys[:1], (), 0)
+
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        if account_id != "claude/a":
+            raise RateLimited("only just", retry_after=7.5)
+        return STATE.accounts[0]
 
     async def reset(self, account_id: str) -> None:
         self.reset_accounts.append(account_id)
@@ -623,6 +661,10 @@ async def test_limits_and_breakers_are_shown_and_reset(reach: Reach) -> None:
     await port.reset("acme/first")
     await port.forget_rates("acme/first")
     assert quota.reset_accounts == ["acme/first", "rates of acme/first"]
+    assert await port.refresh_quota("claude/a") == STATE.accounts[0]
+    with pytest.raises(RateLimited) as raised:
+        await port.refresh_quota("acme/first")
+    assert raised.value.retry_after == 7.5
 
 
 TOTALS = UsageTotals(1000, 3, 1004, 10**12, 5, 6, 7, 8, 10**15, 9)
@@ -638,7 +680,7 @@ POINTS = UsageReport(
 )
 
 
-BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", True)
+BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", ("total", "ttft"))
 SLICES = (
     Slice(2**45, ("k1", "gpt-x"), UsageTotals(requests=3), {"total": {7: 1, 200: 2**40}, "ttft": {3: 2}}),
     Slice(0, ("", "a"), UsageTotals(cost_nano_usd=2**60)),
@@ -668,6 +710,18 @@ class Analytics:
         assert asked == EVENTS_ASKED
         return EVENTS
 
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        assert (from_ms, until_ms) == (2**45, 0)
+        return CHARGES
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        assert (provider, from_ms, until_ms) == ("acme", 0, 86_400_000)
+        return STATEMENT
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        assert (from_ms, until_ms, book, apply) == (1, 2**45, b"{}", True)
+        return REPRICED
+
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
         return SLICES if asked.dimensions else ()
@@ -680,6 +734,11 @@ class Analytics:
             raise InvalidRequest("group_by must be one of …", param="group_by")
         assert query == UsageQuery(1, 2, "k1", "model", from_rows=True)
         return UsageReport(TOTALS, {"gpt-x": TOTALS, "": UsageTotals()})
+
+
+CHARGES = [Charge("k1", ("key", "l1"), True, 2**60, -1), Charge("k2", (), False, 0, 1)]
+STATEMENT = [StatementLine(2**45, "gpt-x", "partial", "priced", True, "absurd", 1, 2, 3, 4, 5, 2**60)]
+REPRICED = Repriced((RepricedGroup("k1", "acme", "gpt-x", 7, 2**60, 1),), 9, 1, 2, 3)
 
 
 def _is_analytics(port: Analytics) -> AnalyticsPort:
@@ -710,6 +769,13 @@ async def test_limits_that_came_to_a_percentage_are_listed(reach: Reach) -> None
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.standing() == Standing(5, 2**45)
+
+
+async def test_charges_statements_and_corrections_are_answered_in_exact_numbers(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.charges(2**45) == CHARGES
+    assert await port.statement("acme", 0, 86_400_000) == STATEMENT
+    assert await port.reprice(1, 2**45, b"{}", apply=True) == REPRICED
 
 
 async def test_the_way_of_a_request_that_failed_comes_with_its_error(reach: Reach) -> None:

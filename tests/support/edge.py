@@ -153,7 +153,7 @@ class ScriptedAuth:
     async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
         raise NotImplementedError
 
-    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]:
+    async def list_keys(self, caller: Caller = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
         raise NotImplementedError
 
     async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:

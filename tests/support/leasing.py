@@ -18,19 +18,24 @@ from redis.asyncio import Redis
 WORD = 0.05  # seconds between two words about a slice
 
 
+def leasing_of(router: str, folder: Path | None, hot: int) -> Leasing:
+    """As a router's process has it. ``folder`` None notes nothing."""
+    return Leasing(
+        router_id=router,
+        lost=lambda slice_id, key_id: lost_slice(slice_id, router, key_id, 1, "internal"),
+        journal=Journal(folder, router) if folder is not None else None,
+        hot=hot,
+    )
+
+
 class Leaser:
     """One process' worth. ``folder`` None is for one that notes nothing."""
 
     def __init__(self, url: str, name: str, folder: Path | None, **options: Any) -> None:
         self.name, self.registry = name, CollectorRegistry()
         self.redis = open_redis(url)
-        journal = Journal(folder, name) if folder is not None else None
-        hot = options.pop("hot", 1)
-        leasing = Leasing(router_id=name, lost=self._lost, journal=journal, hot=hot)
+        leasing = leasing_of(name, folder, options.pop("hot", 1))
         self.ledger = Ledger(self.redis, self.registry, leasing=leasing, recovers=folder, **options)
-
-    def _lost(self, slice_id: str, key_id: str) -> bytes:
-        return lost_slice(slice_id, self.name, key_id, 1, "internal")
 
     @property
     def leased(self) -> float:
@@ -49,6 +54,8 @@ class Leaser:
         ledger._lessee.stop()
         await ledger._batcher.stop()
         if ledger._journal is not None:
+            ledger._journal.broken = True
+            ledger._journal._map.close()
             os.close(ledger._journal._file)
         await self.redis.aclose()
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from omni_dashboard.domain.fleet import Process
 from omni_dashboard.domain.values import nano_usd, usd
+from omni_dashboard.server.quota_schemas import AccountQuotaOut
 
 GroupBy = Literal["key", "model", "provider", "account", "status"]
 Grain = Literal["minute", "hour", "day"]
@@ -452,15 +453,18 @@ class Quota(BaseModel):
     breakers: list[Breaker]
     rate_limits: list[Rate]
     open_reservations: int
+    accounts: list[AccountQuotaOut]
 
     @classmethod
-    def of(cls, snapshot: QuotaSnapshot) -> "Quota":
+    def of(cls, snapshot: QuotaSnapshot, now: float) -> "Quota":
+        """``now`` is in epoch seconds."""
         return cls(
             keys=[KeyQuota.of(state) for state in snapshot.keys],
             limits=[LimitQuota.of(state) for state in snapshot.limits],
             breakers=[Breaker.of(state) for state in snapshot.breakers],
             rate_limits=[Rate.of(state) for state in snapshot.rates],
             open_reservations=snapshot.open_reservations,
+            accounts=[AccountQuotaOut.of_state(state, now) for state in snapshot.accounts],
         )
 
 

@@ -43,8 +43,10 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
         return ALL[self.order.removeprefix("-")], self.order.startswith("-")
 
     @property
-    def latency(self) -> bool:
-        return any(measure.histogram for measure in (*self.measures, self.sorted_by[0]))
+    def latency(self) -> Values:
+        """Whose histograms it takes."""
+        asked = (*self.measures, self.sorted_by[0])
+        return tuple(dict.fromkeys(measure.histogram for measure in asked if measure.histogram))
 
     def before(self) -> "Analysis":
         """The same of the period before."""

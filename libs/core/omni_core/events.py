@@ -31,8 +31,8 @@ def unpack_batch(data: bytes) -> tuple[str, str, list[bytes]]:
 
 
 def lost_slice(slice_id: str, router_id: str, key_id: str, started_ms: int, error_kind: str) -> bytes:
-    """The serialised event of what a router had been leased of a key's limits and never accounted for: an attempt that was
-    aborted, of a request and a provider that nobody knows. What it is charged is told where that is known."""
+    """The serialised event of what a router had been leased of a key's limits and never accounted for: an attempt that
+    was aborted, of a request and a provider that nobody knows. What it is charged is told where that is known."""
     attempt = events_pb2.AttemptEvent(
         id=slice_id,
         router_id=router_id,

@@ -16,6 +16,9 @@ from omni_launch.explain_cli import explain
 from omni_launch.keys_cli import keys
 from omni_launch.options import PATH, Command, config, data_dir
 from omni_launch.problems import CannotStart, told
+from omni_launch.quota_cli import quota
+from omni_launch.report_cli import report
+from omni_launch.reprice_cli import reprice
 from omni_launch.signing_cli import signing_key
 from omni_launch.targets import TARGETS
 from omni_launch.vault_cli import vault
@@ -78,6 +81,7 @@ Then:
   omniroute apply gateway.yaml          the configuration of a running gateway from a file
   omniroute keys create laptop          a key for one of your programs
   omniroute explain best                which way a request would take now, and why
+  omniroute quota                       how much of providers' quotas is left, until when
   omniroute certs init                  certificates, for services that run on several machines
   omniroute doctor                      what is missing on this machine, and how to get it
 
@@ -281,10 +285,11 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain):
+for verb in (apply, diff, export, take_in, explain, quota, report):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)
+cli.add_command(reprice)
 cli.add_command(vault)
 cli.add_command(backup)
 cli.add_command(certs)

@@ -36,6 +36,9 @@ from omni_ledger.model import (
     WarmPlace,
 )
 from omni_ledger.outbox import Outbox, drain, ensure_stream
+from omni_ledger.quota_model import Counts, Known, QuotaStanding, Told
+from omni_ledger.quota_model import Turn as QuotaTurn
+from omni_ledger.quotas import Quotas
 from omni_ledger.relay import Relay
 
 __all__ = [
@@ -43,12 +46,14 @@ __all__ = [
     "AllowanceStanding",
     "BreakerStanding",
     "BudgetHold",
+    "Counts",
     "Evidence",
     "Grant",
     "Hold",
     "Janitor",
     "Journal",
     "KeyStanding",
+    "Known",
     "LaneNews",
     "LaneStanding",
     "Leasing",
@@ -58,6 +63,9 @@ __all__ = [
     "Passage",
     "Pick",
     "Picked",
+    "QuotaStanding",
+    "QuotaTurn",
+    "Quotas",
     "Reaped",
     "Refusal",
     "Relay",
@@ -65,6 +73,7 @@ __all__ = [
     "Settlement",
     "Standing",
     "Ticket",
+    "Told",
     "WarmPlace",
     "drain",
     "ensure_stream",

@@ -46,8 +46,8 @@ log = logging.getLogger("omniroute.ledger")
 
 class Entry:
     """One submitted operation. ``sent`` once it may have reached Redis, ``resent`` once it may do so again later,
-    from a connection that broke. ``future`` gets the script's result; ``lost`` is called where there is none. ``spooled``
-    is its number in the spool, 0 where it is not there, -1 where it need not be."""
+    from a connection that broke. ``future`` gets the script's result; ``lost`` is called where there is none.
+    ``spooled`` is its number in the spool, 0 where it is not there, -1 where it need not be."""
 
     __slots__ = ("born", "future", "kept", "lost", "note", "operation", "resent", "sent", "size", "spooled")
 

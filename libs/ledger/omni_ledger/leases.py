@@ -52,6 +52,8 @@ def ask(hold: Hold) -> tuple[Name, Amounts] | None:
     parts: list[Any] = [*name]
     most = [1 if hold.count_request else 0, 0, 0, 0, usd]
     for level in hold.levels:
+        if not level.leasable:
+            return None
         budget = level.budget
         parts += (level.owner, level.requests_per_minute)
         if budget is not None:
@@ -85,8 +87,8 @@ def _pots(owner: str, rate: int, budget: Any) -> list[Pot]:
 
 
 class Word(msgspec.Struct, frozen=True):
-    """What is told of a slice at once. ``settled``, ``truth``, ``back``, ``wanted`` and ``least`` are amounts; ``count``
-    attempts are in it."""
+    """What is told of a slice at once. ``settled``, ``truth``, ``back``, ``wanted`` and ``least`` are amounts;
+    ``count`` attempts are in it."""
 
     seq: int
     settled: Amounts
@@ -113,7 +115,8 @@ class Slice:
     """``good_until`` is in seconds of the process' own clock; ``free`` may be taken until then."""
 
     __slots__ = (
-        "draining", "free", "good_until", "id", "in_flight", "on_its_way", "pending", "said_at", "seq", "taken", "used_at",
+        "draining", "free", "good_until", "id", "in_flight", "on_its_way", "pending", "said_at", "seq", "taken",
+        "used_at",
     )  # fmt: skip
 
     def __init__(self, name: str, now: float) -> None:
@@ -187,8 +190,8 @@ class Slice:
 
 
 class Demand:
-    """How much a slice shall have free: ``attempt`` is what the last attempt took, ``recent`` what all of them take in a
-    twentieth of a second."""
+    """How much a slice shall have free: ``attempt`` is what the last attempt took, ``recent`` what all of them take in
+    a twentieth of a second."""
 
     __slots__ = ("attempt", "recent")
 

@@ -30,6 +30,8 @@ TICK = 0.05
 # Admissions within a second from which on a key gets slices.
 HOT = 8
 IDLE = 1.0  # seconds without an admission after which a slice goes back
+# The same where it shall be there when Redis goes away; such a key is hot from its first admission on.
+IDLE_OPEN = 60.0
 REST = 1.0  # seconds without a slice after one was refused, or recalled
 SAY_EVERY = 0.1
 TTL_MS = 60_000
@@ -39,8 +41,9 @@ MAX_PURSES = 10_000
 
 
 class Leasing(msgspec.Struct, frozen=True, kw_only=True):
-    """How a ledger leases: for ``router_id``, whose events they are; ``lost`` makes the event of a slice (its id, its key)
-    that nobody says anything more of. ``journal`` None notes nothing. A key is hot at so many admissions a second."""
+    """How a ledger leases: for ``router_id``, whose events they are; ``lost`` makes the event of a slice (its id, its
+    key) that nobody says anything more of. ``journal`` None notes nothing. A key is hot at so many admissions a
+    second, at none where ``hot`` is 0: then the journal is for what waits for Redis."""
 
     router_id: str
     lost: Callable[[str, str], bytes]
@@ -49,14 +52,17 @@ class Leasing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Purse:
-    """All holds of one key under the same limits. ``slice`` is what may be taken of now, or will be when it is there."""
+    """All holds of one key under the same limits. ``slice`` is what may be taken of now, or will be when it is
+    there."""
 
-    __slots__ = ("bounded", "count", "demand", "is_hot", "key", "not_before", "pots", "serves_away", "since", "slice", "used_at")  # fmt: skip
+    __slots__ = (
+        "bounded", "count", "demand", "is_hot", "key", "not_before", "pots", "serves_away", "since", "slice", "used_at",
+    )  # fmt: skip
 
     def __init__(self, hold: Hold, pots: tuple[Pot, ...], now: float) -> None:
         self.key = hold.key_id
         self.pots = operations.pots(pots)
-        self.bounded = any(pot.of == "budget" for pot in pots)
+        self.bounded = any(pot.of == "budget" or (pot.of == "usd" and pot.refuses) for pot in pots)
         self.serves_away = hold.serves_away
         self.demand = Demand()
         self.slice: Slice | None = None
@@ -65,8 +71,8 @@ class Purse:
 
 
 class Lessee:
-    """One per ledger, whose ``batcher`` it uses. ``told`` is called when events have reached the outbox, ``overrun`` when
-    an attempt came to more than it had taken."""
+    """One per ledger, whose ``batcher`` it uses. ``told`` is called when events have reached the outbox, ``overrun``
+    when an attempt came to more than it had taken."""
 
     def __init__(
         self,
@@ -95,6 +101,8 @@ class Lessee:
 
     def admit(self, hold: Hold) -> Grant | None:
         """None: ask Redis. Raises ``DependencyUnavailable`` at once while Redis is away."""
+        if not self._leasing.hot:
+            return None
         known = self._attempts.get(hold.attempt_id)
         if known is not None:
             return self._granted(known[1], known[2], self._slices[known[0]])
@@ -108,7 +116,7 @@ class Lessee:
             purse = self._new(name, hold, amounts, now)
             if purse is None:
                 return None
-        purse.used_at = now
+        purse.used_at, purse.serves_away = now, hold.serves_away
         down = self._batcher.is_down
         if down and not hold.serves_away:
             raise unavailable(None)
@@ -217,7 +225,7 @@ class Lessee:
             if now - purse.since > 1:
                 purse.count, purse.since = 0, now
             purse.count += 1
-            if purse.count < self._leasing.hot:
+            if purse.count < self._leasing.hot and not purse.serves_away:
                 return
             purse.is_hot = True
         self._places.wanted(hold, now)
@@ -280,16 +288,14 @@ class Lessee:
         purse = self._slices[part]
         self._note("k", part.id, word.seq)
         self._pending -= word.count
-        if operations.failure(result) is not None:
-            said = Leased(NOTHING, known=False)
-        else:
-            said = operations.leased(result)
+        is_refused = operations.failure(result) is not None
+        said = Leased(NOTHING, known=False) if is_refused else operations.leased(result)
         part.heard(said)
         opens = word.seq == 1
         if opens:
             part.good_until = said_at + said.good_for if said.good_for else inf
-        is_refused = opens and not any(said.added)
-        if purse.slice is part and (is_refused or said.recalled or not said.known):
+        is_empty = opens and not any(said.added)
+        if purse.slice is part and (is_empty or said.recalled or not said.known):
             self._drain(purse)
             purse.not_before = clock.monotonic() + REST
         for done in word.done:
@@ -298,7 +304,7 @@ class Lessee:
             self._told()
         if word.count:
             self._metrics.settlements.inc(word.count)
-        if word.closes or (is_refused and part.is_over) or (not said.known and part.is_over):
+        if word.closes or (is_empty and part.is_over) or (not said.known and part.is_over):
             del self._slices[part]
             self._note("c", part.id)
         elif part.draining or len(part.pending) >= SAY_SOON:
@@ -347,7 +353,8 @@ class Lessee:
     def _look(self, part: Slice, purse: Purse, now: float) -> None:
         if purse.slice is part:
             purse.demand.look(part.taken)
-            is_idle = now - part.used_at > IDLE and not self._batcher.is_down
+            longest = IDLE_OPEN if purse.serves_away else IDLE
+            is_idle = now - part.used_at > longest and not self._batcher.is_down
             if part.good_until > -inf and (is_idle or part.good_until <= now):
                 self._drain(purse)
                 if is_idle:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from omni_wire.errors import DependencyUnavailable, Internal
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from omni_ledger import operations
+from omni_ledger import operations, quota_operations
 from omni_ledger.batcher import DEADLINE, Batcher, Entry
 from omni_ledger.leasing import Leasing, Lessee
 from omni_ledger.metrics import LeaseMetrics, LedgerMetrics
 from omni_ledger.model import Grant, Hold, Pick, Picked, Refusal, Settlement
 from omni_ledger.operations import Operation
+from omni_ledger.quota_model import Told
 from omni_ledger.recovery import Recovery
 from omni_ledger.script import STEP_LUA, ScriptConnection
 
@@ -30,8 +31,8 @@ class Ledger:
 
     With ``leasing`` keys that are asked for often are admitted and settled from slices of their limits, in memory; its
     journal also takes what waits for a Redis that is away, and ``recovers`` is the folder to look in for what killed
-    processes left. A Redis that refuses connections is taken for away after ``refused_within`` seconds. ``script`` is for
-    tests, which bring their own clock.
+    processes left. A Redis that refuses connections is taken for away after ``refused_within`` seconds. ``script`` is
+    for tests, which bring their own clock.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class Ledger:
             self._recovery.start()
 
     async def stop(self) -> None:
-        """Send what is queued, for up to five seconds; reservations not settled by then are left to the reaper, or to who
-        finds the journal."""
+        """Send what is queued, for up to five seconds; reservations not settled by then are left to the reaper, or to
+        who finds the journal."""
         if self._recovery is not None:
             await self._recovery.stop()
         is_done = await self.flush(STOP_WITHIN)
@@ -83,8 +84,8 @@ class Ledger:
             await self._journal.close(remove=is_done)
 
     async def flush(self, timeout: float) -> bool:
-        """Wait until everything queued is in Redis, and give back what is free of slices; false when ``timeout`` seconds
-        did not suffice."""
+        """Wait until everything queued is in Redis, and give back what is free of slices; false when ``timeout``
+        seconds did not suffice."""
         if self._lessee is not None and not await self._lessee.hand_over(timeout):
             return False
         return await self._batcher.flush(timeout)
@@ -217,6 +218,10 @@ class Ledger:
     def leave_soon(self, ticket: str, lanes: tuple[str, ...]) -> None:
         """Wait no more in the queues of ``lanes``; while Redis is away the ticket's lease ends it."""
         self._soon(operations.leave(ticket, lanes))
+
+    def told_soon(self, account: str, windows: Sequence[Told]) -> None:
+        """Tell the fleet what a provider says of an account's quota; not while Redis is away."""
+        self._soon(quota_operations.told(account, windows))
 
     def used_soon(self, uses: str, member: str) -> None:
         """Count a use that no ``pick`` counted; not while Redis is away."""

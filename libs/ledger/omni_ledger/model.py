@@ -59,12 +59,14 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     """A limit that a key shares with others. ``owner`` names its windows; 0 requests means no limit.
 
     What an attempt may cost is the same on every level: the input and the token of all budgets of a hold are equal.
+    One that is not ``leasable`` is not held for what an attempt may take at most, so that no slice can pay for it.
     """
 
     owner: str
     requests_per_minute: int = 0
     budget: BudgetHold | None = None
     allowances: tuple[AllowanceHold, ...] = ()
+    leasable: bool = True
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from omni_ledger.model import (
 
 MAX_AMOUNT = 2**53 - 1
 MAX_TTL_MS = 24 * 3600 * 1000
+MAX_LASTING = 400 * 86_400  # seconds of a window that begins with its first use
 MAX_EVENT_BYTES = 256 * 1024
 _OUTCOMES = ("success", "failure", "cool", "neutral")
 _CAUSES = ("", "failing", "rate_limit", "quota", "refused")
@@ -65,13 +66,22 @@ def _breaker(policy: BreakerPolicy | None) -> tuple[int, ...] | int:
     return max(1, policy.failures), *(max(1, each) * 1000 for each in seconds)
 
 
-def _window(window: Window, known: Sequence[str]) -> Window:
+def as_window(window: Window, known: Sequence[str]) -> Window:
+    """As it is. Raises ``ValueError`` for one that the script does not know."""
     if not isinstance(window, str):
         name, *borders = window
-        if name not in CALENDAR or borders != sorted(set(borders)):
+        if len(borders) == 1 and name in known and 0 < borders[0] <= MAX_LASTING:
+            return window
+        if name not in CALENDAR or len(borders) != 4 or borders != sorted(set(borders)):
             raise ValueError(f"{window!r} is no window of the calendar by its borders")
     elif window not in known:
         raise ValueError(f"unknown window {window!r}")
+    return window
+
+
+def _budget_window(window: Window) -> Window:
+    if not isinstance(as_window(window, WINDOWS), str) and len(window) == 2:
+        raise ValueError("a budget's window does not begin with its first use")
     return window
 
 
@@ -80,7 +90,7 @@ def _budget(budget: BudgetHold | None) -> tuple[object, ...] | int:
         return 0
     return (
         _amount(budget.cap_nano_usd, "cap_nano_usd"),
-        _window(budget.window, WINDOWS),
+        _budget_window(budget.window),
         _amount(budget.fixed_nano_usd, "fixed_nano_usd"),
         _amount(budget.per_output_token_nano_usd, "per_output_token_nano_usd"),
         *((1,) if budget.is_whole else ()),
@@ -108,7 +118,7 @@ def _allowance(asked: AllowanceHold) -> tuple[object, ...]:
     return (
         asked.of,
         _amount(asked.most, "most"),
-        _window(asked.window, ALLOWANCE_WINDOWS) if asked.of != "concurrent" else "",
+        as_window(asked.window, ALLOWANCE_WINDOWS) if asked.of != "concurrent" else "",
         _amount(asked.fixed, "fixed"),
         _amount(asked.per_output_token, "per_output_token"),
         *_warned(asked),
@@ -347,7 +357,7 @@ def pots(asked: Sequence[Pot]) -> msgspec.Raw:
 
 def _pot(pot: Pot) -> tuple[object, ...]:
     known = WINDOWS if pot.of == "budget" else ALLOWANCE_WINDOWS
-    window = _window(pot.window, known) if pot.of != "rpm" else ""
+    window = as_window(pot.window, known) if pot.of != "rpm" else ""
     return pot.of, pot.owner, _amount(pot.most, "most"), window, *_warned(pot)
 
 
@@ -367,8 +377,9 @@ def lease(
     closes: bool = False,
     deposit: bytes | None = None,
 ) -> Operation:
-    """A word about a slice: ``name`` is (its id, its router, its key); of each kind of amount ``moved`` is settled, what
-    that came to, and given back. The first word has a ``deposit``, the event of a slice that nobody says more of."""
+    """A word about a slice: ``name`` is (its id, its router, its key); of each kind of amount ``moved`` is settled,
+    what that came to, and given back. The first word has a ``deposit``, the event of a slice that nobody says more
+    of."""
     opens = deposit is not None
     blobs = (deposit, *events) if deposit is not None else tuple(events)
     head = _pack(

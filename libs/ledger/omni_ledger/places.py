@@ -1,4 +1,5 @@
-"""Which circuits and lanes nobody has said anything of, as of a moment ago: where attempts need not ask in each step."""
+"""Which circuits and lanes nobody has said anything of, as of a moment ago: where attempts need not ask in each
+step."""
 
 from math import inf
 from typing import Any
@@ -17,8 +18,8 @@ MOST = 200  # in one operation: Redis does nothing else meanwhile
 
 
 class _Place:
-    """What an attempt must find in order: its circuits, and a lane. ``well_at`` is when that was asked which was answered
-    with yes."""
+    """What an attempt must find in order: its circuits, and a lane. ``well_at`` is when that was asked which was
+    answered with yes."""
 
     __slots__ = ("circuits", "lanes", "used_at", "well_at")
 
@@ -36,8 +37,8 @@ class Places:
         self._asking = False
 
     def are_well(self, hold: Hold, now: float, down: bool) -> bool:
-        """Whether nothing keeps the attempt from any of its circuits, and no lane bounds it. While Redis is away, what was
-        known last is believed."""
+        """Whether nothing keeps the attempt from any of its circuits, and no lane bounds it. While Redis is away, what
+        was known last is believed."""
         if hold.breaker is None and hold.passage is None:
             return True
         place = self._places.get((hold.account_id, hold.circuits))
@@ -47,8 +48,9 @@ class Places:
         if hold.passage is not None and hold.passage.lanes is not place.lanes:
             if not _is_free(hold):
                 return False
+            if hold.passage.lanes != place.lanes:
+                place.well_at = -inf  # another was asked about
             place.lanes = hold.passage.lanes
-            place.well_at = -inf
         return place.well_at > -inf if down else now - place.well_at <= BELIEVED
 
     def wanted(self, hold: Hold, now: float) -> None:

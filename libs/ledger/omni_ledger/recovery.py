@@ -1,10 +1,14 @@
 """What a killed router's journal says is done for it: settled by the truth where that was known, else charged in full.
 
 Records are, by their first field: "o" a slice begins (its id, its key); "n" an attempt is paid from it (slice, attempt,
-amounts, events of who aborts); "s" it has ended (attempt, what it came to, events); "f" a word is said of a slice (number,
-how many ended attempts are in it, what is given back, whether it closes) and "k" was heard; "c" a slice is over. A
-journal that was rewritten has "q" (slice, number of the last word heard) and "p" (slice, amounts, truth, events) for an
-attempt that ended. "w" is an operation that waits for Redis (number, itself), and "d" that it was done.
+amounts, events of who aborts); "s" it has ended (attempt, what it came to, events); "f" a word is said of a slice
+(number, how many ended attempts are in it, what is given back, whether it closes) and "k" was heard; "c" a slice is
+over. A journal that was rewritten has "q" (slice, number of the last word heard) and "p" (slice, amounts, truth,
+events) for an attempt that ended. "b" begins it. "w" is an operation that waits for Redis (number, itself), and "d"
+that it was done.
+
+Where something may be missing (a record is damaged, or the machine has been off and what it had not written is gone)
+nothing is given back: an attempt may have been paid from it. The reaper then charges what is left of the slice.
 """
 
 import asyncio
@@ -18,13 +22,13 @@ from omni_wire.errors import DependencyUnavailable, Internal
 
 from omni_ledger import operations
 from omni_ledger.batcher import Batcher
-from omni_ledger.journal import Left, left_in
+from omni_ledger.journal import Left, left_in, life_of_machine
 from omni_ledger.leases import MAX_WORD, NOTHING, Amounts
-from omni_ledger.leasing import TTL_MS
 from omni_ledger.metrics import LeaseMetrics
 from omni_ledger.operations import Operation
 
 AGAIN_AFTER = 30.0
+REAPED_AFTER_MS = 1000
 
 log = logging.getLogger("omniroute.ledger")
 
@@ -59,7 +63,7 @@ def charged(event: bytes, amount: int) -> bytes:
     return event + event[:1] + bytes((len(cost),)) + cost
 
 
-def recover(records: Iterable[Sequence[Any]], router_id: str) -> Found:
+def recover(records: Iterable[Sequence[Any]], router_id: str, *, is_whole: bool) -> Found:
     """What is to be done for it, in the name of ``router_id``. Pure."""
     slices: dict[str, _Slice] = {}
     attempts: dict[str, tuple[str, Sequence[int], Sequence[bytes]]] = {}
@@ -81,16 +85,14 @@ def recover(records: Iterable[Sequence[Any]], router_id: str) -> Found:
             waiting.pop(name, None)
         elif part is not None:
             _follow(part, kind, rest)
-    for attempt, (name, amounts, events) in attempts.items():
+    for name, amounts, events in attempts.values():
         if name in slices:
             told = [charged(event, amounts[4]) for event in events]
             slices[name].pending.append((amounts, amounts, told))
             found.aborted += 1
-        else:
-            log.warning("a note of a slice that nobody knows", extra={"fields": {"attempt": attempt}})
     found.operations += waiting.values()
     for name, part in slices.items():
-        found.operations += _words((name, router_id, part.key), part)
+        found.operations += _words((name, router_id, part.key), part, is_whole)
         found.settled += len(part.pending) + (len(part.flight[1]) if part.flight is not None else 0)
     found.settled -= found.aborted
     return found
@@ -125,7 +127,7 @@ def _follow(part: _Slice, kind: str, rest: Sequence[Any]) -> None:
         part.heard, part.flight = rest[0], None
 
 
-def _words(name: tuple[str, str, str], part: _Slice) -> list[Operation]:
+def _words(name: tuple[str, str, str], part: _Slice, is_whole: bool) -> list[Operation]:
     said = []
     seq = part.heard
     if part.flight is not None:  # it may have been heard: then it changes nothing
@@ -133,7 +135,7 @@ def _words(name: tuple[str, str, str], part: _Slice) -> list[Operation]:
         said.append(_word(name, seq, ended, back, closes))
     rest = [part.pending[at : at + MAX_WORD] for at in range(0, len(part.pending), MAX_WORD)] or [[]]
     for at, ended in enumerate(rest, 1):
-        said.append(_word(name, seq + at, ended, NOTHING, at == len(rest)))
+        said.append(_word(name, seq + at, ended, NOTHING, is_whole and at == len(rest)))
     return said
 
 
@@ -143,7 +145,7 @@ def _word(
     return operations.lease(
         name,
         seq,
-        TTL_MS,
+        REAPED_AFTER_MS,
         moved=(_sum(one[0] for one in ended), _sum(one[1] for one in ended), back),
         wanted=NOTHING,
         least=NOTHING,
@@ -192,7 +194,7 @@ class Recovery:
                     "a journal has records that are damaged",
                     extra={"fields": {"records": len(read.bad), "file": left.path.with_suffix(".bad").name}},
                 )
-            found = recover(read.records, self._router_id)
+            found = recover(read.records, self._router_id, is_whole=read.is_whole(life_of_machine()))
             answers = [self._batcher.keep(each, wait=True).answer() for each in found.operations]
             for answer in await asyncio.gather(*answers, return_exceptions=True):
                 if isinstance(answer, BaseException) and not isinstance(answer, Internal):

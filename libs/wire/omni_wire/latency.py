@@ -5,7 +5,7 @@ Up to 31 ms a bucket is a millisecond; above, each doubling is divided into 16, 
 1/16 of itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -51,8 +51,13 @@ def packed(counts: Counts) -> bytes:
 
 
 def unpacked(data: bytes) -> Counts:
+    return dict(pairs(data))
+
+
+def pairs(data: bytes) -> Iterator[tuple[int, int]]:
+    """What is ``packed``, bucket and count: to add up many of them without a mapping of each."""
     numbers = iter(_unpack(data))
-    return dict(zip(numbers, numbers, strict=True))
+    return zip(numbers, numbers, strict=True)
 
 
 def percentile(counts: Counts, share: float) -> int | None:

@@ -46,7 +46,7 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             tuple(request.dimensions),
             {each.dimension: tuple(each.values) for each in request.filters},
             request.grain,
-            request.latency,
+            tuple(request.latency),
         )
         return pb.BreakdownResponse(slices=map(_slice, await port.breakdown(asked)))
 
@@ -69,6 +69,24 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         found = await port.find_request(request.id, None if request.any_key else tuple(request.key_ids))
         return pb.FindRequestResponse(request=_request(found) if found is not None else None)
 
+    async def reprice(request: pb.RepriceRequest) -> pb.RepriceResponse:
+        found = await port.reprice(request.from_ms, request.until_ms, request.book, apply=request.apply)
+        return pb.RepriceResponse(
+            groups=[pb.RepricedGroup(**msgspec.structs.asdict(group)) for group in found.groups],
+            attempts=found.attempts,
+            unknown=found.unknown,
+            aborted=found.aborted,
+            assumed=found.assumed,
+        )
+
+    async def charges(request: pb.ChargesRequest) -> pb.ChargesResponse:
+        found = await port.charges(request.from_ms, request.until_ms)
+        return pb.ChargesResponse(charges=[pb.Charge(**msgspec.structs.asdict(charge)) for charge in found])
+
+    async def statement(request: pb.StatementRequest) -> pb.StatementResponse:
+        found = await port.statement(request.provider, request.from_ms, request.until_ms)
+        return pb.StatementResponse(lines=[pb.StatementLine(**msgspec.structs.asdict(line)) for line in found])
+
     server.add(
         "omniroute.analytics.v1.AnalyticsPort",
         {
@@ -78,6 +96,9 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             "LimitEvents": unary(pb.LimitEventsRequest, limit_events),
             "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),
+            "Reprice": unary(pb.RepriceRequest, reprice),
+            "Charges": unary(pb.ChargesRequest, charges),
+            "Statement": unary(pb.StatementRequest, statement),
         },
     )
 
@@ -93,7 +114,7 @@ def _request(found: RequestFound) -> pb.Request:
 
 
 def _attempt(found: AttemptFound) -> pb.Attempt:
-    return pb.Attempt(**_same(found), usage=usage_message.written(found.usage))
+    return pb.Attempt(**_same(found), usage=usage_message.written(found.usage), charged=found.charged)
 
 
 def _same(found: RequestFound | AttemptFound) -> dict[str, Any]:

@@ -10,20 +10,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
 import msgspec
+from omni_catalogue import pricebook
 from omni_core.ports.analytics import (
     OF_REQUESTS,
     ROLLED,
     Breakdown,
+    Charge,
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Repriced,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     UsageQuery,
     UsageReport,
 )
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
 from omni_analytics.domain import rollup
 from omni_analytics.domain.reached import Reached
@@ -38,7 +43,14 @@ _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 MOST_LISTED = 1_001  # a page, and whether there is another
 GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", *ROLLED)
+MEASURED = (TOTAL, TTFT, OVERHEAD)
 DIMENSIONS = (*ROLLED, *OF_REQUESTS)
+
+
+def _check_times(from_ms: int, until_ms: int) -> None:
+    for name, at in (("from", from_ms), ("until", until_ms)):
+        if not 0 <= at < 2**62:
+            raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)
 
 
 class Analytics:
@@ -79,6 +91,8 @@ class Analytics:
         _times(asked)
         for name in (*asked.dimensions, *asked.filters):
             _known("dimension", name, DIMENSIONS)
+        for name in asked.latency:
+            _known("latency", name, MEASURED)
         if len(set(asked.dimensions)) < len(asked.dimensions):
             raise InvalidRequest("a dimension stands there twice", param="dimension")
         return await self._store.breakdown(asked)
@@ -97,6 +111,26 @@ class Analytics:
         if not 0 < asked.most <= MOST_LISTED:
             raise InvalidRequest(f"most: must be from 1 to {MOST_LISTED}", param="most")
         return await self._store.limit_events(asked)
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        _check_times(from_ms, until_ms)
+        if not from_ms < until_ms <= from_ms - from_ms % rollup.DAY_MS + rollup.DAY_MS:
+            raise InvalidRequest("a repricing is of some time within one day of UTC", param="from")
+        try:
+            prices = pricebook.decode(book)
+        except WireError as error:
+            raise InvalidRequest(str(error), param="book") from error
+        return await self._store.reprice(from_ms, until_ms, prices, apply=apply)
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        _check_times(from_ms, until_ms)
+        return await self._store.charges(from_ms, until_ms)
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        _check_times(from_ms, until_ms)
+        if not from_ms < until_ms or from_ms % rollup.DAY_MS or until_ms % rollup.DAY_MS:
+            raise InvalidRequest("a statement is of whole days of UTC", param="from")
+        return await self._store.statement(provider, from_ms, until_ms)
 
     async def take(self, messages: Sequence[UsageMessage]) -> None:
         """Count what ``messages`` carry and settle each with the bus.

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 from omni_core.component import Check, ConfigState
@@ -19,7 +20,7 @@ from omni_core.ports.auth import Configuration as PublishedConfiguration
 from omni_core.ports.auth import CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Caller
 from omni_core.ports.context import CallContext
-from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, Unauthenticated
+from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, InvalidRequest, Unauthenticated
 
 from omni_auth.configuring import MOST, Configuring, refuse_guests
 from omni_auth.domain import apikeys, applied_keys, sharing, whole
@@ -214,8 +215,11 @@ class AuthService(Configuring):
         await self._store_changed()
         return CreatedKey(stored_info(key, held), secret)
 
-    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]:
+    async def list_keys(self, caller: Caller = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
         state = self._in_force()
+        if revoked:
+            gone = await asyncio.to_thread(self._store.revoked_keys, caller.organisation)
+            return [stored_info(key, state.owners) for key in gone]
         ids = set(map(apikeys.file_key_id, state.file_names(caller.organisation)))
         from_file = [policy for policy in state.compiled.content.keys if policy.id in ids]
         stored = [stored_info(key, state.owners) for key in state.of(caller.organisation)]
@@ -260,6 +264,14 @@ class AuthService(Configuring):
         refuse_guests(caller, "the audit log as a whole is")
         found = await asyncio.to_thread(self._audit.verify, head)
         return AuditVerdict(found.entries, found.head, found.bad or 0, found.why)
+
+    async def record_audit(self, caller: Caller, action: str, target: str, before: str = "", after: str = "") -> None:
+        try:
+            documents = [msgspec.json.decode(said) if said else None for said in (before, after)]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"what is to be written down is not JSON: {error}") from error
+        note = partial(self._audit.note, self._now() * 1000, caller.organisation, caller.actor, action, target)
+        await asyncio.to_thread(note, *documents)
 
     # ---- what is in force -------------------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ def test_keys_survive_and_a_revoked_one_is_gone(store: SqlStore) -> None:
     store.close()
     store.open()
     assert store.stored_keys() == [other]
+    assert [key.id for key in store.revoked_keys("default")] == ["api-1"]
+    assert store.revoked_keys("guests") == []
     assert store.pepper() == pepper
     assert len(pepper) == 32
 

@@ -104,7 +104,9 @@ class AuthPort(Protocol):
         """Raises ``InvalidRequest`` when the name is taken, a field is wrong or the team or user is not there."""
         ...
 
-    async def list_keys(self, caller: Caller = ANYBODY) -> list[KeyInfo]: ...
+    async def list_keys(self, caller: Caller = ANYBODY, *, revoked: bool = False) -> list[KeyInfo]:
+        """Those in force, or of those that the API made the ``revoked``: whose they were, for what they used."""
+        ...
 
     async def rotate_key(self, key: str, overlap: int, caller: Caller = ANYBODY) -> CreatedKey:
         """A new secret for the key of that id or name, which keeps its limits and its usage. Its older secrets are good

@@ -9,6 +9,8 @@
 -- {<bucket>: spent, h<bucket>: held}, a bucket being when it begins (s). In both w<percent> is when that was told (s). All that is asked for in a bucket counts there, also
 -- what becomes known later, until the whole bucket is a window ago: never more than the limit is let through in any such time.
 -- Of 'concurrent' it is a set of attempts by when they are taken for gone, as in lanes.
+-- A window {name, seconds} begins when something is first taken in it, and lasts so long: quota:{omni}:since:<owner>:<name>
+-- is when that was (s), and goes when it ends.
 local ROLLING = { minute = { 60, 1 }, ['5h'] = { 18000, 300 } } -- seconds: the window, a bucket
 local COUNT_TTL = 86400000
 
@@ -42,6 +44,25 @@ local function count_active(key)
   return call('ZCARD', key)
 end
 
+local function since_key(owner, name)
+  return QUOTA .. 'since:' .. owner .. ':' .. name
+end
+
+-- Start and end (s) of a window that began with its first use, and whether none has begun. What begins in the future is of
+-- a clock that was put back since.
+local function count_since(owner, window)
+  local start = tonumber(call('GET', since_key(owner, window[1])) or '-1')
+  if start < 0 or start > now_s or start + window[2] <= now_s then
+    return now_s, now_s + window[2], true
+  end
+  return start, start + window[2], false
+end
+
+local function count_begin(owner, window, start)
+  call('SET', since_key(owner, window[1]), whole(start))
+  call('EXPIREAT', since_key(owner, window[1]), start + window[2])
+end
+
 -- What stands of an allowance; `finish` is when its window ends, or which bucket is counted in.
 local function count_read(owner, of, window)
   local count = { key = QUOTA .. 'count:' .. of .. ':' .. owner, of = of, spent = 0, held = 0, finish = 0 }
@@ -52,7 +73,13 @@ local function count_read(owner, of, window)
     count.key = count.key .. ':' .. window
     count_rolled(count, rolling[1], rolling[2])
   else
-    local start, finish = bounds(window, now_s)
+    local start, finish
+    if type(window) == 'table' and #window == 2 then
+      start, finish, count.begins = count_since(owner, window)
+      count.owner, count.window = owner, window
+    else
+      start, finish = bounds(window, now_s)
+    end
     count.key, count.finish = count.key .. ':' .. window_name(window) .. ':' .. whole(start), finish
     count.spent, count.held, count.fresh = budget_read(count.key)
   end
@@ -190,6 +217,9 @@ end
 
 local function count_take(count, entry, attempt, expires, router)
   local held, amount = count.of ~= 'requests', entry[3]
+  if count.begins then
+    count_begin(count.owner, count.window, now_s)
+  end
   if count.of == 'concurrent' then
     call('ZADD', count.key, min(expires, now + LEASE), attempt)
     call('PEXPIRE', count.key, COUNT_TTL)
@@ -248,7 +278,7 @@ end
 -- {spent, held, when it begins anew, or when the first of a rolling window is free again (s), 0 for never}
 local function count_shown(owner, of, window)
   local count = count_read(owner, of, window)
-  local finish = count.finish
+  local finish = count.begins and 0 or count.finish
   if count.rolls then
     finish = count.buckets[1] and count.buckets[1][1] + count.rolls or 0
   end

@@ -352,6 +352,63 @@ function ops.orphans()
   return found
 end
 
+-- {told, 0, account, {window…}} → {}: what an answer's headers say of a quota
+function ops.told(op)
+  told_take(op[3], 'header', now, '', '', op[4])
+  return {}
+end
+
+-- {fetching, 0, account, lease ms, gap ms or -1} → {fence, failures} | {0, ms}
+function ops.fetching(op)
+  return fetch_claim(op[3], op[4], op[5])
+end
+
+-- {fetched, 0, account, fence, next in ms, plan, message, {window…}} → {1 | 0}: 0 where another has it by now
+function ops.fetched(op)
+  local record = fetch_mine(op[3], op[4])
+  if not record then
+    return { 0 }
+  end
+  told_take(op[3], 'fetched', record[4] <= now and record[4] or now, op[6], op[7], op[8])
+  record[2], record[3], record[5], record[6] = 0, now + op[5], 0, ''
+  fetch_write(op[3], record)
+  return { 1 }
+end
+
+-- {unfetched, 0, account, fence, next in ms, reason} → {1 | 0}: what was known stays
+function ops.unfetched(op)
+  local record = fetch_mine(op[3], op[4])
+  if not record then
+    return { 0 }
+  end
+  record[2], record[3], record[5], record[6] = 0, now + op[5], record[5] + 1, op[6]
+  fetch_write(op[3], record)
+  return { 1 }
+end
+
+-- {quotas, 0, {{account, {{owner, of, window}…}}…}} → {now (ms), {{{plan, message, fetched, {window…}}, {fetch…}, {{spent, held,
+--  resets}…}}…}}
+function ops.quotas(op)
+  local found = {}
+  for i, asked in ipairs(op[3]) do
+    local counts = {}
+    for j, each in ipairs(asked[2]) do
+      counts[j] = count_shown(each[1], each[2], each[3])
+    end
+    found[i] = { told_read(asked[1]), fetch_read(asked[1]), counts }
+  end
+  return { now, found }
+end
+
+-- {cut, 0, {{circuit, ms}…}} → {breakers that were opened or closed}
+function ops.cut(op)
+  local count = 0
+  for _, each in ipairs(op[3]) do
+    count = count + cut_set(each[1], each[2])
+  end
+  return { count }
+end
+
 local results, cursor = {}, 1
 while cursor <= #ARGV do
   local op = unpack_value(ARGV[cursor])

@@ -3,7 +3,8 @@ of a minute at either end of a span from the rows, as long as retention has not 
 counts."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from omni_core.ports.analytics import (
     UsageTotals,
 )
 from omni_wire.errors import InvalidRequest
-from omni_wire.latency import OVERHEAD, TOTAL, TTFT, Counts, bucket_of, unpacked
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT, bucket_of, pairs
 
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.retention import kept_from
@@ -145,7 +146,7 @@ def slices(database: Database, asked: Breakdown) -> tuple[Slice, ...]:
         else pieces(asked.from_ms, asked.until_ms, kept, grain=asked.grain)
     )
     question = Question(asked.dimensions, asked.filters, asked.grain, told)
-    sums, timed = _answered(database, question, found, MOST_POINTS, latency=asked.latency)
+    sums, timed = _answered(database, question, found, MOST_POINTS, asked.latency)
     return tuple(Slice(*place, UsageTotals(*sums[place]), {**timed.get(place, {})}) for place in sorted(sums))
 
 
@@ -156,7 +157,7 @@ def report(database: Database, query: UsageQuery) -> UsageReport:
     filters: dict[str, tuple[str, ...]] = {"key": (query.key_id,)} if query.key_id else {}
     question = Question((query.group_by,) if query.group_by else (), filters, query.grain)
     most = MOST_POINTS if query.grain or query.latency else None
-    sums, timed = _answered(database, question, found, most, latency=query.latency)
+    sums, timed = _answered(database, question, found, most, (TOTAL, TTFT) if query.latency else ())
     groups: dict[str, Sums] = {}
     for (_, values), counted in sums.items():
         value = "".join(values)
@@ -174,8 +175,8 @@ def report(database: Database, query: UsageQuery) -> UsageReport:
 
 
 def _answered(
-    database: Database, question: Question, found: list[Piece], most: int | None, *, latency: bool
-) -> tuple[dict[Place, Sums], dict[Place, dict[str, dict[int, int]]]]:
+    database: Database, question: Question, found: list[Piece], most: int | None, measures: Sequence[str]
+) -> tuple[dict[Place, Sums], dict[Place, dict[str, defaultdict[int, int]]]]:
     sums: dict[Place, Sums] = {}
     for piece in found:
         _sum_up(database, question, piece, sums)
@@ -184,12 +185,12 @@ def _answered(
                 f"more than {most} points: take a coarser grain, a shorter span or fewer dimensions",
                 param="grain",
             )
-    timed: dict[Place, dict[str, dict[int, int]]] = {}
-    for piece in found if latency else ():
-        for place, measure, counts in _times(database, question, piece):
-            known = timed.setdefault(place, {}).setdefault(measure, {})
-            for bucket, count in counts.items():
-                known[bucket] = known.get(bucket, 0) + count
+    timed: dict[Place, dict[str, defaultdict[int, int]]] = {}
+    for piece in found if measures else ():
+        for place, measure, counts in _times(database, question, piece, measures):
+            known = timed.setdefault(place, {}).setdefault(measure, defaultdict(int))
+            for bucket, count in counts:
+                known[bucket] += count
     return sums, timed
 
 
@@ -206,24 +207,27 @@ def _sum_up(database: Database, question: Question, piece: Piece, sums: dict[Pla
         sums[place] = tuple(map(sum, zip(sums.get(place, ZERO), rest[len(names) :], strict=True)))
 
 
-def _times(database: Database, question: Question, piece: Piece) -> Iterator[tuple[Place, str, Counts]]:
-    """Histograms of a piece: as they are kept, or of the requests themselves."""
+def _times(
+    database: Database, question: Question, piece: Piece, measures: Sequence[str]
+) -> Iterator[tuple[Place, str, Iterable[tuple[int, int]]]]:
+    """Histograms of a piece, bucket and count: as they are kept, or of the requests themselves."""
     rolled = piece.grain and not question.told
     column, time_column = (_COLUMN, "at_ms") if rolled else (_OF_REQUEST, "started_ms")
     where, values = _where(database, question, piece, time_column, column)
     names = [column[name] for name in question.dimensions]
     placed = ", ".join([question.at(time_column), *names])
     if rolled:
-        sql = f"SELECT {placed}, measure, counts FROM latency_{piece.grain}{where}"
-        for at, *rest, measure, counts in database.execute(sql, values):
-            yield (at, tuple(rest)), measure, unpacked(counts)
+        wanted = f"measure IN ({', '.join('?' * len(measures))})"
+        sql = f"SELECT {placed}, measure, counts FROM latency_{piece.grain}{where or ' WHERE 1 = 1'} AND {wanted}"
+        for at, *rest, measure, counts in database.execute(sql, [*values, *measures]):
+            yield (at, tuple(rest)), measure, pairs(counts)
         return
-    sql = f"SELECT {placed}, {', '.join(_TIMED.values())} FROM request_event{where}"
+    sql = f"SELECT {placed}, {', '.join(_TIMED[measure] for measure in measures)} FROM request_event{where}"
     for at, *rest in database.execute(sql, values):
         place = (at, tuple(rest[: len(names)]))
-        for measure, spent in zip(_TIMED, rest[len(names) :], strict=True):
+        for measure, spent in zip(measures, rest[len(names) :], strict=True):
             if spent != _NONE[measure]:
-                yield place, measure, {bucket_of(spent): 1}
+                yield place, measure, ((bucket_of(spent), 1),)
 
 
 def _where(

@@ -34,6 +34,9 @@ _PROFILE_ARN = re.compile(r"arn:aws[a-z-]*:codewhisperer:[a-z0-9-]*:[0-9]{12}:pr
 _MACHINE_ID = re.compile(r"[A-Za-z0-9-]{8,128}(/[A-Za-z0-9-]{8,128})?")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_WINDOW_NAME = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:*,-]{0,63}")
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PROVIDERS = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]{0,63}\Z")
@@ -183,6 +186,20 @@ def share(value: object) -> float:
     return float(found)
 
 
+def account_id(value: object) -> str:
+    """A provider's id and an account's name."""
+    if not isinstance(value, str) or not _ACCOUNT.match(value):
+        _refuse("must be an account as provider/name")
+    return value
+
+
+def percent(value: object) -> float:
+    found = _fraction(value, "a number of percent, from 0 to 100")
+    if not 0 <= found <= 100:
+        _refuse("must be from 0 to 100 percent")
+    return float(found)
+
+
 def model_id(value: object) -> str:
     word = model_pattern(value)
     if word != "*" and "*" in word:
@@ -288,6 +305,25 @@ def anchor(value: object) -> str:
     if found is None or found.tzinfo is not None or found.second or found.microsecond:
         _refuse("must be a date such as 2030-01-15, or a time such as 2030-01-15T10:00, in the limit's time_zone")
     return found.isoformat(timespec="minutes")
+
+
+def amount(value: object) -> str:
+    """A number of something, as it is written: what it is of says how it is read."""
+    if not isinstance(value, str) or not _DECIMAL.match(value):
+        _refuse("must be a number")
+    return value
+
+
+def time_of_day(value: object) -> str:
+    if not isinstance(value, str) or not _TIME_OF_DAY.fullmatch(value):
+        _refuse("must be a time of day such as 10:00")
+    return value
+
+
+def window_name(value: object) -> str:
+    if not isinstance(value, str) or not _WINDOW_NAME.fullmatch(value):
+        _refuse("must be a name such as 5h or week:opus: letters, digits and '._:*,-' (at most 64, no blank)")
+    return value
 
 
 def host(value: object) -> str:

@@ -6,6 +6,8 @@ Input is the tree of ``document``: every scalar is the text that was written.
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 
 import msgspec
+from omni_catalogue.quotas import MEASURES as QUOTA_MEASURES
+from omni_catalogue.quotas import RESETS, SPANS, VENDORS, window_name
 from omni_catalogue.rules import KEEP_ALIVE_OFF
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
 from omni_catalogue.snapshot import IDENTITIES, MODES, RESUMES, STRATEGIES, STREAMING, TIERS, UPSTREAM
@@ -99,13 +101,19 @@ class ServerSection(Section):
 
 
 class RatesSection(Section):
-    """USD per million tokens in the file, nano-USD here."""
+    """USD per million tokens in the file, and of ``request`` for each; nano-USD here."""
 
     input: Usd
     output: Usd
     cached_input: Usd | None = None
     cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
     reasoning: Usd | None = None
+    audio_input: Usd | None = None
+    image_input: Usd | None = None
+    audio_output: Usd | None = None
+    image_output: Usd | None = None
+    request: Usd | None = None
 
 
 class AboveSection(RatesSection):
@@ -122,6 +130,49 @@ class PriceSection(RatesSection):
         steps = [each.tokens for each in self.above]
         if steps != sorted(set(steps)):
             raise PydanticCustomError("omniroute", "above must go from fewer tokens to more, each number once")
+        return self
+
+
+class ChangeSection(PriceSection):
+    """What it costs instead from ``since`` on."""
+
+    since: Annotated[int, BeforeValidator(scalars.moment)]  # epoch seconds
+
+
+class DatedSection(PriceSection):
+    changes: tuple[ChangeSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _follow(self) -> Self:
+        dates = [each.since for each in self.changes]
+        if dates != sorted(set(dates)):
+            raise PydanticCustomError("omniroute", "changes must go from the first to the last, each date once")
+        return self
+
+
+class TermsSection(DatedSection):
+    """For the keys of an ``organisation``, or at an ``account`` (provider/name), or for these there."""
+
+    account: Annotated[str, BeforeValidator(scalars.account_id)] = ""
+    organisation: Annotated[str, BeforeValidator(scalars.text)] = ""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.account and not self.organisation:
+            raise PydanticCustomError("omniroute", "must be for an account or an organisation, or for both")
+        return self
+
+
+class TariffSection(DatedSection):
+    """What everybody pays, and under ``overrides`` who pays something else."""
+
+    overrides: tuple[TermsSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        whose = [(each.account, each.organisation) for each in self.overrides]
+        if len(set(whose)) < len(whose):
+            raise PydanticCustomError("omniroute", "overrides must name each account and organisation once")
         return self
 
 
@@ -343,9 +394,101 @@ Hedged = Annotated[
 Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
 
 
+def _quota(value: object) -> object:
+    """``on`` is with what is known of it; a list is its windows."""
+    if isinstance(value, list):
+        return {"windows": value}
+    if isinstance(value, dict):
+        return value
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off, a list of windows or a mapping such as {ask: claude-code, cutoff: 2}"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {"enabled": "on" if switched else "off"}
+
+
+Percent = Annotated[float, BeforeValidator(scalars.percent)]
+
+
+class QuotaWindowSection(Section):
+    """What a provider gives an account in a time; as ``omni_catalogue.quotas.QuotaWindow``. ``at`` is the time of day
+    at which one begins."""
+
+    window: Annotated[str, BeforeValidator(scalars.one_of(tuple(SPANS)))]
+    of: Annotated[str, BeforeValidator(scalars.one_of(QUOTA_MEASURES))] = "requests"
+    most: Annotated[str | None, BeforeValidator(scalars.amount)] = None
+    resets: Annotated[str | None, BeforeValidator(scalars.one_of(RESETS))] = None
+    at: Annotated[str | None, BeforeValidator(scalars.time_of_day)] = None
+    time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
+    anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
+    models: tuple[Annotated[str, BeforeValidator(scalars.pattern)], ...] = ()
+    name: Annotated[str | None, BeforeValidator(scalars.window_name)] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        message = ""
+        if self.most is not None and self.of == "percent":
+            message = "most: a window of percent has a hundred; leave it out"
+        elif self.begins == "rolling" and self.window != "5h":
+            message = "resets: only a window of 5h can go along with the time; say calendar or first-use"
+        elif self.begins == "calendar" and self.window == "5h":
+            message = "resets: a window of 5h is none of the calendar; say first-use or rolling"
+        elif self.window == "once" and self.resets:
+            message = "resets: what there is once does not begin anew; leave it out"
+        elif (self.begins != "calendar" or self.window == "once") and (self.at or self.anchor or self.time_zone):
+            message = "at, anchor and time_zone are for a window of the calendar (day, week, month)"
+        elif self.at and (self.anchor or self.window != "day"):
+            message = "at: is for a window of a day without an anchor; anchor takes a date and a time"
+        if message:
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        _ = self.amount
+        return self
+
+    @property
+    def begins(self) -> str:
+        return self.resets or ("first-use" if self.window == "5h" else "calendar")
+
+    @property
+    def amount(self) -> int:
+        """0 where it is not known. Raises ``PydanticCustomError``."""
+        if self.most is None:
+            return 0
+        return scalars.some_usd(self.most) if self.of == "usd" else scalars.whole(1, MOST_COUNTED)(self.most)
+
+
+class QuotaSection(Section):
+    """As ``omni_catalogue.quotas.Quota``; of an account's and its provider's, each word of the account's stands."""
+
+    enabled: Flag = True
+    windows: tuple[QuotaWindowSection, ...] = Field(default=(), max_length=16)
+    ask: Annotated[str, BeforeValidator(scalars.one_of(tuple(VENDORS)))] = ""
+    url: Annotated[str, BeforeValidator(scalars.base_url)] = ""
+    workspace: Annotated[str, BeforeValidator(scalars.machine_id)] = ""
+    every: Annotated[float, BeforeValidator(scalars.lasting(86_400))] = 300.0
+    cutoff: Percent = 2.0
+    warn: Percent = 20.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        names = [each.name or window_name(each.window, *each.models) for each in self.windows]
+        if len(set(names)) < len(names):
+            message = "windows: two of them would have one name; give each a name of its own, or say which models"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        if self.cutoff > self.warn:
+            message = f"cutoff is {self.cutoff:g} percent, more than the {self.warn:g} of warn, which comes first"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        if self.every < 10:
+            message = "every: must be 10s at least, as providers count such questions too"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+
+Quotas = Annotated[QuotaSection | None, BeforeValidator(_quota)]
+
+
 class ModelSection(Section):
     id: Annotated[str, BeforeValidator(scalars.model_id)]
-    price: PriceSection | None = None
+    price: TariffSection | None = None
     context: Tokens | None = None
     max_output: Tokens | None = None
     reasons: Flag | None = None
@@ -367,6 +510,7 @@ class AccountSection(Section):
     machine_id: Annotated[str, BeforeValidator(scalars.machine_id)] = ""
     weight: Weight = 1
     rate_limit: RateLimitSection = RateLimitSection()
+    quota: Quotas = None
 
 
 class ProviderDocument(Section):
@@ -389,6 +533,7 @@ class ProviderDocument(Section):
     timeouts: DeadlinesSection = DeadlinesSection()
     hedge: Hedged = None
     rate_limit: RateLimitSection = RateLimitSection()
+    quota: Quotas = None
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
@@ -470,7 +615,7 @@ class AliasSection(Section):
     target: Annotated[str, BeforeValidator(scalars.model_pattern)]
 
 
-class ModelPriceSection(PriceSection):
+class ModelPriceSection(TariffSection):
     """What a model costs at the provider it belongs to; everywhere without one."""
 
     model: Annotated[str, BeforeValidator(scalars.model_id)]
@@ -578,6 +723,7 @@ class LimitSection(LimitsSection):
 
     time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
     anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
+    when_away: Annotated[str, BeforeValidator(scalars.one_of(("closed", "open")))] = "closed"
 
     @model_validator(mode="after")
     def _calendar(self) -> Self:
@@ -598,6 +744,10 @@ class LimitSection(LimitsSection):
             message = "budget.unpriced: goes with mode: hard; what refuses nothing serves what has no price"
         elif self.mode != "hard" and self.budget is not None and self.budget.unaffordable != "clamp":
             message = "budget.unaffordable: goes with mode: hard; what refuses nothing lets all through whole"
+        elif self.mode != "hard" and "when_away" in self.model_fields_set:
+            message = "when_away: goes with mode: hard; what refuses nothing keeps nobody out while Redis is away"
+        elif self.when_away == "open" and self.concurrent is not None:
+            message = "when_away: open: goes without concurrent; attempts at once are counted in Redis alone"
         else:
             return self
         raise PydanticCustomError("omniroute", "{message}", {"message": message})

@@ -1,6 +1,9 @@
 """What a request takes of budgets and of its limits' allowances, at most. ``now`` is in epoch seconds."""
 
+from collections.abc import Iterable
+
 import msgspec
+from omni_catalogue.quotas import QuotaWindow
 from omni_catalogue.snapshot import Allowance, Budget, Limit
 from omni_catalogue.windows import Window
 from omni_ledger import AllowanceHold, BudgetHold, Level
@@ -55,6 +58,21 @@ def of_a_request(limit: Limit, now: float) -> Level:
 def of_a_vector(limit: Limit, most: Most, now: float) -> tuple[AllowanceHold, ...]:
     """A text's, asked for besides what answers the request: it is no request, and not one more at once."""
     return tuple(_hold(limit, each, most, now) for each in limit.allowances if any(most.of(each.of)))
+
+
+def of_account(account_id: str, windows: Iterable[QuotaWindow], now: float) -> tuple[Level, ...]:
+    """What an attempt counts as in the windows of its account's quota. They refuse nothing, so one of each is held
+    until it is known how many it came to."""
+    return tuple(
+        Level(
+            owner=window.owner(account_id),
+            allowances=(
+                AllowanceHold(of=window.of, most=window.most, window=window.at(now), fixed=1, warn=(), refuses=False),
+            ),
+            leasable=False,
+        )
+        for window in windows
+    )
 
 
 def _hold(limit: Limit, allowance: Allowance, most: Most, now: float) -> AllowanceHold:

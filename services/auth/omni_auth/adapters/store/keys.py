@@ -63,6 +63,11 @@ class SqlStore:
             rows = connection.execute(select(keys).where(keys.c.revoked.is_(None)).order_by(keys.c.id)).mappings()
             return [_key(row) for row in rows]
 
+    def revoked_keys(self, organisation: str) -> list[StoredKey]:
+        gone = keys.c.revoked.is_not(None), keys.c.organisation == organisation
+        with self.database.reading() as connection:
+            return [_key(row) for row in connection.execute(select(keys).where(*gone).order_by(keys.c.id)).mappings()]
+
     def insert(self, key: StoredKey, actor: str = "api") -> None:
         own = keys.c.organisation == key.organisation
         named = select(keys.c.id).where(own, keys.c.name == key.name, keys.c.revoked.is_(None))
