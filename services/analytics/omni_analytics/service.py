@@ -54,7 +54,8 @@ def _check_times(from_ms: int, until_ms: int) -> None:
 
 
 class Analytics:
-    """Satisfies ``AnalyticsPort``; ``now_ms`` is the wall clock, ``clock`` a monotonic one in seconds."""
+    """Satisfies ``AnalyticsPort``; ``now_ms`` is the wall clock, ``clock`` a monotonic one in seconds;
+    ``notifies`` is whether there is a webhook to be told of limits."""
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Analytics:
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
+        notifies: bool = False,
     ) -> None:
         self._store = store
         self._decode = decode
@@ -76,6 +78,7 @@ class Analytics:
         self._settings = settings
         self._now_ms = now_ms
         self._clock = clock
+        self._notifies = notifies
 
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``InvalidRequest`` for an unknown ``group_by`` or ``grain``, a time before the epoch, and too many
@@ -161,7 +164,7 @@ class Analytics:
         return [(message, found.fault) for message, found in decoded]
 
     async def _tell(self, reached: Sequence[Reached]) -> None:
-        for news in await self._store.keep_reached(reached) if reached else ():
+        for news in await self._store.keep_reached(reached, notify=self._notifies) if reached else ():
             self._meter.reached(news.of)
             logger.warning("a limit is used to %d %%", news.percent, extra={"fields": msgspec.structs.asdict(news)})
 
