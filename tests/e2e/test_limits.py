@@ -45,7 +45,7 @@ def manage(made: Fleet, method: str, path: str, body: Any = None, *, refused: in
     return answer.json() if answer.content else None
 
 
-def key(made: Fleet, name: str, **owners: str) -> str:
+def key(made: Fleet, name: str, **owners: Any) -> str:
     """A key's secret, once every router knows the key."""
     secret = str(manage(made, "POST", "keys", {"name": name, **owners})["secret"])
     in_step(made)
@@ -190,6 +190,52 @@ def test_tokens_and_requests_under_way_are_those_of_all_keys_of_a_team_and_told_
     assert at_once(made, 6, keys, max_tokens=10) == {200: 6}
     (analytics,) = made["analytics"]
     eventually(lambda: analytics.metric("omniroute_analytics_limits_reached_total", of="tokens") == 2, 10)
+
+
+def test_what_is_upstream_and_tags_have_limits_that_are_edited_while_they_run(made: Fleet) -> None:
+    secret, tagged = key(made, "plain"), key(made, "tagged", tags=["batch"])
+    limits = {
+        "provider/acme/most": {"budget": {"usd": 0.0005, "window": "5h"}},
+        "account/acme/first/most": {"requests": {"count": 500}},
+        "model/acme/sim/most": {"tokens": {"output": 100}, "warn": [50]},
+        "tier/api_key/most": {"concurrent": 100},
+        "tag/batch/few": {"requests": {"count": 4}, "mode": "hard", "warn": [100]},
+    }
+    for name, document in limits.items():
+        manage(made, "PUT", f"limits/{name}", document)
+    in_step(made)
+
+    def ask(model: str, key: str, tags: str = "") -> httpx.Response:
+        headers = {"authorization": f"Bearer {key}"} | ({"x-omniroute-tags": tags} if tags else {})
+        body = {"model": model, "messages": HELLO, "max_tokens": 10}
+        return httpx.post(f"{made.openai}/chat/completions", json=body, headers=headers, timeout=30)
+
+    assert [ask("acme/sim", *who).status_code for who in ((tagged,), (secret, "batch, blue")) * 2] == [200] * 4
+    refused = ask("acme/sim", secret, "batch")
+    assert refused.status_code == 429
+    assert "the limit 'few' of a tag of this request: its requests a day are used up" in refused.text
+    for _ in range(20):
+        refused = ask("acme/sim", secret)
+        if refused.status_code != 200:
+            break
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "upstream_limit")
+    assert "acme/most" not in refused.text
+    manage(made, "PUT", "limits/account/acme/first/most", {"requests": {"count": 1}})
+    in_step(made)
+    foreseen = manage(made, "POST", "simulate-route", {"model": "acme/sim", "key": "plain"})
+    assert foreseen["refused"]["code"] == "upstream_limit"
+    assert foreseen["steps"][0]["cause"] == "limit"
+    shown = {each["of"]: each for each in shared(made, "model/acme/sim/most")["allowances"]}
+    assert 0 < shown["output"]["used"] <= 100
+    assert shared(made, "tag/batch/few")["allowances"][0]["used"] == 4
+    eventually(lambda: {one["name"] for one in made.get("/api/limit-events").json()["items"]} >= {"tag/batch/few"}, 10)
+    manage(made, "PUT", "limits/provider/acme/most", {"budget": {"usd": 5, "window": "5h"}})
+    for name in ("model/acme/sim/most", "tag/batch/few", "account/acme/first/most"):
+        manage(made, "DELETE", f"limits/{name}")
+    in_step(made)
+    assert ask("acme/sim", secret, "batch").status_code == 200
+    for name in ("provider/acme/most", "tier/api_key/most"):
+        manage(made, "DELETE", f"limits/{name}")
 
 
 # ---- how fast a provider may be asked -------------------------------------------------------------------------------
