@@ -33,8 +33,9 @@ IDLE = 1.0  # seconds without an admission after which a slice goes back
 # The same where it shall be there when Redis goes away; such a key is hot from its first admission on.
 IDLE_OPEN = 60.0
 REST = 1.0  # seconds without a slice after one was refused, or recalled
-SAY_EVERY = 0.1
+SAY_EVERY = 0.1  # seconds, of a slice that is taken of; the others say that their attempts are under way still
 TTL_MS = 60_000
+RENEW_EVERY = TTL_MS / 4000
 SAY_SOON = 64  # settlements
 MAX_PENDING = 20_000
 MAX_PURSES = 10_000
@@ -235,7 +236,8 @@ class Lessee:
             self._drain(purse)
             part = None
         if part is None:
-            if now >= purse.not_before and not self._batcher.is_down:
+            is_noted = self._journal is None or not self._journal.broken
+            if now >= purse.not_before and is_noted and not self._batcher.is_down:
                 self._open(purse, now)
         elif part.on_its_way is None:
             self._say(part, purse, now)
@@ -364,8 +366,8 @@ class Lessee:
                     purse.count, purse.is_hot = 0, False
         if part.on_its_way is not None:
             return
-        busy = part.pending or any(part.taken) or (part.draining and not part.in_flight)
-        if busy or now - part.said_at >= SAY_EVERY:
+        busy = part.pending or any(part.taken) or (part.draining and (any(part.free) or not part.in_flight))
+        if busy or now - part.said_at >= (RENEW_EVERY if part.draining else SAY_EVERY):
             self._say(part, purse, now)
 
     async def hand_over(self, timeout: float) -> bool:
