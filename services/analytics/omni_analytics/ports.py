@@ -9,6 +9,8 @@ from omni_core.ports.analytics import (
     Breakdown,
     Charge,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Repriced,
     RequestFound,
     Slice,
@@ -69,6 +71,14 @@ class UsageStore(Protocol):
         """As ``query``."""
         ...
 
+    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        """Store what is not stored yet, in one durable transaction, and give that. Raises as ``record``."""
+        ...
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        """See ``AnalyticsPort``. Raises as ``query``."""
+        ...
+
     async def kept_from_ms(self) -> int:
         """Since when every row is there; 0: since ever. Raises as ``query``."""
         ...
@@ -113,9 +123,34 @@ class Decoder(Protocol):
     def __call__(self, data: bytes) -> Decoded: ...
 
 
+class Letter(msgspec.Struct, frozen=True):
+    """A message that was put aside, by its number; why and when (epoch milliseconds), after how many deliveries, where
+    that was kept with it."""
+
+    id: int
+    data: bytes
+    reason: str = ""
+    deliveries: int = 0
+    at_ms: int = 0
+
+
 class DeadLetters(Protocol):
+    """All methods raise ``DependencyUnavailable``."""
+
     async def bury(self, data: bytes, reason: str, deliveries: int) -> None:
-        """Keep a message that cannot be taken. Raises ``DependencyUnavailable``."""
+        """Keep a message that cannot be taken."""
+        ...
+
+    async def behind(self, id_: int) -> Letter | None:
+        """The first letter behind that one; None where there is none."""
+        ...
+
+    async def forget(self, id_: int) -> None:
+        """Whether it is there or not."""
+        ...
+
+    async def count(self) -> int:
+        """How many there are."""
         ...
 
 
@@ -132,8 +167,16 @@ class Meter(Protocol):
 
     def buried(self) -> None: ...
 
+    def redriven(self, result: str, letters: int) -> None:
+        """So many letters were "counted", have "stayed" or were "discarded"."""
+        ...
+
+    def dead(self, letters: int) -> None:
+        """So many are there."""
+        ...
+
     def reached(self, of: str) -> None:
-        """A soft limit ``of`` requests, tokens or money has come to one of its percentages."""
+        """A limit ``of`` requests, tokens or money has come to one of its percentages."""
         ...
 
     def behind(self, seconds: float) -> None: ...

@@ -9,6 +9,8 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     AttemptFound,
     Breakdown,
+    DeadLetter,
+    LimitEvents,
     RequestFound,
     Slice,
     UsagePoint,
@@ -55,6 +57,11 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             keys=[pb.UsedKey(key_id=key, requests=use.requests, last_ms=use.last_ms) for key, use in found.items()]
         )
 
+    async def limit_events(request: pb.LimitEventsRequest) -> pb.LimitEventsResponse:
+        asked = LimitEvents(**{name: getattr(request, name) for name in LimitEvents.__struct_fields__})
+        events = [pb.LimitEvent(**msgspec.structs.asdict(each)) for each in await port.limit_events(asked)]
+        return pb.LimitEventsResponse(events=events)
+
     async def standing(_: pb.StandingRequest) -> pb.StandingResponse:
         found = await port.standing()
         return pb.StandingResponse(pending=found.pending, kept_from_ms=found.kept_from_ms)
@@ -81,17 +88,33 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         found = await port.statement(request.provider, request.from_ms, request.until_ms)
         return pb.StatementResponse(lines=[pb.StatementLine(**msgspec.structs.asdict(line)) for line in found])
 
+    async def dead_letters(request: pb.DeadLettersRequest) -> pb.DeadLettersResponse:
+        found = await port.dead_letters(request.after, request.limit)
+        letters = [pb.DeadLetter(**_same(letter)) for letter in found.letters]
+        return pb.DeadLettersResponse(letters=letters, total=found.total, next=found.next)
+
+    async def redrive(request: pb.RedriveRequest) -> pb.RedriveResponse:
+        found = await port.redrive(tuple(request.ids))
+        return pb.RedriveResponse(counted=found.counted, stayed=found.stayed)
+
+    async def discard(request: pb.DiscardRequest) -> pb.DiscardResponse:
+        return pb.DiscardResponse(discarded=await port.discard(tuple(request.ids)))
+
     server.add(
         "omniroute.analytics.v1.AnalyticsPort",
         {
             "Query": unary(pb.QueryRequest, query),
             "Breakdown": unary(pb.BreakdownRequest, breakdown),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
+            "LimitEvents": unary(pb.LimitEventsRequest, limit_events),
             "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),
             "Reprice": unary(pb.RepriceRequest, reprice),
             "Charges": unary(pb.ChargesRequest, charges),
             "Statement": unary(pb.StatementRequest, statement),
+            "DeadLetters": unary(pb.DeadLettersRequest, dead_letters),
+            "Redrive": unary(pb.RedriveRequest, redrive),
+            "Discard": unary(pb.DiscardRequest, discard),
         },
     )
 
@@ -101,6 +124,7 @@ def _request(found: RequestFound) -> pb.Request:
         **_same(found),
         usage=usage_message.written(found.usage),
         losses=found.losses,
+        tags=found.tags,
         attempts=map(_attempt, found.attempts),
     )
 
@@ -109,7 +133,7 @@ def _attempt(found: AttemptFound) -> pb.Attempt:
     return pb.Attempt(**_same(found), usage=usage_message.written(found.usage), charged=found.charged)
 
 
-def _same(found: RequestFound | AttemptFound) -> dict[str, Any]:
+def _same(found: RequestFound | AttemptFound | DeadLetter) -> dict[str, Any]:
     """The fields that are the same on both sides."""
     return {name: getattr(found, name) for name in found.__struct_fields__ if name not in APART}
 

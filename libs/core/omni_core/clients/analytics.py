@@ -13,7 +13,12 @@ from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
     Charge,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
+    Redriven,
     Repriced,
     RepricedGroup,
     RequestFound,
@@ -36,10 +41,14 @@ class AnalyticsClient:
         self._query = peer.unary("Query", pb.QueryResponse)
         self._breakdown = peer.unary("Breakdown", pb.BreakdownResponse)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
+        self._limit_events = peer.unary("LimitEvents", pb.LimitEventsResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
         self._reprice = peer.unary("Reprice", pb.RepriceResponse, REPRICE_TIMEOUT)
         self._charges = peer.unary("Charges", pb.ChargesResponse)
         self._statement = peer.unary("Statement", pb.StatementResponse)
+        self._dead_letters = peer.unary("DeadLetters", pb.DeadLettersResponse)
+        self._redrive = peer.unary("Redrive", pb.RedriveResponse)
+        self._discard = peer.unary("Discard", pb.DiscardResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
@@ -77,9 +86,29 @@ class AnalyticsClient:
         response = await self._key_use(pb.KeyUseRequest())
         return {key.key_id: KeyUse(key.requests, key.last_ms) for key in response.keys}
 
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        response = await self._limit_events(pb.LimitEventsRequest(**msgspec.structs.asdict(asked)))
+        fields = LimitEvent.__struct_fields__
+        return tuple(LimitEvent(*(getattr(each, name) for name in fields)) for each in response.events)
+
     async def standing(self) -> Standing:
         response = await self._standing(pb.StandingRequest())
         return Standing(response.pending, response.kept_from_ms)
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        found = await self._dead_letters(pb.DeadLettersRequest(after=after, limit=limit))
+        letters = tuple(
+            DeadLetter(one.id, one.at_ms, one.reason, one.deliveries, one.size, one.events, one.fault)
+            for one in found.letters
+        )
+        return DeadLetters(letters, found.total, found.next)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        found = await self._redrive(pb.RedriveRequest(ids=ids))
+        return Redriven(tuple(found.counted), dict(found.stayed))
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple((await self._discard(pb.DiscardRequest(ids=ids))).discarded)
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         response = await self._find_request(
@@ -113,6 +142,7 @@ def _request(found: pb.Request) -> RequestFound:
         **_same(found, RequestFound),
         usage=usage_message.read(found.usage),
         losses=tuple(found.losses),
+        tags=tuple(found.tags),
         attempts=tuple(map(_attempt, found.attempts)),
     )
 

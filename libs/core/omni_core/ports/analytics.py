@@ -89,12 +89,78 @@ class Slice(msgspec.Struct, frozen=True):
     latency: dict[str, Counts] = {}
 
 
+class LimitEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """Which to list, newest first: those of an ``organisation``, a limit by id or by ``name``, of at least so many
+    ``percent``, in a span of time (as ``UsageQuery``); empty and 0 are for any. ``before_ms`` and ``before_id`` are
+    those of the last one before; no more than ``most`` are given."""
+
+    organisation: str = ""
+    limit_id: str = ""
+    name: str = ""
+    percent: int = 0
+    from_ms: int = 0
+    until_ms: int = 0
+    before_ms: int = 0
+    before_id: str = ""
+    most: int = 100
+
+
+class LimitEvent(msgspec.Struct, frozen=True):
+    """A limit whose use has come to a percentage: ``used`` of ``most`` of something, in its ``window``; see
+    ``events.v1.LimitEvent``."""
+
+    id: str
+    at_ms: int
+    percent: int
+    used: int
+    limit_id: str
+    name: str
+    organisation: str
+    of: str
+    window: str
+    most: int
+
+
 class Standing(msgspec.Struct, frozen=True):
     """``pending`` messages are in the stream and not counted yet; rows that started before ``kept_from_ms`` (epoch
     milliseconds, 0 for none) may be forgotten."""
 
     pending: int
     kept_from_ms: int
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A usage message that was put aside, as ``id`` in its stream: why and when (epoch milliseconds, 0 where that was
+    not kept), after how many deliveries, its size in bytes, and how many of its events can be read. ``fault`` is what
+    this version has against it, "" where it would be counted."""
+
+    id: int
+    at_ms: int
+    reason: str
+    deliveries: int
+    size: int
+    events: int
+    fault: str
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """Those behind the last one of the page before. ``total`` is how many there are, ``next`` what to ask behind, 0 at
+    the end."""
+
+    letters: tuple[DeadLetter, ...]
+    total: int
+    next: int
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """Ids of letters that are ``counted`` now, and why others ``stayed``; what was not there is in neither."""
+
+    counted: tuple[int, ...] = ()
+    stayed: dict[int, str] = {}
+
+
+# Letters in one call.
+MOST_LETTERS = 100
 
 
 class KeyUse(msgspec.Struct, frozen=True):
@@ -109,7 +175,7 @@ class KeyUse(msgspec.Struct, frozen=True):
 REPRICE_TIMEOUT = 300.0
 
 # The fields of what is found that have a form of their own in its messages; all others are alike there.
-APART = frozenset(("usage", "losses", "attempts", "charged"))
+APART = frozenset(("usage", "losses", "attempts", "charged", "tags"))
 
 
 class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +236,7 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
     router_id: str
     attempts: tuple[AttemptFound, ...]
     decision: bytes = b""
+    tags: tuple[str, ...] = ()
 
 
 class RepricedGroup(msgspec.Struct, frozen=True):
@@ -239,8 +306,26 @@ class AnalyticsPort(Protocol):
         """By key id; keys that were never used are not in it."""
         ...
 
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        """Raises ``InvalidRequest`` for too many."""
+        ...
+
     async def standing(self) -> Standing:
         """Raises ``DependencyUnavailable`` where the stream cannot be asked."""
+        ...
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        """Messages that could not be counted, oldest first, from behind ``after``: at most ``limit``, which is at most
+        ``MOST_LETTERS``. Raises ``DependencyUnavailable``."""
+        ...
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        """Count what is in these letters now, once, and remove those of which nothing is left to count. Raises
+        ``InvalidRequest`` for more than ``MOST_LETTERS``, ``DependencyUnavailable``."""
+        ...
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """Remove these letters without counting them; which of them there were. Raises as ``redrive``."""
         ...
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
