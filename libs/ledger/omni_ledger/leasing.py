@@ -42,12 +42,13 @@ MAX_PURSES = 10_000
 
 
 class Leasing(msgspec.Struct, frozen=True, kw_only=True):
-    """How a ledger leases: for ``router_id``, whose events they are; ``lost`` makes the event of a slice (its id, its
-    key) that nobody says anything more of. ``journal`` None notes nothing. A key is hot at so many admissions a
-    second, at none where ``hot`` is 0: then the journal is for what waits for Redis."""
+    """How a ledger leases: for ``router_id``, whose events they are; ``lost`` makes the event of a slice that nobody
+    says anything more of, from its id, its key, and the owners of the budgets that it is on. ``journal`` None notes
+    nothing. A key is hot at so many admissions a second, at none where ``hot`` is 0: then the journal is for what
+    waits for Redis."""
 
     router_id: str
-    lost: Callable[[str, str], bytes]
+    lost: Callable[[str, str, tuple[str, ...]], bytes]
     journal: Journal | None = None
     hot: int = HOT
 
@@ -57,12 +58,13 @@ class Purse:
     there."""
 
     __slots__ = (
-        "bounded", "count", "demand", "is_hot", "key", "not_before", "pots", "serves_away", "since", "slice", "used_at",
-    )  # fmt: skip
+        "bounded", "budgets", "count", "demand", "is_hot", "key", "not_before", "pots", "serves_away", "since",
+        "slice", "used_at", )  # fmt: skip
 
     def __init__(self, hold: Hold, pots: tuple[Pot, ...], now: float) -> None:
         self.key = hold.key_id
         self.pots = operations.pots(pots)
+        self.budgets = tuple(pot.owner for pot in pots if pot.of == "budget")
         self.bounded = any(pot.of == "budget" or (pot.of == "usd" and pot.refuses) for pot in pots)
         self.serves_away = hold.serves_away
         self.demand = Demand()
@@ -283,7 +285,7 @@ class Lessee:
             asked=operations.NO_POTS if part.draining else purse.pots,
             events=word.events,
             closes=word.closes,
-            deposit=self._leasing.lost(part.id, purse.key) if opens else None,
+            deposit=self._leasing.lost(part.id, purse.key, purse.budgets) if opens else None,
         )
         self._batcher.keep(operation, partial(self._heard, part, word, now))
 
