@@ -59,7 +59,8 @@ class Purse:
 
     __slots__ = (
         "bounded", "budgets", "count", "demand", "is_hot", "key", "not_before", "pots", "serves_away", "since",
-        "slice", "used_at", )  # fmt: skip
+        "slice", "used_at",
+    )  # fmt: skip
 
     def __init__(self, hold: Hold, pots: tuple[Pot, ...], now: float) -> None:
         self.key = hold.key_id
