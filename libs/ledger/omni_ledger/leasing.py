@@ -33,20 +33,22 @@ IDLE = 1.0  # seconds without an admission after which a slice goes back
 # The same where it shall be there when Redis goes away; such a key is hot from its first admission on.
 IDLE_OPEN = 60.0
 REST = 1.0  # seconds without a slice after one was refused, or recalled
-SAY_EVERY = 0.1
+SAY_EVERY = 0.1  # seconds, of a slice that is taken of; the others say that their attempts are under way still
 TTL_MS = 60_000
+RENEW_EVERY = TTL_MS / 4000
 SAY_SOON = 64  # settlements
 MAX_PENDING = 20_000
 MAX_PURSES = 10_000
 
 
 class Leasing(msgspec.Struct, frozen=True, kw_only=True):
-    """How a ledger leases: for ``router_id``, whose events they are; ``lost`` makes the event of a slice (its id, its
-    key) that nobody says anything more of. ``journal`` None notes nothing. A key is hot at so many admissions a
-    second, at none where ``hot`` is 0: then the journal is for what waits for Redis."""
+    """How a ledger leases: for ``router_id``, whose events they are; ``lost`` makes the event of a slice that nobody
+    says anything more of, from its id, its key, and the owners of the budgets that it is on. ``journal`` None notes
+    nothing. A key is hot at so many admissions a second, at none where ``hot`` is 0: then the journal is for what
+    waits for Redis."""
 
     router_id: str
-    lost: Callable[[str, str], bytes]
+    lost: Callable[[str, str, tuple[str, ...]], bytes]
     journal: Journal | None = None
     hot: int = HOT
 
@@ -56,12 +58,14 @@ class Purse:
     there."""
 
     __slots__ = (
-        "bounded", "count", "demand", "is_hot", "key", "not_before", "pots", "serves_away", "since", "slice", "used_at",
+        "bounded", "budgets", "count", "demand", "is_hot", "key", "not_before", "pots", "serves_away", "since",
+        "slice", "used_at",
     )  # fmt: skip
 
     def __init__(self, hold: Hold, pots: tuple[Pot, ...], now: float) -> None:
         self.key = hold.key_id
         self.pots = operations.pots(pots)
+        self.budgets = tuple(pot.owner for pot in pots if pot.of == "budget")
         self.bounded = any(pot.of == "budget" or (pot.of == "usd" and pot.refuses) for pot in pots)
         self.serves_away = hold.serves_away
         self.demand = Demand()
@@ -235,7 +239,8 @@ class Lessee:
             self._drain(purse)
             part = None
         if part is None:
-            if now >= purse.not_before and not self._batcher.is_down:
+            is_noted = self._journal is None or not self._journal.broken
+            if now >= purse.not_before and is_noted and not self._batcher.is_down:
                 self._open(purse, now)
         elif part.on_its_way is None:
             self._say(part, purse, now)
@@ -281,7 +286,7 @@ class Lessee:
             asked=operations.NO_POTS if part.draining else purse.pots,
             events=word.events,
             closes=word.closes,
-            deposit=self._leasing.lost(part.id, purse.key) if opens else None,
+            deposit=self._leasing.lost(part.id, purse.key, purse.budgets) if opens else None,
         )
         self._batcher.keep(operation, partial(self._heard, part, word, now))
 
@@ -364,8 +369,8 @@ class Lessee:
                     purse.count, purse.is_hot = 0, False
         if part.on_its_way is not None:
             return
-        busy = part.pending or any(part.taken) or (part.draining and not part.in_flight)
-        if busy or now - part.said_at >= SAY_EVERY:
+        busy = part.pending or any(part.taken) or (part.draining and (any(part.free) or not part.in_flight))
+        if busy or now - part.said_at >= (RENEW_EVERY if part.draining else SAY_EVERY):
             self._say(part, purse, now)
 
     async def hand_over(self, timeout: float) -> bool:
