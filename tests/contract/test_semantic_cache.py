@@ -385,9 +385,7 @@ async def test_a_vector_is_a_request_upstream_and_where_that_is_used_up_none_is_
             provider("acme", base),
             provider("vectors", base),
             limits=(upstream, mine),
-            routing=s.Routing(
-                breaker=None, timeouts=PATIENT, caching=s.Caching(requests="any", ttl=1000, semantic=semantic)
-            ),
+            routing=s.Routing(breaker=None, timeouts=PATIENT, caching=caching),
         )
     tagged = {"x-omniroute-tags": "batch"}
     await kept(routers[0], headers=tagged)
