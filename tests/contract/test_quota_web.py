@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trustme
-from omni_quota.adapters.web import MOST_BYTES, HttpWeb
+from omni_core.web import MOST_BYTES, HttpWeb
 from omni_quota.domain.usage import Asked
 from omni_wire.errors import UpstreamError, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
