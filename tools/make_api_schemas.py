@@ -95,6 +95,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.profile_arn: like(scalars._PROFILE_ARN),
     scalars.machine_id: like(scalars._MACHINE_ID),
     scalars.version: like(scalars._VERSION),
+    scalars.account_id: like(scalars._ACCOUNT),
     scalars.model_id: text(r"(\*|[^*\s]{1,256})"),
     scalars.model_pattern: text(r"\S{1,256}"),
     scalars.pattern: text(r"\S{1,256}"),

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from operator import add
 from typing import TypeVar
@@ -34,7 +33,7 @@ from omni_core.ports.router import CompleteCall, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
 
-from omni_dashboard.auditing import audited
+from omni_dashboard.asking import within
 from omni_dashboard.domain.access import (
     ADMIN,
     PLATFORM,
@@ -47,15 +46,12 @@ from omni_dashboard.domain.access import (
 )
 from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
-from omni_dashboard.domain.reconciliation import Proof
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
 from omni_dashboard.usage.asking import analysed
 from omni_dashboard.usage.owners import Owner
-
-log = logging.getLogger("omniroute.dashboard")
 
 T = TypeVar("T")
 
@@ -198,15 +194,6 @@ class Management:
     def now_ms(self) -> int:
         return self._wall() * 1000
 
-    async def audit_usage(self, identity: Identity) -> Proof:
-        """What the ledger says was spent, held against what the recorded attempts cost; see ``reconciliation``."""
-        platform_only(identity.organisation, "audit all usage")
-        return await audited(
-            lambda: self._ask("quota", self._quota.snapshot()),
-            lambda: self._ask("analytics", self._analytics.standing(), self._settings.query_timeout),
-            self._usage,
-        )
-
     async def dead_letters(self, identity: Identity, after: int, limit: int) -> DeadLetters:
         """Usage messages that could not be counted."""
         platform_only(identity.organisation, "see what could not be counted")
@@ -218,12 +205,12 @@ class Management:
         return await self._ask("analytics", self._analytics.redrive(ids), self._settings.query_timeout)
 
     async def discard(self, identity: Identity, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """Remove them without counting; which of them there were."""
+        """Remove them without counting, after the audit log has who did so; which of them there were."""
         platform_only(identity.organisation, "discard what could not be counted")
-        gone = await self._ask("analytics", self._analytics.discard(ids), self._settings.query_timeout)
-        told = {"letters": gone, "by": actor(identity.key_id, identity.name)}
-        log.warning("usage messages were discarded", extra={"fields": told})
-        return gone
+        letters = msgspec.json.encode({"letters": ids}).decode()
+        caller = self.caller(identity)
+        await self._ask("auth", self._auth.record_audit(caller, "usage.discard", "usage/dead", before=letters))
+        return await self._ask("analytics", self._analytics.discard(ids), self._settings.query_timeout)
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""
@@ -452,8 +439,4 @@ class Management:
                     self._heed(result)
 
     async def _ask(self, whom: str, answer: Awaitable[T], timeout: float | None = None) -> T:
-        try:
-            async with asyncio.timeout(self._settings.call_timeout if timeout is None else timeout):
-                return await answer
-        except TimeoutError as error:
-            raise DependencyUnavailable(f"{whom} does not answer", retry_after=1.0) from error
+        return await within(self._settings.call_timeout if timeout is None else timeout, whom, answer)

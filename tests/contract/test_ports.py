@@ -26,13 +26,17 @@ from omni_core.identity import SERVICES, Caller
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
+    Charge,
     DeadLetter,
     DeadLetters,
     KeyUse,
     Redriven,
+    Repriced,
+    RepricedGroup,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -709,6 +713,18 @@ class Analytics:
     async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         return ids[1:]
 
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        assert (from_ms, until_ms) == (2**45, 0)
+        return CHARGES
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        assert (provider, from_ms, until_ms) == ("acme", 0, 86_400_000)
+        return STATEMENT
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        assert (from_ms, until_ms, book, apply) == (1, 2**45, b"{}", True)
+        return REPRICED
+
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
         return SLICES if asked.dimensions else ()
@@ -721,6 +737,11 @@ class Analytics:
             raise InvalidRequest("group_by must be one of …", param="group_by")
         assert query == UsageQuery(1, 2, "k1", "model", from_rows=True)
         return UsageReport(TOTALS, {"gpt-x": TOTALS, "": UsageTotals()})
+
+
+CHARGES = [Charge("k1", ("key", "l1"), True, 2**60, -1), Charge("k2", (), False, 0, 1)]
+STATEMENT = [StatementLine(2**45, "gpt-x", "partial", "priced", True, "absurd", 1, 2, 3, 4, 5, 2**60)]
+REPRICED = Repriced((RepricedGroup("k1", "acme", "gpt-x", 7, 2**60, 1),), 9, 1, 2, 3)
 
 
 def _is_analytics(port: Analytics) -> AnalyticsPort:
@@ -754,6 +775,13 @@ async def test_what_could_not_be_counted_is_listed_counted_after_all_and_discard
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.standing() == Standing(5, 2**45)
+
+
+async def test_charges_statements_and_corrections_are_answered_in_exact_numbers(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.charges(2**45) == CHARGES
+    assert await port.statement("acme", 0, 86_400_000) == STATEMENT
+    assert await port.reprice(1, 2**45, b"{}", apply=True) == REPRICED
 
 
 async def test_the_way_of_a_request_that_failed_comes_with_its_error(reach: Reach) -> None:

@@ -191,6 +191,10 @@ class Walk:
             keys = {"own": "", "asked": self.made.ids[owner][0]}
             key = keys[whose] if whose in keys else await self._thing("keys", owner, used_up)
             return template, {"model": MODEL, "key": key}
+        if template == "/api/usage/statement":
+            return f"{template}?provider=acme&from=0&until=86400000", None
+        if template == "/api/usage/reprice":
+            return template, {"from_ms": 0, "until_ms": 86_400_000}
         if "{account}" in template:
             return template.replace("{account}", "acme/first"), None
         if template == "/api/keys" and method == "POST":

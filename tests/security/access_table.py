@@ -66,6 +66,8 @@ GET    /api/analytics                      usage  own      401  401  403  200  2
 GET    /api/analytics                      usage  named    401  401  403  403  200  200  403  200  403  200  200  200
 GET    /api/reports/spend                  usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/analytics/meta                 usage  own      401  401  403  200  200  200  403  200  200  200  200  200
+GET    /api/usage/statement                usage  platform 401  401  403  403  200  200  403  200  403  403  403  403
+POST   /api/usage/reprice                  usage  platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/requests/{id}                  usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/requests/{id}                  usage  named    401  401  403  404  200  200  403  200  404  404  404  404
 POST   /api/simulate-route                 usage  own      401  401  403  200  403  200  403  200  200  403  200  200
@@ -97,6 +99,7 @@ GET    /api/audit/verify                   audit  platform 401  401  403  403  2
 GET    /api/audit/usage                    audit  platform 401  401  403  403  200  200  403  200  403  403  403  403
 
 POST   /api/config/apply                   config platform 401  401  403  403  403  200  403  200  403  403  403  403
+GET    /api/price-list                     config platform 401  401  403  403  200  200  403  200  403  403  403  403
 GET    /api/config/export                  config platform 401  401  403  403  200  200  403  200  403  403  403  403
 
 GET    /api/{own}                          config own      401  401  403  403  200  200  403  200  403  200  200  200

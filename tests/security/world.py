@@ -31,12 +31,15 @@ from omni_core.bus import Bus
 from omni_core.ids import new_id
 from omni_core.ports.analytics import (
     Breakdown,
+    Charge,
     DeadLetters,
     KeyUse,
     Redriven,
+    Repriced,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     UsageQuery,
     UsageReport,
     UsageTotals,
@@ -129,6 +132,15 @@ class Recorded:
 
     async def standing(self) -> Standing:
         return Standing(0, 0)
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        return []
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        return []
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        return Repriced(())
 
     async def key_use(self) -> dict[str, KeyUse]:
         return {key: KeyUse(1, 1) for key in self.keys}

@@ -18,7 +18,7 @@ from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import analytics, configuration, dead, documents, page, problems, reports
-from omni_dashboard.server.proof_schemas import ProofOut
+from omni_dashboard.server.money import MoneyApi
 from omni_dashboard.server.quota_schemas import AccountQuotaOut
 from omni_dashboard.server.request_schemas import RequestOut
 from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
@@ -112,7 +112,6 @@ class Api:
             ),
             Row("GET", "/api/audit", ADMIN, self.audit, AuditOut, area="audit"),
             Row("GET", "/api/audit/verify", ADMIN, self.verify_audit, AuditVerdictOut, area="audit"),
-            Row("GET", "/api/audit/usage", ADMIN, self.audit_usage, ProofOut, area="audit"),
             Row("GET", "/api/system", ADMIN, self.system, System, area="system"),
         )
 
@@ -234,10 +233,6 @@ class Api:
         """Whether the audit log is as it was written, and which entry is the first that is not."""
         return AuditVerdictOut.of(await self._management.verify_audit(identity_of(request), head))
 
-    async def audit_usage(self, request: Request) -> ProofOut:
-        """Whether what the ledger has as spent is what the recorded attempts cost, for each budget there is."""
-        return ProofOut.of(await self._management.audit_usage(identity_of(request)))
-
     async def system(self, request: Request) -> System:
         """Which configuration is published, who works with it, and how this process is."""
         found = await self._management.configuration(identity_of(request))
@@ -259,6 +254,7 @@ class Api:
 
 def create_app(
     api: Api,
+    money: MoneyApi,
     management: Management,
     checks: ProcessChecks,
     assets: Mapping[str, Asset],
@@ -275,7 +271,7 @@ def create_app(
     )
     problems.register(app)
     app.state.management = management
-    app.router.routes.extend([*(row.route() for row in api.rows()), *configuration.routes()])
+    app.router.routes.extend([*(row.route() for row in (*api.rows(), *money.rows())), *configuration.routes()])
     _probes(app, checks, registry)
     page.register(app, assets)
     return app

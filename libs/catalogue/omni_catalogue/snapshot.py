@@ -10,6 +10,9 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.prices import Above as Above
+from omni_catalogue.prices import Dated, History, Terms, history
+from omni_catalogue.prices import Price as Price
 from omni_catalogue.quotas import Quota
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import Scopes
@@ -33,26 +36,6 @@ STRATEGIES = (
 MODES = ("hard", "soft", "shadow")
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """Nano-USD per million tokens (1.25 USD per 1M is 1_250_000_000): integers, so that sums are exact.
-
-    ``cached_input`` and ``cache_write`` default to ``input``; ``reasoning`` None is ``output``. ``above`` are what a
-    whole request costs instead whose input has more tokens than so many, from the fewest; those have none themselves.
-    """
-
-    input: int
-    output: int
-    cached_input: int
-    cache_write: int
-    reasoning: int | None = None
-    above: tuple["Above", ...] = ()
-
-
-class Above(msgspec.Struct, frozen=True):
-    tokens: int
-    price: Price
-
-
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How fast something may be asked, 0 for any: requests and tokens (input and output) in a minute, one request not
     sooner than ``min_gap`` seconds after another, so many under way at once."""
@@ -69,6 +52,7 @@ _ANY_RATE = RateLimit()
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """``id`` "*" passes any id through. Sizes in tokens, 0 when unknown.
 
+    ``price`` is what everybody pays who has no ``terms``, until one of its ``changes``, which are from the first.
     ``reasons`` is whether it takes parameters on thinking, None when unknown. ``streaming`` is one of ``STREAMING``,
     empty for its provider's. ``rate_limit`` is that of each account for it.
     """
@@ -80,6 +64,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     reasons: bool | None = None
     streaming: str = ""
     rate_limit: RateLimit = _ANY_RATE
+    changes: tuple[Dated, ...] = ()
+    terms: tuple[Terms, ...] = ()
+
+    def pays(self, account: str, organisation: str) -> History:
+        """What an organisation pays at an account (id), from the first price to the last."""
+        return history(self.price, self.changes, self.terms, account, organisation)
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -279,7 +269,9 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     ``owner`` its name; both are empty where it is for all keys of the ``organisation``. One ``of`` what is ``UPSTREAM``
     is for what all keys use there: its owner is a provider's id, "provider/account", "provider/model" or a tier, and
     its requests are attempts. ``zone`` and ``anchor`` are those of its calendar windows, as in ``windows``. ``rolling``
-    is a budget in "minute" or "5h"; a reader of a version before knows none of these."""
+    is a budget in "minute" or "5h"; a reader of a version before knows none of these. While Redis is away, those who are
+    kept to it are refused where ``when_away`` is "closed", and served from what was leased of it where it is "open"; ""
+    refuses nobody at any time."""
 
     id: str
     name: str
@@ -292,6 +284,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     anchor: str = ""
     rolling: Budget | None = None
+    when_away: str = "closed"
 
     def counted(self) -> "Limit":
         """As it is held: with its ``rolling`` budget among its allowances."""

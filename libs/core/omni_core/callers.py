@@ -34,6 +34,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "ExportConfiguration": ("dashboard",),
         "ListAudit": ("dashboard",),
         "VerifyAudit": ("dashboard",),
+        "RecordAudit": ("dashboard",),
     },
     "omniroute.quota.v1.QuotaPort": {
         "Snapshot": ("dashboard", "router"),
@@ -50,6 +51,9 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "DeadLetters": ("dashboard",),
         "Redrive": ("dashboard",),
         "Discard": ("dashboard",),
+        "Reprice": ("dashboard",),
+        "Charges": ("dashboard",),
+        "Statement": ("dashboard",),
     },
 }
 

@@ -19,6 +19,7 @@ from omni_launch.options import PATH, Command, config, data_dir
 from omni_launch.problems import CannotStart, told
 from omni_launch.quota_cli import quota
 from omni_launch.report_cli import report
+from omni_launch.reprice_cli import reprice
 from omni_launch.signing_cli import signing_key
 from omni_launch.targets import TARGETS
 from omni_launch.vault_cli import vault
@@ -289,6 +290,7 @@ for verb in (apply, diff, export, take_in, explain, quota, report):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)
+cli.add_command(reprice)
 cli.add_command(vault)
 cli.add_command(backup)
 cli.add_command(events)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import msgspec
+from omni_core.ports.analytics import REPRICE_TIMEOUT
 from omni_core.ports.configuration import APPLY_TIMEOUT, Applied, ObjectChange
 from omni_core.ports.quota import REFRESH_TIMEOUT
 from omni_core.redaction import keep_secret
@@ -25,9 +26,11 @@ URL, KEY, KEY_FILE = "OMNIROUTE_MANAGEMENT_URL", "OMNIROUTE_MANAGEMENT_KEY", "OM
 TIMEOUT = 30.0
 APPLY_WITHIN = APPLY_TIMEOUT + 10  # more than the dashboard gives auth, so that what it says of that is heard
 REFRESH_WITHIN = REFRESH_TIMEOUT + 10
+REPRICE_WITHIN = 2 * REPRICE_TIMEOUT + 10  # it is looked at, and then written
 _MOST = 64 * 1024 * 1024
-_NEEDS_QUOTA = "This needs an admin's key of who runs the gateway, with the area quota"
-_NEEDS_SYSTEM = "This needs an admin's key of who runs the gateway, with the area system"
+_PLATFORM = "This needs an admin's key of who runs the gateway"
+_NEEDS_QUOTA = f"{_PLATFORM}, with the area quota"
+_NEEDS_SYSTEM = f"{_PLATFORM}, with the area system"
 _NEEDS = "This needs an admin's key, with the area config, and keys for a file's keys"
 
 
@@ -143,14 +146,23 @@ class Remote:
         body = self._ask(
             "POST", f"/api/simulate-route{query}", msgspec.json.encode(asked), kind="application/json", needs=needs
         )
-        try:
-            return msgspec.json.decode(body, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise self._stranger() from None
+        return self._told(body)
 
     def audit_usage(self) -> dict[str, Any]:
         """What ``GET /api/audit/usage`` answers."""
-        return self._got("/api/audit/usage", needs="This needs an admin's key of who runs the gateway")
+        return self._got("/api/audit/usage", needs=_PLATFORM)
+
+    def statement(self, provider: str, from_ms: int, until_ms: int) -> dict[str, Any]:
+        """What ``GET /api/usage/statement`` answers."""
+        query = urllib.parse.urlencode({"provider": provider, "from": from_ms, "until": until_ms})
+        return self._got(f"/api/usage/statement?{query}", needs=_PLATFORM)
+
+    def reprice(self, from_ms: int, until_ms: int, *, apply: bool) -> dict[str, Any]:
+        """What ``POST /api/usage/reprice`` answers."""
+        asked = msgspec.json.encode({"from_ms": from_ms, "until_ms": until_ms, "apply": apply})
+        return self._told(
+            self._ask("POST", "/api/usage/reprice", asked, REPRICE_WITHIN, kind="application/json", needs=_PLATFORM)
+        )
 
     def spend(self, month: str, by: str) -> dict[str, Any]:
         """What ``GET /api/reports/spend`` answers."""
@@ -173,14 +185,13 @@ class Remote:
         return found
 
     def _sent(self, path: str, body: Any) -> dict[str, Any]:
-        told = self._ask("POST", path, msgspec.json.encode(body), kind="application/json", needs=_NEEDS_SYSTEM)
-        try:
-            return msgspec.json.decode(told, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise self._stranger() from None
+        sent = msgspec.json.encode(body)
+        return self._told(self._ask("POST", path, sent, kind="application/json", needs=_NEEDS_SYSTEM))
 
     def _got(self, path: str, needs: str) -> dict[str, Any]:
-        body = self._ask("GET", path, needs=needs)
+        return self._told(self._ask("GET", path, needs=needs))
+
+    def _told(self, body: bytes) -> dict[str, Any]:
         try:
             return msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from omni_core.ports.analytics import Breakdown, KeyUse, RequestFound, Slice, UsageQuery, UsageReport
+from omni_catalogue.pricebook import PriceBook
+from omni_core.ports.analytics import (
+    Breakdown,
+    Charge,
+    KeyUse,
+    Repriced,
+    RequestFound,
+    Slice,
+    StatementLine,
+    UsageQuery,
+    UsageReport,
+)
 
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import UsageRow
@@ -44,6 +55,18 @@ class UsageStore(Protocol):
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         """See ``AnalyticsPort``. Raises as ``query``."""
+        ...
+
+    async def reprice(self, from_ms: int, until_ms: int, book: PriceBook, *, apply: bool) -> Repriced:
+        """See ``AnalyticsPort``; what is written is written in one durable transaction."""
+        ...
+
+    async def charges(self, from_ms: int, until_ms: int) -> list[Charge]:
+        """As ``query``."""
+        ...
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        """As ``query``."""
         ...
 
     async def kept_from_ms(self) -> int:

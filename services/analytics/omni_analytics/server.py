@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from omni_core import usage_message
 from omni_core.ports.analytics import (
     APART,
@@ -75,6 +76,24 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
     async def discard(request: pb.DiscardRequest) -> pb.DiscardResponse:
         return pb.DiscardResponse(discarded=await port.discard(tuple(request.ids)))
 
+    async def reprice(request: pb.RepriceRequest) -> pb.RepriceResponse:
+        found = await port.reprice(request.from_ms, request.until_ms, request.book, apply=request.apply)
+        return pb.RepriceResponse(
+            groups=[pb.RepricedGroup(**msgspec.structs.asdict(group)) for group in found.groups],
+            attempts=found.attempts,
+            unknown=found.unknown,
+            aborted=found.aborted,
+            assumed=found.assumed,
+        )
+
+    async def charges(request: pb.ChargesRequest) -> pb.ChargesResponse:
+        found = await port.charges(request.from_ms, request.until_ms)
+        return pb.ChargesResponse(charges=[pb.Charge(**msgspec.structs.asdict(charge)) for charge in found])
+
+    async def statement(request: pb.StatementRequest) -> pb.StatementResponse:
+        found = await port.statement(request.provider, request.from_ms, request.until_ms)
+        return pb.StatementResponse(lines=[pb.StatementLine(**msgspec.structs.asdict(line)) for line in found])
+
     server.add(
         "omniroute.analytics.v1.AnalyticsPort",
         {
@@ -86,6 +105,9 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             "DeadLetters": unary(pb.DeadLettersRequest, dead_letters),
             "Redrive": unary(pb.RedriveRequest, redrive),
             "Discard": unary(pb.DiscardRequest, discard),
+            "Reprice": unary(pb.RepriceRequest, reprice),
+            "Charges": unary(pb.ChargesRequest, charges),
+            "Statement": unary(pb.StatementRequest, statement),
         },
     )
 
@@ -100,7 +122,7 @@ def _request(found: RequestFound) -> pb.Request:
 
 
 def _attempt(found: AttemptFound) -> pb.Attempt:
-    return pb.Attempt(**_same(found), usage=usage_message.written(found.usage))
+    return pb.Attempt(**_same(found), usage=usage_message.written(found.usage), charged=found.charged)
 
 
 def _same(found: RequestFound | AttemptFound | DeadLetter) -> dict[str, Any]:

@@ -11,18 +11,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
 import msgspec
+from omni_catalogue import pricebook
 from omni_core.ports.analytics import (
     MOST_LETTERS,
     OF_REQUESTS,
     ROLLED,
     Breakdown,
+    Charge,
     DeadLetter,
     DeadLetters,
     KeyUse,
     Redriven,
+    Repriced,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     UsageQuery,
     UsageReport,
 )
@@ -44,6 +48,12 @@ GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", *ROLLED)
 MEASURED = (TOTAL, TTFT, OVERHEAD)
 DIMENSIONS = (*ROLLED, *OF_REQUESTS)
+
+
+def _check_times(from_ms: int, until_ms: int) -> None:
+    for name, at in (("from", from_ms), ("until", until_ms)):
+        if not 0 <= at < 2**62:
+            raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)
 
 
 class Analytics:
@@ -150,6 +160,26 @@ class Analytics:
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._store.find_request(id_, key_ids) if 0 < len(id_) <= MAX_ID else None
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        _check_times(from_ms, until_ms)
+        if not from_ms < until_ms <= from_ms - from_ms % rollup.DAY_MS + rollup.DAY_MS:
+            raise InvalidRequest("a repricing is of some time within one day of UTC", param="from")
+        try:
+            prices = pricebook.decode(book)
+        except WireError as error:
+            raise InvalidRequest(str(error), param="book") from error
+        return await self._store.reprice(from_ms, until_ms, prices, apply=apply)
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        _check_times(from_ms, until_ms)
+        return await self._store.charges(from_ms, until_ms)
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        _check_times(from_ms, until_ms)
+        if not from_ms < until_ms or from_ms % rollup.DAY_MS or until_ms % rollup.DAY_MS:
+            raise InvalidRequest("a statement is of whole days of UTC", param="from")
+        return await self._store.statement(provider, from_ms, until_ms)
 
     async def take(self, messages: Sequence[UsageMessage]) -> None:
         """Count what ``messages`` carry and settle each with the bus.

@@ -11,18 +11,22 @@ from typing import Any
 import httpx
 import msgspec
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
+from omni_catalogue.snapshot import Provider, Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
 from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
+    Charge,
     DeadLetter,
     DeadLetters,
     KeyUse,
     Redriven,
+    Repriced,
+    RepricedGroup,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -50,8 +54,8 @@ from omni_core.telemetry import new_registry
 from omni_dashboard.build import DashboardComponent, build
 from omni_dashboard.domain.fleet import Fleet, Process, ordered
 from omni_dashboard.settings import DashboardSettings
-from omni_wire.errors import InvalidRequest, Unauthenticated
-from omni_wire.usage import Usage
+from omni_wire.errors import DependencyUnavailable, InvalidRequest, Unauthenticated
+from omni_wire.usage import Apart, Usage
 
 ADMIN = "or-admin-0123456789"
 DEV = "or-dev-0123456789"
@@ -83,6 +87,9 @@ class Auth:
         self.applied: list[tuple[object, ...]] = []
         self.scopes: list[Scopes | None] = []
         self.audit = [entry(number, "guests" if number == 2 else "default") for number in range(1, 6)]
+        self.failure_of_notes = False
+        self.noted: list[tuple[str, str, str, str]] = []
+        self.providers: tuple[Provider, ...] = ()
         self.verdict = AuditVerdict(5, "5:" + "ab" * 32)
 
     async def _do(self) -> None:
@@ -105,7 +112,8 @@ class Auth:
     async def configuration(self) -> Configuration:
         await self._do()
         snapshot = Snapshot(
-            revision=self.revision, created=0, server=self.server, providers=(), combos=(), keys=(), routing=Routing()
+            revision=self.revision, created=0, server=self.server, providers=self.providers, combos=(), keys=(),
+            routing=Routing(),
         )  # fmt: skip
         return Configuration(self.revision, encode(snapshot), "line 3: unknown key 'provider'")
 
@@ -235,6 +243,13 @@ class Auth:
         shown = tuple(sorted(found, key=lambda one: -one.number)[:limit])
         return AuditPage(shown, shown[-1].number if len(found) > limit else 0)
 
+    async def record_audit(self, caller: Asker, action: str, target: str, before: str = "", after: str = "") -> None:
+        await self._do()
+        if self.failure_of_notes:
+            raise DependencyUnavailable("the audit log cannot be written")
+        self.callers.append(caller)
+        self.noted.append((action, target, before, after))
+
     async def verify_audit(self, caller: Asker, head: str = "") -> AuditVerdict:
         await self._do()
         self.callers.append(caller)
@@ -334,8 +349,10 @@ FOUND = RequestFound(
         AttemptFound(
             id="0191", started_ms=1_700_000_000_001, duration_ms=20, first_byte_ms=-1, provider="claude",
             account_id="claude/a", model="claude-x", provider_format="anthropic.messages", outcome="failed",
-            error_kind="upstream_unreachable", provider_status=0, usage=Usage(), cost_nano_usd=0, reserved_nano_usd=9,
-            pricing="priced", overrun=False, router_id="router-1",
+            error_kind="upstream_unreachable", provider_status=0,
+            usage=Usage(apart=Apart(audio_input_tokens=3), suspect="unreadable"), cost_nano_usd=0, reserved_nano_usd=9,
+            pricing="priced", overrun=False, router_id="router-1", price_version="3c503ebfd6d8",
+            charged=("key", "l1"), repriced_nano_usd=-7,
         ),
     ),
     decision=b'{"model":"best","steps":[{"provider":"claude","outcome":"failed"}]}',
@@ -354,6 +371,8 @@ class Analytics:
             DeadLetter(17, 1_700_000_000_000, "an event of a kind this version does not know", 5, 300, 2, ""),
             DeadLetter(19, 0, "", 0, 750_000, 0, "not an events.v1.EventBatch"),
         ]
+        self.charged: list[Charge] = []
+        self.repriced: list[tuple[int, int, bool]] = []
         self.groups = {
             "gpt-x": UsageTotals(2, 1, 3, 100, 10, 5, 50, 7, 1_250_000, 0),
             "claude-x": UsageTotals(1, 0, 1, 1, 0, 0, 2, 0, 2**60, 1),
@@ -363,6 +382,18 @@ class Analytics:
         if self.failure is not None:
             raise self.failure
         return Standing(0, 0)
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        if self.failure is not None:
+            raise self.failure
+        return self.charged
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        return [StatementLine(from_ms, "gpt-x", "ok", "priced", False, "", 2, 100, 10, 5, 50, 1_250_000)]
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        self.repriced.append((from_ms, until_ms, apply))
+        return Repriced((RepricedGroup("key_dev", "acme", "gpt-x", 2, 1_000, 1_500),), 5, 1, 1, 1)
 
     async def key_use(self) -> dict[str, KeyUse]:
         if self.failure is not None:

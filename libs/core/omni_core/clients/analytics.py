@@ -2,21 +2,27 @@
 
 from typing import Any
 
+import msgspec
 from omni_wire.latency import Counts
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
 from omni_core import usage_message
 from omni_core.ports.analytics import (
     APART,
+    REPRICE_TIMEOUT,
     AttemptFound,
     Breakdown,
+    Charge,
     DeadLetter,
     DeadLetters,
     KeyUse,
     Redriven,
+    Repriced,
+    RepricedGroup,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -37,6 +43,9 @@ class AnalyticsClient:
         self._dead_letters = peer.unary("DeadLetters", pb.DeadLettersResponse)
         self._redrive = peer.unary("Redrive", pb.RedriveResponse)
         self._discard = peer.unary("Discard", pb.DiscardResponse)
+        self._reprice = peer.unary("Reprice", pb.RepriceResponse, REPRICE_TIMEOUT)
+        self._charges = peer.unary("Charges", pb.ChargesResponse)
+        self._statement = peer.unary("Statement", pb.StatementResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
@@ -99,6 +108,26 @@ class AnalyticsClient:
         )
         return _request(response.request) if response.HasField("request") else None
 
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        found = await self._reprice(pb.RepriceRequest(from_ms=from_ms, until_ms=until_ms, apply=apply, book=book))
+        groups = tuple(RepricedGroup(**_all(group, RepricedGroup)) for group in found.groups)
+        return Repriced(groups, found.attempts, found.unknown, found.aborted, found.assumed)
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        found = await self._charges(pb.ChargesRequest(from_ms=from_ms, until_ms=until_ms))
+        return [
+            Charge(each.key_id, tuple(each.charged), each.told, each.nano_usd, each.cost_nano_usd)
+            for each in found.charges
+        ]
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        found = await self._statement(pb.StatementRequest(provider=provider, from_ms=from_ms, until_ms=until_ms))
+        return [StatementLine(**_all(line, StatementLine)) for line in found.lines]
+
+
+def _all(message: Any, struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in struct.__struct_fields__}
+
 
 def _request(found: pb.Request) -> RequestFound:
     return RequestFound(
@@ -110,7 +139,9 @@ def _request(found: pb.Request) -> RequestFound:
 
 
 def _attempt(found: pb.Attempt) -> AttemptFound:
-    return AttemptFound(**_same(found, AttemptFound), usage=usage_message.read(found.usage))
+    return AttemptFound(
+        **_same(found, AttemptFound), usage=usage_message.read(found.usage), charged=tuple(found.charged)
+    )
 
 
 def _same(message: pb.Request | pb.Attempt, struct: type[RequestFound] | type[AttemptFound]) -> dict[str, Any]:

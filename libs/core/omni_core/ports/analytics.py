@@ -139,13 +139,17 @@ class KeyUse(msgspec.Struct, frozen=True):
     last_ms: int
 
 
+# Seconds that a day's usage may take to be priced anew.
+REPRICE_TIMEOUT = 300.0
+
 # The fields of what is found that have a form of their own in its messages; all others are alike there.
-APART = frozenset(("usage", "losses", "attempts"))
+APART = frozenset(("usage", "losses", "attempts", "charged"))
 
 
 class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
     """One call to one account. Times in epoch milliseconds, spans in milliseconds (-1: no first byte came), money in
-    nano-USD."""
+    nano-USD. ``price_version`` stands for the price that the cost is by, ``repriced_nano_usd`` is what it was changed
+    by since it was settled, ``charged`` are the budgets that it was charged to ("key", ids of limits)."""
 
     id: str
     started_ms: int
@@ -164,6 +168,9 @@ class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
     pricing: str
     overrun: bool
     router_id: str
+    price_version: str = ""
+    charged: tuple[str, ...] = ()
+    repriced_nano_usd: int = 0
 
 
 class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +204,59 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
     router_id: str
     attempts: tuple[AttemptFound, ...]
     decision: bytes = b""
+
+
+class RepricedGroup(msgspec.Struct, frozen=True):
+    """Attempts of a key for a model whose cost is another by today's prices, in nano-USD."""
+
+    key_id: str
+    provider: str
+    model: str
+    attempts: int
+    old_nano_usd: int
+    new_nano_usd: int
+
+
+class Repriced(msgspec.Struct, frozen=True):
+    """``attempts`` were looked at. Left as they are: those of which nobody knows a price today (``unknown``), those
+    that were charged at their reservation as their router died (``aborted``), and those that only a budget's
+    ``assumed`` price counts."""
+
+    groups: tuple[RepricedGroup, ...]
+    attempts: int = 0
+    unknown: int = 0
+    aborted: int = 0
+    assumed: int = 0
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What a key spent on the budgets that were ``charged`` ("key" for its own, ids of limits), in nano-USD:
+    ``nano_usd`` as it was settled, ``cost_nano_usd`` with what was corrected since. Where it was not ``told`` which
+    budgets these were, a router of an earlier version made the events."""
+
+    key_id: str
+    charged: tuple[str, ...]
+    told: bool
+    nano_usd: int
+    cost_nano_usd: int
+
+
+class StatementLine(msgspec.Struct, frozen=True):
+    """What attempts for a model used in a day (epoch milliseconds, UTC) that are alike in what is to be known of their
+    counts: ``outcome``, ``pricing``, whether they are ``estimated``, and ``suspect`` as in ``Usage``."""
+
+    day_ms: int
+    model: str
+    outcome: str
+    pricing: str
+    estimated: bool
+    suspect: str
+    attempts: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    cost_nano_usd: int
 
 
 class AnalyticsPort(Protocol):
@@ -234,4 +294,19 @@ class AnalyticsPort(Protocol):
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         """By its event's id, or by what the client was told (the newest, where several were told the same), among those
         of ``key_ids``, or anybody's where that is None."""
+        ...
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        """What the attempts that began then, within one day of UTC, cost by the prices of ``book``
+        (``omni_catalogue.pricebook``). With ``apply`` what is stored, and what it adds up to, is corrected: all of it,
+        or nothing and an error. Raises ``InvalidRequest``, and ``DependencyUnavailable`` when the store cannot."""
+        ...
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        """Of what began then (epoch milliseconds, 0 for an open end), from the rows. Raises ``DependencyUnavailable``
+        where there are too many of them."""
+        ...
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        """Of whole days, from the rows. Raises as ``charges``."""
         ...

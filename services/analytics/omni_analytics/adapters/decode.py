@@ -7,6 +7,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 from omni_wire.errors import WireError
+from omni_wire.usage import Apart
 from omniroute_proto.events.v1 import events_pb2
 
 from omni_analytics.domain.reached import Reached
@@ -19,9 +20,11 @@ MAX_TEXT = 512
 MAX_DECISION = 64 * 1024
 
 _ATTEMPT, _REQUEST = parts(AttemptRow), parts(RequestRow)
-_ATTEMPT_OWN, _ATTEMPT_KIND = attrgetter(*_ATTEMPT.own), attrgetter(*_ATTEMPT.kind)
+_ATTEMPT_OWN = attrgetter(*_ATTEMPT.own[:-1])  # nothing comes repriced
+_ATTEMPT_KIND = attrgetter(*_ATTEMPT.kind[:-2])  # a list, and a word of the usage, are last
 _REQUEST_OWN, _REQUEST_KIND = attrgetter(*_REQUEST.own), attrgetter(*_REQUEST.kind[:-1])  # losses are a list
-_USED = attrgetter(*_ATTEMPT.used)
+_USED, _APART = attrgetter(*_REQUEST.used), attrgetter(*Apart.__struct_fields__)
+_NOTHING_APART = (0,) * len(Apart.__struct_fields__)
 _REACHED = attrgetter(*Reached.__struct_fields__)
 
 
@@ -46,7 +49,17 @@ def decode_batch(data: bytes) -> Decoded:
 
 def _attempt(event: events_pb2.Event) -> AttemptRow:
     attempt = event.attempt
-    row = AttemptRow(*_ATTEMPT_OWN(attempt), *_USED(attempt.usage), *_ATTEMPT_KIND(attempt))
+    usage = attempt.usage
+    told = _APART(usage)
+    row = AttemptRow(  # type: ignore[call-arg]
+        *_ATTEMPT_OWN(attempt),
+        0,
+        *_USED(usage),
+        "" if told == _NOTHING_APART else msgspec.json.encode(Apart(*told)).decode(),
+        *_ATTEMPT_KIND(attempt),
+        " ".join(attempt.charged),
+        usage.suspect,
+    )
     if len(row.model) > MAX_TEXT:
         row = replace(row, model=row.model[:MAX_TEXT])
     check(row)

@@ -5,15 +5,15 @@ from typing import Any
 
 import msgspec
 from omni_core.ports.analytics import AttemptFound, RequestFound
-from omni_wire.usage import Usage
+from omni_wire.usage import Apart, Usage
 
 from omni_analytics.adapters.database import Database
 from omni_analytics.domain.rows import AttemptRow, RequestRow, parts
 
-_COUNTS = tuple(name for name in Usage.__struct_fields__ if name != "estimated")
+_COUNTS = tuple(name for name in Usage.__struct_fields__ if name not in ("estimated", "apart", "suspect"))
 _REQUEST, _ATTEMPT = parts(RequestRow).all, parts(AttemptRow).all
 _TAKEN = {
-    row: set(row.__struct_fields__) - {"attempts", "stream", "losses", "overrun"}
+    row: set(row.__struct_fields__) - {"attempts", "stream", "losses", "overrun", "charged"}
     for row in (RequestFound, AttemptFound)
 }
 
@@ -40,7 +40,12 @@ def find_request(database: Database, id_: str, key_ids: Sequence[str] | None) ->
     rows = database.execute(_ATTEMPTS, (found["id"], _MOST_ATTEMPTS)).fetchall()
     decision = database.execute("SELECT document FROM decision WHERE id = ?", (found["id"],)).fetchone()
     attempts = tuple(
-        AttemptFound(**_own(AttemptFound, fields), usage=_usage(fields), overrun=bool(fields["overrun"]))  # type: ignore[arg-type]
+        AttemptFound(
+            **_own(AttemptFound, fields),  # type: ignore[arg-type]
+            usage=_usage(fields),
+            overrun=bool(fields["overrun"]),
+            charged=tuple(str(fields["charged"]).split()),
+        )
         for fields in (dict(zip(_ATTEMPT, row, strict=True)) for row in rows)
     )
     return RequestFound(
@@ -69,4 +74,10 @@ def _own(found: type[RequestFound] | type[AttemptFound], fields: _Fields) -> _Fi
 
 def _usage(fields: _Fields) -> Usage:
     counts: dict[str, Any] = {name: fields[name] for name in _COUNTS}
-    return Usage(**counts, estimated=bool(fields["estimated"]))
+    apart = fields.get("apart")  # of an attempt; a request's are the sum of these
+    return Usage(
+        **counts,
+        estimated=bool(fields["estimated"]),
+        apart=msgspec.json.decode(str(apart), type=Apart) if apart else None,
+        suspect=str(fields.get("suspect", "")),
+    )

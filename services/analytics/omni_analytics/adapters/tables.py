@@ -102,7 +102,11 @@ class RowTable(Generic[Row]):
 
     def stored(self, rows: Sequence[Row]) -> dict[str, Row]:
         """What is stored under the ids of ``rows``."""
-        where, values = self._database.among("id", [row.id for row in rows])
+        return self.of([row.id for row in rows])
+
+    def of(self, ids: Sequence[str]) -> dict[str, Row]:
+        """What is stored under ``ids``."""
+        where, values = self._database.among("id", ids)
         return {found[0]: self._row(*found) for found in self._database.execute(self._find + where, values)}
 
     def within(self, from_ms: int, until_ms: int) -> list[Row]:

@@ -9,12 +9,18 @@ MAX_NANO_USD = 10**15
 MAX_MS = 10**14
 MAX_INT = 2**63 - 1
 MAX_ID = 200
+# What an attempt was charged to whose router did not say so, once that cannot be told from its price any more.
+UNTOLD = "-"
 
 
 class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     """One call to one account. Times in epoch milliseconds, spans in milliseconds, money in nano-USD.
 
     First what is an attempt's own, then what it used, then what many share: its kind (see ``parts``).
+
+    ``repriced_nano_usd`` is what the cost was changed by since it was settled. ``apart`` is JSON of what was counted
+    apart (``omni_wire.usage.Apart``), empty where nothing was. ``charged`` are the budgets that the cost was charged
+    to, with a space between; ``suspect`` is as ``Usage`` has it.
     """
 
     id: str
@@ -25,6 +31,7 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     first_byte_ms: int
     cost_nano_usd: int
     reserved_nano_usd: int
+    repriced_nano_usd: int
 
     input_tokens: int
     cached_input_tokens: int
@@ -32,6 +39,7 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     output_tokens: int
     reasoning_tokens: int
     estimated: bool
+    apart: str
 
     key_id: str
     provider: str
@@ -45,6 +53,9 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     overrun: bool
     config_revision: int
     router_id: str
+    price_version: str
+    charged: str
+    suspect: str
 
 
 class RequestRow(msgspec.Struct, frozen=True, gc=False):

@@ -56,7 +56,7 @@ from omni_auth.domain.schema import (
     RateLimitSection,
 )
 from omni_auth.domain.secrecy import secret_version
-from omni_auth.domain.sharing import Shared, Whose, compile_budget, compile_price, of_file
+from omni_auth.domain.sharing import Shared, Whose, compile_budget, compile_tariff, of_file
 from omni_auth.domain.toggles import only_on
 
 ANONYMOUS = "anonymous"
@@ -206,17 +206,17 @@ def _limited(policies: list[KeyPolicy], stored: Iterable[StoredKey], shared: Seq
 def _priced(provider: Provider, prices: Iterable[PriceEntry]) -> Provider:
     """With the prices that are said apart from its models: one for this provider before one for any. A model that only
     the wildcard stands for is listed when it has a price of its own here."""
-    anywhere = {entry.model: compile_price(entry) for entry in prices if entry.provider is None}
-    here = {entry.model: compile_price(entry) for entry in prices if entry.provider == provider.id}
+    anywhere = {entry.model: compile_tariff(entry) for entry in prices if entry.provider is None}
+    here = {entry.model: compile_tariff(entry) for entry in prices if entry.provider == provider.id}
     models = [
-        msgspec.structs.replace(model, price=here.get(model.id) or anywhere.get(model.id) or model.price)
+        msgspec.structs.replace(model, **(here.get(model.id) or anywhere.get(model.id) or {}))
         for model in provider.models
     ]
     listed = {model.id: model for model in models}
     if wildcard := listed.get("*"):
         models += [
-            msgspec.structs.replace(wildcard, id=model, price=price)
-            for model, price in here.items()
+            msgspec.structs.replace(wildcard, id=model, **tariff)
+            for model, tariff in here.items()
             if model not in listed
         ]
     return msgspec.structs.replace(provider, models=tuple(models))
@@ -283,15 +283,14 @@ def _demo(demo: DemoProvider, accounts: dict[str, AccountSecret]) -> Provider:
 
 
 def _model(section: ModelSection) -> Model:
-    price = compile_price(section.price) if section.price else None
     return Model(
         id=section.id,
-        price=price,
         context=section.context or 0,
         max_output=section.max_output or 0,
         reasons=section.reasons,
         streaming=section.streaming or "",
         rate_limit=_rate_limit(section.rate_limit),
+        **(compile_tariff(section.price) if section.price else {}),
     )
 
 

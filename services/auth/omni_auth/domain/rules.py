@@ -173,6 +173,26 @@ def _prices(tree: Tree) -> Iterator[Problem]:
         provider = price.get("provider")
         if isinstance(provider, str) and provider and provider not in providers:
             yield Problem((*loc, "provider"), f"there is no provider '{provider}'{suggestion(provider, providers)}")
+        yield from _overridden(tree, loc, price, provider if isinstance(provider, str) else "")
+    for loc, owner in sections(tree, (), "providers"):
+        for place, model in sections(owner, loc, "models"):
+            if isinstance(listed := model.get("price"), dict):
+                yield from _overridden(tree, (*place, "price"), listed, str(owner.get("id") or ""))
+
+
+def _overridden(tree: Tree, loc: Loc, price: dict[str, Tree], provider: str) -> Iterator[Problem]:
+    """Accounts that are not there, or are those of another provider than the price is of."""
+    known = [
+        f"{owner.get('id')}/{account.get('name')}"
+        for _, owner in sections(tree, (), "providers")
+        for _, account in sections(owner, (), "accounts")
+        if provider in ("", owner.get("id"))
+    ]
+    for place, terms in sections(price, loc, "overrides"):
+        account = terms.get("account")
+        if isinstance(account, str) and account and account not in known:
+            of = f" of provider '{provider}'" if provider else ""
+            yield Problem((*place, "account"), f"there is no account '{account}'{of}{suggestion(account, known)}")
 
 
 _EMBED = ("openai.chat", "openai.responses")

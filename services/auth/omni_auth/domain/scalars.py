@@ -34,6 +34,7 @@ _PROFILE_ARN = re.compile(r"arn:aws[a-z-]*:codewhisperer:[a-z0-9-]*:[0-9]{12}:pr
 _MACHINE_ID = re.compile(r"[A-Za-z0-9-]{8,128}(/[A-Za-z0-9-]{8,128})?")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _WINDOW_NAME = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:*,-]{0,63}")
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])\Z")
@@ -183,6 +184,13 @@ def share(value: object) -> float:
     if not 0 <= found <= 1:
         _refuse("must be from 0 to 1")
     return float(found)
+
+
+def account_id(value: object) -> str:
+    """A provider's id and an account's name."""
+    if not isinstance(value, str) or not _ACCOUNT.match(value):
+        _refuse("must be an account as provider/name")
+    return value
 
 
 def percent(value: object) -> float:

@@ -101,13 +101,19 @@ class ServerSection(Section):
 
 
 class RatesSection(Section):
-    """USD per million tokens in the file, nano-USD here."""
+    """USD per million tokens in the file, and of ``request`` for each; nano-USD here."""
 
     input: Usd
     output: Usd
     cached_input: Usd | None = None
     cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
     reasoning: Usd | None = None
+    audio_input: Usd | None = None
+    image_input: Usd | None = None
+    audio_output: Usd | None = None
+    image_output: Usd | None = None
+    request: Usd | None = None
 
 
 class AboveSection(RatesSection):
@@ -124,6 +130,49 @@ class PriceSection(RatesSection):
         steps = [each.tokens for each in self.above]
         if steps != sorted(set(steps)):
             raise PydanticCustomError("omniroute", "above must go from fewer tokens to more, each number once")
+        return self
+
+
+class ChangeSection(PriceSection):
+    """What it costs instead from ``since`` on."""
+
+    since: Annotated[int, BeforeValidator(scalars.moment)]  # epoch seconds
+
+
+class DatedSection(PriceSection):
+    changes: tuple[ChangeSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _follow(self) -> Self:
+        dates = [each.since for each in self.changes]
+        if dates != sorted(set(dates)):
+            raise PydanticCustomError("omniroute", "changes must go from the first to the last, each date once")
+        return self
+
+
+class TermsSection(DatedSection):
+    """For the keys of an ``organisation``, or at an ``account`` (provider/name), or for these there."""
+
+    account: Annotated[str, BeforeValidator(scalars.account_id)] = ""
+    organisation: Annotated[str, BeforeValidator(scalars.text)] = ""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.account and not self.organisation:
+            raise PydanticCustomError("omniroute", "must be for an account or an organisation, or for both")
+        return self
+
+
+class TariffSection(DatedSection):
+    """What everybody pays, and under ``overrides`` who pays something else."""
+
+    overrides: tuple[TermsSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        whose = [(each.account, each.organisation) for each in self.overrides]
+        if len(set(whose)) < len(whose):
+            raise PydanticCustomError("omniroute", "overrides must name each account and organisation once")
         return self
 
 
@@ -439,7 +488,7 @@ Quotas = Annotated[QuotaSection | None, BeforeValidator(_quota)]
 
 class ModelSection(Section):
     id: Annotated[str, BeforeValidator(scalars.model_id)]
-    price: PriceSection | None = None
+    price: TariffSection | None = None
     context: Tokens | None = None
     max_output: Tokens | None = None
     reasons: Flag | None = None
@@ -566,7 +615,7 @@ class AliasSection(Section):
     target: Annotated[str, BeforeValidator(scalars.model_pattern)]
 
 
-class ModelPriceSection(PriceSection):
+class ModelPriceSection(TariffSection):
     """What a model costs at the provider it belongs to; everywhere without one."""
 
     model: Annotated[str, BeforeValidator(scalars.model_id)]
@@ -674,6 +723,7 @@ class LimitSection(LimitsSection):
 
     time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
     anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
+    when_away: Annotated[str, BeforeValidator(scalars.one_of(("closed", "open")))] = "closed"
 
     @model_validator(mode="after")
     def _calendar(self) -> Self:
@@ -694,6 +744,10 @@ class LimitSection(LimitsSection):
             message = "budget.unpriced: goes with mode: hard; what refuses nothing serves what has no price"
         elif self.mode != "hard" and self.budget is not None and self.budget.unaffordable != "clamp":
             message = "budget.unaffordable: goes with mode: hard; what refuses nothing lets all through whole"
+        elif self.mode != "hard" and "when_away" in self.model_fields_set:
+            message = "when_away: goes with mode: hard; what refuses nothing keeps nobody out while Redis is away"
+        elif self.when_away == "open" and self.concurrent is not None:
+            message = "when_away: open: goes without concurrent; attempts at once are counted in Redis alone"
         else:
             return self
         raise PydanticCustomError("omniroute", "{message}", {"message": message})

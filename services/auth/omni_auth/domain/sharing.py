@@ -5,8 +5,10 @@ own file are the platform's.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
+from omni_catalogue.prices import Dated, History, Special, Terms
 from omni_catalogue.snapshot import UPSTREAM, Above, Allowance, Budget, Limit, Price
 
 from omni_auth.domain.apikeys import file_key_id
@@ -17,10 +19,12 @@ from omni_auth.domain.schema import (
     LIMITED,
     ROLLING,
     BudgetSection,
+    DatedSection,
     LimitEntry,
     LimitSection,
     PriceSection,
     RatesSection,
+    TariffSection,
     validate_section,
 )
 
@@ -102,6 +106,24 @@ def compile_price(section: PriceSection) -> Price:
     return msgspec.structs.replace(price, above=tuple(Above(each.tokens, _rates(each)) for each in section.above))
 
 
+def compile_changes(section: DatedSection) -> History:
+    return tuple(Dated(each.since * 1000, compile_price(each)) for each in section.changes)
+
+
+def compile_tariff(section: TariffSection) -> dict[str, Any]:
+    """The fields of a ``Model`` that say what it costs."""
+    terms = tuple(
+        Terms(
+            account=each.account,
+            organisation=each.organisation,
+            price=compile_price(each),
+            changes=compile_changes(each),
+        )
+        for each in section.overrides
+    )
+    return {"price": compile_price(section), "changes": compile_changes(section), "terms": terms}
+
+
 def _rates(section: RatesSection) -> Price:
     return Price(
         input=section.input,
@@ -109,7 +131,13 @@ def _rates(section: RatesSection) -> Price:
         cached_input=section.input if section.cached_input is None else section.cached_input,
         cache_write=section.input if section.cache_write is None else section.cache_write,
         reasoning=section.reasoning,
+        special=_special(section),
     )
+
+
+def _special(section: RatesSection) -> Special | None:
+    said = {name: rate for name in Special.__struct_fields__ if (rate := getattr(section, name)) is not None}
+    return Special(**said) if said else None
 
 
 def _limit(
@@ -132,6 +160,7 @@ def _limit(
         zone=section.time_zone or "",
         anchor=section.anchor or "",
         rolling=budget if rolls else None,
+        when_away=section.when_away if hard else "",
     )
 
 

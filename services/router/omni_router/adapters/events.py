@@ -7,9 +7,10 @@ one message (protobuf.dev/programming-guides/encoding, "last one wins").
 
 from typing import Any, Final, TypeVar
 
+import msgspec
 from google.protobuf.descriptor import Descriptor
 from omni_wire.errors import Internal
-from omni_wire.usage import Usage
+from omni_wire.usage import Apart, Usage
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.events.v1 import events_pb2
 
@@ -62,7 +63,13 @@ _TRACEPARENT = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "traceparent")
 _OVERHEAD = number_tag(events_pb2.RequestEvent.DESCRIPTOR, "overhead_us")
 _DECISION = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "decision")
 _REQUEST_TAGS = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "tags")
-_USAGE_TAGS = tuple(number_tag(common_pb2.Usage.DESCRIPTOR, field) for field in Usage.__struct_fields__)
+_USAGE_TAGS = tuple(
+    number_tag(common_pb2.Usage.DESCRIPTOR, field)
+    for field in Usage.__struct_fields__
+    if field not in ("apart", "suspect")
+)
+_APART_TAGS = tuple(number_tag(common_pb2.Usage.DESCRIPTOR, field) for field in Apart.__struct_fields__)
+_SUSPECT_TAG = bytes_tag(common_pb2.Usage.DESCRIPTOR, "suspect")
 
 
 class ProtobufEvents:
@@ -110,6 +117,8 @@ class ProtobufEvents:
                 [part for tag, count in zip(_USAGE_TAGS, _counts(usage), strict=True) if count
                  for part in (tag, varint(count))]
             )  # fmt: skip
+            if usage.apart is not None or usage.suspect:
+                message += _besides(usage)
             self._last_usage, self._last_bytes = usage, varint(len(message)) + message
         return self._last_bytes
 
@@ -134,6 +143,13 @@ def _counts(usage: Usage) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _besides(usage: Usage) -> bytes:
+    """What few answers have."""
+    counts = msgspec.structs.astuple(usage.apart) if usage.apart is not None else ()
+    parts = [tag + varint(count) for tag, count in zip(_APART_TAGS, counts, strict=False) if count]
+    return b"".join([*parts, *((_SUSPECT_TAG, text(usage.suspect)) if usage.suspect else ())])
+
+
 def _same_of_attempt(record: AttemptRecord) -> bytes:
     source = record.source
     return events_pb2.AttemptEvent(
@@ -147,6 +163,8 @@ def _same_of_attempt(record: AttemptRecord) -> bytes:
         pricing=source.pricing,
         config_revision=source.config_revision,
         router_id=source.router_id,
+        price_version=source.price_version,
+        charged=source.charged,
     ).SerializeToString()
 
 

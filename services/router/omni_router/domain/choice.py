@@ -123,23 +123,29 @@ def _accounts(target: Option) -> Level:
     return Level(f"provider {provider.id}", chosen, provider.sticky, options)
 
 
-def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm]) -> int | None:
-    """What a request of that size would cost there, in nano-USD; None where nobody knows. ``warm`` is by ``seat``."""
+def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm], now_ms: int) -> int | None:
+    """What a request of that size would cost there now (epoch milliseconds), in nano-USD; None where nobody knows.
+    ``warm`` is by ``seat``."""
     cold: Sequence[Offer] = option.priced
     costs = []
     if warm and not warm.keys().isdisjoint(option.seats):
         held = [(offer, warm.get(name)) for offer, name in zip(option.offers, option.seats, strict=True)]
-        costs = [_expected_cost(offer, size, found.tokens) for offer, found in held if found is not None]
+        costs = [_expected_cost(offer, size, found.tokens, now_ms) for offer, found in held if found is not None]
         cold = [offer for offer, found in held if found is None][: 1 if len(cold) == 1 else None]
-    costs += [_expected_cost(offer, size, 0) for offer in cold]
+    costs += [_expected_cost(offer, size, 0, now_ms) for offer in cold]
     return min([cost for cost in costs if cost is not None], default=None)
 
 
-def _expected_cost(offer: Offer, size: Size, warm: int) -> int | None:
+def _expected_cost(offer: Offer, size: Size, warm: int, now_ms: int) -> int | None:
     provider = offer.candidate.provider
-    return pricing.expected_cost(provider.tier, offer.price, expected(provider.format, size, warm))
+    price = offer.at(now_ms).price if offer.later else offer.price
+    return pricing.expected_cost(provider.tier, price, expected(provider.format, size, warm))
 
 
 def _is_alike(one: Offer, other: Offer) -> bool:
     """Whether both cost the same."""
-    return one.candidate.provider is other.candidate.provider and one.price is other.price
+    return (
+        one.candidate.provider is other.candidate.provider
+        and one.price is other.price
+        and one.pricing.history[1:] == other.pricing.history[1:]
+    )

@@ -1,31 +1,40 @@
 """One candidate with its price, and all about it that no request changes."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import msgspec
 from omni_catalogue.catalogue import Candidate
 from omni_catalogue.lanes import Lane
+from omni_catalogue.prices import Ceilings, Dated, ceilings, version
 from omni_catalogue.rules import Effective
 from omni_catalogue.snapshot import Budget, Hedge, Limit, Price, Timeouts
 
-from omni_router.domain import pricing, provider_call
+from omni_router.domain import provider_call
 from omni_router.domain.circuits import Circuits
 from omni_router.domain.pricing import Pricing
 from omni_router.domain.records import Source
 
+_NOTHING = Ceilings(0, 0, 0)
+
 
 class Kept(msgspec.Struct, frozen=True):
     """Of the limits of a key, or of a candidate: whether some hold money on a budget, whether some refuse by tokens,
-    and whether it matters to some how many these are, or what they cost."""
+    whether it matters to some how many these are, or what they cost, and whether all that refuse, of which there are
+    some, are open while Redis is away."""
 
     money: bool = False
     tokens: bool = False
     counted: bool = False
+    away: bool = False
 
     @classmethod
     def by(cls, budgets: Sequence[Budget], limits: Sequence[Limit]) -> "Kept":
         return cls(
-            bool(budgets), any(limit.bounds_tokens for limit in limits), any(limit.counts_tokens for limit in limits)
+            bool(budgets),
+            any(limit.bounds_tokens for limit in limits),
+            any(limit.counts_tokens for limit in limits),
+            {limit.when_away for limit in limits if limit.when_away} == {"open"},
         )
 
     @property
@@ -43,11 +52,12 @@ class Offer:
     ``timeouts`` are those that are configured; ``hedge`` is None where nobody is asked besides it; ``lanes`` are what
     its provider lets through. ``limits`` are those of what is upstream, whoever asks; ``kept`` is of these and of those
     of the key. ``quota`` is what is known of its account's, ``counted`` the windows of that in which a request to it
-    counts."""
+    counts. ``later`` are the same at later prices, each with when that comes into force (epoch milliseconds), from the
+    first."""
 
     __slots__ = (
         "_calls", "_ceilings", "candidate", "circuits", "counted", "hedge", "if_stream", "if_whole", "kept", "lanes",
-        "limits", "price", "pricing", "quota", "rules", "signs", "source", "timeouts",
+        "later", "limits", "price", "pricing", "quota", "rules", "signs", "source", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -66,12 +76,13 @@ class Offer:
         self.candidate = candidate
         self.circuits = circuits
         self.pricing = priced
-        self.price: Price | None = priced.price
+        self.price: Price | None = None
         self.source = source
-        self._ceilings = ceilings(priced.price, 0) if priced.price is not None else (0, 0)
+        self._ceilings = _NOTHING
         self.rules = rules
         self.timeouts = timeouts
         self.lanes = lanes
+        self.later: tuple[tuple[int, Offer], ...] = ()
         self.limits = limits
         self.kept = kept
         self.hedge = hedge
@@ -81,9 +92,30 @@ class Offer:
         self.if_whole = provider_call.asks_stream(candidate.provider, candidate.model, False)
         self.signs = provider_call.signs(candidate.provider)
         self._calls: dict[tuple[bool, str], tuple[str, Mapping[str, str]]] = {}
+        for row in priced.history[:1]:
+            self._cost(row)
+        self.later = tuple((row.from_ms, self._costing(row)) for row in priced.history[1:])
 
-    def ceilings(self, most: int) -> tuple[int, int]:
-        """What a million tokens of input, of which there are ``most``, and one of output cost at most."""
+    def _cost(self, row: Dated) -> None:
+        self.price = row.price
+        self.source = msgspec.structs.replace(self.source, price_version=version(row))
+        self._ceilings = ceilings(row.price, 0)
+
+    def _costing(self, row: Dated) -> "Offer":
+        other = copy(self)
+        other.later = ()
+        other._cost(row)
+        return other
+
+    def at(self, now_ms: int) -> "Offer":
+        """The same at the price of that time."""
+        for from_ms, offer in reversed(self.later):
+            if now_ms >= from_ms:
+                return offer
+        return self
+
+    def ceilings(self, most: int) -> Ceilings:
+        """What a request with ``most`` tokens of input, or fewer, costs at most."""
         return ceilings(self.price, most) if self.price is not None and self.price.above else self._ceilings
 
     def call(self, stream: bool, framing: str) -> tuple[str, Mapping[str, str]]:
@@ -96,7 +128,3 @@ class Offer:
                 provider_call.fixed_headers(provider, stream=stream, framing=framing),
             )
         return known
-
-
-def ceilings(price: Price, most: int) -> tuple[int, int]:
-    return pricing.dearest_input(price, most), pricing.output_token_ceiling(price, most)

@@ -3,6 +3,8 @@
 Made once for a key and an id, and used until the configuration changes.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 from omni_catalogue.catalogue import Catalogue, Listed, Plan
 from omni_catalogue.lanes import lanes_of
@@ -15,7 +17,7 @@ from omni_router.domain.choice import Choice, choice_for
 from omni_router.domain.circuits import circuits_of
 from omni_router.domain.offer import Kept, Offer
 from omni_router.domain.pricing import BILLED_APART, OTHER_MODELS
-from omni_router.domain.records import Source
+from omni_router.domain.records import OWN_BUDGET, Source
 
 
 class Offers(msgspec.Struct, frozen=True):
@@ -61,6 +63,12 @@ def _budgets(policy: KeyPolicy, limits: tuple[Limit, ...]) -> list[Budget]:
     return own + [budget for limit in limits for budget in limit.budgets]
 
 
+def charged(policy: KeyPolicy, limits: Iterable[Limit]) -> tuple[str, ...]:
+    """The budgets that what the key spends is on: its own as ``OWN_BUDGET``, shared ones by their limits' ids."""
+    own = (OWN_BUDGET,) if policy.budget is not None else ()
+    return (*own, *(limit.id for limit in limits if limit.budget is not None))
+
+
 def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: str) -> Offers:
     """The plan as ``policy`` may use it.
 
@@ -78,8 +86,8 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
         here = catalogue.limits_upstream(candidate)
         budgets_here = [*budgets, *(budget for limit in here for budget in limit.budgets)] if here else budgets
         kept_here = Kept.by(budgets_here, limits + here) if here else kept
-        priced = pricing.pricing_for(candidate.model, budgets_here)
-        counted = kept_here.money and priced is not None and priced.price is not None
+        priced = pricing.pricing_for(candidate.model.pays(candidate.account.id, policy.organisation), budgets_here)
+        counted = kept_here.money and priced is not None and bool(priced.history)
         if (counted or (kept_here.tokens and priced is not None)) and not provider_call.takes_limit(candidate.provider):
             boundless = candidate.provider.format
         elif priced is not None:
@@ -94,6 +102,7 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
                 pricing=priced.mode,
                 config_revision=catalogue.snapshot.revision,
                 router_id=router_id,
+                charged=charged(policy, limits + here) if priced.history else (),
             )
             rules = catalogue.rules(policy, plan.combo, candidate.provider, candidate.model)
             timeouts = catalogue.timeouts(plan.combo, candidate.provider)

@@ -3,9 +3,15 @@
 import msgspec
 from omni_wire.usage import Usage
 
+# What the budget of a key itself is called among those that an attempt was charged to.
+OWN_BUDGET = "key"
+
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
-    """Who asked for what, and who answered: what repeats from event to event. Empty where there was no attempt."""
+    """Who asked for what, and who answered: what repeats from event to event. Empty where there was no attempt.
+
+    ``price_version`` stands for the price it is counted with (``omni_catalogue.prices.version``), "" where there is
+    none; ``charged`` are the budgets it is on: ``OWN_BUDGET``, and ids of limits."""
 
     key_id: str
     model_requested: str
@@ -17,6 +23,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     model: str = ""
     provider_format: str = ""
     pricing: str = ""
+    price_version: str = ""
+    charged: tuple[str, ...] = ()
 
 
 class AttemptRecord(msgspec.Struct, frozen=True):

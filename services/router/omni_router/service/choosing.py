@@ -187,6 +187,7 @@ class Line:
             ready = [each for each in options if each.name not in cooling] or options
         cursor, uses = await self._shared(level, ready)
         size, warm = self._size if level.strategy.costs else None, self._warm or {}
+        now_ms = clock.now_ms() if size is not None else 0
         places = []
         for option in options:
             standing, name = self._standings.of(option.name), option.name
@@ -198,7 +199,7 @@ class Line:
                     standing.in_flight,
                     standing.first_byte(now),
                     standing.headroom(now),
-                    expected_cost(option, size, warm) if size is not None else None,
+                    expected_cost(option, size, warm, now_ms) if size is not None else None,
                     _warm_ago(option, warm) if warm and size is not None else None,
                     name in cooling,
                 )

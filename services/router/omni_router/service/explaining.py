@@ -4,6 +4,7 @@ nothing. Whoever would be asked is taken to fail, so that what would come after 
 from collections.abc import Sequence
 
 import msgspec
+from omni_core import clock
 from omni_ledger import Grant
 
 from omni_router.domain import counting, pricing
@@ -59,10 +60,11 @@ class Foresight:
         outcome = await attempt.foresee(not self._counted)
         if isinstance(outcome, Grant):
             self._counted = True
-            granted, reserved, cost = outcome.granted_output, outcome.reserved_nano_usd, self._cost(offer)
+            now = offer.at(clock.now_ms())
+            granted, reserved, cost = outcome.granted_output, outcome.reserved_nano_usd, self._cost(now)
             after = self._hedging.after(offer) if self._hedging is not None and not early else None
             self.steps.append(
-                would_be_asked(offer, granted, reserved, cost, early=early, probe=outcome.probe, hedge_after=after)
+                would_be_asked(now, granted, reserved, cost, early=early, probe=outcome.probe, hedge_after=after)
             )
             return
         skip = skip_of(offer, outcome)

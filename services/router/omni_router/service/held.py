@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 
 import msgspec
+from omni_catalogue.prices import cost
 from omni_catalogue.quotas import Quota
 from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Routing
 from omni_core import clock
@@ -31,6 +32,7 @@ from omni_wire.usage import Usage
 
 from omni_router.domain import allowances, bounds, circuits, counting, pricing, waits
 from omni_router.domain.allowances import Most
+from omni_router.domain.believing import believed
 from omni_router.domain.haste import Haste
 from omni_router.domain.offer import Offer
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
@@ -118,11 +120,13 @@ class Held:
 
     def __init__(self, tools: Tools, asked: Asked, offer: Offer) -> None:
         self.id = new_id()
+        self._started_ms = clock.now_ms()
+        if offer.later:
+            offer = offer.at(self._started_ms)
         self.offer = offer
         self.candidate = offer.candidate
         self._tools = tools
         self._asked = asked
-        self._started_ms = clock.now_ms()
         self.began = clock.monotonic()
         haste = asked.haste
         self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self.began)
@@ -152,9 +156,9 @@ class Held:
                 bound += len(asked.begun.sent) + _REQUEST_FOR_THE_REST
             self._is_bounded = kept.tokens or (kept.money and priced)
         if priced:
-            input_rate, output_ceiling = offer.ceilings(bound)
-            fixed = pricing.input_ceiling(bound, input_rate)
-            per_token = output_ceiling * request.choices
+            ceilings = offer.ceilings(bound)
+            fixed = ceilings.of_input(bound)
+            per_token = ceilings.output * request.choices
         now = self._started_ms / 1000
         most = _NO_MORE
         if asked.limits or offer.limits:
@@ -188,6 +192,7 @@ class Held:
                 else (),
                 passage=self._passage() if offer.lanes else None,
                 retrying=self._retrying(count_request) if routing.retries else None,
+                serves_away=kept.away and not policy.requests_per_minute and policy.budget is None,
             )
         )
         if isinstance(outcome, Refusal):
@@ -319,6 +324,9 @@ class Held:
         if usage is None:
             read = self.first_byte_ms >= 0 or self._awaited
             usage = Usage(input_tokens=self._input_estimate, estimated=True) if read else _NOTHING
+        else:
+            context = self.candidate.model.context
+            usage = believed(usage, context=context, input_estimate=self._input_estimate)
         if usage.estimated or not self.finished:
             seen = max(self._estimate, tap.estimate() if tap is not None else 0) if self.first_byte_ms >= 0 else 0
             if self._grant is not None:
@@ -326,7 +334,7 @@ class Held:
             if seen > usage.output_tokens:
                 usage = msgspec.structs.replace(usage, output_tokens=seen, estimated=True)
         self.usage = usage
-        self.cost = pricing.cost(usage, self.offer.price)
+        self.cost = cost(usage, self.offer.price)
 
     @property
     def created(self) -> int:

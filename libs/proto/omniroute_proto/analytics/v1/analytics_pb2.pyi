@@ -215,6 +215,283 @@ class DiscardResponse(_message.Message):
 Global___DiscardResponse: _TypeAlias = DiscardResponse  # noqa: Y015
 
 @_typing.final
+class RepriceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    APPLY_FIELD_NUMBER: _builtins.int
+    BOOK_FIELD_NUMBER: _builtins.int
+    from_ms: _builtins.int
+    """Milliseconds since the epoch: when the attempts began, within one day of UTC; until is exclusive."""
+    until_ms: _builtins.int
+    apply: _builtins.bool
+    book: _builtins.bytes
+    """JSON of omni_catalogue.pricebook."""
+    def __init__(
+        self,
+        *,
+        from_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+        apply: _builtins.bool = ...,
+        book: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply", b"apply", "book", b"book", "from_ms", b"from_ms", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepriceRequest: _TypeAlias = RepriceRequest  # noqa: Y015
+
+@_typing.final
+class RepriceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    ABORTED_FIELD_NUMBER: _builtins.int
+    ASSUMED_FIELD_NUMBER: _builtins.int
+    attempts: _builtins.int
+    """Attempts that were looked at."""
+    unknown: _builtins.int
+    """Of these, what nobody knows a price for today, what was charged at its reservation as its router died, and what was
+    counted at a price that a budget assumes: all left as they are.
+    """
+    aborted: _builtins.int
+    assumed: _builtins.int
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepricedGroup]:
+        """Of attempts whose cost is another now."""
+
+    def __init__(
+        self,
+        *,
+        groups: _abc.Iterable[Global___RepricedGroup] | None = ...,
+        attempts: _builtins.int = ...,
+        unknown: _builtins.int = ...,
+        aborted: _builtins.int = ...,
+        assumed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aborted", b"aborted", "assumed", b"assumed", "attempts", b"attempts", "groups", b"groups", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepriceResponse: _TypeAlias = RepriceResponse  # noqa: Y015
+
+@_typing.final
+class RepricedGroup(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    OLD_NANO_USD_FIELD_NUMBER: _builtins.int
+    NEW_NANO_USD_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    provider: _builtins.str
+    model: _builtins.str
+    attempts: _builtins.int
+    old_nano_usd: _builtins.int
+    new_nano_usd: _builtins.int
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        attempts: _builtins.int = ...,
+        old_nano_usd: _builtins.int = ...,
+        new_nano_usd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "key_id", b"key_id", "model", b"model", "new_nano_usd", b"new_nano_usd", "old_nano_usd", b"old_nano_usd", "provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepricedGroup: _TypeAlias = RepricedGroup  # noqa: Y015
+
+@_typing.final
+class ChargesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    from_ms: _builtins.int
+    """Milliseconds since the epoch; until is exclusive, 0 for an open end."""
+    until_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        from_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChargesRequest: _TypeAlias = ChargesRequest  # noqa: Y015
+
+@_typing.final
+class ChargesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]: ...
+    def __init__(
+        self,
+        *,
+        charges: _abc.Iterable[Global___Charge] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charges", b"charges"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChargesResponse: _TypeAlias = ChargesResponse  # noqa: Y015
+
+@_typing.final
+class Charge(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    CHARGED_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    NANO_USD_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    told: _builtins.bool
+    """Unset where a router of a version that does not say made the event."""
+    nano_usd: _builtins.int
+    cost_nano_usd: _builtins.int
+    """With what was changed since."""
+    @_builtins.property
+    def charged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        charged: _abc.Iterable[_builtins.str] | None = ...,
+        told: _builtins.bool = ...,
+        nano_usd: _builtins.int = ...,
+        cost_nano_usd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charged", b"charged", "cost_nano_usd", b"cost_nano_usd", "key_id", b"key_id", "nano_usd", b"nano_usd", "told", b"told"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Charge: _TypeAlias = Charge  # noqa: Y015
+
+@_typing.final
+class StatementRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    from_ms: _builtins.int
+    """Milliseconds since the epoch, beginnings of days of UTC; until is exclusive."""
+    until_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        from_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "provider", b"provider", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatementRequest: _TypeAlias = StatementRequest  # noqa: Y015
+
+@_typing.final
+class StatementResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatementLine]: ...
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[Global___StatementLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatementResponse: _TypeAlias = StatementResponse  # noqa: Y015
+
+@_typing.final
+class StatementLine(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_MS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PRICING_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    SUSPECT_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    day_ms: _builtins.int
+    model: _builtins.str
+    outcome: _builtins.str
+    pricing: _builtins.str
+    estimated: _builtins.bool
+    suspect: _builtins.str
+    attempts: _builtins.int
+    input_tokens: _builtins.int
+    cached_input_tokens: _builtins.int
+    cache_write_tokens: _builtins.int
+    output_tokens: _builtins.int
+    cost_nano_usd: _builtins.int
+    def __init__(
+        self,
+        *,
+        day_ms: _builtins.int = ...,
+        model: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        pricing: _builtins.str = ...,
+        estimated: _builtins.bool = ...,
+        suspect: _builtins.str = ...,
+        attempts: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        cached_input_tokens: _builtins.int = ...,
+        cache_write_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cost_nano_usd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_write_tokens", b"cache_write_tokens", "cached_input_tokens", b"cached_input_tokens", "cost_nano_usd", b"cost_nano_usd", "day_ms", b"day_ms", "estimated", b"estimated", "input_tokens", b"input_tokens", "model", b"model", "outcome", b"outcome", "output_tokens", b"output_tokens", "pricing", b"pricing", "suspect", b"suspect"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatementLine: _TypeAlias = StatementLine  # noqa: Y015
+
+@_typing.final
 class FindRequestRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -384,6 +661,9 @@ class Attempt(_message.Message):
     PRICING_FIELD_NUMBER: _builtins.int
     OVERRUN_FIELD_NUMBER: _builtins.int
     ROUTER_ID_FIELD_NUMBER: _builtins.int
+    PRICE_VERSION_FIELD_NUMBER: _builtins.int
+    CHARGED_FIELD_NUMBER: _builtins.int
+    REPRICED_NANO_USD_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     started_ms: _builtins.int
     duration_ms: _builtins.int
@@ -400,8 +680,13 @@ class Attempt(_message.Message):
     pricing: _builtins.str
     overrun: _builtins.bool
     router_id: _builtins.str
+    price_version: _builtins.str
+    repriced_nano_usd: _builtins.int
+    """What the cost was changed by since it was settled."""
     @_builtins.property
     def usage(self) -> _common_pb2.Usage: ...
+    @_builtins.property
+    def charged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -422,10 +707,13 @@ class Attempt(_message.Message):
         pricing: _builtins.str = ...,
         overrun: _builtins.bool = ...,
         router_id: _builtins.str = ...,
+        price_version: _builtins.str = ...,
+        charged: _abc.Iterable[_builtins.str] | None = ...,
+        repriced_nano_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "repriced_nano_usd", b"repriced_nano_usd", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
