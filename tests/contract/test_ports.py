@@ -30,6 +30,8 @@ from omni_core.ports.analytics import (
     DeadLetter,
     DeadLetters,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Redriven,
     Repriced,
     RepricedGroup,
@@ -688,6 +690,11 @@ SLICES = (
 )
 
 
+EVENTS_ASKED = LimitEvents(
+    organisation="o", limit_id="l", name="tag/b/soft", percent=80, from_ms=1, until_ms=2**45, before_ms=7,
+    before_id="l/tokens/day/9/80", most=5,
+)  # fmt: skip
+EVENTS = (LimitEvent("l/tokens/day/9/80", 2**45, 80, 2**50, "l", "tag/b/soft", "o", "tokens", "day", 2**51),)
 LETTERS = DeadLetters((DeadLetter(2**40 + 1, 2**45, "why", 5, 2**33, 9, "no"), DeadLetter(3, 0, "", 0, 1, 0, "")), 4, 3)
 
 
@@ -703,16 +710,6 @@ class Analytics:
     async def standing(self) -> Standing:
         return Standing(5, 2**45)
 
-    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
-        assert (after, limit) == (2**40, 7)
-        return LETTERS
-
-    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
-        return Redriven(ids[:1], dict.fromkeys(ids[1:], "not now"))
-
-    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        return ids[1:]
-
     async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
         assert (from_ms, until_ms) == (2**45, 0)
         return CHARGES
@@ -724,6 +721,20 @@ class Analytics:
     async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
         assert (from_ms, until_ms, book, apply) == (1, 2**45, b"{}", True)
         return REPRICED
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        assert asked == EVENTS_ASKED
+        return EVENTS
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        assert (after, limit) == (2**40, 7)
+        return LETTERS
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        return Redriven(ids[:1], dict.fromkeys(ids[1:], "not now"))
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return ids[1:]
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
@@ -762,6 +773,11 @@ async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.breakdown(BROKEN_DOWN) == SLICES
     assert await port.breakdown(Breakdown()) == ()
+
+
+async def test_limits_that_came_to_a_percentage_are_listed(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.limit_events(EVENTS_ASKED) == EVENTS
 
 
 async def test_what_could_not_be_counted_is_listed_counted_after_all_and_discarded(reach: Reach) -> None:

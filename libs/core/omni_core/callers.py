@@ -46,14 +46,15 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Query": ("dashboard",),
         "Breakdown": ("dashboard",),
         "KeyUse": ("dashboard",),
+        "LimitEvents": ("dashboard",),
         "Standing": ("dashboard",),
         "FindRequest": ("dashboard",),
-        "DeadLetters": ("dashboard",),
-        "Redrive": ("dashboard",),
-        "Discard": ("dashboard",),
         "Reprice": ("dashboard",),
         "Charges": ("dashboard",),
         "Statement": ("dashboard",),
+        "DeadLetters": ("dashboard",),
+        "Redrive": ("dashboard",),
+        "Discard": ("dashboard",),
     },
 }
 

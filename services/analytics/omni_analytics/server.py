@@ -10,6 +10,7 @@ from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
     DeadLetter,
+    LimitEvents,
     RequestFound,
     Slice,
     UsagePoint,
@@ -56,6 +57,11 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             keys=[pb.UsedKey(key_id=key, requests=use.requests, last_ms=use.last_ms) for key, use in found.items()]
         )
 
+    async def limit_events(request: pb.LimitEventsRequest) -> pb.LimitEventsResponse:
+        asked = LimitEvents(**{name: getattr(request, name) for name in LimitEvents.__struct_fields__})
+        events = [pb.LimitEvent(**msgspec.structs.asdict(each)) for each in await port.limit_events(asked)]
+        return pb.LimitEventsResponse(events=events)
+
     async def standing(_: pb.StandingRequest) -> pb.StandingResponse:
         found = await port.standing()
         return pb.StandingResponse(pending=found.pending, kept_from_ms=found.kept_from_ms)
@@ -63,18 +69,6 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
     async def find_request(request: pb.FindRequestRequest) -> pb.FindRequestResponse:
         found = await port.find_request(request.id, None if request.any_key else tuple(request.key_ids))
         return pb.FindRequestResponse(request=_request(found) if found is not None else None)
-
-    async def dead_letters(request: pb.DeadLettersRequest) -> pb.DeadLettersResponse:
-        found = await port.dead_letters(request.after, request.limit)
-        letters = [pb.DeadLetter(**_same(letter)) for letter in found.letters]
-        return pb.DeadLettersResponse(letters=letters, total=found.total, next=found.next)
-
-    async def redrive(request: pb.RedriveRequest) -> pb.RedriveResponse:
-        found = await port.redrive(tuple(request.ids))
-        return pb.RedriveResponse(counted=found.counted, stayed=found.stayed)
-
-    async def discard(request: pb.DiscardRequest) -> pb.DiscardResponse:
-        return pb.DiscardResponse(discarded=await port.discard(tuple(request.ids)))
 
     async def reprice(request: pb.RepriceRequest) -> pb.RepriceResponse:
         found = await port.reprice(request.from_ms, request.until_ms, request.book, apply=request.apply)
@@ -94,20 +88,33 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         found = await port.statement(request.provider, request.from_ms, request.until_ms)
         return pb.StatementResponse(lines=[pb.StatementLine(**msgspec.structs.asdict(line)) for line in found])
 
+    async def dead_letters(request: pb.DeadLettersRequest) -> pb.DeadLettersResponse:
+        found = await port.dead_letters(request.after, request.limit)
+        letters = [pb.DeadLetter(**_same(letter)) for letter in found.letters]
+        return pb.DeadLettersResponse(letters=letters, total=found.total, next=found.next)
+
+    async def redrive(request: pb.RedriveRequest) -> pb.RedriveResponse:
+        found = await port.redrive(tuple(request.ids))
+        return pb.RedriveResponse(counted=found.counted, stayed=found.stayed)
+
+    async def discard(request: pb.DiscardRequest) -> pb.DiscardResponse:
+        return pb.DiscardResponse(discarded=await port.discard(tuple(request.ids)))
+
     server.add(
         "omniroute.analytics.v1.AnalyticsPort",
         {
             "Query": unary(pb.QueryRequest, query),
             "Breakdown": unary(pb.BreakdownRequest, breakdown),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
+            "LimitEvents": unary(pb.LimitEventsRequest, limit_events),
             "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),
-            "DeadLetters": unary(pb.DeadLettersRequest, dead_letters),
-            "Redrive": unary(pb.RedriveRequest, redrive),
-            "Discard": unary(pb.DiscardRequest, discard),
             "Reprice": unary(pb.RepriceRequest, reprice),
             "Charges": unary(pb.ChargesRequest, charges),
             "Statement": unary(pb.StatementRequest, statement),
+            "DeadLetters": unary(pb.DeadLettersRequest, dead_letters),
+            "Redrive": unary(pb.RedriveRequest, redrive),
+            "Discard": unary(pb.DiscardRequest, discard),
         },
     )
 
@@ -117,6 +124,7 @@ def _request(found: RequestFound) -> pb.Request:
         **_same(found),
         usage=usage_message.written(found.usage),
         losses=found.losses,
+        tags=found.tags,
         attempts=map(_attempt, found.attempts),
     )
 

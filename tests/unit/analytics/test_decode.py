@@ -29,7 +29,7 @@ def test_no_field_of_the_events_is_left_out() -> None:
             if field.name == "losses":
                 message.losses.append("tools.0.cache_control")
             elif field.name == "tags":
-                message.tags.append("nightly")
+                message.tags.extend(["batch", "blue", "batch"])
             elif field.name == "charged":
                 message.charged.extend(["key", "limit-all"])
             elif field.name == "usage":
@@ -48,8 +48,11 @@ def test_no_field_of_the_events_is_left_out() -> None:
             if field.name == "losses":
                 assert isinstance(row, RequestRow)
                 assert row.losses == '["tools.0.cache_control"]'
-            elif field.name in ("traceparent", "tags"):
-                continue  # for the consumer's span, and for limits; not for the books
+            elif field.name == "tags":
+                assert isinstance(row, RequestRow)
+                assert row.tags == ("batch", "blue")
+            elif field.name == "traceparent":
+                continue  # for the consumer's span, not for the books
             elif field.name == "charged":
                 assert isinstance(row, AttemptRow)
                 assert row.charged == "key limit-all"

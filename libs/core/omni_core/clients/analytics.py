@@ -16,6 +16,8 @@ from omni_core.ports.analytics import (
     DeadLetter,
     DeadLetters,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Redriven,
     Repriced,
     RepricedGroup,
@@ -39,13 +41,14 @@ class AnalyticsClient:
         self._query = peer.unary("Query", pb.QueryResponse)
         self._breakdown = peer.unary("Breakdown", pb.BreakdownResponse)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
+        self._limit_events = peer.unary("LimitEvents", pb.LimitEventsResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
-        self._dead_letters = peer.unary("DeadLetters", pb.DeadLettersResponse)
-        self._redrive = peer.unary("Redrive", pb.RedriveResponse)
-        self._discard = peer.unary("Discard", pb.DiscardResponse)
         self._reprice = peer.unary("Reprice", pb.RepriceResponse, REPRICE_TIMEOUT)
         self._charges = peer.unary("Charges", pb.ChargesResponse)
         self._statement = peer.unary("Statement", pb.StatementResponse)
+        self._dead_letters = peer.unary("DeadLetters", pb.DeadLettersResponse)
+        self._redrive = peer.unary("Redrive", pb.RedriveResponse)
+        self._discard = peer.unary("Discard", pb.DiscardResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
@@ -82,6 +85,11 @@ class AnalyticsClient:
     async def key_use(self) -> dict[str, KeyUse]:
         response = await self._key_use(pb.KeyUseRequest())
         return {key.key_id: KeyUse(key.requests, key.last_ms) for key in response.keys}
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        response = await self._limit_events(pb.LimitEventsRequest(**msgspec.structs.asdict(asked)))
+        fields = LimitEvent.__struct_fields__
+        return tuple(LimitEvent(*(getattr(each, name) for name in fields)) for each in response.events)
 
     async def standing(self) -> Standing:
         response = await self._standing(pb.StandingRequest())
@@ -134,6 +142,7 @@ def _request(found: pb.Request) -> RequestFound:
         **_same(found, RequestFound),
         usage=usage_message.read(found.usage),
         losses=tuple(found.losses),
+        tags=tuple(found.tags),
         attempts=tuple(map(_attempt, found.attempts)),
     )
 
