@@ -8,9 +8,9 @@ from omni_core.ports.analytics import LimitEvent, LimitEvents
 from omni_analytics.adapters.database import Database
 from omni_analytics.domain.reached import Reached
 
-_COLUMNS = "id, at_ms, percent, used, limit_id, name, organisation, measure, span, most"
+COLUMNS = "id, at_ms, percent, used, limit_id, name, organisation, measure, span, most"
 _INSERT = (
-    f"INSERT INTO limit_event ({_COLUMNS}) VALUES ({', '.join('?' * 10)}) "  # noqa: S608 - names from this code only
+    f"INSERT INTO limit_event ({COLUMNS}) VALUES ({', '.join('?' * 10)}) "  # noqa: S608 - names from this code only
     "ON CONFLICT (id) DO NOTHING"
 )
 
@@ -37,5 +37,5 @@ def listed(database: Database, asked: LimitEvents) -> tuple[LimitEvent, ...]:
         conditions.append("(at_ms < ? OR (at_ms = ? AND id < ?))")
         values += [asked.before_ms, asked.before_ms, asked.before_id]
     where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-    question = f"SELECT {_COLUMNS} FROM limit_event {where}ORDER BY at_ms DESC, id DESC LIMIT ?"  # noqa: S608 - as above
+    question = f"SELECT {COLUMNS} FROM limit_event {where}ORDER BY at_ms DESC, id DESC LIMIT ?"  # noqa: S608 - as above
     return tuple(LimitEvent(*row) for row in database.execute(question, (*values, asked.most)))
