@@ -36,7 +36,7 @@ from omni_analytics.service import Analytics
 from omni_analytics.settings import AnalyticsSettings
 from omni_core.ports.analytics import Breakdown, UsageQuery
 from omni_wire.errors import DependencyUnavailable
-from omni_wire.latency import OVERHEAD, TOTAL, TTFT, bucket_of, packed, pairs
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT, bucket_of, packed, unpacked
 
 from tests.unit.analytics.events import attempt_event, batch, request_event
 
@@ -84,7 +84,7 @@ class Histogram:
 
     def step(self, value: int | bytes) -> None:
         if isinstance(value, bytes):
-            for bucket, count in pairs(value):
+            for bucket, count in unpacked(value).items():
                 self.counts[bucket] += count
         else:
             self.counts[bucket_of(value)] += 1

@@ -27,6 +27,8 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
     KeyUse,
+    Listed,
+    Listing,
     RequestFound,
     Slice,
     Standing,
@@ -637,6 +639,7 @@ POINTS = UsageReport(
 )
 
 
+LISTING = Listing("request", 1, 2, {"key": (), "outcome": ("ok", "failed")}, "gpt", "5-x", 50, True)
 BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", ("total", "ttft"))
 SLICES = (
     Slice(2**45, ("k1", "gpt-x"), UsageTotals(requests=3), {"total": {7: 1, 200: 2**40}, "ttft": {3: 2}}),
@@ -655,6 +658,12 @@ class Analytics:
 
     async def standing(self) -> Standing:
         return Standing(5, 2**45)
+
+    async def listed(self, asked: Listing) -> Listed:
+        if asked.kind == "attempt":
+            return Listed(attempts=FOUND.attempts)
+        assert asked == LISTING
+        return Listed((FOUND, msgspec.structs.replace(FOUND, overhead_us=2**40, attempts=())), next="17-a b")
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
@@ -688,6 +697,13 @@ async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.breakdown(BROKEN_DOWN) == SLICES
     assert await port.breakdown(Breakdown()) == ()
+
+
+async def test_rows_are_listed_a_page_at_a_time(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    page = await port.listed(LISTING)
+    assert (page.requests[0], page.requests[1].overhead_us, page.next) == (FOUND, 2**40, "17-a b")
+    assert (await port.listed(Listing("attempt"))).attempts == FOUND.attempts
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

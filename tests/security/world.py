@@ -32,6 +32,8 @@ from omni_core.ids import new_id
 from omni_core.ports.analytics import (
     Breakdown,
     KeyUse,
+    Listed,
+    Listing,
     RequestFound,
     Slice,
     Standing,
@@ -121,6 +123,11 @@ class Recorded:
         wanted = asked.filters.get("key", self.keys)
         values = ("",) * len(asked.dimensions)
         return tuple(Slice(0, values, UsageTotals(requests=1)) for key in self.keys if key in wanted)
+
+    async def listed(self, asked: Listing) -> Listed:
+        wanted = asked.filters.get("key", self.keys)
+        found = tuple(msgspec.structs.replace(FOUND, key_id=key, attempts=()) for key in self.keys if key in wanted)
+        return Listed(requests=found if asked.kind == "request" else ())
 
     async def standing(self) -> Standing:
         return Standing(0, 0)

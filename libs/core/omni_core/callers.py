@@ -43,6 +43,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
     "omniroute.analytics.v1.AnalyticsPort": {
         "Query": ("dashboard",),
         "Breakdown": ("dashboard",),
+        "Listed": ("dashboard",),
         "KeyUse": ("dashboard",),
         "Standing": ("dashboard",),
         "FindRequest": ("dashboard",),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from omni_core.ports.analytics import Breakdown, KeyUse, RequestFound, Slice, UsageQuery, UsageReport
+from omni_core.ports.analytics import Breakdown, KeyUse, Listed, Listing, RequestFound, Slice, UsageQuery, UsageReport
 
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import UsageRow
@@ -36,6 +36,10 @@ class UsageStore(Protocol):
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         """Raises as ``query``, and ``InvalidRequest`` for too many slices or rows that are not kept."""
+        ...
+
+    async def listed(self, asked: Listing) -> Listed:
+        """As ``query``."""
         ...
 
     async def key_use(self) -> dict[str, KeyUse]:

@@ -8,6 +8,7 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     AttemptFound,
     Breakdown,
+    Listing,
     RequestFound,
     Slice,
     UsagePoint,
@@ -48,6 +49,22 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         )
         return pb.BreakdownResponse(slices=map(_slice, await port.breakdown(asked)))
 
+    async def listed(request: pb.ListedRequest) -> pb.ListedResponse:
+        asked = Listing(
+            request.kind,
+            request.from_ms,
+            request.until_ms,
+            {each.dimension: tuple(each.values) for each in request.filters},
+            request.text,
+            request.after,
+            request.limit,
+            request.oldest,
+        )
+        found = await port.listed(asked)
+        return pb.ListedResponse(
+            requests=map(_request, found.requests), attempts=map(_attempt, found.attempts), next=found.next
+        )
+
     async def key_use(_: pb.KeyUseRequest) -> pb.KeyUseResponse:
         found = await port.key_use()
         return pb.KeyUseResponse(
@@ -67,6 +84,7 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         {
             "Query": unary(pb.QueryRequest, query),
             "Breakdown": unary(pb.BreakdownRequest, breakdown),
+            "Listed": unary(pb.ListedRequest, listed),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
             "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),

@@ -6,15 +6,19 @@ are on disk, and given back in every other case.
 """
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
 import msgspec
 from omni_core.ports.analytics import (
+    OF_ATTEMPTS,
     OF_REQUESTS,
     ROLLED,
     Breakdown,
     KeyUse,
+    Listed,
+    Listing,
     RequestFound,
     Slice,
     Standing,
@@ -36,6 +40,9 @@ _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
 GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", *ROLLED)
+MOST_LISTED = 1000
+# Where a page ended: when its last row began, and its id.
+CURSOR = re.compile(r"(\d{1,14})-(.{1,200})", re.DOTALL)
 MEASURED = (TOTAL, TTFT, OVERHEAD)
 DIMENSIONS = (*ROLLED, *OF_REQUESTS)
 
@@ -84,6 +91,18 @@ class Analytics:
         if len(set(asked.dimensions)) < len(asked.dimensions):
             raise InvalidRequest("a dimension stands there twice", param="dimension")
         return await self._store.breakdown(asked)
+
+    async def listed(self, asked: Listing) -> Listed:
+        """Raises ``InvalidRequest`` for what there is not, and names what there is."""
+        _known("kind", asked.kind, ("request", "attempt"))
+        _times(asked)
+        for name in asked.filters:
+            _known("filter", name, DIMENSIONS if asked.kind == "request" else OF_ATTEMPTS)
+        if not 0 < asked.limit <= MOST_LISTED:
+            raise InvalidRequest(f"limit is from 1 to {MOST_LISTED}", param="limit")
+        if asked.after and not CURSOR.fullmatch(asked.after):
+            raise InvalidRequest("after is not the next of a page", param="after")
+        return await self._store.listed(asked)
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._store.key_use()
@@ -175,7 +194,7 @@ def _known(name: str, value: str, known: Sequence[str]) -> None:
         raise InvalidRequest(f"{name} {value!r} is not one of {', '.join(filter(None, known))}", param=name)
 
 
-def _times(asked: UsageQuery | Breakdown) -> None:
+def _times(asked: UsageQuery | Breakdown | Listing) -> None:
     for name, at in (("from", asked.from_ms), ("until", asked.until_ms)):
         if not 0 <= at < 2**62:
             raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)

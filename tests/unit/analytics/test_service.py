@@ -11,7 +11,17 @@ from omni_analytics.domain.rows import UsageRow
 from omni_analytics.ports import Recorded
 from omni_analytics.service import Analytics
 from omni_analytics.settings import KEEP_DAYS, AnalyticsSettings, kept_days
-from omni_core.ports.analytics import Breakdown, KeyUse, Slice, Standing, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    Breakdown,
+    KeyUse,
+    Listed,
+    Listing,
+    Slice,
+    Standing,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, WireError
 from omniroute_proto.events.v1 import events_pb2
 
@@ -66,6 +76,9 @@ class Store:
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         return ()
+
+    async def listed(self, asked: Listing) -> Listed:
+        return Listed()
 
     async def kept_from_ms(self) -> int:
         return 7

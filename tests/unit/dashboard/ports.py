@@ -17,6 +17,8 @@ from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
     KeyUse,
+    Listed,
+    Listing,
     RequestFound,
     Slice,
     Standing,
@@ -310,6 +312,7 @@ class Analytics:
         self.asked: list[tuple[str, tuple[str, ...] | None]] = []
         self.queries: list[UsageQuery] = []
         self.breakdowns: list[Breakdown] = []
+        self.listings: list[Listing] = []
         self.slices: list[tuple[int, dict[str, str], UsageTotals]] = []  # when, of what, how much
         self.failure: Exception | None = None
         self.groups = {
@@ -365,6 +368,19 @@ class Analytics:
             both = UsageTotals(*map(add, msgspec.structs.astuple(known), msgspec.structs.astuple(totals)))
             found[place] = Slice(*place, both, {name: {40: both.requests} for name in asked.latency})
         return tuple(found[place] for place in sorted(found))
+
+    async def listed(self, asked: Listing) -> Listed:
+        """One request and one attempt a page, of those whose keys are asked for."""
+        self.listings.append(asked)
+        if self.failure is not None:
+            raise self.failure
+        keys = asked.filters.get("key")
+        seen = [one for one in self.found if keys is None or one.key_id in keys]
+        start = int(asked.after or 0)
+        page, following = seen[start : start + 1], str(start + 1) if len(seen) > start + 1 else ""
+        if asked.kind == "attempt":
+            return Listed(attempts=tuple(attempt for one in page for attempt in one.attempts), next=following)
+        return Listed(requests=tuple(msgspec.structs.replace(one, attempts=()) for one in page), next=following)
 
 
 class Router:

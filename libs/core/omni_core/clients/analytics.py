@@ -1,5 +1,6 @@
 """AnalyticsPort over gRPC."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omni_wire.latency import Counts
@@ -11,6 +12,8 @@ from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
     KeyUse,
+    Listed,
+    Listing,
     RequestFound,
     Slice,
     Standing,
@@ -29,6 +32,7 @@ class AnalyticsClient:
         peer = Peer(channel, "omniroute.analytics.v1.AnalyticsPort", "analytics")
         self._query = peer.unary("Query", pb.QueryResponse)
         self._breakdown = peer.unary("Breakdown", pb.BreakdownResponse)
+        self._listed = peer.unary("Listed", pb.ListedResponse)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
@@ -57,12 +61,27 @@ class AnalyticsClient:
                 from_ms=asked.from_ms,
                 until_ms=asked.until_ms,
                 dimensions=asked.dimensions,
-                filters=[pb.Filter(dimension=name, values=values) for name, values in asked.filters.items()],
+                filters=_filters(asked.filters),
                 grain=asked.grain,
                 latency=asked.latency,
             )
         )
         return tuple(map(_slice, response.slices))
+
+    async def listed(self, asked: Listing) -> Listed:
+        response = await self._listed(
+            pb.ListedRequest(
+                kind=asked.kind,
+                from_ms=asked.from_ms,
+                until_ms=asked.until_ms,
+                filters=_filters(asked.filters),
+                text=asked.text,
+                after=asked.after,
+                limit=asked.limit,
+                oldest=asked.oldest,
+            )
+        )
+        return Listed(tuple(map(_request, response.requests)), tuple(map(_attempt, response.attempts)), response.next)
 
     async def key_use(self) -> dict[str, KeyUse]:
         response = await self._key_use(pb.KeyUseRequest())
@@ -77,6 +96,10 @@ class AnalyticsClient:
             pb.FindRequestRequest(id=id_, key_ids=key_ids or (), any_key=key_ids is None)
         )
         return _request(response.request) if response.HasField("request") else None
+
+
+def _filters(filters: Mapping[str, tuple[str, ...]]) -> list[pb.Filter]:
+    return [pb.Filter(dimension=name, values=values) for name, values in filters.items()]
 
 
 def _request(found: pb.Request) -> RequestFound:

@@ -130,6 +130,8 @@ class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
     pricing: str
     overrun: bool
     router_id: str
+    request_id: str = ""  # its request's event
+    key_id: str = ""
 
 
 class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +165,34 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
     router_id: str
     attempts: tuple[AttemptFound, ...]
     decision: bytes = b""
+    overhead_us: int = 0
+
+
+# What listed rows can be filtered by: all that a request has, and what an attempt has of it.
+OF_ATTEMPTS = (*ROLLED, "outcome", "error", "router")
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """Rows of "request" or "attempt" (``kind``) that began in [from_ms, until_ms), newest first or, ``oldest`` first,
+    in the order in which they began. Filters as ``Breakdown``; ``text`` is an id, or a part of a name in it. ``after``
+    is the ``next`` of the page before."""
+
+    kind: str = "request"
+    from_ms: int = 0
+    until_ms: int = 0
+    filters: dict[str, tuple[str, ...]] = {}
+    text: str = ""
+    after: str = ""
+    limit: int = 100
+    oldest: bool = False
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """``requests`` without their attempts and decisions, or ``attempts``. ``next`` is empty after the last page."""
+
+    requests: tuple[RequestFound, ...] = ()
+    attempts: tuple[AttemptFound, ...] = ()
+    next: str = ""
 
 
 class AnalyticsPort(Protocol):
@@ -173,6 +203,10 @@ class AnalyticsPort(Protocol):
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         """In the order of time and values; there is none where nothing was used. Raises ``InvalidRequest`` for what
         there is not, for too many slices, and for rows that are not kept."""
+        ...
+
+    async def listed(self, asked: Listing) -> Listed:
+        """A page of rows. Raises ``InvalidRequest`` for what there is not, and names what there is."""
         ...
 
     async def key_use(self) -> dict[str, KeyUse]:

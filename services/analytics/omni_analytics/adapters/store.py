@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from omni_core.ports.analytics import Breakdown, KeyUse, RequestFound, Slice, UsageQuery, UsageReport
+from omni_core.ports.analytics import Breakdown, KeyUse, Listed, Listing, RequestFound, Slice, UsageQuery, UsageReport
 from omni_wire.errors import DependencyUnavailable
 
 from omni_analytics.adapters import asking
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.finding import find_request
+from omni_analytics.adapters.listing import listed
 from omni_analytics.adapters.retention import forget_some, kept_from
 from omni_analytics.adapters.tables import Tables
 from omni_analytics.domain.rollup import merge, plan, tally
@@ -57,6 +58,9 @@ class SqlStore:
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         return await self._run(lambda: self._in_time(lambda: asking.slices(self._database, asked)))
+
+    async def listed(self, asked: Listing) -> Listed:
+        return await self._run(lambda: self._in_time(lambda: listed(self._database, asked)))
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._run(lambda: self._in_time(lambda: asking.key_use(self._database)))
