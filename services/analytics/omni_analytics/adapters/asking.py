@@ -23,7 +23,7 @@ from omni_wire.latency import BUCKETS, OVERHEAD, TOTAL, TTFT, Counts, bucket_of,
 
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.retention import kept_from
-from omni_analytics.domain.rollup import GOOD_OUTCOMES, GRAINS, MEASURES, MINUTE_MS, ZERO, Sums
+from omni_analytics.domain.rollup import DAY_MS, GOOD_OUTCOMES, GRAINS, MEASURES, MINUTE_MS, ZERO, Sums
 
 # ruff: noqa: S608 - names from this code only
 _COLUMN = {
@@ -264,20 +264,25 @@ def filtered(
     return where, values
 
 
-_USED = "SELECT key_id, sum(requests), max(at_ms) FROM usage_hour WHERE requests > 0 GROUP BY key_id"
+_USED = "SELECT key_id, sum(requests), max(at_ms) FROM usage_day WHERE requests > 0 GROUP BY key_id"
+_HOURS = "SELECT key_id, max(at_ms) FROM usage_hour WHERE at_ms >= ? AND at_ms < ? AND requests > 0 GROUP BY key_id"
 _RECENT = "SELECT key_id, max(started_ms) FROM usage_fact WHERE started_ms >= ? AND requests > 0 GROUP BY key_id"
 
 
 def key_use(database: Database) -> dict[str, KeyUse]:
-    """From the rollup, and the rows of its newest hour alone."""
+    """From the rollup of days, the hours of those days on which keys were used last, and the rows of the newest hour
+    alone."""
     return _key_use(database)
 
 
 def _key_use(connection: Any) -> dict[str, KeyUse]:
     found = connection.execute(_USED).fetchall()
-    newest = max([hour for _, _, hour in found], default=0)
-    exact = dict(connection.execute(_RECENT, (newest,)).fetchall())
-    return {key: KeyUse(requests, exact.get(key, hour)) for key, requests, hour in found}
+    last: dict[str, int] = {}
+    for day in {day for _, _, day in found}:
+        hours = dict(connection.execute(_HOURS, (day, day + DAY_MS)).fetchall())
+        last |= {key: hours.get(key, day) for key, _, newest in found if newest == day}
+    exact = dict(connection.execute(_RECENT, (max(last.values(), default=0),)).fetchall())
+    return {key: KeyUse(requests, exact.get(key, last[key])) for key, requests, _ in found}
 
 
 def read_key_use(path: Path) -> dict[str, KeyUse]:
