@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import add
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
     KeyUse,
+    Listed,
+    Listing,
     RequestFound,
     Slice,
     UsagePoint,
@@ -49,7 +51,7 @@ from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
-from omni_dashboard.usage.asking import analysed
+from omni_dashboard.usage.asking import analysed, within
 from omni_dashboard.usage.owners import Owner
 
 T = TypeVar("T")
@@ -163,10 +165,23 @@ class Management:
 
     async def analyse(self, identity: Identity, asked: Analysis) -> Answer:
         """Raises ``PermissionDenied`` when a developer asks beyond their own key, ``InvalidRequest``."""
-        return await analysed(identity, asked, self._breakdown, self.owners)
+        return await analysed(identity, asked, self.breakdown, self.owners)
 
-    async def _breakdown(self, asked: Breakdown) -> Sequence[Slice]:
+    async def breakdown(self, asked: Breakdown) -> Sequence[Slice]:
         return await self._ask("analytics", self._analytics.breakdown(asked), self._settings.query_timeout)
+
+    async def listed(self, identity: Identity, asked: Listing) -> Listed:
+        """Of what ``identity`` may see; filters may be of owners. Raises ``PermissionDenied``, ``InvalidRequest``."""
+        filters, _ = await within(identity, asked.filters, self.owners)
+        return await self.page(msgspec.structs.replace(asked, filters=filters))
+
+    async def within(self, identity: Identity, filters: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """The same in words of analytics, of what ``identity`` may see. Raises as ``listed``."""
+        return (await within(identity, filters, self.owners))[0]
+
+    async def page(self, asked: Listing) -> Listed:
+        """For whoever may see what passes."""
+        return await self._ask("analytics", self._analytics.listed(asked), self._settings.query_timeout)
 
     async def owners(self, identity: Identity) -> dict[str, Owner]:
         """Of the keys that ``identity`` may see, by id, and of those that were revoked: of all organisations, or of
