@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import add
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from omni_core.ports.analytics import (
     Listing,
     RequestFound,
     Slice,
+    Update,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -106,6 +107,7 @@ class Management:
         self._trusted: tuple[Network, ...] = ()
         self._trusted_of = 0  # the revision that says so
         self._identities: dict[bytes, tuple[float, Identity]] = {}
+        self._ending = asyncio.Event()
         self._ended = 0  # how often a key ended here: an answer that was under way then may be of before
         self.checks = {name: Check(False, "not asked yet") for name in ("auth", "quota", "analytics")}
 
@@ -174,6 +176,33 @@ class Management:
         """Of what ``identity`` may see; filters may be of owners. Raises ``PermissionDenied``, ``InvalidRequest``."""
         filters, _ = await within(identity, asked.filters, self.owners)
         return await self.page(msgspec.structs.replace(asked, filters=filters))
+
+    async def live(self, identity: Identity, after: str) -> AsyncGenerator[Update, None]:
+        """Of the keys that ``identity`` may see. See ``AnalyticsPort.live``."""
+        keys = (await self.within(identity, {})).get("key")
+        return self._analytics.live(keys, after)
+
+    async def until_it_ends(self, updates: AsyncGenerator[Update, None]) -> AsyncIterator[Update]:
+        """``updates``, for as long as this process takes requests."""
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            while not ending.done():
+                coming = asyncio.ensure_future(anext(updates, None))
+                await asyncio.wait((ending, coming), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    await asyncio.wait((coming,))
+                    return
+                update = coming.result()
+                if update is None:
+                    return
+                yield update
+        finally:
+            ending.cancel()
+
+    def end(self) -> None:
+        """Whoever watches is told to come again, elsewhere or later."""
+        self._ending.set()
 
     async def within(self, identity: Identity, filters: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         """The same in words of analytics, of what ``identity`` may see. Raises as ``listed``."""

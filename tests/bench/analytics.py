@@ -28,12 +28,15 @@ from pathlib import Path
 from typing import Any
 
 from omni_analytics.adapters.decode import decode_batch
+from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.location import usage_path
 from omni_analytics.adapters.sqlite import SqliteDatabase
 from omni_analytics.adapters.store import SqlStore
+from omni_analytics.domain.recent import Recent
 from omni_analytics.domain.rollup import DAY_MS, GRAINS, HOUR_MS, MEASURES, MINUTE_MS
 from omni_analytics.service import Analytics
 from omni_analytics.settings import AnalyticsSettings
+from omni_analytics.watching import Watchers
 from omni_core.ports.analytics import Breakdown, UsageQuery
 from omni_wire.errors import DependencyUnavailable
 from omni_wire.latency import OVERHEAD, TOTAL, TTFT, bucket_of, packed, unpacked
@@ -269,7 +272,7 @@ async def taken_in(store: SqlStore, seed: int, events: int = TAKEN) -> dict[str,
         messages.append(Message(batch(*made, batch_id=f"{stamp}-{number}")))
     service = Analytics(
         store, decode_batch, None, Meter(), nothing_waits, AnalyticsSettings(),  # type: ignore[arg-type]
-        now_ms=lambda: END, clock=time.monotonic,
+        now_ms=lambda: END, clock=time.monotonic, watchers=Watchers(Recent("bench"), row_found),
     )  # fmt: skip
     began, cpu = time.perf_counter(), time.process_time()
     for start in range(0, len(messages), MESSAGES):

@@ -32,6 +32,7 @@ from omni_core.ports.analytics import (
     RequestFound,
     Slice,
     Standing,
+    Update,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -56,6 +57,7 @@ from omni_core.ports.translator import (
 from omni_core.rpc import RpcServer, open_channel
 from omni_wire.errors import (
     CredentialUnavailable,
+    DependencyUnavailable,
     GatewayError,
     InvalidRequest,
     LossRefused,
@@ -647,7 +649,14 @@ SLICES = (
 )
 
 
+UPDATES = (Update("k-0"), Update("k-3", (FOUND,), 2**40))
+
+
 class Analytics:
+    def __init__(self) -> None:
+        self.watched: list[tuple[tuple[str, ...] | None, str]] = []
+        self.left = asyncio.Event()
+
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
         assert key_ids in (None, ("key_dev", "key_b"), ())
@@ -658,6 +667,17 @@ class Analytics:
 
     async def standing(self) -> Standing:
         return Standing(5, 2**45)
+
+    async def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        if after == "full":
+            raise DependencyUnavailable("200 watch already", retry_after=10.0)
+        self.watched.append((key_ids, after))
+        try:
+            for update in UPDATES:
+                yield update
+            await asyncio.sleep(60)
+        finally:
+            self.left.set()
 
     async def listed(self, asked: Listing) -> Listed:
         if asked.kind == "attempt":
@@ -704,6 +724,19 @@ async def test_rows_are_listed_a_page_at_a_time(reach: Reach) -> None:
     page = await port.listed(LISTING)
     assert (page.requests[0], page.requests[1].overhead_us, page.next) == (FOUND, 2**40, "17-a b")
     assert (await port.listed(Listing("attempt"))).attempts == FOUND.attempts
+
+
+async def test_who_watches_is_told_until_they_leave(reach: Reach) -> None:
+    analytics = Analytics()
+    port: AnalyticsPort = await reach(analytics, AnalyticsClient)
+    for keys in (None, (), ("k1", "k2")):
+        watching = port.live(keys, "k-0")
+        assert [await anext(watching), await anext(watching)] == [*UPDATES]
+        await watching.aclose()
+        await asyncio.wait_for(analytics.left.wait(), 5)
+    assert analytics.watched == [(None, "k-0"), ((), "k-0"), (("k1", "k2"), "k-0")]
+    with pytest.raises(DependencyUnavailable, match="200 watch already"):
+        await anext(port.live(None, "full"))
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

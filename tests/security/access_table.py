@@ -65,6 +65,7 @@ GET    /api/usage                          usage  named    401  401  403  403  2
 GET    /api/analytics                      usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/analytics                      usage  named    401  401  403  403  200  200  403  200  403  200  200  200
 GET    /api/reports/spend                  usage  own      401  401  403  200  200  200  403  200  200  200  200  200
+GET    /api/live                           usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/logs                           usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/logs                           usage  named    401  401  403  403  200  200  403  200  403  200  200  200
 GET    /api/export                         usage  own      401  401  403  200  200  200  403  200  200  200  200  200

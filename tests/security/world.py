@@ -5,7 +5,7 @@ ASGI applications. Two organisations live in it, each with keys of every kind.
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from omni_core.ports.analytics import (
     RequestFound,
     Slice,
     Standing,
+    Update,
     UsageQuery,
     UsageReport,
     UsageTotals,
@@ -123,6 +124,9 @@ class Recorded:
         wanted = asked.filters.get("key", self.keys)
         values = ("",) * len(asked.dimensions)
         return tuple(Slice(0, values, UsageTotals(requests=1)) for key in self.keys if key in wanted)
+
+    async def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        yield Update("k-0")
 
     async def listed(self, asked: Listing) -> Listed:
         wanted = asked.filters.get("key", self.keys)

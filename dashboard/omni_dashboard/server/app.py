@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
-from omni_dashboard.server import analytics, configuration, documents, logs, page, problems, reports
+from omni_dashboard.server import analytics, configuration, documents, live, logs, page, problems, reports
 from omni_dashboard.server.proof_schemas import ProofOut
 from omni_dashboard.server.request_schemas import RequestOut
 from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
@@ -82,6 +82,7 @@ class Api:
             *analytics.rows(),
             *reports.rows(),
             *logs.rows(),
+            *live.rows(),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row(
                 "POST",

@@ -44,6 +44,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Query": ("dashboard",),
         "Breakdown": ("dashboard",),
         "Listed": ("dashboard",),
+        "Live": ("dashboard",),
         "KeyUse": ("dashboard",),
         "Standing": ("dashboard",),
         "FindRequest": ("dashboard",),

@@ -1,5 +1,7 @@
 """AnalyticsPort on a gRPC listener."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from omni_core import usage_message
@@ -15,7 +17,7 @@ from omni_core.ports.analytics import (
     UsageQuery,
     UsageTotals,
 )
-from omni_core.rpc import RpcServer, unary
+from omni_core.rpc import RpcServer, server_stream, unary
 from omni_wire.latency import Counts
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
@@ -65,6 +67,12 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             requests=map(_request, found.requests), attempts=map(_attempt, found.attempts), next=found.next
         )
 
+    async def live(request: pb.LiveRequest) -> AsyncGenerator[pb.LiveUpdate, None]:
+        keys = None if request.any_key else tuple(request.key_ids)
+        async with aclosing(port.live(keys, request.after)) as updates:
+            async for update in updates:
+                yield pb.LiveUpdate(id=update.id, requests=map(_request, update.requests), missed=update.missed)
+
     async def key_use(_: pb.KeyUseRequest) -> pb.KeyUseResponse:
         found = await port.key_use()
         return pb.KeyUseResponse(
@@ -85,6 +93,7 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             "Query": unary(pb.QueryRequest, query),
             "Breakdown": unary(pb.BreakdownRequest, breakdown),
             "Listed": unary(pb.ListedRequest, listed),
+            "Live": server_stream(pb.LiveRequest, live),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
             "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),

@@ -7,7 +7,7 @@ are on disk, and given back in every other case.
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
 import msgspec
@@ -22,6 +22,7 @@ from omni_core.ports.analytics import (
     RequestFound,
     Slice,
     Standing,
+    Update,
     UsageQuery,
     UsageReport,
 )
@@ -33,6 +34,7 @@ from omni_analytics.domain.reached import Reached, Told
 from omni_analytics.domain.rows import MAX_ID, UsageRow
 from omni_analytics.ports import Backlog, DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
+from omni_analytics.watching import Watchers
 
 logger = logging.getLogger("omniroute.analytics")
 
@@ -61,7 +63,9 @@ class Analytics:
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
+        watchers: Watchers,
     ) -> None:
+        self._watchers = watchers
         self._store = store
         self._decode = decode
         self._dead_letters = dead_letters
@@ -91,6 +95,9 @@ class Analytics:
         if len(set(asked.dimensions)) < len(asked.dimensions):
             raise InvalidRequest("a dimension stands there twice", param="dimension")
         return await self._store.breakdown(asked)
+
+    def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        return self._watchers.live(key_ids, after)
 
     async def listed(self, asked: Listing) -> Listed:
         """Raises ``InvalidRequest`` for what there is not, and names what there is."""
@@ -162,6 +169,8 @@ class Analytics:
         began = self._clock()
         recorded = await self._store.record(rows)
         self._meter.committed(recorded, messages, self._clock() - began)
+        if recorded.requests_stored:
+            self._watchers.stored(rows)
         if rows:
             oldest = min(map(add, map(_STARTED, rows), map(_DURATION, rows)))
             self._meter.behind(max(0.0, (self._now_ms() - oldest) / 1000))

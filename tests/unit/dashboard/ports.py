@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from operator import add
 from pathlib import Path
@@ -22,6 +22,7 @@ from omni_core.ports.analytics import (
     RequestFound,
     Slice,
     Standing,
+    Update,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -313,6 +314,8 @@ class Analytics:
         self.queries: list[UsageQuery] = []
         self.breakdowns: list[Breakdown] = []
         self.listings: list[Listing] = []
+        self.watched: list[tuple[tuple[str, ...] | None, str]] = []
+        self.updates = [Update("k-0")]
         self.slices: list[tuple[int, dict[str, str], UsageTotals]] = []  # when, of what, how much
         self.failure: Exception | None = None
         self.groups = {
@@ -368,6 +371,14 @@ class Analytics:
             both = UsageTotals(*map(add, msgspec.structs.astuple(known), msgspec.structs.astuple(totals)))
             found[place] = Slice(*place, both, {name: {40: both.requests} for name in asked.latency})
         return tuple(found[place] for place in sorted(found))
+
+    async def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        """What ``updates`` are, then no more."""
+        self.watched.append((key_ids, after))
+        if self.failure is not None:
+            raise self.failure
+        for update in self.updates:
+            yield update
 
     async def listed(self, asked: Listing) -> Listed:
         """One request and one attempt a page, of those whose keys are asked for."""

@@ -338,6 +338,7 @@ async def test_openapi_describes_every_answer_and_problem(house: House) -> None:
             status, *more = sorted(good)
             assert more == (["201"] if method == "put" else []), name
             files = {"/api/config/export": {"text/yaml"}, "/api/export": {"text/csv", "application/x-ndjson"}}
+            files |= {"/api/live": {"text/event-stream"}}
             if path in files:
                 assert set(good[status]["content"]) == files[path]
             elif status != "204":

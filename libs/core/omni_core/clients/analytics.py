@@ -1,6 +1,6 @@
 """AnalyticsPort over gRPC."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from omni_wire.latency import Counts
@@ -17,6 +17,7 @@ from omni_core.ports.analytics import (
     RequestFound,
     Slice,
     Standing,
+    Update,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -33,6 +34,8 @@ class AnalyticsClient:
         self._query = peer.unary("Query", pb.QueryResponse)
         self._breakdown = peer.unary("Breakdown", pb.BreakdownResponse)
         self._listed = peer.unary("Listed", pb.ListedResponse)
+        self._errors = peer.errors
+        self._live = peer.server_stream("Live", pb.LiveUpdate)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
@@ -67,6 +70,15 @@ class AnalyticsClient:
             )
         )
         return tuple(map(_slice, response.slices))
+
+    async def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        call = self._live(pb.LiveRequest(key_ids=key_ids or (), any_key=key_ids is None, after=after))
+        try:
+            with self._errors():
+                async for update in call:
+                    yield Update(update.id, tuple(map(_request, update.requests)), update.missed)
+        finally:
+            call.cancel()
 
     async def listed(self, asked: Listing) -> Listed:
         response = await self._listed(

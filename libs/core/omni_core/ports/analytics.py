@@ -1,5 +1,6 @@
 """AnalyticsPort: questions about recorded usage."""
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import msgspec
@@ -195,6 +196,16 @@ class Listed(msgspec.Struct, frozen=True):
     next: str = ""
 
 
+class Update(msgspec.Struct, frozen=True):
+    """Requests as they were stored, without attempts and decisions, after those of the update before; ``missed`` more
+    were stored that are not kept any more. ``id`` is where to go on: the ``after`` of ``live``. An update without any
+    says that there is nothing new."""
+
+    id: str
+    requests: tuple[RequestFound, ...] = ()
+    missed: int = 0
+
+
 class AnalyticsPort(Protocol):
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``InvalidRequest`` for an unknown ``group_by`` or ``grain``, and for too many points."""
@@ -203,6 +214,12 @@ class AnalyticsPort(Protocol):
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         """In the order of time and values; there is none where nothing was used. Raises ``InvalidRequest`` for what
         there is not, for too many slices, and for rows that are not kept."""
+        ...
+
+    def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        """What is stored from now on, or since the update ``after``: of those keys, or of all. The first update comes
+        at once, one with something new at most four times a second, one without every few seconds. Closing the
+        generator ends it. Raises ``DependencyUnavailable`` where too many listen already."""
         ...
 
     async def listed(self, asked: Listing) -> Listed:

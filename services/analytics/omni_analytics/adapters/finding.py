@@ -60,6 +60,11 @@ def request_found(found: _Fields, attempts: tuple[AttemptFound, ...] = (), decis
     )
 
 
+def row_found(row: RequestRow) -> RequestFound:
+    """As if it had been stored and found."""
+    return request_found({name: getattr(row, name) for name in REQUEST})
+
+
 def _newest(database: Database, id_: str, allowed: frozenset[str] | None) -> _Fields | None:
     for question in (_BY_ID, _BY_TOLD):
         for row in database.execute(question, (id_,)):
