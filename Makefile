@@ -18,7 +18,7 @@ LOCK_FLAGS := --quiet --universal --no-strip-extras --generate-hashes --no-emit-
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto fmt check test e2e security chaos bench bench-analytics bench-codecs bench-planning fleet up observe dashboards api-schemas wire-formats laws simulate clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
+.PHONY: help setup proto fmt check test e2e security chaos money bench bench-analytics bench-codecs bench-planning fleet up observe dashboards api-schemas wire-formats laws simulate clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -60,11 +60,11 @@ check: $(READY) ## lint, types, architecture, protobuf
 		{ echo "libs/proto is not what proto/ says: run make proto" >&2; exit 1; }
 
 # First, so that none is left to one worker in the end while the others have nothing to do.
-LONGEST := tests/e2e/test_accounting.py tests/e2e/test_fleet.py tests/contract/test_workers.py tests/security tests/e2e/test_rolling.py tests/e2e/test_bench.py tests/contract/test_up.py
+LONGEST := tests/e2e/test_accounting.py tests/e2e/test_fleet.py tests/contract/test_workers.py tests/security tests/money tests/e2e/test_rolling.py tests/e2e/test_bench.py tests/contract/test_up.py
 
 test: check ## everything that must hold: check, then unit, codecs, contract and e2e tests
 	$(BIN)/pytest -m "not slow" -n auto --dist worksteal tests/unit tests/codecs tests/simulation tests/contract/store $(ARGS)
-	$(BIN)/pytest -m "not slow" -n 4 --dist loadgroup --no-loadscope-reorder $(LONGEST) tests/e2e tests/chaos tests/contract --ignore tests/contract/store $(ARGS)
+	$(BIN)/pytest -m "not slow" -n 4 --dist loadgroup --no-loadscope-reorder $(LONGEST) tests/e2e tests/chaos tests/money tests/contract --ignore tests/contract/store $(ARGS)
 
 e2e: $(READY) ## the end-to-end tests, over one process and over one process a service
 	$(BIN)/pytest -m "not slow" tests/e2e $(ARGS)
@@ -74,6 +74,9 @@ security: $(READY) ## security in figures, a JSON line a test: timing of keys, f
 
 chaos: $(READY) ## every fault of a provider before every client dialect, in every way an answer is given: a JSON line a fault (SEED=1 ARGS=cut)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+money: $(READY) ## accounts in figures, a JSON line a test: caps under kills, the ledger against a model, events counted once (SEED=1 N=1000000 ARGS=reserve)
+	@SEED=$(SEED) N=$(N) $(BIN)/python -m tests.money $(ARGS)
 
 bench: $(READY) ## requests per second and core, next to a bare pass-through proxy
 	$(BIN)/python -m tests.bench $(ARGS)

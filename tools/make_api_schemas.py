@@ -19,6 +19,7 @@ from annotated_types import MinLen
 from omni_auth.domain import scalars, schema
 from omni_auth.domain.entities import KINDS
 from omni_auth.domain.schema import Config, PriceSection, Section
+from omni_catalogue import tags
 from pydantic import BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
@@ -84,16 +85,22 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.seconds: SECONDS,
     scalars.seconds_or_none: {"anyOf": [number(86_400, minimum=0), {"const": "off"}]},
     scalars.share: number(1, minimum=0),
+    scalars.percent: number(100, minimum=0),
+    scalars.amount: {"anyOf": [number(10**12, exclusiveMinimum=0), text(r"[0-9]{1,12}(\.[0-9]{1,9})?")]},
+    scalars.time_of_day: like(scalars._TIME_OF_DAY),
+    scalars.window_name: like(scalars._WINDOW_NAME),
     scalars.usd: USD,
     scalars.some_usd: USD,
     scalars.project: like(scalars._PROJECT),
     scalars.profile_arn: like(scalars._PROFILE_ARN),
     scalars.machine_id: like(scalars._MACHINE_ID),
     scalars.version: like(scalars._VERSION),
+    scalars.account_id: like(scalars._ACCOUNT),
     scalars.model_id: text(r"(\*|[^*\s]{1,256})"),
     scalars.model_pattern: text(r"\S{1,256}"),
     scalars.pattern: text(r"\S{1,256}"),
     scalars.provider_pattern: like(scalars._PROVIDERS),
+    scalars.tag: like(tags._TAG),
     scalars.moment: {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]},
     scalars.time_zone: text(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}"),
     scalars.anchor: {"anyOf": [{"type": "string", "format": "date"}, text(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:00)?")]},
@@ -107,19 +114,18 @@ READERS: dict[Callable[..., Any], Schema] = {
     schema._strategy: {"anyOf": [{"enum": list(schema.STRATEGY_WORDS)}, ref("StrategySection")]},
     schema._target: {"anyOf": [text(r"[\s\S]*\S[\s\S]*"), ref("TargetSection")]},
     schema._unpriced: {"anyOf": [{"enum": ["refuse", "serve"]}, ref("PriceSection")]},
-    schema._breaker: {"anyOf": [FLAG, ref("BreakerSection")]},
     schema._cache: {"anyOf": [FLAG, ref("CacheSection")]},
     schema._semantic: {"anyOf": [{"const": "off"}, ref("SemanticCacheSection")]},
-    schema._idempotency: {"anyOf": [FLAG, ref("IdempotencySection")]},
-    schema._queue: {"anyOf": [FLAG, ref("QueueSection")]},
-    schema._retry_budget: {"anyOf": [FLAG, ref("RetryBudgetSection")]},
-    schema._hedge: {"anyOf": [FLAG, ref("HedgeSection")]},
+    schema._quota: {
+        "anyOf": [FLAG, {"type": "array", "items": ref("QuotaWindowSection"), "maxItems": 16}, ref("QuotaSection")]
+    },
     schema._after: {"anyOf": [SECONDS, {"const": "p95"}]},
     schema._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     schema.secret_source: SECRET,
     schema.optional_source: {"anyOf": [SECRET, {"const": "none"}]},
 }  # fmt: skip
 MADE: dict[str, Callable[..., Schema]] = {
+    "within_provider": lambda **_: text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[^\s]{1,255}"),
     "lasting": lambda most: lasting(most),
     "one_of": lambda words: {"enum": list(words)},
     "whole": lambda low, high, **_: {"type": "integer", "minimum": low, "maximum": high},
@@ -160,10 +166,9 @@ class Writer:
             inner, *more = get_args(annotation)
             return self._type(inner, [*more, *metadata])
         readers = [item.func for item in metadata if isinstance(item, BeforeValidator | PlainValidator)]
-        for inner in _inside(annotation):
-            self.section(inner)
+        sections = [self.section(inner) for inner in _inside(annotation)]
         if readers:
-            return self._reader(readers[0])
+            return self._reader(readers[0], sections)
         if get_origin(annotation) is tuple:
             items = self._type(get_args(annotation)[0], [])
             least = next((item.min_length for item in metadata if isinstance(item, MinLen)), 0)
@@ -177,10 +182,12 @@ class Writer:
             return {"type": "string"}
         raise TypeError(f"{annotation} is not known here")
 
-    def _reader(self, reader: Callable[..., Any]) -> Schema:
+    def _reader(self, reader: Callable[..., Any], sections: list[Schema]) -> Schema:
         if reader in READERS:
             return READERS[reader]
         made_by = reader.__qualname__.partition(".<locals>")[0]
+        if made_by == "switched":
+            return {"anyOf": [FLAG, *sections]}
         return MADE[made_by](**inspect.getclosurevars(reader).nonlocals)
 
 

@@ -1,31 +1,38 @@
-"""The books, looked at: which budgets there are, and what the attempts cost that they count."""
+"""The books, looked at: which budgets there are, and what the attempts were settled at that are on them."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from omni_core.ports.analytics import Standing, UsageQuery, UsageReport
+from omni_core.ports.analytics import Charge, Standing, UsageQuery, UsageReport
 from omni_core.ports.quota import KeyState, LimitState, QuotaSnapshot
 from omni_wire.errors import DependencyUnavailable
 
-from omni_dashboard.domain.reconciliation import Book, Proof, judge, moments
+from omni_dashboard.domain.reconciliation import Book, Proof, Spent, judge, moments, only_by_key, rollup_difference
+
+# Limits that count what is not all of some keys'; a limit of an organisation has no slash in its name.
+_NO_KEYS = ("tag/", "provider/", "account/", "model/", "tier/")
 
 Query = Callable[[UsageQuery], Awaitable[UsageReport]]
+Charges = Callable[[int, int], Awaitable[list[Charge]]]
 
 
 async def audited(
-    snapshot: Callable[[], Awaitable[QuotaSnapshot]], standing: Callable[[], Awaitable[Standing]], query: Query
+    snapshot: Callable[[], Awaitable[QuotaSnapshot]],
+    standing: Callable[[], Awaitable[Standing]],
+    query: Query,
+    charges: Charges,
 ) -> Proof:
     """Asked in this order: what had left the ledger's outboxes before, and is not in the stream any more, is stored."""
     before = await snapshot()
     found = books(before)
     counted = await standing()
     wanted = sorted(moments(found, counted.kept_from_ms))
-    from_rows = True
+    from_rows, rollups = True, 0
     try:
-        spent = await _spent(wanted, query, from_rows=True)
+        spent, rollups = await _spent(wanted, query, charges)
     except DependencyUnavailable:
         # More rows than can be added up while somebody waits: what they added up to when they came is asked for.
         from_rows = False
-        spent = await _spent(wanted, query, from_rows=False)
+        spent = await _rolled_up(wanted, query)
     after = await snapshot()
     return judge(
         found,
@@ -36,18 +43,37 @@ async def audited(
         pending_messages=counted.pending,
         kept_from_ms=counted.kept_from_ms,
         from_rows=from_rows,
+        rollup_difference=rollups,
     )
 
 
-async def _spent(wanted: Sequence[int], query: Query, *, from_rows: bool) -> dict[int, dict[str, int]]:
-    """Nano-USD by key, of what began since each moment; they are in order. No event is read twice."""
-    found: dict[int, dict[str, int]] = {}
+async def _spent(wanted: Sequence[int], query: Query, charges: Charges) -> tuple[dict[int, Spent], int]:
+    """What was spent since each moment, which are in order, and what the rollups have more. No event is read twice."""
+    if not wanted:
+        return {}, 0
+    before = (await query(UsageQuery(wanted[0]))).totals.cost_nano_usd
+    found: dict[int, Spent] = {}
+    spent: dict[tuple[str, tuple[str, ...] | None], int] = {}
+    cost = 0
+    for moment, end in reversed([*zip(wanted, [*wanted, 0][1:], strict=True)]):
+        for charge in await charges(moment, end):
+            place = charge.key_id, charge.charged if charge.told else None
+            spent[place] = spent.get(place, 0) + charge.nano_usd
+            cost += charge.cost_nano_usd
+        found[moment] = dict(spent)
+    after = (await query(UsageQuery(wanted[0]))).totals.cost_nano_usd
+    return found, rollup_difference(before, cost, after)
+
+
+async def _rolled_up(wanted: Sequence[int], query: Query) -> dict[int, Spent]:
+    """The same without knowing which budgets were charged."""
+    found: dict[int, Spent] = {}
     spent: dict[str, int] = {}
     for moment, end in reversed([*zip(wanted, [*wanted, 0][1:], strict=True)]):
-        report = await query(UsageQuery(moment, end, group_by="key", from_rows=from_rows))
+        report = await query(UsageQuery(moment, end, group_by="key"))
         for key, totals in report.groups.items():
             spent[key] = spent.get(key, 0) + totals.cost_nano_usd
-        found[moment] = dict(spent)
+        found[moment] = only_by_key(spent)
     return found
 
 
@@ -61,7 +87,7 @@ def books(snapshot: QuotaSnapshot) -> list[Book]:
     return found + [
         _book("limit", limit.limit_id, limit.name, limit, sharing.get(limit.limit_id, ()))
         for limit in snapshot.limits
-        if limit.budget_window
+        if limit.budget_window and not limit.name.startswith(_NO_KEYS)
     ]
 
 

@@ -15,9 +15,13 @@ from starlette.types import ASGIApp
 
 from omni_dashboard.adapters import installation
 from omni_dashboard.adapters.members import NatsFleet
+from omni_dashboard.adapters.metrics import ReconciliationMeter
+from omni_dashboard.money import Money
 from omni_dashboard.ports import ControlPort, FleetView, ProcessChecks
+from omni_dashboard.reconciler import Reconciler
 from omni_dashboard.server.app import Api, create_app
 from omni_dashboard.server.configuration import FILE_PATH
+from omni_dashboard.server.money import MoneyApi
 from omni_dashboard.server.shell import Shell
 from omni_dashboard.service import Management
 from omni_dashboard.settings import DashboardSettings
@@ -29,12 +33,19 @@ class DashboardComponent:
     name = "dashboard"
 
     def __init__(
-        self, app: ASGIApp, api: FastAPI, service: Management, fleet: FleetView, settings: DashboardSettings
+        self,
+        app: ASGIApp,
+        api: FastAPI,
+        service: Management,
+        fleet: FleetView,
+        reconciler: Reconciler,
+        settings: DashboardSettings,
     ) -> None:
         self.app = app
         self.api = api
         self.service = service
         self._fleet = fleet
+        self.reconciler = reconciler
         self._settings = settings
         self._prober: asyncio.Task[None] | None = None
 
@@ -43,6 +54,7 @@ class DashboardComponent:
         await self._fleet.start()
         await self.service.probe()
         self._prober = asyncio.create_task(self._probe(), name="dashboard-probe")
+        self.reconciler.start()
 
     async def drain(self) -> None:
         """Requests are short, and the server that carries them waits for them; who watches is sent away."""
@@ -54,6 +66,7 @@ class DashboardComponent:
             prober.cancel()
             with suppress(asyncio.CancelledError):
                 await prober
+        await self.reconciler.stop()
         await self._fleet.stop()
 
     def checks(self) -> dict[str, Check]:
@@ -94,8 +107,12 @@ def build(
     seen = checks or own
     fleet = fleet or NatsFleet(runtime.bus)
     api = Api(service, settings, seen, fleet, version=installation.version(), instance_id=runtime.instance_id)
-    app = create_app(api, service, seen, installation.assets(), runtime.metrics)
+    money = Money(auth, quota, analytics, settings, now_ms)
+    reconciler = Reconciler(money.audit, ReconciliationMeter(runtime.metrics), settings.reconcile_every, now_ms)
+    app = create_app(
+        api, MoneyApi(money, lambda: reconciler.looks), service, seen, installation.assets(), runtime.metrics
+    )
     sizes = {FILE_PATH: settings.max_file_bytes}
     shell = Shell(app, runtime.metrics, max_body_bytes=settings.max_body_bytes, sizes=sizes, clock=monotonic)
-    component: DashboardComponent = DashboardComponent(shell, app, service, fleet, settings)
+    component: DashboardComponent = DashboardComponent(shell, app, service, fleet, reconciler, settings)
     return component

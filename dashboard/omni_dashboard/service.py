@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import add
 from typing import TypeVar
@@ -14,9 +15,13 @@ from omni_core.component import Check
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
+    DeadLetters,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Listed,
     Listing,
+    Redriven,
     RequestFound,
     Slice,
     Update,
@@ -29,12 +34,12 @@ from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import QuotaPort, QuotaSnapshot
+from omni_core.ports.quota import AccountQuota, QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
 
-from omni_dashboard.auditing import audited
+from omni_dashboard.asking import within
 from omni_dashboard.domain.access import (
     ADMIN,
     PLATFORM,
@@ -47,13 +52,14 @@ from omni_dashboard.domain.access import (
 )
 from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
-from omni_dashboard.domain.reconciliation import Proof
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
-from omni_dashboard.usage.asking import analysed, within
+from omni_dashboard.usage.asking import analysed, visible
 from omni_dashboard.usage.owners import Owner
+
+log = logging.getLogger("omniroute.dashboard")
 
 T = TypeVar("T")
 
@@ -174,12 +180,12 @@ class Management:
 
     async def listed(self, identity: Identity, asked: Listing) -> Listed:
         """Of what ``identity`` may see; filters may be of owners. Raises ``PermissionDenied``, ``InvalidRequest``."""
-        filters, _ = await within(identity, asked.filters, self.owners)
+        filters, _ = await visible(identity, asked.filters, self.owners)
         return await self.page(msgspec.structs.replace(asked, filters=filters))
 
     async def live(self, identity: Identity, after: str) -> AsyncGenerator[Update, None]:
         """Of the keys that ``identity`` may see. See ``AnalyticsPort.live``."""
-        keys = (await self.within(identity, {})).get("key")
+        keys = (await self.visible(identity, {})).get("key")
         return self._analytics.live(keys, after)
 
     async def until_it_ends(self, updates: AsyncGenerator[Update, None]) -> AsyncIterator[Update]:
@@ -204,9 +210,9 @@ class Management:
         """Whoever watches is told to come again, elsewhere or later."""
         self._ending.set()
 
-    async def within(self, identity: Identity, filters: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    async def visible(self, identity: Identity, filters: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         """The same in words of analytics, of what ``identity`` may see. Raises as ``listed``."""
-        return (await within(identity, filters, self.owners))[0]
+        return (await visible(identity, filters, self.owners))[0]
 
     async def page(self, asked: Listing) -> Listed:
         """For whoever may see what passes."""
@@ -237,14 +243,23 @@ class Management:
     def now_ms(self) -> int:
         return self._wall() * 1000
 
-    async def audit_usage(self, identity: Identity) -> Proof:
-        """What the ledger says was spent, held against what the recorded attempts cost; see ``reconciliation``."""
-        platform_only(identity.organisation, "audit all usage")
-        return await audited(
-            lambda: self._ask("quota", self._quota.snapshot()),
-            lambda: self._ask("analytics", self._analytics.standing(), self._settings.query_timeout),
-            self._usage,
-        )
+    async def dead_letters(self, identity: Identity, after: int, limit: int) -> DeadLetters:
+        """Usage messages that could not be counted."""
+        platform_only(identity.organisation, "see what could not be counted")
+        return await self._ask("analytics", self._analytics.dead_letters(after, limit), self._settings.query_timeout)
+
+    async def redrive(self, identity: Identity, ids: tuple[int, ...]) -> Redriven:
+        """Count them now. One that stays is there as before."""
+        platform_only(identity.organisation, "count what could not be counted")
+        return await self._ask("analytics", self._analytics.redrive(ids), self._settings.query_timeout)
+
+    async def discard(self, identity: Identity, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """Remove them without counting; which of them there were."""
+        platform_only(identity.organisation, "discard what could not be counted")
+        gone = await self._ask("analytics", self._analytics.discard(ids), self._settings.query_timeout)
+        told = {"letters": gone, "by": actor(identity.key_id, identity.name)}
+        log.warning("usage messages were discarded", extra={"fields": told})
+        return gone
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""
@@ -420,9 +435,28 @@ class Management:
             limits=tuple(limit for limit in found.limits if limit.organisation == identity.organisation),
         )
 
+    async def limit_events(self, identity: Identity, asked: LimitEvents, organisation: str) -> tuple[LimitEvent, ...]:
+        """Those of an ``organisation``; of all where the platform names none. Raises ``PermissionDenied`` for
+        another's."""
+        own = organisation_of(identity.organisation, organisation)
+        whose = "" if identity.organisation == PLATFORM and not organisation else own
+        asked = msgspec.structs.replace(asked, organisation=whose)
+        return await self._ask("analytics", self._analytics.limit_events(asked), self._settings.query_timeout)
+
     async def reset_breaker(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "reset a breaker")
         await self._ask("quota", self._quota.reset(account_id))
+
+    async def refresh_quota(self, identity: Identity, account_id: str) -> AccountQuota:
+        """Raises as ``QuotaPort.refresh_quota``."""
+        platform_only(identity.organisation, "ask for an account's quota")
+        asked = self._quota.refresh_quota(account_id)
+        return await self._ask("quota", asked, self._settings.refresh_timeout)
+
+    @property
+    def now(self) -> int:
+        """Epoch seconds."""
+        return self._wall()
 
     async def forget_rates(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "forget rate limits")
@@ -462,8 +496,4 @@ class Management:
                     self._heed(result)
 
     async def _ask(self, whom: str, answer: Awaitable[T], timeout: float | None = None) -> T:
-        try:
-            async with asyncio.timeout(self._settings.call_timeout if timeout is None else timeout):
-                return await answer
-        except TimeoutError as error:
-            raise DependencyUnavailable(f"{whom} does not answer", retry_after=1.0) from error
+        return await within(self._settings.call_timeout if timeout is None else timeout, whom, answer)

@@ -137,7 +137,9 @@ def _draw_lots(store: sqlite3.Connection, seed: int) -> None:
             (kind, key, model, provider, account, model, status, error, outcome),
         )
         store.execute(
-            "INSERT INTO attempt_kind VALUES (?, ?, ?, ?, ?, 'openai.chat', ?, ?, ?, 'priced', 0, 3, 'r1')",
+            "INSERT INTO attempt_kind (kind, key_id, provider, account_id, model, provider_format, outcome, "
+            "error_kind, provider_status, pricing, overrun, config_revision, router_id) "
+            "VALUES (?, ?, ?, ?, ?, 'openai.chat', ?, ?, ?, 'priced', 0, 3, 'r1')",
             (kind, key, provider, account, model, outcome, error, status),
         )
 

@@ -10,7 +10,7 @@ from omni_translator.domain.codec import Codec, Reply
 from omni_translator.domain.model import FinishReason
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
-from omni_wire.usage import Usage
+from omni_wire.usage import UNREADABLE, Usage
 
 from tests.codecs.support import (
     CHAT,
@@ -207,7 +207,7 @@ def test_an_answer_without_a_finish_reason_is_given_none() -> None:
             },
             Usage(10, 0, 0, 12, 7),
         ),
-        ({"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": None}, Usage()),
+        ({"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": None}, Usage(suspect=UNREADABLE)),
     ],
 )
 def test_chat_usage_in_the_dialects_of_its_providers(usage: dict[str, Any], expected: Usage) -> None:

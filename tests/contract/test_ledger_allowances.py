@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from omni_catalogue.windows import window_at
+from omni_catalogue.windows import Window, window_at
 from omni_core.redis import open_redis
 from omni_ledger import AllowanceHold, Grant, Janitor, Ledger, Level, Refusal, operations
 from omni_ledger.script import ScriptConnection
@@ -43,14 +43,20 @@ LIMITS = {
     (ALL, "input", "total"): 9_000,
     (ALL, "requests", "day"): 90,
     (ALL, "output", BORDERED): 2_000,
+    (TEAM, "usd", "5h"): 5_500,
+    (ALL, "usd", "minute"): 1_300,
 }
+# What of it tells of its percents, too.
+TOLD: dict[tuple[str, str, Window], tuple[int, ...]] = {(TEAM, "usd", "5h"): (60, 100), (ALL, "requests", "day"): (90,)}
 # What refuses nothing: how much, and the percents that are told.
 SOFT = {
-    (TEAM, "usd", "day"): (3_000, (50, 100)),
+    (ALL, "usd", "day"): (3_000, (50, 100)),
     (TEAM, "requests", "minute"): (8, (80,)),
     (ALL, "tokens", "minute"): (500, (80, 100, 150)),
     (ALL, "output", "total"): (600, ()),
     (ALL, "concurrent", ""): (1, ()),
+    (TEAM, "tokens", ("day", 7_200)): (2_000, (80,)),  # they begin with their first use
+    (ALL, "requests", ("week", 50_000)): (20, (100,)),
 }
 PACES = (0, 5, 90, 700, 5_000, 61_000, 400_000, 9 * 3_600_000)
 
@@ -58,7 +64,7 @@ PACES = (0, 5, 90, 700, 5_000, 61_000, 400_000, 9 * 3_600_000)
 def levels(chance: random.Random, owners: list[str], counts: int, fixed: int, wanted: int) -> tuple[Level, ...]:
     return tuple(
         level(owner, None, 0, *(
-            asked(of, window, counts, fixed, most if chance.random() < 0.95 else most // 2)
+            asked(of, window, counts, fixed, most if often(chance) else most // 2, TOLD.get((whose, of, window)))
             for (whose, of, window), most in LIMITS.items() if whose == owner
         ), *(
             allowance(of, most, window, counts if of == "requests" else fixed, int(of in ("output", "tokens")), warn)
@@ -68,10 +74,14 @@ def levels(chance: random.Random, owners: list[str], counts: int, fixed: int, wa
     )  # fmt: skip
 
 
-def asked(of: str, window: str, counts: int, fixed: int, most: int) -> AllowanceHold:
+def often(chance: random.Random) -> bool:
+    return chance.random() < 0.95
+
+
+def asked(of: str, window: Window, counts: int, fixed: int, most: int, warn: tuple[int, ...] | None) -> AllowanceHold:
     if of in ("requests", "concurrent"):
-        return allowance(of, most, window, counts if of == "requests" else 0)
-    return allowance(of, most, window, 0 if of == "output" else fixed, 0 if of == "input" else 1)
+        return allowance(of, most, window, counts if of == "requests" else 0, 0, warn, refuses=True)
+    return allowance(of, most, window, 0 if of == "output" else fixed, 0 if of == "input" else 1, warn, refuses=True)
 
 
 def some_operation(chance: random.Random, number: int, names: dict[str, tuple[int, int]]) -> list[bytes]:
@@ -89,7 +99,7 @@ def some_operation(chance: random.Random, number: int, names: dict[str, tuple[in
     if action == "settle":
         most_input, most_output = names.get(attempt, (5, 5))
         used = chance.randint(0, most_input), chance.randint(0, min(most_output, 1))
-        return operations.settle(settlement(attempt, chance.randint(0, 900), used=used, events=(b"settled",)))
+        return operations.settle(settlement(attempt, chance.randint(0, sum(used)), used=used, events=(b"settled",)))
     return {
         "renew": lambda: operations.renew(attempt, 30_000),
         "keep": lambda: operations.keep([attempt]),
@@ -124,6 +134,7 @@ async def test_allowances_in_lua_are_those_in_python_and_none_is_ever_passed(cle
         await janitor.close()
         assert await redis.lrange("quota:{omni}:outbox:router", 0, -1) == model.outbox
     assert {("tokens_exhausted", "tokens"), ("rate_limited", "requests"), ("rate_limited", "concurrent")} <= seen
+    assert {("budget_exhausted", "usd"), ("budget_held", "usd")} <= seen
     assert any(reason == "tokens_held" for reason, _ in seen)
     told = [events_pb2.Event.FromString(event).limit for event in model.outbox if event != b"settled"]
     assert {event.of for event in told} == {"usd", "requests", "tokens"}
@@ -352,9 +363,9 @@ def test_an_allowance_of_something_unknown_is_refused() -> None:
         allowance("pages", 5, "day"),
         allowance("tokens", 5, "fortnight"),
         allowance("tokens", -1, "day"),
-        allowance("usd", 5, "day"),
+        msgspec.structs.replace(allowance("usd", 5, "day"), refuses=False),
     ):
-        with pytest.raises(ValueError, match=r"unknown|negative|money"):
+        with pytest.raises(ValueError, match=r"unknown|negative|percents"):
             operations.admit(hold("a", levels=(level(TEAM, None, 0, wrong),)))
 
 

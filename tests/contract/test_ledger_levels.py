@@ -38,6 +38,21 @@ async def test_what_one_level_refuses_is_taken_on_none(clean_redis: str) -> None
         assert (third.reason, third.level) == ("budget_exhausted", ALL)
 
 
+async def test_a_budget_of_all_or_nothing_refuses_what_it_cannot_pay_for_whole(clean_redis: str) -> None:
+    async with open_ledger(clean_redis) as (ledger, redis, _):
+        whole = (level(TEAM, budget(150, is_whole=True)), level(ALL, budget(1000)))
+        assert await ledger.admit(hold("a", levels=whole)) == Grant(100, 100, False)
+        assert await ledger.admit(hold("b", levels=whole)) == Refusal("budget_held", 1.0, level=TEAM)
+        assert await ledger.admit(hold("c", wanted_output=50, levels=whole)) == Grant(50, 50, False)
+        await ledger.settle(settlement("a", 60))
+        await ledger.settle(settlement("c", 50))
+        refused = await ledger.admit(hold("d", wanted_output=41, levels=whole))
+        assert isinstance(refused, Refusal)
+        assert (refused.reason, refused.level) == ("budget_exhausted", TEAM)
+        assert await ledger.admit(hold("e", wanted_output=40, levels=whole)) == Grant(40, 40, False)
+        assert await standing(redis, TEAM, ALL) == [(0, 110, 40)] * 2
+
+
 async def test_the_longest_wait_is_told_and_a_spent_budget_before_one_that_is_held(clean_redis: str) -> None:
     async with open_ledger(clean_redis) as (ledger, _, _registry):
         spent, held = level(ALL, budget(10)), level(TEAM, budget(100))

@@ -26,12 +26,21 @@ from omni_core.identity import SERVICES, Caller
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
+    Charge,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Listed,
     Listing,
+    Redriven,
+    Repriced,
+    RepricedGroup,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     Update,
     UsagePoint,
     UsageQuery,
@@ -42,7 +51,16 @@ from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaPort, QuotaSnapshot
+from omni_core.ports.quota import (
+    AccountQuota,
+    AllowanceState,
+    BreakerState,
+    KeyState,
+    LimitState,
+    QuotaPort,
+    QuotaSnapshot,
+    QuotaWindowState,
+)
 from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
 from omni_core.ports.translator import (
     EncodeCall,
@@ -61,6 +79,7 @@ from omni_wire.errors import (
     GatewayError,
     InvalidRequest,
     LossRefused,
+    RateLimited,
     StreamInterrupted,
     Unauthenticated,
     UpstreamFailed,
@@ -597,6 +616,24 @@ STATE = QuotaSnapshot(
         LimitState("l2", "all", "default", 0, 5, 0, 0, 0, "", 0),
     ),
     waiting_events=2**40,
+    accounts=(
+        AccountQuota(
+            "claude/a",
+            "max",
+            "hello",
+            (
+                QuotaWindowState(
+                    *("week:opus", "percent", 9_950, 10_000, 1_700_000_000.5, False, ("*opus*",), "fetched", 2**41),
+                    stale=True,
+                    exhausts_at=1.5,
+                    is_aside=True,
+                ),
+                QuotaWindowState("once", "usd", 2**50, 0, unlimited=True),
+            ),
+            *(2**41, 2**41 + 1, 3, "HTTP 500", 1_700_000_000.25, True, 2.5, 20.0),
+        ),
+        AccountQuota("acme/first"),
+    ),
 )
 
 
@@ -606,6 +643,11 @@ class Quota:
 
     async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
         return STATE if not key_id else QuotaSnapshot(STATE.keys[:1], (), 0)
+
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        if account_id != "claude/a":
+            raise RateLimited("only just", retry_after=7.5)
+        return STATE.accounts[0]
 
     async def reset(self, account_id: str) -> None:
         self.reset_accounts.append(account_id)
@@ -626,6 +668,10 @@ async def test_limits_and_breakers_are_shown_and_reset(reach: Reach) -> None:
     await port.reset("acme/first")
     await port.forget_rates("acme/first")
     assert quota.reset_accounts == ["acme/first", "rates of acme/first"]
+    assert await port.refresh_quota("claude/a") == STATE.accounts[0]
+    with pytest.raises(RateLimited) as raised:
+        await port.refresh_quota("acme/first")
+    assert raised.value.retry_after == 7.5
 
 
 TOTALS = UsageTotals(1000, 3, 1004, 10**12, 5, 6, 7, 8, 10**15, 9)
@@ -650,6 +696,12 @@ SLICES = (
 
 
 UPDATES = (Update("k-0"), Update("k-3", (FOUND,), 2**40))
+EVENTS_ASKED = LimitEvents(
+    organisation="o", limit_id="l", name="tag/b/soft", percent=80, from_ms=1, until_ms=2**45, before_ms=7,
+    before_id="l/tokens/day/9/80", most=5,
+)  # fmt: skip
+EVENTS = (LimitEvent("l/tokens/day/9/80", 2**45, 80, 2**50, "l", "tag/b/soft", "o", "tokens", "day", 2**51),)
+LETTERS = DeadLetters((DeadLetter(2**40 + 1, 2**45, "why", 5, 2**33, 9, "no"), DeadLetter(3, 0, "", 0, 1, 0, "")), 4, 3)
 
 
 class Analytics:
@@ -685,6 +737,32 @@ class Analytics:
         assert asked == LISTING
         return Listed((FOUND, msgspec.structs.replace(FOUND, overhead_us=2**40, attempts=())), next="17-a b")
 
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        assert (from_ms, until_ms) == (2**45, 0)
+        return CHARGES
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        assert (provider, from_ms, until_ms) == ("acme", 0, 86_400_000)
+        return STATEMENT
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        assert (from_ms, until_ms, book, apply) == (1, 2**45, b"{}", True)
+        return REPRICED
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        assert asked == EVENTS_ASKED
+        return EVENTS
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        assert (after, limit) == (2**40, 7)
+        return LETTERS
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        return Redriven(ids[:1], dict.fromkeys(ids[1:], "not now"))
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return ids[1:]
+
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
         return SLICES if asked.dimensions else ()
@@ -697,6 +775,11 @@ class Analytics:
             raise InvalidRequest("group_by must be one of …", param="group_by")
         assert query == UsageQuery(1, 2, "k1", "model", from_rows=True)
         return UsageReport(TOTALS, {"gpt-x": TOTALS, "": UsageTotals()})
+
+
+CHARGES = [Charge("k1", ("key", "l1"), True, 2**60, -1), Charge("k2", (), False, 0, 1)]
+STATEMENT = [StatementLine(2**45, "gpt-x", "partial", "priced", True, "absurd", 1, 2, 3, 4, 5, 2**60)]
+REPRICED = Repriced((RepricedGroup("k1", "acme", "gpt-x", 7, 2**60, 1),), 9, 1, 2, 3)
 
 
 def _is_analytics(port: Analytics) -> AnalyticsPort:
@@ -739,9 +822,29 @@ async def test_who_watches_is_told_until_they_leave(reach: Reach) -> None:
         await anext(port.live(None, "full"))
 
 
+async def test_limits_that_came_to_a_percentage_are_listed(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.limit_events(EVENTS_ASKED) == EVENTS
+
+
+async def test_what_could_not_be_counted_is_listed_counted_after_all_and_discarded(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.dead_letters(2**40, 7) == LETTERS
+    assert await port.redrive((7, 8, 9)) == Redriven((7,), {8: "not now", 9: "not now"})
+    assert await port.redrive(()) == Redriven()
+    assert await port.discard((7, 8)) == (8,)
+
+
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.standing() == Standing(5, 2**45)
+
+
+async def test_charges_statements_and_corrections_are_answered_in_exact_numbers(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.charges(2**45) == CHARGES
+    assert await port.statement("acme", 0, 86_400_000) == STATEMENT
+    assert await port.reprice(1, 2**45, b"{}", apply=True) == REPRICED
 
 
 async def test_the_way_of_a_request_that_failed_comes_with_its_error(reach: Reach) -> None:

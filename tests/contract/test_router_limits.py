@@ -107,6 +107,19 @@ async def test_the_least_of_all_budgets_clamps_the_output_and_relayed_bytes_carr
     assert (await gw.money("limit:id-small"))[1] == 0
 
 
+async def test_an_answer_that_cannot_be_paid_for_whole_is_refused_where_the_budget_says_so(
+    routers: Sequence[Harness],
+) -> None:
+    gw = routers[0]
+    put_in_force(routers, limit("small", usd=5_000_000, unaffordable="refuse"))
+    with pytest.raises(BudgetExhausted) as refused:
+        await gw.ask("acme/sim+tokens:10000", key=ONE)
+    assert "less than this request may cost" in str(refused.value)
+    assert gw.simulator.recent == []
+    await gw.ask("acme/sim+tokens:50", key=ONE, max_tokens=50)
+    assert gw.simulator.recent[-1].json()["max_tokens"] == 50
+
+
 async def test_what_cannot_be_held_is_refused_and_not_listed_under_a_shared_budget_too(
     routers: Sequence[Harness],
 ) -> None:

@@ -69,8 +69,15 @@ def all_ready(crew: Service) -> bool:
     return checks["workers"]["detail"] == "2 of 2 are ready"
 
 
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def gone(pids: list[int]) -> bool:
-    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+    return not any(map(lives, pids))
 
 
 async def test_they_share_the_port_and_are_counted_as_one(crew: Service) -> None:

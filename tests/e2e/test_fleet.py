@@ -79,7 +79,8 @@ async def streamed(client: httpx.AsyncClient, begun: asyncio.Queue[None], tokens
             if not data:
                 begun.put_nowait(None)
             data += chunk
-    events = [event.removeprefix(b"data: ") for event in data.strip().split(b"\n\n")]
+    parts = data.strip().split(b"\n\n")
+    events = [part.removeprefix(b"data: ") for part in parts if not part.startswith(b":")]  # a comment is no event
     chunks = [json.loads(event) for event in events if event != b"[DONE]"]
     finished = any(choice.get("finish_reason") for chunk in chunks for choice in chunk.get("choices", ()))
     failed = "error" in chunks[-1]

@@ -183,12 +183,18 @@ class Walk:
         if template == "/api/config/apply":
             word = _word()
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"
+        if template in ("/api/events/dead/redrive", "/api/events/dead/discard"):
+            return template, {"ids": ["17"]}
         if template == "/api/requests/{id}":
             return template.replace("{id}", await self._thing("requests", owner, used_up)), None
         if template == "/api/simulate-route":
             keys = {"own": "", "asked": self.made.ids[owner][0]}
             key = keys[whose] if whose in keys else await self._thing("keys", owner, used_up)
             return template, {"model": MODEL, "key": key}
+        if template == "/api/usage/statement":
+            return f"{template}?provider=acme&from=0&until=86400000", None
+        if template == "/api/usage/reprice":
+            return template, {"from_ms": 0, "until_ms": 86_400_000}
         if "{account}" in template:
             return template.replace("{account}", "acme/first"), None
         if template == "/api/keys" and method == "POST":

@@ -71,6 +71,8 @@ GET    /api/logs                           usage  named    401  401  403  403  2
 GET    /api/export                         usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/export                         usage  named    401  401  403  403  200  200  403  200  403  200  200  200
 GET    /api/analytics/meta                 usage  own      401  401  403  200  200  200  403  200  200  200  200  200
+GET    /api/usage/statement                usage  platform 401  401  403  403  200  200  403  200  403  403  403  403
+POST   /api/usage/reprice                  usage  platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/requests/{id}                  usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/requests/{id}                  usage  named    401  401  403  404  200  200  403  200  404  404  404  404
 POST   /api/simulate-route                 usage  own      401  401  403  200  403  200  403  200  200  403  200  200
@@ -88,9 +90,15 @@ DELETE /api/keys/{id}                      keys   own      401  401  403  403  4
 DELETE /api/keys/{id}                      keys   named    401  401  403  403  403  404  403  404  403  403  404  404
 DELETE /api/keys/{id}                      keys   asked    401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/quota                          quota  own      401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/limit-events                   quota  own      401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/limit-events                   quota  asked    401  401  403  403  200  200  403  200  403  403  403  403
 POST   /api/quota/breakers/{account}/reset quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
 POST   /api/quota/rates/{account}/forget   quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
+POST   /api/quota/accounts/{account}/refresh quota  platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/system                         system platform 401  401  403  403  200  200  403  200  403  403  403  403
+GET    /api/events/dead                    system platform 401  401  403  403  200  200  403  200  403  403  403  403
+POST   /api/events/dead/redrive            system platform 401  401  403  403  403  200  403  200  403  403  403  403
+POST   /api/events/dead/discard            system platform 401  401  403  403  403  200  403  200  403  403  403  403
 
 GET    /api/audit                          audit  own      401  401  403  403  200  200  403  200  403  200  200  200
 GET    /api/audit                          audit  asked    401  401  403  403  200  200  403  200  403  403  403  403
@@ -98,6 +106,7 @@ GET    /api/audit/verify                   audit  platform 401  401  403  403  2
 GET    /api/audit/usage                    audit  platform 401  401  403  403  200  200  403  200  403  403  403  403
 
 POST   /api/config/apply                   config platform 401  401  403  403  403  200  403  200  403  403  403  403
+GET    /api/price-list                     config platform 401  401  403  403  200  200  403  200  403  403  403  403
 GET    /api/config/export                  config platform 401  401  403  403  200  200  403  200  403  403  403  403
 
 GET    /api/{own}                          config own      401  401  403  403  200  200  403  200  403  200  200  200

@@ -31,12 +31,17 @@ from omni_core.bus import Bus
 from omni_core.ids import new_id
 from omni_core.ports.analytics import (
     Breakdown,
+    Charge,
+    DeadLetters,
     KeyUse,
     Listed,
     Listing,
+    Redriven,
+    Repriced,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     Update,
     UsageQuery,
     UsageReport,
@@ -44,7 +49,7 @@ from omni_core.ports.analytics import (
 )
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Caller
-from omni_core.ports.quota import BreakerState, KeyState, QuotaSnapshot
+from omni_core.ports.quota import AccountQuota, BreakerState, KeyState, QuotaSnapshot
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
 from omni_core.settings import CoreSettings
@@ -101,6 +106,9 @@ class Quotas:
         states = (KeyState(key, 1, 60, 1, 0, 10**9, "month", 0) for key in self.keys if key_id in ("", key))
         return QuotaSnapshot(tuple(states), (BreakerState("acme/first", "closed", 0, 0.0),), 0)
 
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        return AccountQuota(account_id)
+
     async def reset(self, account_id: str) -> None:
         return
 
@@ -136,8 +144,26 @@ class Recorded:
     async def standing(self) -> Standing:
         return Standing(0, 0)
 
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        return []
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        return []
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        return Repriced(())
+
     async def key_use(self) -> dict[str, KeyUse]:
         return {key: KeyUse(1, 1) for key in self.keys}
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        return DeadLetters((), 0, 0)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        return Redriven(ids)
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return ids
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         whose = next((key for key in self.told.get(id_, ()) if key_ids is None or key in key_ids), "")

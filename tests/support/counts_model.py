@@ -28,6 +28,16 @@ class Counts:
         self.held: dict[Place, int] = {}
         self.active: dict[str, dict[str, int]] = {}  # attempts of an owner by when they are taken for gone (ms)
         self.taken: dict[str, list[Taken]] = {}
+        self.began: dict[tuple[str, str], int] = {}  # by owner and name: windows that begin with their first use
+
+    def bounds(self, owner: str, window: Window, now: int) -> tuple[int, int]:
+        """Of one that begins with its first use, which has not begun: as if it did now."""
+        if isinstance(window, str) or len(window) != 2:
+            return window_of(window, now)
+        second, start = now // 1000, self.began.get((owner, window[0]), -1)
+        if not start <= second < start + window[1]:
+            start = second
+        return start, start + window[1]
 
     def look(self, levels: Iterable[Level], wanted: int, now: int) -> int | Refusal:
         """The output that is granted, or the refusal with the longest wait."""
@@ -46,7 +56,7 @@ class Counts:
         )
 
     def _look(self, owner: str, asked: AllowanceHold, wanted: int, now: int) -> int | Refusal:
-        if asked.warn is not None:
+        if not asked.refuses:
             return wanted
         if asked.of == "concurrent":
             if len(self.under_way(owner, now)) < asked.most:
@@ -57,16 +67,20 @@ class Counts:
         if need == 0:
             return wanted
         spent, held, end = self.standing(owner, asked.of, asked.window, now)
+        if isinstance(asked.window, tuple):
+            end = self.bounds(owner, asked.window, now)[1]
         room = asked.most - spent - held - asked.fixed
         granted = min(wanted, room // asked.per_output_token) if asked.per_output_token else wanted
         if room >= 0 and granted >= least:
             return granted
+        what = "budget" if asked.of == "usd" else "tokens"
         if asked.most - spent >= need:
-            return Refusal("rate_limited" if asked.of == "requests" else "tokens_held", 1.0, "", asked.of, level=owner)
+            reason = "rate_limited" if asked.of == "requests" else f"{what}_held"
+            return Refusal(reason, 1.0, "", asked.of, level=owner)
         wait = max(1, end * 1000 - now) / 1000 if end else 0.0
         if name_of(asked.window) in ROLLING:
             wait = self._rolling_wait(owner, asked, need, now)
-        reason = "rate_limited" if asked.of == "requests" else "tokens_exhausted"
+        reason = "rate_limited" if asked.of == "requests" else f"{what}_exhausted"
         return Refusal(reason, wait, "", asked.of, level=owner)
 
     def _rolling_wait(self, owner: str, asked: AllowanceHold, need: int, now: int) -> float:
@@ -91,10 +105,19 @@ class Counts:
             starts = self._buckets(owner, of, window, now)
             end = starts[0] + sum(ROLLING[window]) if starts else 0
         else:
-            start, end = window_of(window, now)
+            start, end = self.bounds(owner, window, now)
             starts = [start]
+            if isinstance(window, tuple) and len(window) == 2 and self.began.get((owner, window[0])) != start:
+                end = 0
         places = [(owner, of, name_of(window), start) for start in starts]
         return sum(self.spent.get(each, 0) for each in places), sum(self.held.get(each, 0) for each in places), end
+
+    @staticmethod
+    def money(levels: Iterable[Level], granted: int) -> int:
+        """What is held by the first that refuses by money."""
+        asked = [each for level in levels for each in level.allowances if each.of == "usd" and each.refuses]
+        amounts = (each.fixed + granted * each.per_output_token for each in asked)
+        return next((amount for amount in amounts if amount), 0)
 
     @staticmethod
     def is_at_once(levels: Iterable[Level]) -> bool:
@@ -112,12 +135,17 @@ class Counts:
                 elif asked.fixed + min(1, wanted) * asked.per_output_token:
                     rolling = ROLLING.get(name_of(asked.window))
                     second = now // 1000
-                    start = second // rolling[1] * rolling[1] if rolling else window_of(asked.window, now)[0]
+                    start = (
+                        second // rolling[1] * rolling[1] if rolling else self.bounds(level.owner, asked.window, now)[0]
+                    )
                     place = level.owner, asked.of, name_of(asked.window), start
                     amount = asked.fixed + granted * asked.per_output_token
                     into = self.spent if asked.of == "requests" else self.held
                     into[place] = into.get(place, 0) + amount
-                    one = Taken(place, amount, asked, window_of(asked.window, now)[1] if not rolling else 0)
+                    end = self.bounds(level.owner, asked.window, now)[1] if not rolling else 0
+                    one = Taken(place, amount, asked, end)
+                    if isinstance(asked.window, tuple) and len(asked.window) == 2:
+                        self.began[level.owner, asked.window[0]] = start
                     if asked.of == "requests":
                         self._warn(one, now)
                     else:

@@ -38,8 +38,16 @@ def hold(attempt_id: str, **changes: Any) -> Hold:
     return Hold(**(fields | changes))
 
 
-def budget(cap: int, *, fixed: int = 0, per_token: int = 1, window: Window = "month") -> BudgetHold:
-    return BudgetHold(cap_nano_usd=cap, window=window, fixed_nano_usd=fixed, per_output_token_nano_usd=per_token)
+def budget(
+    cap: int, *, fixed: int = 0, per_token: int = 1, window: Window = "month", is_whole: bool = False
+) -> BudgetHold:
+    return BudgetHold(
+        cap_nano_usd=cap,
+        window=window,
+        fixed_nano_usd=fixed,
+        per_output_token_nano_usd=per_token,
+        is_whole=is_whole,
+    )
 
 
 def level(
@@ -49,11 +57,26 @@ def level(
 
 
 def allowance(
-    of: str, most: int, window: Window = "", fixed: int = 0, per_token: int = 0, warn: tuple[int, ...] | None = None
+    of: str,
+    most: int,
+    window: Window = "",
+    fixed: int = 0,
+    per_token: int = 0,
+    warn: tuple[int, ...] | None = None,
+    *,
+    refuses: bool = False,
 ) -> AllowanceHold:
+    """Without percents it refuses whatever is said."""
     limit = ("l1", "team/core/soft", "default")
     return AllowanceHold(
-        of=of, most=most, window=window, fixed=fixed, per_output_token=per_token, warn=warn, limit=limit
+        of=of,
+        most=most,
+        window=window,
+        fixed=fixed,
+        per_output_token=per_token,
+        warn=warn,
+        limit=limit,
+        refuses=refuses or warn is None,
     )
 
 

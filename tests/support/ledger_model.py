@@ -97,6 +97,8 @@ class Model:
         asked = next((budget for *_, budget in levels if budget is not None), None)
         if asked is not None:
             amount = asked.fixed_nano_usd + granted * asked.per_output_token_nano_usd
+        else:
+            amount = self.counts.money(hold.levels, granted)
         probed = self._circuits(hold) if hold.breaker else []
         passage = hold.passage
         if isinstance(probed, Refusal):
@@ -178,10 +180,10 @@ class Model:
             if found is not None:
                 held, reserved = found.state == "held", found.grant.reserved_nano_usd
                 result, found.state = "settled" if held else "late", "settled"
+                overrun = 0 < reserved < cost
                 for money in found.money:
                     money["held"] -= reserved if held else 0
                     money["spent"] += cost if held else cost - reserved
-                    overrun = cost > reserved
                 self.lanes.free(attempt, settlement.tokens)
                 self.counts.end(attempt, held, settlement.used, cost, self.now)
         if settlement.news is not None:
@@ -255,7 +257,7 @@ class Model:
             for money in one.money:
                 money["held"] -= one.grant.reserved_nano_usd
                 money["spent"] += one.grant.reserved_nano_usd
-            charged += one.grant.reserved_nano_usd if one.money else 0
+            charged += one.grant.reserved_nano_usd
             self.outbox += [with_charge(event, one.grant.reserved_nano_usd) for event in one.hold.abort_events]
         return len(due), charged
 

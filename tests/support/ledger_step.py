@@ -122,6 +122,7 @@ def _allowances(packed: list[Any]) -> tuple[AllowanceHold, ...]:
             fixed=fixed,
             per_output_token=per_token,
             warn=tuple(soft[0]) if soft else None,
+            refuses=not soft or len(soft) > 2,
             limit=tuple(soft[1]) if soft else ("", "", ""),
         )
         for of, most, window, fixed, per_token, *soft in (packed[0] if packed else ())

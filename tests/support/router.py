@@ -5,6 +5,7 @@ import contextlib
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from omni_catalogue import snapshot as s
@@ -15,6 +16,7 @@ from omni_core.ports.router import CompleteCall, Head
 from omni_core.ports.translator import TranslatorPort
 from omni_core.telemetry import new_registry
 from omni_ledger import Ledger
+from omni_ledger.batcher import DEADLINE
 from omni_router.adapters.bells import TURNS, Bells
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
@@ -31,6 +33,8 @@ from omni_translator.settings import TranslatorSettings
 from omni_wire.formats import WireFormat
 from omniroute_proto.events.v1 import events_pb2
 from redis.asyncio import Redis
+
+from tests.support.leasing import leasing_of
 
 PRICE = s.Price(input=1_250_000_000, output=10_000_000_000, cached_input=125_000_000, cache_write=1_250_000_000)
 # For tests that wait for a deadline, and for all others, which no busy machine may bring to one.
@@ -77,6 +81,7 @@ class Harness:
         simulator: Simulator,
         translator: TranslatorPort,
         draw: Callable[[], float] = random.random,
+        journals: Path | None = None,
     ) -> None:
         self.redis = redis
         self.simulator = simulator
@@ -84,7 +89,9 @@ class Harness:
         self.auth = FixedCredentials()
         self.upstream = HttpUpstream()
         self.registry = registry = new_registry()
-        self.ledger = Ledger(redis, registry)
+        leasing = leasing_of(self.router_id, journals, hot=1) if journals is not None else None
+        within = RouterSettings().redis_refused_for if journals is not None else DEADLINE
+        self.ledger = Ledger(redis, registry, leasing=leasing, recovers=journals, refused_within=within)
         self.bells = Bells(redis, TURNS + self.router_id)
         self.tools = tools = Tools(
             ledger=self.ledger,
@@ -188,12 +195,17 @@ async def harness(redis_url: str, port: TranslatorPort | None = None) -> AsyncIt
 
 @contextlib.asynccontextmanager
 async def fleet(
-    redis_url: str, routers: int, port: TranslatorPort | None = None, draw: Callable[[], float] = random.random
+    redis_url: str,
+    routers: int,
+    port: TranslatorPort | None = None,
+    draw: Callable[[], float] = random.random,
+    journals: Path | None = None,
 ) -> AsyncIterator[Sequence[Harness]]:
-    """Routers that share a Redis and the simulated providers, each with a connection and a ledger of its own."""
+    """Routers that share a Redis and the simulated providers, each with a connection and a ledger of its own. With
+    ``journals`` each leases from the first attempt on."""
     simulator = Simulator("127.0.0.1", 0)
     await simulator.start()
-    made = [Harness(Redis.from_url(redis_url), simulator, port or translator(), draw) for _ in range(routers)]
+    made = [Harness(Redis.from_url(redis_url), simulator, port or translator(), draw, journals) for _ in range(routers)]
     for each in made:
         await each.upstream.start()
         await each.ledger.start()

@@ -17,8 +17,20 @@ from starlette.responses import PlainTextResponse, Response
 from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
-from omni_dashboard.server import analytics, configuration, documents, live, logs, page, problems, reports
-from omni_dashboard.server.proof_schemas import ProofOut
+from omni_dashboard.server import (
+    analytics,
+    configuration,
+    dead,
+    documents,
+    limit_events,
+    live,
+    logs,
+    page,
+    problems,
+    reports,
+)
+from omni_dashboard.server.money import MoneyApi
+from omni_dashboard.server.quota_schemas import AccountQuotaOut
 from omni_dashboard.server.request_schemas import RequestOut
 from omni_dashboard.server.routes import JSON, PUBLIC, Row, identity_of, link_next
 from omni_dashboard.server.schemas import (
@@ -83,6 +95,7 @@ class Api:
             *reports.rows(),
             *logs.rows(),
             *live.rows(),
+            *dead.rows(),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row(
                 "POST",
@@ -99,11 +112,20 @@ class Api:
             Row("POST", "/api/keys/{id}/rotate", ADMIN, self.rotate_key, KeyCreated, area="keys", takes=JSON),
             Row("DELETE", "/api/keys/{id}", ADMIN, self.revoke_key, KeyOut, area="keys"),
             Row("GET", "/api/quota", ADMIN, self.quota, Quota, area="quota"),
+            *limit_events.rows(),
             Row("POST", "/api/quota/breakers/{account:path}/reset", ADMIN, self.reset_breaker, None, 204, "quota"),
             Row("POST", "/api/quota/rates/{account:path}/forget", ADMIN, self.forget_rates, None, 204, "quota"),
+            Row(
+                "POST",
+                "/api/quota/accounts/{account:path}/refresh",
+                ADMIN,
+                self.refresh_quota,
+                AccountQuotaOut,
+                area="quota",
+                also=(429,),
+            ),
             Row("GET", "/api/audit", ADMIN, self.audit, AuditOut, area="audit"),
             Row("GET", "/api/audit/verify", ADMIN, self.verify_audit, AuditVerdictOut, area="audit"),
-            Row("GET", "/api/audit/usage", ADMIN, self.audit_usage, ProofOut, area="audit"),
             Row("GET", "/api/system", ADMIN, self.system, System, area="system"),
         )
 
@@ -187,12 +209,17 @@ class Api:
         return KeyOut.of(await self._management.revoke_key(identity_of(request), id_, organisation))
 
     async def quota(self, request: Request) -> Quota:
-        """Limits, budgets, breakers and providers' rate limits as they stand."""
-        return Quota.of(await self._management.quota(identity_of(request)))
+        """Limits, budgets, breakers, providers' rate limits and accounts' quotas as they stand."""
+        return Quota.of(await self._management.quota(identity_of(request)), self._management.now)
 
     async def reset_breaker(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
         """Close an account's breaker, and those of its models and of combos' targets at its provider."""
         await self._management.reset_breaker(identity_of(request), account)
+
+    async def refresh_quota(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> AccountQuotaOut:
+        """Ask an account's provider now how much of its quota is left. 429 where that was only just done."""
+        found = await self._management.refresh_quota(identity_of(request), account)
+        return AccountQuotaOut.of_state(found, self._management.now)
 
     async def forget_rates(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
         """Forget what was learned of the rate limits of an account and its models; they are learned anew."""
@@ -220,10 +247,6 @@ class Api:
         """Whether the audit log is as it was written, and which entry is the first that is not."""
         return AuditVerdictOut.of(await self._management.verify_audit(identity_of(request), head))
 
-    async def audit_usage(self, request: Request) -> ProofOut:
-        """Whether what the ledger has as spent is what the recorded attempts cost, for each budget there is."""
-        return ProofOut.of(await self._management.audit_usage(identity_of(request)))
-
     async def system(self, request: Request) -> System:
         """Which configuration is published, who works with it, and how this process is."""
         found = await self._management.configuration(identity_of(request))
@@ -245,6 +268,7 @@ class Api:
 
 def create_app(
     api: Api,
+    money: MoneyApi,
     management: Management,
     checks: ProcessChecks,
     assets: Mapping[str, Asset],
@@ -261,7 +285,7 @@ def create_app(
     )
     problems.register(app)
     app.state.management = management
-    app.router.routes.extend([*(row.route() for row in api.rows()), *configuration.routes()])
+    app.router.routes.extend([*(row.route() for row in (*api.rows(), *money.rows())), *configuration.routes()])
     _probes(app, checks, registry)
     page.register(app, assets)
     return app

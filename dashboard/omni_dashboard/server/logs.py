@@ -135,7 +135,7 @@ Pages = AsyncIterator[Iterable[exporting.Row]]
 
 async def _all(management: Management, identity: Identity, asked: Listing) -> Pages:
     """The first page is asked for before anything is sent, so that what goes wrong is told by a status."""
-    filters = await management.within(identity, asked.filters)
+    filters = await management.visible(identity, asked.filters)
     asked = msgspec.structs.replace(asked, filters=filters, oldest=True)
     page = await management.page(asked)
 
@@ -158,7 +158,7 @@ async def _usage(management: Management, identity: Identity, from_: str, until: 
     asked = _listing("attempts", from_, until, filters)
     if not asked.from_ms:
         raise InvalidRequest("usage is exported day by day: it needs a from", param="from")
-    passing = await management.within(identity, asked.filters)
+    passing = await management.visible(identity, asked.filters)
     end = asked.until_ms or management.now_ms()
 
     async def pages() -> Pages:

@@ -1,8 +1,11 @@
 """What ``GET /api/audit/usage`` answers."""
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel
 
 from omni_dashboard.domain.reconciliation import Proof, Verdict
+from omni_dashboard.reconciler import Look
 
 
 class BudgetProofOut(BaseModel):
@@ -40,25 +43,55 @@ class BudgetProofOut(BaseModel):
         )
 
 
+class LookOut(BaseModel):
+    """What was found at that time (epoch milliseconds): ``drift_nano_usd`` by level, without a cause; or why nothing
+    could be (``failed``)."""
+
+    at_ms: int
+    ok: bool
+    drift_nano_usd: dict[str, int]
+    budgets: int
+    settled: bool
+    from_rows: bool
+    failed: str
+
+    @classmethod
+    def of(cls, found: Look) -> "LookOut":
+        return cls(
+            at_ms=found.at_ms,
+            ok=found.ok,
+            drift_nano_usd=found.drift,
+            budgets=found.budgets,
+            settled=found.settled,
+            from_rows=found.from_rows,
+            failed=found.failed,
+        )
+
+
 class ProofOut(BaseModel):
-    """``ok`` where no difference is left without a cause. ``settled`` says that nothing was under way when it was
-    looked; else ask again. ``from_rows`` is false where there were too many rows to add up, and the rollups were
-    taken."""
+    """``ok`` where no difference is left without a cause. ``rollup_difference_nano_usd`` is what the rollups have
+    more than the rows, or (below zero) less; ``looks`` are the latest that were made by themselves, the newest
+    first. ``settled`` says that nothing was under way when it was looked; else ask again. ``from_rows`` is false
+    where there were too many rows to add up, and the rollups were taken."""
 
     ok: bool
     settled: bool
     waiting_events: int
     pending_messages: int
     from_rows: bool
+    rollup_difference_nano_usd: int
     budgets: list[BudgetProofOut]
+    looks: list[LookOut]
 
     @classmethod
-    def of(cls, found: Proof) -> "ProofOut":
+    def of(cls, found: Proof, looks: Sequence[Look] = ()) -> "ProofOut":
         return cls(
             ok=found.holds,
             settled=found.settled,
             waiting_events=found.waiting_events,
             pending_messages=found.pending_messages,
             from_rows=found.from_rows,
+            rollup_difference_nano_usd=found.rollup_difference,
             budgets=list(map(BudgetProofOut.of, found.verdicts)),
+            looks=list(map(LookOut.of, looks)),
         )

@@ -12,7 +12,8 @@ from omni_dashboard.domain.values import usd
 
 class UsageOut(BaseModel):
     """Input includes cached and cache-write tokens, output includes reasoning tokens. ``estimated`` where the provider
-    gave no count."""
+    gave no count; ``suspect`` is what was wrong with those that it gave. ``apart`` are parts of them that it counted
+    apart."""
 
     input_tokens: int
     cached_input_tokens: int
@@ -20,15 +21,20 @@ class UsageOut(BaseModel):
     output_tokens: int
     reasoning_tokens: int
     estimated: bool
+    suspect: str
+    apart: dict[str, int]
 
     @classmethod
     def of(cls, usage: Usage) -> "UsageOut":
-        return cls(**msgspec.structs.asdict(usage))
+        apart: dict[str, int] = msgspec.to_builtins(usage.apart) if usage.apart is not None else {}
+        return cls(**(msgspec.structs.asdict(usage) | {"apart": apart}))
 
 
 class AttemptOut(BaseModel):
     """One call to one account. ``outcome`` is ok, failed, partial, cancelled or aborted; ``first_byte_ms`` is null
-    when none came, ``provider_status`` when there was none. ``overrun`` is whether it cost more than was reserved."""
+    when none came, ``provider_status`` when there was none. ``overrun`` is whether it cost more than was reserved,
+    ``price_version`` which price that is by (`GET /api/price-list`), ``charged`` the budgets that it was charged to
+    (`key` for the key's own, ids of limits), ``repriced_nano_usd`` what the cost was corrected by since."""
 
     id: str
     started_ms: int
@@ -48,6 +54,9 @@ class AttemptOut(BaseModel):
     pricing: str
     overrun: bool
     router: str
+    price_version: str
+    charged: list[str]
+    repriced_nano_usd: int
 
     @classmethod
     def of(cls, found: AttemptFound) -> "AttemptOut":
@@ -70,6 +79,9 @@ class AttemptOut(BaseModel):
             pricing=found.pricing,
             overrun=found.overrun,
             router=found.router_id,
+            price_version=found.price_version,
+            charged=list(found.charged),
+            repriced_nano_usd=found.repriced_nano_usd,
         )
 
 
@@ -136,7 +148,10 @@ class RequestLine(BaseModel):
 
 
 class RequestOut(RequestLine):
-    """``attempts`` in the order in which they began, ``stages`` in that of what happened."""
+    """``attempts`` in the order in which they began, ``stages`` in that of what happened; ``tags`` are its key's and
+    its own."""
+
+    tags: list[str]
 
     attempts: list[AttemptOut]
     stages: list[StageOut]
@@ -153,6 +168,7 @@ class RequestOut(RequestLine):
     def of(cls, found: RequestFound) -> "RequestOut":
         return cls(
             **_line(found),
+            tags=list(found.tags),
             attempts=list(map(AttemptOut.of, found.attempts)),
             stages=_stages(found),
             decision=_document(found.decision),

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from omni_dashboard.domain.fleet import Process
 from omni_dashboard.domain.values import nano_usd, usd
+from omni_dashboard.server.quota_schemas import AccountQuotaOut
 
 GroupBy = Literal["key", "model", "provider", "account", "status"]
 Grain = Literal["minute", "hour", "day"]
@@ -187,7 +188,7 @@ class KeyIn(BaseModel):
     """The same words as a key in the configuration file. ``models`` and ``providers`` are glob patterns, ``ips``
     networks in CIDR that a client must be in; what is left empty allows everything. ``expires`` in epoch seconds, 0 for
     never. ``rules`` is YAML (or JSON) of what may stand under a key's ``rules:`` in the file. The limits of ``team``
-    and ``user`` apply to the key."""
+    and ``user`` apply to the key, and those of its ``tags``, which all its requests carry."""
 
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$")]
@@ -205,6 +206,7 @@ class KeyIn(BaseModel):
     rules: Annotated[str, Field(max_length=16_384)] = ""
     team: Annotated[str, Field(max_length=64)] = ""
     user: Annotated[str, Field(max_length=200)] = ""
+    tags: Annotated[list[Word], Field(max_length=16)] = []
 
     def to_new(self) -> NewKey:
         return NewKey(
@@ -217,6 +219,7 @@ class KeyIn(BaseModel):
             rules=self.rules,
             team=self.team,
             user=self.user,
+            tags=tuple(self.tags),
             scopes=Scopes(
                 providers=tuple(self.providers),
                 endpoints=tuple(self.endpoints),
@@ -237,7 +240,8 @@ class KeyOut(BaseModel):
     """``managed_by`` is "file" or "api"; only the latter can be revoked here. ``created`` and ``expires`` in epoch
     seconds; an ``expires`` of 0 is never, and an empty list allows everything. ``older_until`` is when the last of its
     older secrets ends (or ended), 0 without one. ``rules`` is JSON, empty for none; ``team`` and ``user`` are empty for
-    nobody's. In lists ``requests`` and ``last_used`` (epoch seconds) say how it was used, null where that is not known
+    nobody's; ``tags`` are what its requests carry.
+    In lists ``requests`` and ``last_used`` (epoch seconds) say how it was used, null where that is not known
     now; ``last_used`` is null for a key that never was."""
 
     id: str
@@ -260,6 +264,7 @@ class KeyOut(BaseModel):
     hint: str
     team: str
     user: str
+    tags: list[str]
 
     @classmethod
     def of(cls, key: KeyInfo) -> "KeyOut":
@@ -283,6 +288,7 @@ class KeyOut(BaseModel):
             hint=key.hint,
             team=key.team,
             user=key.user,
+            tags=list(key.tags),
         )
 
     def used(self, use: Mapping[str, KeyUse] | None) -> "KeyOut":
@@ -447,15 +453,18 @@ class Quota(BaseModel):
     breakers: list[Breaker]
     rate_limits: list[Rate]
     open_reservations: int
+    accounts: list[AccountQuotaOut]
 
     @classmethod
-    def of(cls, snapshot: QuotaSnapshot) -> "Quota":
+    def of(cls, snapshot: QuotaSnapshot, now: float) -> "Quota":
+        """``now`` is in epoch seconds."""
         return cls(
             keys=[KeyQuota.of(state) for state in snapshot.keys],
             limits=[LimitQuota.of(state) for state in snapshot.limits],
             breakers=[Breaker.of(state) for state in snapshot.breakers],
             rate_limits=[Rate.of(state) for state in snapshot.rates],
             open_reservations=snapshot.open_reservations,
+            accounts=[AccountQuotaOut.of_state(state, now) for state in snapshot.accounts],
         )
 
 

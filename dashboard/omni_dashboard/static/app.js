@@ -141,6 +141,48 @@ function rates(found) {
   });
 }
 
+function lasts(seconds) {
+  const minutes = Math.max(0, Math.ceil(seconds / 60)), hours = Math.floor(minutes / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return minutes < 2880 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`;
+}
+
+function amount(of, value) {
+  return of === "usd" ? money(value) : of === "percent" ? `${count(value)} %` : `${count(value)} ${of}`;
+}
+
+const MOODS = { ok: "good", low: "warn", used_up: "bad", unknown: "muted" };
+
+function accounts(found) {
+  if (!found.length) return [make("p", "No account has a quota that is looked after.", "muted")];
+  return found.map((one) => {
+    const now = Date.now() / 1000, more = [];
+    if (one.asks) {
+      const button = make("button", "Ask");
+      button.type = "button";
+      button.append(make("span", ` the provider of ${one.account}`, "sr"));
+      button.addEventListener("click", () => act("accounts", one.account, "refresh", `Asked about ${one.account}`, button));
+      more.push(button);
+    }
+    const line = item(one.plan ? `${one.account} · ${one.plan}` : one.account, MOODS[one.state], one.state.replace("_", " "), ...more);
+    for (const window of one.windows) {
+      const texts = [window.unlimited ? `${window.name}: as many as you like` : `${window.name}: ${amount(window.of, window.used)}${window.total ? ` of ${amount(window.of, window.total)}` : ""} used`];
+      if (window.resets_at) texts.push(`anew in ${lasts(window.resets_at - now)}`);
+      if (window.forecast_exhausted_at) texts.push(`at this rate used up in ${lasts(window.forecast_exhausted_at - now)}`);
+      texts.push(window.stale ? `${window.source}, stale` : window.source);
+      if (window.remaining_percent !== null) {
+        const gauge = make("meter", undefined, "wide");
+        Object.assign(gauge, { min: 0, max: 100, low: 80, high: 98, optimum: 0, value: 100 - window.remaining_percent });
+        gauge.setAttribute("aria-label", `${window.name} of ${one.account}`);
+        line.append(gauge);
+      }
+      line.append(make("span", texts.join(", "), "muted wide"));
+    }
+    if (one.reason) line.append(make("span", `No answer of late: ${one.reason}`, "warn wide"));
+    return line;
+  });
+}
+
 const MEASURES = { usd: "", input: "tokens of input", output: "tokens of output" };
 const SPANS = { minute: "in a minute", "5h": "in 5 hours", total: "in total" };
 
@@ -166,6 +208,15 @@ function budgets(keys, limits) {
       line.append(gauge, make("span", `${money(spent_usd)} of ${money(usd)} ${span}${held}`, "muted wide"));
     }
     return line;
+  });
+}
+
+// Limits that have come to a percentage of late, beside where they stand.
+function reached(events) {
+  return events.map(({ name, percent, used, most, of, window, at_ms }) => {
+    const some = of === "usd" ? (nano) => money(nano / 1e9) : count;
+    const text = `${some(used)} of ${some(most)} ${MEASURES[of] ?? of} ${SPANS[window] || `a ${window}`}, ${age(at_ms)} ago`;
+    return item(`limit ${name} came to ${percent} %`, percent >= 100 ? "bad" : "muted", text);
   });
 }
 
@@ -224,12 +275,13 @@ function period() {
 
 async function refresh() {
   const round = ++state.round, span = period(), admin = state.me.role === "admin";
-  const [byModel, byKey, quota, keys, about] = await Promise.all([
+  const [byModel, byKey, quota, keys, about, events] = await Promise.all([
     ask(`/api/usage?group_by=model${span}`),
     ask(`/api/usage?group_by=key${span}`),
     admin ? ask("/api/quota") : null,
     admin ? ask("/api/keys") : null,
     admin ? ask("/api/system") : null,
+    admin ? ask("/api/limit-events?limit=5") : null,
   ]);
   if (round !== state.round) return; // a newer one is under way
   state.names = Object.fromEntries(keys ? keys.keys.map((one) => [one.id, one.name]) : [[state.me.key_id, state.me.name]]);
@@ -242,8 +294,11 @@ async function refresh() {
   $("admin").hidden = $("fleet-card").hidden = !admin;
   if (admin) {
     draw("breakers", quota.breakers, breakers);
+    const minute = Math.floor(Date.now() / 60000);
+    draw("accounts", [(quota.accounts || []).map((one) => ({ ...one, windows: one.windows.map((each) => ({ ...each, resets_in: 0, as_of: 0 })) })), minute], ([found]) => accounts(found));
     draw("rates", quota.rate_limits || [], rates);
     draw("budgets", [quota.keys, quota.limits || [], state.names], ([found, shared]) => budgets(found, shared));
+    draw("reached", events.items, reached);
     draw("system", about, system);
     draw("fleet", [about.processes, Math.floor(Date.now() / 60000)], ([found]) => fleet(found));
   }
@@ -291,7 +346,7 @@ function leave(why = "") {
   $("who").textContent = "";
   $("enter").hidden = false;
   $("leave").hidden = $("inside").hidden = $("pulse").hidden = true;
-  for (const id of ["tiles", "models", "keys", "breakers", "rates", "budgets", "system", "fleet"]) { fill(id); delete $(id).dataset.seen; }
+  for (const id of ["tiles", "models", "keys", "breakers", "accounts", "rates", "budgets", "system", "fleet"]) { fill(id); delete $(id).dataset.seen; }
   warn(why);
   $("key").focus();
 }

@@ -18,7 +18,7 @@ Owners = Callable[[Identity], Awaitable[Mapping[str, Owner]]]
 
 async def analysed(identity: Identity, asked: Analysis, ask: Ask, owners: Owners) -> Answer:
     """Raises ``PermissionDenied`` where a developer asks beyond their own key."""
-    filters, known = await within(identity, asked.filters, owners, asked.names)
+    filters, known = await visible(identity, asked.filters, owners, asked.names)
     asked = msgspec.structs.replace(asked, filters=filters)
     question = asked.breakdown()
     now = await ask(question)
@@ -26,7 +26,7 @@ async def analysed(identity: Identity, asked: Analysis, ask: Ask, owners: Owners
     return answer(asked, now, before, values_of(asked.names, question.dimensions, known))
 
 
-async def within(
+async def visible(
     identity: Identity, filters: Mapping[str, Values], owners: Owners, names: Values = ()
 ) -> tuple[dict[str, Values], Mapping[str, Owner]]:
     """What passes ``filters`` of what ``identity`` may see, in words that analytics knows, and whose the keys are where

@@ -14,7 +14,18 @@ from omni_wire.errors import AmbiguousModel, ModelNotFound, PermissionDenied, Wi
 
 from omni_catalogue.rules import Effective, Facts, Rules, resolve
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import Account, Combo, Hedge, KeyPolicy, Limit, Model, Provider, Snapshot, Timeouts
+from omni_catalogue.snapshot import (
+    UPSTREAM,
+    Account,
+    Combo,
+    Hedge,
+    KeyPolicy,
+    Limit,
+    Model,
+    Provider,
+    Snapshot,
+    Timeouts,
+)
 from omni_catalogue.wildcards import Matcher, ranked
 from omni_catalogue.windows import is_known
 
@@ -63,10 +74,13 @@ class Catalogue:
         self._providers = _named("provider", ((provider.id, provider) for provider in snapshot.providers))
         self._combos = _named("combo", ((combo.name, combo) for combo in snapshot.combos))
         self._keys = _named("key", ((key.id, key) for key in snapshot.keys))
-        self._limits = _named("limit", ((limit.id, limit) for limit in snapshot.limits))
+        self._limits = _named("limit", ((limit.id, limit.counted()) for limit in snapshot.limits))
+        self._limits_of: dict[tuple[str, str, str], tuple[Limit, ...]] = {}  # by organisation, of what, and its name
         for limit in snapshot.limits:
             if limit.zone and not is_known(limit.zone):
                 raise WireError(f"this machine does not know the time zone {limit.zone!r} of a limit", "limits")
+            place = "" if limit.of in UPSTREAM else limit.organisation, limit.of, limit.owner
+            self._limits_of[place] = (*self._limits_of.get(place, ()), self._limits[limit.id])
         for key in snapshot.keys:
             if missing := [limit for limit in key.limits if limit not in self._limits]:
                 raise WireError(f"the key {key.id!r} has a limit that is not there: {missing[0]!r}", "keys")
@@ -93,6 +107,24 @@ class Catalogue:
     def limits(self, policy: KeyPolicy) -> tuple[Limit, ...]:
         """Those that the key shares with others."""
         return tuple(self._limits[limit] for limit in policy.limits)
+
+    def limits_of_tags(self, policy: KeyPolicy, tags: Iterable[str]) -> tuple[str, ...]:
+        """The ids of those that a request of the key has besides its key's, for its tags."""
+        found = (self._limits_of.get((policy.organisation, "tag", tag), ()) for tag in tags)
+        return tuple(limit.id for each in found for limit in each if limit.id not in policy.limits)
+
+    @property
+    def has_limits_upstream(self) -> bool:
+        return any(of in UPSTREAM for _, of, _ in self._limits_of)
+
+    def limits_upstream(self, candidate: Candidate) -> tuple[Limit, ...]:
+        """Those of what is asked there, whoever asks."""
+        if not self._limits_of:
+            return ()
+        provider = candidate.provider
+        owners = provider.id, candidate.account.id, f"{provider.id}/{candidate.model.id}", provider.tier
+        found = (self._limits_of.get(("", *place), ()) for place in zip(UPSTREAM, owners, strict=True))
+        return tuple(limit for each in found for limit in each)
 
     def combo(self, name: str) -> Combo | None:
         return self._combos.get(name)

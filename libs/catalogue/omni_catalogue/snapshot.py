@@ -10,6 +10,10 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.prices import Above as Above
+from omni_catalogue.prices import Dated, History, Terms, history
+from omni_catalogue.prices import Price as Price
+from omni_catalogue.quotas import Quota
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.windows import Window, window_at
@@ -32,26 +36,6 @@ STRATEGIES = (
 MODES = ("hard", "soft", "shadow")
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """Nano-USD per million tokens (1.25 USD per 1M is 1_250_000_000): integers, so that sums are exact.
-
-    ``cached_input`` and ``cache_write`` default to ``input``; ``reasoning`` None is ``output``. ``above`` are what a
-    whole request costs instead whose input has more tokens than so many, from the fewest; those have none themselves.
-    """
-
-    input: int
-    output: int
-    cached_input: int
-    cache_write: int
-    reasoning: int | None = None
-    above: tuple["Above", ...] = ()
-
-
-class Above(msgspec.Struct, frozen=True):
-    tokens: int
-    price: Price
-
-
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How fast something may be asked, 0 for any: requests and tokens (input and output) in a minute, one request not
     sooner than ``min_gap`` seconds after another, so many under way at once."""
@@ -68,6 +52,7 @@ _ANY_RATE = RateLimit()
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """``id`` "*" passes any id through. Sizes in tokens, 0 when unknown.
 
+    ``price`` is what everybody pays who has no ``terms``, until one of its ``changes``, which are from the first.
     ``reasons`` is whether it takes parameters on thinking, None when unknown. ``streaming`` is one of ``STREAMING``,
     empty for its provider's. ``rate_limit`` is that of each account for it.
     """
@@ -79,6 +64,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     reasons: bool | None = None
     streaming: str = ""
     rate_limit: RateLimit = _ANY_RATE
+    changes: tuple[Dated, ...] = ()
+    terms: tuple[Terms, ...] = ()
+
+    def pays(self, account: str, organisation: str) -> History:
+        """What an organisation pays at an account (id), from the first price to the last."""
+        return history(self.price, self.changes, self.terms, account, organisation)
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +77,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     empty for an account that needs none. ``project`` is what the provider books its use to, where it wants to be told
     (Google's project, Kiro's profile ARN); ``identity`` the product of its vendor that requests shall look like, which
     nobody gets who did not ask for it; ``client_version`` and ``machine_id`` what that product says of itself.
-    ``weight`` is its share where its provider's strategy is "weighted"."""
+    ``weight`` is its share where its provider's strategy is "weighted". ``quota`` is what its provider gives it, None
+    where nobody looks after that."""
 
     id: str
     name: str
@@ -97,6 +89,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     machine_id: str = ""
     weight: int = 1
     rate_limit: RateLimit = _ANY_RATE
+    quota: Quota | None = None
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,13 +233,15 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """A USD cap per ``window`` ("day", "week", "month", "total"; calendar windows in UTC).
 
     ``unpriced`` says what happens to a model without a price: "refuse", "serve" (not counted, marked) or "assume",
-    and then ``assumed_price`` is taken for it.
+    and then ``assumed_price`` is taken for it. ``unaffordable`` says what happens to a request that may cost more than
+    is left: "clamp" lowers its output limit to what can be paid for, "refuse" refuses it.
     """
 
     nano_usd: int
     window: str = "month"
     unpriced: str = "refuse"
     assumed_price: Price | None = None
+    unaffordable: str = "clamp"
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -255,7 +250,8 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     roll.
 
     One that is "soft" refuses nothing, and may be of "usd" (nano-USD) as well; where its use comes to one of the
-    percents of ``warn`` an event tells so. One that is "shadow" is only counted."""
+    percents of ``warn`` an event tells so, and where that of a "hard" one does that has some. One that is "shadow" is
+    only counted."""
 
     of: str
     most: int
@@ -264,10 +260,18 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warn: tuple[int, ...] = ()
 
 
+# Whose a limit of what is upstream is: a candidate of its own, and no key's.
+UPSTREAM = ("provider", "account", "model", "tier")
+
+
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """What several keys may use together; 0 requests means no limit. ``of`` is "team", "user" or "key", and ``owner``
-    its name; both are empty where it is for all keys of the ``organisation``. ``zone`` and ``anchor`` are those of its
-    calendar windows, as in ``windows``."""
+    """What several keys may use together; 0 requests means no limit. ``of`` is "team", "user", "key" or "tag", and
+    ``owner`` its name; both are empty where it is for all keys of the ``organisation``. One ``of`` what is ``UPSTREAM``
+    is for what all keys use there: its owner is a provider's id, "provider/account", "provider/model" or a tier, and
+    its requests are attempts. ``zone`` and ``anchor`` are those of its calendar windows, as in ``windows``. ``rolling``
+    is a budget in "minute" or "5h"; a reader of a version before knows none of these. While Redis is away, who is kept
+    to it is refused where ``when_away`` is "closed", and served from what was leased of it where it is "open"; ""
+    refuses nobody at any time."""
 
     id: str
     name: str
@@ -279,6 +283,20 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     allowances: tuple[Allowance, ...] = ()
     zone: str = ""
     anchor: str = ""
+    rolling: Budget | None = None
+    when_away: str = "closed"
+
+    def counted(self) -> "Limit":
+        """As it is held: with its ``rolling`` budget among its allowances."""
+        if self.rolling is None:
+            return self
+        money = Allowance(of="usd", most=self.rolling.nano_usd, window=self.rolling.window)
+        return msgspec.structs.replace(self, allowances=(*self.allowances, money))
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What must be able to tell what an attempt costs."""
+        return tuple(each for each in (self.budget, self.rolling) if each is not None)
 
     def window(self, name: str, now: float) -> Window:
         """The window ``name`` of it as the ledger is asked for it, at about ``now`` (epoch seconds)."""
@@ -288,6 +306,10 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     def window_owner(self) -> str:
         """Whose windows it has in the ledger: no key's id looks like that."""
         return f"limit:{self.id}"
+
+    def warns_by(self, allowance: Allowance) -> bool:
+        """Whether it is there to tell of percents of the budget or the requests per minute, which cannot themselves."""
+        return allowance.mode != "hard" and (self.budget is not None or self.requests_per_minute > 0)
 
     @property
     def bounds_tokens(self) -> bool:
@@ -307,7 +329,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
-    are ids of those that it shares."""
+    are ids of those that it shares, those of its ``tags`` among them; its requests may have more tags, of which the
+    limits of its ``organisation`` are."""
 
     id: str
     name: str
@@ -318,6 +341,8 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     scopes: Scopes = Scopes()
     limits: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    organisation: str = "default"
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 
 # Its name, and where the window before it begins, it itself, the next, and the one after that (epoch seconds).
 Bordered = tuple[str, int, int, int, int]
-Window = str | Bordered
+# Its name, and for how many seconds it lasts from when something is first used in it.
+Lasting = tuple[str, int]
+Window = str | Bordered | Lasting
 
 CALENDAR = ("day", "week", "month")
 _STEP = 900  # seconds for which the same borders are good, which are those of a window more on either side

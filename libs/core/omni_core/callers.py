@@ -34,11 +34,13 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "ExportConfiguration": ("dashboard",),
         "ListAudit": ("dashboard",),
         "VerifyAudit": ("dashboard",),
+        "RecordAudit": ("dashboard",),
     },
     "omniroute.quota.v1.QuotaPort": {
         "Snapshot": ("dashboard", "router"),
         "Reset": ("dashboard",),
         "ForgetRates": ("dashboard",),
+        "RefreshQuota": ("dashboard",),
     },
     "omniroute.analytics.v1.AnalyticsPort": {
         "Query": ("dashboard",),
@@ -46,8 +48,15 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Listed": ("dashboard",),
         "Live": ("dashboard",),
         "KeyUse": ("dashboard",),
+        "LimitEvents": ("dashboard",),
         "Standing": ("dashboard",),
         "FindRequest": ("dashboard",),
+        "Reprice": ("dashboard",),
+        "Charges": ("dashboard",),
+        "Statement": ("dashboard",),
+        "DeadLetters": ("dashboard",),
+        "Redrive": ("dashboard",),
+        "Discard": ("dashboard",),
     },
 }
 

@@ -30,6 +30,22 @@ def unpack_batch(data: bytes) -> tuple[str, str, list[bytes]]:
     return batch.batch_id, batch.router_id, [event.SerializeToString() for event in batch.events]
 
 
+def lost_slice(slice_id: str, router_id: str, key_id: str, started_ms: int, error_kind: str) -> bytes:
+    """The serialised event of what a router had been leased of a key's limits and never accounted for: an attempt that
+    was aborted, of a request and a provider that nobody knows. What it is charged is told where that is known."""
+    attempt = events_pb2.AttemptEvent(
+        id=slice_id,
+        router_id=router_id,
+        key_id=key_id,
+        started_ms=started_ms,
+        first_byte_ms=-1,
+        outcome="aborted",
+        error_kind=error_kind,
+        pricing="priced",
+    )
+    return events_pb2.Event(attempt=attempt).SerializeToString()
+
+
 def traces_among(events: Sequence[bytes]) -> list[str]:
     """The trace contexts of the requests that are traced. Their bytes are looked at before any is parsed."""
     return [events_pb2.Event.FromString(event).request.traceparent for event in events if _TRACED in event]

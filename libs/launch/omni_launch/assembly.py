@@ -159,7 +159,7 @@ class Assembly:
             case "quota":
                 from omni_quota import build as quota
 
-                return quota.build(runtime)
+                return quota.build(runtime, auth=port("auth"))
             case "router":
                 from omni_router import build as router
 

@@ -12,11 +12,14 @@ from omni_launch.backup_cli import backup
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
 from omni_launch.environment import Flags, config_file, merged
+from omni_launch.events_cli import events
 from omni_launch.explain_cli import explain
 from omni_launch.keys_cli import keys
 from omni_launch.options import PATH, Command, config, data_dir
 from omni_launch.problems import CannotStart, told
+from omni_launch.quota_cli import quota
 from omni_launch.report_cli import report
+from omni_launch.reprice_cli import reprice
 from omni_launch.signing_cli import signing_key
 from omni_launch.targets import TARGETS
 from omni_launch.vault_cli import vault
@@ -79,6 +82,7 @@ Then:
   omniroute apply gateway.yaml          the configuration of a running gateway from a file
   omniroute keys create laptop          a key for one of your programs
   omniroute explain best                which way a request would take now, and why
+  omniroute quota                       how much of providers' quotas is left, until when
   omniroute certs init                  certificates, for services that run on several machines
   omniroute doctor                      what is missing on this machine, and how to get it
 
@@ -282,12 +286,14 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain, report):
+for verb in (apply, diff, export, take_in, explain, quota, report):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)
+cli.add_command(reprice)
 cli.add_command(vault)
 cli.add_command(backup)
+cli.add_command(events)
 cli.add_command(certs)
 cli.add_command(keys)
 cli.add_command(signing_key)

@@ -53,6 +53,10 @@ def _row(number: int, step: Mapping[str, Any]) -> tuple[str, ...]:
             return str(number), step["account"], step["model"], "waits", "", "", "", per_million, why
         if why == "paced":
             why = f"its rate limit, for {step.get('wait', 0)} s more"
+        elif why == "limit":
+            why = f"a limit of it, for {step.get('wait', 0)} s more"
+        elif why == "limit_spent":
+            why = "a limit of it, which is used up"
         elif why != "budget":
             who = "the provider said so" if step.get("told") else "suspected"
             why = f"{why} for {step.get('wait', 0)} s more, {who}"

@@ -106,6 +106,9 @@ Examples:
 @click.option("--team", default="", metavar="NAME", help="Whose limits apply to it as well. [no team's]")
 @click.option("--user", default="", metavar="NAME", help="Whose limits apply to it as well. [no user's]")
 @click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="What all its requests carry; may be repeated. [none]"
+)
+@click.option(
     "--rule", "rules", multiple=True, metavar="NAME=VALUE", help="As under rules: in the file; may be repeated."
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
@@ -125,6 +128,7 @@ def create_key(
     budget_window: str,
     team: str,
     user: str,
+    tags: tuple[str, ...],
     rules: tuple[str, ...],
     as_json: bool,
     data_dir: Path | None,
@@ -144,6 +148,7 @@ def create_key(
         rules=_yaml(rules),
         team=team,
         user=user,
+        tags=tags,
         scopes=Scopes(providers=providers, endpoints=endpoints, ips=ips, management=management, expires=expires or 0),
     )
     with _key_store(data_dir, config) as store:

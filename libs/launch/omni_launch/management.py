@@ -4,14 +4,16 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import msgspec
+from omni_core.ports.analytics import REPRICE_TIMEOUT
 from omni_core.ports.configuration import APPLY_TIMEOUT, Applied, ObjectChange
+from omni_core.ports.quota import REFRESH_TIMEOUT
 from omni_core.redaction import keep_secret
 from omni_wire.errors import InvalidRequest
 
@@ -23,7 +25,12 @@ from omni_launch.problems import CannotStart
 URL, KEY, KEY_FILE = "OMNIROUTE_MANAGEMENT_URL", "OMNIROUTE_MANAGEMENT_KEY", "OMNIROUTE_MANAGEMENT_KEY_FILE"
 TIMEOUT = 30.0
 APPLY_WITHIN = APPLY_TIMEOUT + 10  # more than the dashboard gives auth, so that what it says of that is heard
+REFRESH_WITHIN = REFRESH_TIMEOUT + 10
+REPRICE_WITHIN = 2 * REPRICE_TIMEOUT + 10  # it is looked at, and then written
 _MOST = 64 * 1024 * 1024
+_PLATFORM = "This needs an admin's key of who runs the gateway"
+_NEEDS_QUOTA = f"{_PLATFORM}, with the area quota"
+_NEEDS_SYSTEM = f"{_PLATFORM}, with the area system"
 _NEEDS = "This needs an admin's key, with the area config, and keys for a file's keys"
 
 
@@ -139,14 +146,23 @@ class Remote:
         body = self._ask(
             "POST", f"/api/simulate-route{query}", msgspec.json.encode(asked), kind="application/json", needs=needs
         )
-        try:
-            return msgspec.json.decode(body, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise self._stranger() from None
+        return self._told(body)
 
     def audit_usage(self) -> dict[str, Any]:
         """What ``GET /api/audit/usage`` answers."""
-        return self._got("/api/audit/usage", needs="This needs an admin's key of who runs the gateway")
+        return self._got("/api/audit/usage", needs=_PLATFORM)
+
+    def statement(self, provider: str, from_ms: int, until_ms: int) -> dict[str, Any]:
+        """What ``GET /api/usage/statement`` answers."""
+        query = urllib.parse.urlencode({"provider": provider, "from": from_ms, "until": until_ms})
+        return self._got(f"/api/usage/statement?{query}", needs=_PLATFORM)
+
+    def reprice(self, from_ms: int, until_ms: int, *, apply: bool) -> dict[str, Any]:
+        """What ``POST /api/usage/reprice`` answers."""
+        asked = msgspec.json.encode({"from_ms": from_ms, "until_ms": until_ms, "apply": apply})
+        return self._told(
+            self._ask("POST", "/api/usage/reprice", asked, REPRICE_WITHIN, kind="application/json", needs=_PLATFORM)
+        )
 
     def spend(self, month: str, by: str) -> dict[str, Any]:
         """What ``GET /api/reports/spend`` answers."""
@@ -154,12 +170,49 @@ class Remote:
         needs = "An admin's key sees all keys, a developer's itself and no owners; scopes must have the area usage"
         return self._got(f"/api/reports/spend?{asked}", needs=needs)
 
+    def dead_letters(self, after: str, limit: int) -> dict[str, Any]:
+        """What ``GET /api/events/dead`` answers."""
+        asked = urllib.parse.urlencode({"after": after, "limit": limit})
+        return self._got(f"/api/events/dead?{asked}", needs=_NEEDS_SYSTEM)
+
+    def redrive(self, ids: Sequence[str]) -> dict[str, Any]:
+        """What ``POST /api/events/dead/redrive`` answers. Raises ``InvalidRequest`` for what is no id."""
+        return self._sent("/api/events/dead/redrive", {"ids": ids})
+
+    def discard(self, ids: Sequence[str]) -> list[str]:
+        """Which of them there were. Raises as ``redrive``."""
+        found: list[str] = self._sent("/api/events/dead/discard", {"ids": ids})["discarded"]
+        return found
+
+    def _sent(self, path: str, body: Any) -> dict[str, Any]:
+        told = self._ask("POST", path, msgspec.json.encode(body), kind="application/json", needs=_NEEDS_SYSTEM)
+        try:
+            return msgspec.json.decode(told, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._stranger() from None
+
     def _got(self, path: str, needs: str) -> dict[str, Any]:
-        body = self._ask("GET", path, needs=needs)
+        return self._told(self._ask("GET", path, needs=needs))
+
+    def _told(self, body: bytes) -> dict[str, Any]:
         try:
             return msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise self._stranger() from None
+
+    def quota(self) -> list[dict[str, Any]]:
+        """What ``GET /api/quota`` has of accounts."""
+        body = self._ask("GET", "/api/quota", needs=_NEEDS_QUOTA)
+        try:
+            return msgspec.json.decode(body, type=_Quotas).accounts
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._stranger() from None
+
+    def refresh_quota(self, account: str) -> None:
+        """Ask the account's provider now. Raises ``InvalidRequest`` (404, 429) where nobody can be asked, or was only
+        just."""
+        path = f"/api/quota/accounts/{urllib.parse.quote(account, safe='/')}/refresh"
+        self._ask("POST", path, b"", REFRESH_WITHIN, needs=_NEEDS_QUOTA)
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, timeout: float = TIMEOUT, *,
@@ -220,6 +273,10 @@ class _Answer(msgspec.Struct):
     changes: list[_Change]
     warnings: list[str]
     unchanged: int = 0
+
+
+class _Quotas(msgspec.Struct):
+    accounts: list[dict[str, Any]]
 
 
 class _Refusal(msgspec.Struct):

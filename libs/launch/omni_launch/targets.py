@@ -31,7 +31,7 @@ PARTS: dict[str, Part] = {
     "auth": Part(nats=True, owns_files=True),
     "analytics": Part(nats=True, owns_files=True),
     "translator": Part(redis=True, nats=True),
-    "quota": Part(redis=True, nats=True),
+    "quota": Part(asks=("auth",), redis=True, nats=True),
     "router": Part(calls=("translator", "auth"), redis=True, nats=True),
     "dashboard": Part(calls=("auth", "quota", "analytics"), asks=("router",), serves="http", nats=True),
     "edge": Part(calls=("router", "auth"), serves="http", nats=True),

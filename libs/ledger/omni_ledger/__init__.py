@@ -14,6 +14,8 @@ steps.
 """
 
 from omni_ledger.janitor import AllowanceStanding, BreakerStanding, Janitor, KeyStanding, Reaped, Standing
+from omni_ledger.journal import Journal
+from omni_ledger.leasing import Leasing
 from omni_ledger.ledger import Ledger
 from omni_ledger.model import (
     AllowanceHold,
@@ -34,6 +36,9 @@ from omni_ledger.model import (
     WarmPlace,
 )
 from omni_ledger.outbox import Outbox, drain, ensure_stream
+from omni_ledger.quota_model import Counts, Known, QuotaStanding, Told
+from omni_ledger.quota_model import Turn as QuotaTurn
+from omni_ledger.quotas import Quotas
 from omni_ledger.relay import Relay
 
 __all__ = [
@@ -41,19 +46,26 @@ __all__ = [
     "AllowanceStanding",
     "BreakerStanding",
     "BudgetHold",
+    "Counts",
     "Evidence",
     "Grant",
     "Hold",
     "Janitor",
+    "Journal",
     "KeyStanding",
+    "Known",
     "LaneNews",
     "LaneStanding",
+    "Leasing",
     "Ledger",
     "Level",
     "Outbox",
     "Passage",
     "Pick",
     "Picked",
+    "QuotaStanding",
+    "QuotaTurn",
+    "Quotas",
     "Reaped",
     "Refusal",
     "Relay",
@@ -61,6 +73,7 @@ __all__ = [
     "Settlement",
     "Standing",
     "Ticket",
+    "Told",
     "WarmPlace",
     "drain",
     "ensure_stream",

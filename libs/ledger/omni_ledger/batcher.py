@@ -8,13 +8,13 @@ Every operation is idempotent (it is named by its attempt), so a batch whose con
 connection until the deadline of its oldest operation: a Redis that restarts within that time goes unnoticed. After the
 deadline Redis is *down*: operations that somebody waits for fail at once, and so do new ones, until a call succeeds
 again. Operations that are *kept* (settlements, releases) stay in the queue, in their order, and are what the pump tries
-again with.
+again with; those that Redis is not quick to take are written to the *spool* as well, where there is one.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from omni_wire.errors import DependencyUnavailable, Internal
@@ -22,6 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from omni_ledger import operations
+from omni_ledger.journal import Journal, Record
 from omni_ledger.metrics import LedgerMetrics
 from omni_ledger.operations import Operation
 from omni_ledger.script import FAILURES, ScriptConnection, unavailable
@@ -35,6 +36,7 @@ DEADLINE = 1.8  # seconds; callers are promised two
 RESEND_PAUSES = (0.0, 0.02, 0.05, 0.1)
 DOWN_PAUSES = (0.05, 0.1, 0.25)
 PROBE_EVERY = 1.0
+SPOOL_AFTER = 0.1  # seconds that a call may take before what it has to keep is on the disk
 
 # What Redis says inside a script when it is full, a replica, or not itself yet: the whole of it is away, not one key.
 _NOT_NOW = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "LOADING")
@@ -44,9 +46,10 @@ log = logging.getLogger("omniroute.ledger")
 
 class Entry:
     """One submitted operation. ``sent`` once it may have reached Redis, ``resent`` once it may do so again later,
-    from a connection that broke. ``future`` gets the script's result."""
+    from a connection that broke. ``future`` gets the script's result; ``lost`` is called where there is none.
+    ``spooled`` is its number in the spool, 0 where it is not there, -1 where it need not be."""
 
-    __slots__ = ("born", "future", "kept", "note", "operation", "resent", "sent", "size")
+    __slots__ = ("born", "future", "kept", "lost", "note", "operation", "resent", "sent", "size", "spooled")
 
     def __init__(
         self,
@@ -62,6 +65,8 @@ class Entry:
         self.future = future
         self.kept = kept
         self.note = note
+        self.lost: Callable[[], None] | None = None
+        self.spooled = 0
         self.sent = self.resent = False
 
     @property
@@ -81,12 +86,27 @@ class Entry:
     def fail(self, error: Exception) -> None:
         if self.future is not None and not self.future.done():
             self.future.set_exception(error)
+        if self.lost is not None:
+            self.lost()
 
 
 class Batcher:
-    def __init__(self, connection: ScriptConnection, metrics: LedgerMetrics) -> None:
+    """``refused_within`` is for how many seconds a Redis that refuses connections is asked again before it is down."""
+
+    def __init__(
+        self,
+        connection: ScriptConnection,
+        metrics: LedgerMetrics,
+        spool: Journal | None = None,
+        *,
+        refused_within: float = DEADLINE,
+    ) -> None:
         self._connection = connection
         self._metrics = metrics
+        self._spool = spool
+        self._spooled: dict[int, Entry] = {}
+        self._spool_number = 0
+        self._refused_within = refused_within
         self._queue: deque[Entry] = deque()
         self._wake = asyncio.Event()
         self._probe = True
@@ -105,6 +125,11 @@ class Batcher:
     def healthy(self) -> bool:
         """Whether the last call succeeded; there is one at least every second."""
         return self._up
+
+    @property
+    def is_down(self) -> bool:
+        """Whether Redis is known to be away."""
+        return self._down
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -129,6 +154,7 @@ class Batcher:
         kept: bool = False,
         wait: bool = True,
         note: Callable[[Entry, Any], None] | None = None,
+        lost: Callable[[], None] | None = None,
     ) -> Entry:
         """Queue ``operation``. Raises ``DependencyUnavailable`` at once when Redis is down (unless it is ``kept``),
         when too much waits already, or when the pump does not run."""
@@ -141,13 +167,55 @@ class Batcher:
         elif self._down or len(self._queue) >= MAX_WAITING + self._kept:
             raise unavailable(None)
         entry = Entry(operation, loop.time(), loop.create_future() if wait else None, kept, note)
-        if kept:
+        entry.lost = lost
+        if kept and self._down:
+            self._keep_safe(entry)
+        self._append(entry)
+        return entry
+
+    def keep(
+        self, operation: Operation, note: Callable[[Entry, Any], None] | None = None, *, wait: bool = False
+    ) -> Entry:
+        """Queue what is on the disk already, and must not be dropped however much waits."""
+        loop = asyncio.get_running_loop()
+        entry = Entry(operation, loop.time(), loop.create_future() if wait else None, True, note)
+        entry.spooled = -1
+        self._append(entry)
+        return entry
+
+    def _append(self, entry: Entry) -> None:
+        if entry.kept:
             self._kept += 1
             self._kept_bytes += entry.size
         self._queue.append(entry)
         if not self._busy:
             self._wake.set()
-        return entry
+
+    # ---- the spool --------------------------------------------------------------------------------------------------
+
+    def spooled(self) -> Iterator[Record]:
+        """What the spool must say: of each operation that waits its number and itself."""
+        for number, entry in self._spooled.items():
+            yield "w", number, entry.operation
+
+    def _keep_safe(self, entry: Entry) -> None:
+        if self._spool is not None and entry.kept and entry.spooled == 0:
+            self._spool_number += 1
+            entry.spooled = self._spool_number
+            self._spooled[entry.spooled] = entry
+            self._spool.write("w", entry.spooled, entry.operation)
+
+    def _keep_all_safe(self, batch: list[Entry]) -> None:
+        if self._spool is not None:
+            self._spool.synced = True
+            for entry in (*batch, *self._queue):
+                self._keep_safe(entry)
+
+    def _is_safe(self, entry: Entry) -> None:
+        """Redis has it."""
+        if self._spool is not None and entry.spooled > 0:
+            del self._spooled[entry.spooled]
+            self._spool.write("d", entry.spooled)
 
     async def flush(self, timeout: float) -> bool:
         """Wait until nothing is queued or under way; false when ``timeout`` seconds did not suffice."""
@@ -231,6 +299,9 @@ class Batcher:
         started = clock()
         deadline = min((entry.born for entry in batch if not entry.kept), default=started) + DEADLINE
         arguments = [argument for entry in batch for argument in entry.operation]
+        slow = None
+        if self._spool is not None and self._kept and not self._down:
+            slow = asyncio.get_running_loop().call_later(SPOOL_AFTER, self._keep_all_safe, batch)
         try:
             async with asyncio.timeout_at(max(deadline, started + 0.1)):
                 reply = await self._call(batch, arguments)
@@ -238,22 +309,29 @@ class Batcher:
         except BaseException:  # also cancelled: an answer may still be under way on this connection
             await self._connection.drop()
             raise
+        finally:
+            if slow is not None:
+                slow.cancel()
         self._metrics.step_seconds.observe(clock() - started)
         self._metrics.step_operations.add((), len(batch))
         return results
 
     async def _call(self, batch: list[Entry], arguments: list[bytes]) -> object:
-        tries = 0
+        tries, clock = 0, asyncio.get_running_loop().time
+        refused_at = 0.0
         while True:
             try:
                 return await self._connection.call(arguments)
             except (RedisConnectionError, OSError):
                 await self._connection.drop()
-                if self._down:
+                refused_at = refused_at or clock()
+                pause = RESEND_PAUSES[min(tries, len(RESEND_PAUSES) - 1)]
+                if self._down or clock() + pause - refused_at > self._refused_within:
                     raise
+                self._keep_all_safe(batch)
                 for entry in batch:
                     entry.resent = True
-                await asyncio.sleep(RESEND_PAUSES[min(tries, len(RESEND_PAUSES) - 1)])
+                await asyncio.sleep(pause)
                 tries += 1
 
     def _succeeded(self, batch: list[Entry], results: list[Any]) -> None:
@@ -262,10 +340,13 @@ class Batcher:
             if self._down:
                 log.warning("redis is back", extra={"fields": {"kept": self._kept}})
         self._up, self._down = True, False
+        if self._spool is not None:
+            self._spool.synced = False
         for entry, result in zip(batch, results, strict=True):
             if entry.kept:
                 self._kept -= 1
                 self._kept_bytes -= entry.size
+                self._is_safe(entry)
             if entry.note is not None:
                 entry.note(entry, result)
             message = operations.failure(result)
@@ -281,6 +362,7 @@ class Batcher:
             log.error("redis is away", extra={"fields": {"error": detail, "kept": self._kept}})
         self._up, self._down = False, True
         self._metrics.up.set(0)
+        self._keep_all_safe(batch)
         waiting = [*batch, *self._queue]
         self._queue.clear()
         for entry in waiting:

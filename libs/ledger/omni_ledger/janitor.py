@@ -1,20 +1,16 @@
 """What only the quota service does with the ledger: reap, look, reset, and find outboxes nobody drains."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from omni_catalogue.windows import Window
-from omni_wire.errors import Internal
-from redis.asyncio import Redis
 
 from omni_ledger import operations
+from omni_ledger.asking import WITHIN as WITHIN
+from omni_ledger.asking import Asking
 from omni_ledger.model import LaneStanding
-from omni_ledger.operations import Operation
-from omni_ledger.script import FAILURES, STEP_LUA, ScriptConnection, unavailable
 
-WITHIN = 5.0
 CHUNK = 100
 
 
@@ -62,15 +58,8 @@ class Standing(msgspec.Struct, frozen=True):
     allowances: tuple[AllowanceStanding, ...] = ()
 
 
-class Janitor:
+class Janitor(Asking):
     """All methods raise ``DependencyUnavailable`` when Redis is away. ``script`` is for tests."""
-
-    def __init__(self, redis: Redis, *, script: str = STEP_LUA) -> None:
-        self._connection = ScriptConnection(redis, script)
-        self._one_at_a_time = asyncio.Lock()
-
-    async def close(self) -> None:
-        await self._connection.drop()
 
     async def reap(self, limit: int = CHUNK) -> Reaped:
         """Close up to ``limit`` reservations past their expiry, charge each in full, emit its abort events.
@@ -127,21 +116,6 @@ class Janitor:
     async def orphans(self) -> list[str]:
         """Routers that left events and show no sign of life."""
         return [str(router) for router in await self._run(operations.orphans())]
-
-    async def _run(self, operation: Operation) -> Any:
-        async with self._one_at_a_time:
-            try:
-                async with asyncio.timeout(WITHIN):
-                    reply = await self._connection.call(operation)
-            except BaseException as error:  # also cancelled: an answer may still be under way on this connection
-                await self._connection.drop()
-                if isinstance(error, FAILURES):
-                    raise unavailable(error) from error
-                raise
-        (result,) = operations.results(reply)
-        if operations.failure(result) is not None:
-            raise Internal("the quota ledger refused an operation")
-        return result
 
 
 def _breaker(values: list[Any]) -> BreakerStanding:

@@ -2,27 +2,37 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from omni_wire.errors import DependencyUnavailable, Internal
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from omni_ledger import operations
-from omni_ledger.batcher import Batcher, Entry
-from omni_ledger.metrics import LedgerMetrics
+from omni_ledger import operations, quota_operations
+from omni_ledger.batcher import DEADLINE, Batcher, Entry
+from omni_ledger.leasing import Leasing, Lessee
+from omni_ledger.metrics import LeaseMetrics, LedgerMetrics
 from omni_ledger.model import Grant, Hold, Pick, Picked, Refusal, Settlement
 from omni_ledger.operations import Operation
+from omni_ledger.quota_model import Told
+from omni_ledger.recovery import Recovery
 from omni_ledger.script import STEP_LUA, ScriptConnection
 
 STOP_WITHIN = 5.0
+# Who is refused what routers hold slices of asks so many times again, after so many seconds: they give them back at
+# their next word.
+RECALLS, RECALLED_WITHIN = 2, 0.12
 
 
 class Ledger:
     """One per process. ``on_events`` is called (often) after events have reached the outbox: a relay's ``wake``.
 
-    ``script`` is for tests, which bring their own clock.
+    With ``leasing`` keys that are asked for often are admitted and settled from slices of their limits, in memory; its
+    journal also takes what waits for a Redis that is away, and ``recovers`` is the folder to look in for what killed
+    processes left. A Redis that refuses connections is taken for away after ``refused_within`` seconds. ``script`` is
+    for tests, which bring their own clock.
     """
 
     def __init__(
@@ -32,10 +42,22 @@ class Ledger:
         *,
         on_events: Callable[[], None] | None = None,
         script: str = STEP_LUA,
+        leasing: Leasing | None = None,
+        recovers: Path | None = None,
+        refused_within: float = DEADLINE,
     ) -> None:
         self._metrics = LedgerMetrics(metrics)
-        self._batcher = Batcher(ScriptConnection(redis, script), self._metrics)
+        self._journal = leasing.journal if leasing is not None else None
+        connection = ScriptConnection(redis, script)
+        self._batcher = batcher = Batcher(connection, self._metrics, self._journal, refused_within=refused_within)
         self._on_events = on_events
+        self._lessee: Lessee | None = None
+        self._recovery: Recovery | None = None
+        if leasing is not None:
+            measured, overrun = LeaseMetrics(metrics), self._metrics.overruns.inc
+            self._lessee = Lessee(leasing, batcher, measured, told=on_events, overrun=overrun)
+            if recovers is not None:
+                self._recovery = Recovery(recovers, leasing.router_id, batcher, measured)
 
     @property
     def healthy(self) -> bool:
@@ -45,14 +67,27 @@ class Ledger:
     async def start(self) -> None:
         """Returns at once; Redis may come later."""
         self._batcher.start()
+        if self._recovery is not None:
+            self._recovery.start()
 
     async def stop(self) -> None:
-        """Send what is queued, for up to five seconds; reservations not settled by then are left to the reaper."""
-        await self._batcher.flush(STOP_WITHIN)
+        """Send what is queued, for up to five seconds; reservations not settled by then are left to the reaper, or to
+        who finds the journal."""
+        if self._recovery is not None:
+            await self._recovery.stop()
+        is_done = await self.flush(STOP_WITHIN)
+        if self._lessee is not None:
+            self._lessee.stop()
+            is_done = is_done and not self._lessee.in_flight
         await self._batcher.stop()
+        if self._journal is not None:
+            await self._journal.close(remove=is_done)
 
     async def flush(self, timeout: float) -> bool:
-        """Wait until everything queued is in Redis; false when ``timeout`` seconds did not suffice."""
+        """Wait until everything queued is in Redis, and give back what is free of slices; false when ``timeout``
+        seconds did not suffice."""
+        if self._lessee is not None and not await self._lessee.hand_over(timeout):
+            return False
         return await self._batcher.flush(timeout)
 
     async def admit(self, hold: Hold) -> Grant | Refusal:
@@ -63,6 +98,26 @@ class Ledger:
         attempt id is then closed. (A request counted towards its rate limit stays counted.) Raises ``Internal`` when
         the attempt is closed already, ``ValueError`` when a field of ``hold`` is wrong.
         """
+        counts = self._metrics.admissions
+        if self._lessee is not None:
+            try:
+                grant = self._lessee.admit(hold)
+            except DependencyUnavailable:
+                counts.add(("unavailable",))
+                raise
+            if grant is not None:
+                counts.add(("granted",))
+                return grant
+        outcome = await self._ask(hold)
+        for _ in range(RECALLS):
+            if isinstance(outcome, Grant) or not outcome.recalled:
+                break
+            await asyncio.sleep(RECALLED_WITHIN)
+            outcome = await self._ask(hold)
+        counts.add(("granted",) if isinstance(outcome, Grant) else (outcome.reason,))
+        return outcome
+
+    async def _ask(self, hold: Hold) -> Grant | Refusal:
         operation = operations.admit(hold)
         counts = self._metrics.admissions
         try:
@@ -79,13 +134,13 @@ class Ledger:
             raise
         outcome = operations.admitted(result)
         if isinstance(outcome, Grant):
-            counts.add(("granted",))
             return outcome
         if outcome is None:
             counts.add(("failed",))
             raise Internal("this attempt is closed already")
-        counts.add((outcome.reason,))
-        if entry.resent:  # what was sent first may still be under way, and would be granted to nobody
+        if (
+            entry.resent and not outcome.recalled
+        ):  # what was sent first may still be under way, and would be granted to nobody
             self.release_soon(hold.attempt_id, (hold.account_id, *hold.circuits))
         return outcome
 
@@ -96,6 +151,11 @@ class Ledger:
         Once per attempt: a repetition has no effect. A cost above what was reserved is charged in full. Raises
         ``DependencyUnavailable`` when too many wait already, ``ValueError`` when a field is wrong.
         """
+        if self._lessee is not None and self._lessee.has(settlement.attempt_id):
+            told = asyncio.Event()
+            self._lessee.settle(settlement, told.set)
+            await told.wait()
+            return
         await self._enqueue(settlement, wait=True).answer()
 
     def settle_soon(self, settlement: Settlement, done: Callable[[], None] | None = None) -> None:
@@ -104,12 +164,16 @@ class Ledger:
         When too many wait already it is dropped and counted: the reaper then charges the reservation in full and emits
         the events that were deposited with it. Raises ``ValueError`` when a field is wrong.
         """
+        if self._lessee is not None and self._lessee.settle(settlement, done):
+            return
         with contextlib.suppress(DependencyUnavailable):  # counted where it was raised
             self._enqueue(settlement, wait=False, done=done)
 
     def release_soon(self, attempt_id: str, circuits: tuple[str, ...]) -> None:
         """Give back what was reserved for an attempt that is not made: it leaves nothing behind, and is closed.
         ``circuits`` are those of its hold, the account first. Kept and dropped as a settlement."""
+        if self._lessee is not None and self._lessee.release(attempt_id):
+            return
         try:
             self._batcher.submit(operations.release(attempt_id, circuits), kept=True, wait=False)
         except DependencyUnavailable:
@@ -120,12 +184,15 @@ class Ledger:
 
         Raises ``DependencyUnavailable`` within two seconds when Redis is away.
         """
+        if self._lessee is not None and self._lessee.has(attempt_id):
+            return True  # as its slice does
         entry = self._batcher.submit(operations.renew(attempt_id, ttl_ms))
         return bool((await entry.answer())[0])
 
     def renew_soon(self, attempt_id: str, ttl_ms: int) -> None:
         """``renew`` without waiting; when Redis is away nothing is renewed, and the caller asks again later."""
-        self._soon(operations.renew(attempt_id, ttl_ms))
+        if self._lessee is None or not self._lessee.has(attempt_id):
+            self._soon(operations.renew(attempt_id, ttl_ms))
 
     async def pick(self, wanted: Pick) -> Picked:
         """What the fleet knows for a choice. Not idempotent: one that is lost and sent again counts twice, which skips
@@ -151,6 +218,10 @@ class Ledger:
     def leave_soon(self, ticket: str, lanes: tuple[str, ...]) -> None:
         """Wait no more in the queues of ``lanes``; while Redis is away the ticket's lease ends it."""
         self._soon(operations.leave(ticket, lanes))
+
+    def told_soon(self, account: str, windows: Sequence[Told]) -> None:
+        """Tell the fleet what a provider says of an account's quota; not while Redis is away."""
+        self._soon(quota_operations.told(account, windows))
 
     def used_soon(self, uses: str, member: str) -> None:
         """Count a use that no ``pick`` counted; not while Redis is away."""
@@ -196,6 +267,7 @@ class DryLedger(Ledger):
 
     def __init__(self, ledger: Ledger) -> None:
         self._batcher, self._metrics, self._on_events = ledger._batcher, ledger._metrics, None
+        self._lessee = self._recovery = self._journal = None
 
     async def admit(self, hold: Hold) -> Grant | Refusal:
         outcome = operations.admitted(await self._batcher.submit(operations.admit(hold, dry=True)).answer())

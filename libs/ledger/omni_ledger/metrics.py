@@ -47,6 +47,38 @@ class LedgerMetrics:
         )
 
 
+class LeaseMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.admissions = Meter(
+            "omniroute_ledger_leased_admissions",
+            "Reservations granted from a slice, without asking Redis",
+            [],
+            registry,
+        )
+        self.settlements = Counter(
+            "omniroute_ledger_leased_settlements", "Settlements of such that Redis has been told", registry=registry
+        )
+        self.slices = Gauge("omniroute_ledger_slices", "Slices of limits that this router holds", registry=registry)
+        self.broken = Counter(
+            "omniroute_ledger_journal_failures",
+            "Attempts that could not be noted; from then on nothing is admitted from slices",
+            registry=registry,
+        )
+        self.recovered = Counter(
+            "omniroute_ledger_recovered_attempts",
+            "Attempts read out of what killed processes left, by what they came to",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in ("settled", "aborted"):
+            self.recovered.labels(outcome)
+        self.bad_records = Counter(
+            "omniroute_ledger_journal_bad_records",
+            "Records of such journals that are damaged, and were moved aside",
+            registry=registry,
+        )
+
+
 class RelayMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.waiting = Gauge(

@@ -19,13 +19,15 @@ class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt may cost at most: ``fixed`` (its input) plus ``per_output_token`` for each token granted.
 
     ``cap`` applies to ``window``, a calendar window in UTC: "day", "week" (from Monday), "month" or "total"; or one
-    that is told by its borders (``omni_catalogue.windows``).
+    that is told by its borders (``omni_catalogue.windows``). With ``is_whole`` all output that is wanted is granted, or
+    none.
     """
 
     cap_nano_usd: int
     window: Window
     fixed_nano_usd: int
     per_output_token_nano_usd: int
+    is_whole: bool = False
 
 
 class AllowanceHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +38,11 @@ class AllowanceHold(msgspec.Struct, frozen=True, kw_only=True):
     or "concurrent": attempts under way, which have no window. "minute" and "5h" roll: in any such time no more than
     ``most`` is let through, as far as it is not settled to more. The others are as a budget's.
 
-    With ``warn`` (percents, may be none) it refuses and clamps nothing, and may be of "usd" (nano-USD): where what is
-    spent comes to one of them an ``events.v1.LimitEvent`` is emitted, once a window. It has what ``limit`` is: its id,
-    its name, its organisation.
+    ``of`` "usd" (nano-USD) is for the windows that roll, as others have budgets, and for what refuses nothing.
+
+    With ``warn`` (percents, may be none) an ``events.v1.LimitEvent`` is emitted where what is spent comes to one of
+    them, once a window. It has what ``limit`` is: its id, its name, its organisation. Without ``refuses`` it has some,
+    and refuses and clamps nothing.
     """
 
     of: str
@@ -48,18 +52,21 @@ class AllowanceHold(msgspec.Struct, frozen=True, kw_only=True):
     per_output_token: int = 0
     warn: tuple[int, ...] | None = None
     limit: tuple[str, str, str] = ("", "", "")
+    refuses: bool = True
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
     """A limit that a key shares with others. ``owner`` names its windows; 0 requests means no limit.
 
     What an attempt may cost is the same on every level: the input and the token of all budgets of a hold are equal.
+    One that is not ``leasable`` is not held for what an attempt may take at most, so that no slice can pay for it.
     """
 
     owner: str
     requests_per_minute: int = 0
     budget: BudgetHold | None = None
     allowances: tuple[AllowanceHold, ...] = ()
+    leasable: bool = True
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +107,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     circuits that were opened on suspicion before their time is up. After ``ttl_ms`` without a settlement or a renewal
     the reservation is charged in full and ``abort_events`` (serialised ``events.v1.Event``) are emitted in the name of
     ``router_id``. ``passage`` is what the provider takes; what is let through counts there until it is settled.
+    ``serves_away`` is whether all its limits let it be paid from a slice while Redis is away.
     """
 
     attempt_id: str
@@ -120,6 +128,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[Level, ...] = ()
     passage: Passage | None = None
     retrying: Retrying | None = None
+    serves_away: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -138,10 +147,11 @@ class Refusal(msgspec.Struct, frozen=True):
     "breaker_open", "paced" (a lane lets nobody through now) or "retry_budget".
 
     ``retry_after`` is in seconds; 0 for a window that never starts anew ("total"). Where an allowance refuses,
-    ``cause`` is what it is of. ``circuit`` is whose breaker is open, ``cause`` why ("failing", "rate_limit", "quota",
-    "refused"), ``told`` whether the provider said how long. ``level`` is the owner of the shared level that refuses, ""
-    where it is the key's own limit or a breaker. Of "paced" ``circuit`` is the lane, ``came_ms`` when its ticket came
-    to the queue, and ``ahead`` how many came before.
+    ``cause`` is what it is of, "usd" with the reasons of a budget. ``circuit`` is whose breaker is open, ``cause`` why
+    ("failing", "rate_limit", "quota", "refused"), ``told`` whether the provider said how long. ``level`` is the owner
+    of the shared level that refuses, "" where it is the key's own limit or a breaker. Of "paced" ``circuit`` is the
+    lane, ``came_ms`` when its ticket came to the queue, and ``ahead`` how many came before. ``recalled`` says that
+    routers hold slices of what refuses, and have been asked to give them back.
     """
 
     reason: str
@@ -152,6 +162,7 @@ class Refusal(msgspec.Struct, frozen=True):
     level: str = ""
     came_ms: int = 0
     ahead: int = 0
+    recalled: bool = False
 
 
 class LaneNews(msgspec.Struct, frozen=True, kw_only=True):

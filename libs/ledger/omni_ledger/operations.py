@@ -37,6 +37,7 @@ from omni_ledger.model import (
 
 MAX_AMOUNT = 2**53 - 1
 MAX_TTL_MS = 24 * 3600 * 1000
+MAX_LASTING = 400 * 86_400  # seconds of a window that begins with its first use
 MAX_EVENT_BYTES = 256 * 1024
 _OUTCOMES = ("success", "failure", "cool", "neutral")
 _CAUSES = ("", "failing", "rate_limit", "quota", "refused")
@@ -65,24 +66,34 @@ def _breaker(policy: BreakerPolicy | None) -> tuple[int, ...] | int:
     return max(1, policy.failures), *(max(1, each) * 1000 for each in seconds)
 
 
-def _window(window: Window, known: Sequence[str]) -> Window:
+def as_window(window: Window, known: Sequence[str]) -> Window:
+    """As it is. Raises ``ValueError`` for one that the script does not know."""
     if not isinstance(window, str):
         name, *borders = window
-        if name not in CALENDAR or borders != sorted(set(borders)):
+        if len(borders) == 1 and name in known and 0 < borders[0] <= MAX_LASTING:
+            return window
+        if name not in CALENDAR or len(borders) != 4 or borders != sorted(set(borders)):
             raise ValueError(f"{window!r} is no window of the calendar by its borders")
     elif window not in known:
         raise ValueError(f"unknown window {window!r}")
     return window
 
 
-def _budget(budget: BudgetHold | None) -> tuple[int, Window, int, int] | int:
+def _budget_window(window: Window) -> Window:
+    if not isinstance(as_window(window, WINDOWS), str) and len(window) == 2:
+        raise ValueError("a budget's window does not begin with its first use")
+    return window
+
+
+def _budget(budget: BudgetHold | None) -> tuple[object, ...] | int:
     if budget is None:
         return 0
     return (
         _amount(budget.cap_nano_usd, "cap_nano_usd"),
-        _window(budget.window, WINDOWS),
+        _budget_window(budget.window),
         _amount(budget.fixed_nano_usd, "fixed_nano_usd"),
         _amount(budget.per_output_token_nano_usd, "per_output_token_nano_usd"),
+        *((1,) if budget.is_whole else ()),
     )
 
 
@@ -102,16 +113,23 @@ def _level(level: Level) -> tuple[object, ...]:
 def _allowance(asked: AllowanceHold) -> tuple[object, ...]:
     if asked.of not in MEASURES:
         raise ValueError(f"unknown measure {asked.of!r}")
-    if asked.of == "usd" and asked.warn is None:
-        raise ValueError("an allowance of money refuses nothing: what does is a budget")
+    if not asked.refuses and asked.warn is None:
+        raise ValueError("an allowance that refuses nothing says of which percents it tells, though of none")
     return (
         asked.of,
         _amount(asked.most, "most"),
-        _window(asked.window, ALLOWANCE_WINDOWS) if asked.of != "concurrent" else "",
+        as_window(asked.window, ALLOWANCE_WINDOWS) if asked.of != "concurrent" else "",
         _amount(asked.fixed, "fixed"),
         _amount(asked.per_output_token, "per_output_token"),
-        *((asked.warn, asked.limit) if asked.warn is not None else ()),
+        *_warned(asked),
     )
+
+
+def _warned(asked: "AllowanceHold | Pot") -> tuple[object, ...]:
+    """As ``_tail``."""
+    if asked.warn is None:
+        return ()
+    return (asked.warn, asked.limit, 1) if asked.refuses else (asked.warn, asked.limit)
 
 
 def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
@@ -242,6 +260,11 @@ def release(attempt_id: str, circuits: tuple[str, ...]) -> Operation:
     return [_pack(("s", 0, attempt_id, neutral, 0, "", 0, "", 0, 0))]
 
 
+def told(events: Sequence[bytes], router_id: str) -> Operation:
+    """Events of what was reserved nowhere."""
+    return _with_blobs(_pack(("s", len(events), "", [], 0, "", 0, router_id, 0)), tuple(events))
+
+
 def cleared(attempt_id: str, circuits: tuple[str, ...]) -> Operation:
     return [_pack(("cleared", 0, attempt_id, circuits))]
 
@@ -311,6 +334,80 @@ def warmed(conversation: str, place: str, tokens: int, ttl_ms: int) -> Operation
     return [_pack(("warmed", 0, conversation, place, _amount(tokens, "tokens"), ttl_ms))]
 
 
+class Pot(msgspec.Struct, frozen=True):
+    """A window that slices are taken of: ``of`` is a measure of allowances, "budget" or "rpm". ``warn``, ``limit``
+    and ``refuses`` are an allowance's."""
+
+    of: str
+    owner: str
+    most: int
+    window: Window = ""
+    warn: tuple[int, ...] | None = None
+    limit: tuple[str, str, str] = ("", "", "")
+    refuses: bool = True
+
+
+Amounts = Sequence[int]
+
+
+def pots(asked: Sequence[Pot]) -> msgspec.Raw:
+    """Packed once, for every word about a slice of them. Raises ``ValueError`` as ``admit`` does."""
+    return msgspec.Raw(_pack([_pot(each) for each in asked]))
+
+
+def _pot(pot: Pot) -> tuple[object, ...]:
+    known = WINDOWS if pot.of == "budget" else ALLOWANCE_WINDOWS
+    window = as_window(pot.window, known) if pot.of != "rpm" else ""
+    return pot.of, pot.owner, _amount(pot.most, "most"), window, *_warned(pot)
+
+
+NO_POTS = msgspec.Raw(_pack(()))
+
+
+def lease(
+    name: tuple[str, str, str],
+    seq: int,
+    ttl_ms: int,
+    *,
+    moved: tuple[Amounts, Amounts, Amounts],
+    wanted: Amounts,
+    least: Amounts,
+    asked: msgspec.Raw = NO_POTS,
+    events: Sequence[bytes] = (),
+    closes: bool = False,
+    deposit: bytes | None = None,
+) -> Operation:
+    """A word about a slice: ``name`` is (its id, its router, its key); of each kind of amount ``moved`` is settled,
+    what that came to, and given back. The first word has a ``deposit``, the event of a slice that nobody says more
+    of."""
+    opens = deposit is not None
+    blobs = (deposit, *events) if deposit is not None else tuple(events)
+    head = _pack(
+        ("lease", len(blobs), *name, seq, ttl_ms, int(closes), *moved, wanted, least, asked, int(opens))
+    )  # fmt: skip
+    return _with_blobs(head, blobs)
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """What a slice was given, and for how many seconds from when that was asked (0: without end). ``recalled`` asks for
+    what is left of it, ``known`` is whether it is there at all."""
+
+    added: tuple[int, ...]
+    good_for: float = 0.0
+    recalled: bool = False
+    known: bool = True
+
+
+def leased(result: Any) -> Leased:
+    if result[0] != "l":
+        return Leased((0, 0, 0, 0, 0), known=False)
+    return Leased(tuple(map(int, result[1])), result[2] / 1000, result[3] == 1)
+
+
+def spotless(circuits: Sequence[str], lanes: Sequence[str]) -> Operation:
+    return [_pack(("spotless", 0, circuits, lanes))]
+
+
 def results(reply: object) -> list[Any]:
     """The script's reply, one result an operation. Raises ``DependencyUnavailable`` when it is none."""
     if isinstance(reply, bytes):
@@ -336,7 +433,8 @@ def admitted(result: Any) -> Grant | Refusal | None:
         if len(result) > 3:
             level = result[6] if len(result) > 6 else ""
             came, ahead = map(int, result[7:9]) if len(result) > 8 else (0, 0)
-            return Refusal(result[1], float(result[2]), result[3], result[4], result[5] == 1, level, came, ahead)
+            told, recalled = result[5] == 1, len(result) > 9 and result[9] == 1
+            return Refusal(result[1], float(result[2]), result[3], result[4], told, level, came, ahead, recalled)
         return Refusal(result[1], float(result[2]))
     return None
 

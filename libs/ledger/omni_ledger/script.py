@@ -19,7 +19,10 @@ from redis.exceptions import NoScriptError
 _ANCHOR = "quota:{omni}:ledger"
 _LUA = Path(__file__).parent / "lua"
 
-_PARTS = ("base", "rate", "budget", "counts", "levels", "breaker", "lanes", "retries", "choice", "step")
+_PARTS = (
+    *("base", "rate", "budget", "counts", "leases", "levels", "breaker", "lanes", "retries", "choice", "quotas"),
+    "step",
+)
 STEP_LUA = "\n".join((_LUA / f"{part}.lua").read_text() for part in _PARTS)
 RELAY_LUA = (_LUA / "relay.lua").read_text()
 

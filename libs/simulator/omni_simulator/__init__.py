@@ -17,6 +17,10 @@ Paths
     POST /model/{model}/converse · /model/{model}/converse-stream (Bedrock) · /generateAssistantResponse (Kiro)
     POST /api/chat · GET /api/tags (Ollama) · POST /v2/chat (Cohere)
     GET  /v1/models (the shape follows the headers, as each vendor's SDK expects) · /v1/models/{model} · /v1beta/models
+    What is left of a plan, at each vendor's usage address: GET /api/oauth/usage (Claude Code) · /backend-api/wham/usage
+    (Codex) · /copilot_internal/user · /api/monitor/usage/quota/limit (GLM) · /coding/v1/usages (Kimi) ·
+    /v1/api/openplatform/coding_plan/remains (MiniMax) · /api/v1/key (OpenRouter) · POST /usage-limits (Kiro) ·
+    /v1internal:retrieveUserQuota (Gemini CLI) · :fetchAvailableModels (Antigravity)
     GET  /healthz · /sim/stats        DELETE /sim/stats sets the counters back
     Everything under /v1 also answers without it. /v1/v1/… is a 404, as it would be at a provider.
 
@@ -36,6 +40,8 @@ The script
       content:text     what the agent writes into it            finish:length     or finish:filter: end with this reason
       no-usage         leave usage out                          recount           tell in JSON what came: below
       cite[:n]         cite n addresses (2), in the four formats that can
+      plan:n           its key may ask n times in a window of plan-for:s (5 h) from the first use; headers, the usage
+                       addresses and, beyond it, a 429 tell so
       quota:n          headers that tell of n requests a minute (100), of which quota-left:n are left (all)
     How fast
       latency:ms       before the first byte                    ttft:ms           between headers and first event

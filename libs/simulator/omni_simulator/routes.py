@@ -19,6 +19,7 @@ from omni_simulator.formats import (
     RESPONSES,
     Format,
 )
+from omni_simulator.plans import ADDRESSES
 
 Action = Literal[
     "answer",
@@ -32,6 +33,7 @@ Action = Literal[
     "health",
     "stats",
     "upgrade",
+    "usage",
 ]
 
 
@@ -79,6 +81,8 @@ def find(method: bytes, target: bytes) -> Route | None:
         action: Action = "stats" if raw == "/sim/stats" else "health"
         allowed = (b"GET", b"DELETE") if action == "stats" else (b"GET", b"HEAD")
         return Route(raw, action, CHAT) if method in allowed else None
+    if raw in ADDRESSES:
+        return Route(raw, "usage", CHAT) if method == ADDRESSES[raw][0] else None
     if raw in _WHOLE:
         wanted, plain, spoken = _WHOLE[raw]
         return Route(raw, plain, spoken) if method == wanted else None

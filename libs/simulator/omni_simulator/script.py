@@ -29,6 +29,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     cite: int | None = None
     quota: int | None = None
     quota_left: int | None = None
+    plan: int | None = None
+    plan_for: int | None = None
     rpm: int | None = None
     at_once: int | None = None
 
@@ -110,6 +112,8 @@ _BOUNDS = {
     "parallel": (1, 64),
     "cite": (1, 64),
     "quota": (1, 1_000_000_000),
+    "plan": (1, 1_000_000_000),
+    "plan-for": (1, 604_800),
     "at-once": (1, 1_000_000),
     "tps": (1, 1_000_000),
     "status": (400, 599),

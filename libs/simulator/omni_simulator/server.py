@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Coroutine
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -22,6 +24,8 @@ from omni_simulator.formats.aws_frames import TYPE_HEADER, error_type
 from omni_simulator.formats.cursor import check_client
 from omni_simulator.http import Connection, Request, finish_head, head
 from omni_simulator.meter import Meter, Seen, Totals
+from omni_simulator.plans import ADDRESSES, Plans
+from omni_simulator.plans import headers as plan_headers
 from omni_simulator.play import Broken, Player
 from omni_simulator.prepared import JSON, Kitchen, Prepared, seed_of
 from omni_simulator.ration import Ration
@@ -59,6 +63,7 @@ class Simulator:
         self._kitchen = Kitchen(self._options.script)
         self._gates: Counter[tuple[str, Script]] = Counter()
         self._ration = Ration()
+        self.plans = Plans()
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -125,6 +130,8 @@ class Simulator:
                 raise _nothing_there(request)
             if route.action in ("health", "stats", "models", "model", "upgrade"):
                 return self._inform(route, request)
+            if route.action == "usage":
+                return self._usage(route, request)
             return self._answer(route, request, connection)
         except GatewayError as error:
             self.meter.refused += 1
@@ -143,6 +150,8 @@ class Simulator:
             self._ration.take(script, whose, asyncio.get_running_loop().time())
             if script.selective and not self._gate(prepared, whose[0]):
                 script = without_faults(script)
+        if script.plan is not None:
+            prepared = self._planned(prepared, request)
         large = len(prepared.body) > 1 << 18
         if prepared.usage is None or (script.calm and not large and (request.modern or prepared.frames is None)):
             if prepared.usage is not None:
@@ -150,6 +159,25 @@ class Simulator:
             length = len(prepared.body) if prepared.frames is None else None
             return finish_head(prepared.opening, request, length) + prepared.body
         return self._perform(Player(request, connection, prepared, script), connection, prepared, whose)
+
+    def _planned(self, prepared: Prepared, request: Request) -> Prepared:
+        """With what is left of its key's plan; one of its own, as what is prepared is kept."""
+        now = time.time()
+        plan = self.plans.take(_key(request), prepared.script, now)
+        prepared = copy(prepared)
+        if plan is not None:
+            prepared.opening += plan_headers(plan, prepared.format is MESSAGES, now)
+        return prepared
+
+    def _usage(self, route: Route, request: Request) -> bytes:
+        """As the vendor whose address that is would tell of the plan of the simulator's own script."""
+        self._check_key(request, self._options.require_key)
+        if route.name in self.plans.said:
+            return _json(request, *self.plans.said[route.name])
+        plan = self.plans.of(_key(request), read_script(self._options.script, "", ""), time.time())
+        if plan is None:
+            raise ModelNotFound("this simulated provider sells no plan: give it a script such as plan:10")
+        return _json(request, 200, msgspec.json.encode(ADDRESSES[route.name][1](plan)))
 
     async def _perform(
         self, player: Player, connection: Connection, prepared: Prepared, whose: tuple[str, str]
@@ -203,6 +231,7 @@ class Simulator:
                 self.meter.clear()
                 self._gates.clear()
                 self._ration.clear()
+                self.plans.clear()
             return _json(request, 200, msgspec.json.encode(self.meter.report()))
         self._check_key(request, self._options.require_key)
         spoken = _listing_format(route, request)
@@ -227,6 +256,8 @@ def _key(request: Request) -> str:
     bearer = headers.get(b"authorization", b"")
     if bearer[:7].lower() == b"bearer ":
         return bearer[7:].decode("latin-1")
+    if bearer:  # GitHub's "token …", Z.AI's key by itself
+        return bearer.removeprefix(b"token ").decode("latin-1")
     found = headers.get(b"x-api-key") or headers.get(b"x-goog-api-key")
     if found is None:
         query = request.target.partition(b"?")[2].split(b"&")

@@ -4,7 +4,22 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from omni_core.ports.analytics import Breakdown, KeyUse, Listed, Listing, RequestFound, Slice, UsageQuery, UsageReport
+from omni_catalogue.pricebook import PriceBook
+from omni_core.ports.analytics import (
+    Breakdown,
+    Charge,
+    KeyUse,
+    LimitEvent,
+    LimitEvents,
+    Listed,
+    Listing,
+    Repriced,
+    RequestFound,
+    Slice,
+    StatementLine,
+    UsageQuery,
+    UsageReport,
+)
 
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import UsageRow
@@ -47,6 +62,26 @@ class UsageStore(Protocol):
         ...
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
+        """See ``AnalyticsPort``. Raises as ``query``."""
+        ...
+
+    async def reprice(self, from_ms: int, until_ms: int, book: PriceBook, *, apply: bool) -> Repriced:
+        """See ``AnalyticsPort``; what is written is written in one durable transaction."""
+        ...
+
+    async def charges(self, from_ms: int, until_ms: int) -> list[Charge]:
+        """As ``query``."""
+        ...
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        """As ``query``."""
+        ...
+
+    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        """Store what is not stored yet, in one durable transaction, and give that. Raises as ``record``."""
+        ...
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
         """See ``AnalyticsPort``. Raises as ``query``."""
         ...
 
@@ -94,9 +129,34 @@ class Decoder(Protocol):
     def __call__(self, data: bytes) -> Decoded: ...
 
 
+class Letter(msgspec.Struct, frozen=True):
+    """A message that was put aside, by its number; why and when (epoch milliseconds), after how many deliveries, where
+    that was kept with it."""
+
+    id: int
+    data: bytes
+    reason: str = ""
+    deliveries: int = 0
+    at_ms: int = 0
+
+
 class DeadLetters(Protocol):
+    """All methods raise ``DependencyUnavailable``."""
+
     async def bury(self, data: bytes, reason: str, deliveries: int) -> None:
-        """Keep a message that cannot be taken. Raises ``DependencyUnavailable``."""
+        """Keep a message that cannot be taken."""
+        ...
+
+    async def behind(self, id_: int) -> Letter | None:
+        """The first letter behind that one; None where there is none."""
+        ...
+
+    async def forget(self, id_: int) -> None:
+        """Whether it is there or not."""
+        ...
+
+    async def count(self) -> int:
+        """How many there are."""
         ...
 
 
@@ -113,8 +173,16 @@ class Meter(Protocol):
 
     def buried(self) -> None: ...
 
+    def redriven(self, result: str, letters: int) -> None:
+        """So many letters were "counted", have "stayed" or were "discarded"."""
+        ...
+
+    def dead(self, letters: int) -> None:
+        """So many are there."""
+        ...
+
     def reached(self, of: str) -> None:
-        """A soft limit ``of`` requests, tokens or money has come to one of its percentages."""
+        """A limit ``of`` requests, tokens or money has come to one of its percentages."""
         ...
 
     def behind(self, seconds: float) -> None: ...

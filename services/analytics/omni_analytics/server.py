@@ -4,12 +4,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
 from omni_core import usage_message
 from omni_core.ports.analytics import (
     APART,
     AnalyticsPort,
     AttemptFound,
     Breakdown,
+    DeadLetter,
+    LimitEvents,
     Listing,
     RequestFound,
     Slice,
@@ -79,6 +82,11 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             keys=[pb.UsedKey(key_id=key, requests=use.requests, last_ms=use.last_ms) for key, use in found.items()]
         )
 
+    async def limit_events(request: pb.LimitEventsRequest) -> pb.LimitEventsResponse:
+        asked = LimitEvents(**{name: getattr(request, name) for name in LimitEvents.__struct_fields__})
+        events = [pb.LimitEvent(**msgspec.structs.asdict(each)) for each in await port.limit_events(asked)]
+        return pb.LimitEventsResponse(events=events)
+
     async def standing(_: pb.StandingRequest) -> pb.StandingResponse:
         found = await port.standing()
         return pb.StandingResponse(pending=found.pending, kept_from_ms=found.kept_from_ms)
@@ -86,6 +94,36 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
     async def find_request(request: pb.FindRequestRequest) -> pb.FindRequestResponse:
         found = await port.find_request(request.id, None if request.any_key else tuple(request.key_ids))
         return pb.FindRequestResponse(request=_request(found) if found is not None else None)
+
+    async def reprice(request: pb.RepriceRequest) -> pb.RepriceResponse:
+        found = await port.reprice(request.from_ms, request.until_ms, request.book, apply=request.apply)
+        return pb.RepriceResponse(
+            groups=[pb.RepricedGroup(**msgspec.structs.asdict(group)) for group in found.groups],
+            attempts=found.attempts,
+            unknown=found.unknown,
+            aborted=found.aborted,
+            assumed=found.assumed,
+        )
+
+    async def charges(request: pb.ChargesRequest) -> pb.ChargesResponse:
+        found = await port.charges(request.from_ms, request.until_ms)
+        return pb.ChargesResponse(charges=[pb.Charge(**msgspec.structs.asdict(charge)) for charge in found])
+
+    async def statement(request: pb.StatementRequest) -> pb.StatementResponse:
+        found = await port.statement(request.provider, request.from_ms, request.until_ms)
+        return pb.StatementResponse(lines=[pb.StatementLine(**msgspec.structs.asdict(line)) for line in found])
+
+    async def dead_letters(request: pb.DeadLettersRequest) -> pb.DeadLettersResponse:
+        found = await port.dead_letters(request.after, request.limit)
+        letters = [pb.DeadLetter(**_same(letter)) for letter in found.letters]
+        return pb.DeadLettersResponse(letters=letters, total=found.total, next=found.next)
+
+    async def redrive(request: pb.RedriveRequest) -> pb.RedriveResponse:
+        found = await port.redrive(tuple(request.ids))
+        return pb.RedriveResponse(counted=found.counted, stayed=found.stayed)
+
+    async def discard(request: pb.DiscardRequest) -> pb.DiscardResponse:
+        return pb.DiscardResponse(discarded=await port.discard(tuple(request.ids)))
 
     server.add(
         "omniroute.analytics.v1.AnalyticsPort",
@@ -95,8 +133,15 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             "Listed": unary(pb.ListedRequest, listed),
             "Live": server_stream(pb.LiveRequest, live),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
+            "LimitEvents": unary(pb.LimitEventsRequest, limit_events),
             "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),
+            "Reprice": unary(pb.RepriceRequest, reprice),
+            "Charges": unary(pb.ChargesRequest, charges),
+            "Statement": unary(pb.StatementRequest, statement),
+            "DeadLetters": unary(pb.DeadLettersRequest, dead_letters),
+            "Redrive": unary(pb.RedriveRequest, redrive),
+            "Discard": unary(pb.DiscardRequest, discard),
         },
     )
 
@@ -106,15 +151,16 @@ def _request(found: RequestFound) -> pb.Request:
         **_same(found),
         usage=usage_message.written(found.usage),
         losses=found.losses,
+        tags=found.tags,
         attempts=map(_attempt, found.attempts),
     )
 
 
 def _attempt(found: AttemptFound) -> pb.Attempt:
-    return pb.Attempt(**_same(found), usage=usage_message.written(found.usage))
+    return pb.Attempt(**_same(found), usage=usage_message.written(found.usage), charged=found.charged)
 
 
-def _same(found: RequestFound | AttemptFound) -> dict[str, Any]:
+def _same(found: RequestFound | AttemptFound | DeadLetter) -> dict[str, Any]:
     """The fields that are the same on both sides."""
     return {name: getattr(found, name) for name in found.__struct_fields__ if name not in APART}
 

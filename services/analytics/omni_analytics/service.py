@@ -5,23 +5,34 @@ a message delivered twice or out of order), counting again is harmless, so a mes
 are on disk, and given back in every other case.
 """
 
+import contextlib
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
 import msgspec
+from omni_catalogue import pricebook
 from omni_core.ports.analytics import (
+    MOST_LETTERS,
     OF_ATTEMPTS,
     OF_REQUESTS,
     ROLLED,
     Breakdown,
+    Charge,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Listed,
     Listing,
+    Redriven,
+    Repriced,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     Update,
     UsageQuery,
     UsageReport,
@@ -29,10 +40,11 @@ from omni_core.ports.analytics import (
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
 from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
+from omni_analytics import ports
 from omni_analytics.domain import rollup
-from omni_analytics.domain.reached import Reached, Told
+from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import MAX_ID, UsageRow
-from omni_analytics.ports import Backlog, DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
+from omni_analytics.ports import Backlog, Decoded, Decoder, Letter, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
 from omni_analytics.watching import Watchers
 
@@ -40,6 +52,7 @@ logger = logging.getLogger("omniroute.analytics")
 
 _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
+MOST_LISTED = 1_001  # a page, and whether there is another
 GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", *ROLLED)
 MOST_LISTED = 1000
@@ -49,6 +62,12 @@ MEASURED = (TOTAL, TTFT, OVERHEAD)
 DIMENSIONS = (*ROLLED, *OF_REQUESTS)
 
 
+def _check_times(from_ms: int, until_ms: int) -> None:
+    for name, at in (("from", from_ms), ("until", until_ms)):
+        if not 0 <= at < 2**62:
+            raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)
+
+
 class Analytics:
     """Satisfies ``AnalyticsPort``; ``now_ms`` is the wall clock, ``clock`` a monotonic one in seconds."""
 
@@ -56,7 +75,7 @@ class Analytics:
         self,
         store: UsageStore,
         decode: Decoder,
-        dead_letters: DeadLetters,
+        letters: ports.DeadLetters,
         meter: Meter,
         backlog: Backlog,
         settings: AnalyticsSettings,
@@ -68,11 +87,10 @@ class Analytics:
         self._watchers = watchers
         self._store = store
         self._decode = decode
-        self._dead_letters = dead_letters
+        self._letters = letters
         self._meter = meter
         self._backlog = backlog
         self._settings = settings
-        self._told = Told()
         self._now_ms = now_ms
         self._clock = clock
 
@@ -117,8 +135,84 @@ class Analytics:
     async def standing(self) -> Standing:
         return Standing(await self._backlog(), await self._store.kept_from_ms())
 
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        found: list[DeadLetter] = []
+        letter = await self._letters.behind(after)
+        while letter is not None and len(found) < min(limit, MOST_LETTERS):
+            decoded, size = self._decode(letter.data), len(letter.data)
+            about = letter.id, letter.at_ms, letter.reason, letter.deliveries
+            found.append(DeadLetter(*about, size, len(decoded.rows) + len(decoded.reached), decoded.fault))
+            letter = await self._letters.behind(letter.id)
+        following = found[-1].id if found and letter is not None else 0
+        return DeadLetters(tuple(found), await self._counted_letters(), following)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        counted, stayed = list[int](), dict[int, str]()
+        for letter in await self._letters_of(ids):
+            decoded = self._decode(letter.data)
+            fault = await self._count_alone(decoded)
+            if fault:
+                stayed[letter.id] = fault
+                continue
+            await self._tell(decoded.reached)
+            await self._letters.forget(letter.id)  # if this fails it is counted again: as nothing
+            counted.append(letter.id)
+            logger.info("counted a message that was put aside", extra={"fields": {"letter": letter.id}})
+        self._meter.redriven("counted", len(counted))
+        self._meter.redriven("stayed", len(stayed))
+        await self._counted_letters()
+        return Redriven(tuple(counted), stayed)
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        letters = await self._letters_of(ids)
+        for letter in letters:
+            await self._letters.forget(letter.id)
+            told = {"letter": letter.id, "reason": letter.reason, "bytes": len(letter.data)}
+            logger.warning("discarded a usage message that was never counted", extra={"fields": told})
+        self._meter.redriven("discarded", len(letters))
+        await self._counted_letters()
+        return tuple(letter.id for letter in letters)
+
+    async def _letters_of(self, ids: tuple[int, ...]) -> list[Letter]:
+        """Those that there are."""
+        if len(ids) > MOST_LETTERS:
+            raise InvalidRequest(f"these are more than {MOST_LETTERS} letters", param="ids")
+        found = [(id_, await self._letters.behind(id_ - 1)) for id_ in sorted({*ids}) if id_ > 0]
+        return [letter for id_, letter in found if letter is not None and letter.id == id_]
+
+    async def _counted_letters(self) -> int:
+        count = await self._letters.count()
+        self._meter.dead(count)
+        return count
+
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._store.find_request(id_, key_ids) if 0 < len(id_) <= MAX_ID else None
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        _check_times(from_ms, until_ms)
+        if not from_ms < until_ms <= from_ms - from_ms % rollup.DAY_MS + rollup.DAY_MS:
+            raise InvalidRequest("a repricing is of some time within one day of UTC", param="from")
+        try:
+            prices = pricebook.decode(book)
+        except WireError as error:
+            raise InvalidRequest(str(error), param="book") from error
+        return await self._store.reprice(from_ms, until_ms, prices, apply=apply)
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        _check_times(from_ms, until_ms)
+        return await self._store.charges(from_ms, until_ms)
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        _check_times(from_ms, until_ms)
+        if not from_ms < until_ms or from_ms % rollup.DAY_MS or until_ms % rollup.DAY_MS:
+            raise InvalidRequest("a statement is of whole days of UTC", param="from")
+        return await self._store.statement(provider, from_ms, until_ms)
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        """Raises ``InvalidRequest`` for more than there are on a page."""
+        if not 0 < asked.most <= MOST_LISTED:
+            raise InvalidRequest(f"most: must be from 1 to {MOST_LISTED}", param="most")
+        return await self._store.limit_events(asked)
 
     async def take(self, messages: Sequence[UsageMessage]) -> None:
         """Count what ``messages`` carry and settle each with the bus.
@@ -140,9 +234,7 @@ class Analytics:
     async def _count(self, messages: Sequence[UsageMessage]) -> list[tuple[UsageMessage, str]]:
         """Every message with what is wrong with it; what is right in it is on disk."""
         decoded = [(message, self._decode(message.data)) for message in messages]
-        for _, found in decoded:
-            for reached in found.reached:
-                self._tell(reached)
+        await self._tell([reached for _, found in decoded for reached in found.reached])
         try:
             await self._record([row for _, found in decoded for row in found.rows], len(messages))
         except WireError:
@@ -150,13 +242,10 @@ class Analytics:
             return [(message, await self._count_alone(found)) for message, found in decoded]
         return [(message, found.fault) for message, found in decoded]
 
-    def _tell(self, reached: Reached) -> None:
-        if not self._told.is_news(reached):
-            return
-        self._meter.reached(reached.of)
-        logger.warning(
-            "a soft limit is used to %d %%", reached.percent, extra={"fields": msgspec.structs.asdict(reached)}
-        )
+    async def _tell(self, reached: Sequence[Reached]) -> None:
+        for news in await self._store.keep_reached(reached) if reached else ():
+            self._meter.reached(news.of)
+            logger.warning("a limit is used to %d %%", news.percent, extra={"fields": msgspec.structs.asdict(news)})
 
     async def _count_alone(self, found: Decoded) -> str:
         try:
@@ -182,11 +271,13 @@ class Analytics:
             await self._settle(message.nak(min(delay, self._settings.retry_delay_max)))
             return
         try:
-            await self._dead_letters.bury(message.data, reason, message.num_delivered)
+            await self._letters.bury(message.data, reason, message.num_delivered)
         except DependencyUnavailable:
             await self._settle(message.nak(self._settings.retry_delay_max))
             return
         self._meter.buried()
+        with contextlib.suppress(DependencyUnavailable):
+            await self._counted_letters()
         logger.warning("put a usage message aside", extra={"fields": {"reason": reason, "bytes": len(message.data)}})
         await self._settle(message.term())
 

@@ -11,17 +11,30 @@ from functools import partial
 
 import msgspec
 from omni_catalogue.scopes import Scopes
+from omni_catalogue.snapshot import UPSTREAM
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.redaction import redact_shapes
 from omni_wire.errors import InvalidRequest, PermissionDenied
 
-from omni_auth.domain import applied_keys, document, entities, exporting, objects, planning, rules, schema, whole
+from omni_auth.domain import (
+    applied_keys,
+    document,
+    entities,
+    exporting,
+    merging,
+    objects,
+    planning,
+    rules,
+    schema,
+    whole,
+)
 from omni_auth.domain.apikeys import StoredKey, file_key_id
 from omni_auth.domain.applied_keys import Asking, HeldKeys, KeyStep, Said
 from omni_auth.domain.audit import redacted
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.document import Tree
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
+from omni_auth.domain.naming import Names
 from omni_auth.domain.objects import NOTHING, PLATFORM, FileObject, Held, HeldKey, Named
 from omni_auth.domain.own_keys import OwnKeys, own_keys
 from omni_auth.domain.planning import Step, Where, Writer, placed
@@ -252,6 +265,7 @@ class Configuring(ABC):
                 if step.after is not None:
                     _check(step.after, writer, (step.after.kind, name))
             warnings = self._fit(live, held, steps, writer, own, keys.said)
+            _refuse_limits_of_nothing(live, held, steps, writer)
             return steps
 
         held, steps = await asyncio.to_thread(
@@ -329,6 +343,27 @@ def _misfits(live: Configuration, held: Held, fetch: whole.Fetch) -> set[str]:
     except Misfit as error:
         return {*map(str, error.problems), *error.of_file}
     return set()
+
+
+def _refuse_limits_of_nothing(live: Configuration, held: Held, steps: Sequence[Step], writer: Writer) -> None:
+    """Raises ``InvalidRequest`` for limits of providers, accounts and models that are not there after ``steps``."""
+    put = [step for step in steps if step.after is not None]
+    limits = [step for step in put if planning.given_upstream(step.entity.kind, step.entity.document)]
+    if not limits:
+        return
+    after = held.changed(
+        put=[step.entity for step in put],
+        gone=[step.entity for step in steps if step.after is None],
+    )
+    names = Names(merging.merge(live.tree, after).tree)
+    told = [
+        (writer.where((step.entity.kind, after.name(step.entity)), (word,)), message)
+        for step in limits
+        for word, owner in step.entity.words.items()
+        if word in UPSTREAM and (message := names.limited_problem(word, owner))
+    ]
+    if told:
+        raise InvalidRequest("\n".join(where.says(line) for where, line in told), param=told[0][0].field or None)
 
 
 def _may_change(caller: Caller, kind: str) -> None:

@@ -25,6 +25,7 @@ def check_new(new: NewKey, now: int) -> None:
         budget_window=new.budget_window,
         scopes=new.scopes,
         now=now,
+        tags=new.tags,
     )
     key_rules.read(new.rules)
 
@@ -50,6 +51,7 @@ def make_key(
         scopes=new.scopes,
         team=owner_id(held, "team", new.team),
         user=owner_id(held, "user", new.user),
+        tags=tuple(dict.fromkeys(new.tags)),
     )
     return key, secret
 
@@ -77,6 +79,7 @@ def stored_info(key: StoredKey, held: Held) -> KeyInfo:
         older_until=max([older.until for older in key.older], default=0),
         team=held.owner_name("team", key.team),
         user=held.owner_name("user", key.user),
+        tags=key.tags,
     )
 
 
@@ -94,4 +97,5 @@ def policy_info(policy: KeyPolicy) -> KeyInfo:
         created=0,
         rules=key_rules.written(policy.rules),
         scopes=policy.scopes,
+        tags=policy.tags,
     )

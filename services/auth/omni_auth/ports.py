@@ -160,7 +160,13 @@ class ObjectStore(Protocol):
 
 
 class AuditReader(Protocol):
-    """What was done. Both calls block and raise ``DependencyUnavailable``."""
+    """What was done. Every call blocks and raises ``DependencyUnavailable``."""
+
+    def note(
+        self, at: int, organisation: str, actor: str, action: str, target: str, before: object, after: object
+    ) -> None:
+        """What somebody does elsewhere; ``at`` in epoch ms, ``before`` and ``after`` documents."""
+        ...
 
     def newest(self, limit: int = 100, before: int = 0, organisation: str = "") -> list[Entry]:
         """Newest first; where they are given, those with numbers below ``before`` and of that ``organisation``."""

@@ -49,6 +49,7 @@ def register(server: RpcServer, port: Ports) -> None:
                 scopes=key_scopes.from_message(request.scopes),
                 team=request.team,
                 user=request.user,
+                tags=tuple(request.tags),
             ),
             caller_from(request.caller),
         )
@@ -136,6 +137,12 @@ def register(server: RpcServer, port: Ports) -> None:
         found = await port.verify_audit(caller_from(request.caller), request.head)
         return pb.VerifyAuditResponse(entries=found.entries, head=found.head, bad=found.bad, why=found.why)
 
+    async def record_audit(request: pb.RecordAuditRequest) -> pb.RecordAuditResponse:
+        await port.record_audit(
+            caller_from(request.caller), request.action, request.target, request.before, request.after
+        )
+        return pb.RecordAuditResponse()
+
     server.add(
         "omniroute.auth.v1.AuthPort",
         {
@@ -154,6 +161,7 @@ def register(server: RpcServer, port: Ports) -> None:
             "ApplyConfiguration": unary(pb.ApplyConfigurationRequest, apply_configuration),
             "ExportConfiguration": unary(pb.ExportConfigurationRequest, export_configuration),
             "ListAudit": unary(pb.ListAuditRequest, list_audit),
+            "RecordAudit": unary(pb.RecordAuditRequest, record_audit),
             "VerifyAudit": unary(pb.VerifyAuditRequest, verify_audit),
         },
     )
@@ -180,4 +188,5 @@ def _key(key: KeyInfo) -> pb.Key:
         older_until=key.older_until,
         team=key.team,
         user=key.user,
+        tags=key.tags,
     )

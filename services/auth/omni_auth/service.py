@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 from omni_core.component import Check, ConfigState
@@ -19,7 +20,7 @@ from omni_core.ports.auth import Configuration as PublishedConfiguration
 from omni_core.ports.auth import CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Caller
 from omni_core.ports.context import CallContext
-from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, Unauthenticated
+from omni_wire.errors import CredentialUnavailable, DependencyUnavailable, InvalidRequest, Unauthenticated
 
 from omni_auth.configuring import MOST, Configuring, refuse_guests
 from omni_auth.domain import apikeys, applied_keys, sharing, whole
@@ -263,6 +264,14 @@ class AuthService(Configuring):
         refuse_guests(caller, "the audit log as a whole is")
         found = await asyncio.to_thread(self._audit.verify, head)
         return AuditVerdict(found.entries, found.head, found.bad or 0, found.why)
+
+    async def record_audit(self, caller: Caller, action: str, target: str, before: str = "", after: str = "") -> None:
+        try:
+            documents = [msgspec.json.decode(said) if said else None for said in (before, after)]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"what is to be written down is not JSON: {error}") from error
+        note = partial(self._audit.note, self._now() * 1000, caller.organisation, caller.actor, action, target)
+        await asyncio.to_thread(note, *documents)
 
     # ---- what is in force -------------------------------------------------------------------------------------------
 

@@ -1,14 +1,18 @@
 """Put quota together."""
 
+from omni_catalogue.snapshot import Snapshot
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
+from omni_core.ports.auth import AuthPort
 from omni_core.runtime import Runtime
 from omni_core.signatures import PublicKeys
-from omni_ledger import Janitor
+from omni_ledger import Janitor, Quotas
 
 from omni_quota.adapters.courier import JetStreamCourier
 from omni_quota.adapters.metrics import PrometheusMeter
-from omni_quota.service import QuotaService
+from omni_quota.adapters.web import HttpWeb
+from omni_quota.service.accounts import Accounts
+from omni_quota.service.quota import QuotaService
 from omni_quota.settings import QuotaSettings
 
 
@@ -17,17 +21,22 @@ class QuotaComponent:
 
     name = "quota"
 
-    def __init__(self, runtime: Runtime, settings: QuotaSettings) -> None:
+    def __init__(self, runtime: Runtime, settings: QuotaSettings, auth: AuthPort | None) -> None:
         self._janitor = Janitor(runtime.redis)
+        self._book = Quotas(runtime.redis)
         self._courier = JetStreamCourier(runtime.redis, runtime.bus)
         cache_file = runtime.settings.data_dir / "quota" / "snapshot.json"
         keys = PublicKeys.of(runtime.settings)
         self._feed = ConfigFeed(runtime.bus, cache_file, keys, ConfigMetrics("quota", runtime.metrics))
         self._bus = runtime.bus
         self._settings = settings
-        self.service = QuotaService(
-            self._janitor, self._courier, PrometheusMeter(runtime.metrics), lambda: self._feed.current, settings
-        )
+        meter = PrometheusMeter(runtime.metrics)
+
+        def current() -> Snapshot | None:
+            return self._feed.current
+
+        accounts = Accounts(self._book, self._janitor, HttpWeb(), auth, meter, current, settings)
+        self.service = QuotaService(self._janitor, self._courier, meter, current, settings, accounts)
 
     async def start(self) -> None:
         """Redis and NATS may come later; the tidying begins when they do."""
@@ -42,6 +51,7 @@ class QuotaComponent:
         await self._feed.stop()
         await self._courier.close()
         await self._janitor.close()
+        await self._book.close()
 
     def config_state(self) -> ConfigState:
         return self._feed.state
@@ -56,5 +66,6 @@ class QuotaComponent:
         }
 
 
-def build(runtime: Runtime, *, settings: QuotaSettings | None = None) -> QuotaComponent:
-    return QuotaComponent(runtime, settings or QuotaSettings())
+def build(runtime: Runtime, *, auth: AuthPort | None = None, settings: QuotaSettings | None = None) -> QuotaComponent:
+    """Without ``auth`` no provider is asked for its accounts' quotas."""
+    return QuotaComponent(runtime, settings or QuotaSettings(), auth)

@@ -1,10 +1,15 @@
 """What the service needs from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import msgspec
 from omni_catalogue.windows import Window
-from omni_ledger import BreakerStanding, LaneStanding, Reaped, Standing
+from omni_core.ports.auth import Credential
+from omni_core.ports.context import CallContext
+from omni_ledger import BreakerStanding, Counts, LaneStanding, QuotaStanding, QuotaTurn, Reaped, Standing, Told
+
+from omni_quota.domain.usage import Asked
 
 
 class Books(Protocol):
@@ -32,6 +37,62 @@ class Books(Protocol):
     async def orphans(self) -> list[str]: ...
 
 
+class Lanes(Protocol):
+    async def lanes(self, most: int) -> list[LaneStanding]:
+        """Raises ``DependencyUnavailable``."""
+        ...
+
+
+class QuotaBook(Protocol):
+    """What the ledger keeps of accounts' quotas (``omni_ledger.Quotas``). All methods raise
+    ``DependencyUnavailable``."""
+
+    async def claim(self, account: str, lease: float, gap: float = -1.0) -> QuotaTurn: ...
+
+    async def fetched(
+        self, account: str, turn: QuotaTurn, again: float, plan: str, message: str, windows: Sequence[Told]
+    ) -> bool: ...
+
+    async def failed(self, account: str, turn: QuotaTurn, again: float, reason: str) -> bool: ...
+
+    async def look(self, asked: Sequence[tuple[str, Sequence[Counts]]]) -> tuple[int, list[QuotaStanding]]: ...
+
+    async def cut(self, circuits: Sequence[tuple[str, float]]) -> int: ...
+
+
+class Secrets(Protocol):
+    async def credential(self, context: CallContext, account_id: str) -> Credential:
+        """Raises ``CredentialUnavailable`` or ``DependencyUnavailable``."""
+        ...
+
+
+class WebAnswer(msgspec.Struct, frozen=True):
+    """Header names are lower case; ``date`` is when it was given by its server's clock, in epoch seconds, 0 where that
+    is not told."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    date: float = 0.0
+
+
+class Web(Protocol):
+    async def fetch(self, asked: Asked, *, allow_private: bool, within: float) -> WebAnswer:
+        """One call, no redirect followed, to an address that was looked at. Raises ``UpstreamUnreachable``,
+        ``UpstreamTimeout`` after ``within`` seconds, ``UpstreamFailed`` for what is no HTTP, or too much."""
+        ...
+
+
+class AccountMeter(Protocol):
+    def remaining(self, shares: Mapping[tuple[str, str], float]) -> None:
+        """What is left (0 to 1), by account and window; of all that there are."""
+        ...
+
+    def asked(self, vendor: str, outcome: str) -> None:
+        """``outcome`` is "answered" or "failed"."""
+        ...
+
+
 class Courier(Protocol):
     async def deliver(self, router_id: str) -> int:
         """Publish all that a router left; how many events. Raises ``DependencyUnavailable``."""
@@ -46,7 +107,7 @@ class Meter(Protocol):
     def adopted(self, events: int) -> None: ...
 
     def failed(self, task: str) -> None:
-        """``task`` is "reap", "adopt" or "watch"."""
+        """``task`` is "reap", "adopt", "watch", "quotas" (to look at those of accounts) or "poll" (to ask for them)."""
         ...
 
     def breakers(self, states: Sequence[str]) -> None:

@@ -1,7 +1,16 @@
 """QuotaPort on a gRPC listener."""
 
 import msgspec
-from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaPort, RateState
+from omni_core.ports.quota import (
+    AccountQuota,
+    AllowanceState,
+    BreakerState,
+    KeyState,
+    LimitState,
+    QuotaPort,
+    QuotaWindowState,
+    RateState,
+)
 from omni_core.rpc import RpcServer, unary
 from omniroute_proto.quota.v1 import quota_pb2 as pb
 
@@ -16,11 +25,15 @@ def register(server: RpcServer, port: QuotaPort) -> None:
             limits=map(_limit, state.limits),
             rates=map(_rate, state.rates),
             waiting_events=state.waiting_events,
+            accounts=map(_account, state.accounts),
         )
 
     async def reset(request: pb.ResetRequest) -> pb.ResetResponse:
         await port.reset(request.account_id)
         return pb.ResetResponse()
+
+    async def refresh_quota(request: pb.RefreshQuotaRequest) -> pb.RefreshQuotaResponse:
+        return pb.RefreshQuotaResponse(account=_account(await port.refresh_quota(request.account_id)))
 
     async def forget_rates(request: pb.ForgetRatesRequest) -> pb.ForgetRatesResponse:
         await port.forget_rates(request.account_id)
@@ -31,6 +44,7 @@ def register(server: RpcServer, port: QuotaPort) -> None:
         {
             "Snapshot": unary(pb.SnapshotRequest, snapshot),
             "Reset": unary(pb.ResetRequest, reset),
+            "RefreshQuota": unary(pb.RefreshQuotaRequest, refresh_quota),
             "ForgetRates": unary(pb.ForgetRatesRequest, forget_rates),
         },
     )
@@ -100,3 +114,12 @@ def _breaker(breaker: BreakerState) -> pb.BreakerState:
         cause=breaker.cause,
         told=breaker.told,
     )
+
+
+def _account(quota: AccountQuota) -> pb.AccountQuota:
+    fields = msgspec.structs.asdict(quota) | {"windows": map(_window, quota.windows)}
+    return pb.AccountQuota(**fields)
+
+
+def _window(window: QuotaWindowState) -> pb.QuotaWindowState:
+    return pb.QuotaWindowState(**msgspec.structs.asdict(window))

@@ -1,15 +1,20 @@
 """Puts a router together for one process."""
 
+import logging
 import os
 from functools import partial
+from pathlib import Path
 
+from omni_core.clock import now_ms
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
+from omni_core.events import lost_slice
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.translator import TranslatorPort
 from omni_core.runtime import Runtime
 from omni_core.signatures import PublicKeys
-from omni_ledger import Ledger, Relay
+from omni_ledger import Journal, Leasing, Ledger, Relay
+from omni_wire.errors import Internal
 
 from omni_router.adapters.bells import TURNS, Bells
 from omni_router.adapters.embeddings import ProviderEmbeddings
@@ -27,6 +32,8 @@ from omni_router.service.router import RouterService
 from omni_router.service.turns import Turns
 from omni_router.settings import RouterSettings
 
+log = logging.getLogger("omniroute.router")
+
 
 class RouterComponent:
     """The router in this process. Ready once it has a configuration; requests wait for nothing else."""
@@ -36,7 +43,15 @@ class RouterComponent:
     def __init__(self, runtime: Runtime, translator: TranslatorPort, auth: AuthPort, settings: RouterSettings) -> None:
         tracer = runtime.tracer(self.name)
         self._relay = Relay(runtime.redis, runtime.bus, runtime.instance_id, runtime.metrics, tracer=tracer)
-        self._ledger = Ledger(runtime.redis, runtime.metrics, on_events=self._relay.wake)
+        journals = runtime.settings.data_dir / "router" / "journals"
+        self._ledger = Ledger(
+            runtime.redis,
+            runtime.metrics,
+            on_events=self._relay.wake,
+            leasing=_leasing(runtime.instance_id, journals, settings.lease_from),
+            recovers=journals,
+            refused_within=settings.redis_refused_for,
+        )
         self._upstream = HttpUpstream()
         self._credentials = Credentials(auth, settings.credential_ttl)
         cache_file = runtime.settings.data_dir / "router" / "snapshot.json"
@@ -100,6 +115,21 @@ class RouterComponent:
             "redis": Check(self._ledger.healthy, "" if self._ledger.healthy else "not reachable"),
             "nats": Check(connected or revision > 0, bus),
         }
+
+
+def _leasing(router_id: str, journals: Path, hot: int) -> Leasing | None:
+    """None where nothing is leased: by the settings, or because what is paid from a slice cannot be noted."""
+    try:
+        journal = Journal(journals, router_id)
+    except OSError as error:
+        log.error("nothing is leased: no journal can be kept", extra={"fields": {"error": error.strerror}})
+        return None
+    return Leasing(
+        router_id=router_id,
+        lost=lambda slice_id, key_id: lost_slice(slice_id, router_id, key_id, now_ms(), Internal.kind),
+        journal=journal,
+        hot=hot,
+    )
 
 
 def build(

@@ -9,12 +9,16 @@ class RouterSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds, but where a name says otherwise.
 
     ``hold_margin`` is added to the longest silence an attempt may have, so that a reservation outlives its attempt.
-    ``recording_lease`` is how long a router that makes a recorded answer may be silent until another makes it, and
-    ``recording_full_at`` the share of Redis' memory from which on no answer is kept.
+    From ``lease_from`` attempts a second on a key is admitted from slices of its limits that are leased to this
+    router, 0 for never. A Redis that refuses connections is asked again for ``redis_refused_for`` until it is taken
+    for away. ``recording_lease`` is how long a router that makes a recorded answer may be silent until another makes
+    it, and ``recording_full_at`` the share of Redis' memory from which on no answer is kept.
     """
 
     credential_ttl: float = 60.0
     hold_margin: float = 30.0
+    lease_from: int = 8
+    redis_refused_for: float = 0.05
     retry_pause: float = 0.1
     new_key_wait: float = 1.0
     max_answer_bytes: int = 64 * 1024 * 1024

@@ -68,3 +68,13 @@ async def test_who_does_not_run_the_gateway_verifies_nothing_and_a_head_must_be_
     with pytest.raises(InvalidRequest) as caught:
         await house.port.verify_audit(ME, "nonsense")
     assert caught.value.param == "head"
+
+
+async def test_what_another_service_does_for_somebody_is_in_the_chain_as_all_else_is(house: House) -> None:
+    await house.port.record_audit(ME, "usage.reprice", "usage/0-86400000", '{"cost_nano_usd": 7}', "")
+    newest = (await house.port.list_audit(ME, limit=1)).items[0]
+    assert (newest.actor, newest.action, newest.target) == (ME.actor, "usage.reprice", "usage/0-86400000")
+    assert (newest.before, newest.after) == ('{"cost_nano_usd":7}', "null")
+    assert (await house.port.verify_audit(ME)).bad == 0
+    with pytest.raises(InvalidRequest):
+        await house.port.record_audit(ME, "usage.reprice", "usage/x", "{not json")

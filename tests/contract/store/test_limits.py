@@ -245,7 +245,7 @@ async def test_what_is_exported_is_what_is_applied(house: House) -> None:
         ("{name: a, budget: {usd: 0}}", "limits[0].budget.usd: must be"),
         (
             "{name: a, requests_per_minute: 5, team: core, key: ci}",
-            "limits[0]: is for a team, a user or a key, not for several: make one for each",
+            "limits[0]: is for one team, user, key, tag, provider, account, model or tier, not for several",
         ),
         ("{name: a, requests_per_minute: 5, team: cores}", "file.yaml:2: limits[0].team: there is no 'cores'; did you"),
         ("{name: a, requests_per_minute: 5, key: none}", "limits[0].key: there is no 'none'"),
@@ -262,7 +262,16 @@ async def test_what_is_exported_is_what_is_applied(house: House) -> None:
         ("{name: a, requests_per_minute: 5, time_zone: UTC}", "limits[0]: time_zone: is for a window of the calendar"),
         ("{name: a, concurrent: 5, mode: hrad}", "limits[0].mode: must be one of hard, soft, shadow; did you mean"),
         ("{name: a, concurrent: 5, mode: soft}", "limits[0]: concurrent: has no window to warn of; mode: shadow"),
-        ("{name: a, requests: {count: 5}, warn: [50]}", "limits[0]: warn: goes with mode: soft; to be warned of one"),
+        ("{name: a, requests: {count: 5}, mode: shadow, warn: [50]}", "limits[0]: warn: goes with mode: soft or hard"),
+        (
+            "{name: a, requests: {count: 5}, mode: soft, when_away: open}",
+            "limits[0]: when_away: goes with mode: hard",
+        ),
+        ("{name: a, concurrent: 5, when_away: open}", "limits[0]: when_away: open: goes without concurrent"),
+        (
+            "{name: a, requests: {count: 5}, when_away: ajar}",
+            "limits[0].when_away: must be one of closed, open",
+        ),
         ("{name: a, requests: {count: 5}, mode: soft, warn: [0]}", "limits[0].warn[0]: must be from 1 to 1000"),
         (
             "{name: a, budget: {usd: 5, unpriced: serve}, mode: shadow}",

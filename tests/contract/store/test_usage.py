@@ -182,7 +182,9 @@ async def test_the_file_is_durable_and_versioned(file: Usage) -> None:
     assert told == ["wal", len(schema.MIGRATIONS), 2]  # FULL
 
 
-ADDED_LATER = {"overhead_us"}
+# What rows of the first versions do not say.
+UNTOLD = {"repriced_nano_usd": 0, "apart": "", "price_version": "", "charged": "", "suspect": ""}
+ADDED_LATER = {"overhead_us", *UNTOLD}
 
 
 def a_file_of_the_first_version(path: Path, rows: list[UsageRow]) -> None:
@@ -207,7 +209,8 @@ def a_file_of_the_first_version(path: Path, rows: list[UsageRow]) -> None:
 
 async def test_a_file_of_the_first_version_keeps_every_row_and_gets_its_rollups(file: Usage) -> None:
     first = change(REQUEST, overhead_us=0)
-    old: list[UsageRow] = [ATTEMPT, first, change(ATTEMPT, id="a2", key_id="k2"), change(first, id="r2")]
+    attempt = change(ATTEMPT, **UNTOLD)
+    old: list[UsageRow] = [attempt, first, change(attempt, id="a2", key_id="k2"), change(first, id="r2")]
     old += [change(first, id="r3", started_ms=T0 + 3 * DAY_MS, outcome="cached")]
     a_file_of_the_first_version(file.path, old)
     store = file.store()

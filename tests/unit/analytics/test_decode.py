@@ -1,5 +1,6 @@
 """A message becomes rows, field by field, and never an exception."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from omni_analytics.adapters.decode import MAX_DECISION, MAX_TEXT, decode_batch
@@ -20,13 +21,19 @@ def test_every_field_of_a_request_arrives_in_its_place() -> None:
 def test_no_field_of_the_events_is_left_out() -> None:
     """Filled with distinct values, nothing of the protobuf is missing in the row."""
     usage = {"input_tokens": 21, "cached_input_tokens": 22, "cache_write_tokens": 23, "output_tokens": 24,
-             "reasoning_tokens": 25, "estimated": True}  # fmt: skip
+             "reasoning_tokens": 25, "estimated": True, "suspect": "absurd"}  # fmt: skip
+    apart = {"cache_write_1h_tokens": 31, "audio_input_tokens": 32, "image_input_tokens": 33,
+             "audio_output_tokens": 34, "image_output_tokens": 35}  # fmt: skip
     for message, kind in ((events_pb2.AttemptEvent(), "attempt"), (events_pb2.RequestEvent(), "request")):
         for field in message.DESCRIPTOR.fields:
             if field.name == "losses":
                 message.losses.append("tools.0.cache_control")
+            elif field.name == "tags":
+                message.tags.extend(["batch", "blue", "batch"])
+            elif field.name == "charged":
+                message.charged.extend(["key", "limit-all"])
             elif field.name == "usage":
-                message.usage.CopyFrom(events_pb2.AttemptEvent(usage=usage).usage)
+                message.usage.CopyFrom(events_pb2.AttemptEvent(usage=usage | apart).usage)
             elif field.type == field.TYPE_BYTES:
                 setattr(message, field.name, b"bytes-%d" % field.number)
             elif field.type == field.TYPE_STRING:
@@ -41,10 +48,20 @@ def test_no_field_of_the_events_is_left_out() -> None:
             if field.name == "losses":
                 assert isinstance(row, RequestRow)
                 assert row.losses == '["tools.0.cache_control"]'
+            elif field.name == "tags":
+                assert isinstance(row, RequestRow)
+                assert row.tags == ("batch", "blue")
             elif field.name == "traceparent":
                 continue  # for the consumer's span, not for the books
-            elif field.name == "usage":
+            elif field.name == "charged":
+                assert isinstance(row, AttemptRow)
+                assert row.charged == "key limit-all"
+            elif field.name == "usage" and isinstance(row, AttemptRow):
                 assert {name: getattr(row, name) for name in usage} == usage
+                assert msgspec.json.decode(row.apart) == apart
+            elif field.name == "usage":
+                of_request = {name: count for name, count in usage.items() if name != "suspect"}
+                assert {name: getattr(row, name) for name in of_request} == of_request
             else:
                 assert getattr(row, field.name) == getattr(message, field.name), field.name
 

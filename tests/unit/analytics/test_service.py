@@ -7,18 +7,22 @@ import pytest
 from omni_analytics.adapters.decode import decode_batch
 from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.keeper import Keeper
+from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.recent import Recent
 from omni_analytics.domain.rollup import DAY_MS
 from omni_analytics.domain.rows import UsageRow
-from omni_analytics.ports import Recorded
+from omni_analytics.ports import Letter, Recorded
 from omni_analytics.service import Analytics
 from omni_analytics.settings import KEEP_DAYS, AnalyticsSettings, kept_days
 from omni_analytics.watching import Watchers
 from omni_core.ports.analytics import (
     Breakdown,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Listed,
     Listing,
+    Redriven,
     Slice,
     Standing,
     UsageQuery,
@@ -59,6 +63,7 @@ class Store:
         self.rows: list[UsageRow] = []
         self.calls = 0
         self.refused: set[str] = set()
+        self.reached: dict[str, Reached] = {}
         self.away = False
         self.forgotten: list[int] = []
 
@@ -83,6 +88,16 @@ class Store:
     async def listed(self, asked: Listing) -> Listed:
         return Listed()
 
+    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        if self.away:
+            raise DependencyUnavailable("the disk is full")
+        news = [each for each in reached if each.id not in self.reached]
+        self.reached |= {each.id: each for each in news}
+        return list({each.id: each for each in news}.values())
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        return ()
+
     async def kept_from_ms(self) -> int:
         return 7
 
@@ -101,10 +116,23 @@ class Grave:
             raise DependencyUnavailable("NATS is away")
         self.letters.append((data, reason, deliveries))
 
+    async def behind(self, id_: int) -> Letter | None:
+        found = [(number, letter) for number, letter in enumerate(self.letters, 1) if letter[0] and number > id_]
+        return Letter(found[0][0], *found[0][1]) if found else None
+
+    async def forget(self, id_: int) -> None:
+        if self.away:
+            raise DependencyUnavailable("NATS is away")
+        self.letters[id_ - 1] = b"", "", 0
+
+    async def count(self) -> int:
+        return sum(data != b"" for data, _, _ in self.letters)
+
 
 class Meter:
     def __init__(self) -> None:
-        self.batches = self.dead = 0
+        self.batches = self.dead_letters = self.kept = 0
+        self.handled: dict[str, int] = {}
         self.lag = 0.0
         self.limits: list[str] = []
 
@@ -112,7 +140,13 @@ class Meter:
         self.batches += messages
 
     def buried(self) -> None:
-        self.dead += 1
+        self.dead_letters += 1
+
+    def redriven(self, result: str, letters: int) -> None:
+        self.handled[result] = self.handled.get(result, 0) + letters
+
+    def dead(self, letters: int) -> None:
+        self.kept = letters
 
     def reached(self, of: str) -> None:
         self.limits.append(of)
@@ -178,7 +212,7 @@ async def test_a_poison_message_is_tried_four_times_again_and_then_put_aside(sta
     await stage.service.take([last])
     assert last.answers == ["term"]
     assert stage.grave.letters == [(b"\xff\xff", "not an events.v1.EventBatch", 5)]
-    assert stage.meter.dead == 1
+    assert stage.meter.dead_letters == 1
 
 
 async def test_it_is_kept_while_the_dead_letters_cannot_be_written(stage: Stage) -> None:
@@ -186,7 +220,7 @@ async def test_it_is_kept_while_the_dead_letters_cannot_be_written(stage: Stage)
     message = Message(b"\xff\xff", 5)
     await stage.service.take([message])
     assert message.answers == ["nak"]
-    assert stage.meter.dead == 0
+    assert stage.meter.dead_letters == 0
 
 
 async def test_what_is_right_in_a_faulty_message_is_counted(stage: Stage) -> None:
@@ -240,14 +274,51 @@ async def test_a_limit_that_is_nearly_used_up_is_told_once_however_often_it_come
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = {"name": "team/core/soft", "of": "tokens", "window": "day", "most": 900, "used": 800, "percent": 80}
-    event = events_pb2.Event(limit=events_pb2.LimitEvent(id="one", **said))  # type: ignore[arg-type]
+    event = events_pb2.Event(limit=events_pb2.LimitEvent(id="one", at_ms=T0, **said))  # type: ignore[arg-type]
     messages = [Message(batch(event, attempt_event(id=f"a{number}"))) for number in range(2)]
     await stage.service.take(messages)
     assert [message.answers for message in messages] == [["ack"]] * 2
     assert len(stage.store.rows) == 2
     assert stage.meter.limits == ["tokens"]
-    (told,) = [record for record in caplog.records if "soft limit" in record.message]
+    (told,) = [record for record in caplog.records if "a limit is used" in record.message]
     assert {key: told.__dict__["fields"][key] for key in said} == said
     event.limit.id = "two"
     await stage.service.take([Message(batch(event))])
     assert stage.meter.limits == ["tokens"] * 2
+
+
+async def test_a_letter_is_counted_after_all_once_and_one_that_cannot_be_read_stays_and_says_why() -> None:
+    stage = Stage()
+    good, torn = batch(attempt_event(id="a"), request_event(id="r")), b"\xff\xff"
+    for data in (good, torn, batch(attempt_event(id="bad"))):
+        await stage.grave.bury(data, "who knows", 5)
+    stage.store.refused = {"bad"}
+    page = await stage.service.dead_letters(0, 2)
+    assert [(one.id, one.events, one.fault) for one in page.letters] == [
+        *((1, 2, ""), (2, 0, "not an events.v1.EventBatch")),
+    ]
+    assert (page.total, page.next) == (3, 2)
+    assert [one.id for one in (await stage.service.dead_letters(2, 2)).letters] == [3]
+    done = await stage.service.redrive((1, 2, 3, 99))
+    assert done.counted == (1,)
+    assert done.stayed == {2: "not an events.v1.EventBatch", 3: "cannot be stored: no"}
+    assert [row.id for row in stage.store.rows] == ["a", "r"]
+    assert await stage.service.redrive((1,)) == Redriven()
+    assert (stage.meter.handled, stage.meter.kept) == ({"counted": 1, "stayed": 2}, 2)
+    assert await stage.service.discard((1, 2)) == (2,)
+    assert stage.meter.kept == 1
+    with pytest.raises(InvalidRequest):
+        await stage.service.redrive(tuple(range(1, 102)))
+
+
+async def test_a_letter_that_is_counted_while_nats_or_the_store_is_away_is_there_still() -> None:
+    stage = Stage()
+    await stage.grave.bury(batch(attempt_event(id="a")), "who knows", 5)
+    stage.store.away = True
+    with pytest.raises(DependencyUnavailable):
+        await stage.service.redrive((1,))
+    stage.store.away, stage.grave.away = False, True
+    with pytest.raises(DependencyUnavailable):
+        await stage.service.redrive((1,))
+    stage.grave.away = False
+    assert (await stage.service.redrive((1,))).counted == (1,)

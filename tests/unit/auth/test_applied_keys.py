@@ -94,7 +94,8 @@ def test_every_field_of_a_file_s_key_is_carried_or_shown_as_changed() -> None:
     for name, value in {
         "role": "admin", "models": ["acme/*"], "providers": ["acme"], "endpoints": ["chat"], "ips": ["10.0.0.0/8"],
         "management": ["usage"], "expires": "2033-01-01", "limits": {"requests_per_minute": "5"},
-        "budget": {"usd": "5", "unpriced": "serve"}, "rules": {"sanitize": "on"},
+        "budget": {"usd": "5", "unpriced": "serve", "unaffordable": "refuse"}, "rules": {"sanitize": "on"},
+        "tags": ["batch"],
     }.items():  # fmt: skip
         (step,) = plan(store.held(), asking(), [key("ci", "one", **{name: value})])
         action, _, _, before, after = outcome(step)
@@ -105,5 +106,5 @@ def test_every_field_of_a_file_s_key_is_carried_or_shown_as_changed() -> None:
         assert {**before, name: 0} == {**after, name: 0}
     assert set(KeySection.model_fields) == {
         "name", "secret", "role", "models", "providers", "endpoints", "ips", "management", "expires", "limits",
-        "budget", "rules", "team", "user",
+        "budget", "rules", "team", "user", "tags",
     }, "a new field is to be carried too"  # fmt: skip

@@ -222,6 +222,12 @@ def test_an_assumed_price_and_serving_unpriced_models():
     assert config(text % "serve").config.keys[0].budget.unpriced == "serve"
 
 
+def test_a_budget_clamps_what_it_cannot_pay_for_or_refuses_it():
+    text = "keys: [{name: a, secret: {env: ACME_KEY}, budget: {usd: 1%s}}]"
+    assert config(text % "").config.keys[0].budget.unaffordable == "clamp"
+    assert config(text % ", unaffordable: refuse").config.keys[0].budget.unaffordable == "refuse"
+
+
 def test_a_combo_may_bear_a_models_id():
     text = provider(models="[{id: gpt-x}]") + "combos: [{name: gpt-x, targets: [acme/gpt-x]}]"
     assert config(text).config.combos[0].name == "gpt-x"

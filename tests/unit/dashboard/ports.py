@@ -11,17 +11,26 @@ from typing import Any
 import httpx
 import msgspec
 from omni_catalogue.scopes import Scopes
-from omni_catalogue.snapshot import Routing, Server, Snapshot, encode
+from omni_catalogue.snapshot import Provider, Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
 from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
+    Charge,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Listed,
     Listing,
+    Redriven,
+    Repriced,
+    RepricedGroup,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     Update,
     UsagePoint,
     UsageQuery,
@@ -33,7 +42,15 @@ from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
-from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaSnapshot
+from omni_core.ports.quota import (
+    AccountQuota,
+    AllowanceState,
+    BreakerState,
+    KeyState,
+    LimitState,
+    QuotaSnapshot,
+    QuotaWindowState,
+)
 from omni_core.ports.router import CompleteCall
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
@@ -42,8 +59,8 @@ from omni_core.telemetry import new_registry
 from omni_dashboard.build import DashboardComponent, build
 from omni_dashboard.domain.fleet import Fleet, Process, ordered
 from omni_dashboard.settings import DashboardSettings
-from omni_wire.errors import InvalidRequest, Unauthenticated
-from omni_wire.usage import Usage
+from omni_wire.errors import DependencyUnavailable, InvalidRequest, Unauthenticated
+from omni_wire.usage import Apart, Usage
 
 ADMIN = "or-admin-0123456789"
 DEV = "or-dev-0123456789"
@@ -75,6 +92,9 @@ class Auth:
         self.applied: list[tuple[object, ...]] = []
         self.scopes: list[Scopes | None] = []
         self.audit = [entry(number, "guests" if number == 2 else "default") for number in range(1, 6)]
+        self.failure_of_notes = False
+        self.noted: list[tuple[str, str, str, str]] = []
+        self.providers: tuple[Provider, ...] = ()
         self.verdict = AuditVerdict(5, "5:" + "ab" * 32)
 
     async def _do(self) -> None:
@@ -97,7 +117,8 @@ class Auth:
     async def configuration(self) -> Configuration:
         await self._do()
         snapshot = Snapshot(
-            revision=self.revision, created=0, server=self.server, providers=(), combos=(), keys=(), routing=Routing()
+            revision=self.revision, created=0, server=self.server, providers=self.providers, combos=(), keys=(),
+            routing=Routing(),
         )  # fmt: skip
         return Configuration(self.revision, encode(snapshot), "line 3: unknown key 'provider'")
 
@@ -227,6 +248,13 @@ class Auth:
         shown = tuple(sorted(found, key=lambda one: -one.number)[:limit])
         return AuditPage(shown, shown[-1].number if len(found) > limit else 0)
 
+    async def record_audit(self, caller: Asker, action: str, target: str, before: str = "", after: str = "") -> None:
+        await self._do()
+        if self.failure_of_notes:
+            raise DependencyUnavailable("the audit log cannot be written")
+        self.callers.append(caller)
+        self.noted.append((action, target, before, after))
+
     async def verify_audit(self, caller: Asker, head: str = "") -> AuditVerdict:
         await self._do()
         self.callers.append(caller)
@@ -244,6 +272,26 @@ class Auth:
     def expect(self, held: ConfigObject | None, if_match: str) -> None:
         if if_match and (held is None or held.etag != if_match):
             raise InvalidRequest("another version is there", status=412, code="version_mismatch")
+
+
+ACCOUNT = AccountQuota(
+    account_id="claude/a",
+    plan="max",
+    windows=(
+        QuotaWindowState(
+            "5h", "percent", 8_150, 10_000, 4_000_000_000.0, source="header", as_of_ms=1_900_000_000_500,
+            exhausts_at=3_900_000_000.0,
+        ),
+        QuotaWindowState("once", "usd", 2_500_000_000, 0, source="counted", as_of_ms=1_900_000_000_000),
+        QuotaWindowState("month:chat", "requests", 0, 0, unlimited=True, source="fetched", stale=True),
+    ),
+    failures=2,
+    reason="HTTP 500",
+    forecast_exhausted_at=3_900_000_000.0,
+    asks=True,
+    cutoff=2.0,
+    warn=20.0,
+)  # fmt: skip
 
 
 class Quota:
@@ -280,7 +328,14 @@ class Quota:
                 ),
                 LimitState("l2", "all", "guests", 2, 9, 0, 0, 0, "", 0),
             ),
+            accounts=(ACCOUNT,),
         )
+
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        if self.failure is not None:
+            raise self.failure
+        self.resets.append(f"quota of {account_id}")
+        return msgspec.structs.replace(ACCOUNT, account_id=account_id)
 
     async def reset(self, account_id: str) -> None:
         self.resets.append(account_id)
@@ -294,13 +349,16 @@ FOUND = RequestFound(
     id="0190", request_id="mine", started_ms=1_700_000_000_000, duration_ms=950, first_byte_ms=130, key_id="key_dev",
     client_format="openai.chat", model_requested="best", combo="best", provider="acme", account_id="acme/first",
     model_served="gpt-x", stream=True, status=200, error_kind="", usage=Usage(100, 10, 5, 50, 7),
-    cost_nano_usd=1_250_000, pricing="priced", outcome="ok", losses=("top_k",), config_revision=7, router_id="router-1",
+    cost_nano_usd=1_250_000, pricing="priced", outcome="ok", losses=("top_k",),
+    tags=("batch",), config_revision=7, router_id="router-1",
     attempts=(
         AttemptFound(
             id="0191", started_ms=1_700_000_000_001, duration_ms=20, first_byte_ms=-1, provider="claude",
             account_id="claude/a", model="claude-x", provider_format="anthropic.messages", outcome="failed",
-            error_kind="upstream_unreachable", provider_status=0, usage=Usage(), cost_nano_usd=0, reserved_nano_usd=9,
-            pricing="priced", overrun=False, router_id="router-1",
+            error_kind="upstream_unreachable", provider_status=0,
+            usage=Usage(apart=Apart(audio_input_tokens=3), suspect="unreadable"), cost_nano_usd=0, reserved_nano_usd=9,
+            pricing="priced", overrun=False, router_id="router-1", price_version="3c503ebfd6d8",
+            charged=("key", "l1"), repriced_nano_usd=-7,
         ),
     ),
     decision=b'{"model":"best","steps":[{"provider":"claude","outcome":"failed"}]}',
@@ -312,12 +370,20 @@ class Analytics:
         self.found: list[RequestFound] = [FOUND]
         self.asked: list[tuple[str, tuple[str, ...] | None]] = []
         self.queries: list[UsageQuery] = []
+        self.limits_asked: list[LimitEvents] = []
+        self.limit_events_there: tuple[LimitEvent, ...] = ()
         self.breakdowns: list[Breakdown] = []
         self.listings: list[Listing] = []
         self.watched: list[tuple[tuple[str, ...] | None, str]] = []
         self.updates = [Update("k-0")]
         self.slices: list[tuple[int, dict[str, str], UsageTotals]] = []  # when, of what, how much
         self.failure: Exception | None = None
+        self.charged: list[Charge] = []
+        self.repriced: list[tuple[int, int, bool]] = []
+        self.letters = [
+            DeadLetter(17, 1_700_000_000_000, "an event of a kind this version does not know", 5, 300, 2, ""),
+            DeadLetter(19, 0, "", 0, 750_000, 0, "not an events.v1.EventBatch"),
+        ]
         self.groups = {
             "gpt-x": UsageTotals(2, 1, 3, 100, 10, 5, 50, 7, 1_250_000, 0),
             "claude-x": UsageTotals(1, 0, 1, 1, 0, 0, 2, 0, 2**60, 1),
@@ -328,10 +394,46 @@ class Analytics:
             raise self.failure
         return Standing(0, 0)
 
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        if self.failure is not None:
+            raise self.failure
+        return self.charged
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        return [StatementLine(from_ms, "gpt-x", "ok", "priced", False, "", 2, 100, 10, 5, 50, 1_250_000)]
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        self.repriced.append((from_ms, until_ms, apply))
+        return Repriced((RepricedGroup("key_dev", "acme", "gpt-x", 2, 1_000, 1_500),), 5, 1, 1, 1)
+
     async def key_use(self) -> dict[str, KeyUse]:
         if self.failure is not None:
             raise self.failure
         return {"key_dev": KeyUse(3, 1_700_000_123_456)}
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        self.limits_asked.append(asked)
+        if self.failure is not None:
+            raise self.failure
+        return self.limit_events_there[: asked.most]
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        if self.failure is not None:
+            raise self.failure
+        found = tuple(letter for letter in self.letters if letter.id > after)
+        following = found[limit - 1].id if len(found) > limit else 0
+        return DeadLetters(found[:limit], len(self.letters), following)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        there = [letter for letter in self.letters if letter.id in ids]
+        counted = tuple(letter.id for letter in there if not letter.fault)
+        self.letters = [letter for letter in self.letters if letter.id not in counted]
+        return Redriven(counted, {letter.id: letter.fault for letter in there if letter.fault})
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        gone = tuple(letter.id for letter in self.letters if letter.id in ids)
+        self.letters = [letter for letter in self.letters if letter.id not in gone]
+        return gone
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         self.asked.append((id_, key_ids))

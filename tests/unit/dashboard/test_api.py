@@ -8,7 +8,7 @@ import pytest
 from omni_catalogue.scopes import Scopes
 from omni_core.component import Check
 from omni_core.ports.analytics import UsageQuery, UsageTotals
-from omni_wire.errors import DependencyUnavailable, InvalidRequest
+from omni_wire.errors import DependencyUnavailable, InvalidRequest, RateLimited
 from omni_wire.latency import longest_in
 
 from tests.unit.dashboard.ports import ADMIN, DEV, House, is_problem, process
@@ -105,7 +105,7 @@ async def test_keys_are_listed_without_secrets(house: House) -> None:
         "requests": 3, "last_used": 1_700_000_123,
         "limits": {"requests_per_minute": 60},
         "budget": {"usd": "25.00", "nano_usd": 25 * 10**9, "window": "month"}, "managed_by": "api",
-        "created": 1_700_000_001, "hint": "…6789", "rules": "", "team": "", "user": "",
+        "created": 1_700_000_001, "hint": "…6789", "rules": "", "team": "", "user": "", "tags": [],
     }  # fmt: skip
     assert body["keys"][0]["budget"] is None
     assert (body["keys"][0]["requests"], body["keys"][0]["last_used"]) == (0, None)
@@ -205,6 +205,32 @@ async def test_quota_shows_limits_budgets_and_breakers(house: House) -> None:
     }  # fmt: skip
     assert body["limits"][1]["allowances"] == []
     assert (body["limits"][1]["organisation"], body["limits"][1]["budget"]) == ("guests", None)
+
+
+async def test_quota_shows_what_providers_give_their_accounts(house: House) -> None:
+    (account,) = (await house.call("GET", "/api/quota", ADMIN)).json()["accounts"]
+    windows = {window["name"]: window for window in account.pop("windows")}
+    assert account == {
+        "account": "claude/a", "plan": "max", "message": "", "state": "low", "forecast_exhausted_at": 3_900_000_000.0,
+        "asks": True, "fetched_at": None, "failures": 2, "reason": "HTTP 500",
+    }  # fmt: skip
+    five = windows["5h"]
+    assert (five["used"], five["total"], five["remaining"], five["remaining_percent"]) == (81.5, 100.0, 18.5, 18.5)
+    assert (five["resets_at"], five["source"], five["as_of"]) == (4_000_000_000.0, "header", 1_900_000_000.5)
+    assert 0 < five["resets_in"] < 4_000_000_000
+    once = windows["once"]
+    assert (once["used"], once["total"], once["remaining_percent"], once["resets_at"]) == (2.5, None, None, None)
+    assert (windows["month:chat"]["unlimited"], windows["month:chat"]["stale"]) == (True, True)
+
+
+async def test_an_accounts_provider_is_asked_by_its_name(house: House) -> None:
+    answer = await house.call("POST", "/api/quota/accounts/acme%2Fsecond/refresh", ADMIN)
+    assert (answer.status_code, answer.json()["account"]) == (200, "acme/second")
+    assert house.quota.resets == ["quota of acme/second"]
+    house.quota.failure = RateLimited("it was only just asked for", retry_after=7.0)
+    answer = await house.call("POST", "/api/quota/accounts/acme/second/refresh", ADMIN)
+    is_problem(answer, 429, "rate_limit_exceeded")
+    assert answer.headers["retry-after"] == "7"
 
 
 async def test_a_breaker_is_reset_by_its_accounts_name(house: House) -> None:

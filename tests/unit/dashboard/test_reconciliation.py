@@ -5,7 +5,16 @@ from collections.abc import Mapping
 import pytest
 from omni_core.ports.quota import KeyState, LimitState, QuotaSnapshot
 from omni_dashboard.auditing import books
-from omni_dashboard.domain.reconciliation import SLACK_MS, Proof, Verdict, judge, moments
+from omni_dashboard.domain.reconciliation import (
+    SLACK_MS,
+    Proof,
+    Spent,
+    Verdict,
+    judge,
+    moments,
+    only_by_key,
+    rollup_difference,
+)
 
 B = 1_760_000_400_000  # since when all is in the budgets
 EARLY = B - SLACK_MS
@@ -37,8 +46,9 @@ def proof(
     pending: int = 0,
 ) -> Proof:
     """``late`` is what each key spent since ``B``, ``early`` since the slack before."""
+    spent = {B: only_by_key(late), EARLY: only_by_key(early or late)}
     return judge(
-        books(before), books(after or before), {B: late, EARLY: early or late}, frozenset({"k1", "k2"}),
+        books(before), books(after or before), spent, frozenset({"k1", "k2"}),
         waiting_events=waiting, pending_messages=pending, kept_from_ms=0, from_rows=True,
     )  # fmt: skip
 
@@ -122,3 +132,39 @@ def test_where_rows_are_forgotten_whole_minutes_are_asked_for() -> None:
     assert moments(found, EARLY) == {EARLY, B}
     minute = 60_000
     assert moments(found, B + 1) == {EARLY - EARLY % minute, B + -B % minute}
+
+
+def of(spent: Spent, *, before: QuotaSnapshot) -> Proof:
+    return judge(
+        books(before), books(before), {B: spent, EARLY: spent}, frozenset({"k1", "k2"}), waiting_events=0,
+        pending_messages=0, kept_from_ms=0, from_rows=True,
+    )  # fmt: skip
+
+
+def test_what_a_key_spent_before_it_shared_a_limit_is_not_on_that() -> None:
+    spent = {("k1", ("key", "l1")): 70, ("k2", ("l1",)): 30, ("k2", ("l9",)): 1000, ("k2", ()): 7}
+    assert of(spent, before=ledger(70, 100)).holds
+    assert not of({("k2", None): 1000, **spent}, before=ledger(70, 100)).holds, "nobody says what that was charged to"
+
+
+def test_what_a_key_spent_while_it_had_no_budget_is_not_on_its_own() -> None:
+    assert of({("k1", ("key", "l1")): 70, ("k1", ("l1",)): 30}, before=ledger(70, 100)).holds
+
+
+def test_keys_that_are_no_more_are_counted_where_they_were_charged_and_explain_nothing_any_more() -> None:
+    spent = {("k1", ("key", "l1")): 70, ("gone", ("l1",)): 42}
+    assert of(spent, before=ledger(70, 112)).holds
+    found = of(spent, before=ledger(70, 120))
+    assert (found.holds, found.drift()) == (False, {"key": 0, "limit": 8, "rollup": 0})
+
+
+@pytest.mark.parametrize(
+    ("before", "rows", "after", "more"),
+    [(100, 100, 100, 0), (90, 95, 100, 0), (100, 95, 90, 0), (100, 90, 100, 10), (100, 111, 110, -1)],
+)
+def test_rollups_that_say_something_else_than_their_rows_are_found(
+    before: int, rows: int, after: int, more: int
+) -> None:
+    assert rollup_difference(before, rows, after) == more
+    found = Proof((), 0, 0, True, more)
+    assert (found.holds, found.drift()["rollup"]) == (not more, abs(more))

@@ -1,7 +1,8 @@
 """The quota service alone: what it shows, and that its rounds go on whatever fails."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,8 @@ from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitS
 from omni_core.telemetry import new_registry
 from omni_ledger import AllowanceStanding, BreakerStanding, KeyStanding, LaneStanding, Reaped, Standing
 from omni_quota.adapters.metrics import PrometheusMeter
-from omni_quota.service import QuotaService
+from omni_quota.service.accounts import Accounts
+from omni_quota.service.quota import QuotaService
 from omni_quota.settings import QuotaSettings
 from omni_wire.errors import DependencyUnavailable
 from omni_wire.formats import WireFormat
@@ -42,6 +44,13 @@ SNAPSHOT = Snapshot(
         Limit(id="l2", name="monthly", of="team", owner="core", budget=Budget(nano_usd=7), organisation="guests"),
     ),
 )
+
+
+def made(stage: "Stage", configuration: Snapshot | None, settings: QuotaSettings) -> QuotaService:
+    """With accounts of which nobody looks after the quota."""
+    nobody: Any = None
+    accounts = Accounts(nobody, stage, nobody, nobody, stage, lambda: configuration, settings)
+    return QuotaService(stage, stage, stage, lambda: configuration, settings, accounts)
 
 
 class Stage:
@@ -110,6 +119,12 @@ class Stage:
         self.left = []
         return 11
 
+    def remaining(self, shares: Mapping[tuple[str, str], float]) -> None:
+        assert not shares
+
+    def asked(self, vendor: str, outcome: str) -> None:
+        raise AssertionError("nobody is asked")
+
     def reaped(self, reservations: int, charged_nano_usd: int) -> None:
         self.said.append(("reaped", reservations, charged_nano_usd))
 
@@ -128,7 +143,7 @@ class Stage:
 
 def service(stage: Stage, configuration: Snapshot | None = SNAPSHOT) -> QuotaService:
     settings = QuotaSettings(reap_every=0.01, adopt_every=0.01, reap_at_once=100)
-    return QuotaService(stage, stage, stage, lambda: configuration, settings)
+    return made(stage, configuration, settings)
 
 
 async def test_the_snapshot_joins_limits_with_what_stands() -> None:
@@ -239,7 +254,7 @@ async def test_rounds_go_on_after_redis_was_away() -> None:
 
 async def test_breakers_are_counted_by_state_and_by_nothing_else() -> None:
     stage = Stage()
-    service = QuotaService(stage, stage, stage, lambda: SNAPSHOT, QuotaSettings())
+    service = made(stage, SNAPSHOT, QuotaSettings())
     await service.watch()
     assert stage.said == [("breakers", "open")]
     registry = new_registry()
@@ -251,5 +266,5 @@ async def test_breakers_are_counted_by_state_and_by_nothing_else() -> None:
 
 async def test_without_a_configuration_there_is_nothing_to_count() -> None:
     stage = Stage()
-    await QuotaService(stage, stage, stage, lambda: None, QuotaSettings()).watch()
+    await made(stage, None, QuotaSettings()).watch()
     assert stage.said == stage.looked == []

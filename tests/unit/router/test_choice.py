@@ -99,7 +99,7 @@ def test_a_combo_in_a_combo_costs_what_its_cheapest_target_does() -> None:
     inner = node("inner", node("a/x"), node("free/x"), strategy="random")
     found = choice("c", provider("a"), provider("free", tier="subscription"), combos=(nested(inner),))
     assert found is not None
-    assert expected_cost(found.targets.options[0], Size(input=1000, output=100), {}) == 0
+    assert expected_cost(found.targets.options[0], Size(input=1000, output=100), {}, 0) == 0
 
 
 def test_accounts_have_a_choice_without_any_combo() -> None:
@@ -114,11 +114,11 @@ def test_a_target_costs_what_its_warmest_account_would() -> None:
     assert found is not None
     (target,), size = found.targets.options, Size(input=1000, output=100)
     cold = 1000 * 1000 + 100 * 4000
-    assert expected_cost(target, size, {}) == cold
+    assert expected_cost(target, size, {}, 0) == cold
     warm = {"a/1 x": Warm(800, 1.0), "a/0 other": Warm(1000, 1.0)}
-    assert expected_cost(target, size, warm) == cold - 800 * 900
+    assert expected_cost(target, size, warm, 0) == cold - 800 * 900
     one, other = found.accounts["a/x"].options
-    assert (expected_cost(one, size, warm), expected_cost(other, size, warm)) == (cold, cold - 800 * 900)
+    assert (expected_cost(one, size, warm, 0), expected_cost(other, size, warm, 0)) == (cold, cold - 800 * 900)
 
 
 def test_what_is_paid_for_already_costs_nothing_and_an_unknown_price_is_not_known() -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from omni_router.domain.conversation import fingerprint, kept
+from omni_router.domain.conversation import fingerprint, is_marked, kept
 from omni_wire.body import Body
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
@@ -16,7 +16,8 @@ MORE = [{"role": "assistant", "content": "Hi."}, {"role": "user", "content": "An
 
 
 def mark(wire_format: WireFormat, key: str = "key", model: str = "m", **fields: Any) -> str:
-    return fingerprint(wire_format, Body(json.dumps(fields).encode()), key, model)
+    body = Body(json.dumps(fields).encode())
+    return fingerprint(wire_format, body, key, model, marked=is_marked(body))
 
 
 @pytest.mark.parametrize(

@@ -5,31 +5,36 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from omni_core import usage_message
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.fields import number_tag, varint
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord, Source
-from omni_wire.usage import Usage
+from omni_wire.usage import Apart, Usage
 from omniroute_proto.events.v1 import events_pb2
 
 counts = st.integers(0, 2**53)
 words = st.text(max_size=200)
-usages = st.builds(Usage, counts, counts, counts, counts, counts, st.booleans())
+parts = st.builds(Apart, counts, counts, counts, counts, counts).filter(lambda apart: apart != Apart())
+usages = st.builds(Usage, *[counts] * 5, st.booleans(), st.none() | parts, words)
+several = st.lists(words, max_size=3).map(tuple)
 sources = st.builds(
     Source,
-    **{field.name: counts if field.type is int else words for field in msgspec.structs.fields(Source)},  # type: ignore[arg-type]
+    **{  # type: ignore[arg-type]
+        field.name: {int: counts, str: words}.get(field.type, several)  # type: ignore[call-overload]
+        for field in msgspec.structs.fields(Source)
+    },
 )
 codec = ProtobufEvents()
 
 
 def fields(kind: type[msgspec.Struct], **fixed: Any) -> st.SearchStrategy[Any]:
-    losses = st.lists(words, max_size=3).map(tuple)
     by_type = {
         bytes: st.binary(max_size=200),
         str: words,
         int: counts,
         bool: st.booleans(),
         Usage: usages,
-        tuple[str, ...]: losses,
+        tuple[str, ...]: several,
         Source: sources,
     }
     made = {field.name: by_type[field.type] for field in msgspec.structs.fields(kind)}
@@ -49,8 +54,8 @@ def told(message: Any, names: Any) -> dict[str, Any]:
     for field in names:
         value = getattr(message, field)
         if field == "usage":
-            value = Usage(*(getattr(value, name) for name in Usage.__struct_fields__))
-        found[field] = tuple(value) if field == "losses" else value
+            value = usage_message.read(value)
+        found[field] = tuple(value) if field in ("losses", "charged", "tags") else value
     return found
 
 
@@ -64,7 +69,7 @@ def test_an_attempt_event_says_all_of_its_record(record: AttemptRecord) -> None:
 @given(fields(RequestRecord, seq=st.integers(1, 9), first_byte_ms=st.integers(-1, 10**9)))
 def test_a_request_event_says_all_of_its_record(record: RequestRecord) -> None:
     event = events_pb2.Event.FromString(codec.request(record))
-    expected = said(record, {"model": "model_served", "provider_format": ""})
+    expected = said(record, {"model": "model_served", "provider_format": "", "price_version": "", "charged": ""})
     assert told(event.request, expected) == expected
 
 
@@ -81,7 +86,7 @@ def test_what_stands_when_a_router_dies_names_the_request_and_its_attempt() -> N
         provider_format="openai.chat",
         pricing="priced",
     )
-    facts = AbortFacts("a1", "e1", "mine", 1000, 1005, source, "openai.chat", True, 2)
+    facts = AbortFacts("a1", "e1", "mine", 1000, 1005, source, "openai.chat", True, 2, ("nightly", "blue"))
     attempt, request = codec.aborted(facts)
     told_attempt = events_pb2.Event.FromString(attempt).attempt
     told_request = events_pb2.Event.FromString(request).request
@@ -89,6 +94,7 @@ def test_what_stands_when_a_router_dies_names_the_request_and_its_attempt() -> N
     assert (told_attempt.outcome, told_attempt.account_id, told_attempt.router_id) == ("aborted", "acme/a", "router-1")
     assert (told_request.id, told_request.request_id, told_request.seq) == ("e1", "mine", 0)
     assert (told_request.status, told_request.outcome, told_request.attempts) == (500, "failed", 2)
+    assert list(told_request.tags) == ["nightly", "blue"]
     assert (told_request.combo, told_request.key_id, told_request.config_revision) == ("always-on", "key-ci", 7)
 
 

@@ -3,20 +3,31 @@
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+import msgspec
 from omni_wire.latency import Counts
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
 from omni_core import usage_message
 from omni_core.ports.analytics import (
     APART,
+    REPRICE_TIMEOUT,
     AttemptFound,
     Breakdown,
+    Charge,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Listed,
     Listing,
+    Redriven,
+    Repriced,
+    RepricedGroup,
     RequestFound,
     Slice,
     Standing,
+    StatementLine,
     Update,
     UsagePoint,
     UsageQuery,
@@ -37,7 +48,14 @@ class AnalyticsClient:
         self._errors = peer.errors
         self._live = peer.server_stream("Live", pb.LiveUpdate)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
+        self._limit_events = peer.unary("LimitEvents", pb.LimitEventsResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
+        self._reprice = peer.unary("Reprice", pb.RepriceResponse, REPRICE_TIMEOUT)
+        self._charges = peer.unary("Charges", pb.ChargesResponse)
+        self._statement = peer.unary("Statement", pb.StatementResponse)
+        self._dead_letters = peer.unary("DeadLetters", pb.DeadLettersResponse)
+        self._redrive = peer.unary("Redrive", pb.RedriveResponse)
+        self._discard = peer.unary("Discard", pb.DiscardResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
@@ -99,15 +117,55 @@ class AnalyticsClient:
         response = await self._key_use(pb.KeyUseRequest())
         return {key.key_id: KeyUse(key.requests, key.last_ms) for key in response.keys}
 
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        response = await self._limit_events(pb.LimitEventsRequest(**msgspec.structs.asdict(asked)))
+        fields = LimitEvent.__struct_fields__
+        return tuple(LimitEvent(*(getattr(each, name) for name in fields)) for each in response.events)
+
     async def standing(self) -> Standing:
         response = await self._standing(pb.StandingRequest())
         return Standing(response.pending, response.kept_from_ms)
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        found = await self._dead_letters(pb.DeadLettersRequest(after=after, limit=limit))
+        letters = tuple(
+            DeadLetter(one.id, one.at_ms, one.reason, one.deliveries, one.size, one.events, one.fault)
+            for one in found.letters
+        )
+        return DeadLetters(letters, found.total, found.next)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        found = await self._redrive(pb.RedriveRequest(ids=ids))
+        return Redriven(tuple(found.counted), dict(found.stayed))
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple((await self._discard(pb.DiscardRequest(ids=ids))).discarded)
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         response = await self._find_request(
             pb.FindRequestRequest(id=id_, key_ids=key_ids or (), any_key=key_ids is None)
         )
         return _request(response.request) if response.HasField("request") else None
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        found = await self._reprice(pb.RepriceRequest(from_ms=from_ms, until_ms=until_ms, apply=apply, book=book))
+        groups = tuple(RepricedGroup(**_all(group, RepricedGroup)) for group in found.groups)
+        return Repriced(groups, found.attempts, found.unknown, found.aborted, found.assumed)
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        found = await self._charges(pb.ChargesRequest(from_ms=from_ms, until_ms=until_ms))
+        return [
+            Charge(each.key_id, tuple(each.charged), each.told, each.nano_usd, each.cost_nano_usd)
+            for each in found.charges
+        ]
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        found = await self._statement(pb.StatementRequest(provider=provider, from_ms=from_ms, until_ms=until_ms))
+        return [StatementLine(**_all(line, StatementLine)) for line in found.lines]
+
+
+def _all(message: Any, struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in struct.__struct_fields__}
 
 
 def _filters(filters: Mapping[str, tuple[str, ...]]) -> list[pb.Filter]:
@@ -119,12 +177,15 @@ def _request(found: pb.Request) -> RequestFound:
         **_same(found, RequestFound),
         usage=usage_message.read(found.usage),
         losses=tuple(found.losses),
+        tags=tuple(found.tags),
         attempts=tuple(map(_attempt, found.attempts)),
     )
 
 
 def _attempt(found: pb.Attempt) -> AttemptFound:
-    return AttemptFound(**_same(found, AttemptFound), usage=usage_message.read(found.usage))
+    return AttemptFound(
+        **_same(found, AttemptFound), usage=usage_message.read(found.usage), charged=tuple(found.charged)
+    )
 
 
 def _same(message: pb.Request | pb.Attempt, struct: type[RequestFound] | type[AttemptFound]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class AuthClient:
         self._apply = peer.unary("ApplyConfiguration", pb.ApplyConfigurationResponse, APPLY_TIMEOUT)
         self._export = peer.unary("ExportConfiguration", pb.ExportConfigurationResponse)
         self._list_audit = peer.unary("ListAudit", pb.ListAuditResponse)
+        self._record_audit = peer.unary("RecordAudit", pb.RecordAuditResponse)
         self._verify_audit = peer.unary("VerifyAudit", pb.VerifyAuditResponse)
 
     async def authenticate(self, context: CallContext, key_digest: bytes) -> Identity:
@@ -67,6 +68,7 @@ class AuthClient:
                 caller=caller_message(caller),
                 team=new.team,
                 user=new.user,
+                tags=new.tags,
             )
         )
         return CreatedKey(key=_key(response.key), secret=response.secret)
@@ -174,6 +176,13 @@ class AuthClient:
         found = await self._verify_audit(pb.VerifyAuditRequest(caller=caller_message(caller), head=head))
         return AuditVerdict(found.entries, found.head, found.bad, found.why)
 
+    async def record_audit(self, caller: Caller, action: str, target: str, before: str = "", after: str = "") -> None:
+        await self._record_audit(
+            pb.RecordAuditRequest(
+                caller=caller_message(caller), action=action, target=target, before=before, after=after
+            )
+        )
+
 
 def _context(context: CallContext) -> common_pb2.CallContext:
     return common_pb2.CallContext(request_id=context.request_id, traceparent=context.traceparent)
@@ -196,4 +205,5 @@ def _key(key: pb.Key) -> KeyInfo:
         older_until=key.older_until,
         team=key.team,
         user=key.user,
+        tags=tuple(key.tags),
     )

@@ -2,7 +2,17 @@
 
 from omniroute_proto.quota.v1 import quota_pb2 as pb
 
-from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
+from omni_core.ports.quota import (
+    REFRESH_TIMEOUT,
+    AccountQuota,
+    AllowanceState,
+    BreakerState,
+    KeyState,
+    LimitState,
+    QuotaSnapshot,
+    QuotaWindowState,
+    RateState,
+)
 from omni_core.rpc import Peer, ServiceChannel
 
 
@@ -13,6 +23,7 @@ class QuotaClient:
         peer = Peer(channel, "omniroute.quota.v1.QuotaPort", "quota")
         self._snapshot = peer.unary("Snapshot", pb.SnapshotResponse)
         self._reset = peer.unary("Reset", pb.ResetResponse)
+        self._refresh_quota = peer.unary("RefreshQuota", pb.RefreshQuotaResponse, REFRESH_TIMEOUT)
         self._forget_rates = peer.unary("ForgetRates", pb.ForgetRatesResponse)
 
     async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
@@ -24,10 +35,14 @@ class QuotaClient:
             limits=tuple(map(_limit, response.limits)),
             rates=tuple(map(_rate, response.rates)),
             waiting_events=response.waiting_events,
+            accounts=tuple(map(_account, response.accounts)),
         )
 
     async def reset(self, account_id: str) -> None:
         await self._reset(pb.ResetRequest(account_id=account_id))
+
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        return _account((await self._refresh_quota(pb.RefreshQuotaRequest(account_id=account_id))).account)
 
     async def forget_rates(self, account_id: str) -> None:
         await self._forget_rates(pb.ForgetRatesRequest(account_id=account_id))
@@ -98,4 +113,38 @@ def _breaker(breaker: pb.BreakerState) -> BreakerState:
         combo=breaker.combo,
         cause=breaker.cause,
         told=breaker.told,
+    )
+
+
+def _account(quota: pb.AccountQuota) -> AccountQuota:
+    return AccountQuota(
+        account_id=quota.account_id,
+        plan=quota.plan,
+        message=quota.message,
+        windows=tuple(map(_window, quota.windows)),
+        fetched_ms=quota.fetched_ms,
+        asked_ms=quota.asked_ms,
+        failures=quota.failures,
+        reason=quota.reason,
+        forecast_exhausted_at=quota.forecast_exhausted_at,
+        asks=quota.asks,
+        cutoff=quota.cutoff,
+        warn=quota.warn,
+    )
+
+
+def _window(window: pb.QuotaWindowState) -> QuotaWindowState:
+    return QuotaWindowState(
+        name=window.name,
+        of=window.of,
+        used=window.used,
+        total=window.total,
+        resets_at=window.resets_at,
+        unlimited=window.unlimited,
+        models=tuple(window.models),
+        source=window.source,
+        as_of_ms=window.as_of_ms,
+        stale=window.stale,
+        exhausts_at=window.exhausts_at,
+        is_aside=window.is_aside,
     )

@@ -90,12 +90,78 @@ class Slice(msgspec.Struct, frozen=True):
     latency: dict[str, Counts] = {}
 
 
+class LimitEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """Which to list, newest first: those of an ``organisation``, a limit by id or by ``name``, of at least so many
+    ``percent``, in a span of time (as ``UsageQuery``); empty and 0 are for any. ``before_ms`` and ``before_id`` are
+    those of the last one before; no more than ``most`` are given."""
+
+    organisation: str = ""
+    limit_id: str = ""
+    name: str = ""
+    percent: int = 0
+    from_ms: int = 0
+    until_ms: int = 0
+    before_ms: int = 0
+    before_id: str = ""
+    most: int = 100
+
+
+class LimitEvent(msgspec.Struct, frozen=True):
+    """A limit whose use has come to a percentage: ``used`` of ``most`` of something, in its ``window``; see
+    ``events.v1.LimitEvent``."""
+
+    id: str
+    at_ms: int
+    percent: int
+    used: int
+    limit_id: str
+    name: str
+    organisation: str
+    of: str
+    window: str
+    most: int
+
+
 class Standing(msgspec.Struct, frozen=True):
     """``pending`` messages are in the stream and not counted yet; rows that started before ``kept_from_ms`` (epoch
     milliseconds, 0 for none) may be forgotten."""
 
     pending: int
     kept_from_ms: int
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A usage message that was put aside, as ``id`` in its stream: why and when (epoch milliseconds, 0 where that was
+    not kept), after how many deliveries, its size in bytes, and how many of its events can be read. ``fault`` is what
+    this version has against it, "" where it would be counted."""
+
+    id: int
+    at_ms: int
+    reason: str
+    deliveries: int
+    size: int
+    events: int
+    fault: str
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """Those behind the last one of the page before. ``total`` is how many there are, ``next`` what to ask behind, 0 at
+    the end."""
+
+    letters: tuple[DeadLetter, ...]
+    total: int
+    next: int
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """Ids of letters that are ``counted`` now, and why others ``stayed``; what was not there is in neither."""
+
+    counted: tuple[int, ...] = ()
+    stayed: dict[int, str] = {}
+
+
+# Letters in one call.
+MOST_LETTERS = 100
 
 
 class KeyUse(msgspec.Struct, frozen=True):
@@ -106,13 +172,17 @@ class KeyUse(msgspec.Struct, frozen=True):
     last_ms: int
 
 
+# Seconds that a day's usage may take to be priced anew.
+REPRICE_TIMEOUT = 300.0
+
 # The fields of what is found that have a form of their own in its messages; all others are alike there.
-APART = frozenset(("usage", "losses", "attempts"))
+APART = frozenset(("usage", "losses", "attempts", "charged", "tags"))
 
 
 class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
     """One call to one account. Times in epoch milliseconds, spans in milliseconds (-1: no first byte came), money in
-    nano-USD."""
+    nano-USD. ``price_version`` stands for the price that the cost is by, ``repriced_nano_usd`` is what it was changed
+    by since it was settled, ``charged`` are the budgets that it was charged to ("key", ids of limits)."""
 
     id: str
     started_ms: int
@@ -133,6 +203,9 @@ class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
     router_id: str
     request_id: str = ""  # its request's event
     key_id: str = ""
+    price_version: str = ""
+    charged: tuple[str, ...] = ()
+    repriced_nano_usd: int = 0
 
 
 class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +240,7 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptFound, ...]
     decision: bytes = b""
     overhead_us: int = 0
+    tags: tuple[str, ...] = ()
 
 
 # What listed rows can be filtered by: all that a request has, and what an attempt has of it.
@@ -206,6 +280,59 @@ class Update(msgspec.Struct, frozen=True):
     missed: int = 0
 
 
+class RepricedGroup(msgspec.Struct, frozen=True):
+    """Attempts of a key for a model whose cost is another by today's prices, in nano-USD."""
+
+    key_id: str
+    provider: str
+    model: str
+    attempts: int
+    old_nano_usd: int
+    new_nano_usd: int
+
+
+class Repriced(msgspec.Struct, frozen=True):
+    """``attempts`` were looked at. Left as they are: those of which nobody knows a price today (``unknown``), those
+    that were charged at their reservation as their router died (``aborted``), and those that only a budget's
+    ``assumed`` price counts."""
+
+    groups: tuple[RepricedGroup, ...]
+    attempts: int = 0
+    unknown: int = 0
+    aborted: int = 0
+    assumed: int = 0
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What a key spent on the budgets that were ``charged`` ("key" for its own, ids of limits), in nano-USD:
+    ``nano_usd`` as it was settled, ``cost_nano_usd`` with what was corrected since. Where it was not ``told`` which
+    budgets these were, a router of an earlier version made the events."""
+
+    key_id: str
+    charged: tuple[str, ...]
+    told: bool
+    nano_usd: int
+    cost_nano_usd: int
+
+
+class StatementLine(msgspec.Struct, frozen=True):
+    """What attempts for a model used in a day (epoch milliseconds, UTC) that are alike in what is to be known of their
+    counts: ``outcome``, ``pricing``, whether they are ``estimated``, and ``suspect`` as in ``Usage``."""
+
+    day_ms: int
+    model: str
+    outcome: str
+    pricing: str
+    estimated: bool
+    suspect: str
+    attempts: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    cost_nano_usd: int
+
+
 class AnalyticsPort(Protocol):
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``InvalidRequest`` for an unknown ``group_by`` or ``grain``, and for too many points."""
@@ -230,11 +357,44 @@ class AnalyticsPort(Protocol):
         """By key id; keys that were never used are not in it."""
         ...
 
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        """Raises ``InvalidRequest`` for too many."""
+        ...
+
     async def standing(self) -> Standing:
         """Raises ``DependencyUnavailable`` where the stream cannot be asked."""
+        ...
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        """Messages that could not be counted, oldest first, from behind ``after``: at most ``limit``, which is at most
+        ``MOST_LETTERS``. Raises ``DependencyUnavailable``."""
+        ...
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        """Count what is in these letters now, once, and remove those of which nothing is left to count. Raises
+        ``InvalidRequest`` for more than ``MOST_LETTERS``, ``DependencyUnavailable``."""
+        ...
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """Remove these letters without counting them; which of them there were. Raises as ``redrive``."""
         ...
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         """By its event's id, or by what the client was told (the newest, where several were told the same), among those
         of ``key_ids``, or anybody's where that is None."""
+        ...
+
+    async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
+        """What the attempts that began then, within one day of UTC, cost by the prices of ``book``
+        (``omni_catalogue.pricebook``). With ``apply`` what is stored, and what it adds up to, is corrected: all of it,
+        or nothing and an error. Raises ``InvalidRequest``, and ``DependencyUnavailable`` when the store cannot."""
+        ...
+
+    async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
+        """Of what began then (epoch milliseconds, 0 for an open end), from the rows. Raises ``DependencyUnavailable``
+        where there are too many of them."""
+        ...
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        """Of whole days, from the rows. Raises as ``charges``."""
         ...

@@ -55,3 +55,8 @@ class AuditPort(Protocol):
         """``head`` is what an earlier verdict said: it must still be there. Raises ``PermissionDenied`` for who does
         not run the gateway, ``InvalidRequest`` for a ``head`` that is none."""
         ...
+
+    async def record_audit(self, caller: Caller, action: str, target: str, before: str = "", after: str = "") -> None:
+        """Write down what a service beside auth is about to do for ``caller``: ``target`` is "kind/id", ``before`` and
+        ``after`` are JSON, "" for nothing. Raises ``InvalidRequest``, ``DependencyUnavailable``."""
+        ...

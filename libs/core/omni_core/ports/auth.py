@@ -40,8 +40,8 @@ class Configuration(msgspec.Struct, frozen=True):
 
 class NewKey(msgspec.Struct, frozen=True):
     """``budget_window`` is "day", "week", "month" or "total"; 0 means no limit. ``rules`` is YAML (or JSON) of what may
-    stand under a key's ``rules:`` in the configuration file. ``team`` and ``user`` are whose it is, by name, for limits
-    of theirs."""
+    stand under a key's ``rules:`` in the configuration file. ``team`` and ``user`` are whose it is, by name, and
+    ``tags`` what its requests carry, for limits of theirs."""
 
     name: str
     role: str = "developer"
@@ -53,6 +53,7 @@ class NewKey(msgspec.Struct, frozen=True):
     scopes: Scopes = Scopes()
     team: str = ""
     user: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ class KeyInfo(msgspec.Struct, frozen=True):
     older_until: int = 0
     team: str = ""
     user: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class CreatedKey(msgspec.Struct, frozen=True):

@@ -3,6 +3,11 @@
 from typing import Protocol
 
 import msgspec
+from omni_catalogue.quota_states import AccountQuota as AccountQuota
+from omni_catalogue.quota_states import QuotaWindowState as QuotaWindowState
+
+# Seconds that asking a provider for an account's quota may take; its own deadline is within.
+REFRESH_TIMEOUT = 20.0
 
 
 class KeyState(msgspec.Struct, frozen=True):
@@ -89,7 +94,8 @@ class RateState(msgspec.Struct, frozen=True):
 
 
 class QuotaSnapshot(msgspec.Struct, frozen=True):
-    """``waiting_events`` are settled and not in the stream yet."""
+    """``waiting_events`` are settled and not in the stream yet. ``accounts`` are those of which the quota is looked
+    after."""
 
     keys: tuple[KeyState, ...]
     breakers: tuple[BreakerState, ...]
@@ -97,15 +103,22 @@ class QuotaSnapshot(msgspec.Struct, frozen=True):
     limits: tuple[LimitState, ...] = ()
     rates: tuple[RateState, ...] = ()
     waiting_events: int = 0
+    accounts: tuple[AccountQuota, ...] = ()
 
 
 class QuotaPort(Protocol):
     async def snapshot(self, key_id: str = "") -> QuotaSnapshot:
-        """All keys and limits when ``key_id`` is empty, else that key and the limits that it shares."""
+        """All keys, limits and accounts' quotas when ``key_id`` is empty, else that key and the limits that it
+        shares."""
         ...
 
     async def reset(self, account_id: str) -> None:
         """Close an account's breaker, and those of its models and of combos' targets at its provider."""
+        ...
+
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        """Ask the account's provider now. Raises ``InvalidRequest`` (404) where nobody can be asked, ``RateLimited``
+        where that was only just done."""
         ...
 
     async def forget_rates(self, account_id: str) -> None:

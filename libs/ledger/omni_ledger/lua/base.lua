@@ -41,6 +41,45 @@ local function emit(router, blobs)
   end
 end
 
+-- A reaped event says what was charged. The bytes appended repeat the event with only what is new in it: protobuf merges
+-- what comes twice (protobuf.dev/programming-guides/encoding, "last one wins"). events.v1: AttemptEvent is field 1 of
+-- Event and its cost field 16, RequestEvent field 2 and 18; of both `seq` is told where one replaces another.
+local COST_FIELD, SEQ_FIELD = { ['\10'] = '\128\1', ['\18'] = '\144\1' }, { ['\10'] = '\24', ['\18'] = '\16' }
+
+local function charged_event(blob, amount, seq)
+  local kind = string.sub(blob, 1, 1)
+  local cost = COST_FIELD[kind]
+  if not cost or (amount == 0 and not seq) then
+    return blob
+  end
+  cost = cost .. varint(amount)
+  return blob .. field(kind, seq and SEQ_FIELD[kind] .. varint(seq) .. cost or cost)
+end
+
+-- Of what a limit has left routers may hold slices (leases.lua). Who is refused for what is only held has them given back:
+-- for a second none is made. Returns whether there are any.
+local RECALL = 1000
+
+local function slices_of(key)
+  return QUOTA .. 'slices:' .. string.sub(key, #QUOTA + 1)
+end
+
+local function slices_recall(key)
+  if call('EXISTS', slices_of(key)) == 0 then
+    return false
+  end
+  call('SET', QUOTA .. 'recall:' .. string.sub(key, #QUOTA + 1), '', 'PX', RECALL)
+  return true
+end
+
+-- A refusal for what routers hold slices of, which they give back now.
+local function recalled(refusal, are)
+  if are then
+    refusal[8], refusal[9], refusal[10] = 0, 0, 1
+  end
+  return refusal
+end
+
 -- Days since 1970-01-01 of the first of the month that holds `days` (Howard Hinnant, "chrono-compatible low-level
 -- date algorithms", civil_from_days).
 local function month_start(days)

@@ -13,8 +13,8 @@ local function budget_read(key)
   return tonumber(values[1] or '0'), tonumber(values[2] or '0'), not values[1]
 end
 
--- As many output tokens as fit, at least one; or nil, and whether one would but for what is held.
-local function granted_under(cap, spent, held, fixed, per_token, wanted)
+-- As many output tokens as fit, and not fewer than `least`; or nil, and whether those would fit but for what is held.
+local function granted_under(cap, spent, held, fixed, per_token, wanted, least)
   local room = cap - spent - held - fixed
   local granted = wanted
   if per_token > 0 then
@@ -23,21 +23,21 @@ local function granted_under(cap, spent, held, fixed, per_token, wanted)
       granted = granted - 1
     end
   end
-  local least = min(1, wanted)
   if fixed + least * per_token > 0 and (room < 0 or granted < least) then
     return nil, cap - spent - fixed - least * per_token >= 0
   end
   return granted
 end
 
--- Returns the reservation, or nil, the reason and the seconds to wait.
+-- Returns the reservation, or nil, the reason, the seconds to wait, and whether slices were recalled.
 local function budget_look(owner, budget, wanted)
   local cap, window, fixed, per_token = budget[1], budget[2], budget[3], budget[4]
   local key, finish = budget_key(owner, window)
   local spent, held, fresh = budget_read(key)
-  local granted, is_held = granted_under(cap, spent, held, fixed, per_token, wanted)
+  local least = budget[5] == 1 and wanted or min(1, wanted) -- of one that has all or nothing
+  local granted, is_held = granted_under(cap, spent, held, fixed, per_token, wanted, least)
   if is_held then
-    return nil, 'budget_held', 1
+    return nil, 'budget_held', 1, slices_recall(key)
   elseif not granted then
     return nil, 'budget_exhausted', finish > 0 and max(1, finish * 1000 - now) / 1000 or 0
   end

@@ -1,13 +1,16 @@
 -- Allowances: what a limit lets its keys use of something other than money, or as many attempts as they have under way.
 -- An attempt takes `fixed` and `per_token` for each token of output that it is granted: held as on a budget, and settled to
--- what it was. `asked` is {of, most, window, fixed, per_token, {percent…}, {limit's id, name, organisation}}; `of` is 'requests' (spent when they are
--- let through), 'input', 'output', 'tokens' (both), 'usd' (nano) or 'concurrent'. With percents, though there be none, it
--- refuses nothing and clamps nothing; where what is spent comes to one of them, a LimitEvent (events.v1) tells so, once a window.
+-- what it was. `asked` is {of, most, window, fixed, per_token, {percent…}, {limit's id, name, organisation}, refuses 1 or nothing}; `of` is
+-- 'requests' (spent when they are let through), 'input', 'output', 'tokens' (both), 'usd' (nano) or 'concurrent'. With percents, though there be
+-- none, it refuses nothing and clamps nothing but where it says so; where what is spent comes to one of them, a LimitEvent (events.v1) tells so,
+-- once a window.
 --
 -- quota:{omni}:count:<of>:<owner>:<window>:<start> is a hash as a budget's. Of a window that rolls, without a start, it is
 -- {<bucket>: spent, h<bucket>: held}, a bucket being when it begins (s). In both w<percent> is when that was told (s). All that is asked for in a bucket counts there, also
 -- what becomes known later, until the whole bucket is a window ago: never more than the limit is let through in any such time.
 -- Of 'concurrent' it is a set of attempts by when they are taken for gone, as in lanes.
+-- A window {name, seconds} begins when something is first taken in it, and lasts so long: quota:{omni}:since:<owner>:<name>
+-- is when that was (s), and goes when it ends.
 local ROLLING = { minute = { 60, 1 }, ['5h'] = { 18000, 300 } } -- seconds: the window, a bucket
 local COUNT_TTL = 86400000
 
@@ -41,6 +44,25 @@ local function count_active(key)
   return call('ZCARD', key)
 end
 
+local function since_key(owner, name)
+  return QUOTA .. 'since:' .. owner .. ':' .. name
+end
+
+-- Start and end (s) of a window that began with its first use, and whether none has begun. What begins in the future is of
+-- a clock that was put back since.
+local function count_since(owner, window)
+  local start = tonumber(call('GET', since_key(owner, window[1])) or '-1')
+  if start < 0 or start > now_s or start + window[2] <= now_s then
+    return now_s, now_s + window[2], true
+  end
+  return start, start + window[2], false
+end
+
+local function count_begin(owner, window, start)
+  call('SET', since_key(owner, window[1]), whole(start))
+  call('EXPIREAT', since_key(owner, window[1]), start + window[2])
+end
+
 -- What stands of an allowance; `finish` is when its window ends, or which bucket is counted in.
 local function count_read(owner, of, window)
   local count = { key = QUOTA .. 'count:' .. of .. ':' .. owner, of = of, spent = 0, held = 0, finish = 0 }
@@ -51,7 +73,13 @@ local function count_read(owner, of, window)
     count.key = count.key .. ':' .. window
     count_rolled(count, rolling[1], rolling[2])
   else
-    local start, finish = bounds(window, now_s)
+    local start, finish
+    if type(window) == 'table' and #window == 2 then
+      start, finish, count.begins = count_since(owner, window)
+      count.owner, count.window = owner, window
+    else
+      start, finish = bounds(window, now_s)
+    end
     count.key, count.finish = count.key .. ':' .. window_name(window) .. ':' .. whole(start), finish
     count.spent, count.held, count.fresh = budget_read(count.key)
   end
@@ -77,9 +105,11 @@ end
 local function count_look(owner, asked, wanted)
   local of, most, fixed, per_token = asked[1], asked[2], asked[4], asked[5]
   local count = count_read(owner, of, asked[3])
-  if asked[6] then
+  if asked[6] and #asked[6] > 0 then
+    count.warns = { most, asked[6], asked[7], window_name(asked[3]) }
+  end
+  if asked[6] and asked[8] ~= 1 then
     count.granted, count.fixed, count.per_token = wanted, fixed, per_token
-    count.warns = #asked[6] > 0 and { most, asked[6], asked[7], window_name(asked[3]) } or nil
     return count
   elseif of == 'concurrent' then
     if count.held < most then
@@ -87,13 +117,16 @@ local function count_look(owner, asked, wanted)
     end
     return nil, { 'n', 'rate_limited', 1, '', of, 0, owner }
   end
-  local granted, held = granted_under(most, count.spent, count.held, fixed, per_token, wanted)
+  local granted, held = granted_under(most, count.spent, count.held, fixed, per_token, wanted, min(1, wanted))
   if not granted then
-    local reason = of == 'requests' and 'rate_limited' or held and 'tokens_held' or 'tokens_exhausted'
+    local reason = 'rate_limited'
+    if of ~= 'requests' then
+      reason = (of == 'usd' and 'budget_' or 'tokens_') .. (held and 'held' or 'exhausted')
+    end
     local wait = held and 1000 or count_wait(count, most, fixed + min(1, wanted) * per_token)
-    return nil, { 'n', reason, wait / 1000, '', of, 0, owner }
+    return nil, recalled({ 'n', reason, wait / 1000, '', of, 0, owner }, held and slices_recall(count.key))
   end
-  count.granted, count.fixed, count.per_token = granted, fixed, per_token
+  count.granted, count.fixed, count.per_token, count.money = granted, fixed, per_token, of == 'usd'
   return count
 end
 
@@ -109,6 +142,15 @@ local function counts_look(counts, refusal, level, wanted)
     end
   end
   return refusal
+end
+
+-- One that refuses by money, with what is held of it.
+local function counts_money(counts)
+  for _, count in ipairs(counts) do
+    if count.money then
+      return count
+    end
+  end
 end
 
 -- What a hold keeps of them: {{key, window's end or bucket, amount, of, how long it rolls (s) or 0, {most, {percent…},
@@ -175,6 +217,9 @@ end
 
 local function count_take(count, entry, attempt, expires, router)
   local held, amount = count.of ~= 'requests', entry[3]
+  if count.begins then
+    count_begin(count.owner, count.window, now_s)
+  end
   if count.of == 'concurrent' then
     call('ZADD', count.key, min(expires, now + LEASE), attempt)
     call('PEXPIRE', count.key, COUNT_TTL)
@@ -233,7 +278,7 @@ end
 -- {spent, held, when it begins anew, or when the first of a rolling window is free again (s), 0 for never}
 local function count_shown(owner, of, window)
   local count = count_read(owner, of, window)
-  local finish = count.finish
+  local finish = count.begins and 0 or count.finish
   if count.rolls then
     finish = count.buckets[1] and count.buckets[1][1] + count.rolls or 0
   end

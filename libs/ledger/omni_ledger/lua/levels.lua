@@ -13,8 +13,8 @@ local function levels_rate(rates, refusal, owner, limit, name)
   if rate.used < limit then
     return refusal
   end
-  local wait = rate_wait(rate, limit) / 1000
-  return refusal and refusal[3] >= wait and refusal or { 'n', 'rate_limited', wait, '', '', 0, name }
+  local wait, are = rate_wait(rate, limit) / 1000, slices_recall(rate.key)
+  return refusal and refusal[3] >= wait and refusal or recalled({ 'n', 'rate_limited', wait, '', '', 0, name }, are)
 end
 
 -- Adds the budget to hold on. One that is spent is told before one that is only held.
@@ -22,12 +22,12 @@ local function levels_budget(budgets, refusal, owner, asked, wanted, name)
   if asked == 0 then
     return refusal
   end
-  local budget, reason, wait = budget_look(owner, asked, wanted)
+  local budget, reason, wait, are = budget_look(owner, asked, wanted)
   budgets[#budgets + 1] = budget
   if budget or (refusal and (refusal[2] == 'budget_exhausted' or reason == 'budget_held')) then
     return refusal
   end
-  return { 'n', reason, wait, '', '', 0, name }
+  return recalled({ 'n', reason, wait, '', '', 0, name }, are)
 end
 
 -- The windows to count in, the budgets to hold on and the counts to take of, or a refusal.

@@ -48,6 +48,37 @@ local function rate_wait(rate, limit)
   return ending + SPAN - now
 end
 
+-- Counts `more` requests in the bucket that ends at `ending`, or gives them back where it is negative and the bucket is
+-- still there.
+local function rate_shift(key, ending, more)
+  local at, entries = -1, {}
+  local entry = call('LINDEX', key, at)
+  while entry do
+    local bucket_end, total = bucket(entry)
+    if bucket_end < ending then
+      break
+    end
+    entries[#entries + 1] = { at, bucket_end, total }
+    at = at - 1
+    entry = call('LINDEX', key, at)
+  end
+  local oldest = entries[#entries]
+  if oldest and (more > 0 or oldest[2] == ending) then
+    for _, each in ipairs(entries) do
+      call('LSET', key, each[1], whole(each[2]) .. ' ' .. whole(each[3] + more))
+    end
+  elseif more > 0 then
+    local _, before = bucket(entry or '0 0')
+    if not entry then
+      call('RPUSH', key, '0 0')
+    end
+    call('RPUSH', key, whole(ending) .. ' ' .. whole(before + more))
+  end
+  if more > 0 then
+    call('PEXPIRE', key, ending - now + SPAN + 1000)
+  end
+end
+
 local function rate_count(rate)
   local ending = floor(now / WIDTH) * WIDTH + WIDTH
   if rate.fresh then

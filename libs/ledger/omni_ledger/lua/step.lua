@@ -3,6 +3,7 @@
 --
 -- A reservation is quota:{omni}:hold:<attempt>, a packed array:
 --   {'H', granted, amount, budget key or '', window end, account, probe 0|1, router, expires (ms), abort events…}
+--                            (the amount without a budget where money is held by allowances alone)
 --                            before the events come further budgets, lanes and counts, where there are any: see base.lua
 --   {'R', … the same without the events}  reaped: charged in full, waits for the truth
 --   {'S'}                    settled, for two minutes: settling again does nothing. Past that, a repetition charges
@@ -60,15 +61,16 @@ function ops.a(op, blobs)
     return { 'n', 'retry_budget', 0 }
   end
 
-  if budgets[1] then
-    amount = budgets[1].fixed + granted * budgets[1].per_token
+  local money = budgets[1] or counts_money(counts)
+  if money then
+    amount = money.fixed + granted * money.per_token
   end
   if dry then
     return { 'g', granted, amount, #probes > 0 and 1 or 0, 0 }
   end
   local hold = { 'H', granted, amount, '', 0, account, #probes > 0 and 1 or 0, op[12], now + op[11] }
   if budgets[1] then
-    hold[3], hold[4], hold[5] = amount, budgets[1].key, budgets[1].finish
+    hold[4], hold[5] = budgets[1].key, budgets[1].finish
     hold[10] = budgets[2] and aside(MORE, levels_more(budgets))
   end
   if #lanes > 0 then
@@ -121,8 +123,8 @@ function ops.s(op, blobs)
       end
       if hold[4] ~= '' then
         levels_move(hold, held and hold[3] or 0, held and cost or cost - hold[3])
-        overrun = cost > hold[3] and 1 or 0
       end
+      overrun = hold[3] > 0 and cost > hold[3] and 1 or 0
       local _, _, taken, counted = asides(hold)
       if taken then
         lanes_free(taken, attempt, op[10] or -1)
@@ -226,22 +228,7 @@ function ops.warmed(op)
   return {}
 end
 
--- A reaped event says what was charged. The bytes appended repeat the event with only its cost: protobuf merges what
--- comes twice (protobuf.dev/programming-guides/encoding, "last one wins"). events.v1: AttemptEvent is field 1 of Event
--- and its cost field 16, RequestEvent field 2 and 18.
-local COST_FIELD = { ['\10'] = '\128\1', ['\18'] = '\144\1' }
-
-local function charged_event(blob, amount)
-  local kind = string.sub(blob, 1, 1)
-  local cost = COST_FIELD[kind]
-  if not cost or amount == 0 then
-    return blob
-  end
-  cost = cost .. varint(amount)
-  return blob .. field(kind, cost)
-end
-
--- {reap, 0, limit} → {reservations reaped, nano-USD charged}
+-- {reap, 0, limit} → {reservations and slices reaped, nano-USD charged}
 function ops.reap(op)
   local charged = 0
   local due = call('ZRANGEBYSCORE', HOLDS, '-inf', now, 'LIMIT', 0, op[3])
@@ -264,13 +251,21 @@ function ops.reap(op)
       call('SET', QUOTA .. 'hold:' .. attempt, pack(hold), 'PX', REAPED_TTL)
       if hold[4] ~= '' then
         levels_move(hold, hold[3], hold[3])
-        charged = charged + hold[3]
       end
+      charged = charged + hold[3]
       emit(hold[8], blobs)
     end
     call('ZREM', HOLDS, attempt)
   end
-  return { #due, charged }
+  local slices, paid = leases_reap(op[3])
+  return { #due + slices, charged + paid }
+end
+
+ops.lease = lease_word
+
+-- {spotless, 0, {circuit…}, {lane…}} → {{0|1…}, {0|1…}}
+function ops.spotless(op)
+  return spotless(op[3], op[4])
 end
 
 -- {cleared, 0, attempt, {circuit…}} → {}: the probe has proved them well, though it is still under way
@@ -355,6 +350,63 @@ function ops.orphans()
     end
   end
   return found
+end
+
+-- {told, 0, account, {window…}} → {}: what an answer's headers say of a quota
+function ops.told(op)
+  told_take(op[3], 'header', now, '', '', op[4])
+  return {}
+end
+
+-- {fetching, 0, account, lease ms, gap ms or -1} → {fence, failures} | {0, ms}
+function ops.fetching(op)
+  return fetch_claim(op[3], op[4], op[5])
+end
+
+-- {fetched, 0, account, fence, next in ms, plan, message, {window…}} → {1 | 0}: 0 where another has it by now
+function ops.fetched(op)
+  local record = fetch_mine(op[3], op[4])
+  if not record then
+    return { 0 }
+  end
+  told_take(op[3], 'fetched', record[4] <= now and record[4] or now, op[6], op[7], op[8])
+  record[2], record[3], record[5], record[6] = 0, now + op[5], 0, ''
+  fetch_write(op[3], record)
+  return { 1 }
+end
+
+-- {unfetched, 0, account, fence, next in ms, reason} → {1 | 0}: what was known stays
+function ops.unfetched(op)
+  local record = fetch_mine(op[3], op[4])
+  if not record then
+    return { 0 }
+  end
+  record[2], record[3], record[5], record[6] = 0, now + op[5], record[5] + 1, op[6]
+  fetch_write(op[3], record)
+  return { 1 }
+end
+
+-- {quotas, 0, {{account, {{owner, of, window}…}}…}} → {now (ms), {{{plan, message, fetched, {window…}}, {fetch…}, {{spent, held,
+--  resets}…}}…}}
+function ops.quotas(op)
+  local found = {}
+  for i, asked in ipairs(op[3]) do
+    local counts = {}
+    for j, each in ipairs(asked[2]) do
+      counts[j] = count_shown(each[1], each[2], each[3])
+    end
+    found[i] = { told_read(asked[1]), fetch_read(asked[1]), counts }
+  end
+  return { now, found }
+end
+
+-- {cut, 0, {{circuit, ms}…}} → {breakers that were opened or closed}
+function ops.cut(op)
+  local count = 0
+  for _, each in ipairs(op[3]) do
+    count = count + cut_set(each[1], each[2])
+  end
+  return { count }
 end
 
 local results, cursor = {}, 1

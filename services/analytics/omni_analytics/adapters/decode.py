@@ -7,9 +7,11 @@ import msgspec
 from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 from omni_wire.errors import WireError
+from omni_wire.usage import Apart
 from omniroute_proto.events.v1 import events_pb2
 
 from omni_analytics.domain.reached import Reached
+from omni_analytics.domain.reached import check as check_reached
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow, check, parts
 from omni_analytics.ports import Decoded
 
@@ -17,11 +19,14 @@ from omni_analytics.ports import Decoded
 MAX_TEXT = 512
 # Bytes; what is more is left away, for the same reason.
 MAX_DECISION = 64 * 1024
+MOST_TAGS, MAX_TAG = 64, 64
 
 _ATTEMPT, _REQUEST = parts(AttemptRow), parts(RequestRow)
-_ATTEMPT_OWN, _ATTEMPT_KIND = attrgetter(*_ATTEMPT.own), attrgetter(*_ATTEMPT.kind)
+_ATTEMPT_OWN = attrgetter(*_ATTEMPT.own[:-1])  # nothing comes repriced
+_ATTEMPT_KIND = attrgetter(*_ATTEMPT.kind[:-2])  # a list, and a word of the usage, are last
 _REQUEST_OWN, _REQUEST_KIND = attrgetter(*_REQUEST.own), attrgetter(*_REQUEST.kind[:-1])  # losses are a list
-_USED = attrgetter(*_ATTEMPT.used)
+_USED, _APART = attrgetter(*_REQUEST.used), attrgetter(*Apart.__struct_fields__)
+_NOTHING_APART = (0,) * len(Apart.__struct_fields__)
 _REACHED = attrgetter(*Reached.__struct_fields__)
 
 
@@ -35,7 +40,11 @@ def decode_batch(data: bytes) -> Decoded:
     fault = "" if batch.events else "the batch has no events"
     for event in batch.events:
         if event.WhichOneof("event") == "limit":
-            reached.append(Reached(*_REACHED(event.limit)))
+            try:
+                check_reached(found := Reached(*_REACHED(event.limit)))
+                reached.append(found)
+            except WireError as error:
+                fault = fault or str(error)
             continue
         try:
             rows.append(_READ.get(event.WhichOneof("event"), _unknown)(event))
@@ -46,7 +55,17 @@ def decode_batch(data: bytes) -> Decoded:
 
 def _attempt(event: events_pb2.Event) -> AttemptRow:
     attempt = event.attempt
-    row = AttemptRow(*_ATTEMPT_OWN(attempt), *_USED(attempt.usage), *_ATTEMPT_KIND(attempt))
+    usage = attempt.usage
+    told = _APART(usage)
+    row = AttemptRow(  # type: ignore[call-arg]
+        *_ATTEMPT_OWN(attempt),
+        0,
+        *_USED(usage),
+        "" if told == _NOTHING_APART else msgspec.json.encode(Apart(*told)).decode(),
+        *_ATTEMPT_KIND(attempt),
+        " ".join(attempt.charged),
+        usage.suspect,
+    )
     if len(row.model) > MAX_TEXT:
         row = replace(row, model=row.model[:MAX_TEXT])
     check(row)
@@ -59,6 +78,9 @@ def _request(event: events_pb2.Event) -> RequestRow:
     row = RequestRow(*_REQUEST_OWN(request), *_USED(request.usage), *_REQUEST_KIND(request), losses)  # type: ignore[call-arg]
     if request.decision and len(request.decision) <= MAX_DECISION:
         row = replace(row, decision=request.decision)
+    if request.tags:
+        tags = dict.fromkeys(tag[:MAX_TAG] for tag in request.tags if "\0" not in tag)
+        row = replace(row, tags=tuple(tags)[:MOST_TAGS])
     if len(row.model_requested) > MAX_TEXT or len(row.model_served) > MAX_TEXT:
         row = replace(row, model_requested=row.model_requested[:MAX_TEXT], model_served=row.model_served[:MAX_TEXT])
     check(row)

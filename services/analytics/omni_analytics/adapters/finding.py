@@ -5,15 +5,15 @@ from typing import Any
 
 import msgspec
 from omni_core.ports.analytics import AttemptFound, RequestFound
-from omni_wire.usage import Usage
+from omni_wire.usage import Apart, Usage
 
 from omni_analytics.adapters.database import Database
 from omni_analytics.domain.rows import AttemptRow, RequestRow, parts
 
-_COUNTS = tuple(name for name in Usage.__struct_fields__ if name != "estimated")
+_COUNTS = tuple(name for name in Usage.__struct_fields__ if name not in ("estimated", "apart", "suspect"))
 REQUEST, ATTEMPT = parts(RequestRow).all, parts(AttemptRow).all
 _TAKEN = {
-    row: set(row.__struct_fields__) - {"attempts", "stream", "losses", "overrun"}
+    row: set(row.__struct_fields__) - {"attempts", "stream", "losses", "overrun", "charged"}
     for row in (RequestFound, AttemptFound)
 }
 
@@ -38,17 +38,30 @@ def find_request(database: Database, id_: str, key_ids: Sequence[str] | None) ->
     if found is None:
         return None
     rows = database.execute(_ATTEMPTS, (found["id"], _MOST_ATTEMPTS)).fetchall()
+    tags = database.execute("SELECT tag FROM request_tag WHERE id = ? ORDER BY tag", (found["id"],)).fetchall()
     decision = database.execute("SELECT document FROM decision WHERE id = ?", (found["id"],)).fetchone()
-    return request_found(found, tuple(map(attempt_found, rows)), bytes(decision[0]) if decision is not None else b"")
+    return request_found(
+        found,
+        tuple(map(attempt_found, rows)),
+        bytes(decision[0]) if decision is not None else b"",
+        tuple(tag for (tag,) in tags),
+    )
 
 
 def attempt_found(row: Sequence[Any]) -> AttemptFound:
     """Of a row whose columns are ``ATTEMPT``."""
     fields: _Fields = dict(zip(ATTEMPT, row, strict=True))
-    return AttemptFound(**_own(AttemptFound, fields), usage=_usage(fields), overrun=bool(fields["overrun"]))  # type: ignore[arg-type]
+    return AttemptFound(
+        **_own(AttemptFound, fields),  # type: ignore[arg-type]
+        usage=_usage(fields),
+        overrun=bool(fields["overrun"]),
+        charged=tuple(str(fields["charged"]).split()),
+    )
 
 
-def request_found(found: _Fields, attempts: tuple[AttemptFound, ...] = (), decision: bytes = b"") -> RequestFound:
+def request_found(
+    found: _Fields, attempts: tuple[AttemptFound, ...] = (), decision: bytes = b"", tags: tuple[str, ...] = ()
+) -> RequestFound:
     """Of ``REQUEST`` by name."""
     return RequestFound(
         **_own(RequestFound, found),  # type: ignore[arg-type]
@@ -56,6 +69,7 @@ def request_found(found: _Fields, attempts: tuple[AttemptFound, ...] = (), decis
         stream=bool(found["stream"]),
         losses=tuple(msgspec.json.decode(str(found["losses"]), type=list[str])),
         attempts=attempts,
+        tags=tags,
         decision=decision,
     )
 
@@ -81,4 +95,10 @@ def _own(found: type[RequestFound] | type[AttemptFound], fields: _Fields) -> _Fi
 
 def _usage(fields: _Fields) -> Usage:
     counts: dict[str, Any] = {name: fields[name] for name in _COUNTS}
-    return Usage(**counts, estimated=bool(fields["estimated"]))
+    apart = fields.get("apart")  # of an attempt; a request's are the sum of these
+    return Usage(
+        **counts,
+        estimated=bool(fields["estimated"]),
+        apart=msgspec.json.decode(str(apart), type=Apart) if apart else None,
+        suspect=str(fields.get("suspect", "")),
+    )

@@ -162,8 +162,41 @@ _VERSION_5 = (
   SELECT {_REQUEST_OWN}, {_REQUEST_KIND}, overhead_us FROM request_row JOIN request_kind USING (kind)""",
 )
 
+_PRICED_KIND = f"{_ATTEMPT_KIND}, price_version, charged, suspect"
+_VERSION_6 = (
+    "DROP VIEW usage_fact",
+    "DROP VIEW attempt_event",
+    "ALTER TABLE attempt_row ADD COLUMN repriced_nano_usd INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE attempt_row ADD COLUMN apart TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE attempt_kind RENAME TO attempt_kind_old",
+    # What makes a kind unique cannot be changed in place.
+    f"""CREATE TABLE attempt_kind (kind INTEGER PRIMARY KEY,
+  key_id TEXT NOT NULL, provider TEXT NOT NULL, account_id TEXT NOT NULL, model TEXT NOT NULL,
+  provider_format TEXT NOT NULL, outcome TEXT NOT NULL, error_kind TEXT NOT NULL, provider_status INTEGER NOT NULL,
+  pricing TEXT NOT NULL, overrun INTEGER NOT NULL, config_revision INTEGER NOT NULL, router_id TEXT NOT NULL,
+  price_version TEXT NOT NULL DEFAULT '', charged TEXT NOT NULL DEFAULT '', suspect TEXT NOT NULL DEFAULT '',
+  UNIQUE ({_PRICED_KIND})) STRICT""",
+    f"INSERT INTO attempt_kind (kind, {_ATTEMPT_KIND}) SELECT kind, {_ATTEMPT_KIND} FROM attempt_kind_old",
+    "DROP TABLE attempt_kind_old",
+    f"""CREATE VIEW attempt_event AS
+  SELECT {_ATTEMPT_OWN}, repriced_nano_usd, apart, {_PRICED_KIND} FROM attempt_row JOIN attempt_kind USING (kind)""",
+    _VERSION_4[-1],
+)
+
+# Limits that have come to a percentage, and the tags of requests.
+_LIMITS = (
+    """CREATE TABLE limit_event (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, percent INTEGER NOT NULL,
+  used INTEGER NOT NULL, limit_id TEXT NOT NULL, name TEXT NOT NULL, organisation TEXT NOT NULL,
+  measure TEXT NOT NULL, span TEXT NOT NULL, most INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX limit_event_at ON limit_event (at_ms, id)",
+    "CREATE TABLE request_tag (id TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (id, tag)) STRICT, WITHOUT ROWID",
+)
+
 # Never edit a statement above once a version of it was released: add a tuple here.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
+    _LIMITS,
+)
 # Since when rows are rolled up as they are now.
 _ROLLED_UP = 4
 

@@ -51,4 +51,21 @@ _VERSION_2 = tuple(
     for statement in _named(schema._VERSION_5, "ALTER TABLE", "CREATE VIEW")
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+# SQLite's version 6; here a kind's table can be added to.
+_VERSION_3 = tuple(
+    map(
+        _here,
+        (
+            *_named(schema._VERSION_6, "DROP VIEW", "ALTER TABLE attempt_row"),
+            *(
+                f"ALTER TABLE attempt_kind ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"
+                for name in ("price_version", "charged", "suspect")
+            ),
+            *_named(schema._VERSION_6, "CREATE VIEW"),
+        ),
+    )
+)
+
+_LIMITS = tuple(map(_here, schema._LIMITS))
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _LIMITS)

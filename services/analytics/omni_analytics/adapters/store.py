@@ -7,18 +7,38 @@ starts over, reads what is stored and lets ``domain.rollup.plan`` decide.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
-from omni_core.ports.analytics import Breakdown, KeyUse, Listed, Listing, RequestFound, Slice, UsageQuery, UsageReport
+from omni_catalogue.pricebook import PriceBook
+from omni_core.ports.analytics import (
+    Breakdown,
+    Charge,
+    KeyUse,
+    LimitEvent,
+    LimitEvents,
+    Listed,
+    Listing,
+    Repriced,
+    RequestFound,
+    Slice,
+    StatementLine,
+    UsageQuery,
+    UsageReport,
+)
 from omni_wire.errors import DependencyUnavailable
 
-from omni_analytics.adapters import asking
+from omni_analytics.adapters import asking, limit_events
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.finding import find_request
 from omni_analytics.adapters.listing import listed
+from omni_analytics.adapters.repricing import reprice, repriced, told
 from omni_analytics.adapters.retention import forget_some, kept_from
+from omni_analytics.adapters.statements import charges, statement
 from omni_analytics.adapters.tables import Tables
-from omni_analytics.domain.rollup import merge, plan, tally
+from omni_analytics.domain.reached import Reached
+from omni_analytics.domain.repricing import Looked, together
+from omni_analytics.domain.rollup import HOUR_MS, merge, plan, tally
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
 from omni_analytics.ports import Recorded
 
@@ -68,6 +88,26 @@ class SqlStore:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._run(lambda: self._in_time(lambda: find_request(self._database, id_, key_ids)))
 
+    async def reprice(self, from_ms: int, until_ms: int, book: PriceBook, *, apply: bool) -> Repriced:
+        if apply:
+            return told(await self._run(lambda: self._reprice(from_ms, until_ms, book)))
+        # Hour by hour, for recording to have its turn.
+        hours = [*range(from_ms - from_ms % HOUR_MS, until_ms, HOUR_MS)]
+        spans = [(max(hour, from_ms), min(hour + HOUR_MS, until_ms)) for hour in hours]
+        return told(together([await self._run(partial(repriced, self._tables, *span, book)) for span in spans]))
+
+    async def charges(self, from_ms: int, until_ms: int) -> list[Charge]:
+        return await self._run(lambda: self._in_time(lambda: charges(self._database, from_ms, until_ms)))
+
+    async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
+        return await self._run(lambda: self._in_time(lambda: statement(self._database, provider, from_ms, until_ms)))
+
+    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        return await self._run(lambda: self._keep_reached(reached))
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        return await self._run(lambda: self._in_time(lambda: limit_events.listed(self._database, asked)))
+
     async def kept_from_ms(self) -> int:
         return await self._run(lambda: self._in_time(lambda: kept_from(self._database)))
 
@@ -104,13 +144,20 @@ class SqlStore:
         except self._database.conflict:
             return self._transact(lambda tables: _reconcile(tables, attempts, requests))
 
-    def _transact(self, work: Callable[[Tables], Recorded]) -> Recorded:
+    def _transact(self, work: Callable[[Tables], T]) -> T:
         try:
             with self._database.writing():
                 return work(self._tables)
         except BaseException:
             self._tables.forget()
             raise
+
+    def _reprice(self, from_ms: int, until_ms: int, book: PriceBook) -> Looked:
+        return self._transact(lambda tables: reprice(tables, from_ms, until_ms, book))
+
+    def _keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        with self._database.writing():
+            return limit_events.keep(self._database, reached)
 
     def _forget_some(self, before_ms: int) -> bool:
         with self._database.writing():

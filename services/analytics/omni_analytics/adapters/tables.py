@@ -102,7 +102,11 @@ class RowTable(Generic[Row]):
 
     def stored(self, rows: Sequence[Row]) -> dict[str, Row]:
         """What is stored under the ids of ``rows``."""
-        where, values = self._database.among("id", [row.id for row in rows])
+        return self.of([row.id for row in rows])
+
+    def of(self, ids: Sequence[str]) -> dict[str, Row]:
+        """What is stored under ``ids``."""
+        where, values = self._database.among("id", ids)
         return {found[0]: self._row(*found) for found in self._database.execute(self._find + where, values)}
 
     def within(self, from_ms: int, until_ms: int) -> list[Row]:
@@ -131,9 +135,12 @@ class Tables:
         self.requests = RowTable(database, "request", RequestRow)
 
     def decide(self, rows: Sequence[RequestRow], *, again: bool = False) -> None:
-        """Keep the decisions of ``rows``; ``again`` where others of the same ids may be there."""
+        """Keep the decisions and tags of ``rows``; ``again`` where others of the same ids may be there."""
         if again:
-            self._database.executemany("DELETE FROM decision WHERE id = ?", [(row.id,) for row in rows])
+            for table in ("decision", "request_tag"):
+                self._database.executemany(f"DELETE FROM {table} WHERE id = ?", [(row.id,) for row in rows])
+        if tagged := [(row.id, tag) for row in rows for tag in row.tags]:
+            self._database.executemany("INSERT INTO request_tag (id, tag) VALUES (?, ?)", tagged)
         if decided := [(row.id, row.decision) for row in rows if row.decision]:
             self._database.executemany("INSERT INTO decision (id, document) VALUES (?, ?)", decided)
 

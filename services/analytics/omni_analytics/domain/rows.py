@@ -9,12 +9,18 @@ MAX_NANO_USD = 10**15
 MAX_MS = 10**14
 MAX_INT = 2**63 - 1
 MAX_ID = 200
+# What an attempt was charged to whose router did not say so, once that cannot be told from its price any more.
+UNTOLD = "-"
 
 
 class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     """One call to one account. Times in epoch milliseconds, spans in milliseconds, money in nano-USD.
 
     First what is an attempt's own, then what it used, then what many share: its kind (see ``parts``).
+
+    ``repriced_nano_usd`` is what the cost was changed by since it was settled. ``apart`` is JSON of what was counted
+    apart (``omni_wire.usage.Apart``), empty where nothing was. ``charged`` are the budgets that the cost was charged
+    to, with a space between; ``suspect`` is as ``Usage`` has it.
     """
 
     id: str
@@ -25,6 +31,7 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     first_byte_ms: int
     cost_nano_usd: int
     reserved_nano_usd: int
+    repriced_nano_usd: int
 
     input_tokens: int
     cached_input_tokens: int
@@ -32,6 +39,7 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     output_tokens: int
     reasoning_tokens: int
     estimated: bool
+    apart: str
 
     key_id: str
     provider: str
@@ -45,6 +53,9 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     overrun: bool
     config_revision: int
     router_id: str
+    price_version: str
+    charged: str
+    suspect: str
 
 
 class RequestRow(msgspec.Struct, frozen=True, gc=False):
@@ -52,7 +63,8 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     ``request_id`` is what the client was told, which it may have chosen itself. ``losses`` is a JSON array.
 
     ``overhead_us`` is our own time before the provider was asked that answered, in microseconds, 0 where none did.
-    In the same three parts as ``AttemptRow``, and ``decision``, the router's decision record (JSON), where it has one.
+    In the same three parts as ``AttemptRow``, and apart from them ``decision``, the router's decision record (JSON),
+    where it has one, and its ``tags``.
     """
 
     id: str
@@ -88,13 +100,16 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     router_id: str
     losses: str
     decision: bytes = b""
+    tags: tuple[str, ...] = ()
 
 
 UsageRow = AttemptRow | RequestRow
+# What few have, and is kept in a table of its own.
+APART = ("decision", "tags")
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """The field names of a row but ``decision``, by part. ``single`` are those that differ from row to row."""
+    """The field names of a row but those of ``APART``, by part. ``single`` are those that differ from row to row."""
 
     own: tuple[str, ...]
     used: tuple[str, ...]
@@ -110,7 +125,7 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 def parts(row: type[AttemptRow] | type[RequestRow]) -> Parts:
-    names = tuple(name for name in row.__struct_fields__ if name != "decision")
+    names = tuple(name for name in row.__struct_fields__ if name not in APART)
     used, kind = names.index("input_tokens"), names.index("key_id")
     return Parts(names[:used], names[used:kind], names[kind:])
 

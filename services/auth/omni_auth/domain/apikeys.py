@@ -14,6 +14,7 @@ from omni_catalogue.keyshape import assembled
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import ANY, ENDPOINTS, MANAGEMENT, Scopes
 from omni_catalogue.snapshot import Price
+from omni_catalogue.tags import MOST as MOST_TAGS
 from omni_wire.errors import InvalidRequest
 from pydantic_core import PydanticCustomError
 
@@ -45,9 +46,10 @@ class OlderSecret(msgspec.Struct, frozen=True):
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key as the store keeps it. ``digest`` is the HMAC; limits of 0 are none; ``created`` in epoch seconds. ``team``
-    and ``user`` are ids of whose it is.
-    ``unpriced`` and ``assumed_price`` are as a ``Budget`` has them. ``source`` is the file that a key was applied from,
-    empty for one in the API's hands; ``is_shaped`` says that its secrets have the shape of ``keyshape``."""
+    and ``user`` are ids of whose it is, ``tags`` what its requests carry.
+    ``unpriced``, ``assumed_price`` and ``unaffordable`` are as a ``Budget`` has them. ``source`` is the file that a key
+    was applied from, empty for one in the API's hands; ``is_shaped`` says that its secrets have the shape of
+    ``keyshape``."""
 
     id: str
     name: str
@@ -69,6 +71,8 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     is_shaped: bool = True
     team: str | None = None
     user: str | None = None
+    unaffordable: str = "clamp"
+    tags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"StoredKey({self.id!r}, {self.name!r})"
@@ -136,6 +140,7 @@ def check_new(
     budget_window: str,
     scopes: Scopes = ANY,
     now: int = 0,
+    tags: Sequence[str] = (),
 ) -> None:
     """Raises ``InvalidRequest`` naming the field that is wrong. ``now`` in epoch seconds."""
     _check("name", scalars.name, name)
@@ -154,6 +159,10 @@ def check_new(
             f"budget: must be from 0 (none) to {scalars.MAX_USD} USD, in whole nano-USD", param="budget"
         )
     _check_scopes(scopes, now)
+    if len(tags) > MOST_TAGS:
+        raise InvalidRequest(f"tags: at most {MOST_TAGS}", param="tags")
+    for tag in tags:
+        _check("tags", scalars.tag, tag)
 
 
 def _check_scopes(scopes: Scopes, now: int) -> None:

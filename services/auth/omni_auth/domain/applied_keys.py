@@ -242,6 +242,7 @@ def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None, 
         budget_window=budget.window,
         unpriced=budget.unpriced,
         assumed_price=budget.assumed_price,
+        unaffordable=budget.unaffordable,
         created=created,
         hint=one.hint,
         digest=one.digest,
@@ -253,6 +254,7 @@ def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None, 
         is_shaped=one.is_shaped,
         team=owner_id(there, "team", section.team),
         user=owner_id(there, "user", section.user),
+        tags=policy.tags,
     )
 
 
@@ -268,6 +270,7 @@ def _told(policy: KeyPolicy) -> dict[str, object]:
     rules = key_rules.written(policy.rules)
     more = {
         **{name: words for name, words in lists.items() if words},
+        "tags": list(policy.tags) or None,
         "expires": datetime.fromtimestamp(scopes.expires, UTC).isoformat() if scopes.expires else None,
         "limits": {"requests_per_minute": policy.requests_per_minute} if policy.requests_per_minute else None,
         "budget": _budget(budget) if budget is not None else None,
@@ -279,12 +282,15 @@ def _told(policy: KeyPolicy) -> dict[str, object]:
 
 def _budget(budget: Budget) -> dict[str, object]:
     unpriced = _price(budget.assumed_price) if budget.assumed_price is not None else budget.unpriced
-    return {"usd": _usd(budget.nano_usd), "window": budget.window, "unpriced": unpriced}
+    told: dict[str, object] = {"usd": _usd(budget.nano_usd), "window": budget.window, "unpriced": unpriced}
+    return told if budget.unaffordable == "clamp" else told | {"unaffordable": budget.unaffordable}
 
 
 def _price(price: Price) -> dict[str, object]:
     rates = ("input", "output", "cached_input", "cache_write", "reasoning")
     told: dict[str, object] = {name: _usd(value) for name in rates if (value := getattr(price, name)) is not None}
+    if price.special is not None:
+        told |= {name: _usd(value) for name, value in msgspec.structs.asdict(price.special).items() if value}
     if price.above:
         told["above"] = [{"tokens": step.tokens} | _price(step.price) for step in price.above]
     return told

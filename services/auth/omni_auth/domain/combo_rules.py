@@ -9,6 +9,7 @@ from omni_catalogue.snapshot import TIERS
 from omni_auth.domain import scalars
 from omni_auth.domain.naming import Mapped, Names, items, mappings, model_of
 from omni_auth.domain.problems import Loc, Problem, suggestion
+from omni_auth.domain.schema import RatesSection
 
 MAX_DEPTH = 3  # combos, the outermost counted in
 MAX_TARGETS = 1000  # of a combo that has others in it, theirs counted in
@@ -145,7 +146,7 @@ def _short(names: tuple[str, ...]) -> tuple[str, ...]:
     return names if len(names) <= 2 * MAX_DEPTH else (*names[:MAX_DEPTH], "…", *names[-MAX_DEPTH:])
 
 
-_RATES = ("input", "output", "cached_input", "cache_write", "reasoning")
+_RATES = tuple(RatesSection.model_fields)
 
 
 def _paid(provider: Mapped, model: str, prices: Iterable[Mapped]) -> str:
@@ -154,11 +155,17 @@ def _paid(provider: Mapped, model: str, prices: Iterable[Mapped]) -> str:
         told = f"costs: the tier of '{provider['id']}' is {tier}, and this combo is free_only"
         return f"{told}; take it out, or say tier: free there"
     price = _price(provider, model, prices)
-    above = price.get("above")
-    every = [price, *(step for step in (above if isinstance(above, list) else ()) if isinstance(step, dict))]
-    if any(scalars.number_or_none(each.get(key)) for each in every for key in _RATES):
+    if any(scalars.number_or_none(each.get(key)) for each in _every(price) for key in _RATES):
         return "costs: it has a price, and this combo is free_only; take it out, or make the price 0"
     return ""
+
+
+def _every(price: Mapped) -> Iterator[Mapped]:
+    """The price, and all that may be paid instead of it."""
+    yield price
+    for key in ("above", "changes", "overrides"):
+        for each in mappings(price, key):
+            yield from _every(each)
 
 
 def _price(provider: Mapped, model: str, prices: Iterable[Mapped]) -> Mapped:

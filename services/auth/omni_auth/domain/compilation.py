@@ -43,6 +43,7 @@ from omni_auth.domain.compiled_combos import (
     other_names,
     strategy_fields,
 )
+from omni_auth.domain.compiled_quotas import compile_quota
 from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.schema import (
@@ -55,7 +56,7 @@ from omni_auth.domain.schema import (
     RateLimitSection,
 )
 from omni_auth.domain.secrecy import secret_version
-from omni_auth.domain.sharing import Shared, Whose, compile_budget, compile_price, of_file
+from omni_auth.domain.sharing import Shared, Whose, compile_budget, compile_tariff, of_file
 from omni_auth.domain.toggles import only_on
 
 ANONYMOUS = "anonymous"
@@ -193,10 +194,10 @@ def _limited(policies: list[KeyPolicy], stored: Iterable[StoredKey], shared: Seq
     """The policies with the limits that apply to each."""
     if not shared:
         return policies
-    whose = {key.id: Whose(key.id, key.organisation, key.team, key.user) for key in stored}
+    whose = {key.id: Whose(key.id, key.organisation, key.team, key.user, key.tags) for key in stored}
     found = []
     for policy in policies:
-        key = whose.get(policy.id) or Whose(policy.id)
+        key = whose.get(policy.id) or Whose(policy.id, tags=policy.tags)
         mine = tuple(one.limit.id for one in shared if one.applies_to(key))
         found.append(msgspec.structs.replace(policy, limits=mine) if mine else policy)
     return found
@@ -205,17 +206,17 @@ def _limited(policies: list[KeyPolicy], stored: Iterable[StoredKey], shared: Seq
 def _priced(provider: Provider, prices: Iterable[PriceEntry]) -> Provider:
     """With the prices that are said apart from its models: one for this provider before one for any. A model that only
     the wildcard stands for is listed when it has a price of its own here."""
-    anywhere = {entry.model: compile_price(entry) for entry in prices if entry.provider is None}
-    here = {entry.model: compile_price(entry) for entry in prices if entry.provider == provider.id}
+    anywhere = {entry.model: compile_tariff(entry) for entry in prices if entry.provider is None}
+    here = {entry.model: compile_tariff(entry) for entry in prices if entry.provider == provider.id}
     models = [
-        msgspec.structs.replace(model, price=here.get(model.id) or anywhere.get(model.id) or model.price)
+        msgspec.structs.replace(model, **(here.get(model.id) or anywhere.get(model.id) or {}))
         for model in provider.models
     ]
     listed = {model.id: model for model in models}
     if wildcard := listed.get("*"):
         models += [
-            msgspec.structs.replace(wildcard, id=model, price=price)
-            for model, price in here.items()
+            msgspec.structs.replace(wildcard, id=model, **tariff)
+            for model, tariff in here.items()
             if model not in listed
         ]
     return msgspec.structs.replace(provider, models=tuple(models))
@@ -229,8 +230,8 @@ def _keep(accounts: dict[str, AccountSecret], account_id: str, secret: str | Non
     accounts[account_id] = AccountSecret(secret, secret_version(pepper, account_id, secret))
 
 
-def _account(provider: str, section: AccountSection, accounts: dict[str, AccountSecret]) -> Account:
-    account_id = f"{provider}/{section.name}"
+def _account(provider: ProviderSection, section: AccountSection, accounts: dict[str, AccountSecret]) -> Account:
+    account_id = f"{provider.id}/{section.name}"
     return Account(
         id=account_id,
         name=section.name,
@@ -241,6 +242,7 @@ def _account(provider: str, section: AccountSection, accounts: dict[str, Account
         machine_id=section.machine_id,
         weight=section.weight,
         rate_limit=_rate_limit(section.rate_limit),
+        quota=compile_quota(provider.quota, section.quota),
     )
 
 
@@ -255,7 +257,7 @@ def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], stra
         base_url=section.base_url,
         tier=section.tier,
         allow_private_address=section.allow_private_address,
-        accounts=tuple(_account(section.id, account, accounts) for account in section.accounts),
+        accounts=tuple(_account(section, account, accounts) for account in section.accounts),
         models=tuple(_model(model) for model in section.models),
         streaming=section.streaming,
         rules=compile_rules(section.rules),
@@ -281,15 +283,14 @@ def _demo(demo: DemoProvider, accounts: dict[str, AccountSecret]) -> Provider:
 
 
 def _model(section: ModelSection) -> Model:
-    price = compile_price(section.price) if section.price else None
     return Model(
         id=section.id,
-        price=price,
         context=section.context or 0,
         max_output=section.max_output or 0,
         reasons=section.reasons,
         streaming=section.streaming or "",
         rate_limit=_rate_limit(section.rate_limit),
+        **(compile_tariff(section.price) if section.price else {}),
     )
 
 
@@ -310,6 +311,7 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             ips=section.ips,
             expires=section.expires or 0,
         ),
+        tags=tuple(dict.fromkeys(section.tags)),
     )
 
 
@@ -320,6 +322,7 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         window=key.budget_window,
         unpriced=key.unpriced,
         assumed_price=key.assumed_price,
+        unaffordable=key.unaffordable,
     )
     return KeyPolicy(
         id=key.id,
@@ -330,6 +333,8 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         budget=budget if key.budget_nano_usd else None,
         rules=key.rules,
         scopes=key.scopes,
+        tags=key.tags,
+        organisation=key.organisation,
     )
 
 

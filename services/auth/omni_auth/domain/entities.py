@@ -15,6 +15,7 @@ from omni_auth.domain import rules, scalars
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Problem, dotted
 from omni_auth.domain.schema import (
+    LIMITED,
     AccountSection,
     AliasSection,
     ComboSection,
@@ -61,7 +62,8 @@ class SettingsSection(Section):
 class Kind(msgspec.Struct, frozen=True):
     """``name`` is the plural, and the table. ``label`` is the field of the document that an entity is unique by, within
     its organisation and its owners; "" where there is one only. ``owners`` maps what it cannot be without to its kind,
-    ``optional`` what it may belong to."""
+    ``optional`` what it may belong to. ``words`` are fields of the document that name what it may
+    belong to instead, which is no entity, or not always one."""
 
     name: str
     word: str
@@ -69,6 +71,7 @@ class Kind(msgspec.Struct, frozen=True):
     label: str = "name"
     owners: dict[str, str] = {}
     optional: dict[str, str] = {}
+    words: tuple[str, ...] = ()
 
     @property
     def relations(self) -> dict[str, str]:
@@ -87,7 +90,13 @@ KINDS = {
         Kind("accounts", "account", AccountSection, owners={"provider": "providers"}),
         Kind("combos", "combo", ComboSection),
         Kind("aliases", "alias", AliasSection),
-        Kind("limits", "limit", LimitSection, optional={"team": "teams", "user": "users", "key": "keys"}),
+        Kind(
+            "limits",
+            "limit",
+            LimitSection,
+            optional={"team": "teams", "user": "users", "key": "keys"},
+            words=LIMITED,
+        ),
         Kind("prices", "price", ModelPriceSection, "model", optional={"provider": "providers"}),
         Kind("settings", "settings", SettingsSection, ""),
     )
@@ -114,6 +123,11 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         label = KINDS[self.kind].label
         return str(self.document[label]) if label else ""
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What it belongs to that is no entity."""
+        return {word: str(found) for word in KINDS[self.kind].words if (found := self.document.get(word)) is not None}
 
 
 def as_tree(value: object) -> Tree:
@@ -178,6 +192,6 @@ def check(entity: Entity) -> None:
     for relation in entity.relations:
         if relation not in kind.relations:
             raise InvalidRequest(f"{relation}: a {kind.word} belongs to no such thing", param=relation)
-    if len(entity.relations) > 1 and kind.optional:
-        relation = list(entity.relations)[1]
+    if len(entity.relations) + len(entity.words) > 1 and kind.optional:
+        relation = [*entity.relations, *entity.words][1]
         raise InvalidRequest(f"{relation}: a {kind.word} belongs to one thing, not to several", param=relation)

@@ -135,6 +135,22 @@ class Names:
             return f"provider '{word}' has no model '{model}'{suggestion(model, models)}"
         return ""
 
+    def limited_problem(self, word: str, owner: str) -> str:
+        """Why there can be no limit of it: ``word`` is what it is, a provider, an account or a model."""
+        provider, _, rest = owner.partition("/")
+        if word == "tier":
+            return ""
+        if provider in self.aka:
+            return f"'{provider}' is another name of the provider '{self.aka[provider]}': say that"
+        if provider not in self.providers:
+            return f"there is no provider '{provider}'{suggestion(provider, self.providers)}"
+        if word == "model":
+            return self.model_problem(owner)
+        accounts = [str(each.get("name")) for each in mappings(self.providers[provider], "accounts")]
+        if word == "account" and rest not in accounts:
+            return f"provider '{provider}' has no account '{rest}'{suggestion(rest, accounts)}"
+        return ""
+
     def _passes_any(self, word: str) -> bool:
         models = self._models(self.provider(word) or {})
         return models is None or ANY_LISTED in models

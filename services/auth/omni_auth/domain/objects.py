@@ -2,7 +2,8 @@
 
 ``acme`` is a provider, ``acme/main`` an account of it, ``*/gpt-4o`` a price everywhere and ``acme/gpt-4o`` one at a
 provider, ``core/ann`` a membership, ``settings`` the only one of its kind. ``monthly`` is a limit of an organisation,
-``team/core/monthly``, ``user/ann/monthly`` and ``key/ci/monthly`` are those of what they name.
+``team/core/monthly``, ``user/ann/monthly``, ``key/ci/monthly``, ``tag/batch/monthly``, ``provider/acme/daily``,
+``account/acme/main/daily``, ``model/acme/gpt-x/daily`` and ``tier/free/daily`` are those of what they name.
 """
 
 import hashlib
@@ -29,6 +30,9 @@ _BEFORE: dict[str, tuple[str, ...]] = {
     "memberships": ("team", "user"),
     "prices": ("provider",),
 }
+
+# What a limit may be of, in a file's words.
+_LIMITED = (*KINDS[LIMITS].optional, *KINDS[LIMITS].words)
 
 Named = tuple[str, str]  # a kind, and a name
 
@@ -62,15 +66,16 @@ def _limit_parts(name: str) -> tuple[dict[str, str], str]:
     if not rest:
         return {}, name
     owner, _, label = rest.rpartition("/")
-    if relation not in KINDS[LIMITS].optional or not owner or not label:
-        told = f"there is no limit '{name}': one is called NAME, team/TEAM/NAME, user/USER/NAME or key/KEY/NAME"
+    if relation not in _LIMITED or not owner or not label:
+        ways = ", ".join(f"{word}/{word.upper()}/NAME" for word in _LIMITED)
+        told = f"there is no limit '{name}': one is called NAME, {ways}"
         raise InvalidRequest(told, status=404, code="not_found")
     return {relation: owner}, label
 
 
 def limit_name(entry: Mapping[str, Tree]) -> str:
     """What a limit of a file is called; its own name where what it says is no good."""
-    owners = [(relation, owner) for relation in KINDS[LIMITS].optional if isinstance(owner := entry.get(relation), str)]
+    owners = [(relation, owner) for relation in _LIMITED if isinstance(owner := entry.get(relation), str)]
     words = [word for owner in owners[:1] for word in owner]
     return "/".join([*words, str(entry.get("name", ""))])
 
@@ -115,6 +120,7 @@ class Held:
             return SETTINGS
         if entity.kind == LIMITS:
             owners = [word for relation in entity.relations for word in (relation, self._label(entity, relation))]
+            owners += [word for owner in entity.words.items() for word in owner]
             return "/".join([*owners, entity.name])
         before = [self._label(entity, relation) for relation in _BEFORE.get(entity.kind, ())]
         return "/".join([*before, *([entity.name] if KINDS[entity.kind].label else [])])

@@ -9,12 +9,13 @@ from itertools import groupby
 from typing import TypeGuard
 
 import msgspec
-from omni_wire.errors import InvalidRequest
+from omni_catalogue.snapshot import UPSTREAM
+from omni_wire.errors import InvalidRequest, PermissionDenied
 
 from omni_auth.domain import objects
 from omni_auth.domain.audit import REDACTED
 from omni_auth.domain.document import Tree
-from omni_auth.domain.entities import KINDS, Entity, same
+from omni_auth.domain.entities import DEFAULT_ORGANISATION, KINDS, Entity, same
 from omni_auth.domain.objects import FileObject, Held, Named
 from omni_auth.domain.problems import Loc, Problem, dotted, undotted
 
@@ -211,6 +212,9 @@ def _write(held: Held, writer: Writer, kind: str, name: str, document: Mapping[s
         if document.get(field, label) != label:
             raise InvalidRequest(f"{field}: must be '{label}', as the object is called", param=field)
         document = {field: label, **document}
+    given, document = _with_words(kind, given, document)
+    if given_upstream(kind, document) and writer.organisation != DEFAULT_ORGANISATION:
+        raise PermissionDenied("limits of what is upstream are the matter of the organisation that runs the gateway")
     if kind == "organisations":
         entity_id, organisation = label, label
     else:
@@ -235,6 +239,23 @@ def _write(held: Held, writer: Writer, kind: str, name: str, document: Mapping[s
         if entity == found:
             return None
     return Step(found, entity, secret)
+
+
+def _with_words(
+    kind: str, given: Mapping[str, str], document: Mapping[str, Tree]
+) -> tuple[dict[str, str], Mapping[str, Tree]]:
+    """Of what an object's name says that it belongs to, what are entities, and the document with what are none."""
+    words = KINDS[kind].words
+    for word in words:
+        if (said := document.get(word)) is not None and said != given.get(word):
+            meant = f"'{given[word]}', as the object is called" if word in given else "left out: its name has none"
+            raise InvalidRequest(f"{word}: must be {meant}", param=word)
+    named = {word: owner for word, owner in given.items() if word in words}
+    return {word: owner for word, owner in given.items() if word not in words}, {**named, **document}
+
+
+def given_upstream(kind: str, document: Mapping[str, Tree]) -> bool:
+    return kind == objects.LIMITS and any(document.get(word) is not None for word in UPSTREAM)
 
 
 def _with_key(entity: Entity, name: str, found: Entity | None, writer: Writer) -> tuple[Entity, str]:
@@ -295,7 +316,7 @@ def _mismatch(kind: str, name: str, there: str) -> InvalidRequest:
 
 def _refuse_managed(held: Held, writer: Writer, kind: str, name: str) -> None:
     found = held.get(kind, name)
-    owner = objects.parts(kind, name)[0].get("provider", "")
+    owner = objects.parts(kind, name)[0].get("provider", "") if kind != objects.LIMITS else ""
     if found is not None and found.managed_by == FILE:
         source = found.source or "a file"
     elif found is None and (kind, name) in writer.live:

@@ -5,7 +5,7 @@ Works on the raw tree, so that these problems are told together with those of si
 
 from collections.abc import Iterator
 
-from omni_catalogue.snapshot import LOCAL_EMBEDDINGS
+from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, UPSTREAM
 
 from omni_auth.domain import scalars
 from omni_auth.domain.combo_rules import ComboRules
@@ -13,6 +13,7 @@ from omni_auth.domain.document import Tree
 from omni_auth.domain.hedge_rules import late_hedges
 from omni_auth.domain.naming import Names, items, model_of
 from omni_auth.domain.problems import Loc, Problem, suggestion
+from omni_auth.domain.schema import LIMITED
 
 _IN_STORE = ("team", "user")
 _OWNERS = (*_IN_STORE, "key")
@@ -23,7 +24,7 @@ def cross_check(tree: Tree) -> list[Problem]:
     names = Names(tree)
     return [
         *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree, names), *_aliases(tree, names),
-        *_aka(tree, names), *_prices(tree), *_blocked(tree), *_limited(tree), *_embeddings(tree, names),
+        *_aka(tree, names), *_prices(tree), *_blocked(tree), *_limited(tree, names), *_embeddings(tree, names),
         *late_hedges(tree),
     ]  # fmt: skip
 
@@ -63,14 +64,15 @@ def _priced_twice(tree: Tree) -> Iterator[Problem]:
 def _limited_twice(tree: Tree) -> Iterator[Problem]:
     seen: set[tuple[str, ...]] = set()
     for loc, limit in sections(tree, (), "limits"):
-        named = tuple(str(limit.get(word) or "") for word in (*_OWNERS, "name"))
+        named = tuple(str(limit.get(word) or "") for word in (*_OWNERS, *LIMITED, "name"))
         if named in seen:
             yield Problem((*loc, "name"), f"another limit of the same keys is called '{named[-1]}' already")
         seen.add(named)
 
 
-def _limited(tree: Tree) -> Iterator[Problem]:
-    """What the gateway's own file says of teams and users, which are in the store, and of keys that it has not."""
+def _limited(tree: Tree, names: Names) -> Iterator[Problem]:
+    """What the gateway's own file says of teams and users, which are in the store, and limits of keys, providers,
+    accounts and models that are not there."""
     keys = _words(sections(tree, (), "keys"), "name")
     told = "teams and users are not this file's to say; 'omniroute apply' this, or use /api"
     for part in ("limits", "keys"):
@@ -81,6 +83,10 @@ def _limited(tree: Tree) -> Iterator[Problem]:
         if isinstance(key, str) and key not in keys:
             hint = suggestion(key, keys) or "; limits of a key that was made apart are at /api/limits"
             yield Problem((*loc, "key"), f"there is no key '{key}' in this file{hint}")
+        for word in UPSTREAM:
+            owner = limit.get(word)
+            if isinstance(owner, str) and (message := names.limited_problem(word, owner)):
+                yield Problem((*loc, word), message)
 
 
 def _clashes(tree: Tree) -> Iterator[Problem]:
@@ -167,6 +173,26 @@ def _prices(tree: Tree) -> Iterator[Problem]:
         provider = price.get("provider")
         if isinstance(provider, str) and provider and provider not in providers:
             yield Problem((*loc, "provider"), f"there is no provider '{provider}'{suggestion(provider, providers)}")
+        yield from _overridden(tree, loc, price, provider if isinstance(provider, str) else "")
+    for loc, owner in sections(tree, (), "providers"):
+        for place, model in sections(owner, loc, "models"):
+            if isinstance(listed := model.get("price"), dict):
+                yield from _overridden(tree, (*place, "price"), listed, str(owner.get("id") or ""))
+
+
+def _overridden(tree: Tree, loc: Loc, price: dict[str, Tree], provider: str) -> Iterator[Problem]:
+    """Accounts that are not there, or are those of another provider than the price is of."""
+    known = [
+        f"{owner.get('id')}/{account.get('name')}"
+        for _, owner in sections(tree, (), "providers")
+        for _, account in sections(owner, (), "accounts")
+        if provider in ("", owner.get("id"))
+    ]
+    for place, terms in sections(price, loc, "overrides"):
+        account = terms.get("account")
+        if isinstance(account, str) and account and account not in known:
+            of = f" of provider '{provider}'" if provider else ""
+            yield Problem((*place, "account"), f"there is no account '{account}'{of}{suggestion(account, known)}")
 
 
 _EMBED = ("openai.chat", "openai.responses")

@@ -12,6 +12,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from omni_catalogue import tags
 from omni_catalogue.windows import is_known
 from pydantic_core import PydanticCustomError
 
@@ -33,6 +34,9 @@ _PROFILE_ARN = re.compile(r"arn:aws[a-z-]*:codewhisperer:[a-z0-9-]*:[0-9]{12}:pr
 _MACHINE_ID = re.compile(r"[A-Za-z0-9-]{8,128}(/[A-Za-z0-9-]{8,128})?")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_WINDOW_NAME = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:*,-]{0,63}")
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PROVIDERS = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]{0,63}\Z")
@@ -49,6 +53,20 @@ def flag_or_none(value: object) -> bool | None:
     """on/true/yes, off/false/no, or None for anything else."""
     word = value.lower() if isinstance(value, str) else ""
     return True if word in _ON else False if word in _OFF else None
+
+
+def switched(mapping: str, off: object = None) -> Callable[[object], object]:
+    """A mapping; or on, which is an empty one, or off. ``mapping`` is what to tell of it to who writes neither."""
+
+    def read(value: object) -> object:
+        if isinstance(value, dict):
+            return value
+        flag = flag_or_none(value)
+        if flag is None:
+            _refuse(f"must be on, off or {mapping}")
+        return {} if flag else off
+
+    return read
 
 
 def number_or_none(value: object) -> int | float | None:
@@ -168,6 +186,20 @@ def share(value: object) -> float:
     return float(found)
 
 
+def account_id(value: object) -> str:
+    """A provider's id and an account's name."""
+    if not isinstance(value, str) or not _ACCOUNT.match(value):
+        _refuse("must be an account as provider/name")
+    return value
+
+
+def percent(value: object) -> float:
+    found = _fraction(value, "a number of percent, from 0 to 100")
+    if not 0 <= found <= 100:
+        _refuse("must be from 0 to 100 percent")
+    return float(found)
+
+
 def model_id(value: object) -> str:
     word = model_pattern(value)
     if word != "*" and "*" in word:
@@ -188,6 +220,25 @@ def pattern(value: object) -> str:
     if any(char.isspace() for char in word) or len(word) > 256:
         _refuse("must be a pattern over model ids without spaces, such as 'acme/*'")
     return word
+
+
+def tag(value: object) -> str:
+    if not isinstance(value, str) or not tags.is_tag(value):
+        _refuse(f"must be a tag: 1 to {tags.LONGEST} characters, {tags.SHAPE}")
+    return value
+
+
+def within_provider(word: str, example: str) -> Callable[[object], str]:
+    """An account or a model, by the id of its provider."""
+
+    def read(value: object) -> str:
+        told = text(value)
+        provider, _, rest = told.partition("/")
+        if not _NAME.match(provider) or not rest or any(char.isspace() for char in told) or len(told) > 320:
+            _refuse(f"must be the provider's id and the {word}, such as {example}")
+        return told
+
+    return read
 
 
 def provider_pattern(value: object) -> str:
@@ -254,6 +305,25 @@ def anchor(value: object) -> str:
     if found is None or found.tzinfo is not None or found.second or found.microsecond:
         _refuse("must be a date such as 2030-01-15, or a time such as 2030-01-15T10:00, in the limit's time_zone")
     return found.isoformat(timespec="minutes")
+
+
+def amount(value: object) -> str:
+    """A number of something, as it is written: what it is of says how it is read."""
+    if not isinstance(value, str) or not _DECIMAL.match(value):
+        _refuse("must be a number")
+    return value
+
+
+def time_of_day(value: object) -> str:
+    if not isinstance(value, str) or not _TIME_OF_DAY.fullmatch(value):
+        _refuse("must be a time of day such as 10:00")
+    return value
+
+
+def window_name(value: object) -> str:
+    if not isinstance(value, str) or not _WINDOW_NAME.fullmatch(value):
+        _refuse("must be a name such as 5h or week:opus: letters, digits and '._:*,-' (at most 64, no blank)")
+    return value
 
 
 def host(value: object) -> str:

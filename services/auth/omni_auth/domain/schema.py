@@ -6,9 +6,12 @@ Input is the tree of ``document``: every scalar is the text that was written.
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 
 import msgspec
+from omni_catalogue.quotas import MEASURES as QUOTA_MEASURES
+from omni_catalogue.quotas import RESETS, SPANS, VENDORS, window_name
 from omni_catalogue.rules import KEEP_ALIVE_OFF
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
-from omni_catalogue.snapshot import IDENTITIES, MODES, RESUMES, STRATEGIES, STREAMING, TIERS
+from omni_catalogue.snapshot import IDENTITIES, MODES, RESUMES, STRATEGIES, STREAMING, TIERS, UPSTREAM
+from omni_catalogue.tags import MOST as MOST_TAGS
 from omni_catalogue.windows import CALENDAR
 from omni_wire.formats import WireFormat
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
@@ -28,6 +31,7 @@ SOURCES = ("env", "file", "value", "vault")
 Flag = Annotated[bool, BeforeValidator(scalars.flag)]
 Name = Annotated[str, BeforeValidator(scalars.name)]
 Text = Annotated[str, BeforeValidator(scalars.text)]
+Tag = Annotated[str, BeforeValidator(scalars.tag)]
 Tokens = Annotated[int, BeforeValidator(scalars.whole(1, 1_000_000_000))]
 Seconds = Annotated[float, BeforeValidator(scalars.seconds)]
 Network = Annotated[str, BeforeValidator(scalars.network)]
@@ -97,13 +101,19 @@ class ServerSection(Section):
 
 
 class RatesSection(Section):
-    """USD per million tokens in the file, nano-USD here."""
+    """USD per million tokens in the file, and of ``request`` for each; nano-USD here."""
 
     input: Usd
     output: Usd
     cached_input: Usd | None = None
     cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
     reasoning: Usd | None = None
+    audio_input: Usd | None = None
+    image_input: Usd | None = None
+    audio_output: Usd | None = None
+    image_output: Usd | None = None
+    request: Usd | None = None
 
 
 class AboveSection(RatesSection):
@@ -120,6 +130,49 @@ class PriceSection(RatesSection):
         steps = [each.tokens for each in self.above]
         if steps != sorted(set(steps)):
             raise PydanticCustomError("omniroute", "above must go from fewer tokens to more, each number once")
+        return self
+
+
+class ChangeSection(PriceSection):
+    """What it costs instead from ``since`` on."""
+
+    since: Annotated[int, BeforeValidator(scalars.moment)]  # epoch seconds
+
+
+class DatedSection(PriceSection):
+    changes: tuple[ChangeSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _follow(self) -> Self:
+        dates = [each.since for each in self.changes]
+        if dates != sorted(set(dates)):
+            raise PydanticCustomError("omniroute", "changes must go from the first to the last, each date once")
+        return self
+
+
+class TermsSection(DatedSection):
+    """For the keys of an ``organisation``, or at an ``account`` (provider/name), or for these there."""
+
+    account: Annotated[str, BeforeValidator(scalars.account_id)] = ""
+    organisation: Annotated[str, BeforeValidator(scalars.text)] = ""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.account and not self.organisation:
+            raise PydanticCustomError("omniroute", "must be for an account or an organisation, or for both")
+        return self
+
+
+class TariffSection(DatedSection):
+    """What everybody pays, and under ``overrides`` who pays something else."""
+
+    overrides: tuple[TermsSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        whose = [(each.account, each.organisation) for each in self.overrides]
+        if len(set(whose)) < len(whose):
+            raise PydanticCustomError("omniroute", "overrides must name each account and organisation once")
         return self
 
 
@@ -307,16 +360,6 @@ class RateLimitSection(Section):
         return ""
 
 
-def _hedge(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping such as {after: p95, least: 0.2, most_extra: 10}"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else {"most_extra": "0"}
-
-
 def _after(value: object) -> float:
     """0 for ``p95``."""
     if value == "p95":
@@ -342,13 +385,110 @@ class HedgeSection(Section):
         return self
 
 
-Hedged = Annotated[HedgeSection | None, BeforeValidator(_hedge)]
+Hedged = Annotated[
+    HedgeSection | None,
+    BeforeValidator(
+        scalars.switched("a mapping such as {after: p95, least: 0.2, most_extra: 10}", off={"most_extra": "0"})
+    ),
+]
 Streaming = Annotated[str, BeforeValidator(scalars.one_of(STREAMING))]
+
+
+def _quota(value: object) -> object:
+    """``on`` is with what is known of it; a list is its windows."""
+    if isinstance(value, list):
+        return {"windows": value}
+    if isinstance(value, dict):
+        return value
+    switched = scalars.flag_or_none(value)
+    if switched is None:
+        message = "must be on, off, a list of windows or a mapping such as {ask: claude-code, cutoff: 2}"
+        raise PydanticCustomError("omniroute", "{message}", {"message": message})
+    return {"enabled": "on" if switched else "off"}
+
+
+Percent = Annotated[float, BeforeValidator(scalars.percent)]
+
+
+class QuotaWindowSection(Section):
+    """What a provider gives an account in a time; as ``omni_catalogue.quotas.QuotaWindow``. ``at`` is the time of day
+    at which one begins."""
+
+    window: Annotated[str, BeforeValidator(scalars.one_of(tuple(SPANS)))]
+    of: Annotated[str, BeforeValidator(scalars.one_of(QUOTA_MEASURES))] = "requests"
+    most: Annotated[str | None, BeforeValidator(scalars.amount)] = None
+    resets: Annotated[str | None, BeforeValidator(scalars.one_of(RESETS))] = None
+    at: Annotated[str | None, BeforeValidator(scalars.time_of_day)] = None
+    time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
+    anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
+    models: tuple[Annotated[str, BeforeValidator(scalars.pattern)], ...] = ()
+    name: Annotated[str | None, BeforeValidator(scalars.window_name)] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        message = ""
+        if self.most is not None and self.of == "percent":
+            message = "most: a window of percent has a hundred; leave it out"
+        elif self.begins == "rolling" and self.window != "5h":
+            message = "resets: only a window of 5h can go along with the time; say calendar or first-use"
+        elif self.begins == "calendar" and self.window == "5h":
+            message = "resets: a window of 5h is none of the calendar; say first-use or rolling"
+        elif self.window == "once" and self.resets:
+            message = "resets: what there is once does not begin anew; leave it out"
+        elif (self.begins != "calendar" or self.window == "once") and (self.at or self.anchor or self.time_zone):
+            message = "at, anchor and time_zone are for a window of the calendar (day, week, month)"
+        elif self.at and (self.anchor or self.window != "day"):
+            message = "at: is for a window of a day without an anchor; anchor takes a date and a time"
+        if message:
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        _ = self.amount
+        return self
+
+    @property
+    def begins(self) -> str:
+        return self.resets or ("first-use" if self.window == "5h" else "calendar")
+
+    @property
+    def amount(self) -> int:
+        """0 where it is not known. Raises ``PydanticCustomError``."""
+        if self.most is None:
+            return 0
+        return scalars.some_usd(self.most) if self.of == "usd" else scalars.whole(1, MOST_COUNTED)(self.most)
+
+
+class QuotaSection(Section):
+    """As ``omni_catalogue.quotas.Quota``; of an account's and its provider's, each word of the account's stands."""
+
+    enabled: Flag = True
+    windows: tuple[QuotaWindowSection, ...] = Field(default=(), max_length=16)
+    ask: Annotated[str, BeforeValidator(scalars.one_of(tuple(VENDORS)))] = ""
+    url: Annotated[str, BeforeValidator(scalars.base_url)] = ""
+    workspace: Annotated[str, BeforeValidator(scalars.machine_id)] = ""
+    every: Annotated[float, BeforeValidator(scalars.lasting(86_400))] = 300.0
+    cutoff: Percent = 2.0
+    warn: Percent = 20.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        names = [each.name or window_name(each.window, *each.models) for each in self.windows]
+        if len(set(names)) < len(names):
+            message = "windows: two of them would have one name; give each a name of its own, or say which models"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        if self.cutoff > self.warn:
+            message = f"cutoff is {self.cutoff:g} percent, more than the {self.warn:g} of warn, which comes first"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        if self.every < 10:
+            message = "every: must be 10s at least, as providers count such questions too"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+
+Quotas = Annotated[QuotaSection | None, BeforeValidator(_quota)]
 
 
 class ModelSection(Section):
     id: Annotated[str, BeforeValidator(scalars.model_id)]
-    price: PriceSection | None = None
+    price: TariffSection | None = None
     context: Tokens | None = None
     max_output: Tokens | None = None
     reasons: Flag | None = None
@@ -370,6 +510,7 @@ class AccountSection(Section):
     machine_id: Annotated[str, BeforeValidator(scalars.machine_id)] = ""
     weight: Weight = 1
     rate_limit: RateLimitSection = RateLimitSection()
+    quota: Quotas = None
 
 
 class ProviderDocument(Section):
@@ -392,6 +533,7 @@ class ProviderDocument(Section):
     timeouts: DeadlinesSection = DeadlinesSection()
     hedge: Hedged = None
     rate_limit: RateLimitSection = RateLimitSection()
+    quota: Quotas = None
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
@@ -473,7 +615,7 @@ class AliasSection(Section):
     target: Annotated[str, BeforeValidator(scalars.model_pattern)]
 
 
-class ModelPriceSection(PriceSection):
+class ModelPriceSection(TariffSection):
     """What a model costs at the provider it belongs to; everywhere without one."""
 
     model: Annotated[str, BeforeValidator(scalars.model_id)]
@@ -483,6 +625,11 @@ class PriceEntry(ModelPriceSection):
     """As it stands in the file, where nothing but its own word says which provider it belongs to."""
 
     provider: Name | None = None
+
+
+ROLLING = ("minute", "5h")
+# What a limit may be of beside what the store knows by a reference.
+LIMITED = ("tag", *UPSTREAM)
 
 
 class LimitsSection(Section):
@@ -515,6 +662,18 @@ class BudgetSection(Section):
     usd: Annotated[int, BeforeValidator(scalars.some_usd)]
     window: Annotated[str, BeforeValidator(scalars.one_of(WINDOWS))] = "month"
     unpriced: Unpriced = "refuse"
+    unaffordable: Annotated[str, BeforeValidator(scalars.one_of(("clamp", "refuse")))] = "clamp"
+
+
+class SharedBudgetSection(BudgetSection):
+    window: Annotated[str, BeforeValidator(scalars.one_of((*ROLLING, *WINDOWS)))] = "month"
+
+    @model_validator(mode="after")
+    def _rolls(self) -> Self:
+        if self.window in ROLLING and self.unaffordable != "clamp":
+            message = "unaffordable: refuse goes with a window of the calendar; in one that rolls, answers are clamped"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
 
 
 class RequestsSection(Section):
@@ -530,7 +689,7 @@ class TokensSection(Section):
     total: Counted = None
     input: Counted = None
     output: Counted = None
-    window: Annotated[str, BeforeValidator(scalars.one_of(("minute", "5h", *WINDOWS)))] = "day"
+    window: Annotated[str, BeforeValidator(scalars.one_of((*ROLLING, *WINDOWS)))] = "day"
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -544,10 +703,16 @@ class TokensSection(Section):
 
 
 class LimitSection(LimitsSection):
-    """What the keys of a team or a user, one key, or all keys of an organisation may use together."""
+    """What the keys of a team or a user, one key, requests of a tag, or all keys of an organisation may use together;
+    or what all may use of a provider, an account, a model or a tier."""
 
     name: Name
-    budget: BudgetSection | None = None
+    tag: Tag | None = None
+    provider: Name | None = None
+    account: Annotated[str | None, BeforeValidator(scalars.within_provider("account", "acme/main"))] = None
+    model: Annotated[str | None, BeforeValidator(scalars.within_provider("model", "acme/gpt-x"))] = None
+    tier: Annotated[str | None, BeforeValidator(scalars.one_of(TIERS))] = None
+    budget: SharedBudgetSection | None = None
     requests: RequestsSection | None = None
     tokens: TokensSection | None = None
     concurrent: AtOnce = None
@@ -558,6 +723,7 @@ class LimitSection(LimitsSection):
 
     time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
     anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
+    when_away: Annotated[str, BeforeValidator(scalars.one_of(("closed", "open")))] = "closed"
 
     @model_validator(mode="after")
     def _calendar(self) -> Self:
@@ -570,15 +736,30 @@ class LimitSection(LimitsSection):
 
     @model_validator(mode="after")
     def _mode(self) -> Self:
-        if "warn" in self.model_fields_set and self.mode != "soft":
-            message = "warn: goes with mode: soft; to be warned of one that refuses, make a soft one beside it"
+        if "warn" in self.model_fields_set and self.mode == "shadow":
+            message = "warn: goes with mode: soft or hard; shadow only counts"
         elif self.mode == "soft" and self.concurrent is not None:
             message = "concurrent: has no window to warn of; mode: shadow counts it"
         elif self.mode != "hard" and self.budget is not None and self.budget.unpriced != "refuse":
             message = "budget.unpriced: goes with mode: hard; what refuses nothing serves what has no price"
+        elif self.mode != "hard" and self.budget is not None and self.budget.unaffordable != "clamp":
+            message = "budget.unaffordable: goes with mode: hard; what refuses nothing lets all through whole"
+        elif self.mode != "hard" and "when_away" in self.model_fields_set:
+            message = "when_away: goes with mode: hard; what refuses nothing keeps nobody out while Redis is away"
+        elif self.when_away == "open" and self.concurrent is not None:
+            message = "when_away: open: goes without concurrent; attempts at once are counted in Redis alone"
         else:
             return self
         raise PydanticCustomError("omniroute", "{message}", {"message": message})
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(getattr(self, word, None) is not None for word in ("team", "user", "key", *LIMITED)) > 1:
+            message = (
+                "is for one team, user, key, tag, provider, account, model or tier, not for several: make one for each"
+            )
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -599,15 +780,9 @@ class LimitEntry(LimitSection):
     user: Text | None = None
     key: Name | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if sum(owner is not None for owner in (self.team, self.user, self.key)) > 1:
-            raise PydanticCustomError("omniroute", "is for a team, a user or a key, not for several: make one for each")
-        return self
-
 
 class KeySection(Section):
-    """``team`` and ``user`` are whose it is: their limits apply to it."""
+    """``team`` and ``user`` are whose it is, ``tags`` what its requests carry: the limits of these apply to it."""
 
     name: Name
     secret: Secret
@@ -622,6 +797,7 @@ class KeySection(Section):
         default=(), min_length=1
     )
     expires: Annotated[int | None, BeforeValidator(scalars.moment)] = None
+    tags: tuple[Tag, ...] = Field(default=(), max_length=MOST_TAGS)
     limits: LimitsSection = LimitsSection()
     budget: BudgetSection | None = None
     rules: RulesSection = RulesSection()
@@ -649,16 +825,6 @@ class BreakerSection(Section):
                 message = f"{first} is more than {longest}, which is the most that it grows to; raise {longest}"
                 raise PydanticCustomError("omniroute", "{message}", {"message": message})
         return self
-
-
-def _breaker(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping such as {failures: 5, window: 60, open_for: 30}"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else None
 
 
 def _retries(value: object) -> object:
@@ -731,16 +897,6 @@ class CacheSection(Section):
         return self
 
 
-def _idempotency(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping of window, max_bytes, fail, request_id and dedup"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else None
-
-
 def _dedup(value: object) -> float:
     return 0.0 if scalars.flag_or_none(value) is False else scalars.lasting(3_600)(value)
 
@@ -754,16 +910,6 @@ class IdempotencySection(Section):
     fail: Annotated[str, BeforeValidator(scalars.one_of(("refuse", "open")))] = "refuse"
     request_id: Flag = False
     dedup: Annotated[float, BeforeValidator(_dedup)] = 0.0
-
-
-def _queue(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping such as {longest: 10, patience: 0.5}"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else None
 
 
 class QueueSection(Section):
@@ -781,16 +927,6 @@ class QueueSection(Section):
         return self
 
 
-def _retry_budget(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    switched = scalars.flag_or_none(value)
-    if switched is None:
-        message = "must be on, off or a mapping such as {percent: 20, least: 10}"
-        raise PydanticCustomError("omniroute", "{message}", {"message": message})
-    return {} if switched else None
-
-
 class RetryBudgetSection(Section):
     """As ``omni_catalogue.snapshot.RetryBudget``."""
 
@@ -805,7 +941,10 @@ class RoutingSection(Section):
     strategy: Strategy = None
     auto: Flag = True
     retries: Annotated[int, BeforeValidator(scalars.whole(0, 10)), BeforeValidator(_retries)] = 0
-    breaker: Annotated[BreakerSection | None, BeforeValidator(_breaker)] = BreakerSection()
+    breaker: Annotated[
+        BreakerSection | None,
+        BeforeValidator(scalars.switched("a mapping such as {failures: 5, window: 60, open_for: 30}")),
+    ] = BreakerSection()
     cache: Annotated[CacheSection | None, BeforeValidator(_cache)] = CacheSection(
         exact=ExactCacheSection(requests="asked")
     )
@@ -813,10 +952,17 @@ class RoutingSection(Section):
     timeouts: TimeoutsSection = TimeoutsSection()
     mid_stream: MidStreamSection = MidStreamSection()
     hedge: Hedged = None
-    idempotency: Annotated[IdempotencySection | None, BeforeValidator(_idempotency)] = IdempotencySection()
+    idempotency: Annotated[
+        IdempotencySection | None,
+        BeforeValidator(scalars.switched("a mapping of window, max_bytes, fail, request_id and dedup")),
+    ] = IdempotencySection()
     blocked_providers: tuple[Name, ...] = ()
-    queue: Annotated[QueueSection | None, BeforeValidator(_queue)] = QueueSection()
-    retry_budget: Annotated[RetryBudgetSection | None, BeforeValidator(_retry_budget)] = RetryBudgetSection()
+    queue: Annotated[
+        QueueSection | None, BeforeValidator(scalars.switched("a mapping such as {longest: 10, patience: 0.5}"))
+    ] = QueueSection()
+    retry_budget: Annotated[
+        RetryBudgetSection | None, BeforeValidator(scalars.switched("a mapping such as {percent: 20, least: 10}"))
+    ] = RetryBudgetSection()
     learn_rate_limits: Flag = True
 
 

@@ -5,31 +5,38 @@ own file are the platform's.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
-from omni_catalogue.snapshot import Above, Allowance, Budget, Limit, Price
+from omni_catalogue.prices import Dated, History, Special, Terms
+from omni_catalogue.snapshot import UPSTREAM, Above, Allowance, Budget, Limit, Price
 
 from omni_auth.domain.apikeys import file_key_id
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.objects import LIMITS, Held, file_limit_id, limit_name
 from omni_auth.domain.problems import dotted
 from omni_auth.domain.schema import (
+    LIMITED,
+    ROLLING,
     BudgetSection,
+    DatedSection,
     LimitEntry,
     LimitSection,
     PriceSection,
     RatesSection,
+    TariffSection,
     validate_section,
 )
 
 
 class Whose(msgspec.Struct, frozen=True):
-    """A key, by what limits go by; ``team`` and ``user`` are ids."""
+    """A key, by what limits go by; ``team`` and ``user`` are ids, ``tags`` those that all its requests carry."""
 
     key: str
     organisation: str = DEFAULT_ORGANISATION
     team: str | None = None
     user: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -39,20 +46,26 @@ class Shared(msgspec.Struct, frozen=True):
     target: str = ""
 
     def applies_to(self, whose: Whose) -> bool:
-        if self.limit.organisation != whose.organisation:
+        if self.limit.organisation != whose.organisation or self.limit.of in UPSTREAM:
             return False
+        if self.limit.of == "tag":
+            return self.target in whose.tags
         return not self.limit.of or self.target == getattr(whose, self.limit.of)
 
 
 def of_file(entries: Iterable[LimitEntry]) -> list[Shared]:
     """Those of the gateway's own file, which knows no teams and no users."""
-    return [
-        Shared(
-            _limit(entry, file_limit_id(limit_name(entry.model_dump())), "key" if entry.key else "", entry.key or ""),
-            file_key_id(entry.key) if entry.key else "",
-        )
-        for entry in entries
-    ]
+    found = []
+    for entry in entries:
+        of, owner = ("key", entry.key) if entry.key else _word(entry)
+        target = file_key_id(entry.key) if entry.key else owner
+        found.append(Shared(_limit(entry, file_limit_id(limit_name(entry.model_dump())), of, owner), target))
+    return found
+
+
+def _word(section: LimitSection) -> tuple[str, str]:
+    """What it is of that is no entity, and what that is called."""
+    return next(((word, owner) for word in LIMITED if (owner := getattr(section, word))), ("", ""))
 
 
 def of_store(held: Held) -> tuple[list[Shared], list[str]]:
@@ -68,16 +81,22 @@ def of_store(held: Held) -> tuple[list[Shared], list[str]]:
             where = ": ".join(filter(None, (f"limits/{held.name(entity)}", dotted(problems[0].loc))))
             told.append(f"left out: {where}: {problems[0].message}")
         elif relation != "key" or held.has_key(target):
-            limit = _limit(section, entity.id, relation, held.owner_name(relation, target), entity.organisation)
-            found.append(Shared(limit, target))
+            of, owner = (relation, held.owner_name(relation, target)) if relation else _word(section)
+            limit = _limit(section, entity.id, of, owner, entity.organisation)
+            if of not in UPSTREAM or entity.organisation == DEFAULT_ORGANISATION:
+                found.append(Shared(limit, target or owner))
     return found, told
 
 
 def compile_budget(section: BudgetSection) -> Budget:
-    if isinstance(section.unpriced, PriceSection):
-        assumed = compile_price(section.unpriced)
-        return Budget(nano_usd=section.usd, window=section.window, unpriced="assume", assumed_price=assumed)
-    return Budget(nano_usd=section.usd, window=section.window, unpriced=section.unpriced)
+    assumed = compile_price(section.unpriced) if isinstance(section.unpriced, PriceSection) else None
+    return Budget(
+        nano_usd=section.usd,
+        window=section.window,
+        unpriced="assume" if isinstance(section.unpriced, PriceSection) else section.unpriced,
+        assumed_price=assumed,
+        unaffordable=section.unaffordable,
+    )
 
 
 def compile_price(section: PriceSection) -> Price:
@@ -87,6 +106,24 @@ def compile_price(section: PriceSection) -> Price:
     return msgspec.structs.replace(price, above=tuple(Above(each.tokens, _rates(each)) for each in section.above))
 
 
+def compile_changes(section: DatedSection) -> History:
+    return tuple(Dated(each.since * 1000, compile_price(each)) for each in section.changes)
+
+
+def compile_tariff(section: TariffSection) -> dict[str, Any]:
+    """The fields of a ``Model`` that say what it costs."""
+    terms = tuple(
+        Terms(
+            account=each.account,
+            organisation=each.organisation,
+            price=compile_price(each),
+            changes=compile_changes(each),
+        )
+        for each in section.overrides
+    )
+    return {"price": compile_price(section), "changes": compile_changes(section), "terms": terms}
+
+
 def _rates(section: RatesSection) -> Price:
     return Price(
         input=section.input,
@@ -94,25 +131,50 @@ def _rates(section: RatesSection) -> Price:
         cached_input=section.input if section.cached_input is None else section.cached_input,
         cache_write=section.input if section.cache_write is None else section.cache_write,
         reasoning=section.reasoning,
+        special=_special(section),
     )
+
+
+def _special(section: RatesSection) -> Special | None:
+    said = {name: rate for name in Special.__struct_fields__ if (rate := getattr(section, name)) is not None}
+    return Special(**said) if said else None
 
 
 def _limit(
     section: LimitSection, limit_id: str, of: str, owner: str, organisation: str = DEFAULT_ORGANISATION
 ) -> Limit:
     hard = section.mode == "hard"
+    budget = compile_budget(section.budget) if section.budget and hard else None
+    rolls = budget is not None and budget.window in ROLLING
+    # A router of a version before would count these by requests of its keys.
+    paced = section.requests_per_minute or 0 if hard and of not in UPSTREAM else 0
     return Limit(
         id=limit_id,
         name=section.name,
-        requests_per_minute=section.requests_per_minute or 0 if hard else 0,
-        budget=compile_budget(section.budget) if section.budget and hard else None,
+        requests_per_minute=paced,
+        budget=None if rolls else budget,
         of=of,
         owner=owner,
         organisation=organisation,
-        allowances=tuple(_allowances(section) if hard else _counted(section)),
+        allowances=tuple(_refusing(section, of) if hard else _counted(section)),
         zone=section.time_zone or "",
         anchor=section.anchor or "",
+        rolling=budget if rolls else None,
+        when_away=section.when_away if hard else "",
     )
+
+
+def _refusing(section: LimitSection, of: str) -> Iterator[Allowance]:
+    """With what warns of the parts of a hard limit that are none."""
+    warn = tuple(sorted(set(section.warn))) if "warn" in section.model_fields_set else ()
+    for allowance in _allowances(section):
+        yield msgspec.structs.replace(allowance, warn=warn if allowance.window else ())
+    if section.requests_per_minute is not None and of in UPSTREAM:
+        yield Allowance(of="requests", most=section.requests_per_minute, window="minute", warn=warn)
+    elif section.requests_per_minute is not None and warn:
+        yield Allowance(of="requests", most=section.requests_per_minute, window="minute", mode="soft", warn=warn)
+    if section.budget is not None and warn and section.budget.window not in ROLLING:
+        yield Allowance(of="usd", most=section.budget.usd, window=section.budget.window, mode="soft", warn=warn)
 
 
 def _counted(section: LimitSection) -> Iterator[Allowance]:

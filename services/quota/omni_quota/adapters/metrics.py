@@ -1,6 +1,6 @@
 """What quota counts, for Prometheus."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -8,7 +8,7 @@ _NANO = 1_000_000_000
 
 
 class PrometheusMeter:
-    """Satisfies ``omni_quota.ports.Meter``."""
+    """Satisfies ``omni_quota.ports.Meter`` and ``AccountMeter``."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._reservations = Counter(
@@ -24,7 +24,7 @@ class PrometheusMeter:
         self._failures = Counter(
             "omniroute_quota_failures", "Rounds that failed because Redis or NATS was away", ["task"], registry=registry
         )
-        for task in ("reap", "adopt", "watch"):
+        for task in ("reap", "adopt", "watch", "quotas", "poll"):
             self._failures.labels(task)
         self._breakers = Gauge(
             "omniroute_quota_breakers",
@@ -32,6 +32,30 @@ class PrometheusMeter:
             ["state"],
             registry=registry,
         )
+
+        self._left = Gauge(
+            "omniroute_provider_quota_remaining_ratio",
+            "What is left of accounts' quotas at their providers, by window, from 0 to 1",
+            ["account", "window"],
+            registry=registry,
+        )
+        self._asked = Counter(
+            "omniroute_quota_fetches",
+            "Questions to providers about accounts' quotas, by whose shape and outcome",
+            ["vendor", "outcome"],
+            registry=registry,
+        )
+        self._shown: set[tuple[str, str]] = set()
+
+    def remaining(self, shares: Mapping[tuple[str, str], float]) -> None:
+        for gone in self._shown - set(shares):
+            self._left.remove(*gone)
+        self._shown = set(shares)
+        for labels, share in shares.items():
+            self._left.labels(*labels).set(share)
+
+    def asked(self, vendor: str, outcome: str) -> None:
+        self._asked.labels(vendor, outcome).inc()
 
     def reaped(self, reservations: int, charged_nano_usd: int) -> None:
         self._reservations.inc(reservations)

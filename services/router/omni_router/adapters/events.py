@@ -7,9 +7,10 @@ one message (protobuf.dev/programming-guides/encoding, "last one wins").
 
 from typing import Any, Final, TypeVar
 
+import msgspec
 from google.protobuf.descriptor import Descriptor
 from omni_wire.errors import Internal
-from omni_wire.usage import Usage
+from omni_wire.usage import Apart, Usage
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.events.v1 import events_pb2
 
@@ -61,7 +62,14 @@ _OVERRUN = number_tag(events_pb2.AttemptEvent.DESCRIPTOR, "overrun")
 _TRACEPARENT = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "traceparent")
 _OVERHEAD = number_tag(events_pb2.RequestEvent.DESCRIPTOR, "overhead_us")
 _DECISION = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "decision")
-_USAGE_TAGS = tuple(number_tag(common_pb2.Usage.DESCRIPTOR, field) for field in Usage.__struct_fields__)
+_REQUEST_TAGS = bytes_tag(events_pb2.RequestEvent.DESCRIPTOR, "tags")
+_USAGE_TAGS = tuple(
+    number_tag(common_pb2.Usage.DESCRIPTOR, field)
+    for field in Usage.__struct_fields__
+    if field not in ("apart", "suspect")
+)
+_APART_TAGS = tuple(number_tag(common_pb2.Usage.DESCRIPTOR, field) for field in Apart.__struct_fields__)
+_SUSPECT_TAG = bytes_tag(common_pb2.Usage.DESCRIPTOR, "suspect")
 
 
 class ProtobufEvents:
@@ -96,10 +104,10 @@ class ProtobufEvents:
             same = _remember(self._requests, key, _same_of_request(record))
         own = _OF_REQUEST.own(record, self._usage(record.usage))
         spent = (_OVERHEAD, varint(record.overhead_us)) if record.overhead_us else ()
-        if record.traceparent or record.decision:
+        if record.traceparent or record.decision or record.tags:
             traced = (_TRACEPARENT, text(record.traceparent)) if record.traceparent else ()
             told = (_DECISION, varint(len(record.decision)), record.decision) if record.decision else ()
-            return _wrap(_REQUEST, same, own, *spent, *traced, *told)
+            return _wrap(_REQUEST, same, own, *spent, *traced, *told, *_tag_fields(record.tags))
         return _wrap(_REQUEST, same, own, *spent)
 
     def _usage(self, usage: Usage) -> bytes:
@@ -109,6 +117,8 @@ class ProtobufEvents:
                 [part for tag, count in zip(_USAGE_TAGS, _counts(usage), strict=True) if count
                  for part in (tag, varint(count))]
             )  # fmt: skip
+            if usage.apart is not None or usage.suspect:
+                message += _besides(usage)
             self._last_usage, self._last_bytes = usage, varint(len(message)) + message
         return self._last_bytes
 
@@ -119,7 +129,11 @@ class ProtobufEvents:
             same = _remember(self._aborted, key, _same_of_aborted(facts))
         attempt = _OF_ATTEMPT.named(facts.attempt_id, facts.event_id, facts.attempt_started_ms)
         request = _OF_REQUEST.named(facts.event_id, facts.request_id, facts.started_ms)
-        return _wrap(_ATTEMPT, same[0], attempt), _wrap(_REQUEST, same[1], request)
+        return _wrap(_ATTEMPT, same[0], attempt), _wrap(_REQUEST, same[1], request, *_tag_fields(facts.tags))
+
+
+def _tag_fields(tags: tuple[str, ...]) -> list[bytes]:
+    return [part for tag in tags for part in (_REQUEST_TAGS, text(tag))]
 
 
 def _counts(usage: Usage) -> tuple[Any, ...]:
@@ -127,6 +141,13 @@ def _counts(usage: Usage) -> tuple[Any, ...]:
         usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens, usage.output_tokens,
         usage.reasoning_tokens, usage.estimated,
     )  # fmt: skip
+
+
+def _besides(usage: Usage) -> bytes:
+    """What few answers have."""
+    counts = msgspec.structs.astuple(usage.apart) if usage.apart is not None else ()
+    parts = [tag + varint(count) for tag, count in zip(_APART_TAGS, counts, strict=False) if count]
+    return b"".join([*parts, *((_SUSPECT_TAG, text(usage.suspect)) if usage.suspect else ())])
 
 
 def _same_of_attempt(record: AttemptRecord) -> bytes:
@@ -142,6 +163,8 @@ def _same_of_attempt(record: AttemptRecord) -> bytes:
         pricing=source.pricing,
         config_revision=source.config_revision,
         router_id=source.router_id,
+        price_version=source.price_version,
+        charged=source.charged,
     ).SerializeToString()
 
 

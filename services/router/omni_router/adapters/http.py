@@ -3,9 +3,9 @@
 import asyncio
 import ssl
 
+from omni_core.addresses import Resolver
 from omni_wire.errors import UpstreamUnreachable
 
-from omni_router.adapters.addresses import Resolver
 from omni_router.adapters.answer import HttpAnswer
 from omni_router.adapters.pool import Pool
 from omni_router.adapters.route import Origin, Route

@@ -3,9 +3,9 @@
 import asyncio
 import ssl
 
+from omni_core.addresses import Resolver
 from omni_wire.errors import StreamInterrupted, UpstreamTimeout, UpstreamUnreachable
 
-from omni_router.adapters.addresses import Resolver
 from omni_router.adapters.connection import LAG, Connection
 from omni_router.adapters.route import Origin
 from omni_router.domain.verdict import Unheard

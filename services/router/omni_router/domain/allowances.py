@@ -1,6 +1,9 @@
 """What a request takes of budgets and of its limits' allowances, at most. ``now`` is in epoch seconds."""
 
+from collections.abc import Iterable
+
 import msgspec
+from omni_catalogue.quotas import QuotaWindow
 from omni_catalogue.snapshot import Allowance, Budget, Limit
 from omni_catalogue.windows import Window
 from omni_ledger import AllowanceHold, BudgetHold, Level
@@ -33,6 +36,15 @@ def holds(limit: Limit, most: Most, now: float) -> tuple[AllowanceHold, ...]:
     return tuple(_hold(limit, allowance, most, now) for allowance in limit.allowances)
 
 
+def upstream(limit: Limit, most: Most, fixed: int, per_token: int, now: float, *, priced: bool) -> Level:
+    """One of what is upstream: there every attempt is a request."""
+    return Level(
+        owner=limit.window_owner,
+        budget=of_budget(limit, fixed, per_token, now) if priced else None,
+        allowances=holds(limit, msgspec.structs.replace(most, requests=1), now),
+    )
+
+
 def of_a_request(limit: Limit, now: float) -> Level:
     """One that is a request and no attempt: it is told from a recording, or only to be counted."""
     requests = [each for each in limit.allowances if each.of == "requests"]
@@ -48,6 +60,21 @@ def of_a_vector(limit: Limit, most: Most, now: float) -> tuple[AllowanceHold, ..
     return tuple(_hold(limit, each, most, now) for each in limit.allowances if any(most.of(each.of)))
 
 
+def of_account(account_id: str, windows: Iterable[QuotaWindow], now: float) -> tuple[Level, ...]:
+    """What an attempt counts as in the windows of its account's quota. They refuse nothing, so one of each is held
+    until it is known how many it came to."""
+    return tuple(
+        Level(
+            owner=window.owner(account_id),
+            allowances=(
+                AllowanceHold(of=window.of, most=window.most, window=window.at(now), fixed=1, warn=(), refuses=False),
+            ),
+            leasable=False,
+        )
+        for window in windows
+    )
+
+
 def _hold(limit: Limit, allowance: Allowance, most: Most, now: float) -> AllowanceHold:
     fixed, per_token = most.of(allowance.of)
     return AllowanceHold(
@@ -56,7 +83,8 @@ def _hold(limit: Limit, allowance: Allowance, most: Most, now: float) -> Allowan
         window=limit.window(allowance.window, now),
         fixed=fixed,
         per_output_token=per_token,
-        warn=None if allowance.mode == "hard" else allowance.warn,
+        warn=allowance.warn if allowance.warn or allowance.mode != "hard" else None,
+        refuses=allowance.mode == "hard",
         limit=(limit.id, limit.full_name, limit.organisation),
     )
 
@@ -73,4 +101,5 @@ def hold_on(budget: Budget, window: Window, fixed: int, per_token: int) -> Budge
         window=window,
         fixed_nano_usd=fixed,
         per_output_token_nano_usd=per_token,
+        is_whole=budget.unaffordable == "refuse",
     )

@@ -20,13 +20,24 @@ from omni_router.domain.strategies import FILL_FIRST, Strategy, strategy
 class Option(msgspec.Struct, frozen=True):
     """A target, with the offers of all its accounts, or one account for one model, with its offer: what is fast for one
     model may be slow for another, and each has a prompt cache. Or a combo in a combo: ``inside`` are its targets,
-    ``offers`` those of all of them. ``member`` is who its uses are counted for."""
+    ``offers`` those of all of them. ``member`` is who its uses are counted for. ``seats`` are the names of its offers'
+    places, ``priced`` one offer of each that cost the same."""
 
     name: str
     member: str
     weight: int
     offers: tuple[Offer, ...]
     inside: "Level | None" = None
+    seats: tuple[str, ...] = ()
+    priced: tuple[Offer, ...] = ()
+
+    @staticmethod
+    def of(name: str, member: str, weight: int, offers: tuple[Offer, ...], inside: "Level | None" = None) -> "Option":
+        priced = list[Offer]()
+        for offer in offers:
+            if not any(_is_alike(offer, other) for other in priced):
+                priced.append(offer)
+        return Option(name, member, weight, offers, inside, tuple(map(seat, offers)), tuple(priced))
 
 
 _NO_COMBO = Node(name="")
@@ -60,7 +71,7 @@ def choice_for(combo: Combo | None, offers: Sequence[Offer]) -> Choice | None:
     """None where the order of the offers is the order to try them in."""
     weights = combo.weights if combo is not None else {}
     targets = tuple(
-        Option(name, name, weights.get(name, 1), tuple(of_target)) for name, of_target in groupby(offers, _target)
+        Option.of(name, name, weights.get(name, 1), tuple(of_target)) for name, of_target in groupby(offers, _target)
     )
     accounts = {target.name: _accounts(target) for target in targets}
     if combo is not None and combo.nodes:
@@ -84,7 +95,7 @@ def _options(nodes: Iterable[Node], targets: Mapping[str, Option]) -> tuple[Opti
                 found.append(msgspec.structs.replace(targets[node.name], weight=node.weight))
         elif inside := _options(node.nodes, targets):
             offers = tuple(offer for option in inside for offer in option.offers)
-            found.append(Option(node.name, node.name, node.weight, offers, _level(node, inside)))
+            found.append(Option.of(node.name, node.name, node.weight, offers, _level(node, inside)))
     return tuple(found)
 
 
@@ -105,29 +116,36 @@ def seat(offer: Offer) -> str:
 def _accounts(target: Option) -> Level:
     provider = target.offers[0].candidate.provider
     options = tuple(
-        Option(seat(offer), offer.candidate.account.id, offer.candidate.account.weight, (offer,))
+        Option.of(seat(offer), offer.candidate.account.id, offer.candidate.account.weight, (offer,))
         for offer in target.offers
     )
     chosen = strategy(provider.strategy) if len(options) > 1 else FILL_FIRST
     return Level(f"provider {provider.id}", chosen, provider.sticky, options)
 
 
-def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm]) -> int | None:
-    """What a request of that size would cost there, in nano-USD; None where nobody knows. ``warm`` is by ``seat``."""
-    least, cold = None, None
-    for offer in option.offers:
-        held = warm.get(seat(offer)) if warm else None
-        if held is None and cold is not None and _is_alike(cold, offer):
-            continue  # as all accounts of a target are
-        cold = offer if held is None else cold
-        provider = offer.candidate.provider
-        usage = expected(provider.format, size, held.tokens if held is not None else 0)
-        cost = pricing.expected_cost(provider.tier, offer.price, usage)
-        if cost is not None and (least is None or cost < least):
-            least = cost
-    return least
+def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm], now_ms: int) -> int | None:
+    """What a request of that size would cost there now (epoch milliseconds), in nano-USD; None where nobody knows.
+    ``warm`` is by ``seat``."""
+    cold: Sequence[Offer] = option.priced
+    costs = []
+    if warm and not warm.keys().isdisjoint(option.seats):
+        held = [(offer, warm.get(name)) for offer, name in zip(option.offers, option.seats, strict=True)]
+        costs = [_expected_cost(offer, size, found.tokens, now_ms) for offer, found in held if found is not None]
+        cold = [offer for offer, found in held if found is None][: 1 if len(cold) == 1 else None]
+    costs += [_expected_cost(offer, size, 0, now_ms) for offer in cold]
+    return min([cost for cost in costs if cost is not None], default=None)
+
+
+def _expected_cost(offer: Offer, size: Size, warm: int, now_ms: int) -> int | None:
+    provider = offer.candidate.provider
+    price = offer.at(now_ms).price if offer.later else offer.price
+    return pricing.expected_cost(provider.tier, price, expected(provider.format, size, warm))
 
 
 def _is_alike(one: Offer, other: Offer) -> bool:
     """Whether both cost the same."""
-    return one.candidate.provider is other.candidate.provider and one.price is other.price
+    return (
+        one.candidate.provider is other.candidate.provider
+        and one.price is other.price
+        and one.pricing.history[1:] == other.pricing.history[1:]
+    )

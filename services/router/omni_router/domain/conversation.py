@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from array import array
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ WARM_FOR = 300.0
 
 _TURNS = {WireFormat.OPENAI_RESPONSES: "input", WireFormat.GEMINI_GENERATE: "contents"}
 _BEFORE_TURNS = ("system", "instructions", "systemInstruction", "system_instruction", "tools")
+# How nearly all begin that are no instruction: to see it takes no reading.
+_USERS = (b'{"role":"user",', b'{"role": "user",')
 _INSTRUCTIONS = ("system", "developer")
 # They move on from turn to turn, and what they mark stays the same.
 _MARKS = re.compile(rb',\s*"cache_control"\s*:\s*\{[^{}]*\}|"cache_control"\s*:\s*\{[^{}]*\}\s*,?')
@@ -30,44 +33,53 @@ class Size(msgspec.Struct, frozen=True):
     marked: bool = False
 
 
-def fingerprint(client_format: WireFormat, body: Body, key_id: str, model: str) -> str:
+def fingerprint(client_format: WireFormat, body: Body, key_id: str, model: str, *, marked: bool) -> str:
     """The same for all requests of one conversation: made of what each repeats from its first, which is what a prompt
     cache holds too. That is the tools, the instructions and the first turn, or the client's own ``prompt_cache_key``.
 
-    Those of two keys, or of two requested ids, are never the same.
+    Those of two keys, or of two requested ids, are never the same. ``marked`` is what ``is_marked`` says of the body.
     """
     told = body.raw("prompt_cache_key")
-    parts = [told] if told not in (b"", b"null") else [*map(body.raw, _BEFORE_TURNS), *_opening(client_format, body)]
-    plain = [_MARKS.sub(b"", part) if b'"cache_control"' in part else part for part in parts]
-    plain += key_id.encode(), model.encode("utf-8", "surrogatepass")
-    lengths = b"".join([each.to_bytes(8, "big") for each in (len(plain), *map(len, plain))])
-    return hashlib.blake2b(lengths + b"".join(plain), digest_size=16).hexdigest()
+    if told not in (b"", b"null"):
+        parts = [told]
+    else:
+        known = not body.names.isdisjoint(_BEFORE_TURNS)
+        parts = [*(map(body.raw, _BEFORE_TURNS) if known else ()), *_opening(client_format, body)]
+    if marked:
+        parts = [_MARKS.sub(b"", part) for part in parts]
+    parts += key_id.encode(), model.encode("utf-8", "surrogatepass")
+    lengths = array("Q", (len(parts), *map(len, parts))).tobytes()
+    return hashlib.sha256(b"".join((lengths, *parts))).hexdigest()[:32]
 
 
 def _opening(client_format: WireFormat, body: Body) -> list[bytes]:
     """The first turns, up to the first that is no instruction."""
     raw = body.raw(_TURNS.get(client_format, "messages"))
     try:
-        turns = msgspec.json.decode(raw, type=list[msgspec.Raw])
+        turns = _turns(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return [raw]  # one text, or nothing that has turns
     found: list[bytes] = []
     for turn in turns:
         found.append(bytes(turn))
-        if _role(found[-1]) not in _INSTRUCTIONS:
+        if found[-1].startswith(_USERS) or _role(found[-1]) not in _INSTRUCTIONS:
             break
     return found
 
 
 def _role(turn: bytes) -> Any:
     try:
-        return msgspec.json.decode(turn, type=_Turn).role
+        return _turn(turn).role
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 class _Turn(msgspec.Struct):
     role: Any = None
+
+
+_turns = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_turn = msgspec.json.Decoder(_Turn).decode
 
 
 def expected(provider_format: WireFormat, size: Size, warm: int) -> Usage:

@@ -25,6 +25,7 @@ _MEDIA = frozenset(("media_type", "mimeType", "mime_type", "format"))
 # What base64 stands behind, and where it does.
 _ENCODED = (b";base64,", b'"data"', b'"bytes"')
 _IN_FIELDS = ("data", "bytes")
+_SHORT = 4096  # bytes; a thousand tokens of text
 _LONG = 256  # characters, from which it is no text
 _FIELDS = {
     WireFormat.OPENAI_RESPONSES: "input_tokens",
@@ -107,8 +108,11 @@ def read_count(wire_format: WireFormat, answer: bytes) -> int:
 
 
 def rough(raw: bytes) -> int:
-    """As ``estimate``, and of a body without media by its length alone, which takes no reading."""
-    return estimate_of(raw) if any(mark in raw for mark in _ENCODED) else max(1, -(-len(raw) // _BYTES_A_TOKEN))
+    """As ``estimate``, and of a body without media, or too short for any that would matter, by its length alone, which
+    takes no reading."""
+    if len(raw) > _SHORT and any(mark in raw for mark in _ENCODED):
+        return estimate_of(raw)
+    return max(1, -(-len(raw) // _BYTES_A_TOKEN))
 
 
 def estimate(body: Body) -> int:

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
+from omni_catalogue.prices import Special
 from omni_catalogue.snapshot import Price
 
 from omni_router.domain import verdict
 from omni_router.domain.choice import Level
 from omni_router.domain.offer import Offer
 from omni_router.domain.strategies import Place, name_of
-from omni_router.domain.walk import WAITED, Failure, Outran, Skip
+from omni_router.domain.walk import LIMITED, SPENT, WAITED, Failure, Outran, Skip
 
 LIMIT = 16 * 1024  # bytes
 TRACE_LIMIT = 2000  # characters
@@ -81,7 +82,8 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Prices(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Nano-USD a million tokens. ``above`` are those of requests with more input than so many tokens."""
+    """As ``omni_catalogue.prices`` has them, nano-USD a million tokens. ``above`` are those of requests with more input
+    than so many tokens."""
 
     input: int
     output: int
@@ -89,6 +91,7 @@ class Prices(msgspec.Struct, frozen=True, omit_defaults=True):
     cache_write: int
     reasoning: int | None = None
     above: tuple["PricesAbove", ...] = ()
+    special: Special | None = None
 
 
 class PricesAbove(msgspec.Struct, frozen=True):
@@ -245,7 +248,7 @@ def _told(step: Step) -> str:
             if step.cause == "budget":
                 return f"{name} passed over: {step.cause}"
             wait = f" for {step.wait} s" if step.wait else ""
-            if step.cause == "paced":
+            if step.cause in ("paced", LIMITED, SPENT):
                 return f"{name} passed over: {step.cause}{wait}"
             who = "the provider said so" if step.told else "suspected"
             return f"{name} passed over: {step.cause}{wait}, {who}"
@@ -356,7 +359,9 @@ def prices(price: Price | None) -> Prices | None:
 
 def _prices(price: Price) -> Prices:
     above = tuple(PricesAbove(step.tokens, _prices(step.price)) for step in price.above)
-    return Prices(price.input, price.output, price.cached_input, price.cache_write, price.reasoning, above)
+    return Prices(
+        price.input, price.output, price.cached_input, price.cache_write, price.reasoning, above, price.special
+    )
 
 
 def _short(text: str) -> str:

@@ -3,6 +3,8 @@
 Made once for a key and an id, and used until the configuration changes.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 from omni_catalogue.catalogue import Catalogue, Listed, Plan
 from omni_catalogue.lanes import lanes_of
@@ -13,17 +15,17 @@ from omni_wire.formats import WireFormat
 from omni_router.domain import pricing, provider_call
 from omni_router.domain.choice import Choice, choice_for
 from omni_router.domain.circuits import circuits_of
-from omni_router.domain.offer import Offer
+from omni_router.domain.offer import Kept, Offer
 from omni_router.domain.pricing import BILLED_APART, OTHER_MODELS
-from omni_router.domain.records import Source
+from omni_router.domain.records import OWN_BUDGET, Source
 
 
 class Offers(msgspec.Struct, frozen=True):
     """``refused`` are the fields that the key may not set at all: what is billed apart under a budget, or leads to a
     model that the key's list does not name. ``formats`` are those of the providers. ``choice`` is None where the offers
-    are to be tried in their order. ``limits`` are those that the key shares; ``is_budgeted`` says whether what it does
-    is held on a budget, its own or a shared one, ``is_bounded`` whether its tokens are on an allowance that refuses,
-    and ``is_counted`` whether they are on any; ``hedges`` whether one of them may have another asked besides."""
+    are to be tried in their order. ``limits`` are those that the key shares; ``kept`` is of all that the key is kept
+    to, ``upstream`` whether what one of them is kept to itself must have a bound; ``hedges`` whether one of them may
+    have another asked besides."""
 
     policy: KeyPolicy
     plan: Plan
@@ -32,17 +34,17 @@ class Offers(msgspec.Struct, frozen=True):
     formats: tuple[WireFormat, ...]
     choice: Choice | None = None
     limits: tuple[Limit, ...] = ()
-    is_budgeted: bool = False
+    kept: Kept = Kept()
     mid_stream: MidStream = MidStream()
     hedges: bool = False
-    is_bounded: bool = False
-    is_counted: bool = False
+    upstream: bool = False
 
 
 def listed(catalogue: Catalogue, policy: KeyPolicy, router_id: str) -> list[Listed]:
     """What the key may ask for by name, without what a budget refuses."""
     found = catalogue.listed(policy)
-    if not _budgets(catalogue, policy) and not any(limit.bounds_tokens for limit in catalogue.limits(policy)):
+    limits = catalogue.limits(policy)
+    if not Kept.by(_budgets(policy, limits), limits).bounds and not catalogue.has_limits_upstream:
         return found
     return [entry for entry in found if _is_within(catalogue, policy, entry.id, router_id)]
 
@@ -55,10 +57,16 @@ def _is_within(catalogue: Catalogue, policy: KeyPolicy, model: str, router_id: s
     return True
 
 
-def _budgets(catalogue: Catalogue, policy: KeyPolicy) -> list[Budget]:
+def _budgets(policy: KeyPolicy, limits: tuple[Limit, ...]) -> list[Budget]:
     """The key's own and those that it shares."""
     own = [policy.budget] if policy.budget is not None else []
-    return own + [limit.budget for limit in catalogue.limits(policy) if limit.budget is not None]
+    return own + [budget for limit in limits for budget in limit.budgets]
+
+
+def charged(policy: KeyPolicy, limits: Iterable[Limit]) -> tuple[str, ...]:
+    """The budgets that what the key spends is on: its own as ``OWN_BUDGET``, shared ones by their limits' ids."""
+    own = (OWN_BUDGET,) if policy.budget is not None else ()
+    return (*own, *(limit.id for limit in limits if limit.budget is not None))
 
 
 def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: str) -> Offers:
@@ -69,13 +77,18 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
     """
     found = []
     boundless = ""
-    budgets, limits = _budgets(catalogue, policy), catalogue.limits(policy)
-    is_bounded = any(limit.bounds_tokens for limit in limits)
+    limits = catalogue.limits(policy)
+    budgets = _budgets(policy, limits)
+    kept = Kept.by(budgets, limits)
+    upstream = False
     learns = catalogue.snapshot.routing.learns
     for candidate in plan.candidates:
-        priced = pricing.pricing_for(candidate.model, budgets)
-        counted = bool(budgets) and priced is not None and priced.price is not None
-        if (counted or (is_bounded and priced is not None)) and not provider_call.takes_limit(candidate.provider):
+        here = catalogue.limits_upstream(candidate)
+        budgets_here = [*budgets, *(budget for limit in here for budget in limit.budgets)] if here else budgets
+        kept_here = Kept.by(budgets_here, limits + here) if here else kept
+        priced = pricing.pricing_for(candidate.model.pays(candidate.account.id, policy.organisation), budgets_here)
+        counted = kept_here.money and priced is not None and bool(priced.history)
+        if (counted or (kept_here.tokens and priced is not None)) and not provider_call.takes_limit(candidate.provider):
             boundless = candidate.provider.format
         elif priced is not None:
             source = Source(
@@ -89,6 +102,7 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
                 pricing=priced.mode,
                 config_revision=catalogue.snapshot.revision,
                 router_id=router_id,
+                charged=charged(policy, limits + here) if priced.history else (),
             )
             rules = catalogue.rules(policy, plan.combo, candidate.provider, candidate.model)
             timeouts = catalogue.timeouts(plan.combo, candidate.provider)
@@ -96,20 +110,21 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
             circuits = circuits_of(candidate, plan.combo)
             lanes = lanes_of(candidate.provider, candidate.account, candidate.model, learns=learns)
             hedged = hedge if hedge.most_extra else None
-            found.append(Offer(candidate, priced, source, rules, circuits, timeouts, hedged, lanes))
+            found.append(Offer(candidate, priced, source, rules, circuits, timeouts, hedged, lanes, here, kept_here))
+            upstream = upstream or (kept_here.bounds and not kept.bounds)
     if not found and boundless:
         raise BudgetExhausted(
             f"{plan.requested!r} can only be had in the format {boundless}, which takes no output limit, and this key "
-            "has a USD budget or a limit of tokens, or shares one, which could not be held",
+            "or what it asks has a USD budget or a limit of tokens, or shares one, which could not be held",
             code="output_unbounded",
         )
     if not found:
         raise BudgetExhausted(
-            f"{plan.requested!r} has no price, and this key has a USD budget or shares one: give the model a price, "
-            "or the budget `unpriced: serve`",
+            f"{plan.requested!r} has no price, and this key or what it asks has a USD budget or shares one: give the "
+            "model a price, or the budget `unpriced: serve`",
             code="model_unpriced",
         )
-    refused = BILLED_APART if budgets or is_bounded else OTHER_MODELS if policy.models != ("*",) else frozenset()
+    refused = BILLED_APART if kept.bounds else OTHER_MODELS if policy.models != ("*",) else frozenset()
     formats = tuple(dict.fromkeys(offer.candidate.provider.format for offer in found))
     combo = catalogue.combo(plan.combo)
     mid_stream = combo.mid_stream if combo is not None and combo.mid_stream is not None else None
@@ -121,9 +136,8 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
         formats,
         choice_for(combo, found),
         limits,
-        is_budgeted=bool(budgets),
-        is_bounded=is_bounded,
-        is_counted=any(limit.counts_tokens for limit in limits),
+        kept=kept,
+        upstream=upstream,
         mid_stream=mid_stream or catalogue.snapshot.routing.mid_stream,
         hedges=len(found) > 1 and any(offer.hedge is not None for offer in found),
     )

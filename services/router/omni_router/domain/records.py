@@ -3,9 +3,15 @@
 import msgspec
 from omni_wire.usage import Usage
 
+# What the budget of a key itself is called among those that an attempt was charged to.
+OWN_BUDGET = "key"
+
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
-    """Who asked for what, and who answered: what repeats from event to event. Empty where there was no attempt."""
+    """Who asked for what, and who answered: what repeats from event to event. Empty where there was no attempt.
+
+    ``price_version`` stands for the price it is counted with (``omni_catalogue.prices.version``), "" where there is
+    none; ``charged`` are the budgets it is on: ``OWN_BUDGET``, and ids of limits."""
 
     key_id: str
     model_requested: str
@@ -17,6 +23,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     model: str = ""
     provider_format: str = ""
     pricing: str = ""
+    price_version: str = ""
+    charged: tuple[str, ...] = ()
 
 
 class AttemptRecord(msgspec.Struct, frozen=True):
@@ -44,8 +52,8 @@ class AttemptRecord(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct, frozen=True):
     """One request a router took. ``status`` is what the client was given, 499 when it went away; ``request_id`` is what
     it was told, while ``id`` is ours and unique. ``source`` is that of its last attempt. ``traceparent`` is empty where
-    it is not traced, ``decision`` where the rest says all (see ``domain.decision``). ``overhead_us`` are microseconds
-    of our own before the provider was asked that answered, 0 where none did."""
+    it is not traced, ``decision`` where the rest says all (see ``domain.decision``). ``tags`` are its key's and its
+    own. ``overhead_us`` are microseconds of our own before the provider was asked that answered, 0 where none did."""
 
     id: str
     request_id: str
@@ -65,6 +73,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     losses: tuple[str, ...]
     traceparent: str = ""
     decision: bytes = b""
+    tags: tuple[str, ...] = ()
     overhead_us: int = 0
 
 
@@ -81,3 +90,4 @@ class AbortFacts(msgspec.Struct, frozen=True):
     client_format: str
     stream: bool
     number: int
+    tags: tuple[str, ...] = ()

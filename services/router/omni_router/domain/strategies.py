@@ -19,7 +19,7 @@ _A_MOMENT = 0.001
 Draw = Callable[[], float]
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Place(msgspec.Struct, frozen=True):
     """A target or an account as it stands now. None is "not known".
 
     ``uses`` counts requests of the whole fleet, ``in_flight`` those of this router. ``first_byte`` is what it took to

@@ -61,7 +61,7 @@ def told_wait(headers: Mapping[str, str], body: bytes, now: float) -> float | No
     """Seconds to wait after a refusal; None where nothing is told. ``now`` is in epoch seconds; an answer's own
     ``date`` is preferred, so that no two clocks need agree."""
     wait = retry_after(headers, now)
-    now = _date(headers, now)
+    now = date(headers, now)
     if wait is None:
         wait = _in_fields(body, now)
     if wait is None and (found := spent(headers, now)) is not None:
@@ -69,15 +69,16 @@ def told_wait(headers: Mapping[str, str], body: bytes, now: float) -> float | No
     return wait if wait is not None else _in_words(upstream_message(body))
 
 
-def spent(headers: Mapping[str, str], now: float) -> Spent | None:
-    """What is used up, by an answer's headers, with the longest time until it is back."""
+def spent(headers: Mapping[str, str], now: float, cutoff: float = 0.0) -> Spent | None:
+    """What is used up, by an answer's headers, with the longest time until it is back. Of a subscription that is when
+    no more than the share ``cutoff`` (0 to 1) is left."""
     found: Spent | None = None
     for left, reset, whole_account in _LEFT:
         if headers.get(left) == "0":
             found = _longer(found, headers.get(reset), whole_account, headers, now)
     for used, whole, reset in _USED:
         share = seconds(headers.get(used))
-        if share is not None and share >= whole:
+        if share is not None and share >= whole * (1 - cutoff):
             found = _longer(found, headers.get(reset), True, headers, now)
     return found
 
@@ -85,7 +86,7 @@ def spent(headers: Mapping[str, str], now: float) -> Spent | None:
 def _longer(
     found: Spent | None, reset: str | None, whole_account: bool, headers: Mapping[str, str], now: float
 ) -> Spent | None:
-    wait = until(reset, _date(headers, now)) if reset is not None else None
+    wait = until(reset, date(headers, now)) if reset is not None else None
     if wait is None or wait < _LEAST or (found is not None and found.seconds >= wait):
         return found
     return Spent(wait, whole_account)
@@ -136,10 +137,11 @@ def _within(wait: float) -> float | None:
     return max(0.0, wait) if wait < _MOST else None
 
 
-def _date(headers: Mapping[str, str], now: float) -> float:
+def date(headers: Mapping[str, str], now: float) -> float:
+    """When the answer was given by its provider's clock, else ``now``; epoch seconds."""
     told = headers.get("date")
-    date = _http_date(told) if told is not None else None
-    return date if date is not None else now
+    at = _http_date(told) if told is not None else None
+    return at if at is not None else now
 
 
 def _http_date(value: str) -> float | None:
@@ -159,8 +161,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     plain = seconds(value)
     if value is None or plain is not None:
         return plain
-    date = _http_date(value)
-    return _within(date - _date(headers, now)) if date is not None else None
+    at = _http_date(value)
+    return _within(at - date(headers, now)) if at is not None else None
 
 
 def _in_fields(body: bytes, now: float) -> float | None:

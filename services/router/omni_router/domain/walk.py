@@ -5,7 +5,7 @@ from math import ceil
 from types import MappingProxyType
 
 import msgspec
-from omni_wire.errors import GatewayError, NoCandidate, from_kind
+from omni_wire.errors import BudgetExhausted, GatewayError, NoCandidate, RateLimited, from_kind
 
 from omni_router.domain import verdict
 from omni_router.domain.offer import Offer
@@ -22,12 +22,18 @@ _WHY = {
     "refused": "it refused the credential",
     "failing": "it failed too often",
     "paced": "its rate limit lets nobody through",
+    "limit": "what this gateway may use of it for now is used up",
 }
+
+# The causes of skips that are the gateway's own limits of what is upstream: for a while, and until somebody raises it
+# or a budget begins anew.
+LIMITED, SPENT = "limit", "limit_spent"
 
 
 class Skip(msgspec.Struct, frozen=True):
     """A candidate that was not asked: ``circuit`` is open for ``wait`` seconds more, for ``cause``; "" where it is a
-    budget that does not cover it. With the cause "paced" it is a lane that lets nobody through."""
+    budget that does not cover it. With the cause "paced" it is a lane that lets nobody through, with "limit" and
+    "limit_spent" a limit of what is upstream (``limit:<id>``)."""
 
     offer: Offer
     circuit: str
@@ -132,7 +138,7 @@ class Walk:
         nearest, so that a pool is never closed as a whole while one of it might work."""
         if self.failures or self.too_dear is not None:
             return None
-        suspects = [skip for skip in self.skips if not skip.told and skip.cause != "paced"]
+        suspects = [skip for skip in self.skips if not skip.told and skip.cause not in ("paced", LIMITED, SPENT)]
         return min(suspects, key=lambda skip: skip.wait).offer if suspects else None
 
     def error(self, model: str) -> GatewayError:
@@ -148,15 +154,18 @@ class Walk:
         if len(self.failures) == 1 and not self.skips:
             return chosen
         waits = [error.retry_after for error in passing if error.retry_after is not None]
-        wait = min((*waits, *(skip.wait for skip in self.skips)), default=None) if passing or self.skips else None
+        skipped = [skip.wait for skip in self.skips if skip.cause != SPENT]
+        wait = min((*waits, *skipped), default=None) if passing or self.skips else None
         return from_kind(
             chosen.kind, self._causes(), status=chosen.status, retry_after=wait, param=chosen.param, code=chosen.code
         )
 
-    def _all_closed(self, model: str) -> NoCandidate:
-        wait = min((skip.wait for skip in self.skips), default=1.0)
+    def _all_closed(self, model: str) -> GatewayError:
         causes = {skip.cause for skip in self.skips}
-        limited = bool(causes) and causes <= {"rate_limit", "quota", "paced"}
+        if causes and causes <= {LIMITED, SPENT}:
+            return self._used_up(model)
+        wait = min((skip.wait for skip in self.skips if skip.cause != SPENT), default=1.0)
+        limited = bool(causes) and causes <= {"rate_limit", "quota", "paced", LIMITED, SPENT}
         return NoCandidate(
             f"every account for {model!r} is cooling down; try again in {ceil(wait)} s: {self._causes()}",
             retry_after=wait,
@@ -164,14 +173,26 @@ class Walk:
             code="upstream_rate_limited" if limited else None,
         )
 
+    def _used_up(self, model: str) -> GatewayError:
+        """By limits of what is upstream alone. Whose they are is not for every key's holder."""
+        what = f"what this gateway may use of all that serves {model!r} is used up"
+        waits = [skip.wait for skip in self.skips if skip.cause == LIMITED]
+        if not waits:
+            told = f"{what}, or what is left of it is less than this request may cost"
+            return BudgetExhausted(told, code="upstream_limit_spent")
+        told = f"{what} for now; try again in {ceil(min(waits))} s"
+        return RateLimited(told, retry_after=min(waits), code="upstream_limit")
+
     def _causes(self) -> str:
         causes = [failure.error.message[:_LONGEST_CAUSE] for failure in self.failures]
-        causes += [
-            f"[{'/'.join(_target(skip.offer))}] was not asked, as {_WHY.get(skip.cause, 'it cools down')}, "
-            f"for {ceil(skip.wait)} s more"
-            for skip in self.skips
-        ]
+        causes += [f"[{'/'.join(_target(skip.offer))}] was not asked, as {_why(skip)}" for skip in self.skips]
         return _joined(causes)
+
+
+def _why(skip: Skip) -> str:
+    if skip.cause == SPENT:
+        return "what this gateway may use of it is used up"
+    return f"{_WHY.get(skip.cause, 'it cools down')}, for {ceil(skip.wait)} s more"
 
 
 def _joined(causes: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ only when one of its accounts is asked. A target that stands in several combos i
 Only for requests that have a choice. All others are tried as listed, and pay for nothing here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from omni_core import clock
 from omni_core.ports.router import Head
@@ -181,23 +181,27 @@ class Line:
             return options
         if level.strategy.costs and self._size is None:
             self._measure()
-        now = clock.monotonic()
-        cooling = {option.name for option in options if self._is_cooling(option, now)}
-        cursor, uses = await self._shared(level, [each for each in options if each.name not in cooling] or options)
+        now, ready, cooling = clock.monotonic(), options, frozenset[str]()
+        if self._standings.has_cooling:
+            cooling = frozenset(option.name for option in options if self._is_cooling(option, now))
+            ready = [each for each in options if each.name not in cooling] or options
+        cursor, uses = await self._shared(level, ready)
+        size, warm = self._size if level.strategy.costs else None, self._warm or {}
+        now_ms = clock.now_ms() if size is not None else 0
         places = []
         for option in options:
-            standing, costs = self._standings.of(option.name), level.strategy.costs
+            standing, name = self._standings.of(option.name), option.name
             places.append(
                 Place(
-                    name=option.name,
-                    weight=option.weight,
-                    uses=uses.get(option.name, standing.uses),
-                    in_flight=standing.in_flight,
-                    first_byte=standing.first_byte(now),
-                    headroom=standing.headroom(now),
-                    cost=expected_cost(option, self._size, self._warm or {}) if self._size and costs else None,
-                    warm_ago=self._warm_ago(option) if costs else None,
-                    cooling=option.name in cooling,
+                    name,
+                    option.weight,
+                    uses.get(name, standing.uses),
+                    standing.in_flight,
+                    standing.first_byte(now),
+                    standing.headroom(now),
+                    expected_cost(option, size, warm, now_ms) if size is not None else None,
+                    _warm_ago(option, warm) if warm and size is not None else None,
+                    name in cooling,
                 )
             )
         named = {option.name: option for option in options}
@@ -235,11 +239,12 @@ class Line:
     def _measure(self) -> None:
         call, request = self._asked.call, self._asked.request
         output = self._standings.typical_output(request.model, request.limit) * request.choices
-        self._size = Size(counting.estimate(request.body), output, is_marked(request.body))
-        self._conversation = fingerprint(call.client_format, request.body, self._asked.policy.id, request.model)
+        marked = is_marked(request.body)
+        self._size = Size(counting.rough(request.body.whole), output, marked)
+        self._conversation = fingerprint(
+            call.client_format, request.body, self._asked.policy.id, request.model, marked=marked
+        )
 
-    def _warm_ago(self, option: Option) -> float | None:
-        if not self._warm:
-            return None
-        warm = [self._warm[name].ago for name in map(seat, option.offers) if name in self._warm]
-        return min(warm, default=None)
+
+def _warm_ago(option: Option, warm: Mapping[str, Warm]) -> float | None:
+    return min([warm[name].ago for name in option.seats if name in warm], default=None)

@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable, Iterator
 
 from omni_catalogue import circuits as names
-from omni_catalogue.catalogue import Candidate
+from omni_catalogue.catalogue import Candidate, Catalogue
 from omni_catalogue.lanes import lanes_of
-from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, KeyPolicy, Limit, Snapshot
+from omni_catalogue.prices import ceilings, cost, in_force, version
+from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, UPSTREAM, KeyPolicy, Limit, Price, Snapshot
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
@@ -27,8 +28,9 @@ from omni_wire.usage import Usage
 
 from omni_router.domain import allowances, circuits, pricing
 from omni_router.domain.allowances import Most
+from omni_router.domain.believing import believed
 from omni_router.domain.circuits import Circuits
-from omni_router.domain.pricing import Pricing
+from omni_router.domain.offers import charged
 from omni_router.domain.records import AbortFacts, AttemptRecord, Source
 from omni_router.ports import Embedding, EmbeddingPort, LocalEmbeddingPort
 from omni_router.service.held import Tools
@@ -52,12 +54,16 @@ class Embedder:
         self._local = local
         self._snapshot: Snapshot | None = None
         self._places: tuple[Candidate, ...] = ()
+        self._limits: tuple[tuple[Limit, ...], ...] = ()  # of each place
         self._named = ""
 
     def configure(self, snapshot: Snapshot) -> None:
         semantic = snapshot.routing.caching.semantic if snapshot.routing.caching is not None else None
         self._named = semantic.embeddings if semantic is not None else ""
         self._snapshot, self._places = snapshot, tuple(_places(snapshot, self._named))
+        upstream = self._places and any(limit.of in UPSTREAM for limit in snapshot.limits)
+        found = map(Catalogue(snapshot).limits_upstream, self._places) if upstream else ((),) * len(self._places)
+        self._limits = tuple(found)
         if self._named == LOCAL_EMBEDDINGS:
             self._local.prepare()
 
@@ -78,10 +84,10 @@ class Embedder:
             raise PermissionDenied("this key's requests may not go to the provider of the embeddings")
         failure: GatewayError = NoCandidate(f"no account can be asked for vectors of {named}")
         tried = 0
-        for place in self._places:
+        for place, upstream in zip(self._places, self._limits, strict=True):
             if snapshot is None or tried == _TRIES or clock.monotonic() >= until:
                 break
-            asking = _Asking(self._tools, self._metrics, snapshot, call, policy, limits, place, text)
+            asking = _Asking(self._tools, self._metrics, snapshot, call, policy, limits, place, text, upstream)
             if not await asking.admit(named, until):
                 continue
             tried += 1
@@ -114,31 +120,36 @@ class _Asking:
         limits: tuple[Limit, ...],
         place: Candidate,
         text: str,
+        upstream: tuple[Limit, ...] = (),
     ) -> None:
         self._tools = tools
         self._metrics = metrics
         self._snapshot = snapshot
         self._call = call
         self._policy = policy
-        self._limits = limits
+        self._limits, self._upstream = limits, upstream
         self._place = place
         self._text = text
         self._size = len(text.encode("utf-8", "surrogatepass"))
         self._id = new_id()
         self._started_ms, self._began = clock.now_ms(), clock.monotonic()
-        self._priced = Pricing("unpriced", None)
+        self._price: Price | None = None
         self._source = Source(key_id=policy.id, model_requested="", combo="", config_revision=0, router_id="")
         self._grant = Grant(0, 0, probe=False)
 
     async def admit(self, named: str, until: float) -> bool:
-        """Reserve what it can cost, until then. False where a breaker of this account is open, or its rate limit lets
-        nobody through; raises what a budget refuses with, and ``DependencyUnavailable``."""
+        """Reserve what it can cost, until then. False where a breaker of this account is open, or its rate limit or
+        another limit of what is upstream lets nobody through; raises what a budget refuses with, and
+        ``DependencyUnavailable``."""
         policy, place, tools, snapshot = self._policy, self._place, self._tools, self._snapshot
-        shared = [limit.budget for limit in self._limits]
-        priced = pricing.pricing_for(place.model, [each for each in (policy.budget, *shared) if each is not None])
+        own = [policy.budget] if policy.budget is not None else []
+        shared = [budget for limit in (*self._limits, *self._upstream) for budget in limit.budgets]
+        pays = place.model.pays(place.account.id, policy.organisation)
+        priced = pricing.pricing_for(pays, own + shared)
         if priced is None:
             raise NoCandidate(f"{named} has no price, and this key has a USD budget or shares one")
-        self._priced = priced
+        row = in_force(priced.history, self._started_ms)
+        self._price = row.price if row is not None else None
         self._source = Source(
             key_id=policy.id,
             model_requested=named,
@@ -150,13 +161,15 @@ class _Asking:
             model=place.model.id,
             provider_format=FORMAT,
             pricing=priced.mode,
+            price_version=version(row) if row is not None else "",
+            charged=charged(policy, self._limits + self._upstream) if row is not None else (),
         )
         call, left = self._call, max(0.0, until - self._began)
         facts = AbortFacts(
             self._id, call.event_id, call.context.request_id, self._started_ms, self._started_ms, self._source,
             call.client_format.value, False, 1,
         )  # fmt: skip
-        fixed, counts, now = self._most_nano_usd(), priced.price is not None, self._started_ms / 1000
+        fixed, counts, now = self._most_nano_usd(), row is not None, self._started_ms / 1000
         most = Most(input=self._size, input_nano_usd=fixed)
         outcome = await tools.ledger.admit(
             Hold(
@@ -184,16 +197,24 @@ class _Asking:
                     )
                     for limit in self._limits
                     if limit.budget is not None or limit.allowances
-                ),
+                )
+                + tuple(allowances.upstream(limit, most, fixed, 0, now, priced=counts) for limit in self._upstream)
+                + self._of_account(now),
                 passage=self._passage(),
             )
         )
         if isinstance(outcome, Refusal):
-            if outcome.reason not in ("breaker_open", "paced"):
+            own_matter = any(limit.window_owner == outcome.level for limit in self._upstream)
+            if outcome.reason not in ("breaker_open", "paced") and not own_matter:
                 raise as_error(outcome, self._limits)
             return False
         self._grant = outcome
         return True
+
+    def _of_account(self, now: float) -> tuple[Level, ...]:
+        account = self._place.account
+        windows = account.quota.counted(self._place.model.id) if account.quota is not None else ()
+        return allowances.of_account(account.id, windows, now)
 
     def _passage(self) -> Passage | None:
         place, learns = self._place, self._snapshot.routing.learns
@@ -202,8 +223,8 @@ class _Asking:
 
     def _most_nano_usd(self) -> int:
         """Of a token for each byte of the text, as none is shorter."""
-        price = self._priced.price
-        return pricing.input_ceiling(self._size, pricing.dearest_input(price, self._size)) if price is not None else 0
+        price = self._price
+        return ceilings(price, self._size).of_input(self._size) if price is not None else 0
 
     async def ask(self, port: EmbeddingPort, until: float) -> Embedding:
         """Raises what ``port`` does; whatever becomes of it is settled."""
@@ -220,27 +241,30 @@ class _Asking:
             usage, error = guess, ClientGone("nobody waits for the vector any more")
             raise
         else:
-            usage, at = Usage(input_tokens=found.tokens) if found.tokens else guess, self._elapsed_ms()
+            told = Usage(input_tokens=found.tokens) if found.tokens else guess
+            context = self._place.model.context
+            usage = believed(told, context=context, input_estimate=guess.input_tokens)
+            at = self._elapsed_ms()
             return found
         finally:
             self._settle(usage, error, at)
 
     def _settle(self, usage: Usage, error: GatewayError | None, first_byte_ms: int) -> None:
         tools, place, reserved = self._tools, self._place, self._grant.reserved_nano_usd
-        cost = pricing.cost(usage, self._priced.price)
+        spent = cost(usage, self._price)
         gone = isinstance(error, ClientGone)
         record = AttemptRecord(
             self._id, self._call.event_id, 1, self._started_ms, self._elapsed_ms(), first_byte_ms, self._source,
             "ok" if error is None else "cancelled" if gone else "failed", error.kind if error is not None else "",
             200 if error is None else error.status if isinstance(error, UpstreamRejected) else 0,
-            usage, cost, reserved, 0 < reserved < cost,
+            usage, spent, reserved, 0 < reserved < spent,
         )  # fmt: skip
         breaker = self._snapshot.routing.breaker
         of = Circuits(place.account.id, names.seat(place.account.id, place.model.id))
         tools.ledger.settle_soon(
             Settlement(
                 attempt_id=self._id,
-                cost_nano_usd=cost,
+                cost_nano_usd=spent,
                 breaker=breaker,
                 events=(tools.events.attempt(record),),
                 router_id=tools.router_id,
@@ -255,7 +279,7 @@ class _Asking:
                 used=(usage.input_tokens, usage.output_tokens),
             )
         )
-        self._metrics.embedded(self._source, usage, cost)
+        self._metrics.embedded(self._source, usage, spent)
 
     def _elapsed_ms(self) -> int:
         return int((clock.monotonic() - self._began) * 1000)

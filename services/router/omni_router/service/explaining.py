@@ -4,18 +4,19 @@ nothing. Whoever would be asked is taken to fail, so that what would come after 
 from collections.abc import Sequence
 
 import msgspec
+from omni_core import clock
 from omni_ledger import Grant
 
 from omni_router.domain import counting, pricing
 from omni_router.domain.conversation import Size, expected, is_marked
 from omni_router.domain.explanation import Foreseen, would_be_asked, would_be_passed_over, would_wait
 from omni_router.domain.offer import Offer
-from omni_router.domain.walk import Skip, Walk
+from omni_router.domain.walk import Walk
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Line
 from omni_router.service.hedging import Hedging
 from omni_router.service.held import Asked, Tools
-from omni_router.service.refusing import as_error
+from omni_router.service.refusing import as_error, skip_of
 from omni_router.service.standings import Standings
 
 # Candidates that are looked at; each is a question to Redis.
@@ -59,21 +60,22 @@ class Foresight:
         outcome = await attempt.foresee(not self._counted)
         if isinstance(outcome, Grant):
             self._counted = True
-            granted, reserved, cost = outcome.granted_output, outcome.reserved_nano_usd, self._cost(offer)
+            now = offer.at(clock.now_ms())
+            granted, reserved, cost = outcome.granted_output, outcome.reserved_nano_usd, self._cost(now)
             after = self._hedging.after(offer) if self._hedging is not None and not early else None
             self.steps.append(
-                would_be_asked(offer, granted, reserved, cost, early=early, probe=outcome.probe, hedge_after=after)
+                would_be_asked(now, granted, reserved, cost, early=early, probe=outcome.probe, hedge_after=after)
             )
             return
-        if outcome.reason not in ("breaker_open", "paced"):
+        skip = skip_of(offer, outcome)
+        if skip is None:
             told = as_error(outcome, self._asked.limits)
             if outcome.reason == "rate_limited":
                 raise told
             self.steps.append(would_be_passed_over(walk.refused(offer, told)))
             return
-        skip = Skip(offer, outcome.circuit, outcome.cause, outcome.retry_after, outcome.told)
         walk.skipped(skip)
-        if line is not None and outcome.reason != "paced":
+        if line is not None and outcome.reason == "breaker_open":
             line.cools(outcome.circuit, outcome.retry_after)
         if not early:
             self.steps.append(would_be_passed_over(skip))

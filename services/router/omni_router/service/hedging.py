@@ -153,10 +153,9 @@ class Race:
                 return second
             if refusal is None:
                 second.give_back()
-            if refusal is None or refusal.reason not in ("breaker_open", "paced"):
+            if refusal is None or not run.passed_over(offer, refusal):
                 run.again.append(offer)
                 return None
-            run.closed(offer, refusal)
         return None
 
     # ---- the race ---------------------------------------------------------------------------------------------------

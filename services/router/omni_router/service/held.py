@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Mapping
 
 import msgspec
+from omni_catalogue.prices import cost
+from omni_catalogue.quotas import Quota
 from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Routing
 from omni_core import clock
 from omni_core.ids import new_id
@@ -30,6 +32,7 @@ from omni_wire.usage import Usage
 
 from omni_router.domain import allowances, bounds, circuits, counting, pricing, waits
 from omni_router.domain.allowances import Most
+from omni_router.domain.believing import believed
 from omni_router.domain.haste import Haste
 from omni_router.domain.offer import Offer
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
@@ -37,6 +40,7 @@ from omni_router.domain.request import Request
 from omni_router.domain.taps.base import StreamTap
 from omni_router.ports import EventCodec, Upstream, UpstreamAnswer
 from omni_router.service.credentials import Credentials
+from omni_router.service.quota_news import QuotaNews
 from omni_router.service.rates import Rates
 from omni_router.service.turns import Turn, Turns
 from omni_router.settings import RouterSettings
@@ -60,6 +64,7 @@ class Tools(msgspec.Struct, frozen=True):
     router_id: str
     turns: Turns
     rates: Rates = msgspec.field(default_factory=Rates)
+    quotas: QuotaNews = msgspec.field(default_factory=QuotaNews)
     tracer: Tracer | None = None
 
 
@@ -74,22 +79,20 @@ class Begun(msgspec.Struct, frozen=True):
 
 class Asked(msgspec.Struct, frozen=True):
     """A request as admitted: what it asks, who asks, and under which configuration. ``limits`` are those that the key
-    shares, ``is_budgeted``, ``is_bounded`` and ``is_counted`` are as ``Offers`` has them. With ``resumable`` another
+    shares. With ``resumable`` another
     candidate may have to go on with the answer; ``begun`` is what it then goes on with. ``haste`` is the time that the
-    request gives itself, None for what is configured."""
+    request gives itself, None for what is configured. ``tags`` are its key's and its own."""
 
     call: CompleteCall
     request: Request
     policy: KeyPolicy
     routing: Routing
     limits: tuple[Limit, ...] = ()
-    is_budgeted: bool = False
     mid_stream: MidStream = MidStream()
     resumable: bool = False
     begun: Begun | None = None
     haste: Haste | None = None
-    is_bounded: bool = False
-    is_counted: bool = False
+    tags: tuple[str, ...] = ()
     began: float = 0.0  # when it came (monotonic)
 
 
@@ -117,11 +120,13 @@ class Held:
 
     def __init__(self, tools: Tools, asked: Asked, offer: Offer) -> None:
         self.id = new_id()
+        self._started_ms = clock.now_ms()
+        if offer.later:
+            offer = offer.at(self._started_ms)
         self.offer = offer
         self.candidate = offer.candidate
         self._tools = tools
         self._asked = asked
-        self._started_ms = clock.now_ms()
         self.began = clock.monotonic()
         haste = asked.haste
         self._timeouts = offer.timeouts if haste is None else haste.shortened(offer.timeouts, self.began)
@@ -142,23 +147,26 @@ class Held:
         ttl = self._ttl = timeouts.connect + waits + tools.settings.hold_margin
         self._renew_at = self.began + ttl / 2
         bound = fixed = per_token = 0
-        priced = (asked.is_budgeted or asked.is_counted) and offer.price is not None
-        if priced or asked.is_counted:
+        kept = offer.kept
+        priced = (kept.money or kept.counted) and offer.price is not None
+        if priced or kept.counted:
             bound = bounds.input_bound(call.client_format, request.body, self.candidate.model.context)
             bound += offer.rules.grows
             if asked.begun is not None:  # sent back as the model's own words, with ours
                 bound += len(asked.begun.sent) + _REQUEST_FOR_THE_REST
-            self._is_bounded = asked.is_bounded or (asked.is_budgeted and priced)
+            self._is_bounded = kept.tokens or (kept.money and priced)
         if priced:
-            input_rate, output_ceiling = offer.ceilings(bound)
-            fixed = pricing.input_ceiling(bound, input_rate)
-            per_token = output_ceiling * request.choices
+            ceilings = offer.ceilings(bound)
+            fixed = ceilings.of_input(bound)
+            per_token = ceilings.output * request.choices
         now = self._started_ms / 1000
-        most = Most(int(count_request), bound, request.choices, fixed, per_token) if asked.limits else _NO_MORE
+        most = _NO_MORE
+        if asked.limits or offer.limits:
+            most = Most(int(count_request), bound, request.choices, fixed, per_token)
         self._wanted = pricing.wanted_output(request.limit, self.candidate.model, routing.default_max_output)
         facts = AbortFacts(
             self.id, call.event_id, call.context.request_id, began_ms, self._started_ms, offer.source,
-            call.client_format.value, request.stream, number,
+            call.client_format.value, request.stream, number, asked.tags,
         )  # fmt: skip
         outcome = await tools.ledger.admit(
             Hold(
@@ -179,21 +187,12 @@ class Held:
                 circuits=offer.circuits.besides_account,
                 secret=self.candidate.account.secret_version,
                 early=self.early,
-                levels=tuple(
-                    [
-                        Level(
-                            owner=limit.window_owner,
-                            requests_per_minute=limit.requests_per_minute,
-                            budget=allowances.of_budget(limit, fixed, per_token, now) if priced else None,
-                            allowances=allowances.holds(limit, most, now) if limit.allowances else (),
-                        )
-                        for limit in asked.limits
-                    ]
-                )
-                if asked.limits
+                levels=self._levels(most, fixed, per_token, priced, now)
+                if asked.limits or offer.limits or offer.counted
                 else (),
                 passage=self._passage() if offer.lanes else None,
                 retrying=self._retrying(count_request) if routing.retries else None,
+                serves_away=kept.away and not policy.requests_per_minute and policy.budget is None,
             )
         )
         if isinstance(outcome, Refusal):
@@ -217,6 +216,20 @@ class Held:
         self._tools.turns.ended(self.id)
         offer = self.offer.circuits
         self._tools.ledger.release_soon(self.id, (offer.account, *offer.besides_account))
+
+    def _levels(self, most: Most, fixed: int, per_token: int, priced: bool, now: float) -> tuple[Level, ...]:
+        shared = [
+            Level(
+                owner=limit.window_owner,
+                requests_per_minute=limit.requests_per_minute,
+                budget=allowances.of_budget(limit, fixed, per_token, now) if priced else None,
+                allowances=allowances.holds(limit, most, now) if limit.allowances else (),
+            )
+            for limit in self._asked.limits
+        ]
+        offer = self.offer
+        upstream = [allowances.upstream(limit, most, fixed, per_token, now, priced=priced) for limit in offer.limits]
+        return *shared, *upstream, *allowances.of_account(self.candidate.account.id, offer.counted, now)
 
     def _passage(self) -> Passage:
         request, turn = self._asked.request, self.turn
@@ -268,16 +281,27 @@ class Held:
                 jitter=random.random(),
                 tokens=self.usage.input_tokens + self.usage.output_tokens if self.offer.lanes else -1,
                 news=self._news(error) if self._asked.routing.learns and self.offer.lanes else None,
-                used=(self.usage.input_tokens, self.usage.output_tokens) if self._asked.is_counted else (0, 0),
+                used=(self.usage.input_tokens, self.usage.output_tokens)
+                if self.offer.kept.counted or self.offer.counted
+                else (0, 0),
             ),
             self._on_settled,
         )
+        if self.offer.quota is not None:
+            self._tell_quota(self.offer.quota)
         return True
+
+    def _tell_quota(self, quota: Quota) -> None:
+        account, now = self.candidate.account.id, clock.now_ms() / 1000
+        if news := self._tools.quotas.news(account, quota, self.headers, now):
+            self._tools.ledger.told_soon(account, news)
 
     def _evidence(self, error: GatewayError | None) -> tuple[Evidence, ...]:
         if self._asked.routing.breaker is None:
             return ()
-        spent = waits.spent(self.headers, clock.now_ms() / 1000) if error is None else None
+        quota = self.offer.quota
+        cutoff = quota.cutoff / 100 if quota is not None else 0.0
+        spent = waits.spent(self.headers, clock.now_ms() / 1000, cutoff) if error is None else None
         probe = self._grant is not None and self._grant.probe
         if error is None and spent is None and not probe:  # as most: it tells nobody anything new
             return ()
@@ -300,6 +324,9 @@ class Held:
         if usage is None:
             read = self.first_byte_ms >= 0 or self._awaited
             usage = Usage(input_tokens=self._input_estimate, estimated=True) if read else _NOTHING
+        else:
+            context = self.candidate.model.context
+            usage = believed(usage, context=context, input_estimate=self._input_estimate)
         if usage.estimated or not self.finished:
             seen = max(self._estimate, tap.estimate() if tap is not None else 0) if self.first_byte_ms >= 0 else 0
             if self._grant is not None:
@@ -307,7 +334,7 @@ class Held:
             if seen > usage.output_tokens:
                 usage = msgspec.structs.replace(usage, output_tokens=seen, estimated=True)
         self.usage = usage
-        self.cost = pricing.cost(usage, self.offer.price)
+        self.cost = cost(usage, self.offer.price)
 
     @property
     def created(self) -> int:

@@ -6,7 +6,16 @@ from omni_catalogue.snapshot import Limit
 from omni_ledger import Refusal
 from omni_wire.errors import BudgetExhausted, BudgetHeld, GatewayError, RateLimited
 
-_OWNERS = {"": "this key's organisation", "team": "this key's team", "user": "this key's user", "key": "this key"}
+from omni_router.domain.offer import Offer
+from omni_router.domain.walk import LIMITED, SPENT, Skip
+
+_OWNERS = {
+    "": "this key's organisation",
+    "team": "this key's team",
+    "user": "this key's user",
+    "key": "this key",
+    "tag": "a tag of this request",
+}
 _MEASURES = {"requests": "requests", "tokens": "tokens", "input": "tokens of input", "output": "tokens of output"}
 _WINDOWS = {
     "minute": "in a minute",
@@ -16,6 +25,18 @@ _WINDOWS = {
     "month": "a month",
     "total": "in total",
 }
+
+
+def skip_of(offer: Offer, refusal: Refusal) -> Skip | None:
+    """What keeps this candidate alone from being asked: a breaker, a lane or a limit of what is upstream. None where
+    the key is refused whoever is asked."""
+    if refusal.reason in ("breaker_open", "paced"):
+        return Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told)
+    if not refusal.level or all(limit.window_owner != refusal.level for limit in offer.limits):
+        return None
+    waits = refusal.retry_after and (refusal.cause or refusal.reason != "budget_exhausted")
+    cause = LIMITED if waits else SPENT
+    return Skip(offer, refusal.level, cause, refusal.retry_after, told=False)
 
 
 def as_error(refusal: Refusal, limits: tuple[Limit, ...]) -> GatewayError:
@@ -40,11 +61,13 @@ def as_error(refusal: Refusal, limits: tuple[Limit, ...]) -> GatewayError:
 
 
 def _allowance(refusal: Refusal, limit: Limit, of: str) -> GatewayError:
+    if refusal.cause == "usd":
+        return _money(refusal, f"{of}its USD budget {_WINDOWS[_window(refusal, limit)]}")
     if refusal.cause == "concurrent":
         return RateLimited(
             f"{of}it has as many requests under way as it may; try again shortly", retry_after=refusal.retry_after
         )
-    window = next((each.window for each in limit.allowances if each.of == refusal.cause), "")
+    window = _window(refusal, limit)
     what = " ".join(filter(None, (_MEASURES.get(refusal.cause, refusal.cause), _WINDOWS.get(window, window))))
     if refusal.reason == "tokens_held":
         return BudgetHeld(
@@ -59,3 +82,22 @@ def _allowance(refusal: Refusal, limit: Limit, of: str) -> GatewayError:
     if refusal.retry_after == 0:
         return BudgetExhausted(text, code="limit_exhausted")
     return RateLimited(f"{text}; try again in {ceil(refusal.retry_after)} s", retry_after=refusal.retry_after)
+
+
+def _window(refusal: Refusal, limit: Limit) -> str:
+    return next((each.window for each in limit.allowances if each.of == refusal.cause and each.mode == "hard"), "")
+
+
+def _money(refusal: Refusal, budget: str) -> GatewayError:
+    """Of a budget whose window rolls: sooner or later enough of it is free again."""
+    if refusal.reason == "budget_held":
+        return BudgetHeld(
+            f"what is left of {budget} is held by requests in flight; try again shortly",
+            retry_after=refusal.retry_after,
+        )
+    return RateLimited(
+        f"{budget} is spent, or what is left of it is less than this request may cost; "
+        f"try again in {ceil(refusal.retry_after)} s",
+        retry_after=refusal.retry_after,
+        code="budget_exhausted",
+    )

@@ -52,6 +52,7 @@ class Retelling:
         self._first_ms = -1
         self._stream = False
         self._held = ""
+        self._tags: tuple[str, ...] = ()
         self.begun = False
 
     async def begin(self, head: Head) -> None:
@@ -59,6 +60,7 @@ class Retelling:
         ``Unauthenticated``; ``DependencyUnavailable``."""
         call, tools = self._call, self._tools
         policy, limits, model = await self._service.entitled(call)
+        self._tags = policy.tags
         self._source = Source(
             key_id=call.key_id, model_requested=model, combo="", config_revision=self._service.revision,
             router_id=tools.router_id, provider=head.provider, model=head.model,
@@ -74,7 +76,7 @@ class Retelling:
             held = new_id()
             facts = AbortFacts(
                 held, call.event_id, call.context.request_id, self._started_ms, self._started_ms, self._source,
-                call.client_format.value, head.stream, 0,
+                call.client_format.value, head.stream, 0, self._tags,
             )  # fmt: skip
             outcome = await tools.ledger.admit(
                 Hold(
@@ -113,7 +115,7 @@ class Retelling:
             call.event_id, call.context.request_id, 1 + call.attempt, self._started_ms, self._elapsed_ms(),
             self._first_ms, self._source, call.client_format.value, self._stream, status,
             error.kind if error is not None else "", 0, _NOTHING, 0, outcome, (),
-            decision=decision.encode(self.decide()) if self.similarity is not None else b"",
+            decision=decision.encode(self.decide()) if self.similarity is not None else b"", tags=self._tags,
         )  # fmt: skip
         tools.ledger.settle_soon(
             Settlement(

@@ -4,9 +4,10 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 import msgspec
+from omni_catalogue import tags
 from omni_catalogue.catalogue import Catalogue
 from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Queue, Snapshot
 from omni_core import clock
@@ -32,7 +33,7 @@ from omni_router.domain import bounds, explanation, haste, hedge, verdict
 from omni_router.domain.explanation import Explanation, Foreseen
 from omni_router.domain.offer import Offer
 from omni_router.domain.offers import Offers, listed, offers_for
-from omni_router.domain.pricing import beyond_bounds
+from omni_router.domain.pricing import BILLED_APART, beyond_bounds
 from omni_router.domain.records import RequestRecord
 from omni_router.domain.request import Request, read, read_model
 from omni_router.domain.strategies import Draw
@@ -67,7 +68,8 @@ class RouterService:
         self._tools = tools
         self._metrics = metrics
         self._catalogue: Catalogue | None = None
-        self._offers: dict[tuple[str, str], Offers] = {}  # by key and requested id, of the catalogue in use
+        # By key, requested id and the limits of further tags; of the catalogue in use.
+        self._offers: dict[tuple[str, ...], Offers] = {}
         self._chooser = Chooser(tools.ledger, draw)
         self._hedging = Hedging(self._chooser.standings, metrics)
         self._changed = asyncio.Event()
@@ -118,18 +120,20 @@ class RouterService:
         opened, model = read_model(client_format, body, model)
         _may_ask(catalogue, policy, model)
         plan = catalogue.plan_for(policy, model)
+        policy, _ = _tagged(catalogue, policy, headers)
         await counting.admit(self._tools, policy, catalogue.limits(policy))
         return await counting.count(self._tools, context, plan, client_format, opened, headers, catalogue.timeouts)
 
     async def entitled(self, call: CompleteCall) -> tuple[KeyPolicy, tuple[Limit, ...], str]:
-        """Whose a request is, the limits that its key shares, and the model it asks for, where nothing but its key's
-        rights remains to be looked at.
+        """Whose a request is, with its tags, the limits that it shares, and the model it asks for, where nothing but
+        its key's rights remains to be looked at.
 
         Raises ``Unauthenticated``, ``PermissionDenied``, ``InvalidRequest``.
         """
         policy, catalogue = await self._policy(call.key_id)
         _, model = read_model(call.client_format, call.body, call.model)
         _may_ask(catalogue, policy, model)
+        policy, _ = _tagged(catalogue, policy, call.headers)
         return policy, catalogue.limits(policy), model
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
@@ -224,7 +228,11 @@ class RouterService:
         request = read(call.client_format, call.body, model=call.model, stream=call.stream, framing=call.framing)
         run.request = request
         hurry = haste.read(call.headers[haste.HEADER], run.began) if haste.HEADER in call.headers else None
-        found = self._offers.get((call.key_id, request.model)) or self._find(catalogue, call.key_id, request.model)
+        if tags.HEADER in call.headers:
+            found = self._find_tagged(catalogue, run, request.model)
+        else:
+            found = self._offers.get((call.key_id, request.model)) or self._find(catalogue, call.key_id, request.model)
+            run.tags = found.policy.tags
         run.combo = found.plan.combo
         refused = found.refused
         if refused and (unusual := request.body.pick(refused)) and (field := beyond_bounds(unusual)):
@@ -232,7 +240,7 @@ class RouterService:
         offers, policy = found.offers, found.policy
         if offers[0].rules.stream_on_accept and ruling.may_accept_stream(call, request):
             run.request = request = ruling.streamed(request)
-        if found.is_budgeted or found.is_bounded:
+        if found.kept.bounds or found.upstream:
             offers = _within_tokens(found, call.client_format, request)
         run.offers = offers
         mid_stream = found.mid_stream if request.stream else MidStream()
@@ -243,12 +251,10 @@ class RouterService:
             policy,
             catalogue.snapshot.routing,
             found.limits,
-            found.is_budgeted,
             mid_stream,
             run.resumable,
             haste=hurry,
-            is_bounded=found.is_bounded,
-            is_counted=found.is_counted,
+            tags=run.tags,
             began=run.began,
         )
         if found.hedges and request.stream and hedge.is_wanted(call.headers):
@@ -258,17 +264,30 @@ class RouterService:
             run.orders = run.line.orders
         return asked, offers
 
-    def _find(self, catalogue: Catalogue, key_id: str, model: str) -> Offers:
+    def _find(self, catalogue: Catalogue, key_id: str, model: str, more: tuple[str, ...] = ()) -> Offers:
+        """With ``more`` limits than the key's."""
         policy = catalogue.key(key_id)
         if policy is None:
             raise _invalid_key()
         _may_ask(catalogue, policy, model)
+        if more:
+            policy = msgspec.structs.replace(policy, limits=policy.limits + more)
         found = offers_for(catalogue, catalogue.plan_for(policy, model), policy, self._tools.router_id)
         if catalogue is self._catalogue:  # and not one that a request began with before it was replaced
             if len(self._offers) >= _MEMO:
                 self._offers.clear()
-            self._offers[key_id, model] = found
+            self._offers[(key_id, model, *more)] = found
         return found
+
+    def _find_tagged(self, catalogue: Catalogue, run: Run, model: str) -> Offers:
+        """Of a request with tags of its own: what it shares with others of the same tag is as if its key shared it."""
+        key_id = run.call.key_id
+        policy = catalogue.key(key_id)
+        if policy is None:
+            raise _invalid_key()
+        tagged, more = _tagged(catalogue, policy, run.call.headers)
+        run.tags = tagged.tags
+        return self._offers.get((key_id, model, *more)) or self._find(catalogue, key_id, model, more)
 
     async def _first_answer(self, run: Run, asked: Asked, offers: tuple[Offer, ...]) -> Head:
         if run.watch is not None:
@@ -342,8 +361,7 @@ class RouterService:
             if refusal is not None:
                 if refusal.reason == "retry_budget":
                     break  # with what its first try came to
-                if refusal.reason in ("breaker_open", "paced"):
-                    run.closed(offer, refusal)
+                if run.passed_over(offer, refusal):
                     return None
                 told = as_error(refusal, asked.limits)
                 if refusal.reason == "rate_limited":
@@ -507,12 +525,29 @@ def _within_tokens(found: Offers, client_format: WireFormat, request: Request) -
     for provider_format in found.formats:
         if field := bounds.billed_apart(client_format, provider_format, request.body):
             apart[provider_format] = field
-    if not apart:
+    beyond = ""
+    if found.upstream and not found.kept.bounds and (unusual := request.body.pick(BILLED_APART)):
+        beyond = beyond_bounds(unusual)
+    if not apart and not beyond:
         return found.offers
-    left = tuple(offer for offer in found.offers if offer.candidate.provider.format not in apart)
+    left = tuple(
+        offer
+        for offer in found.offers
+        if not offer.kept.bounds or not (beyond or offer.candidate.provider.format in apart)
+    )
     if not left:
-        raise _unbounded(next(iter(apart.values())))
+        raise _unbounded(beyond or next(iter(apart.values())))
     return left
+
+
+def _tagged(catalogue: Catalogue, policy: KeyPolicy, headers: Mapping[str, str]) -> tuple[KeyPolicy, tuple[str, ...]]:
+    """The key with the tags that a request adds to its own, and the limits of these; and what of them is more. Raises
+    ``InvalidRequest``."""
+    if tags.HEADER not in headers:
+        return policy, ()
+    added = tuple(tag for tag in tags.read(headers[tags.HEADER]) if tag not in policy.tags)
+    more = catalogue.limits_of_tags(policy, added)
+    return msgspec.structs.replace(policy, tags=policy.tags + added, limits=policy.limits + more), more
 
 
 def _unbounded(field: str) -> InvalidRequest:

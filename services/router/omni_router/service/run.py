@@ -15,10 +15,11 @@ from omni_router.domain.decision import Decision, Ordered
 from omni_router.domain.offer import Offer
 from omni_router.domain.records import RequestRecord, Source
 from omni_router.domain.request import Request
-from omni_router.domain.walk import Skip, Walk
+from omni_router.domain.walk import Walk
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Line
 from omni_router.service.held import Asked, Tools
+from omni_router.service.refusing import skip_of
 from omni_router.service.watch import Watch
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Run:
         self.request: Request | None = None
         self.combo = ""
         self.revision = 0
+        self.tags: tuple[str, ...] = ()  # its key's and its own
         self.offers: tuple[Offer, ...] = ()
         self.counted = call.attempt > 0  # against the key's requests per minute, by the router that was asked first
         self.attempts: list[Attempt] = []
@@ -66,11 +68,15 @@ class Run:
         """Raises a ``GatewayError``."""
         return await (attempt.open() if self.line is None else self.line.open(attempt))
 
-    def closed(self, offer: Offer, refusal: Refusal) -> None:
-        """One of its circuits is open, or a lane lets nobody through."""
-        self.walk.skipped(Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told))
+    def passed_over(self, offer: Offer, refusal: Refusal) -> bool:
+        """Whether it is this candidate's own matter, and the next is to be asked."""
+        skip = skip_of(offer, refusal)
+        if skip is None:
+            return False
+        self.walk.skipped(skip)
         if self.line is not None and refusal.reason == "breaker_open":
             self.line.cools(refusal.circuit, refusal.retry_after)
+        return True
 
     def failed(self, attempt: Attempt, error: GatewayError) -> None:
         """Its usage is counted now, as it is settled before the next: its start was held back, or it told."""
@@ -134,6 +140,7 @@ class Run:
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
             decision.encode(self.decide()) if self.walk.trail or (self.orders and self.attempts) else b"",
+            self.tags,
             self.overhead_us,
         )
 

@@ -96,6 +96,11 @@ class Standings:
     def cools(self, circuit: str, until: float) -> None:
         _put(self._cooling, circuit, until)
 
+    @property
+    def has_cooling(self) -> bool:
+        """Whether any circuit was seen open."""
+        return bool(self._cooling)
+
     def is_cooling(self, circuits: Circuits, now: float) -> bool:
         """Whether one of them is known to be open."""
         cooling = self._cooling

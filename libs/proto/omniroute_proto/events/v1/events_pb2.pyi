@@ -155,6 +155,8 @@ class AttemptEvent(_message.Message):
     OVERRUN_FIELD_NUMBER: _builtins.int
     CONFIG_REVISION_FIELD_NUMBER: _builtins.int
     ROUTER_ID_FIELD_NUMBER: _builtins.int
+    PRICE_VERSION_FIELD_NUMBER: _builtins.int
+    CHARGED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The attempt id, also the reservation's name."""
     request_id: _builtins.str
@@ -183,8 +185,14 @@ class AttemptEvent(_message.Message):
     """True when the provider billed above the reservation."""
     config_revision: _builtins.int
     router_id: _builtins.str
+    price_version: _builtins.str
+    """Stands for the price that the cost was worked out with; empty where there is none."""
     @_builtins.property
     def usage(self) -> _common_pb2.Usage: ...
+    @_builtins.property
+    def charged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The budgets that the cost was charged to: "key" for the key's own, ids of limits for those that it shares."""
+
     def __init__(
         self,
         *,
@@ -209,10 +217,12 @@ class AttemptEvent(_message.Message):
         overrun: _builtins.bool = ...,
         config_revision: _builtins.int = ...,
         router_id: _builtins.str = ...,
+        price_version: _builtins.str = ...,
+        charged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "request_id", b"request_id", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "request_id", b"request_id", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -250,6 +260,7 @@ class RequestEvent(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     OVERHEAD_US_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique, minted by the edge."""
@@ -291,6 +302,10 @@ class RequestEvent(_message.Message):
     def usage(self) -> _common_pb2.Usage: ...
     @_builtins.property
     def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its key's and those that its client gave it."""
+
     def __init__(
         self,
         *,
@@ -320,11 +335,12 @@ class RequestEvent(_message.Message):
         request_id: _builtins.str = ...,
         traceparent: _builtins.str = ...,
         decision: _builtins.bytes = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
         overhead_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempts", b"attempts", "client_format", b"client_format", "combo", b"combo", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "decision", b"decision", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "losses", b"losses", "model_requested", b"model_requested", "model_served", b"model_served", "outcome", b"outcome", "overhead_us", b"overhead_us", "pricing", b"pricing", "provider", b"provider", "request_id", b"request_id", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "status", b"status", "stream", b"stream", "traceparent", b"traceparent", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempts", b"attempts", "client_format", b"client_format", "combo", b"combo", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "decision", b"decision", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "losses", b"losses", "model_requested", b"model_requested", "model_served", b"model_served", "outcome", b"outcome", "overhead_us", b"overhead_us", "pricing", b"pricing", "provider", b"provider", "request_id", b"request_id", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "status", b"status", "stream", b"stream", "tags", b"tags", "traceparent", b"traceparent", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

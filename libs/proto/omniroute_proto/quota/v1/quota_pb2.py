@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eomniroute/quota/v1/quota.proto\x12\x12omniroute.quota.v1\"!\n\x0fSnapshotRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\x83\x02\n\x10SnapshotResponse\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.omniroute.quota.v1.KeyState\x12\x32\n\x08\x62reakers\x18\x02 \x03(\x0b\x32 .omniroute.quota.v1.BreakerState\x12\x19\n\x11open_reservations\x18\x03 \x01(\x03\x12.\n\x06limits\x18\x04 \x03(\x0b\x32\x1e.omniroute.quota.v1.LimitState\x12,\n\x05rates\x18\x05 \x03(\x0b\x32\x1d.omniroute.quota.v1.RateState\x12\x16\n\x0ewaiting_events\x18\x06 \x01(\x03\"\xf8\x01\n\x08KeyState\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x1a\n\x12requests_in_window\x18\x02 \x01(\x03\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x03\x12\x16\n\x0espent_nano_usd\x18\x04 \x01(\x03\x12\x15\n\rheld_nano_usd\x18\x05 \x01(\x03\x12\x17\n\x0f\x62udget_nano_usd\x18\x06 \x01(\x03\x12\x15\n\rbudget_window\x18\x07 \x01(\t\x12\x18\n\x10\x62udget_resets_at\x18\x08 \x01(\x03\x12\x17\n\x0f\x62udget_since_ms\x18\t \x01(\x03\x12\x11\n\tlimit_ids\x18\n \x03(\t\"\xc5\x02\n\nLimitState\x12\x10\n\x08limit_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0corganisation\x18\x03 \x01(\t\x12\x1a\n\x12requests_in_window\x18\x04 \x01(\x03\x12\x1b\n\x13requests_per_minute\x18\x05 \x01(\x03\x12\x16\n\x0espent_nano_usd\x18\x06 \x01(\x03\x12\x15\n\rheld_nano_usd\x18\x07 \x01(\x03\x12\x17\n\x0f\x62udget_nano_usd\x18\x08 \x01(\x03\x12\x15\n\rbudget_window\x18\t \x01(\t\x12\x18\n\x10\x62udget_resets_at\x18\n \x01(\x03\x12\x17\n\x0f\x62udget_since_ms\x18\x0b \x01(\x03\x12\x36\n\nallowances\x18\x0c \x03(\x0b\x32\".omniroute.quota.v1.AllowanceState\"w\n\x0e\x41llowanceState\x12\n\n\x02of\x18\x01 \x01(\t\x12\x0c\n\x04most\x18\x02 \x01(\x03\x12\x0e\n\x06window\x18\x03 \x01(\t\x12\x0c\n\x04used\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x11\n\tresets_at\x18\x06 \x01(\x03\x12\x0c\n\x04mode\x18\x07 \x01(\t\"\x93\x01\n\x0c\x42reakerState\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x03\x12\x13\n\x0bretry_after\x18\x04 \x01(\x01\x12\r\n\x05model\x18\x05 \x01(\t\x12\r\n\x05\x63ombo\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12\x0c\n\x04told\x18\x08 \x01(\x08\"\x88\x02\n\tRateState\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x1b\n\x13requests_per_minute\x18\x04 \x01(\x03\x12\x19\n\x11tokens_per_minute\x18\x05 \x01(\x03\x12\x0f\n\x07min_gap\x18\x06 \x01(\x01\x12\x12\n\nconcurrent\x18\x07 \x01(\x03\x12\x0f\n\x07learned\x18\x08 \x01(\t\x12\x1a\n\x12requests_in_window\x18\t \x01(\x03\x12\x18\n\x10tokens_in_window\x18\n \x01(\x03\x12\x11\n\tunder_way\x18\x0b \x01(\x03\x12\x0f\n\x07waiting\x18\x0c \x01(\x03\"(\n\x12\x46orgetRatesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x15\n\x13\x46orgetRatesResponse\"\"\n\x0cResetRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x0f\n\rResetResponse2\x90\x02\n\tQuotaPort\x12U\n\x08Snapshot\x12#.omniroute.quota.v1.SnapshotRequest\x1a$.omniroute.quota.v1.SnapshotResponse\x12L\n\x05Reset\x12 .omniroute.quota.v1.ResetRequest\x1a!.omniroute.quota.v1.ResetResponse\x12^\n\x0b\x46orgetRates\x12&.omniroute.quota.v1.ForgetRatesRequest\x1a\'.omniroute.quota.v1.ForgetRatesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eomniroute/quota/v1/quota.proto\x12\x12omniroute.quota.v1\"!\n\x0fSnapshotRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\xb7\x02\n\x10SnapshotResponse\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.omniroute.quota.v1.KeyState\x12\x32\n\x08\x62reakers\x18\x02 \x03(\x0b\x32 .omniroute.quota.v1.BreakerState\x12\x19\n\x11open_reservations\x18\x03 \x01(\x03\x12.\n\x06limits\x18\x04 \x03(\x0b\x32\x1e.omniroute.quota.v1.LimitState\x12,\n\x05rates\x18\x05 \x03(\x0b\x32\x1d.omniroute.quota.v1.RateState\x12\x16\n\x0ewaiting_events\x18\x06 \x01(\x03\x12\x32\n\x08\x61\x63\x63ounts\x18\x07 \x03(\x0b\x32 .omniroute.quota.v1.AccountQuota\"\xf8\x01\n\x08KeyState\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x1a\n\x12requests_in_window\x18\x02 \x01(\x03\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x03\x12\x16\n\x0espent_nano_usd\x18\x04 \x01(\x03\x12\x15\n\rheld_nano_usd\x18\x05 \x01(\x03\x12\x17\n\x0f\x62udget_nano_usd\x18\x06 \x01(\x03\x12\x15\n\rbudget_window\x18\x07 \x01(\t\x12\x18\n\x10\x62udget_resets_at\x18\x08 \x01(\x03\x12\x17\n\x0f\x62udget_since_ms\x18\t \x01(\x03\x12\x11\n\tlimit_ids\x18\n \x03(\t\"\xc5\x02\n\nLimitState\x12\x10\n\x08limit_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0corganisation\x18\x03 \x01(\t\x12\x1a\n\x12requests_in_window\x18\x04 \x01(\x03\x12\x1b\n\x13requests_per_minute\x18\x05 \x01(\x03\x12\x16\n\x0espent_nano_usd\x18\x06 \x01(\x03\x12\x15\n\rheld_nano_usd\x18\x07 \x01(\x03\x12\x17\n\x0f\x62udget_nano_usd\x18\x08 \x01(\x03\x12\x15\n\rbudget_window\x18\t \x01(\t\x12\x18\n\x10\x62udget_resets_at\x18\n \x01(\x03\x12\x17\n\x0f\x62udget_since_ms\x18\x0b \x01(\x03\x12\x36\n\nallowances\x18\x0c \x03(\x0b\x32\".omniroute.quota.v1.AllowanceState\"w\n\x0e\x41llowanceState\x12\n\n\x02of\x18\x01 \x01(\t\x12\x0c\n\x04most\x18\x02 \x01(\x03\x12\x0e\n\x06window\x18\x03 \x01(\t\x12\x0c\n\x04used\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x11\n\tresets_at\x18\x06 \x01(\x03\x12\x0c\n\x04mode\x18\x07 \x01(\t\"\x93\x01\n\x0c\x42reakerState\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x03\x12\x13\n\x0bretry_after\x18\x04 \x01(\x01\x12\r\n\x05model\x18\x05 \x01(\t\x12\r\n\x05\x63ombo\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12\x0c\n\x04told\x18\x08 \x01(\x08\"\x88\x02\n\tRateState\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x1b\n\x13requests_per_minute\x18\x04 \x01(\x03\x12\x19\n\x11tokens_per_minute\x18\x05 \x01(\x03\x12\x0f\n\x07min_gap\x18\x06 \x01(\x01\x12\x12\n\nconcurrent\x18\x07 \x01(\x03\x12\x0f\n\x07learned\x18\x08 \x01(\t\x12\x1a\n\x12requests_in_window\x18\t \x01(\x03\x12\x18\n\x10tokens_in_window\x18\n \x01(\x03\x12\x11\n\tunder_way\x18\x0b \x01(\x03\x12\x0f\n\x07waiting\x18\x0c \x01(\x03\"(\n\x12\x46orgetRatesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x15\n\x13\x46orgetRatesResponse\"\"\n\x0cResetRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x0f\n\rResetResponse\")\n\x13RefreshQuotaRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"I\n\x14RefreshQuotaResponse\x12\x31\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32 .omniroute.quota.v1.AccountQuota\"\x8b\x02\n\x0c\x41\x63\x63ountQuota\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x35\n\x07windows\x18\x04 \x03(\x0b\x32$.omniroute.quota.v1.QuotaWindowState\x12\x12\n\nfetched_ms\x18\x05 \x01(\x03\x12\x10\n\x08\x61sked_ms\x18\x06 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x03\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x1d\n\x15\x66orecast_exhausted_at\x18\t \x01(\x01\x12\x0c\n\x04\x61sks\x18\n \x01(\x08\x12\x0e\n\x06\x63utoff\x18\x0b \x01(\x01\x12\x0c\n\x04warn\x18\x0c \x01(\x01\"\xd7\x01\n\x10QuotaWindowState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02of\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\x12\x11\n\tresets_at\x18\x05 \x01(\x01\x12\x11\n\tunlimited\x18\x06 \x01(\x08\x12\x0e\n\x06models\x18\x07 \x03(\t\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x10\n\x08\x61s_of_ms\x18\t \x01(\x03\x12\r\n\x05stale\x18\n \x01(\x08\x12\x13\n\x0b\x65xhausts_at\x18\x0b \x01(\x01\x12\x10\n\x08is_aside\x18\x0c \x01(\x08\x32\xf3\x02\n\tQuotaPort\x12U\n\x08Snapshot\x12#.omniroute.quota.v1.SnapshotRequest\x1a$.omniroute.quota.v1.SnapshotResponse\x12L\n\x05Reset\x12 .omniroute.quota.v1.ResetRequest\x1a!.omniroute.quota.v1.ResetResponse\x12^\n\x0b\x46orgetRates\x12&.omniroute.quota.v1.ForgetRatesRequest\x1a\'.omniroute.quota.v1.ForgetRatesResponse\x12\x61\n\x0cRefreshQuota\x12\'.omniroute.quota.v1.RefreshQuotaRequest\x1a(.omniroute.quota.v1.RefreshQuotaResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,25 +34,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOTREQUEST']._serialized_start=54
   _globals['_SNAPSHOTREQUEST']._serialized_end=87
   _globals['_SNAPSHOTRESPONSE']._serialized_start=90
-  _globals['_SNAPSHOTRESPONSE']._serialized_end=349
-  _globals['_KEYSTATE']._serialized_start=352
-  _globals['_KEYSTATE']._serialized_end=600
-  _globals['_LIMITSTATE']._serialized_start=603
-  _globals['_LIMITSTATE']._serialized_end=928
-  _globals['_ALLOWANCESTATE']._serialized_start=930
-  _globals['_ALLOWANCESTATE']._serialized_end=1049
-  _globals['_BREAKERSTATE']._serialized_start=1052
-  _globals['_BREAKERSTATE']._serialized_end=1199
-  _globals['_RATESTATE']._serialized_start=1202
-  _globals['_RATESTATE']._serialized_end=1466
-  _globals['_FORGETRATESREQUEST']._serialized_start=1468
-  _globals['_FORGETRATESREQUEST']._serialized_end=1508
-  _globals['_FORGETRATESRESPONSE']._serialized_start=1510
-  _globals['_FORGETRATESRESPONSE']._serialized_end=1531
-  _globals['_RESETREQUEST']._serialized_start=1533
-  _globals['_RESETREQUEST']._serialized_end=1567
-  _globals['_RESETRESPONSE']._serialized_start=1569
-  _globals['_RESETRESPONSE']._serialized_end=1584
-  _globals['_QUOTAPORT']._serialized_start=1587
-  _globals['_QUOTAPORT']._serialized_end=1859
+  _globals['_SNAPSHOTRESPONSE']._serialized_end=401
+  _globals['_KEYSTATE']._serialized_start=404
+  _globals['_KEYSTATE']._serialized_end=652
+  _globals['_LIMITSTATE']._serialized_start=655
+  _globals['_LIMITSTATE']._serialized_end=980
+  _globals['_ALLOWANCESTATE']._serialized_start=982
+  _globals['_ALLOWANCESTATE']._serialized_end=1101
+  _globals['_BREAKERSTATE']._serialized_start=1104
+  _globals['_BREAKERSTATE']._serialized_end=1251
+  _globals['_RATESTATE']._serialized_start=1254
+  _globals['_RATESTATE']._serialized_end=1518
+  _globals['_FORGETRATESREQUEST']._serialized_start=1520
+  _globals['_FORGETRATESREQUEST']._serialized_end=1560
+  _globals['_FORGETRATESRESPONSE']._serialized_start=1562
+  _globals['_FORGETRATESRESPONSE']._serialized_end=1583
+  _globals['_RESETREQUEST']._serialized_start=1585
+  _globals['_RESETREQUEST']._serialized_end=1619
+  _globals['_RESETRESPONSE']._serialized_start=1621
+  _globals['_RESETRESPONSE']._serialized_end=1636
+  _globals['_REFRESHQUOTAREQUEST']._serialized_start=1638
+  _globals['_REFRESHQUOTAREQUEST']._serialized_end=1679
+  _globals['_REFRESHQUOTARESPONSE']._serialized_start=1681
+  _globals['_REFRESHQUOTARESPONSE']._serialized_end=1754
+  _globals['_ACCOUNTQUOTA']._serialized_start=1757
+  _globals['_ACCOUNTQUOTA']._serialized_end=2024
+  _globals['_QUOTAWINDOWSTATE']._serialized_start=2027
+  _globals['_QUOTAWINDOWSTATE']._serialized_end=2242
+  _globals['_QUOTAPORT']._serialized_start=2245
+  _globals['_QUOTAPORT']._serialized_end=2616
 # @@protoc_insertion_point(module_scope)

@@ -48,6 +48,7 @@ class SnapshotResponse(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     RATES_FIELD_NUMBER: _builtins.int
     WAITING_EVENTS_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
     open_reservations: _builtins.int
     """Reservations not settled yet."""
     waiting_events: _builtins.int
@@ -60,6 +61,8 @@ class SnapshotResponse(_message.Message):
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitState]: ...
     @_builtins.property
     def rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateState]: ...
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountQuota]: ...
     def __init__(
         self,
         *,
@@ -69,10 +72,11 @@ class SnapshotResponse(_message.Message):
         limits: _abc.Iterable[Global___LimitState] | None = ...,
         rates: _abc.Iterable[Global___RateState] | None = ...,
         waiting_events: _builtins.int = ...,
+        accounts: _abc.Iterable[Global___AccountQuota] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakers", b"breakers", "keys", b"keys", "limits", b"limits", "open_reservations", b"open_reservations", "rates", b"rates", "waiting_events", b"waiting_events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "breakers", b"breakers", "keys", b"keys", "limits", b"limits", "open_reservations", b"open_reservations", "rates", b"rates", "waiting_events", b"waiting_events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -403,3 +407,164 @@ class ResetResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResetResponse: _TypeAlias = ResetResponse  # noqa: Y015
+
+@_typing.final
+class RefreshQuotaRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshQuotaRequest: _TypeAlias = RefreshQuotaRequest  # noqa: Y015
+
+@_typing.final
+class RefreshQuotaResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> Global___AccountQuota: ...
+    def __init__(
+        self,
+        *,
+        account: Global___AccountQuota | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshQuotaResponse: _TypeAlias = RefreshQuotaResponse  # noqa: Y015
+
+@_typing.final
+class AccountQuota(_message.Message):
+    """What a provider gives an account, as it is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    FETCHED_MS_FIELD_NUMBER: _builtins.int
+    ASKED_MS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FORECAST_EXHAUSTED_AT_FIELD_NUMBER: _builtins.int
+    ASKS_FIELD_NUMBER: _builtins.int
+    CUTOFF_FIELD_NUMBER: _builtins.int
+    WARN_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    plan: _builtins.str
+    message: _builtins.str
+    fetched_ms: _builtins.int
+    """Milliseconds since the epoch, 0 for never: when it was last fetched, and when that was last begun."""
+    asked_ms: _builtins.int
+    failures: _builtins.int
+    """How often it has failed since, and why."""
+    reason: _builtins.str
+    forecast_exhausted_at: _builtins.float
+    """Seconds since the epoch; 0 where it lasts, or nobody knows."""
+    asks: _builtins.bool
+    """Whether there is anybody to ask."""
+    cutoff: _builtins.float
+    """Percent: from where on it is left alone, and told."""
+    warn: _builtins.float
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuotaWindowState]: ...
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        plan: _builtins.str = ...,
+        message: _builtins.str = ...,
+        windows: _abc.Iterable[Global___QuotaWindowState] | None = ...,
+        fetched_ms: _builtins.int = ...,
+        asked_ms: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        forecast_exhausted_at: _builtins.float = ...,
+        asks: _builtins.bool = ...,
+        cutoff: _builtins.float = ...,
+        warn: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asked_ms", b"asked_ms", "asks", b"asks", "cutoff", b"cutoff", "failures", b"failures", "fetched_ms", b"fetched_ms", "forecast_exhausted_at", b"forecast_exhausted_at", "message", b"message", "plan", b"plan", "reason", b"reason", "warn", b"warn", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountQuota: _TypeAlias = AccountQuota  # noqa: Y015
+
+@_typing.final
+class QuotaWindowState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OF_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    RESETS_AT_FIELD_NUMBER: _builtins.int
+    UNLIMITED_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    AS_OF_MS_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    EXHAUSTS_AT_FIELD_NUMBER: _builtins.int
+    IS_ASIDE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Such as "5h", "week", "week:opus"."""
+    of: _builtins.str
+    """"requests", "tokens", "input", "output", "usd" (nano-USD), "percent" or "credits" (hundredths)."""
+    used: _builtins.int
+    total: _builtins.int
+    """0: not known."""
+    resets_at: _builtins.float
+    """Seconds since the epoch; 0: not known, or never."""
+    unlimited: _builtins.bool
+    source: _builtins.str
+    """"counted", "header" or "fetched"."""
+    as_of_ms: _builtins.int
+    stale: _builtins.bool
+    exhausts_at: _builtins.float
+    """Seconds since the epoch; 0: not before it begins anew, or nobody knows."""
+    is_aside: _builtins.bool
+    """Of something that no request of ours takes, as far as is known."""
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns of the model ids that it is for; none is all."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        of: _builtins.str = ...,
+        used: _builtins.int = ...,
+        total: _builtins.int = ...,
+        resets_at: _builtins.float = ...,
+        unlimited: _builtins.bool = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+        source: _builtins.str = ...,
+        as_of_ms: _builtins.int = ...,
+        stale: _builtins.bool = ...,
+        exhausts_at: _builtins.float = ...,
+        is_aside: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_ms", b"as_of_ms", "exhausts_at", b"exhausts_at", "is_aside", b"is_aside", "models", b"models", "name", b"name", "of", b"of", "resets_at", b"resets_at", "source", b"source", "stale", b"stale", "total", b"total", "unlimited", b"unlimited", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuotaWindowState: _TypeAlias = QuotaWindowState  # noqa: Y015

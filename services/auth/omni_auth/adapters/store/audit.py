@@ -44,6 +44,22 @@ class AuditLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def note(
+        self, at: int, organisation: str, actor: str, action: str, target: str, before: object, after: object
+    ) -> None:
+        """What somebody does elsewhere; see ``append``."""
+        with self._database.writing() as connection:
+            append(
+                connection,
+                at=at,
+                organisation=organisation,
+                actor=actor,
+                action=action,
+                target=target,
+                before=before,
+                after=after,
+            )
+
     def newest(self, limit: int = 100, before: int = 0, organisation: str = "") -> list[Entry]:
         """Newest first; where they are given, those with numbers below ``before`` and of that ``organisation``."""
         asked = select(*self._columns()).order_by(audit.c.seq.desc()).limit(limit)

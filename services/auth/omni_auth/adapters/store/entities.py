@@ -193,7 +193,8 @@ def _told(entity: Entity | None) -> object:
 
 
 def _place(entity: Entity) -> str:
-    return " ".join(f"{name}={entity.relations[name]}" for name in sorted(entity.relations))
+    found = entity.relations | entity.words
+    return " ".join(f"{name}={found[name]}" for name in sorted(found))
 
 
 def _there(connection: Connection, kind: str, organisation: str, entity_id: str) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.sse import parse_event
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage, count_of
+from omni_wire.usage import Apart, Usage, apart, count_of, unreadable
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -49,10 +49,14 @@ _Count = Annotated[int, msgspec.Meta(ge=0)] | None
 class _Inputs(msgspec.Struct):
     cached_tokens: _Count = None
     cache_write_tokens: _Count = None
+    audio_tokens: _Count = None
+    image_tokens: _Count = None
 
 
 class _Outputs(msgspec.Struct):
     reasoning_tokens: _Count = None
+    audio_tokens: _Count = None
+    image_tokens: _Count = None
 
 
 class _Used(msgspec.Struct):
@@ -90,6 +94,12 @@ def _usage(raw: msgspec.Raw) -> Usage | None:
         inputs.cached_tokens or used.prompt_cache_hit_tokens or 0,  # the other: DeepSeek
         inputs.cache_write_tokens or 0,
         outputs.reasoning_tokens or 0,
+        apart(
+            audio_input=inputs.audio_tokens,
+            image_input=inputs.image_tokens,
+            audio_output=outputs.audio_tokens,
+            image_output=outputs.image_tokens,
+        ),
     )
 
 
@@ -105,13 +115,24 @@ def _odd_usage(found: Any) -> Usage | None:
         count_of(inputs.get("cached_tokens")) or count_of(found.get("prompt_cache_hit_tokens")),
         count_of(inputs.get("cache_write_tokens")),
         count_of(outputs.get("reasoning_tokens")),
+        apart(
+            audio_input=inputs.get("audio_tokens"),
+            image_input=inputs.get("image_tokens"),
+            audio_output=outputs.get("audio_tokens"),
+            image_output=outputs.get("image_tokens"),
+        ),
+        unreadable(found.get("prompt_tokens"), found.get("completion_tokens")),
     )
 
 
-def _summed(given: int, said: int, total: int, cached: int, written: int, reasoning: int) -> Usage:
+def _summed(
+    given: int, said: int, total: int, cached: int, written: int, reasoning: int, told: Apart | None, suspect: str = ""
+) -> Usage:
     if reasoning and total == given + said + reasoning:
         said += reasoning  # xAI counts thoughts beside the completion
-    return Usage(max(given, cached + written), cached, written, max(said, reasoning), reasoning)
+    return Usage(
+        max(given, cached + written), cached, written, max(said, reasoning), reasoning, apart=told, suspect=suspect
+    )
 
 
 class ChatStreamTap(StreamTap):

@@ -11,7 +11,7 @@ from omni_wire.errors import UpstreamError, UpstreamFailed, WireError
 from omni_wire.json_array import JsonArraySplitter
 from omni_wire.sse import MAX_EVENT_BYTES, parse_event
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage, count_of
+from omni_wire.usage import Apart, Usage, apart, by_modality, count_of, unreadable
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -46,6 +46,8 @@ class _Counts(msgspec.Struct):
     toolUsePromptTokenCount: Any = None  # noqa: N815
     candidatesTokenCount: Any = None  # noqa: N815
     thoughtsTokenCount: Any = None  # noqa: N815
+    promptTokensDetails: msgspec.Raw = msgspec.Raw()  # noqa: N815
+    candidatesTokensDetails: msgspec.Raw = msgspec.Raw()  # noqa: N815
 
 
 class _Chunk(msgspec.Struct):
@@ -76,7 +78,32 @@ def _usage(found: _Counts | None) -> Usage | None:
         return None
     cached, thought = count_of(found.cachedContentTokenCount), count_of(found.thoughtsTokenCount)
     given = max(count_of(found.promptTokenCount), cached) + count_of(found.toolUsePromptTokenCount)
-    return Usage(given, cached, 0, count_of(found.candidatesTokenCount) + thought, thought)
+    said = count_of(found.candidatesTokenCount)
+    return Usage(
+        given,
+        cached,
+        0,
+        said + thought,
+        thought,
+        apart=_apart(found.promptTokensDetails, found.candidatesTokensDetails),
+        suspect="" if given and said else unreadable(found.promptTokenCount, found.candidatesTokenCount),
+    )
+
+
+def _apart(prompt: msgspec.Raw, candidates: msgspec.Raw) -> Apart | None:
+    """By modality (ai.google.dev/api/generate-content, ModalityTokenCount), of which nearly all is text."""
+    if not any(kind in raw for raw in map(bytes, (prompt, candidates)) for kind in (b"AUDIO", b"IMAGE")):
+        return None
+    given, said = (
+        by_modality(msgspec.json.decode(prompt or b"[]")),
+        by_modality(msgspec.json.decode(candidates or b"[]")),
+    )
+    return apart(
+        audio_input=given.get("AUDIO"),
+        image_input=given.get("IMAGE"),
+        audio_output=said.get("AUDIO"),
+        image_output=said.get("IMAGE"),
+    )
 
 
 def _refusal(feedback: Any) -> str:

@@ -10,13 +10,14 @@ import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.sse import parse_event
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage, count_of
+from omni_wire.usage import Usage, apart, count_of, unreadable
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
     StreamTap,
     broke_off,
     decode_answer,
+    inner,
     not_json,
     refuse_error,
     tokens_in,
@@ -65,8 +66,16 @@ def _usage(found: Any) -> Usage | None:
     if not isinstance(found, dict):
         return None
     cached, written = count_of(found.get("cache_read_input_tokens")), count_of(found.get("cache_creation_input_tokens"))
+    told = found.get("input_tokens"), found.get("output_tokens")
+    fresh, said = map(count_of, told)
+    hour = inner(found, "cache_creation").get("ephemeral_1h_input_tokens") if written else None
     return Usage(
-        count_of(found.get("input_tokens")) + cached + written, cached, written, count_of(found.get("output_tokens"))
+        fresh + cached + written,
+        cached,
+        written,
+        said,
+        apart=apart(cache_write_1h=hour) if hour else None,
+        suspect="" if fresh and said else unreadable(*told),
     )
 
 

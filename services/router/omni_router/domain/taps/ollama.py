@@ -6,7 +6,7 @@ import msgspec
 from omni_wire.errors import UpstreamFailed
 from omni_wire.ndjson import NdjsonSplitter
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage, count_of
+from omni_wire.usage import Usage, count_of, unreadable
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -49,7 +49,11 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 def _usage(found: _Line | _Answer) -> Usage | None:
     if found.prompt_eval_count is None and found.eval_count is None:
         return None
-    return Usage(count_of(found.prompt_eval_count), output_tokens=count_of(found.eval_count))
+    return Usage(
+        count_of(found.prompt_eval_count),
+        output_tokens=count_of(found.eval_count),
+        suspect=unreadable(found.prompt_eval_count, found.eval_count),
+    )
 
 
 class OllamaStreamTap(StreamTap):

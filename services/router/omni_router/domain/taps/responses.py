@@ -9,7 +9,7 @@ import msgspec
 from omni_wire.errors import UpstreamError, UpstreamFailed
 from omni_wire.sse import parse_event
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage, count_of
+from omni_wire.usage import Usage, count_of, unreadable
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -61,8 +61,10 @@ def _usage(found: Any) -> Usage | None:
     inputs, outputs = inner(found, "input_tokens_details"), inner(found, "output_tokens_details")
     cached, written = count_of(inputs.get("cached_tokens")), count_of(inputs.get("cache_write_tokens"))
     reasoning = count_of(outputs.get("reasoning_tokens"))
-    given, said = count_of(found.get("input_tokens")), count_of(found.get("output_tokens"))
-    return Usage(max(given, cached + written), cached, written, max(said, reasoning), reasoning)
+    told = found.get("input_tokens"), found.get("output_tokens")
+    given, said = map(count_of, told)
+    suspect = "" if given and said else unreadable(*told)
+    return Usage(max(given, cached + written), cached, written, max(said, reasoning), reasoning, suspect=suspect)
 
 
 class ResponsesStreamTap(StreamTap):

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from omni_wire.errors import WireError, upstream_message
-from omni_wire.usage import Usage, count_of
+from omni_wire.usage import Usage, apart, count_of, unreadable
 
 from omni_translator.domain.citations import BLOCKS_KEY, Citation, location, take_citations, take_late, tells_late
 from omni_translator.domain.codec import Encoded, Reply
@@ -64,9 +64,13 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
     if not isinstance(value, dict):
         return None, {}
     rest = dict(value)
-    fresh, cached = count_of(rest.pop("input_tokens", 0)), count_of(rest.pop("cache_read_input_tokens", 0))
-    written, output = count_of(rest.pop("cache_creation_input_tokens", 0)), count_of(rest.pop("output_tokens", 0))
-    return Usage(fresh + cached + written, cached, written, output), rest
+    told = rest.pop("input_tokens", 0), rest.pop("output_tokens", 0)
+    fresh, output = map(count_of, told)
+    cached = count_of(rest.pop("cache_read_input_tokens", 0))
+    written, made = count_of(rest.pop("cache_creation_input_tokens", 0)), rest.get("cache_creation")
+    hour = apart(cache_write_1h=made.get("ephemeral_1h_input_tokens")) if isinstance(made, dict) else None
+    suspect = unreadable(*told)
+    return Usage(fresh + cached + written, cached, written, output, apart=hour, suspect=suspect), rest
 
 
 def write_usage(usage: Usage, losses: Losses) -> Json:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from omni_wire.errors import WireError, upstream_message
 from omni_wire.formats import WireFormat
-from omni_wire.usage import Usage, count_of
+from omni_wire.usage import Usage, apart, by_modality, count_of, unreadable
 
 from omni_translator.domain.choices import answers
 from omni_translator.domain.citations import Citation, take_citations, take_late, to_gemini
@@ -119,12 +119,21 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
         return None, {}
     rest = camel(value)
     rest.pop("totalTokenCount", None)
-    prompt, cached = count_of(rest.pop("promptTokenCount", 0)), count_of(rest.pop("cachedContentTokenCount", 0))
-    said, thought = count_of(rest.pop("candidatesTokenCount", 0)), count_of(rest.pop("thoughtsTokenCount", 0))
+    told = rest.pop("promptTokenCount", 0), rest.pop("candidatesTokenCount", 0)
+    prompt, said = map(count_of, told)
+    cached, thought = count_of(rest.pop("cachedContentTokenCount", 0)), count_of(rest.pop("thoughtsTokenCount", 0))
     brought = count_of(rest.pop("toolUsePromptTokenCount", 0))
     if brought:
         rest["toolUsePromptTokenCount"] = brought
-    return Usage(max(prompt, cached) + brought, cached, 0, said + thought, thought), rest
+    given, made = by_modality(rest.get("promptTokensDetails")), by_modality(rest.get("candidatesTokensDetails"))
+    kinds = apart(
+        audio_input=given.get("AUDIO"),
+        image_input=given.get("IMAGE"),
+        audio_output=made.get("AUDIO"),
+        image_output=made.get("IMAGE"),
+    )
+    suspect = unreadable(*told)
+    return Usage(max(prompt, cached) + brought, cached, 0, said + thought, thought, apart=kinds, suspect=suspect), rest
 
 
 def write_usage(usage: Usage, rest: Json, losses: Losses) -> Json:

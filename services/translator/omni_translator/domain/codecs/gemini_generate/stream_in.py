@@ -209,7 +209,7 @@ class Decoder(SseDecoder):
                 self._top["usageMetadata"] = rest
 
     def _count_raw(self, counts: bytes, events: list[Event]) -> bool:
-        if b"_t" in counts:  # the other spelling of the keys
+        if b"_t" in counts or b"AUDIO" in counts or b"IMAGE" in counts:  # the other spelling; what is counted apart
             return False
         found = _COUNTS.decode(counts)
         given, thought, cached = found.promptTokenCount, found.thoughtsTokenCount, found.cachedContentTokenCount

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from omni_wire.errors import WireError, upstream_message
 from omni_wire.formats import WireFormat
-from omni_wire.usage import Usage, count_of
+from omni_wire.usage import Apart, Usage, apart, count_of, unreadable
 
 from omni_translator.domain.choices import answers
 from omni_translator.domain.citations import (
@@ -84,7 +84,8 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
     if not isinstance(value, dict):
         return None, {}
     rest = dict(value)
-    prompt, output = count_of(rest.pop("prompt_tokens", 0)), count_of(rest.pop("completion_tokens", 0))
+    told = rest.pop("prompt_tokens", 0), rest.pop("completion_tokens", 0)
+    prompt, output = map(count_of, told)
     total = count_of(rest.pop("total_tokens", 0))
     cached, written = _details(rest, "prompt_tokens_details", "cached_tokens", "cache_write_tokens")
     reasoning, _ = _details(rest, "completion_tokens_details", "reasoning_tokens", "")
@@ -92,7 +93,26 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
         cached = count_of(rest.get("prompt_cache_hit_tokens"))
     if reasoning and total == prompt + output + reasoning:  # xAI counts thoughts beside the completion
         output += reasoning
-    return Usage(max(prompt, cached + written), cached, written, max(output, reasoning), reasoning), rest
+    return Usage(
+        max(prompt, cached + written),
+        cached,
+        written,
+        max(output, reasoning),
+        reasoning,
+        apart=_apart(rest),
+        suspect=unreadable(*told),
+    ), rest
+
+
+def _apart(rest: Json) -> Apart | None:
+    """Looked at only: they go on to a client of this format as they are."""
+    inputs, outputs = rest.get("prompt_tokens_details", {}), rest.get("completion_tokens_details", {})
+    return apart(
+        audio_input=inputs.get("audio_tokens"),
+        image_input=inputs.get("image_tokens"),
+        audio_output=outputs.get("audio_tokens"),
+        image_output=outputs.get("image_tokens"),
+    )
 
 
 def _details(rest: Json, key: str, first: str, second: str) -> tuple[int, int]:

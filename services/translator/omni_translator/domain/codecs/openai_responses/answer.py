@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from omni_wire.errors import WireError, upstream_message
-from omni_wire.usage import Usage, count_of
+from omni_wire.usage import Usage, count_of, unreadable
 
 from omni_translator.domain.citations import take_citations
 from omni_translator.domain.codecs.openai_responses.content import HOME, read_part
@@ -104,11 +104,13 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
     if not isinstance(value, dict):
         return None, {}
     rest = dict(value)
-    given, said = count_of(rest.pop("input_tokens", 0)), count_of(rest.pop("output_tokens", 0))
+    told = rest.pop("input_tokens", 0), rest.pop("output_tokens", 0)
+    given, said = map(count_of, told)
     rest.pop("total_tokens", None)
     cached, written = _details(rest, "input_tokens_details", "cached_tokens", "cache_write_tokens")
     reasoning, _ = _details(rest, "output_tokens_details", "reasoning_tokens", "")
-    return Usage(max(given, cached + written), cached, written, max(said, reasoning), reasoning), rest
+    suspect = unreadable(*told)
+    return Usage(max(given, cached + written), cached, written, max(said, reasoning), reasoning, suspect=suspect), rest
 
 
 def _details(rest: Json, key: str, first: str, second: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from omni_router.adapters.addresses import Resolver, check_literal, is_public
+from omni_core.addresses import Resolver, check_literal, is_public
 from omni_wire.errors import UpstreamUnreachable
 
 SPECIAL = [

@@ -8,13 +8,22 @@ from omni_catalogue import circuits
 from omni_catalogue.lanes import Lane
 from omni_catalogue.snapshot import Allowance, KeyPolicy, Limit, Snapshot
 from omni_core import clock
-from omni_core.ports.quota import AllowanceState, BreakerState, KeyState, LimitState, QuotaSnapshot, RateState
+from omni_core.ports.quota import (
+    AccountQuota,
+    AllowanceState,
+    BreakerState,
+    KeyState,
+    LimitState,
+    QuotaSnapshot,
+    RateState,
+)
 from omni_ledger import AllowanceStanding, BreakerStanding, KeyStanding, LaneStanding
 from omni_wire.errors import DependencyUnavailable, GatewayError
 
 from omni_quota.domain.rates import is_of_account, shown_lanes
 from omni_quota.domain.scope import budget_window, scope_of
 from omni_quota.ports import Books, Courier, Meter
+from omni_quota.service.accounts import Accounts
 from omni_quota.settings import QuotaSettings
 
 log = logging.getLogger("omniroute.quota")
@@ -33,7 +42,9 @@ class QuotaService:
         meter: Meter,
         configuration: Callable[[], Snapshot | None],
         settings: QuotaSettings,
+        accounts: Accounts,
     ) -> None:
+        self._accounts = accounts
         self._books = books
         self._courier = courier
         self._meter = meter
@@ -65,6 +76,7 @@ class QuotaService:
             open_reservations=standing.open_reservations,
             rates=await self._rates(configuration),
             waiting_events=await self._books.waiting(),
+            accounts=tuple(await self._accounts.states()) if not key_id else (),
         )
 
     async def _rates(self, configuration: Snapshot) -> tuple[RateState, ...]:
@@ -93,6 +105,10 @@ class QuotaService:
                 await self._books.reset(name)
         log.info("breaker closed by hand", extra={"fields": {"account": account_id}})
 
+    async def refresh_quota(self, account_id: str) -> AccountQuota:
+        """Raises as ``Accounts.refresh``."""
+        return await self._accounts.refresh(account_id)
+
     async def forget_rates(self, account_id: str) -> None:
         """Raises ``DependencyUnavailable`` when Redis is away."""
         for lane in await self._books.lanes(_MOST_LANES):
@@ -103,10 +119,16 @@ class QuotaService:
     # ---- tidying ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        settings, accounts = self._settings, self._accounts
+        rounds = (
+            (settings.reap_every, self.reap, "reap"),
+            (settings.adopt_every, self.adopt, "adopt"),
+            (settings.watch_every, self.watch, "watch"),
+            (settings.watch_every, accounts.watch, "quotas"),
+            (settings.poll_every, accounts.poll, "poll"),
+        )
         self._tasks = [
-            asyncio.create_task(self._every(self._settings.reap_every, self.reap, "reap"), name="quota-reap"),
-            asyncio.create_task(self._every(self._settings.adopt_every, self.adopt, "adopt"), name="quota-adopt"),
-            asyncio.create_task(self._every(self._settings.watch_every, self.watch, "watch"), name="quota-watch"),
+            asyncio.create_task(self._every(pause, work, task), name=f"quota-{task}") for pause, work, task in rounds
         ]
 
     async def stop(self) -> None:
@@ -238,5 +260,6 @@ def _limit_state(
         allowances=tuple(
             AllowanceState(each.of, each.most, each.window, found.used, found.held, found.resets_at, each.mode)
             for each, found in allowances
+            if not limit.warns_by(each)
         ),
     )

@@ -1,0 +1,128 @@
+"""One HTTPS call to a provider's own address: no redirect, no connection kept, no address that nobody looked at.
+
+Not the router's client, which is made for streams and for speed: here a call comes every few minutes.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from httptools import HttpParserError, HttpResponseParser
+from omni_core.addresses import Resolver
+from omni_wire.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+
+from omni_quota.domain.usage import Asked
+from omni_quota.ports import WebAnswer
+
+MOST_BYTES = 1024 * 1024
+_PIECE = 64 * 1024
+_PORTS = {"https": 443, "http": 80}
+
+
+class HttpWeb:
+    """Satisfies ``omni_quota.ports.Web``. ``tls`` replaces the system's certificate authorities."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._resolver = Resolver()
+
+    async def fetch(self, asked: Asked, *, allow_private: bool, within: float) -> WebAnswer:
+        try:
+            async with asyncio.timeout(within):
+                return await self._fetch(asked, allow_private)
+        except TimeoutError as error:
+            raise UpstreamTimeout(f"no answer within {within:g} s") from error
+        except OSError as error:  # ssl's are some
+            raise UpstreamUnreachable(f"it cannot be reached ({type(error).__name__})") from error
+
+    async def _fetch(self, asked: Asked, allow_private: bool) -> WebAnswer:
+        url = urlsplit(asked.url)
+        host, port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
+        if not host or not port:
+            raise UpstreamUnreachable("its address is not one of http or https")
+        addresses = await self._resolver.resolve(host, port, allow_private=allow_private)
+        tls = await self._context() if url.scheme == "https" else None
+        reader, writer = await asyncio.open_connection(
+            addresses[0],  # a literal: what was checked is what is connected to
+            port,
+            ssl=tls,
+            server_hostname=host.rstrip(".") if tls is not None else None,
+        )
+        try:
+            writer.write(_request(asked, url.netloc.rpartition("@")[2], url.path or "/", url.query))
+            return await _answer(reader)
+        finally:
+            writer.close()
+
+    async def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(ssl.create_default_context)
+        return self._tls
+
+
+def _request(asked: Asked, host: str, path: str, query: str) -> bytes:
+    target = f"{path}?{query}" if query else path
+    headers = {
+        "host": host,
+        "user-agent": "omniroute",
+        "connection": "close",
+        "accept-encoding": "identity",
+        **asked.headers,
+    }
+    if asked.body:
+        headers["content-length"] = str(len(asked.body))
+    lines = [f"{asked.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if any(not line.isprintable() for line in lines):  # a line break in a secret would be a header of its own
+        raise UpstreamFailed("what would be sent has characters that no header takes")
+    try:
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + asked.body
+    except UnicodeEncodeError as error:
+        raise UpstreamFailed("what would be sent has characters that no header takes") from error
+
+
+class _Reading:
+    """What the parser tells."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.parts: list[bytes] = []
+        self.done = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, part: bytes) -> None:
+        self.parts.append(part)
+
+    def on_message_complete(self) -> None:
+        self.done = True
+
+
+async def _answer(reader: asyncio.StreamReader) -> WebAnswer:
+    reading, size = _Reading(), 0
+    parser: Any = HttpResponseParser(reading)
+    try:
+        while not reading.done:
+            data = await reader.read(_PIECE)
+            if not data:
+                break
+            size += len(data)
+            if size > MOST_BYTES:
+                raise UpstreamFailed(f"it answered more than {MOST_BYTES} bytes")
+            parser.feed_data(data)
+    except HttpParserError as error:
+        raise UpstreamFailed("it answered something that is not HTTP") from error
+    # Without a length the end of the connection is the end of the body; one that is cut is no JSON.
+    if not reading.headers and not reading.done:
+        raise UpstreamFailed("it closed the connection without an answer")
+    return WebAnswer(parser.get_status_code(), reading.headers, b"".join(reading.parts), _date(reading.headers))
+
+
+def _date(headers: Mapping[str, str]) -> float:
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, TypeError, OverflowError, OSError):
+        return 0.0

@@ -1,0 +1,18 @@
+"""When a window would be used up, if it went on as it has gone in it so far. Pure."""
+
+# Of a window so much must have passed before its rate of use says anything, and so many seconds.
+_SHARE, _SECONDS = 0.02, 60.0
+
+
+def exhausted_at(used: float, total: float, begins: float, ends: float, now: float) -> float | None:
+    """Epoch seconds, never before ``now`` and always before ``ends``; None where it lasts until then, or nothing can be
+    said: nothing is used, nobody knows how much there is, it has only just begun, or the times are no window's."""
+    if not begins < now < ends or total <= 0 or used <= 0:
+        return None
+    if used >= total:
+        return now
+    passed = now - begins
+    if passed < max(_SECONDS, _SHARE * (ends - begins)):
+        return None
+    at = now + (total - used) * passed / used
+    return at if at < ends else None

@@ -1,0 +1,1 @@
+"""What quota does: it shows, it tidies, and it looks after the accounts of providers."""
