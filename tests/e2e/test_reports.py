@@ -96,3 +96,13 @@ def test_a_months_report_is_what_all_of_it_cost_and_the_command_says_the_same(ga
     assert result.exit_code == 0, result.output
     rows = [*csv.DictReader(io.StringIO(result.stdout))]
     assert "gpt-x" in {row["model"] for row in rows}
+    path = tmp_path / "rows.csv"
+    written = CliRunner().invoke(
+        cli, ["analytics", "export", "requests", "--filter", "model:gpt-x", "-o", str(path), *where],
+        env={"DATA_DIR": str(tmp_path)},
+    )  # fmt: skip
+    assert written.exit_code == 0, written.output
+    models = {row["model_served"] for row in csv.DictReader(io.StringIO(path.read_text()))}
+    assert models == {"gpt-x"}
+    refused = CliRunner().invoke(cli, ["analytics", "export", "usage", *where], env={"DATA_DIR": str(tmp_path)})
+    assert (refused.exit_code, "needs a from" in refused.output) == (2, True)
