@@ -29,6 +29,11 @@ class PrometheusMeter:
             self._reached.labels(of)  # else a rate would miss the first of each
         self._batches = Counter("omniroute_analytics_batches", "Messages counted and committed.", registry=registry)
         self._dead = Counter("omniroute_analytics_dead_letters", "Messages put aside for good.", registry=registry)
+        self._ahead = Counter(
+            "omniroute_analytics_clock_ahead",
+            "Rows of attempts and requests that had not begun yet by this clock.",
+            registry=registry,
+        )
         self._lag = Gauge(
             "omniroute_analytics_ingest_lag_seconds", "Age of the oldest event last committed.", registry=registry
         )
@@ -53,6 +58,9 @@ class PrometheusMeter:
 
     def buried(self) -> None:
         self._dead.inc()
+
+    def ahead(self, rows: int) -> None:
+        self._ahead.inc(rows)
 
     def behind(self, seconds: float) -> None:
         self.lag_seconds = seconds
