@@ -16,6 +16,7 @@ from omni_core.ports.router import CompleteCall, Head
 from omni_core.ports.translator import TranslatorPort
 from omni_core.telemetry import new_registry
 from omni_ledger import Ledger
+from omni_ledger.batcher import DEADLINE
 from omni_router.adapters.bells import TURNS, Bells
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
@@ -89,7 +90,8 @@ class Harness:
         self.upstream = HttpUpstream()
         self.registry = registry = new_registry()
         leasing = leasing_of(self.router_id, journals, hot=1) if journals is not None else None
-        self.ledger = Ledger(redis, registry, leasing=leasing, recovers=journals)
+        within = RouterSettings().redis_refused_for if journals is not None else DEADLINE
+        self.ledger = Ledger(redis, registry, leasing=leasing, recovers=journals, refused_within=within)
         self.bells = Bells(redis, TURNS + self.router_id)
         self.tools = tools = Tools(
             ledger=self.ledger,

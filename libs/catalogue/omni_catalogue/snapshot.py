@@ -269,7 +269,9 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     ``owner`` its name; both are empty where it is for all keys of the ``organisation``. One ``of`` what is ``UPSTREAM``
     is for what all keys use there: its owner is a provider's id, "provider/account", "provider/model" or a tier, and
     its requests are attempts. ``zone`` and ``anchor`` are those of its calendar windows, as in ``windows``. ``rolling``
-    is a budget in "minute" or "5h"; a reader of a version before knows none of these."""
+    is a budget in "minute" or "5h"; a reader of a version before knows none of these. While Redis is away, those who are
+    kept to it are refused where ``when_away`` is "closed", and served from what was leased of it where it is "open"; ""
+    refuses nobody at any time."""
 
     id: str
     name: str
@@ -282,6 +284,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     anchor: str = ""
     rolling: Budget | None = None
+    when_away: str = "closed"
 
     def counted(self) -> "Limit":
         """As it is held: with its ``rolling`` budget among its allowances."""

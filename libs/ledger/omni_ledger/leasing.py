@@ -30,6 +30,8 @@ TICK = 0.05
 # Admissions within a second from which on a key gets slices.
 HOT = 8
 IDLE = 1.0  # seconds without an admission after which a slice goes back
+# The same where it shall be there when Redis goes away; such a key is hot from its first admission on.
+IDLE_OPEN = 60.0
 REST = 1.0  # seconds without a slice after one was refused, or recalled
 SAY_EVERY = 0.1
 TTL_MS = 60_000
@@ -114,7 +116,7 @@ class Lessee:
             purse = self._new(name, hold, amounts, now)
             if purse is None:
                 return None
-        purse.used_at = now
+        purse.used_at, purse.serves_away = now, hold.serves_away
         down = self._batcher.is_down
         if down and not hold.serves_away:
             raise unavailable(None)
@@ -223,7 +225,7 @@ class Lessee:
             if now - purse.since > 1:
                 purse.count, purse.since = 0, now
             purse.count += 1
-            if purse.count < self._leasing.hot:
+            if purse.count < self._leasing.hot and not purse.serves_away:
                 return
             purse.is_hot = True
         self._places.wanted(hold, now)
@@ -351,7 +353,8 @@ class Lessee:
     def _look(self, part: Slice, purse: Purse, now: float) -> None:
         if purse.slice is part:
             purse.demand.look(part.taken)
-            is_idle = now - part.used_at > IDLE and not self._batcher.is_down
+            longest = IDLE_OPEN if purse.serves_away else IDLE
+            is_idle = now - part.used_at > longest and not self._batcher.is_down
             if part.good_until > -inf and (is_idle or part.good_until <= now):
                 self._drain(purse)
                 if is_idle:

@@ -48,8 +48,9 @@ class Places:
         if hold.passage is not None and hold.passage.lanes is not place.lanes:
             if not _is_free(hold):
                 return False
+            if hold.passage.lanes != place.lanes:
+                place.well_at = -inf  # another was asked about
             place.lanes = hold.passage.lanes
-            place.well_at = -inf
         return place.well_at > -inf if down else now - place.well_at <= BELIEVED
 
     def wanted(self, hold: Hold, now: float) -> None:

@@ -263,6 +263,15 @@ async def test_what_is_exported_is_what_is_applied(house: House) -> None:
         ("{name: a, concurrent: 5, mode: hrad}", "limits[0].mode: must be one of hard, soft, shadow; did you mean"),
         ("{name: a, concurrent: 5, mode: soft}", "limits[0]: concurrent: has no window to warn of; mode: shadow"),
         ("{name: a, requests: {count: 5}, mode: shadow, warn: [50]}", "limits[0]: warn: goes with mode: soft or hard"),
+        (
+            "{name: a, requests: {count: 5}, mode: soft, when_away: open}",
+            "limits[0]: when_away: goes with mode: hard",
+        ),
+        ("{name: a, concurrent: 5, when_away: open}", "limits[0]: when_away: open: goes without concurrent"),
+        (
+            "{name: a, requests: {count: 5}, when_away: ajar}",
+            "limits[0].when_away: must be one of closed, open",
+        ),
         ("{name: a, requests: {count: 5}, mode: soft, warn: [0]}", "limits[0].warn[0]: must be from 1 to 1000"),
         (
             "{name: a, budget: {usd: 5, unpriced: serve}, mode: shadow}",

@@ -59,3 +59,9 @@ def test_a_limit_of_the_gateways_own_file_has_an_id_that_stays() -> None:
     assert [one.applies_to(Whose("key-ci")) for one in (whole, key)] == [True, True]
     assert [one.applies_to(Whose("key-cd")) for one in (whole, key)] == [True, False]
     assert [one.applies_to(Whose("key-ci", "guests")) for one in (whole, key)] == [False, False]
+
+
+def test_what_refuses_is_closed_while_redis_is_away_unless_it_says_otherwise_and_the_rest_says_nothing() -> None:
+    documents: tuple[dict[str, str], ...] = ({}, {"when_away": "open"}, {"mode": "soft"}, {"mode": "shadow"})
+    entries = [LimitEntry.model_validate({"name": "n", "requests_per_minute": "5"} | more) for more in documents]
+    assert [shared.limit.when_away for shared in of_file(entries)] == ["closed", "open", "", ""]

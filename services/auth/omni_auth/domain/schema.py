@@ -723,6 +723,7 @@ class LimitSection(LimitsSection):
 
     time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
     anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
+    when_away: Annotated[str, BeforeValidator(scalars.one_of(("closed", "open")))] = "closed"
 
     @model_validator(mode="after")
     def _calendar(self) -> Self:
@@ -743,6 +744,10 @@ class LimitSection(LimitsSection):
             message = "budget.unpriced: goes with mode: hard; what refuses nothing serves what has no price"
         elif self.mode != "hard" and self.budget is not None and self.budget.unaffordable != "clamp":
             message = "budget.unaffordable: goes with mode: hard; what refuses nothing lets all through whole"
+        elif self.mode != "hard" and "when_away" in self.model_fields_set:
+            message = "when_away: goes with mode: hard; what refuses nothing keeps nobody out while Redis is away"
+        elif self.when_away == "open" and self.concurrent is not None:
+            message = "when_away: open: goes without concurrent; attempts at once are counted in Redis alone"
         else:
             return self
         raise PydanticCustomError("omniroute", "{message}", {"message": message})

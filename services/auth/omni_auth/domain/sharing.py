@@ -160,6 +160,7 @@ def _limit(
         zone=section.time_zone or "",
         anchor=section.anchor or "",
         rolling=budget if rolls else None,
+        when_away=section.when_away if hard else "",
     )
 
 

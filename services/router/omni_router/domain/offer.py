@@ -20,16 +20,21 @@ _NOTHING = Ceilings(0, 0, 0)
 
 class Kept(msgspec.Struct, frozen=True):
     """Of the limits of a key, or of a candidate: whether some hold money on a budget, whether some refuse by tokens,
-    and whether it matters to some how many these are, or what they cost."""
+    whether it matters to some how many these are, or what they cost, and whether all that refuse, of which there are
+    some, are open while Redis is away."""
 
     money: bool = False
     tokens: bool = False
     counted: bool = False
+    away: bool = False
 
     @classmethod
     def by(cls, budgets: Sequence[Budget], limits: Sequence[Limit]) -> "Kept":
         return cls(
-            bool(budgets), any(limit.bounds_tokens for limit in limits), any(limit.counts_tokens for limit in limits)
+            bool(budgets),
+            any(limit.bounds_tokens for limit in limits),
+            any(limit.counts_tokens for limit in limits),
+            {limit.when_away for limit in limits if limit.when_away} == {"open"},
         )
 
     @property

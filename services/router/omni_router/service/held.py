@@ -192,6 +192,7 @@ class Held:
                 else (),
                 passage=self._passage() if offer.lanes else None,
                 retrying=self._retrying(count_request) if routing.retries else None,
+                serves_away=kept.away and not policy.requests_per_minute and policy.budget is None,
             )
         )
         if isinstance(outcome, Refusal):
