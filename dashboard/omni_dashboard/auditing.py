@@ -8,6 +8,9 @@ from omni_wire.errors import DependencyUnavailable
 
 from omni_dashboard.domain.reconciliation import Book, Proof, Spent, judge, moments, only_by_key, rollup_difference
 
+# Limits that count what is not all of some keys'; a limit of an organisation has no slash in its name.
+_NO_KEYS = ("tag/", "provider/", "account/", "model/", "tier/")
+
 Query = Callable[[UsageQuery], Awaitable[UsageReport]]
 Charges = Callable[[int, int], Awaitable[list[Charge]]]
 
@@ -84,7 +87,7 @@ def books(snapshot: QuotaSnapshot) -> list[Book]:
     return found + [
         _book("limit", limit.limit_id, limit.name, limit, sharing.get(limit.limit_id, ()))
         for limit in snapshot.limits
-        if limit.budget_window
+        if limit.budget_window and not limit.name.startswith(_NO_KEYS)
     ]
 
 

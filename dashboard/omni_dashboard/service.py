@@ -15,6 +15,8 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     RequestFound,
     Slice,
     UsagePoint,
@@ -365,6 +367,14 @@ class Management:
             open_reservations=0,
             limits=tuple(limit for limit in found.limits if limit.organisation == identity.organisation),
         )
+
+    async def limit_events(self, identity: Identity, asked: LimitEvents, organisation: str) -> tuple[LimitEvent, ...]:
+        """Those of an ``organisation``; of all where the platform names none. Raises ``PermissionDenied`` for
+        another's."""
+        own = organisation_of(identity.organisation, organisation)
+        whose = "" if identity.organisation == PLATFORM and not organisation else own
+        asked = msgspec.structs.replace(asked, organisation=whose)
+        return await self._ask("analytics", self._analytics.limit_events(asked), self._settings.query_timeout)
 
     async def reset_breaker(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "reset a breaker")

@@ -28,6 +28,8 @@ from omni_core.ports.analytics import (
     Breakdown,
     Charge,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Repriced,
     RepricedGroup,
     RequestFound,
@@ -685,6 +687,13 @@ SLICES = (
 )
 
 
+EVENTS_ASKED = LimitEvents(
+    organisation="o", limit_id="l", name="tag/b/soft", percent=80, from_ms=1, until_ms=2**45, before_ms=7,
+    before_id="l/tokens/day/9/80", most=5,
+)  # fmt: skip
+EVENTS = (LimitEvent("l/tokens/day/9/80", 2**45, 80, 2**50, "l", "tag/b/soft", "o", "tokens", "day", 2**51),)
+
+
 class Analytics:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -708,6 +717,10 @@ class Analytics:
     async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
         assert (from_ms, until_ms, book, apply) == (1, 2**45, b"{}", True)
         return REPRICED
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        assert asked == EVENTS_ASKED
+        return EVENTS
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
@@ -746,6 +759,11 @@ async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.breakdown(BROKEN_DOWN) == SLICES
     assert await port.breakdown(Breakdown()) == ()
+
+
+async def test_limits_that_came_to_a_percentage_are_listed(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.limit_events(EVENTS_ASKED) == EVENTS
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

@@ -85,6 +85,8 @@ DELETE /api/keys/{id}                      keys   own      401  401  403  403  4
 DELETE /api/keys/{id}                      keys   named    401  401  403  403  403  404  403  404  403  403  404  404
 DELETE /api/keys/{id}                      keys   asked    401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/quota                          quota  own      401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/limit-events                   quota  own      401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/limit-events                   quota  asked    401  401  403  403  200  200  403  200  403  403  403  403
 POST   /api/quota/breakers/{account}/reset quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
 POST   /api/quota/rates/{account}/forget   quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
 POST   /api/quota/accounts/{account}/refresh quota  platform 401  401  403  403  403  200  403  200  403  403  403  403

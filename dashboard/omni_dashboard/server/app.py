@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
-from omni_dashboard.server import analytics, configuration, documents, page, problems, reports
+from omni_dashboard.server import analytics, configuration, documents, limit_events, page, problems, reports
 from omni_dashboard.server.money import MoneyApi
 from omni_dashboard.server.quota_schemas import AccountQuotaOut
 from omni_dashboard.server.request_schemas import RequestOut
@@ -98,6 +98,7 @@ class Api:
             Row("POST", "/api/keys/{id}/rotate", ADMIN, self.rotate_key, KeyCreated, area="keys", takes=JSON),
             Row("DELETE", "/api/keys/{id}", ADMIN, self.revoke_key, KeyOut, area="keys"),
             Row("GET", "/api/quota", ADMIN, self.quota, Quota, area="quota"),
+            *limit_events.rows(),
             Row("POST", "/api/quota/breakers/{account:path}/reset", ADMIN, self.reset_breaker, None, 204, "quota"),
             Row("POST", "/api/quota/rates/{account:path}/forget", ADMIN, self.forget_rates, None, 204, "quota"),
             Row(

@@ -88,7 +88,7 @@ class AttemptOut(BaseModel):
 class RequestOut(BaseModel):
     """One recorded request. ``request_id`` is the X-Request-Id that the client saw; ``outcome`` is ok, failed, partial
     or cancelled, and ``status`` what the client was given, 499 when it went away. ``attempts`` in the order in which
-    they began."""
+    they began; ``tags`` are its key's and its own."""
 
     id: str
     request_id: str
@@ -107,6 +107,7 @@ class RequestOut(BaseModel):
     account: str
     model_served: str
     losses: list[str]
+    tags: list[str]
     usage: UsageOut
     cost_nano_usd: int
     cost_usd: str
@@ -143,6 +144,7 @@ class RequestOut(BaseModel):
             account=found.account_id,
             model_served=found.model_served,
             losses=list(found.losses),
+            tags=list(found.tags),
             usage=UsageOut.of(found.usage),
             cost_nano_usd=found.cost_nano_usd,
             cost_usd=usd(found.cost_nano_usd),

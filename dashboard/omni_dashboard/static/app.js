@@ -211,6 +211,15 @@ function budgets(keys, limits) {
   });
 }
 
+// Limits that have come to a percentage of late, beside where they stand.
+function reached(events) {
+  return events.map(({ name, percent, used, most, of, window, at_ms }) => {
+    const some = of === "usd" ? (nano) => money(nano / 1e9) : count;
+    const text = `${some(used)} of ${some(most)} ${MEASURES[of] ?? of} ${SPANS[window] || `a ${window}`}, ${age(at_ms)} ago`;
+    return item(`limit ${name} came to ${percent} %`, percent >= 100 ? "bad" : "muted", text);
+  });
+}
+
 function age(started) {
   const minutes = Math.max(0, Math.floor((Date.now() - started) / 60000));
   if (minutes < 60) return `${minutes} min`;
@@ -266,12 +275,13 @@ function period() {
 
 async function refresh() {
   const round = ++state.round, span = period(), admin = state.me.role === "admin";
-  const [byModel, byKey, quota, keys, about] = await Promise.all([
+  const [byModel, byKey, quota, keys, about, events] = await Promise.all([
     ask(`/api/usage?group_by=model${span}`),
     ask(`/api/usage?group_by=key${span}`),
     admin ? ask("/api/quota") : null,
     admin ? ask("/api/keys") : null,
     admin ? ask("/api/system") : null,
+    admin ? ask("/api/limit-events?limit=5") : null,
   ]);
   if (round !== state.round) return; // a newer one is under way
   state.names = Object.fromEntries(keys ? keys.keys.map((one) => [one.id, one.name]) : [[state.me.key_id, state.me.name]]);
@@ -288,6 +298,7 @@ async function refresh() {
     draw("accounts", [(quota.accounts || []).map((one) => ({ ...one, windows: one.windows.map((each) => ({ ...each, resets_in: 0, as_of: 0 })) })), minute], ([found]) => accounts(found));
     draw("rates", quota.rate_limits || [], rates);
     draw("budgets", [quota.keys, quota.limits || [], state.names], ([found, shared]) => budgets(found, shared));
+    draw("reached", events.items, reached);
     draw("system", about, system);
     draw("fleet", [about.processes, Math.floor(Date.now() / 60000)], ([found]) => fleet(found));
   }

@@ -269,8 +269,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     ``owner`` its name; both are empty where it is for all keys of the ``organisation``. One ``of`` what is ``UPSTREAM``
     is for what all keys use there: its owner is a provider's id, "provider/account", "provider/model" or a tier, and
     its requests are attempts. ``zone`` and ``anchor`` are those of its calendar windows, as in ``windows``. ``rolling``
-    is a budget in "minute" or "5h"; a reader of a version before knows none of these. While Redis is away, those who are
-    kept to it are refused where ``when_away`` is "closed", and served from what was leased of it where it is "open"; ""
+    is a budget in "minute" or "5h"; a reader of a version before knows none of these. While Redis is away, who is kept
+    to it is refused where ``when_away`` is "closed", and served from what was leased of it where it is "open"; ""
     refuses nobody at any time."""
 
     id: str
@@ -306,6 +306,10 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     def window_owner(self) -> str:
         """Whose windows it has in the ledger: no key's id looks like that."""
         return f"limit:{self.id}"
+
+    def warns_by(self, allowance: Allowance) -> bool:
+        """Whether it is there to tell of percents of the budget or the requests per minute, which cannot themselves."""
+        return allowance.mode != "hard" and (self.budget is not None or self.requests_per_minute > 0)
 
     @property
     def bounds_tokens(self) -> bool:

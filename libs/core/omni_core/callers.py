@@ -46,6 +46,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Query": ("dashboard",),
         "Breakdown": ("dashboard",),
         "KeyUse": ("dashboard",),
+        "LimitEvents": ("dashboard",),
         "Standing": ("dashboard",),
         "FindRequest": ("dashboard",),
         "Reprice": ("dashboard",),

@@ -9,6 +9,8 @@ from omni_core.ports.analytics import (
     Breakdown,
     Charge,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Repriced,
     RequestFound,
     Slice,
@@ -67,6 +69,14 @@ class UsageStore(Protocol):
 
     async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
         """As ``query``."""
+        ...
+
+    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        """Store what is not stored yet, in one durable transaction, and give that. Raises as ``record``."""
+        ...
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        """See ``AnalyticsPort``. Raises as ``query``."""
         ...
 
     async def kept_from_ms(self) -> int:
@@ -133,7 +143,7 @@ class Meter(Protocol):
     def buried(self) -> None: ...
 
     def reached(self, of: str) -> None:
-        """A soft limit ``of`` requests, tokens or money has come to one of its percentages."""
+        """A limit ``of`` requests, tokens or money has come to one of its percentages."""
         ...
 
     def ahead(self, rows: int) -> None:

@@ -9,6 +9,7 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     AttemptFound,
     Breakdown,
+    LimitEvents,
     RequestFound,
     Slice,
     UsagePoint,
@@ -55,6 +56,11 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             keys=[pb.UsedKey(key_id=key, requests=use.requests, last_ms=use.last_ms) for key, use in found.items()]
         )
 
+    async def limit_events(request: pb.LimitEventsRequest) -> pb.LimitEventsResponse:
+        asked = LimitEvents(**{name: getattr(request, name) for name in LimitEvents.__struct_fields__})
+        events = [pb.LimitEvent(**msgspec.structs.asdict(each)) for each in await port.limit_events(asked)]
+        return pb.LimitEventsResponse(events=events)
+
     async def standing(_: pb.StandingRequest) -> pb.StandingResponse:
         found = await port.standing()
         return pb.StandingResponse(pending=found.pending, kept_from_ms=found.kept_from_ms)
@@ -87,6 +93,7 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             "Query": unary(pb.QueryRequest, query),
             "Breakdown": unary(pb.BreakdownRequest, breakdown),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
+            "LimitEvents": unary(pb.LimitEventsRequest, limit_events),
             "Standing": unary(pb.StandingRequest, standing),
             "FindRequest": unary(pb.FindRequestRequest, find_request),
             "Reprice": unary(pb.RepriceRequest, reprice),
@@ -101,6 +108,7 @@ def _request(found: RequestFound) -> pb.Request:
         **_same(found),
         usage=usage_message.written(found.usage),
         losses=found.losses,
+        tags=found.tags,
         attempts=map(_attempt, found.attempts),
     )
 

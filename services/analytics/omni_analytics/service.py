@@ -17,6 +17,8 @@ from omni_core.ports.analytics import (
     Breakdown,
     Charge,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Repriced,
     RequestFound,
     Slice,
@@ -29,7 +31,7 @@ from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest
 from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
 from omni_analytics.domain import rollup
-from omni_analytics.domain.reached import Reached, Told
+from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import CLOCK_AHEAD, MAX_ID, AttemptRow, UsageRow
 from omni_analytics.ports import Backlog, DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
@@ -38,6 +40,7 @@ logger = logging.getLogger("omniroute.analytics")
 
 _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
+MOST_LISTED = 1_001  # a page, and whether there is another
 GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", *ROLLED)
 MEASURED = (TOTAL, TTFT, OVERHEAD)
@@ -71,7 +74,6 @@ class Analytics:
         self._meter = meter
         self._backlog = backlog
         self._settings = settings
-        self._told = Told()
         self._now_ms = now_ms
         self._clock = clock
 
@@ -124,6 +126,12 @@ class Analytics:
             raise InvalidRequest("a statement is of whole days of UTC", param="from")
         return await self._store.statement(provider, from_ms, until_ms)
 
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        """Raises ``InvalidRequest`` for more than there are on a page."""
+        if not 0 < asked.most <= MOST_LISTED:
+            raise InvalidRequest(f"most: must be from 1 to {MOST_LISTED}", param="most")
+        return await self._store.limit_events(asked)
+
     async def take(self, messages: Sequence[UsageMessage]) -> None:
         """Count what ``messages`` carry and settle each with the bus.
 
@@ -144,9 +152,7 @@ class Analytics:
     async def _count(self, messages: Sequence[UsageMessage]) -> list[tuple[UsageMessage, str]]:
         """Every message with what is wrong with it; what is right in it is on disk."""
         decoded = [(message, self._decode(message.data)) for message in messages]
-        for _, found in decoded:
-            for reached in found.reached:
-                self._tell(reached)
+        await self._tell([reached for _, found in decoded for reached in found.reached])
         try:
             await self._record([row for _, found in decoded for row in found.rows], len(messages))
         except WireError:
@@ -154,13 +160,10 @@ class Analytics:
             return [(message, await self._count_alone(found)) for message, found in decoded]
         return [(message, found.fault) for message, found in decoded]
 
-    def _tell(self, reached: Reached) -> None:
-        if not self._told.is_news(reached):
-            return
-        self._meter.reached(reached.of)
-        logger.warning(
-            "a soft limit is used to %d %%", reached.percent, extra={"fields": msgspec.structs.asdict(reached)}
-        )
+    async def _tell(self, reached: Sequence[Reached]) -> None:
+        for news in await self._store.keep_reached(reached) if reached else ():
+            self._meter.reached(news.of)
+            logger.warning("a limit is used to %d %%", news.percent, extra={"fields": msgspec.structs.asdict(news)})
 
     async def _count_alone(self, found: Decoded) -> str:
         try:

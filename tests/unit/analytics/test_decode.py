@@ -29,7 +29,7 @@ def test_no_field_of_the_events_is_left_out() -> None:
             if field.name == "losses":
                 message.losses.append("tools.0.cache_control")
             elif field.name == "tags":
-                message.tags.append("nightly")
+                message.tags.extend(["batch", "blue", "batch"])
             elif field.name == "usage":
                 message.usage.CopyFrom(events_pb2.AttemptEvent(usage=usage | {"apart": apart}).usage)
             elif field.type == field.TYPE_BYTES:
@@ -46,8 +46,11 @@ def test_no_field_of_the_events_is_left_out() -> None:
             if field.name == "losses":
                 assert isinstance(row, RequestRow)
                 assert row.losses == '["tools.0.cache_control"]'
-            elif field.name in ("traceparent", "tags"):
-                continue  # for the consumer's span, and for limits; not for the books
+            elif field.name == "tags":
+                assert isinstance(row, RequestRow)
+                assert row.tags == ("batch", "blue")
+            elif field.name == "traceparent":
+                continue  # for the consumer's span, not for the books
             elif field.name == "usage" and isinstance(row, AttemptRow):
                 assert {name: getattr(row, name) for name in usage} == usage
                 assert msgspec.json.decode(row.apart) == apart

@@ -6,12 +6,23 @@ import msgspec
 import pytest
 from omni_analytics.adapters.decode import decode_batch
 from omni_analytics.adapters.keeper import Keeper
+from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rollup import DAY_MS
 from omni_analytics.domain.rows import UsageRow
 from omni_analytics.ports import Recorded
 from omni_analytics.service import Analytics
 from omni_analytics.settings import KEEP_DAYS, AnalyticsSettings, kept_days
-from omni_core.ports.analytics import Breakdown, KeyUse, Slice, Standing, UsageQuery, UsageReport, UsageTotals
+from omni_core.ports.analytics import (
+    Breakdown,
+    KeyUse,
+    LimitEvent,
+    LimitEvents,
+    Slice,
+    Standing,
+    UsageQuery,
+    UsageReport,
+    UsageTotals,
+)
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, WireError
 from omniroute_proto.events.v1 import events_pb2
 
@@ -46,6 +57,7 @@ class Store:
         self.rows: list[UsageRow] = []
         self.calls = 0
         self.refused: set[str] = set()
+        self.reached: dict[str, Reached] = {}
         self.away = False
         self.forgotten: list[int] = []
 
@@ -65,6 +77,16 @@ class Store:
         return UsageReport(UsageTotals(), {})
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
+        return ()
+
+    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        if self.away:
+            raise DependencyUnavailable("the disk is full")
+        news = [each for each in reached if each.id not in self.reached]
+        self.reached |= {each.id: each for each in news}
+        return list({each.id: each for each in news}.values())
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
         return ()
 
     async def kept_from_ms(self) -> int:
@@ -225,13 +247,13 @@ async def test_a_limit_that_is_nearly_used_up_is_told_once_however_often_it_come
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = {"name": "team/core/soft", "of": "tokens", "window": "day", "most": 900, "used": 800, "percent": 80}
-    event = events_pb2.Event(limit=events_pb2.LimitEvent(id="one", **said))  # type: ignore[arg-type]
+    event = events_pb2.Event(limit=events_pb2.LimitEvent(id="one", at_ms=T0, **said))  # type: ignore[arg-type]
     messages = [Message(batch(event, attempt_event(id=f"a{number}"))) for number in range(2)]
     await stage.service.take(messages)
     assert [message.answers for message in messages] == [["ack"]] * 2
     assert len(stage.store.rows) == 2
     assert stage.meter.limits == ["tokens"]
-    (told,) = [record for record in caplog.records if "soft limit" in record.message]
+    (told,) = [record for record in caplog.records if "a limit is used" in record.message]
     assert {key: told.__dict__["fields"][key] for key in said} == said
     event.limit.id = "two"
     await stage.service.take([Message(batch(event))])

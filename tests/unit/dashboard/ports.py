@@ -18,6 +18,8 @@ from omni_core.ports.analytics import (
     Breakdown,
     Charge,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Repriced,
     RepricedGroup,
     RequestFound,
@@ -341,7 +343,8 @@ FOUND = RequestFound(
     id="0190", request_id="mine", started_ms=1_700_000_000_000, duration_ms=950, first_byte_ms=130, key_id="key_dev",
     client_format="openai.chat", model_requested="best", combo="best", provider="acme", account_id="acme/first",
     model_served="gpt-x", stream=True, status=200, error_kind="", usage=Usage(100, 10, 5, 50, 7),
-    cost_nano_usd=1_250_000, pricing="priced", outcome="ok", losses=("top_k",), config_revision=7, router_id="router-1",
+    cost_nano_usd=1_250_000, pricing="priced", outcome="ok", losses=("top_k",),
+    tags=("batch",), config_revision=7, router_id="router-1",
     attempts=(
         AttemptFound(
             id="0191", started_ms=1_700_000_000_001, duration_ms=20, first_byte_ms=-1, provider="claude",
@@ -361,6 +364,8 @@ class Analytics:
         self.found: list[RequestFound] = [FOUND]
         self.asked: list[tuple[str, tuple[str, ...] | None]] = []
         self.queries: list[UsageQuery] = []
+        self.limits_asked: list[LimitEvents] = []
+        self.limit_events_there: tuple[LimitEvent, ...] = ()
         self.breakdowns: list[Breakdown] = []
         self.slices: list[tuple[int, dict[str, str], UsageTotals]] = []  # when, of what, how much
         self.failure: Exception | None = None
@@ -392,6 +397,12 @@ class Analytics:
         if self.failure is not None:
             raise self.failure
         return {"key_dev": KeyUse(3, 1_700_000_123_456)}
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        self.limits_asked.append(asked)
+        if self.failure is not None:
+            raise self.failure
+        return self.limit_events_there[: asked.most]
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         self.asked.append((id_, key_ids))

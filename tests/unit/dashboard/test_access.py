@@ -45,6 +45,7 @@ MATRIX = [
     ("POST", "/api/keys/key_dev/rotate", {}, (401, 401, 403, 403, 200)),
     ("DELETE", "/api/keys/key_dev", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/quota", None, (401, 401, 403, 403, 200)),
+    ("GET", "/api/limit-events", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/quota/breakers/acme/first/reset", None, (401, 401, 403, 403, 204)),
     ("POST", "/api/quota/rates/acme/first/forget", None, (401, 401, 403, 403, 204)),
     ("POST", "/api/quota/accounts/acme/first/refresh", None, (401, 401, 403, 403, 200)),
@@ -118,11 +119,12 @@ MANAGED: dict[tuple[str, ...], set[str]] = {
     ("keys",): {"/api/keys", "POST /api/keys", "/api/keys/key_dev", "/api/keys/key_dev/rotate"},
     ("quota",): {
         "/api/quota",
+        "/api/limit-events",
         "/api/quota/breakers/acme/first/reset",
         "/api/quota/rates/acme/first/forget",
         "/api/quota/accounts/acme/first/refresh",
     },
-    ("quota:read",): {"/api/quota"},
+    ("quota:read",): {"/api/quota", "/api/limit-events"},
     ("audit:read",): {"/api/audit", "/api/audit/verify", "/api/audit/usage"},
 }
 

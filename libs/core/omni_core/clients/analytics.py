@@ -14,6 +14,8 @@ from omni_core.ports.analytics import (
     Breakdown,
     Charge,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Repriced,
     RepricedGroup,
     RequestFound,
@@ -36,6 +38,7 @@ class AnalyticsClient:
         self._query = peer.unary("Query", pb.QueryResponse)
         self._breakdown = peer.unary("Breakdown", pb.BreakdownResponse)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
+        self._limit_events = peer.unary("LimitEvents", pb.LimitEventsResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
         self._reprice = peer.unary("Reprice", pb.RepriceResponse, REPRICE_TIMEOUT)
         self._charges = peer.unary("Charges", pb.ChargesResponse)
@@ -77,6 +80,11 @@ class AnalyticsClient:
         response = await self._key_use(pb.KeyUseRequest())
         return {key.key_id: KeyUse(key.requests, key.last_ms) for key in response.keys}
 
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        response = await self._limit_events(pb.LimitEventsRequest(**msgspec.structs.asdict(asked)))
+        fields = LimitEvent.__struct_fields__
+        return tuple(LimitEvent(*(getattr(each, name) for name in fields)) for each in response.events)
+
     async def standing(self) -> Standing:
         response = await self._standing(pb.StandingRequest())
         return Standing(response.pending, response.kept_from_ms)
@@ -113,6 +121,7 @@ def _request(found: pb.Request) -> RequestFound:
         **_same(found, RequestFound),
         usage=usage_message.read(found.usage),
         losses=tuple(found.losses),
+        tags=tuple(found.tags),
         attempts=tuple(map(_attempt, found.attempts)),
     )
 

@@ -89,6 +89,38 @@ class Slice(msgspec.Struct, frozen=True):
     latency: dict[str, Counts] = {}
 
 
+class LimitEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """Which to list, newest first: those of an ``organisation``, a limit by id or by ``name``, of at least so many
+    ``percent``, in a span of time (as ``UsageQuery``); empty and 0 are for any. ``before_ms`` and ``before_id`` are
+    those of the last one before; no more than ``most`` are given."""
+
+    organisation: str = ""
+    limit_id: str = ""
+    name: str = ""
+    percent: int = 0
+    from_ms: int = 0
+    until_ms: int = 0
+    before_ms: int = 0
+    before_id: str = ""
+    most: int = 100
+
+
+class LimitEvent(msgspec.Struct, frozen=True):
+    """A limit whose use has come to a percentage: ``used`` of ``most`` of something, in its ``window``; see
+    ``events.v1.LimitEvent``."""
+
+    id: str
+    at_ms: int
+    percent: int
+    used: int
+    limit_id: str
+    name: str
+    organisation: str
+    of: str
+    window: str
+    most: int
+
+
 class Standing(msgspec.Struct, frozen=True):
     """``pending`` messages are in the stream and not counted yet; rows that started before ``kept_from_ms`` (epoch
     milliseconds, 0 for none) may be forgotten."""
@@ -109,7 +141,7 @@ class KeyUse(msgspec.Struct, frozen=True):
 REPRICE_TIMEOUT = 300.0
 
 # The fields of what is found that have a form of their own in its messages; all others are alike there.
-APART = frozenset(("usage", "losses", "attempts", "charged"))
+APART = frozenset(("usage", "losses", "attempts", "charged", "tags"))
 
 
 class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +202,7 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
     router_id: str
     attempts: tuple[AttemptFound, ...]
     decision: bytes = b""
+    tags: tuple[str, ...] = ()
 
 
 class RepricedGroup(msgspec.Struct, frozen=True):
@@ -237,6 +270,10 @@ class AnalyticsPort(Protocol):
 
     async def key_use(self) -> dict[str, KeyUse]:
         """By key id; keys that were never used are not in it."""
+        ...
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        """Raises ``InvalidRequest`` for too many."""
         ...
 
     async def standing(self) -> Standing:

@@ -11,6 +11,7 @@ from omni_wire.errors import WireError
 from omniroute_proto.events.v1 import events_pb2
 
 from omni_analytics.domain.reached import Reached
+from omni_analytics.domain.reached import check as check_reached
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow, check, parts
 from omni_analytics.ports import Decoded
 
@@ -18,6 +19,7 @@ from omni_analytics.ports import Decoded
 MAX_TEXT = 512
 # Bytes; what is more is left away, for the same reason.
 MAX_DECISION = 64 * 1024
+MOST_TAGS, MAX_TAG = 64, 64
 
 _ATTEMPT, _REQUEST = parts(AttemptRow), parts(RequestRow)
 _ATTEMPT_OWN = attrgetter(*_ATTEMPT.own[:-1])  # nothing comes repriced
@@ -37,7 +39,11 @@ def decode_batch(data: bytes) -> Decoded:
     fault = "" if batch.events else "the batch has no events"
     for event in batch.events:
         if event.WhichOneof("event") == "limit":
-            reached.append(Reached(*_REACHED(event.limit)))
+            try:
+                check_reached(found := Reached(*_REACHED(event.limit)))
+                reached.append(found)
+            except WireError as error:
+                fault = fault or str(error)
             continue
         try:
             rows.append(_READ.get(event.WhichOneof("event"), _unknown)(event))
@@ -69,6 +75,9 @@ def _request(event: events_pb2.Event) -> RequestRow:
     row = RequestRow(*_REQUEST_OWN(request), *_USED(request.usage), *_REQUEST_KIND(request), losses)  # type: ignore[call-arg]
     if request.decision and len(request.decision) <= MAX_DECISION:
         row = replace(row, decision=request.decision)
+    if request.tags:
+        tags = dict.fromkeys(tag[:MAX_TAG] for tag in request.tags if "\0" not in tag)
+        row = replace(row, tags=tuple(tags)[:MOST_TAGS])
     if len(row.model_requested) > MAX_TEXT or len(row.model_served) > MAX_TEXT:
         row = replace(row, model_requested=row.model_requested[:MAX_TEXT], model_served=row.model_served[:MAX_TEXT])
     check(row)

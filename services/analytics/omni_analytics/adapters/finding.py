@@ -38,6 +38,7 @@ def find_request(database: Database, id_: str, key_ids: Sequence[str] | None) ->
     if found is None:
         return None
     rows = database.execute(_ATTEMPTS, (found["id"], _MOST_ATTEMPTS)).fetchall()
+    tags = database.execute("SELECT tag FROM request_tag WHERE id = ? ORDER BY tag", (found["id"],)).fetchall()
     decision = database.execute("SELECT document FROM decision WHERE id = ?", (found["id"],)).fetchone()
     attempts = tuple(
         AttemptFound(
@@ -54,6 +55,7 @@ def find_request(database: Database, id_: str, key_ids: Sequence[str] | None) ->
         stream=bool(found["stream"]),
         losses=tuple(msgspec.json.decode(str(found["losses"]), type=list[str])),
         attempts=attempts,
+        tags=tuple(tag for (tag,) in tags),
         decision=bytes(decision[0]) if decision is not None else b"",
     )
 

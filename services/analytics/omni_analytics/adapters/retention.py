@@ -10,8 +10,9 @@ _KEPT = "kept_from_ms"
 
 
 _ROWS = "DELETE FROM {0}_row WHERE id IN (SELECT id FROM {0}_row WHERE started_ms < ? ORDER BY started_ms, id LIMIT ?)"
-_DECISIONS = (
-    "DELETE FROM decision WHERE id IN (SELECT id FROM request_row WHERE started_ms < ? ORDER BY started_ms, id LIMIT ?)"
+_LIMITS = "DELETE FROM limit_event WHERE id IN (SELECT id FROM limit_event WHERE at_ms < ? ORDER BY at_ms, id LIMIT ?)"
+_BESIDE = (
+    "DELETE FROM {0} WHERE id IN (SELECT id FROM request_row WHERE started_ms < ? ORDER BY started_ms, id LIMIT ?)"
 )
 
 
@@ -34,8 +35,9 @@ def forget_some(database: Database, before_ms: int) -> bool:
             "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (_KEPT, before_ms),
         )
-    database.execute(_DECISIONS, (before_ms, AT_ONCE))
-    more = False
+    for table in ("decision", "request_tag"):
+        database.execute(_BESIDE.format(table), (before_ms, AT_ONCE))
+    more = database.execute(_LIMITS, (before_ms, AT_ONCE)).rowcount >= AT_ONCE
     for kind in ("attempt", "request"):
         gone = database.execute(_ROWS.format(kind), (before_ms, AT_ONCE))
         more |= gone.rowcount >= AT_ONCE

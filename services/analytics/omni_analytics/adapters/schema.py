@@ -183,8 +183,20 @@ _VERSION_6 = (
     _VERSION_4[-1],
 )
 
+# Limits that have come to a percentage, and the tags of requests.
+_LIMITS = (
+    """CREATE TABLE limit_event (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, percent INTEGER NOT NULL,
+  used INTEGER NOT NULL, limit_id TEXT NOT NULL, name TEXT NOT NULL, organisation TEXT NOT NULL,
+  measure TEXT NOT NULL, span TEXT NOT NULL, most INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX limit_event_at ON limit_event (at_ms, id)",
+    "CREATE TABLE request_tag (id TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (id, tag)) STRICT, WITHOUT ROWID",
+)
+
 # Never edit a statement above once a version of it was released: add a tuple here.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
+    _LIMITS,
+)
 # Since when rows are rolled up as they are now.
 _ROLLED_UP = 4
 

@@ -66,4 +66,6 @@ _VERSION_3 = tuple(
     )
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_LIMITS = tuple(map(_here, schema._LIMITS))
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _LIMITS)

@@ -15,6 +15,8 @@ from omni_core.ports.analytics import (
     Breakdown,
     Charge,
     KeyUse,
+    LimitEvent,
+    LimitEvents,
     Repriced,
     RequestFound,
     Slice,
@@ -24,13 +26,14 @@ from omni_core.ports.analytics import (
 )
 from omni_wire.errors import DependencyUnavailable
 
-from omni_analytics.adapters import asking
+from omni_analytics.adapters import asking, limit_events
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.finding import find_request
 from omni_analytics.adapters.repricing import reprice, repriced, told
 from omni_analytics.adapters.retention import forget_some, kept_from
 from omni_analytics.adapters.statements import charges, statement
 from omni_analytics.adapters.tables import Tables
+from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.repricing import Looked, together
 from omni_analytics.domain.rollup import HOUR_MS, merge, plan, tally
 from omni_analytics.domain.rows import AttemptRow, RequestRow, UsageRow
@@ -93,6 +96,12 @@ class SqlStore:
     async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
         return await self._run(lambda: self._in_time(lambda: statement(self._database, provider, from_ms, until_ms)))
 
+    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        return await self._run(lambda: self._keep_reached(reached))
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        return await self._run(lambda: self._in_time(lambda: limit_events.listed(self._database, asked)))
+
     async def kept_from_ms(self) -> int:
         return await self._run(lambda: self._in_time(lambda: kept_from(self._database)))
 
@@ -139,6 +148,10 @@ class SqlStore:
 
     def _reprice(self, from_ms: int, until_ms: int, book: PriceBook) -> Looked:
         return self._transact(lambda tables: reprice(tables, from_ms, until_ms, book))
+
+    def _keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+        with self._database.writing():
+            return limit_events.keep(self._database, reached)
 
     def _forget_some(self, before_ms: int) -> bool:
         with self._database.writing():

@@ -135,9 +135,12 @@ class Tables:
         self.requests = RowTable(database, "request", RequestRow)
 
     def decide(self, rows: Sequence[RequestRow], *, again: bool = False) -> None:
-        """Keep the decisions of ``rows``; ``again`` where others of the same ids may be there."""
+        """Keep the decisions and tags of ``rows``; ``again`` where others of the same ids may be there."""
         if again:
-            self._database.executemany("DELETE FROM decision WHERE id = ?", [(row.id,) for row in rows])
+            for table in ("decision", "request_tag"):
+                self._database.executemany(f"DELETE FROM {table} WHERE id = ?", [(row.id,) for row in rows])
+        if tagged := [(row.id, tag) for row in rows for tag in row.tags]:
+            self._database.executemany("INSERT INTO request_tag (id, tag) VALUES (?, ?)", tagged)
         if decided := [(row.id, row.decision) for row in rows if row.decision]:
             self._database.executemany("INSERT INTO decision (id, document) VALUES (?, ?)", decided)
 

@@ -65,7 +65,8 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     ``request_id`` is what the client was told, which it may have chosen itself. ``losses`` is a JSON array.
 
     ``overhead_us`` is our own time before the provider was asked that answered, in microseconds, 0 where none did.
-    In the same three parts as ``AttemptRow``, and ``decision``, the router's decision record (JSON), where it has one.
+    In the same three parts as ``AttemptRow``, and apart from them ``decision``, the router's decision record (JSON),
+    where it has one, and its ``tags``.
     """
 
     id: str
@@ -101,13 +102,16 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     router_id: str
     losses: str
     decision: bytes = b""
+    tags: tuple[str, ...] = ()
 
 
 UsageRow = AttemptRow | RequestRow
+# What few have, and is kept in a table of its own.
+APART = ("decision", "tags")
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """The field names of a row but ``decision``, by part. ``single`` are those that differ from row to row."""
+    """The field names of a row but those of ``APART``, by part. ``single`` are those that differ from row to row."""
 
     own: tuple[str, ...]
     used: tuple[str, ...]
@@ -123,7 +127,7 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 def parts(row: type[AttemptRow] | type[RequestRow]) -> Parts:
-    names = tuple(name for name in row.__struct_fields__ if name != "decision")
+    names = tuple(name for name in row.__struct_fields__ if name not in APART)
     used, kind = names.index("input_tokens"), names.index("key_id")
     return Parts(names[:used], names[used:kind], names[kind:])
 

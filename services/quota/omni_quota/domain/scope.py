@@ -34,7 +34,7 @@ def scope_of(configuration: Snapshot, key_id: str) -> Scope:
     return Scope(
         policies,
         tuple(account.id for provider in configuration.providers for account in provider.accounts),
-        tuple(limit for limit in configuration.limits if not key_id or limit.id in shared),
+        tuple(limit.counted() for limit in configuration.limits if not key_id or limit.id in shared),
     )
 
 

@@ -260,5 +260,6 @@ def _limit_state(
         allowances=tuple(
             AllowanceState(each.of, each.most, each.window, found.used, found.held, found.resets_at, each.mode)
             for each, found in allowances
+            if not limit.warns_by(each)
         ),
     )
