@@ -119,6 +119,8 @@ _USAGE_READ = [
     f"$JS.ACK.{outbox.STREAM}.{analytics.DURABLE}.>",
 ]
 _DEAD_WRITE = [*_made(analytics.DEAD_STREAM), analytics.DEAD_SUBJECTS]
+# To look at what was put aside, and to remove what is counted after all.
+_DEAD_READ = [f"{_API}.STREAM.MSG.{verb}.{analytics.DEAD_STREAM}" for verb in ("GET", "DELETE")]
 # Streams are brought to a new version's shape by one service only.
 _SHAPE = [f"{_API}.STREAM.UPDATE.{stream}" for stream in (outbox.STREAM, analytics.DEAD_STREAM)]
 
@@ -130,7 +132,7 @@ NATS: dict[str, tuple[list[str], str]] = {
     "translator": ([], ""),
     "quota": ([*_CONFIG_READ, *_USAGE_WRITE], ""),
     "auth": ([*_CONFIG_READ, f"$KV.{config_feed.BUCKET}.{config_feed.KEY}"], ""),
-    "analytics": ([*_made(outbox.STREAM), *_USAGE_READ, *_DEAD_WRITE, *_SHAPE], ""),
+    "analytics": ([*_made(outbox.STREAM), *_USAGE_READ, *_DEAD_WRITE, *_DEAD_READ, *_SHAPE], ""),
     "dashboard": ([], ">"),
 }
 

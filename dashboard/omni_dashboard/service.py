@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from operator import add
 from typing import TypeVar
@@ -14,9 +15,11 @@ from omni_core.component import Check
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
+    DeadLetters,
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Redriven,
     RequestFound,
     Slice,
     UsagePoint,
@@ -52,6 +55,8 @@ from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
 from omni_dashboard.usage.asking import analysed
 from omni_dashboard.usage.owners import Owner
+
+log = logging.getLogger("omniroute.dashboard")
 
 T = TypeVar("T")
 
@@ -193,6 +198,24 @@ class Management:
 
     def now_ms(self) -> int:
         return self._wall() * 1000
+
+    async def dead_letters(self, identity: Identity, after: int, limit: int) -> DeadLetters:
+        """Usage messages that could not be counted."""
+        platform_only(identity.organisation, "see what could not be counted")
+        return await self._ask("analytics", self._analytics.dead_letters(after, limit), self._settings.query_timeout)
+
+    async def redrive(self, identity: Identity, ids: tuple[int, ...]) -> Redriven:
+        """Count them now. One that stays is there as before."""
+        platform_only(identity.organisation, "count what could not be counted")
+        return await self._ask("analytics", self._analytics.redrive(ids), self._settings.query_timeout)
+
+    async def discard(self, identity: Identity, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """Remove them without counting; which of them there were."""
+        platform_only(identity.organisation, "discard what could not be counted")
+        gone = await self._ask("analytics", self._analytics.discard(ids), self._settings.query_timeout)
+        told = {"letters": gone, "by": actor(identity.key_id, identity.name)}
+        log.warning("usage messages were discarded", extra={"fields": told})
+        return gone
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""

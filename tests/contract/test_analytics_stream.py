@@ -17,7 +17,7 @@ from omni_analytics.domain.rows import UsageRow
 from omni_analytics.ports import Recorded
 from omni_analytics.settings import DEAD_STREAM, DEAD_SUBJECT, USAGE_STREAM, USAGE_SUBJECTS, AnalyticsSettings
 from omni_core.bus import Bus
-from omni_core.ports.analytics import UsageQuery, UsageTotals
+from omni_core.ports.analytics import Redriven, UsageQuery, UsageTotals
 from omni_core.runtime import Runtime, close_runtime, open_runtime
 from omni_core.settings import CoreSettings
 from omni_wire.errors import DependencyUnavailable
@@ -324,3 +324,43 @@ async def test_a_database_may_come_late_and_what_was_published_meanwhile_is_coun
             assert analytics.checks()["store"].ok
     finally:
         server.close()
+
+
+async def test_a_dead_letter_is_counted_once_when_this_version_can_read_it_and_stays_when_not(
+    bus: Bus, process: Callable[[], Process]
+) -> None:
+    await bus.ensure_stream(DEAD_STREAM, ["omniroute.dead.*"])
+    readable = batch(attempt_event(), request_event())
+    wrapper = {"stream": USAGE_STREAM, "durable": "analytics", "reason": "of a kind", "deliveries": 5, "at_ms": T0}
+    await bus.publish(DEAD_SUBJECT, msgspec.json.encode(wrapper | {"data": readable}), "1")
+    await bus.publish(DEAD_SUBJECT, msgspec.json.encode(wrapper | {"data": b"\xff"}), "2")
+    await bus.publish(DEAD_SUBJECT, readable, "3")  # bare, as what is too large to be wrapped
+    made = process()
+    async with made as component:
+        service = component.service
+        await until(lambda: _is(made.metric("dead_letters_kept") == 3), "the letters are seen")
+        page = await service.dead_letters(0, 2)
+        assert [(one.id, one.reason, one.at_ms, one.deliveries, one.events) for one in page.letters] == [
+            *((1, "of a kind", T0, 5, 2), (2, "of a kind", T0, 5, 0)),
+        ]
+        assert [one.fault for one in page.letters] == ["", "not an events.v1.EventBatch"]
+        assert (page.total, page.next) == (3, 2)
+        (bare,) = (await service.dead_letters(2, 2)).letters
+        assert (bare.id, bare.reason, bare.size) == (3, "", len(readable))
+        assert await service.redrive((1, 2)) == Redriven((1,), {2: "not an events.v1.EventBatch"})
+        await totals_become(component, ONE)
+        assert (await service.redrive((3,))).counted == (3,), "and what is in it is known already"
+        await totals_become(component, ONE)
+        assert await service.redrive((1, 3)) == Redriven(), "they are gone"
+        left = await service.dead_letters(0, 9)
+        assert ([one.id for one in left.letters], left.total, left.next) == ([2], 1, 0)
+        assert await service.discard((1, 2, 9)) == (2,)
+        assert (await service.dead_letters(0, 9)).total == 0
+        assert made.metric("dead_letters_redriven_total", result="counted") == 2
+        assert made.metric("dead_letters_kept") == 0
+        await bus.forget(DEAD_STREAM, 2)
+        await bus.forget(DEAD_STREAM, 99)
+
+
+async def _is(true: bool) -> bool:
+    return true

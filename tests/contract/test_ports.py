@@ -27,9 +27,12 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
     Charge,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Redriven,
     Repriced,
     RepricedGroup,
     RequestFound,
@@ -692,6 +695,7 @@ EVENTS_ASKED = LimitEvents(
     before_id="l/tokens/day/9/80", most=5,
 )  # fmt: skip
 EVENTS = (LimitEvent("l/tokens/day/9/80", 2**45, 80, 2**50, "l", "tag/b/soft", "o", "tokens", "day", 2**51),)
+LETTERS = DeadLetters((DeadLetter(2**40 + 1, 2**45, "why", 5, 2**33, 9, "no"), DeadLetter(3, 0, "", 0, 1, 0, "")), 4, 3)
 
 
 class Analytics:
@@ -721,6 +725,16 @@ class Analytics:
     async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
         assert asked == EVENTS_ASKED
         return EVENTS
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        assert (after, limit) == (2**40, 7)
+        return LETTERS
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        return Redriven(ids[:1], dict.fromkeys(ids[1:], "not now"))
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return ids[1:]
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         assert asked in (BROKEN_DOWN, Breakdown())
@@ -764,6 +778,14 @@ async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
 async def test_limits_that_came_to_a_percentage_are_listed(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.limit_events(EVENTS_ASKED) == EVENTS
+
+
+async def test_what_could_not_be_counted_is_listed_counted_after_all_and_discarded(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.dead_letters(2**40, 7) == LETTERS
+    assert await port.redrive((7, 8, 9)) == Redriven((7,), {8: "not now", 9: "not now"})
+    assert await port.redrive(()) == Redriven()
+    assert await port.discard((7, 8)) == (8,)
 
 
 async def test_how_far_counting_is_is_answered(reach: Reach) -> None:

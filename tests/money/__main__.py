@@ -30,11 +30,15 @@ def _broken(how: Callable[[Scene, int], dict[str, Any]]) -> Test:
     return test
 
 
+def _reserved(home: Path, n: int, seed: int, leased: bool) -> dict[str, Any]:
+    kills, restarts = max(3, n // 20_000), max(1, n // 100_000)
+    return asyncio.run(reserve(home, n, seed, kills=kills, restarts=restarts, leased=leased))
+
+
 # Each is given an empty folder, N and a seed, and returns its figures, "pass" among them.
 TESTS: dict[str, Test] = {
-    "reserve: routers and Redis are killed amid reservations": lambda home, n, seed: asyncio.run(
-        reserve(home, n, seed, kills=max(3, n // 20_000), restarts=max(1, n // 100_000))
-    ),
+    "reserve: routers and Redis are killed amid reservations": lambda home, n, seed: _reserved(home, n, seed, False),
+    "reserve: the same from leased slices": lambda home, n, seed: _reserved(home, n, seed, True),
     "model: the whole ledger against plain Python": lambda home, n, seed: model.machine(max(20, n // 2_000), seed),
     "model: its parts over long histories": lambda home, n, seed: asyncio.run(
         model.histories(max(1, n // 50_000), seed)

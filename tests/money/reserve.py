@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from omni_core.redis import open_redis
-from omni_ledger import Janitor, Outbox
+from omni_core.redis import FAILURES, open_redis, unavailable
+from omni_ledger import Janitor, Outbox, leasing
 from omni_wire.errors import DependencyUnavailable
 from omniroute_proto.events.v1 import events_pb2
 from redis.asyncio import Redis
@@ -25,12 +25,12 @@ from redis.asyncio import Redis
 from tests.money import levels
 from tests.money.levels import Owner
 from tests.money.notes import Noted, Progress, noted
-from tests.money.router import TTL_MS, Orders
+from tests.money.router import TTL_MS, Orders, notes_of
 from tests.support.servers import RedisServer
 
 SHOWN = 5
 LOOK_EVERY, REAP_EVERY, COLLECT_EVERY = 0.05, 0.2, 0.05
-ENDS_WITHIN = 60.0
+ENDS_WITHIN = 30.0
 
 
 class Router:
@@ -38,10 +38,11 @@ class Router:
 
     def __init__(self, orders: Orders) -> None:
         self.orders = orders
+        self._log = orders.home / f"router-{orders.number}.log"
         self._process = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        log = (self.orders.home / f"router-{self.orders.number}.log").open("ab")
+        log = self._log.open("ab")
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.money.router"], stdin=subprocess.PIPE, stdout=log, stderr=log
         )
@@ -64,6 +65,9 @@ class Router:
         self.orders = msgspec.structs.replace(self.orders, life=self.orders.life + 1)
         self._process = self._start()
         return True
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")[-3000:]
 
     def end(self) -> None:
         if self._process.poll() is None:
@@ -113,13 +117,13 @@ class Observer:
 class Collector:
     """Takes what is in the outboxes, each batch once, and keeps of each event the one with the highest ``seq``."""
 
-    def __init__(self, redis: Redis, routers: int) -> None:
-        self._outboxes = {f"router-{number}": Outbox(redis) for number in range(routers)}
-        self._done = dict.fromkeys(self._outboxes, "")
+    def __init__(self, redis: Redis) -> None:
+        self._redis, self._outbox = redis, Outbox(redis)
+        self._done: dict[str, str] = {}
         self._batches: set[str] = set()
         self.events: dict[str, tuple[int, int, str]] = {}  # seq, cost, key
-        self.twice = 0
-        self.superseded = 0
+        self.twice = self.superseded = 0
+        self.contradicting: list[str] = []
 
     async def run(self) -> None:
         while True:
@@ -128,28 +132,33 @@ class Collector:
             await asyncio.sleep(COLLECT_EVERY)
 
     async def collect(self) -> None:
-        """Until all are empty."""
-        for router, outbox in self._outboxes.items():
-            turn = await outbox.turn(router, done=self._done[router])
+        """Until all are empty. Raises ``DependencyUnavailable``."""
+        try:
+            routers = await self._redis.smembers("quota:{omni}:outboxes")
+        except FAILURES as error:
+            raise unavailable("redis", error) from error
+        for router in sorted(name.decode() if isinstance(name, bytes) else name for name in routers):
+            turn = await self._outbox.turn(router, done=self._done.get(router, ""))
             while turn.batch_id:
                 if turn.batch_id not in self._batches:
                     self._batches.add(turn.batch_id)
                     for data in turn.events:
                         self._take(data)
                 self._done[router] = turn.batch_id
-                turn = await outbox.turn(router, done=turn.batch_id)
+                turn = await self._outbox.turn(router, done=turn.batch_id)
 
     def _take(self, data: bytes) -> None:
         told = events_pb2.Event.FromString(data).attempt
         known = self.events.get(told.id)
         self.twice += known is not None and known[0] == told.seq
         self.superseded += known is not None and known[0] != told.seq
+        if known is not None and known[0] == told.seq and known[1] != told.cost_nano_usd:
+            self.contradicting.append(f"{told.id} cost {known[1]}, and then {told.cost_nano_usd}")
         if known is None or told.seq > known[0]:
             self.events[told.id] = told.seq, told.cost_nano_usd, told.key_id
 
     async def close(self) -> None:
-        for outbox in self._outboxes.values():
-            await outbox.close()
+        await self._outbox.close()
 
 
 async def _reap(redis: Redis, charged: Counter[str]) -> None:
@@ -164,7 +173,15 @@ async def _reap(redis: Redis, charged: Counter[str]) -> None:
 
 
 async def reserve(
-    home: Path, attempts: int, seed: int, *, routers: int = 4, clients: int = 64, kills: int = 40, restarts: int = 8
+    home: Path,
+    attempts: int,
+    seed: int,
+    *,
+    routers: int = 4,
+    clients: int = 64,
+    kills: int = 40,
+    restarts: int = 8,
+    leased: bool = False,
 ) -> dict[str, Any]:
     """``kills`` of routers and ``restarts`` of Redis (kill −9, its data on disk), spread over the attempts."""
     server = RedisServer(durable=True).start()
@@ -174,11 +191,21 @@ async def reserve(
         with Progress(home / "asked", routers) as progress:
             for number in range(routers):
                 orders = Orders(
-                    server.url, str(home), number, routers, 0, clients, attempts // routers, attempts, now_s, seed
+                    server.url,
+                    str(home),
+                    number,
+                    routers,
+                    0,
+                    clients,
+                    attempts // routers,
+                    attempts,
+                    now_s,
+                    seed,
+                    leased,
                 )
                 made.append(Router(orders))
             owners = levels.owners(levels.branches(attempts, now_s))
-            observer, collector, counts = Observer(redis, owners), Collector(redis, routers), Counter[str]()
+            observer, collector, counts = Observer(redis, owners), Collector(redis), Counter[str]()
             work = (observer.run(), collector.run(), _reap(redis, counts))
             tasks = [asyncio.create_task(each) for each in work]
             try:
@@ -186,20 +213,21 @@ async def reserve(
                 await _ended(made, tasks)
                 took = time.monotonic() - began
                 asked = progress.total
-                await _settled(observer, tasks)
+                await _settled(observer, tasks, ENDS_WITHIN + (leasing.TTL_MS if leased else TTL_MS) / 1000)
                 await asyncio.sleep(LOOK_EVERY)
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                while not all(task.done() for task in tasks):
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.wait(tasks, timeout=1.0)
             await collector.collect()
             await observer.look()
             await observer.close()
             await collector.close()
-        files = [home / f"router-{router.orders.number}.{life}" for router in made
-                 for life in range(router.orders.life + 1)]  # fmt: skip
-        granted = noted([file for file in files if file.exists()])
-        wrong = [*observer.wrong, *verdicts(granted, collector, observer, levels.branches(attempts, now_s))]
+        files = [notes_of(home, one.orders.number, *range(one.orders.life + 1)) for one in made]
+        granted = noted([file for lives in files for file in lives])
+        books = verdicts(granted, collector, observer, levels.branches(attempts, now_s))
+        wrong = [*observer.wrong, *collector.contradicting, *books]
         org = next(owner for owner in owners if owner.name == "fixed:org")
         used = observer.spent["fixed:org"] / org.cap
         figures = {
@@ -209,7 +237,10 @@ async def reserve(
             "overspent": len(observer.wrong), "phantom_reservations": observer.open, "phantom_held": observer.held,
             "utilisation_percent": round(100 * used, 3), "wrong": len(wrong), "first": wrong[:SHOWN],
         }  # fmt: skip
-        fine = not wrong and not observer.open and not observer.held and used >= 0.99 and not collector.twice
+        # A settlement that is repeated after its slice was told of is not known for one: its event is told again, the
+        # same under the same id, which is one in the store.
+        twice = 0 if leased else collector.twice
+        fine = not wrong and not observer.open and not observer.held and used >= 0.99 and not twice
         return figures | {"pass": fine and asked >= attempts // routers * routers}
     finally:
         for router in made:
@@ -232,6 +263,7 @@ async def _break(
     due += [(attempts * (i + chance.uniform(0.3, 0.9)) / (restarts + 1), "restarts") for i in range(restarts)]
     for at, what in sorted(due):
         while progress.total < at:
+            _well(made)
             if all(router.code is not None for router in made):
                 return
             await asyncio.sleep(0.02)
@@ -249,19 +281,24 @@ async def _ended(made: list[Router], tasks: list["asyncio.Task[None]"]) -> None:
         for task in tasks:
             if task.done():
                 task.result()
+        _well(made)
         await asyncio.sleep(0.05)
-    codes = [router.code for router in made]
-    assert codes == [0] * len(made), f"routers ended with {codes}: see their logs"
+    _well(made)
 
 
-async def _settled(observer: Observer, tasks: list["asyncio.Task[None]"]) -> None:
+def _well(made: list[Router]) -> None:
+    wrong = [router.log() for router in made if router.code]
+    assert not wrong, "a router ended by itself:\n" + "\n".join(wrong)
+
+
+async def _settled(observer: Observer, tasks: list["asyncio.Task[None]"], within: float) -> None:
     """Whatever dead routers held has expired and was reaped; it is told in the figures where it was not."""
-    deadline = time.monotonic() + TTL_MS / 1000 + ENDS_WITHIN
+    deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         looks = observer.looks
         while observer.looks == looks and not any(task.done() for task in tasks):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY)
-        if not observer.open:
+        if not observer.open and not observer.held:
             return
 
 

@@ -183,6 +183,8 @@ class Walk:
         if template == "/api/config/apply":
             word = _word()
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"
+        if template in ("/api/events/dead/redrive", "/api/events/dead/discard"):
+            return template, {"ids": ["17"]}
         if template == "/api/requests/{id}":
             return template.replace("{id}", await self._thing("requests", owner, used_up)), None
         if template == "/api/simulate-route":

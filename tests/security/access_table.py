@@ -91,6 +91,9 @@ POST   /api/quota/breakers/{account}/reset quota  platform 401  401  403  403  4
 POST   /api/quota/rates/{account}/forget   quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
 POST   /api/quota/accounts/{account}/refresh quota  platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/system                         system platform 401  401  403  403  200  200  403  200  403  403  403  403
+GET    /api/events/dead                    system platform 401  401  403  403  200  200  403  200  403  403  403  403
+POST   /api/events/dead/redrive            system platform 401  401  403  403  403  200  403  200  403  403  403  403
+POST   /api/events/dead/discard            system platform 401  401  403  403  403  200  403  200  403  403  403  403
 
 GET    /api/audit                          audit  own      401  401  403  403  200  200  403  200  403  200  200  200
 GET    /api/audit                          audit  asked    401  401  403  403  200  200  403  200  403  403  403  403

@@ -32,7 +32,9 @@ from omni_core.ids import new_id
 from omni_core.ports.analytics import (
     Breakdown,
     Charge,
+    DeadLetters,
     KeyUse,
+    Redriven,
     Repriced,
     RequestFound,
     Slice,
@@ -142,6 +144,15 @@ class Recorded:
 
     async def key_use(self) -> dict[str, KeyUse]:
         return {key: KeyUse(1, 1) for key in self.keys}
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        return DeadLetters((), 0, 0)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        return Redriven(ids)
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return ids
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         whose = next((key for key in self.told.get(id_, ()) if key_ids is None or key in key_ids), "")

@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext, api
-from nats.js.errors import BadRequestError, KeyNotFoundError, NotFoundError
+from nats.js.errors import BadRequestError, KeyNotFoundError, NotFoundError, ServerError
 from nats.js.kv import KeyValue
 from omni_wire.errors import DependencyUnavailable
 
@@ -46,6 +46,13 @@ class KvChange(msgspec.Struct, frozen=True):
 
     key: str
     value: bytes | None
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A message that is in a stream, by its ``number`` there."""
+
+    number: int
+    data: bytes
 
 
 class Message:
@@ -171,6 +178,36 @@ class Bus:
         consumer = PullConsumer(self, stream, durable, subject)
         await consumer.open()
         return consumer
+
+    async def stored(self, stream: str, subject: str, after: int) -> Stored | None:
+        """The first message of ``subject`` behind that with the number ``after``; None where there is none."""
+        await self.connect()
+        with _told(f"read {stream}"):
+            try:
+                found = await self._js.get_msg(stream, seq=after + 1, subject=subject, next=True)
+            except NotFoundError:
+                return None
+        return Stored(int(found.seq or 0), found.data or b"")
+
+    async def forget(self, stream: str, number: int) -> None:
+        """Remove a message from a stream, whether it was there or not."""
+        await self.connect()
+        with _told(f"remove from {stream}"):
+            try:
+                await self._js.delete_msg(stream, number)
+            except ServerError:  # whatever the reason is, that it is not there among them
+                with contextlib.suppress(NotFoundError):
+                    await self._js.get_msg(stream, number)
+                    raise
+
+    async def count(self, stream: str) -> int:
+        """How many messages are in a stream, 0 where there is none."""
+        await self.connect()
+        with _told(f"ask about {stream}"):
+            try:
+                return int((await self._js.stream_info(stream)).state.messages)
+            except NotFoundError:
+                return 0
 
     async def kv_put(self, bucket: str, key: str, value: bytes, *, ttl: float = 0.0) -> int:
         """Store, and return the bucket's revision. The bucket is made when there is none: one that forgets what was not

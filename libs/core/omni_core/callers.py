@@ -52,6 +52,9 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Reprice": ("dashboard",),
         "Charges": ("dashboard",),
         "Statement": ("dashboard",),
+        "DeadLetters": ("dashboard",),
+        "Redrive": ("dashboard",),
+        "Discard": ("dashboard",),
     },
 }
 

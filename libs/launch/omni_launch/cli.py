@@ -12,6 +12,7 @@ from omni_launch.backup_cli import backup
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
 from omni_launch.environment import Flags, config_file, merged
+from omni_launch.events_cli import events
 from omni_launch.explain_cli import explain
 from omni_launch.keys_cli import keys
 from omni_launch.options import PATH, Command, config, data_dir
@@ -292,6 +293,7 @@ cli.add_command(audit)
 cli.add_command(reprice)
 cli.add_command(vault)
 cli.add_command(backup)
+cli.add_command(events)
 cli.add_command(certs)
 cli.add_command(keys)
 cli.add_command(signing_key)

@@ -4,7 +4,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
@@ -30,6 +30,7 @@ REPRICE_WITHIN = 2 * REPRICE_TIMEOUT + 10  # it is looked at, and then written
 _MOST = 64 * 1024 * 1024
 _PLATFORM = "This needs an admin's key of who runs the gateway"
 _NEEDS_QUOTA = f"{_PLATFORM}, with the area quota"
+_NEEDS_SYSTEM = f"{_PLATFORM}, with the area system"
 _NEEDS = "This needs an admin's key, with the area config, and keys for a file's keys"
 
 
@@ -168,6 +169,27 @@ class Remote:
         asked = urllib.parse.urlencode({"month": month, "by": by})
         needs = "An admin's key sees all keys, a developer's itself and no owners; scopes must have the area usage"
         return self._got(f"/api/reports/spend?{asked}", needs=needs)
+
+    def dead_letters(self, after: str, limit: int) -> dict[str, Any]:
+        """What ``GET /api/events/dead`` answers."""
+        asked = urllib.parse.urlencode({"after": after, "limit": limit})
+        return self._got(f"/api/events/dead?{asked}", needs=_NEEDS_SYSTEM)
+
+    def redrive(self, ids: Sequence[str]) -> dict[str, Any]:
+        """What ``POST /api/events/dead/redrive`` answers. Raises ``InvalidRequest`` for what is no id."""
+        return self._sent("/api/events/dead/redrive", {"ids": ids})
+
+    def discard(self, ids: Sequence[str]) -> list[str]:
+        """Which of them there were. Raises as ``redrive``."""
+        found: list[str] = self._sent("/api/events/dead/discard", {"ids": ids})["discarded"]
+        return found
+
+    def _sent(self, path: str, body: Any) -> dict[str, Any]:
+        told = self._ask("POST", path, msgspec.json.encode(body), kind="application/json", needs=_NEEDS_SYSTEM)
+        try:
+            return msgspec.json.decode(told, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._stranger() from None
 
     def _got(self, path: str, needs: str) -> dict[str, Any]:
         return self._told(self._ask("GET", path, needs=needs))

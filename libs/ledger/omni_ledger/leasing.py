@@ -95,6 +95,7 @@ class Lessee:
         self._places = Places(batcher)
         self._pending = 0
         self._timer: asyncio.TimerHandle | None = None
+        batcher.compact = self._compact
         metrics.slices.set_function(lambda: len(self._slices))
 
     # ---- on the way of a request ------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ class Lessee:
         if self._slices[part].bounded and cost > amounts[4]:
             self._on_overrun()
         self._ended(part, settlement.attempt_id, Settled(amounts, truth, settlement.events, done))
-        if settlement.news is not None or any(each.outcome in ("failure", "cool") for each in settlement.evidence):
+        if settlement.news is not None or (settlement.evidence and _is_bad(settlement)):
             self._places.spoiled()
             told = msgspec.structs.replace(settlement, cost_nano_usd=0, events=(), tokens=-1, used=(0, 0))
             self._batcher.keep(operations.settle(told))
@@ -309,8 +310,6 @@ class Lessee:
             self._note("c", part.id)
         elif part.draining or len(part.pending) >= SAY_SOON:
             self._say_rest(part, purse)
-        if self._journal is not None and self._journal.is_large:
-            self._journal.rewrite(self._live())
 
     def _say_rest(self, part: Slice, purse: Purse) -> None:
         if any(part.free) or part.pending or not part.in_flight:
@@ -319,6 +318,10 @@ class Lessee:
     def _note(self, *record: Any) -> None:
         if self._journal is not None:
             self._journal.write(*record)
+
+    def _compact(self) -> None:
+        if self._journal is not None:
+            self._journal.rewrite(self._live())
 
     def _live(self) -> Iterator[Record]:
         """All that the journal must say, of what is so now."""
@@ -388,3 +391,8 @@ class Lessee:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _is_bad(settlement: Settlement) -> bool:
+    """Whether it has something to say of circuits that are spotless."""
+    return any(each.outcome in ("failure", "cool") for each in settlement.evidence)

@@ -123,9 +123,34 @@ class Decoder(Protocol):
     def __call__(self, data: bytes) -> Decoded: ...
 
 
+class Letter(msgspec.Struct, frozen=True):
+    """A message that was put aside, by its number; why and when (epoch milliseconds), after how many deliveries, where
+    that was kept with it."""
+
+    id: int
+    data: bytes
+    reason: str = ""
+    deliveries: int = 0
+    at_ms: int = 0
+
+
 class DeadLetters(Protocol):
+    """All methods raise ``DependencyUnavailable``."""
+
     async def bury(self, data: bytes, reason: str, deliveries: int) -> None:
-        """Keep a message that cannot be taken. Raises ``DependencyUnavailable``."""
+        """Keep a message that cannot be taken."""
+        ...
+
+    async def behind(self, id_: int) -> Letter | None:
+        """The first letter behind that one; None where there is none."""
+        ...
+
+    async def forget(self, id_: int) -> None:
+        """Whether it is there or not."""
+        ...
+
+    async def count(self) -> int:
+        """How many there are."""
         ...
 
 
@@ -141,6 +166,14 @@ class Meter(Protocol):
     def committed(self, recorded: Recorded, messages: int, seconds: float) -> None: ...
 
     def buried(self) -> None: ...
+
+    def redriven(self, result: str, letters: int) -> None:
+        """So many letters were "counted", have "stayed" or were "discarded"."""
+        ...
+
+    def dead(self, letters: int) -> None:
+        """So many are there."""
+        ...
 
     def reached(self, of: str) -> None:
         """A limit ``of`` requests, tokens or money has come to one of its percentages."""

@@ -9,6 +9,7 @@ from omni_core.ports.analytics import (
     AnalyticsPort,
     AttemptFound,
     Breakdown,
+    DeadLetter,
     LimitEvents,
     RequestFound,
     Slice,
@@ -87,6 +88,18 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         found = await port.statement(request.provider, request.from_ms, request.until_ms)
         return pb.StatementResponse(lines=[pb.StatementLine(**msgspec.structs.asdict(line)) for line in found])
 
+    async def dead_letters(request: pb.DeadLettersRequest) -> pb.DeadLettersResponse:
+        found = await port.dead_letters(request.after, request.limit)
+        letters = [pb.DeadLetter(**_same(letter)) for letter in found.letters]
+        return pb.DeadLettersResponse(letters=letters, total=found.total, next=found.next)
+
+    async def redrive(request: pb.RedriveRequest) -> pb.RedriveResponse:
+        found = await port.redrive(tuple(request.ids))
+        return pb.RedriveResponse(counted=found.counted, stayed=found.stayed)
+
+    async def discard(request: pb.DiscardRequest) -> pb.DiscardResponse:
+        return pb.DiscardResponse(discarded=await port.discard(tuple(request.ids)))
+
     server.add(
         "omniroute.analytics.v1.AnalyticsPort",
         {
@@ -99,6 +112,9 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             "Reprice": unary(pb.RepriceRequest, reprice),
             "Charges": unary(pb.ChargesRequest, charges),
             "Statement": unary(pb.StatementRequest, statement),
+            "DeadLetters": unary(pb.DeadLettersRequest, dead_letters),
+            "Redrive": unary(pb.RedriveRequest, redrive),
+            "Discard": unary(pb.DiscardRequest, discard),
         },
     )
 
@@ -117,7 +133,7 @@ def _attempt(found: AttemptFound) -> pb.Attempt:
     return pb.Attempt(**_same(found), usage=usage_message.written(found.usage), charged=found.charged)
 
 
-def _same(found: RequestFound | AttemptFound) -> dict[str, Any]:
+def _same(found: RequestFound | AttemptFound | DeadLetter) -> dict[str, Any]:
     """The fields that are the same on both sides."""
     return {name: getattr(found, name) for name in found.__struct_fields__ if name not in APART}
 

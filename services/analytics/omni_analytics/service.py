@@ -5,6 +5,7 @@ a message delivered twice or out of order), counting again is harmless, so a mes
 are on disk, and given back in every other case.
 """
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from operator import add, attrgetter
@@ -12,13 +13,17 @@ from operator import add, attrgetter
 import msgspec
 from omni_catalogue import pricebook
 from omni_core.ports.analytics import (
+    MOST_LETTERS,
     OF_REQUESTS,
     ROLLED,
     Breakdown,
     Charge,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Redriven,
     Repriced,
     RequestFound,
     Slice,
@@ -30,10 +35,11 @@ from omni_core.ports.analytics import (
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, WireError
 from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
+from omni_analytics import ports
 from omni_analytics.domain import rollup
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import CLOCK_AHEAD, MAX_ID, AttemptRow, UsageRow
-from omni_analytics.ports import Backlog, DeadLetters, Decoded, Decoder, Meter, UsageMessage, UsageStore
+from omni_analytics.ports import Backlog, Decoded, Decoder, Letter, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
 
 logger = logging.getLogger("omniroute.analytics")
@@ -60,7 +66,7 @@ class Analytics:
         self,
         store: UsageStore,
         decode: Decoder,
-        dead_letters: DeadLetters,
+        letters: ports.DeadLetters,
         meter: Meter,
         backlog: Backlog,
         settings: AnalyticsSettings,
@@ -70,7 +76,7 @@ class Analytics:
     ) -> None:
         self._store = store
         self._decode = decode
-        self._dead_letters = dead_letters
+        self._letters = letters
         self._meter = meter
         self._backlog = backlog
         self._settings = settings
@@ -102,6 +108,56 @@ class Analytics:
 
     async def standing(self) -> Standing:
         return Standing(await self._backlog(), await self._store.kept_from_ms())
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        found: list[DeadLetter] = []
+        letter = await self._letters.behind(after)
+        while letter is not None and len(found) < min(limit, MOST_LETTERS):
+            decoded, size = self._decode(letter.data), len(letter.data)
+            about = letter.id, letter.at_ms, letter.reason, letter.deliveries
+            found.append(DeadLetter(*about, size, len(decoded.rows) + len(decoded.reached), decoded.fault))
+            letter = await self._letters.behind(letter.id)
+        following = found[-1].id if found and letter is not None else 0
+        return DeadLetters(tuple(found), await self._counted_letters(), following)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        counted, stayed = list[int](), dict[int, str]()
+        for letter in await self._letters_of(ids):
+            decoded = self._decode(letter.data)
+            fault = await self._count_alone(decoded)
+            if fault:
+                stayed[letter.id] = fault
+                continue
+            await self._tell(decoded.reached)
+            await self._letters.forget(letter.id)  # if this fails it is counted again: as nothing
+            counted.append(letter.id)
+            logger.info("counted a message that was put aside", extra={"fields": {"letter": letter.id}})
+        self._meter.redriven("counted", len(counted))
+        self._meter.redriven("stayed", len(stayed))
+        await self._counted_letters()
+        return Redriven(tuple(counted), stayed)
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        letters = await self._letters_of(ids)
+        for letter in letters:
+            await self._letters.forget(letter.id)
+            told = {"letter": letter.id, "reason": letter.reason, "bytes": len(letter.data)}
+            logger.warning("discarded a usage message that was never counted", extra={"fields": told})
+        self._meter.redriven("discarded", len(letters))
+        await self._counted_letters()
+        return tuple(letter.id for letter in letters)
+
+    async def _letters_of(self, ids: tuple[int, ...]) -> list[Letter]:
+        """Those that there are."""
+        if len(ids) > MOST_LETTERS:
+            raise InvalidRequest(f"these are more than {MOST_LETTERS} letters", param="ids")
+        found = [(id_, await self._letters.behind(id_ - 1)) for id_ in sorted({*ids}) if id_ > 0]
+        return [letter for id_, letter in found if letter is not None and letter.id == id_]
+
+    async def _counted_letters(self) -> int:
+        count = await self._letters.count()
+        self._meter.dead(count)
+        return count
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._store.find_request(id_, key_ids) if 0 < len(id_) <= MAX_ID else None
@@ -204,11 +260,13 @@ class Analytics:
             await self._settle(message.nak(min(delay, self._settings.retry_delay_max)))
             return
         try:
-            await self._dead_letters.bury(message.data, reason, message.num_delivered)
+            await self._letters.bury(message.data, reason, message.num_delivered)
         except DependencyUnavailable:
             await self._settle(message.nak(self._settings.retry_delay_max))
             return
         self._meter.buried()
+        with contextlib.suppress(DependencyUnavailable):
+            await self._counted_letters()
         logger.warning("put a usage message aside", extra={"fields": {"reason": reason, "bytes": len(message.data)}})
         await self._settle(message.term())
 

@@ -9,7 +9,7 @@ from omni_analytics.adapters.keeper import Keeper
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rollup import DAY_MS
 from omni_analytics.domain.rows import UsageRow
-from omni_analytics.ports import Recorded
+from omni_analytics.ports import Letter, Recorded
 from omni_analytics.service import Analytics
 from omni_analytics.settings import KEEP_DAYS, AnalyticsSettings, kept_days
 from omni_core.ports.analytics import (
@@ -17,6 +17,7 @@ from omni_core.ports.analytics import (
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Redriven,
     Slice,
     Standing,
     UsageQuery,
@@ -107,10 +108,23 @@ class Grave:
             raise DependencyUnavailable("NATS is away")
         self.letters.append((data, reason, deliveries))
 
+    async def behind(self, id_: int) -> Letter | None:
+        found = [(number, letter) for number, letter in enumerate(self.letters, 1) if letter[0] and number > id_]
+        return Letter(found[0][0], *found[0][1]) if found else None
+
+    async def forget(self, id_: int) -> None:
+        if self.away:
+            raise DependencyUnavailable("NATS is away")
+        self.letters[id_ - 1] = b"", "", 0
+
+    async def count(self) -> int:
+        return sum(data != b"" for data, _, _ in self.letters)
+
 
 class Meter:
     def __init__(self) -> None:
-        self.batches = self.dead = self.future = 0
+        self.batches = self.dead_letters = self.kept = self.future = 0
+        self.handled: dict[str, int] = {}
         self.lag = 0.0
         self.limits: list[str] = []
 
@@ -118,7 +132,13 @@ class Meter:
         self.batches += messages
 
     def buried(self) -> None:
-        self.dead += 1
+        self.dead_letters += 1
+
+    def redriven(self, result: str, letters: int) -> None:
+        self.handled[result] = self.handled.get(result, 0) + letters
+
+    def dead(self, letters: int) -> None:
+        self.kept = letters
 
     def reached(self, of: str) -> None:
         self.limits.append(of)
@@ -185,7 +205,7 @@ async def test_a_poison_message_is_tried_four_times_again_and_then_put_aside(sta
     await stage.service.take([last])
     assert last.answers == ["term"]
     assert stage.grave.letters == [(b"\xff\xff", "not an events.v1.EventBatch", 5)]
-    assert stage.meter.dead == 1
+    assert stage.meter.dead_letters == 1
 
 
 async def test_it_is_kept_while_the_dead_letters_cannot_be_written(stage: Stage) -> None:
@@ -193,7 +213,7 @@ async def test_it_is_kept_while_the_dead_letters_cannot_be_written(stage: Stage)
     message = Message(b"\xff\xff", 5)
     await stage.service.take([message])
     assert message.answers == ["nak"]
-    assert stage.meter.dead == 0
+    assert stage.meter.dead_letters == 0
 
 
 async def test_what_is_right_in_a_faulty_message_is_counted(stage: Stage) -> None:
@@ -258,6 +278,43 @@ async def test_a_limit_that_is_nearly_used_up_is_told_once_however_often_it_come
     event.limit.id = "two"
     await stage.service.take([Message(batch(event))])
     assert stage.meter.limits == ["tokens"] * 2
+
+
+async def test_a_letter_is_counted_after_all_once_and_one_that_cannot_be_read_stays_and_says_why() -> None:
+    stage = Stage()
+    good, torn = batch(attempt_event(id="a"), request_event(id="r")), b"\xff\xff"
+    for data in (good, torn, batch(attempt_event(id="bad"))):
+        await stage.grave.bury(data, "who knows", 5)
+    stage.store.refused = {"bad"}
+    page = await stage.service.dead_letters(0, 2)
+    assert [(one.id, one.events, one.fault) for one in page.letters] == [
+        *((1, 2, ""), (2, 0, "not an events.v1.EventBatch")),
+    ]
+    assert (page.total, page.next) == (3, 2)
+    assert [one.id for one in (await stage.service.dead_letters(2, 2)).letters] == [3]
+    done = await stage.service.redrive((1, 2, 3, 99))
+    assert done.counted == (1,)
+    assert done.stayed == {2: "not an events.v1.EventBatch", 3: "cannot be stored: no"}
+    assert [row.id for row in stage.store.rows] == ["a", "r"]
+    assert await stage.service.redrive((1,)) == Redriven()
+    assert (stage.meter.handled, stage.meter.kept) == ({"counted": 1, "stayed": 2}, 2)
+    assert await stage.service.discard((1, 2)) == (2,)
+    assert stage.meter.kept == 1
+    with pytest.raises(InvalidRequest):
+        await stage.service.redrive(tuple(range(1, 102)))
+
+
+async def test_a_letter_that_is_counted_while_nats_or_the_store_is_away_is_there_still() -> None:
+    stage = Stage()
+    await stage.grave.bury(batch(attempt_event(id="a")), "who knows", 5)
+    stage.store.away = True
+    with pytest.raises(DependencyUnavailable):
+        await stage.service.redrive((1,))
+    stage.store.away, stage.grave.away = False, True
+    with pytest.raises(DependencyUnavailable):
+        await stage.service.redrive((1,))
+    stage.grave.away = False
+    assert (await stage.service.redrive((1,))).counted == (1,)
 
 
 async def test_an_attempt_of_the_future_stands_where_it_says_and_is_marked(stage: Stage) -> None:

@@ -17,9 +17,12 @@ from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
     Charge,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Redriven,
     Repriced,
     RepricedGroup,
     RequestFound,
@@ -371,6 +374,10 @@ class Analytics:
         self.failure: Exception | None = None
         self.charged: list[Charge] = []
         self.repriced: list[tuple[int, int, bool]] = []
+        self.letters = [
+            DeadLetter(17, 1_700_000_000_000, "an event of a kind this version does not know", 5, 300, 2, ""),
+            DeadLetter(19, 0, "", 0, 750_000, 0, "not an events.v1.EventBatch"),
+        ]
         self.groups = {
             "gpt-x": UsageTotals(2, 1, 3, 100, 10, 5, 50, 7, 1_250_000, 0),
             "claude-x": UsageTotals(1, 0, 1, 1, 0, 0, 2, 0, 2**60, 1),
@@ -403,6 +410,24 @@ class Analytics:
         if self.failure is not None:
             raise self.failure
         return self.limit_events_there[: asked.most]
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        if self.failure is not None:
+            raise self.failure
+        found = tuple(letter for letter in self.letters if letter.id > after)
+        following = found[limit - 1].id if len(found) > limit else 0
+        return DeadLetters(found[:limit], len(self.letters), following)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        there = [letter for letter in self.letters if letter.id in ids]
+        counted = tuple(letter.id for letter in there if not letter.fault)
+        self.letters = [letter for letter in self.letters if letter.id not in counted]
+        return Redriven(counted, {letter.id: letter.fault for letter in there if letter.fault})
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        gone = tuple(letter.id for letter in self.letters if letter.id in ids)
+        self.letters = [letter for letter in self.letters if letter.id not in gone]
+        return gone
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         self.asked.append((id_, key_ids))

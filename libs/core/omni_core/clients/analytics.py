@@ -13,9 +13,12 @@ from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
     Charge,
+    DeadLetter,
+    DeadLetters,
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Redriven,
     Repriced,
     RepricedGroup,
     RequestFound,
@@ -43,6 +46,9 @@ class AnalyticsClient:
         self._reprice = peer.unary("Reprice", pb.RepriceResponse, REPRICE_TIMEOUT)
         self._charges = peer.unary("Charges", pb.ChargesResponse)
         self._statement = peer.unary("Statement", pb.StatementResponse)
+        self._dead_letters = peer.unary("DeadLetters", pb.DeadLettersResponse)
+        self._redrive = peer.unary("Redrive", pb.RedriveResponse)
+        self._discard = peer.unary("Discard", pb.DiscardResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
@@ -88,6 +94,21 @@ class AnalyticsClient:
     async def standing(self) -> Standing:
         response = await self._standing(pb.StandingRequest())
         return Standing(response.pending, response.kept_from_ms)
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        found = await self._dead_letters(pb.DeadLettersRequest(after=after, limit=limit))
+        letters = tuple(
+            DeadLetter(one.id, one.at_ms, one.reason, one.deliveries, one.size, one.events, one.fault)
+            for one in found.letters
+        )
+        return DeadLetters(letters, found.total, found.next)
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        found = await self._redrive(pb.RedriveRequest(ids=ids))
+        return Redriven(tuple(found.counted), dict(found.stayed))
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple((await self._discard(pb.DiscardRequest(ids=ids))).discarded)
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         response = await self._find_request(

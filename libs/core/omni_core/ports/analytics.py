@@ -129,6 +129,40 @@ class Standing(msgspec.Struct, frozen=True):
     kept_from_ms: int
 
 
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A usage message that was put aside, as ``id`` in its stream: why and when (epoch milliseconds, 0 where that was
+    not kept), after how many deliveries, its size in bytes, and how many of its events can be read. ``fault`` is what
+    this version has against it, "" where it would be counted."""
+
+    id: int
+    at_ms: int
+    reason: str
+    deliveries: int
+    size: int
+    events: int
+    fault: str
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """Those behind the last one of the page before. ``total`` is how many there are, ``next`` what to ask behind, 0 at
+    the end."""
+
+    letters: tuple[DeadLetter, ...]
+    total: int
+    next: int
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """Ids of letters that are ``counted`` now, and why others ``stayed``; what was not there is in neither."""
+
+    counted: tuple[int, ...] = ()
+    stayed: dict[int, str] = {}
+
+
+# Letters in one call.
+MOST_LETTERS = 100
+
+
 class KeyUse(msgspec.Struct, frozen=True):
     """What a key was used for: requests that a router took. ``last_ms`` (epoch milliseconds) is exact within the newest
     hour there is usage of, else the hour in which the last one began."""
@@ -278,6 +312,20 @@ class AnalyticsPort(Protocol):
 
     async def standing(self) -> Standing:
         """Raises ``DependencyUnavailable`` where the stream cannot be asked."""
+        ...
+
+    async def dead_letters(self, after: int, limit: int) -> DeadLetters:
+        """Messages that could not be counted, oldest first, from behind ``after``: at most ``limit``, which is at most
+        ``MOST_LETTERS``. Raises ``DependencyUnavailable``."""
+        ...
+
+    async def redrive(self, ids: tuple[int, ...]) -> Redriven:
+        """Count what is in these letters now, once, and remove those of which nothing is left to count. Raises
+        ``InvalidRequest`` for more than ``MOST_LETTERS``, ``DependencyUnavailable``."""
+        ...
+
+    async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """Remove these letters without counting them; which of them there were. Raises as ``redrive``."""
         ...
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:

@@ -10,7 +10,7 @@ from omni_core.bus import Bus, PullConsumer
 from omni_wire.errors import DependencyUnavailable, GatewayError
 
 from omni_analytics import settings as names
-from omni_analytics.ports import Meter, UsageMessage
+from omni_analytics.ports import Letter, Meter, UsageMessage
 from omni_analytics.settings import AnalyticsSettings
 
 logger = logging.getLogger("omniroute.analytics")
@@ -76,6 +76,7 @@ class Consumer:
         await self._bus.connect()
         await self._bus.ensure_stream(names.USAGE_STREAM, [names.USAGE_SUBJECTS])
         await self._bus.ensure_stream(names.DEAD_STREAM, [names.DEAD_SUBJECTS])
+        self._meter.dead(await self._bus.count(names.DEAD_STREAM))
         source = self._source = await self._bus.pull(names.USAGE_STREAM, names.DURABLE, names.USAGE_SUBJECTS)
         while not self._ending.is_set():
             messages = await source.fetch(self._settings.fetch_messages, self._settings.fetch_wait)
@@ -103,6 +104,18 @@ class Consumer:
             return
 
 
+class _Wrapper(msgspec.Struct):
+    """What else there is beside these is for those who look at the stream by other means."""
+
+    data: bytes
+    reason: str
+    deliveries: int
+    at_ms: int
+
+
+_unwrap = msgspec.json.Decoder(_Wrapper)
+
+
 class BusDeadLetters:
     """Satisfies ``DeadLetters``: JSON with the reason and the bytes in base64, or the bare bytes where that is too
     large. The same message buried twice within the stream's duplicate window is kept once."""
@@ -125,3 +138,19 @@ class BusDeadLetters:
             letter = msgspec.json.encode(wrapper)  # bytes become base64
         digest = hashlib.sha256(data).hexdigest()
         await self._bus.publish(names.DEAD_SUBJECT, letter, msg_id=f"dead-{digest}")
+
+    async def behind(self, id_: int) -> Letter | None:
+        found = await self._bus.stored(names.DEAD_STREAM, names.DEAD_SUBJECT, id_)
+        if found is None:
+            return None
+        try:
+            kept = _unwrap.decode(found.data)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # bare, as it was too large
+            return Letter(found.number, found.data)
+        return Letter(found.number, kept.data, kept.reason, kept.deliveries, kept.at_ms)
+
+    async def forget(self, id_: int) -> None:
+        await self._bus.forget(names.DEAD_STREAM, id_)
+
+    async def count(self) -> int:
+        return await self._bus.count(names.DEAD_STREAM)

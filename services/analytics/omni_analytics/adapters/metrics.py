@@ -28,7 +28,20 @@ class PrometheusMeter:
         for of in ("requests", "tokens", "input", "output", "usd"):
             self._reached.labels(of)  # else a rate would miss the first of each
         self._batches = Counter("omniroute_analytics_batches", "Messages counted and committed.", registry=registry)
-        self._dead = Counter("omniroute_analytics_dead_letters", "Messages put aside for good.", registry=registry)
+        self._dead = Counter("omniroute_analytics_dead_letters", "Messages put aside.", registry=registry)
+        self._kept = Gauge(
+            "omniroute_analytics_dead_letters_kept",
+            "Messages that were put aside and are still there.",
+            registry=registry,
+        )
+        self._redriven = Counter(
+            "omniroute_analytics_dead_letters_redriven",
+            "Messages put aside that were tried again, or discarded, by what became of them.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("counted", "stayed", "discarded"):
+            self._redriven.labels(result)
         self._ahead = Counter(
             "omniroute_analytics_clock_ahead",
             "Rows of attempts and requests that had not begun yet by this clock.",
@@ -58,6 +71,12 @@ class PrometheusMeter:
 
     def buried(self) -> None:
         self._dead.inc()
+
+    def redriven(self, result: str, letters: int) -> None:
+        self._redriven.labels(result).inc(letters)
+
+    def dead(self, letters: int) -> None:
+        self._kept.set(letters)
 
     def ahead(self, rows: int) -> None:
         self._ahead.inc(rows)

@@ -43,6 +43,7 @@ class HttpWeb:
         host, port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
         if not host or not port:
             raise UpstreamUnreachable("its address is not one of http or https")
+        request = _request(asked, url.netloc.rpartition("@")[2], url.path or "/", url.query)
         addresses = await self._resolver.resolve(host, port, allow_private=allow_private)
         tls = await self._context() if url.scheme == "https" else None
         reader, writer = await asyncio.open_connection(
@@ -52,10 +53,10 @@ class HttpWeb:
             server_hostname=host.rstrip(".") if tls is not None else None,
         )
         try:
-            writer.write(_request(asked, url.netloc.rpartition("@")[2], url.path or "/", url.query))
+            writer.write(request)
             return await _answer(reader)
         finally:
-            writer.close()
+            writer.transport.abort()  # all that is wanted is there, and nobody waits for a farewell
 
     async def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -89,10 +90,13 @@ class _Reading:
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
         self.parts: list[bytes] = []
-        self.done = False
+        self.begun = self.done = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.begun = True
 
     def on_body(self, part: bytes) -> None:
         self.parts.append(part)
@@ -114,9 +118,10 @@ async def _answer(reader: asyncio.StreamReader) -> WebAnswer:
                 raise UpstreamFailed(f"it answered more than {MOST_BYTES} bytes")
             parser.feed_data(data)
     except HttpParserError as error:
-        raise UpstreamFailed("it answered something that is not HTTP") from error
+        if not reading.done:  # what comes behind an answer is nobody's
+            raise UpstreamFailed("it answered something that is not HTTP") from error
     # Without a length the end of the connection is the end of the body; one that is cut is no JSON.
-    if not reading.headers and not reading.done:
+    if not reading.begun:
         raise UpstreamFailed("it closed the connection without an answer")
     return WebAnswer(parser.get_status_code(), reading.headers, b"".join(reading.parts), _date(reading.headers))
 
