@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from omni_catalogue import snapshot as s
+from omni_catalogue.prices import Special
 from omni_core.clock import now_ms
 from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
@@ -34,7 +35,7 @@ from omni_wire.errors import (
 from omni_wire.formats import CLIENT_FORMATS, WireFormat
 from omni_wire.usage import Usage
 
-from tests.support.router import PATIENT, Harness, harness, patience, provider, until
+from tests.support.router import PATIENT, PRICE, Harness, harness, patience, provider, until
 from tests.support.servers import free_port
 
 CHAT, RESPONSES = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES
@@ -553,6 +554,27 @@ async def test_what_is_billed_apart_is_refused_under_a_budget_and_only_there(
     with contextlib.suppress(UpstreamRejected):  # the simulator has its own mind about some
         await ask(gw, call(client, model, **more))
     assert len(gw.simulator.recent) == seen + 1
+
+
+async def test_what_is_cached_for_an_hour_is_held_where_it_has_a_price_whatever_the_size(gw: Harness) -> None:
+    system = [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+    search = [{"type": "web_search_20250305", "name": "web_search"}]
+    listed = msgspec.structs.replace(PRICE, special=Special(cache_write_1h=2 * PRICE.input))
+    partly = msgspec.structs.replace(listed, above=(s.Above(100, PRICE),))
+    budget = key(budget=s.Budget(nano_usd=10**12))
+
+    async def attempted(price: s.Price, **more: Any) -> str:
+        models = (s.Model(id="*", price=price),)
+        gw.configure(provider("claude", gw.simulator.url, MESSAGES, models=models), keys=budget)
+        try:
+            await ask(gw, call(MESSAGES, "claude/sim", system=system, **more))
+        except InvalidRequest as error:
+            return str(error.param)
+        return "answered"
+
+    assert await attempted(listed) == "answered"
+    assert await attempted(PRICE) == await attempted(partly) == "cache_control.ttl"
+    assert await attempted(listed, tools=search) == "tools.0"
 
 
 async def test_a_hosted_tool_does_not_close_the_providers_it_cannot_reach(gw: Harness) -> None:

@@ -193,6 +193,12 @@ def _outputs(price: Price) -> Iterator[int]:
         yield from (special.audio_output or 0, special.image_output or 0)
 
 
+def prices_hours(price: Price) -> bool:
+    """Whether it says what is cached for an hour costs, however large a request is."""
+    every = (price, *(step.price for step in price.above))
+    return all(each.special is not None and each.special.cache_write_1h is not None for each in every)
+
+
 def dearest(prices: Iterable[Price]) -> Price:
     """Of each kind of token the dearest, whatever the size of a request."""
     every = [each for price in prices for each in (price, *(step.price for step in price.above))]

@@ -44,7 +44,7 @@ def lost_slice(
         outcome="aborted",
         error_kind=error_kind,
         pricing="priced",
-        charged=charged,
+        charged=" ".join(charged),
     )
     return events_pb2.Event(attempt=attempt).SerializeToString()
 

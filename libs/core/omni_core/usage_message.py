@@ -18,12 +18,11 @@ def written(usage: Usage) -> common_pb2.Usage:
     )
     if usage.apart is not None:
         for name in _APART:
-            setattr(message, name, getattr(usage.apart, name))
+            setattr(message.apart, name, getattr(usage.apart, name))
     return message
 
 
 def read(message: common_pb2.Usage) -> Usage:
-    apart = Apart(*(getattr(message, name) for name in _APART))
     return Usage(
         message.input_tokens,
         message.cached_input_tokens,
@@ -31,9 +30,13 @@ def read(message: common_pb2.Usage) -> Usage:
         message.output_tokens,
         message.reasoning_tokens,
         message.estimated,
-        apart if apart != _NOTHING else None,
+        apart(message),
         message.suspect,
     )
 
 
-_NOTHING = Apart()
+def apart(message: common_pb2.Usage) -> Apart | None:
+    """What was counted apart; None where nothing was."""
+    if not message.HasField("apart"):
+        return None
+    return Apart(*(getattr(message.apart, name) for name in _APART))

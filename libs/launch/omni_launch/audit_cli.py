@@ -3,7 +3,7 @@ that the books of usage are right."""
 
 import time
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from omni_launch.problems import CannotStart
 if TYPE_CHECKING:
     from omni_auth.adapters.store.audit import AuditLog
 
-    from omni_launch.management import Access
+    from omni_launch.management import Access, Remote
 
 # Seconds between two looks.
 _AGAIN = 0.5
@@ -73,21 +73,42 @@ def verify(head: str, data_dir: Path | None) -> None:
     "--wait", type=click.FloatRange(0, 3600), default=30.0, show_default=True, metavar="SECONDS",
     help="How long to ask again while events are under way, or a difference is left.",
 )  # fmt: skip
+@click.option("--provider", default="", help="Whose report it is that --reported names: a provider's id.")
+@click.option(
+    "--reported", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="What the provider says was used, as CSV or JSON: held against what is recorded.",
+)  # fmt: skip
+@click.option(
+    "--model-is", "same", multiple=True, metavar="REPORTED=OURS",
+    help="That the provider reports a model under another id; may be repeated.",
+)  # fmt: skip
 @reaching(_WHERE)
-def usage(as_json: bool, wait: float, access: "Access") -> None:
-    """Prove that what the ledger has as spent is what the recorded attempts cost, for each budget of keys and of limits
-    that they share, in its present window. Exit code 1 where a difference has no cause that is known.
+def usage(
+    as_json: bool, wait: float, provider: str, reported: Path | None, same: tuple[str, ...], access: "Access"
+) -> None:
+    """Prove that what the ledger has as spent is what the recorded attempts were settled at, for each budget of keys
+    and of limits that they share, in its present window. Exit code 1 where a difference has no cause that is known.
+
+    With --provider and --reported: hold a provider's report against what is recorded, by day (of UTC) and model. The
+    file has a line for each, under the names day (date, start_time), model (model_id, snapshot_id), input_tokens
+    (prompt_tokens), output_tokens (completion_tokens), cost_usd (cost, amount); what it does not say is not compared.
+    Answers of the usage and cost endpoints of OpenAI and Anthropic are taken as they are. Exit code 1 where a figure
+    differs by more than what is in doubt: estimates, streams that broke off, what had no price.
     """
     import msgspec
 
     from omni_launch.management import Remote, reached
     from omni_launch.proof_lines import lines
 
+    if bool(provider) != bool(reported):
+        raise click.UsageError("--provider and --reported go together")
     with reached(access) as management:
         if not isinstance(management, Remote):
             raise CannotStart(
                 "no gateway runs on this data directory", "Start one: omniroute up; or name one with --url"
             )
+        if reported is not None:
+            raise click.exceptions.Exit(_compare(management, provider, reported, same, as_json))
         deadline = time.monotonic() + wait
         found = management.audit_usage()
         while _open(found) and time.monotonic() < deadline:
@@ -99,6 +120,34 @@ def usage(as_json: bool, wait: float, access: "Access") -> None:
         for line in lines(found):
             click.echo(line)
     raise click.exceptions.Exit(0 if found["ok"] else 1)
+
+
+def _compare(management: "Remote", provider: str, file: Path, same: tuple[str, ...], as_json: bool) -> int:
+    """The exit code."""
+    import msgspec
+
+    from omni_launch import reported
+
+    if wrong := next((pair for pair in same if "=" not in pair), ""):
+        raise click.UsageError(f"--model-is {wrong}: say REPORTED=OURS")
+    ours = dict(pair.split("=", 1) for pair in same)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file} is not UTF-8") from None
+    said = [
+        msgspec.structs.replace(one, model=ours.get(one.model, one.model)) for one in reported.read(text, str(file))
+    ]
+    days = sorted(datetime.fromisoformat(one.day).replace(tzinfo=UTC) for one in said)
+    begin, end = (int(day.timestamp()) * 1000 for day in (days[0], days[-1] + timedelta(days=1)))
+    statement = management.statement(provider, begin, end)["lines"]
+    found = reported.compare(reported.together(said), statement)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        for line in reported.lines(found):
+            click.echo(line)
+    return int(any(not one.explained for one in found))
 
 
 def _open(found: dict[str, Any]) -> bool:

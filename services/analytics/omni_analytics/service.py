@@ -43,7 +43,7 @@ from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 from omni_analytics import ports
 from omni_analytics.domain import rollup
 from omni_analytics.domain.reached import Reached
-from omni_analytics.domain.rows import MAX_ID, UsageRow
+from omni_analytics.domain.rows import CLOCK_AHEAD, MAX_ID, AttemptRow, UsageRow
 from omni_analytics.ports import Backlog, Decoded, Decoder, Letter, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
 from omni_analytics.watching import Watchers
@@ -259,6 +259,7 @@ class Analytics:
 
     async def _record(self, rows: Sequence[UsageRow], messages: int) -> None:
         began = self._clock()
+        rows = self._dated(rows)
         recorded = await self._store.record(rows)
         self._meter.committed(recorded, messages, self._clock() - began)
         if recorded.requests_stored:
@@ -266,6 +267,22 @@ class Analytics:
         if rows:
             oldest = min(map(add, map(_STARTED, rows), map(_DURATION, rows)))
             self._meter.behind(max(0.0, (self._now_ms() - oldest) / 1000))
+
+    def _dated(self, rows: Sequence[UsageRow]) -> Sequence[UsageRow]:
+        """Attempts that are yet to begin are marked: their router's clock is wrong, or ours. They stand where they say,
+        for moving them would count a second delivery as another."""
+        latest = self._now_ms() + self._settings.clock_slack * 1000
+        if not rows or max(map(_STARTED, rows)) <= latest:
+            return rows
+        ahead = sum(row.started_ms > latest for row in rows)
+        self._meter.ahead(ahead)
+        logger.warning("usage of the future was recorded", extra={"fields": {"rows": ahead}})
+        return [
+            msgspec.structs.replace(row, suspect=row.suspect or CLOCK_AHEAD)
+            if isinstance(row, AttemptRow) and row.started_ms > latest
+            else row
+            for row in rows
+        ]
 
     async def _refuse(self, message: UsageMessage, reason: str) -> None:
         """Try a faulty message again later (a newer version of us may understand it), then put it aside for good."""

@@ -20,7 +20,8 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     a fetch that brought something, but not all it could, the next one waits ``linger``: while there is traffic, more
     messages then share a fetch and a commit, which cost as much for one event as for many.
     A message that cannot be taken is tried ``max_deliveries`` times, ``retry_delay`` (doubling, at most
-    ``retry_delay_max``) apart. Behind by more than ``lag_limit`` is reported as not well. Rows are kept ``keep_days``
+    ``retry_delay_max``) apart. Behind by more than ``lag_limit`` is reported as not well. What begins more than
+    ``clock_slack`` from now is marked. Rows are kept ``keep_days``
     whole days, 0 for ever; whether there are older ones is looked for every ``keep_every``. What the webhook is to be
     told is looked for every ``notify_every``, ``notices_at_once``, each for ``notify_timeout`` at the most.
     """
@@ -34,6 +35,7 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     reconnect_delay: float = 1.0
     query_timeout: float = 5.0
     lag_limit: float = 300.0
+    clock_slack: int = 300
     keep_days: int = 0
     keep_every: float = 600.0
     notify_every: float = 1.0

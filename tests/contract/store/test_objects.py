@@ -159,6 +159,30 @@ async def test_what_the_api_makes_is_in_force_beside_the_file(house: House) -> N
     assert (await house.service.credential(CallContext("r"), "beta/main")).secret == "beta-secret-1"
 
 
+async def test_a_price_keeps_its_dates_and_whose_it_is_and_the_same_again_changes_nothing(house: House) -> None:
+    await house.beta()
+    terms = {"account": "beta/main", "input": 1, "output": 1, "cache_write_1h": 0.5}
+    price = {
+        "model": "m",
+        "input": 1.25,
+        "output": 10,
+        "audio_input": 40,
+        "changes": [{"since": "2026-12-01", "input": 1, "output": 8}],
+        "overrides": [terms, {"organisation": "lab", "input": 2, "output": 3, "changes": []}],
+    }
+    assert (await house.put("prices", "beta/m", price)).outcome == "created"
+    found = await house.port.get_object(ME, "prices", "beta/m")
+    told = msgspec.json.decode(found.document)
+    assert told["changes"] == price["changes"]
+    assert told["overrides"][0] == terms
+    assert (await house.put("prices", "beta/m", told)).outcome == "unchanged"
+    assert (await house.put("prices", "beta/m", price | {"input": 1.5})).outcome == "updated"
+    with pytest.raises(InvalidRequest, match="account"):
+        await house.put("prices", "beta/m", price | {"overrides": [terms | {"account": "beta/other"}]})
+    with pytest.raises(InvalidRequest, match="beta/main"):
+        await house.port.delete_object(ME, "accounts", "beta/main")
+
+
 async def test_names_of_all_kinds_are_made_and_kept_by_the_api(house: House) -> None:
     listed = [{"id": "m"}, {"id": "vendor/custom-1"}]
     await house.put("providers", "beta", {**BETA, "aka": ["be"], "models": listed})

@@ -32,7 +32,7 @@ def attempt_event(**changed: Any) -> events_pb2.Event:
         "key_id": "k1", "provider": "acme", "account_id": "acme/first", "model": "gpt-x",
         "provider_format": "openai.chat", "outcome": "ok", "provider_status": 200, "cost_nano_usd": 600_000,
         "reserved_nano_usd": 900_000, "pricing": "priced", "config_revision": 3, "router_id": "router-1",
-        "price_version": "v1", "charged": ["key", "limit-all"],
+        "price_version": "v1", "charged": "key limit-all",
         "usage": {"input_tokens": 100, "cached_input_tokens": 10, "cache_write_tokens": 5, "output_tokens": 50,
                   "reasoning_tokens": 7},
     }  # fmt: skip

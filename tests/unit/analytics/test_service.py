@@ -139,7 +139,7 @@ class Grave:
 
 class Meter:
     def __init__(self) -> None:
-        self.batches = self.dead_letters = self.kept = 0
+        self.batches = self.dead_letters = self.kept = self.future = 0
         self.handled: dict[str, int] = {}
         self.lag = 0.0
         self.limits: list[str] = []
@@ -161,6 +161,9 @@ class Meter:
 
     def reached(self, of: str) -> None:
         self.limits.append(of)
+
+    def ahead(self, rows: int) -> None:
+        self.future += rows
 
     def behind(self, seconds: float) -> None:
         self.lag = seconds
@@ -333,3 +336,34 @@ async def test_a_letter_that_is_counted_while_nats_or_the_store_is_away_is_there
         await stage.service.redrive((1,))
     stage.grave.away = False
     assert (await stage.service.redrive((1,))).counted == (1,)
+
+
+async def test_an_attempt_of_the_future_stands_where_it_says_and_is_marked(stage: Stage) -> None:
+    """Five minutes are within what clocks may differ by; now is ten seconds after ``T0``."""
+    near, far = T0 + 10_000 + 300_000, T0 + 10_000 + 300_001
+    events = [attempt_event(), attempt_event(id="a2", started_ms=near), attempt_event(id="a3", started_ms=far)]
+    message = Message(batch(*events, request_event(started_ms=far)))
+    await stage.service.take([message])
+    assert message.answers == ["ack"]
+    marks = {row.id: (row.started_ms, getattr(row, "suspect", "")) for row in stage.store.rows}
+    assert marks == {"a1": (T0, ""), "a2": (near, ""), "a3": (far, "clock_ahead"), "r1": (far, "")}
+    assert stage.meter.future == 2
+
+
+async def test_what_a_later_version_says_besides_is_passed_over_and_its_outcomes_are_kept(stage: Stage) -> None:
+    event = attempt_event(outcome="teleported", pricing="haggled").SerializeToString()
+    fresh = events_pb2.Event.FromString(event)
+    unknown = b"\xfa\x07\x03new"  # field 127
+    attempt = fresh.attempt.SerializeToString() + unknown
+    wrapped = b"\x0a" + _length(attempt) + attempt
+    data = events_pb2.EventBatch(batch_id="b").SerializeToString() + b"\x1a" + _length(wrapped) + wrapped
+    message = Message(data)
+    await stage.service.take([message])
+    assert message.answers == ["ack"]
+    (row,) = stage.store.rows
+    assert (row.id, row.outcome, row.pricing) == ("a1", "teleported", "haggled")
+
+
+def _length(data: bytes) -> bytes:
+    count = len(data)
+    return bytes([count]) if count < 128 else bytes([count & 127 | 128, count >> 7])

@@ -46,6 +46,7 @@ def said(record: AttemptRecord | RequestRecord, but: dict[str, str]) -> dict[str
     """The record flat, under the event's names; ``but`` are names of ``Source`` that the event has others for."""
     flat = msgspec.structs.asdict(record)
     source = msgspec.structs.asdict(flat.pop("source"))
+    source["charged"] = " ".join(source["charged"])
     return flat | {but.get(name, name): value for name, value in source.items() if but.get(name, name)}
 
 
@@ -55,7 +56,7 @@ def told(message: Any, names: Any) -> dict[str, Any]:
         value = getattr(message, field)
         if field == "usage":
             value = usage_message.read(value)
-        found[field] = tuple(value) if field in ("losses", "charged", "tags") else value
+        found[field] = tuple(value) if field in ("losses", "tags") else value
     return found
 
 

@@ -6,8 +6,8 @@ from operator import attrgetter
 import msgspec
 from google.protobuf.message import DecodeError
 from msgspec.structs import replace
+from omni_core.usage_message import apart
 from omni_wire.errors import WireError
-from omni_wire.usage import Apart
 from omniroute_proto.events.v1 import events_pb2
 
 from omni_analytics.domain.reached import Reached
@@ -23,10 +23,9 @@ MOST_TAGS, MAX_TAG = 64, 64
 
 _ATTEMPT, _REQUEST = parts(AttemptRow), parts(RequestRow)
 _ATTEMPT_OWN = attrgetter(*_ATTEMPT.own[:-1])  # nothing comes repriced
-_ATTEMPT_KIND = attrgetter(*_ATTEMPT.kind[:-2])  # a list, and a word of the usage, are last
+_ATTEMPT_KIND = attrgetter(*_ATTEMPT.kind[:-1])  # a word of the usage is last
 _REQUEST_OWN, _REQUEST_KIND = attrgetter(*_REQUEST.own), attrgetter(*_REQUEST.kind[:-1])  # losses are a list
-_USED, _APART = attrgetter(*_REQUEST.used), attrgetter(*Apart.__struct_fields__)
-_NOTHING_APART = (0,) * len(Apart.__struct_fields__)
+_USED = attrgetter(*_REQUEST.used)
 _REACHED = attrgetter(*Reached.__struct_fields__)
 
 
@@ -56,14 +55,12 @@ def decode_batch(data: bytes) -> Decoded:
 def _attempt(event: events_pb2.Event) -> AttemptRow:
     attempt = event.attempt
     usage = attempt.usage
-    told = _APART(usage)
     row = AttemptRow(  # type: ignore[call-arg]
         *_ATTEMPT_OWN(attempt),
         0,
         *_USED(usage),
-        "" if told == _NOTHING_APART else msgspec.json.encode(Apart(*told)).decode(),
+        msgspec.json.encode(apart(usage)).decode() if usage.HasField("apart") else "",
         *_ATTEMPT_KIND(attempt),
-        " ".join(attempt.charged),
         usage.suspect,
     )
     if len(row.model) > MAX_TEXT:

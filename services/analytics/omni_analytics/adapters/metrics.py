@@ -50,6 +50,11 @@ class PrometheusMeter:
         )
         for result in ("counted", "stayed", "discarded"):
             self._redriven.labels(result)
+        self._ahead = Counter(
+            "omniroute_analytics_clock_ahead",
+            "Rows of attempts and requests that had not begun yet by this clock.",
+            registry=registry,
+        )
         self._lag = Gauge(
             "omniroute_analytics_ingest_lag_seconds", "Age of the oldest event last committed.", registry=registry
         )
@@ -83,6 +88,9 @@ class PrometheusMeter:
 
     def dead(self, letters: int) -> None:
         self._kept.set(letters)
+
+    def ahead(self, rows: int) -> None:
+        self._ahead.inc(rows)
 
     def behind(self, seconds: float) -> None:
         self.lag_seconds = seconds

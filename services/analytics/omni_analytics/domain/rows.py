@@ -9,6 +9,8 @@ MAX_NANO_USD = 10**15
 MAX_MS = 10**14
 MAX_INT = 2**63 - 1
 MAX_ID = 200
+# What is suspect of an attempt that had not begun yet when it was recorded.
+CLOCK_AHEAD = "clock_ahead"
 # What an attempt was charged to whose router did not say so, once that cannot be told from its price any more.
 UNTOLD = "-"
 

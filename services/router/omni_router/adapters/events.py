@@ -68,7 +68,8 @@ _USAGE_TAGS = tuple(
     for field in Usage.__struct_fields__
     if field not in ("apart", "suspect")
 )
-_APART_TAGS = tuple(number_tag(common_pb2.Usage.DESCRIPTOR, field) for field in Apart.__struct_fields__)
+_APART_TAG = bytes_tag(common_pb2.Usage.DESCRIPTOR, "apart")
+_APART_TAGS = tuple(number_tag(common_pb2.Apart.DESCRIPTOR, field) for field in Apart.__struct_fields__)
 _SUSPECT_TAG = bytes_tag(common_pb2.Usage.DESCRIPTOR, "suspect")
 
 
@@ -145,9 +146,14 @@ def _counts(usage: Usage) -> tuple[Any, ...]:
 
 def _besides(usage: Usage) -> bytes:
     """What few answers have."""
-    counts = msgspec.structs.astuple(usage.apart) if usage.apart is not None else ()
-    parts = [tag + varint(count) for tag, count in zip(_APART_TAGS, counts, strict=False) if count]
-    return b"".join([*parts, *((_SUSPECT_TAG, text(usage.suspect)) if usage.suspect else ())])
+    parts = []
+    if usage.apart is not None:
+        counts = zip(_APART_TAGS, msgspec.structs.astuple(usage.apart), strict=True)
+        apart = b"".join([tag + varint(count) for tag, count in counts if count])
+        parts += [_APART_TAG, varint(len(apart)), apart]
+    if usage.suspect:
+        parts += [_SUSPECT_TAG, text(usage.suspect)]
+    return b"".join(parts)
 
 
 def _same_of_attempt(record: AttemptRecord) -> bytes:
@@ -164,7 +170,7 @@ def _same_of_attempt(record: AttemptRecord) -> bytes:
         config_revision=source.config_revision,
         router_id=source.router_id,
         price_version=source.price_version,
-        charged=source.charged,
+        charged=" ".join(source.charged),
     ).SerializeToString()
 
 

@@ -37,6 +37,7 @@ _KEPT = {
     WireFormat.OPENAI_RESPONSES: ("previous_response_id", "conversation", "prompt"),
     WireFormat.GEMINI_GENERATE: ("cachedContent", "cached_content"),
 }
+AN_HOUR = "cache_control.ttl"
 _HOUR = re.compile(rb'"ttl"\s*:\s*"1h"')
 
 _CLIENTS_RESPONSES_TOOLS = frozenset(
@@ -68,12 +69,17 @@ def input_bound(client_format: WireFormat, body: Body, context: int) -> int:
     return min(bound, context) if context else bound
 
 
-def billed_apart(client_format: WireFormat, provider_format: WireFormat, body: Body) -> str:
+def billed_apart(
+    client_format: WireFormat, provider_format: WireFormat, body: Body, *, hours_priced: bool = False
+) -> str:
     """The first field that such a provider would bill otherwise than by tokens at the listed price; empty when there
-    is none. Tools that a provider runs reach only one of the client's own format. Raises ``InvalidRequest``."""
+    is none. Tools that a provider runs reach only one of the client's own format. What is written to the cache for an
+    hour costs more than the listed price of writing, unless ``hours_priced`` says that this is listed, too. Raises
+    ``InvalidRequest``."""
     try:
-        if provider_format is WireFormat.ANTHROPIC_MESSAGES and _HOUR.search(_plain(body.whole)):
-            return "cache_control.ttl"  # written to the cache for an hour costs more than the listed price of writing
+        anthropic = provider_format is WireFormat.ANTHROPIC_MESSAGES
+        if anthropic and not hours_priced and _HOUR.search(_plain(body.whole)):
+            return AN_HOUR
         if client_format is not provider_format:
             return ""
         if client_format is WireFormat.OPENAI_RESPONSES:

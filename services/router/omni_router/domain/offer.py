@@ -6,7 +6,7 @@ from copy import copy
 import msgspec
 from omni_catalogue.catalogue import Candidate
 from omni_catalogue.lanes import Lane
-from omni_catalogue.prices import Ceilings, Dated, ceilings, version
+from omni_catalogue.prices import Ceilings, Dated, ceilings, prices_hours, version
 from omni_catalogue.rules import Effective
 from omni_catalogue.snapshot import Budget, Hedge, Limit, Price, Timeouts
 
@@ -113,6 +113,12 @@ class Offer:
             if now_ms >= from_ms:
                 return offer
         return self
+
+    @property
+    def hours_priced(self) -> bool:
+        """Whether what is cached for an hour has a price of its own, whenever and however large the request is."""
+        rows = self.pricing.history
+        return bool(rows) and all(prices_hours(row.price) for row in rows)
 
     def ceilings(self, most: int) -> Ceilings:
         """What a request with ``most`` tokens of input, or fewer, costs at most."""

@@ -45,6 +45,9 @@ class RouterMetrics:
         self._attempts = meter("attempts", "Calls to providers.", "provider", "format")
         self._tokens = meter("tokens", "Tokens used.", "provider", "direction")
         self._cost = meter("cost_usd", "What was spent.", "provider")
+        self._doubtful = meter(
+            "doubtful_usage", "Attempts whose cost is not sure, by what it is for.", "provider", "reason"
+        )
         self._seconds = spread("request_seconds", "From request to last byte.", "stream")
         self._first_byte = spread("first_byte_seconds", "From request to first byte.", "provider", "stream")
         self.recordings = meter("recordings", "Answers recorded and told again.", "outcome")
@@ -83,6 +86,9 @@ class RouterMetrics:
             source = attempt.offer.source
             last = self._of(source.provider, source.provider_format)
             last.attempts.value += 1
+            usage = attempt.usage
+            if usage.estimated or usage.suspect or attempt.offer.price is None:
+                self._doubt(source.provider, usage, priced=attempt.offer.price is not None)
         if record.first_byte_ms >= 0:
             (last.first_streamed if record.stream else last.first_whole).observe(record.first_byte_ms / 1000)
         last.input.value += record.usage.input_tokens
@@ -95,6 +101,13 @@ class RouterMetrics:
         found.attempts.value += 1
         found.input.value += usage.input_tokens
         found.cost.value += cost_nano_usd / 1e9
+
+    def _doubt(self, provider: str, usage: Usage, *, priced: bool) -> None:
+        reason = usage.suspect or ("estimated" if usage.estimated else "")
+        if reason:
+            self._doubtful.add((provider, reason))
+        if not priced and (usage.input_tokens or usage.output_tokens):
+            self._doubtful.add((provider, "unpriced"))
 
     def _of(self, provider: str, provider_format: str) -> "_ProviderSeries":
         found = self._providers.get((provider, provider_format))

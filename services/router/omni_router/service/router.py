@@ -530,13 +530,21 @@ def _within_tokens(found: Offers, client_format: WireFormat, request: Request) -
         beyond = beyond_bounds(unusual)
     if not apart and not beyond:
         return found.offers
-    left = tuple(
-        offer
-        for offer in found.offers
-        if not offer.kept.bounds or not (beyond or offer.candidate.provider.format in apart)
-    )
+    for_hours = {
+        provider_format: bounds.billed_apart(client_format, provider_format, request.body, hours_priced=True)
+        for provider_format, field in apart.items()
+        if field == bounds.AN_HOUR
+    }
+
+    def holds(offer: Offer) -> bool:
+        provider_format = offer.candidate.provider.format
+        if provider_format in for_hours and offer.hours_priced:
+            return not (beyond or for_hours[provider_format])
+        return not (beyond or provider_format in apart)
+
+    left = tuple(offer for offer in found.offers if not offer.kept.bounds or holds(offer))
     if not left:
-        raise _unbounded(beyond or next(iter(apart.values())))
+        raise _unbounded(beyond or next(filter(None, for_hours.values()), "") or next(iter(apart.values())))
     return left
 
 

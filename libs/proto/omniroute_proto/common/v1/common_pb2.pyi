@@ -99,11 +99,7 @@ class Usage(_message.Message):
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     ESTIMATED_FIELD_NUMBER: _builtins.int
-    CACHE_WRITE_1H_TOKENS_FIELD_NUMBER: _builtins.int
-    AUDIO_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
-    IMAGE_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
-    AUDIO_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
-    IMAGE_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    APART_FIELD_NUMBER: _builtins.int
     SUSPECT_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
     cached_input_tokens: _builtins.int
@@ -112,14 +108,12 @@ class Usage(_message.Message):
     reasoning_tokens: _builtins.int
     estimated: _builtins.bool
     """True when a number was derived here because the provider gave none."""
-    cache_write_1h_tokens: _builtins.int
-    """Parts of the counts above that the provider counted apart."""
-    audio_input_tokens: _builtins.int
-    image_input_tokens: _builtins.int
-    audio_output_tokens: _builtins.int
-    image_output_tokens: _builtins.int
     suspect: _builtins.str
     """What was wrong with the counts that the provider gave, which are put right here; empty where nothing was."""
+    @_builtins.property
+    def apart(self) -> Global___Apart:
+        """Unset where the provider counted nothing apart."""
+
     def __init__(
         self,
         *,
@@ -129,17 +123,46 @@ class Usage(_message.Message):
         output_tokens: _builtins.int = ...,
         reasoning_tokens: _builtins.int = ...,
         estimated: _builtins.bool = ...,
+        apart: Global___Apart | None = ...,
+        suspect: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apart", b"apart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apart", b"apart", "cache_write_tokens", b"cache_write_tokens", "cached_input_tokens", b"cached_input_tokens", "estimated", b"estimated", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "suspect", b"suspect"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class Apart(_message.Message):
+    """Parts of the counts of a Usage that a provider counts apart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CACHE_WRITE_1H_TOKENS_FIELD_NUMBER: _builtins.int
+    AUDIO_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    IMAGE_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    AUDIO_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    IMAGE_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    cache_write_1h_tokens: _builtins.int
+    audio_input_tokens: _builtins.int
+    image_input_tokens: _builtins.int
+    audio_output_tokens: _builtins.int
+    image_output_tokens: _builtins.int
+    def __init__(
+        self,
+        *,
         cache_write_1h_tokens: _builtins.int = ...,
         audio_input_tokens: _builtins.int = ...,
         image_input_tokens: _builtins.int = ...,
         audio_output_tokens: _builtins.int = ...,
         image_output_tokens: _builtins.int = ...,
-        suspect: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_input_tokens", b"audio_input_tokens", "audio_output_tokens", b"audio_output_tokens", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "cached_input_tokens", b"cached_input_tokens", "estimated", b"estimated", "image_input_tokens", b"image_input_tokens", "image_output_tokens", b"image_output_tokens", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "suspect", b"suspect"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_input_tokens", b"audio_input_tokens", "audio_output_tokens", b"audio_output_tokens", "cache_write_1h_tokens", b"cache_write_1h_tokens", "image_input_tokens", b"image_input_tokens", "image_output_tokens", b"image_output_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Usage: _TypeAlias = Usage  # noqa: Y015
+Global___Apart: _TypeAlias = Apart  # noqa: Y015

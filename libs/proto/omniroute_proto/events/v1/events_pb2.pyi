@@ -187,12 +187,12 @@ class AttemptEvent(_message.Message):
     router_id: _builtins.str
     price_version: _builtins.str
     """Stands for the price that the cost was worked out with; empty where there is none."""
+    charged: _builtins.str
+    """The budgets that the cost was charged to, with a space between: "key" for the key's own, ids of limits for those
+    that it shares. One text, as analytics reads thousands a second and keeps it as it is.
+    """
     @_builtins.property
     def usage(self) -> _common_pb2.Usage: ...
-    @_builtins.property
-    def charged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The budgets that the cost was charged to: "key" for the key's own, ids of limits for those that it shares."""
-
     def __init__(
         self,
         *,
@@ -218,7 +218,7 @@ class AttemptEvent(_message.Message):
         config_revision: _builtins.int = ...,
         router_id: _builtins.str = ...,
         price_version: _builtins.str = ...,
-        charged: _abc.Iterable[_builtins.str] | None = ...,
+        charged: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
