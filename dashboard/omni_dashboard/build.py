@@ -57,7 +57,8 @@ class DashboardComponent:
         self.reconciler.start()
 
     async def drain(self) -> None:
-        """Nothing to finish: requests are short, and the server that carries them waits for them."""
+        """Requests are short, and the server that carries them waits for them; who watches is sent away."""
+        self.service.end()
 
     async def stop(self) -> None:
         prober, self._prober = self._prober, None

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import add
 from typing import TypeVar
 
@@ -18,9 +18,12 @@ from omni_core.ports.analytics import (
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Listed,
+    Listing,
     Redriven,
     RequestFound,
     Slice,
+    Update,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -52,7 +55,7 @@ from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.ports import ControlPort
 from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
-from omni_dashboard.usage.asking import analysed
+from omni_dashboard.usage.asking import analysed, visible
 from omni_dashboard.usage.owners import Owner
 
 T = TypeVar("T")
@@ -107,6 +110,7 @@ class Management:
         self._trusted: tuple[Network, ...] = ()
         self._trusted_of = 0  # the revision that says so
         self._identities: dict[bytes, tuple[float, Identity]] = {}
+        self._ending = asyncio.Event()
         self._ended = 0  # how often a key ended here: an answer that was under way then may be of before
         self.checks = {name: Check(False, "not asked yet") for name in ("auth", "quota", "analytics")}
 
@@ -166,10 +170,50 @@ class Management:
 
     async def analyse(self, identity: Identity, asked: Analysis) -> Answer:
         """Raises ``PermissionDenied`` when a developer asks beyond their own key, ``InvalidRequest``."""
-        return await analysed(identity, asked, self._breakdown, self.owners)
+        return await analysed(identity, asked, self.breakdown, self.owners)
 
-    async def _breakdown(self, asked: Breakdown) -> Sequence[Slice]:
+    async def breakdown(self, asked: Breakdown) -> Sequence[Slice]:
         return await self._ask("analytics", self._analytics.breakdown(asked), self._settings.query_timeout)
+
+    async def listed(self, identity: Identity, asked: Listing) -> Listed:
+        """Of what ``identity`` may see; filters may be of owners. Raises ``PermissionDenied``, ``InvalidRequest``."""
+        filters, _ = await visible(identity, asked.filters, self.owners)
+        return await self.page(msgspec.structs.replace(asked, filters=filters))
+
+    async def live(self, identity: Identity, after: str) -> AsyncGenerator[Update, None]:
+        """Of the keys that ``identity`` may see. See ``AnalyticsPort.live``."""
+        keys = (await self.visible(identity, {})).get("key")
+        return self._analytics.live(keys, after)
+
+    async def until_it_ends(self, updates: AsyncGenerator[Update, None]) -> AsyncIterator[Update]:
+        """``updates``, for as long as this process takes requests."""
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            while not ending.done():
+                coming = asyncio.ensure_future(anext(updates, None))
+                await asyncio.wait((ending, coming), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    await asyncio.wait((coming,))
+                    return
+                update = coming.result()
+                if update is None:
+                    return
+                yield update
+        finally:
+            ending.cancel()
+
+    def end(self) -> None:
+        """Whoever watches is told to come again, elsewhere or later."""
+        self._ending.set()
+
+    async def visible(self, identity: Identity, filters: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """The same in words of analytics, of what ``identity`` may see. Raises as ``listed``."""
+        return (await visible(identity, filters, self.owners))[0]
+
+    async def page(self, asked: Listing) -> Listed:
+        """For whoever may see what passes."""
+        return await self._ask("analytics", self._analytics.listed(asked), self._settings.query_timeout)
 
     async def owners(self, identity: Identity) -> dict[str, Owner]:
         """Of the keys that ``identity`` may see, by id, and of those that were revoked: of all organisations, or of

@@ -28,15 +28,18 @@ from pathlib import Path
 from typing import Any
 
 from omni_analytics.adapters.decode import decode_batch
+from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.location import usage_path
 from omni_analytics.adapters.sqlite import SqliteDatabase
 from omni_analytics.adapters.store import SqlStore
+from omni_analytics.domain.recent import Recent
 from omni_analytics.domain.rollup import DAY_MS, GRAINS, HOUR_MS, MEASURES, MINUTE_MS
 from omni_analytics.service import Analytics
 from omni_analytics.settings import AnalyticsSettings
+from omni_analytics.watching import Watchers
 from omni_core.ports.analytics import Breakdown, UsageQuery
 from omni_wire.errors import DependencyUnavailable
-from omni_wire.latency import OVERHEAD, TOTAL, TTFT, bucket_of, packed, pairs
+from omni_wire.latency import OVERHEAD, TOTAL, TTFT, bucket_of, packed, unpacked
 
 from tests.unit.analytics.events import attempt_event, batch, request_event
 
@@ -84,7 +87,7 @@ class Histogram:
 
     def step(self, value: int | bytes) -> None:
         if isinstance(value, bytes):
-            for bucket, count in pairs(value):
+            for bucket, count in unpacked(value).items():
                 self.counts[bucket] += count
         else:
             self.counts[bucket_of(value)] += 1
@@ -134,7 +137,9 @@ def _draw_lots(store: sqlite3.Connection, seed: int) -> None:
             (kind, key, model, provider, account, model, status, error, outcome),
         )
         store.execute(
-            "INSERT INTO attempt_kind VALUES (?, ?, ?, ?, ?, 'openai.chat', ?, ?, ?, 'priced', 0, 3, 'r1')",
+            "INSERT INTO attempt_kind (kind, key_id, provider, account_id, model, provider_format, outcome, "
+            "error_kind, provider_status, pricing, overrun, config_revision, router_id) "
+            "VALUES (?, ?, ?, ?, ?, 'openai.chat', ?, ?, ?, 'priced', 0, 3, 'r1')",
             (kind, key, provider, account, model, outcome, error, status),
         )
 
@@ -269,7 +274,7 @@ async def taken_in(store: SqlStore, seed: int, events: int = TAKEN) -> dict[str,
         messages.append(Message(batch(*made, batch_id=f"{stamp}-{number}")))
     service = Analytics(
         store, decode_batch, None, Meter(), nothing_waits, AnalyticsSettings(),  # type: ignore[arg-type]
-        now_ms=lambda: END, clock=time.monotonic,
+        now_ms=lambda: END, clock=time.monotonic, watchers=Watchers(Recent("bench"), row_found),
     )  # fmt: skip
     began, cpu = time.perf_counter(), time.process_time()
     for start in range(0, len(messages), MESSAGES):

@@ -32,6 +32,8 @@ from omni_core.ports.analytics import (
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Listed,
+    Listing,
     Redriven,
     Repriced,
     RepricedGroup,
@@ -39,6 +41,7 @@ from omni_core.ports.analytics import (
     Slice,
     Standing,
     StatementLine,
+    Update,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -72,6 +75,7 @@ from omni_core.ports.translator import (
 from omni_core.rpc import RpcServer, open_channel
 from omni_wire.errors import (
     CredentialUnavailable,
+    DependencyUnavailable,
     GatewayError,
     InvalidRequest,
     LossRefused,
@@ -683,6 +687,7 @@ POINTS = UsageReport(
 )
 
 
+LISTING = Listing("request", 1, 2, {"key": (), "outcome": ("ok", "failed")}, "gpt", "5-x", 50, True)
 BROKEN_DOWN = Breakdown(1, 2, ("key", "model"), {"key": ("k1", "k2"), "status": ()}, "hour", ("total", "ttft"))
 SLICES = (
     Slice(2**45, ("k1", "gpt-x"), UsageTotals(requests=3), {"total": {7: 1, 200: 2**40}, "ttft": {3: 2}}),
@@ -690,6 +695,7 @@ SLICES = (
 )
 
 
+UPDATES = (Update("k-0"), Update("k-3", (FOUND,), 2**40))
 EVENTS_ASKED = LimitEvents(
     organisation="o", limit_id="l", name="tag/b/soft", percent=80, from_ms=1, until_ms=2**45, before_ms=7,
     before_id="l/tokens/day/9/80", most=5,
@@ -699,6 +705,10 @@ LETTERS = DeadLetters((DeadLetter(2**40 + 1, 2**45, "why", 5, 2**33, 9, "no"), D
 
 
 class Analytics:
+    def __init__(self) -> None:
+        self.watched: list[tuple[tuple[str, ...] | None, str]] = []
+        self.left = asyncio.Event()
+
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
         assert key_ids in (None, ("key_dev", "key_b"), ())
@@ -709,6 +719,23 @@ class Analytics:
 
     async def standing(self) -> Standing:
         return Standing(5, 2**45)
+
+    async def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        if after == "full":
+            raise DependencyUnavailable("200 watch already", retry_after=10.0)
+        self.watched.append((key_ids, after))
+        try:
+            for update in UPDATES:
+                yield update
+            await asyncio.sleep(60)
+        finally:
+            self.left.set()
+
+    async def listed(self, asked: Listing) -> Listed:
+        if asked.kind == "attempt":
+            return Listed(attempts=FOUND.attempts)
+        assert asked == LISTING
+        return Listed((FOUND, msgspec.structs.replace(FOUND, overhead_us=2**40, attempts=())), next="17-a b")
 
     async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
         assert (from_ms, until_ms) == (2**45, 0)
@@ -773,6 +800,26 @@ async def test_usage_is_broken_down_by_whatever_is_asked(reach: Reach) -> None:
     port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
     assert await port.breakdown(BROKEN_DOWN) == SLICES
     assert await port.breakdown(Breakdown()) == ()
+
+
+async def test_rows_are_listed_a_page_at_a_time(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    page = await port.listed(LISTING)
+    assert (page.requests[0], page.requests[1].overhead_us, page.next) == (FOUND, 2**40, "17-a b")
+    assert (await port.listed(Listing("attempt"))).attempts == FOUND.attempts
+
+
+async def test_who_watches_is_told_until_they_leave(reach: Reach) -> None:
+    analytics = Analytics()
+    port: AnalyticsPort = await reach(analytics, AnalyticsClient)
+    for keys in (None, (), ("k1", "k2")):
+        watching = port.live(keys, "k-0")
+        assert [await anext(watching), await anext(watching)] == [*UPDATES]
+        await watching.aclose()
+        await asyncio.wait_for(analytics.left.wait(), 5)
+    assert analytics.watched == [(None, "k-0"), ((), "k-0"), (("k1", "k2"), "k-0")]
+    with pytest.raises(DependencyUnavailable, match="200 watch already"):
+        await anext(port.live(None, "full"))
 
 
 async def test_limits_that_came_to_a_percentage_are_listed(reach: Reach) -> None:

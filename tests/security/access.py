@@ -176,7 +176,7 @@ class Walk:
         """The path and the body that are about a thing of ``owner``; what is ``used_up`` by that is made anew."""
         if template == "/api/usage" and whose == "named":
             return f"{template}?key={self.made.ids[owner][0]}", None
-        if template == "/api/analytics" and whose == "named":
+        if template in ("/api/analytics", "/api/logs", "/api/export") and whose == "named":
             return f"{template}?filter=key:{self.made.ids[owner][0]}", None
         if template == "/api/reports/spend":
             return f"{template}?by=model", None

@@ -65,6 +65,11 @@ GET    /api/usage                          usage  named    401  401  403  403  2
 GET    /api/analytics                      usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/analytics                      usage  named    401  401  403  403  200  200  403  200  403  200  200  200
 GET    /api/reports/spend                  usage  own      401  401  403  200  200  200  403  200  200  200  200  200
+GET    /api/live                           usage  own      401  401  403  200  200  200  403  200  200  200  200  200
+GET    /api/logs                           usage  own      401  401  403  200  200  200  403  200  200  200  200  200
+GET    /api/logs                           usage  named    401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/export                         usage  own      401  401  403  200  200  200  403  200  200  200  200  200
+GET    /api/export                         usage  named    401  401  403  403  200  200  403  200  403  200  200  200
 GET    /api/analytics/meta                 usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/usage/statement                usage  platform 401  401  403  403  200  200  403  200  403  403  403  403
 POST   /api/usage/reprice                  usage  platform 401  401  403  403  403  200  403  200  403  403  403  403

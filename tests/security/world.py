@@ -5,7 +5,7 @@ ASGI applications. Two organisations live in it, each with keys of every kind.
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,15 @@ from omni_core.ports.analytics import (
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Listed,
+    Listing,
     Redriven,
     Repriced,
     RequestFound,
     Slice,
     Standing,
     StatementLine,
+    Update,
     UsageQuery,
     UsageReport,
     UsageTotals,
@@ -131,6 +134,14 @@ class Recorded:
         wanted = asked.filters.get("key", self.keys)
         values = ("",) * len(asked.dimensions)
         return tuple(Slice(0, values, UsageTotals(requests=1)) for key in self.keys if key in wanted)
+
+    async def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        yield Update("k-0")
+
+    async def listed(self, asked: Listing) -> Listed:
+        wanted = asked.filters.get("key", self.keys)
+        found = tuple(msgspec.structs.replace(FOUND, key_id=key, attempts=()) for key in self.keys if key in wanted)
+        return Listed(requests=found if asked.kind == "request" else ())
 
     async def standing(self) -> Standing:
         return Standing(0, 0)

@@ -17,7 +17,18 @@ from starlette.responses import PlainTextResponse, Response
 from omni_dashboard.domain.access import ADMIN, DEVELOPER
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
-from omni_dashboard.server import analytics, configuration, dead, documents, limit_events, page, problems, reports
+from omni_dashboard.server import (
+    analytics,
+    configuration,
+    dead,
+    documents,
+    limit_events,
+    live,
+    logs,
+    page,
+    problems,
+    reports,
+)
 from omni_dashboard.server.money import MoneyApi
 from omni_dashboard.server.quota_schemas import AccountQuotaOut
 from omni_dashboard.server.request_schemas import RequestOut
@@ -82,6 +93,8 @@ class Api:
             Row("GET", "/api/usage", DEVELOPER, self.usage, UsageAnswer, area="usage"),
             *analytics.rows(),
             *reports.rows(),
+            *logs.rows(),
+            *live.rows(),
             *dead.rows(),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row(

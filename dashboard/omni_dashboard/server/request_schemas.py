@@ -85,16 +85,44 @@ class AttemptOut(BaseModel):
         )
 
 
-class RequestOut(BaseModel):
-    """One recorded request. ``request_id`` is the X-Request-Id that the client saw; ``outcome`` is ok, failed, partial
-    or cancelled, and ``status`` what the client was given, 499 when it went away. ``attempts`` in the order in which
-    they began; ``tags`` are its key's and its own."""
+class CallOut(AttemptOut):
+    """With its request's event and whose it was."""
+
+    request: str
+    key: str
+
+    @classmethod
+    def of_call(cls, found: AttemptFound) -> "CallOut":
+        return cls(**AttemptOut.of(found).model_dump(), request=found.request_id, key=found.key_id)
+
+
+class StageOut(BaseModel):
+    """A stage of a request's call: ``client_request``, then for each attempt ``provider_request`` (``translated`` where
+    the provider speaks another format than the client) and ``provider_response``, and ``client_response``. ``status``
+    is that of a response, null where none came. Times in epoch milliseconds."""
+
+    stage: str
+    at_ms: int
+    format: str
+    model: str
+    attempt: str | None = None
+    account: str | None = None
+    translated: bool | None = None
+    status: int | None = None
+    error: str | None = None
+
+
+class RequestLine(BaseModel):
+    """One recorded request. ``request_id`` is the X-Request-Id that the client saw; ``outcome`` is ok, failed, partial,
+    cancelled, replayed or cached, and ``status`` what the client was given, 499 when it went away. ``overhead_us`` are
+    microseconds of our own before the provider was asked, null where none answered."""
 
     id: str
     request_id: str
     started_ms: int
     duration_ms: int
     first_byte_ms: int | None
+    overhead_us: int | None
     key: str
     format: str
     model: str
@@ -107,14 +135,26 @@ class RequestOut(BaseModel):
     account: str
     model_served: str
     losses: list[str]
-    tags: list[str]
     usage: UsageOut
     cost_nano_usd: int
     cost_usd: str
     pricing: str
     config_revision: int
     router: str
+
+    @classmethod
+    def line(cls, found: RequestFound) -> "RequestLine":
+        return cls(**_line(found))
+
+
+class RequestOut(RequestLine):
+    """``attempts`` in the order in which they began, ``stages`` in that of what happened; ``tags`` are its key's and
+    its own."""
+
+    tags: list[str]
+
     attempts: list[AttemptOut]
+    stages: list[StageOut]
     decision: Annotated[
         dict[str, Any] | None,
         Field(
@@ -127,33 +167,74 @@ class RequestOut(BaseModel):
     @classmethod
     def of(cls, found: RequestFound) -> "RequestOut":
         return cls(
-            id=found.id,
-            request_id=found.request_id,
-            started_ms=found.started_ms,
-            duration_ms=found.duration_ms,
-            first_byte_ms=_came(found.first_byte_ms),
-            key=found.key_id,
-            format=found.client_format,
-            model=found.model_requested,
-            combo=found.combo,
-            stream=found.stream,
-            status=found.status,
-            outcome=found.outcome,
-            error=found.error_kind,
-            provider=found.provider,
-            account=found.account_id,
-            model_served=found.model_served,
-            losses=list(found.losses),
+            **_line(found),
             tags=list(found.tags),
-            usage=UsageOut.of(found.usage),
-            cost_nano_usd=found.cost_nano_usd,
-            cost_usd=usd(found.cost_nano_usd),
-            pricing=found.pricing,
-            config_revision=found.config_revision,
-            router=found.router_id,
             attempts=list(map(AttemptOut.of, found.attempts)),
+            stages=_stages(found),
             decision=_document(found.decision),
         )
+
+
+def _line(found: RequestFound) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "request_id": found.request_id,
+        "started_ms": found.started_ms,
+        "duration_ms": found.duration_ms,
+        "first_byte_ms": _came(found.first_byte_ms),
+        "overhead_us": found.overhead_us or None,
+        "key": found.key_id,
+        "format": found.client_format,
+        "model": found.model_requested,
+        "combo": found.combo,
+        "stream": found.stream,
+        "status": found.status,
+        "outcome": found.outcome,
+        "error": found.error_kind,
+        "provider": found.provider,
+        "account": found.account_id,
+        "model_served": found.model_served,
+        "losses": list(found.losses),
+        "usage": UsageOut.of(found.usage),
+        "cost_nano_usd": found.cost_nano_usd,
+        "cost_usd": usd(found.cost_nano_usd),
+        "pricing": found.pricing,
+        "config_revision": found.config_revision,
+        "router": found.router_id,
+    }
+
+
+def _stages(found: RequestFound) -> list[StageOut]:
+    asked: dict[str, Any] = {"format": found.client_format, "model": found.model_requested}
+    stages = [StageOut(stage="client_request", at_ms=found.started_ms, **asked)]
+    for attempt in found.attempts:
+        sent: dict[str, Any] = {
+            "format": attempt.provider_format,
+            "model": attempt.model,
+            "attempt": attempt.id,
+            "account": attempt.account_id,
+            "translated": attempt.provider_format != found.client_format,
+        }
+        came = attempt.first_byte_ms if attempt.first_byte_ms >= 0 else attempt.duration_ms
+        stages += [
+            StageOut(stage="provider_request", at_ms=attempt.started_ms, **sent),
+            StageOut(
+                stage="provider_response",
+                at_ms=attempt.started_ms + came,
+                status=attempt.provider_status or None,
+                error=attempt.error_kind or None,
+                **sent,
+            ),
+        ]
+    came = found.first_byte_ms if found.first_byte_ms >= 0 else found.duration_ms
+    answered = StageOut(
+        stage="client_response",
+        at_ms=found.started_ms + came,
+        status=found.status,
+        error=found.error_kind or None,
+        **asked,
+    )
+    return [*stages, answered]
 
 
 def _came(first_byte_ms: int) -> int | None:

@@ -1,5 +1,6 @@
 """A route that knows who may call it, and one row of the table that all of them stand in."""
 
+from collections.abc import Awaitable
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -41,9 +42,14 @@ class GuardedRoute(APIRoute):
             forwarded = [
                 value.decode("latin-1") for name, value in request.scope["headers"] if name == b"x-forwarded-for"
             ]
-            request.state.identity = await management_of(request).identify(
-                context, key, self.needs, peer, forwarded, self.area, request.method != "GET"
-            )
+
+            def again() -> Awaitable[Identity]:
+                return management_of(request).identify(
+                    context, key, self.needs, peer, forwarded, self.area, request.method != "GET"
+                )
+
+            request.state.again = again  # for who goes on for long
+            request.state.identity = await again()
             if self.takes and media_type(request) not in self.takes:
                 told = f"a body here is {' or '.join(self.takes)}: say so in Content-Type"
                 raise InvalidRequest(told, status=415, code="unsupported_media_type", param="Content-Type")

@@ -93,7 +93,7 @@ def read(
         until_ms=until_ms,
         measures=found,
         dimensions=named(DIMENSIONS, _listed(by), "by"),
-        filters=_filters(filters),
+        filters=read_filters(filters),
         grain=grain,
         order=order,
         limit=limit,
@@ -105,13 +105,14 @@ def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")] if text.strip() else []
 
 
-def _filters(given: Sequence[str]) -> dict[str, Values]:
+def read_filters(given: Sequence[str], known: dict[str, Dimension] = DIMENSIONS) -> dict[str, Values]:
+    """Of "dimension:value" each. Raises ``InvalidRequest``, which says what there is."""
     found: dict[str, Values] = {}
     for text in given:
         name, colon, value = text.partition(":")
         if not colon:
             raise InvalidRequest("a filter is 'dimension:value', such as provider:acme", param="filter")
-        named(DIMENSIONS, [name], "filter")
+        named(known, [name], "filter")
         found[name] = (*found.get(name, ()), value)
     if sum(map(len, found.values())) > MOST_VALUES:
         raise InvalidRequest(f"there are more than {MOST_VALUES} filters", param="filter")

@@ -10,7 +10,7 @@ from omni_wire.errors import PermissionDenied
 from omni_dashboard.domain.access import ADMIN, PLATFORM
 from omni_dashboard.usage.analysis import Analysis, Answer, answer
 from omni_dashboard.usage.measures import OWNERS
-from omni_dashboard.usage.owners import Owner, of_keys, values_of
+from omni_dashboard.usage.owners import Owner, Values, of_keys, values_of
 
 Ask = Callable[[Breakdown], Awaitable[Sequence[Slice]]]
 Owners = Callable[[Identity], Awaitable[Mapping[str, Owner]]]
@@ -18,22 +18,31 @@ Owners = Callable[[Identity], Awaitable[Mapping[str, Owner]]]
 
 async def analysed(identity: Identity, asked: Analysis, ask: Ask, owners: Owners) -> Answer:
     """Raises ``PermissionDenied`` where a developer asks beyond their own key."""
-    of_owners = any(name in OWNERS for name in (*asked.names, *asked.filters))
-    if identity.role != ADMIN:
-        if of_owners:
-            raise PermissionDenied("a developer sees their own key only, and not by its owners", param="by")
-        if any(key != identity.key_id for key in asked.filters.get("key", ())):
-            raise PermissionDenied("a developer sees the usage of their own key only", param="filter")
-        known: Mapping[str, Owner] = {identity.key_id: Owner(identity.organisation, name=identity.name)}
-    else:
-        bound = identity.organisation != PLATFORM
-        known = await owners(identity) if of_owners or bound else {}
-    filters = of_keys(asked.filters, known)
-    if identity.role != ADMIN or identity.organisation != PLATFORM:
-        wanted = filters.get("key")
-        filters["key"] = tuple(key for key in known if wanted is None or key in wanted)
+    filters, known = await visible(identity, asked.filters, owners, asked.names)
     asked = msgspec.structs.replace(asked, filters=filters)
     question = asked.breakdown()
     now = await ask(question)
     before = await ask(asked.before().breakdown()) if asked.compare else None
     return answer(asked, now, before, values_of(asked.names, question.dimensions, known))
+
+
+async def visible(
+    identity: Identity, filters: Mapping[str, Values], owners: Owners, names: Values = ()
+) -> tuple[dict[str, Values], Mapping[str, Owner]]:
+    """What passes ``filters`` of what ``identity`` may see, in words that analytics knows, and whose the keys are where
+    that matters. ``names`` are the dimensions asked for beside. Raises ``PermissionDenied`` where a developer asks
+    beyond their own key."""
+    of_owners = any(name in OWNERS for name in (*names, *filters))
+    if identity.role != ADMIN:
+        if of_owners:
+            raise PermissionDenied("a developer sees their own key only, and not by its owners", param="by")
+        if any(key != identity.key_id for key in filters.get("key", ())):
+            raise PermissionDenied("a developer sees the usage of their own key only", param="filter")
+        known: Mapping[str, Owner] = {identity.key_id: Owner(identity.organisation, name=identity.name)}
+    else:
+        known = await owners(identity) if of_owners or identity.organisation != PLATFORM else {}
+    found = of_keys(filters, known)
+    if identity.role != ADMIN or identity.organisation != PLATFORM:
+        wanted = found.get("key")
+        found["key"] = tuple(key for key in known if wanted is None or key in wanted)
+    return found, known

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
-from omni_core.ports.analytics import OF_REQUESTS, ROLLED, UsageTotals
+from omni_core.ports.analytics import OF_ATTEMPTS, OF_REQUESTS, ROLLED, UsageTotals
 from omni_wire.errors import InvalidRequest
 from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
@@ -112,6 +112,8 @@ DIMENSIONS = {
     for names, kept in ((ROLLED, "rollups"), (OF_REQUESTS, "rows"), (OWNERS, "keys"))
     for name in names
 }
+# Of attempts, which know less.
+OF_CALLS = {name: DIMENSIONS[name] for name in (*OF_ATTEMPTS, *OWNERS)}
 GRAINS = ("minute", "hour", "day")
 
 T = TypeVar("T")

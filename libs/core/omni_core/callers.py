@@ -45,6 +45,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
     "omniroute.analytics.v1.AnalyticsPort": {
         "Query": ("dashboard",),
         "Breakdown": ("dashboard",),
+        "Listed": ("dashboard",),
+        "Live": ("dashboard",),
         "KeyUse": ("dashboard",),
         "LimitEvents": ("dashboard",),
         "Standing": ("dashboard",),

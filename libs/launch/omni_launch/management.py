@@ -1,6 +1,7 @@
 """A configuration to change from the command line: through the management API, or else in the store itself."""
 
 import os
+import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -188,6 +189,13 @@ class Remote:
         sent = msgspec.json.encode(body)
         return self._told(self._ask("POST", path, sent, kind="application/json", needs=_NEEDS_SYSTEM))
 
+    def usage_file(self, asked: Sequence[tuple[str, str]], out: IO[bytes]) -> None:
+        """What ``GET /api/export`` answers, written as it comes, however much that is."""
+        needs = "An admin's key sees all keys, a developer's itself; scopes must have the area usage"
+        request = self._request("GET", f"/api/export?{urllib.parse.urlencode(asked)}")
+        with self._answer(request, TIMEOUT, needs) as answer:
+            shutil.copyfileobj(answer, out)
+
     def _got(self, path: str, needs: str) -> dict[str, Any]:
         return self._told(self._ask("GET", path, needs=needs))
 
@@ -215,12 +223,21 @@ class Remote:
         self, method: str, path: str, body: bytes | None = None, timeout: float = TIMEOUT, *,
         kind: str = "application/yaml", needs: str = _NEEDS,
     ) -> bytes:  # fmt: skip
+        with self._answer(self._request(method, path, body, kind), timeout, needs) as answer:
+            found: bytes = answer.read(_MOST)
+            return found
+
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, kind: str = "application/yaml"
+    ) -> urllib.request.Request:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": kind}
-        request = urllib.request.Request(self._url + path, data=body, method=method, headers=headers)  # noqa: S310
+        return urllib.request.Request(self._url + path, data=body, method=method, headers=headers)  # noqa: S310
+
+    @contextmanager
+    def _answer(self, request: urllib.request.Request, timeout: float, needs: str) -> Iterator[Any]:
         try:
             with self._opener.open(request, timeout=timeout) as answer:
-                found: bytes = answer.read(_MOST)
-                return found
+                yield answer
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error.code, error.read(_MOST), needs) from None

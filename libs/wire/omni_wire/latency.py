@@ -5,7 +5,7 @@ Up to 31 ms a bucket is a millisecond; above, each doubling is divided into 16, 
 1/16 of itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -22,6 +22,8 @@ _BITS = 4
 _HALF = 1 << _BITS
 # About 49 days; what is longer counts as that.
 _LONGEST = 2**32 - 1
+# Every bucket's number is below.
+BUCKETS = 512
 
 
 def bucket_of(ms: int) -> int:
@@ -51,13 +53,13 @@ def packed(counts: Counts) -> bytes:
 
 
 def unpacked(data: bytes) -> Counts:
-    return dict(pairs(data))
+    found = iter(numbers(data))
+    return dict(zip(found, found, strict=True))
 
 
-def pairs(data: bytes) -> Iterator[tuple[int, int]]:
-    """What is ``packed``, bucket and count: to add up many of them without a mapping of each."""
-    numbers = iter(_unpack(data))
-    return zip(numbers, numbers, strict=True)
+def numbers(data: bytes) -> list[int]:
+    """What is ``packed``: bucket, count, bucket, count, …, to add up many without a mapping of each."""
+    return _unpack(data)
 
 
 def percentile(counts: Counts, share: float) -> int | None:

@@ -7,12 +7,14 @@ import msgspec
 from omni_core.bus import Bus
 from omni_core.clock import monotonic, now_ms
 from omni_core.component import Check
+from omni_core.ids import new_id
 from omni_core.runtime import Runtime
 from omni_core.web import HttpWeb
 from omni_wire.errors import DependencyUnavailable
 
 from omni_analytics.adapters.consumer import BusDeadLetters, Consumer
 from omni_analytics.adapters.decode import decode_batch
+from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.keeper import Keeper
 from omni_analytics.adapters.location import usage_database
 from omni_analytics.adapters.metrics import PrometheusMeter
@@ -20,8 +22,10 @@ from omni_analytics.adapters.notifier import Notifier
 from omni_analytics.adapters.store import SqlStore
 from omni_analytics.adapters.tracing import traced
 from omni_analytics.adapters.webhook import webhook
+from omni_analytics.domain.recent import Recent
 from omni_analytics.service import Analytics
 from omni_analytics.settings import AnalyticsSettings, kept_days
+from omni_analytics.watching import Watchers
 
 
 class AnalyticsComponent:
@@ -106,6 +110,7 @@ def build(
         now_ms=now_ms,
         clock=monotonic,
         notifies=hook is not None,
+        watchers=Watchers(Recent(new_id()), row_found),
     )
     take = service.take if tracer is None else traced(service.take, tracer)
     keeper = Keeper(store, settings, now_ms, lambda: not consumer.state and not meter.lag_seconds)

@@ -11,6 +11,8 @@ from omni_core.ports.analytics import (
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Listed,
+    Listing,
     Repriced,
     RequestFound,
     Slice,
@@ -50,6 +52,10 @@ class UsageStore(Protocol):
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         """Raises as ``query``, and ``InvalidRequest`` for too many slices or rows that are not kept."""
+        ...
+
+    async def listed(self, asked: Listing) -> Listed:
+        """As ``query``."""
         ...
 
     async def key_use(self) -> dict[str, KeyUse]:

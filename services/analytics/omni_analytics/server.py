@@ -1,5 +1,7 @@
 """AnalyticsPort on a gRPC listener."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -11,13 +13,14 @@ from omni_core.ports.analytics import (
     Breakdown,
     DeadLetter,
     LimitEvents,
+    Listing,
     RequestFound,
     Slice,
     UsagePoint,
     UsageQuery,
     UsageTotals,
 )
-from omni_core.rpc import RpcServer, unary
+from omni_core.rpc import RpcServer, server_stream, unary
 from omni_wire.latency import Counts
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
@@ -50,6 +53,28 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             tuple(request.latency),
         )
         return pb.BreakdownResponse(slices=map(_slice, await port.breakdown(asked)))
+
+    async def listed(request: pb.ListedRequest) -> pb.ListedResponse:
+        asked = Listing(
+            request.kind,
+            request.from_ms,
+            request.until_ms,
+            {each.dimension: tuple(each.values) for each in request.filters},
+            request.text,
+            request.after,
+            request.limit,
+            request.oldest,
+        )
+        found = await port.listed(asked)
+        return pb.ListedResponse(
+            requests=map(_request, found.requests), attempts=map(_attempt, found.attempts), next=found.next
+        )
+
+    async def live(request: pb.LiveRequest) -> AsyncGenerator[pb.LiveUpdate, None]:
+        keys = None if request.any_key else tuple(request.key_ids)
+        async with aclosing(port.live(keys, request.after)) as updates:
+            async for update in updates:
+                yield pb.LiveUpdate(id=update.id, requests=map(_request, update.requests), missed=update.missed)
 
     async def key_use(_: pb.KeyUseRequest) -> pb.KeyUseResponse:
         found = await port.key_use()
@@ -105,6 +130,8 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
         {
             "Query": unary(pb.QueryRequest, query),
             "Breakdown": unary(pb.BreakdownRequest, breakdown),
+            "Listed": unary(pb.ListedRequest, listed),
+            "Live": server_stream(pb.LiveRequest, live),
             "KeyUse": unary(pb.KeyUseRequest, key_use),
             "LimitEvents": unary(pb.LimitEventsRequest, limit_events),
             "Standing": unary(pb.StandingRequest, standing),

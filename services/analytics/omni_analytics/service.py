@@ -7,13 +7,15 @@ are on disk, and given back in every other case.
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from operator import add, attrgetter
 
 import msgspec
 from omni_catalogue import pricebook
 from omni_core.ports.analytics import (
     MOST_LETTERS,
+    OF_ATTEMPTS,
     OF_REQUESTS,
     ROLLED,
     Breakdown,
@@ -23,12 +25,15 @@ from omni_core.ports.analytics import (
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Listed,
+    Listing,
     Redriven,
     Repriced,
     RequestFound,
     Slice,
     Standing,
     StatementLine,
+    Update,
     UsageQuery,
     UsageReport,
 )
@@ -41,6 +46,7 @@ from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import MAX_ID, UsageRow
 from omni_analytics.ports import Backlog, Decoded, Decoder, Letter, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
+from omni_analytics.watching import Watchers
 
 logger = logging.getLogger("omniroute.analytics")
 
@@ -49,6 +55,9 @@ _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 MOST_LISTED = 1_001  # a page, and whether there is another
 GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", *ROLLED)
+MOST_LISTED = 1000
+# Where a page ended: when its last row began, and its id.
+CURSOR = re.compile(r"(\d{1,14})-(.{1,200})", re.DOTALL)
 MEASURED = (TOTAL, TTFT, OVERHEAD)
 DIMENSIONS = (*ROLLED, *OF_REQUESTS)
 
@@ -74,8 +83,10 @@ class Analytics:
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
+        watchers: Watchers,
         notifies: bool = False,
     ) -> None:
+        self._watchers = watchers
         self._store = store
         self._decode = decode
         self._letters = letters
@@ -105,6 +116,21 @@ class Analytics:
         if len(set(asked.dimensions)) < len(asked.dimensions):
             raise InvalidRequest("a dimension stands there twice", param="dimension")
         return await self._store.breakdown(asked)
+
+    def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        return self._watchers.live(key_ids, after)
+
+    async def listed(self, asked: Listing) -> Listed:
+        """Raises ``InvalidRequest`` for what there is not, and names what there is."""
+        _known("kind", asked.kind, ("request", "attempt"))
+        _times(asked)
+        for name in asked.filters:
+            _known("filter", name, DIMENSIONS if asked.kind == "request" else OF_ATTEMPTS)
+        if not 0 < asked.limit <= MOST_LISTED:
+            raise InvalidRequest(f"limit is from 1 to {MOST_LISTED}", param="limit")
+        if asked.after and not CURSOR.fullmatch(asked.after):
+            raise InvalidRequest("after is not the next of a page", param="after")
+        return await self._store.listed(asked)
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._store.key_use()
@@ -235,6 +261,8 @@ class Analytics:
         began = self._clock()
         recorded = await self._store.record(rows)
         self._meter.committed(recorded, messages, self._clock() - began)
+        if recorded.requests_stored:
+            self._watchers.stored(rows)
         if rows:
             oldest = min(map(add, map(_STARTED, rows), map(_DURATION, rows)))
             self._meter.behind(max(0.0, (self._now_ms() - oldest) / 1000))
@@ -269,7 +297,7 @@ def _known(name: str, value: str, known: Sequence[str]) -> None:
         raise InvalidRequest(f"{name} {value!r} is not one of {', '.join(filter(None, known))}", param=name)
 
 
-def _times(asked: UsageQuery | Breakdown) -> None:
+def _times(asked: UsageQuery | Breakdown | Listing) -> None:
     for name, at in (("from", asked.from_ms), ("until", asked.until_ms)):
         if not 0 <= at < 2**62:
             raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)

@@ -183,5 +183,5 @@ async def test_what_only_rows_know_is_refused_where_they_are_forgotten(store: Sq
 
 def test_every_dimension_of_the_rollups_has_its_column_and_every_other_its_place_in_a_request() -> None:
     assert set(asking._COLUMN) == set(ROLLED)
-    assert set(asking._OF_REQUEST) == {*ROLLED, *OF_REQUESTS}
+    assert set(asking.OF_REQUEST) == {*ROLLED, *OF_REQUESTS}
     assert status_class(204) == "2xx"

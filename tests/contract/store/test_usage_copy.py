@@ -59,7 +59,9 @@ async def history(usage: Usage, seed: int = 1, first: int = 0) -> None:
         pass
     await store.close()
     with usage.opened() as database, database.writing():
-        limit_events.keep(database, [Reached(f"l{seed}", T0, 80, 81, "l1", "team/core", "default", "usd", "day", 100)])
+        limit_events.keep(
+            database, [Reached(f"l{seed}", T0, 80, 81, "l1", "team/core", "default", "usd", "day", 100)], notify=True
+        )
 
 
 def everything(usage: Usage) -> dict[str, list[tuple[Any, ...]]]:
@@ -129,10 +131,14 @@ async def test_a_database_with_usage_of_its_own_is_refused_also_after_a_copy(her
     assert everything(there) == before
 
 
-def test_no_table_is_left_out(here: Usage) -> None:
+def test_no_table_and_no_column_is_left_out(here: Usage) -> None:
     tables = {name for (name,) in here.asked("SELECT name FROM sqlite_master WHERE type = 'table'")}
     rows = {f"{kind}_{part}" for kind in ("attempt", "request") for part in ("row", "kind")}
-    assert tables == {*rows, *BESIDE, *AT_THE_END}
+    plain = BESIDE | AT_THE_END
+    assert tables == {*rows, *plain}
+    for name, columns in plain.items():
+        there = [column for (column,) in here.asked("SELECT name FROM pragma_table_info(?)", name)]
+        assert sorted(columns.split(", ")) == sorted(there)
 
 
 async def test_the_command_says_what_it_did_and_never_a_password(here: Usage, there: Usage) -> None:

@@ -47,7 +47,8 @@ async def test_a_request_is_told_as_it_was_recorded_with_its_attempts_in_order(s
         id="a1", started_ms=T0, duration_ms=900, first_byte_ms=120, provider="acme", account_id="acme/first",
         model="gpt-x", provider_format="openai.chat", outcome="ok", error_kind="", provider_status=200,
         usage=Usage(100, 10, 5, 50, 7), cost_nano_usd=600_000, reserved_nano_usd=900_000, pricing="priced",
-        overrun=False, router_id="router-1", price_version="v1", charged=("key", "limit-all"),
+        overrun=False, router_id="router-1", request_id="r1", key_id="k1", price_version="v1",
+        charged=("key", "limit-all"),
     )  # fmt: skip
     assert found == RequestFound(
         id="r1", request_id="mine", started_ms=T0, duration_ms=950, first_byte_ms=130, key_id="k1",
@@ -56,6 +57,7 @@ async def test_a_request_is_told_as_it_was_recorded_with_its_attempts_in_order(s
         usage=Usage(100, 10, 5, 50, 7), cost_nano_usd=600_000, pricing="priced", outcome="ok",
         losses=("top_k", "n"), config_revision=3, router_id="router-1",
         attempts=(attempt, change(attempt, id="a0", started_ms=T0 + 5, overrun=True)), decision=DECISION,
+        overhead_us=430,
     )  # fmt: skip
 
 

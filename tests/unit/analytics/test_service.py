@@ -5,19 +5,24 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from omni_analytics.adapters.decode import decode_batch
+from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.keeper import Keeper
 from omni_analytics.domain.notices import Notice
 from omni_analytics.domain.reached import Reached
+from omni_analytics.domain.recent import Recent
 from omni_analytics.domain.rollup import DAY_MS
 from omni_analytics.domain.rows import UsageRow
 from omni_analytics.ports import Letter, Recorded
 from omni_analytics.service import Analytics
 from omni_analytics.settings import KEEP_DAYS, AnalyticsSettings, kept_days
+from omni_analytics.watching import Watchers
 from omni_core.ports.analytics import (
     Breakdown,
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Listed,
+    Listing,
     Redriven,
     Slice,
     Standing,
@@ -86,6 +91,9 @@ class Store:
 
     async def settle_notice(self, event_id: str, state: str) -> None:
         raise AssertionError("there is none")
+
+    async def listed(self, asked: Listing) -> Listed:
+        return Listed()
 
     async def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
         assert not notify
@@ -161,8 +169,10 @@ class Meter:
 class Stage:
     def __init__(self) -> None:
         self.store, self.grave, self.meter = Store(), Grave(), Meter()
+        self.watchers = Watchers(Recent("keeper"), row_found, apart=0.01, silence=0.05)
         self.service = Analytics(
             self.store, decode_batch, self.grave, self.meter, five, AnalyticsSettings(retry_delay=1.0),
+            watchers=self.watchers,
             now_ms=lambda: T0 + 10_000, clock=lambda: 0.0,
         )  # fmt: skip
 

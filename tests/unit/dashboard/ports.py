@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from operator import add
 from pathlib import Path
@@ -22,6 +22,8 @@ from omni_core.ports.analytics import (
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Listed,
+    Listing,
     Redriven,
     Repriced,
     RepricedGroup,
@@ -29,6 +31,7 @@ from omni_core.ports.analytics import (
     Slice,
     Standing,
     StatementLine,
+    Update,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -370,6 +373,9 @@ class Analytics:
         self.limits_asked: list[LimitEvents] = []
         self.limit_events_there: tuple[LimitEvent, ...] = ()
         self.breakdowns: list[Breakdown] = []
+        self.listings: list[Listing] = []
+        self.watched: list[tuple[tuple[str, ...] | None, str]] = []
+        self.updates = [Update("k-0")]
         self.slices: list[tuple[int, dict[str, str], UsageTotals]] = []  # when, of what, how much
         self.failure: Exception | None = None
         self.charged: list[Charge] = []
@@ -467,6 +473,27 @@ class Analytics:
             both = UsageTotals(*map(add, msgspec.structs.astuple(known), msgspec.structs.astuple(totals)))
             found[place] = Slice(*place, both, {name: {40: both.requests} for name in asked.latency})
         return tuple(found[place] for place in sorted(found))
+
+    async def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        """What ``updates`` are, then no more."""
+        self.watched.append((key_ids, after))
+        if self.failure is not None:
+            raise self.failure
+        for update in self.updates:
+            yield update
+
+    async def listed(self, asked: Listing) -> Listed:
+        """One request and one attempt a page, of those whose keys are asked for."""
+        self.listings.append(asked)
+        if self.failure is not None:
+            raise self.failure
+        keys = asked.filters.get("key")
+        seen = [one for one in self.found if keys is None or one.key_id in keys]
+        start = int(asked.after or 0)
+        page, following = seen[start : start + 1], str(start + 1) if len(seen) > start + 1 else ""
+        if asked.kind == "attempt":
+            return Listed(attempts=tuple(attempt for one in page for attempt in one.attempts), next=following)
+        return Listed(requests=tuple(msgspec.structs.replace(one, attempts=()) for one in page), next=following)
 
 
 class Router:

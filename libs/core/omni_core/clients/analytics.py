@@ -1,5 +1,6 @@
 """AnalyticsPort over gRPC."""
 
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from omni_core.ports.analytics import (
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Listed,
+    Listing,
     Redriven,
     Repriced,
     RepricedGroup,
@@ -25,6 +28,7 @@ from omni_core.ports.analytics import (
     Slice,
     Standing,
     StatementLine,
+    Update,
     UsagePoint,
     UsageQuery,
     UsageReport,
@@ -40,6 +44,9 @@ class AnalyticsClient:
         peer = Peer(channel, "omniroute.analytics.v1.AnalyticsPort", "analytics")
         self._query = peer.unary("Query", pb.QueryResponse)
         self._breakdown = peer.unary("Breakdown", pb.BreakdownResponse)
+        self._listed = peer.unary("Listed", pb.ListedResponse)
+        self._errors = peer.errors
+        self._live = peer.server_stream("Live", pb.LiveUpdate)
         self._key_use = peer.unary("KeyUse", pb.KeyUseResponse)
         self._limit_events = peer.unary("LimitEvents", pb.LimitEventsResponse)
         self._standing = peer.unary("Standing", pb.StandingResponse)
@@ -75,12 +82,36 @@ class AnalyticsClient:
                 from_ms=asked.from_ms,
                 until_ms=asked.until_ms,
                 dimensions=asked.dimensions,
-                filters=[pb.Filter(dimension=name, values=values) for name, values in asked.filters.items()],
+                filters=_filters(asked.filters),
                 grain=asked.grain,
                 latency=asked.latency,
             )
         )
         return tuple(map(_slice, response.slices))
+
+    async def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        call = self._live(pb.LiveRequest(key_ids=key_ids or (), any_key=key_ids is None, after=after))
+        try:
+            with self._errors():
+                async for update in call:
+                    yield Update(update.id, tuple(map(_request, update.requests)), update.missed)
+        finally:
+            call.cancel()
+
+    async def listed(self, asked: Listing) -> Listed:
+        response = await self._listed(
+            pb.ListedRequest(
+                kind=asked.kind,
+                from_ms=asked.from_ms,
+                until_ms=asked.until_ms,
+                filters=_filters(asked.filters),
+                text=asked.text,
+                after=asked.after,
+                limit=asked.limit,
+                oldest=asked.oldest,
+            )
+        )
+        return Listed(tuple(map(_request, response.requests)), tuple(map(_attempt, response.attempts)), response.next)
 
     async def key_use(self) -> dict[str, KeyUse]:
         response = await self._key_use(pb.KeyUseRequest())
@@ -135,6 +166,10 @@ class AnalyticsClient:
 
 def _all(message: Any, struct: type[msgspec.Struct]) -> dict[str, Any]:
     return {name: getattr(message, name) for name in struct.__struct_fields__}
+
+
+def _filters(filters: Mapping[str, tuple[str, ...]]) -> list[pb.Filter]:
+    return [pb.Filter(dimension=name, values=values) for name, values in filters.items()]
 
 
 def _request(found: pb.Request) -> RequestFound:

@@ -1,5 +1,6 @@
 """AnalyticsPort: questions about recorded usage."""
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import msgspec
@@ -203,6 +204,8 @@ class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
     pricing: str
     overrun: bool
     router_id: str
+    request_id: str = ""  # its request's event
+    key_id: str = ""
     price_version: str = ""
     charged: tuple[str, ...] = ()
     repriced_nano_usd: int = 0
@@ -239,7 +242,45 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
     router_id: str
     attempts: tuple[AttemptFound, ...]
     decision: bytes = b""
+    overhead_us: int = 0
     tags: tuple[str, ...] = ()
+
+
+# What listed rows can be filtered by: all that a request has, and what an attempt has of it.
+OF_ATTEMPTS = (*ROLLED, "outcome", "error", "router")
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """Rows of "request" or "attempt" (``kind``) that began in [from_ms, until_ms), newest first or, ``oldest`` first,
+    in the order in which they began. Filters as ``Breakdown``; ``text`` is an id, or a part of a name in it. ``after``
+    is the ``next`` of the page before."""
+
+    kind: str = "request"
+    from_ms: int = 0
+    until_ms: int = 0
+    filters: dict[str, tuple[str, ...]] = {}
+    text: str = ""
+    after: str = ""
+    limit: int = 100
+    oldest: bool = False
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """``requests`` without their attempts and decisions, or ``attempts``. ``next`` is empty after the last page."""
+
+    requests: tuple[RequestFound, ...] = ()
+    attempts: tuple[AttemptFound, ...] = ()
+    next: str = ""
+
+
+class Update(msgspec.Struct, frozen=True):
+    """Requests as they were stored, without attempts and decisions, after those of the update before; ``missed`` more
+    were stored that are not kept any more. ``id`` is where to go on: the ``after`` of ``live``. An update without any
+    says that there is nothing new."""
+
+    id: str
+    requests: tuple[RequestFound, ...] = ()
+    missed: int = 0
 
 
 class RepricedGroup(msgspec.Struct, frozen=True):
@@ -303,6 +344,16 @@ class AnalyticsPort(Protocol):
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         """In the order of time and values; there is none where nothing was used. Raises ``InvalidRequest`` for what
         there is not, for too many slices, and for rows that are not kept."""
+        ...
+
+    def live(self, key_ids: tuple[str, ...] | None, after: str = "") -> AsyncGenerator[Update, None]:
+        """What is stored from now on, or since the update ``after``: of those keys, or of all. The first update comes
+        at once, one with something new at most four times a second, one without every few seconds. Closing the
+        generator ends it. Raises ``DependencyUnavailable`` where too many listen already."""
+        ...
+
+    async def listed(self, asked: Listing) -> Listed:
+        """A page of rows. Raises ``InvalidRequest`` for what there is not, and names what there is."""
         ...
 
     async def key_use(self) -> dict[str, KeyUse]:

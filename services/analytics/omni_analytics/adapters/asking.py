@@ -3,8 +3,7 @@ of a minute at either end of a span from the rows, as long as retention has not 
 counts."""
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from omni_core.ports.analytics import (
     UsageTotals,
 )
 from omni_wire.errors import InvalidRequest
-from omni_wire.latency import OVERHEAD, TOTAL, TTFT, bucket_of, pairs
+from omni_wire.latency import BUCKETS, OVERHEAD, TOTAL, TTFT, Counts, bucket_of, numbers
 
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.retention import kept_from
-from omni_analytics.domain.rollup import GOOD_OUTCOMES, GRAINS, MEASURES, MINUTE_MS, ZERO, Sums
+from omni_analytics.domain.rollup import DAY_MS, GOOD_OUTCOMES, GRAINS, MEASURES, MINUTE_MS, ZERO, Sums
 
 # ruff: noqa: S608 - names from this code only
 _COLUMN = {
@@ -35,7 +34,7 @@ _COLUMN = {
     "status": "status",
 }
 # The same of a request's row, as ``usage_fact`` has them, and what only that has.
-_OF_REQUEST = {
+OF_REQUEST = {
     **_COLUMN,
     "model": "CASE WHEN model_served <> '' THEN model_served ELSE model_requested END",
     "status": "CASE WHEN status BETWEEN 100 AND 599 THEN (status / 100) || 'xx' ELSE 'none' END",
@@ -147,7 +146,7 @@ def slices(database: Database, asked: Breakdown) -> tuple[Slice, ...]:
     )
     question = Question(asked.dimensions, asked.filters, asked.grain, told)
     sums, timed = _answered(database, question, found, MOST_POINTS, asked.latency)
-    return tuple(Slice(*place, UsageTotals(*sums[place]), {**timed.get(place, {})}) for place in sorted(sums))
+    return tuple(Slice(*place, UsageTotals(*sums[place]), timed.get(place, {})) for place in sorted(sums))
 
 
 def report(database: Database, query: UsageQuery) -> UsageReport:
@@ -176,7 +175,7 @@ def report(database: Database, query: UsageQuery) -> UsageReport:
 
 def _answered(
     database: Database, question: Question, found: list[Piece], most: int | None, measures: Sequence[str]
-) -> tuple[dict[Place, Sums], dict[Place, dict[str, defaultdict[int, int]]]]:
+) -> tuple[dict[Place, Sums], dict[Place, dict[str, Counts]]]:
     sums: dict[Place, Sums] = {}
     for piece in found:
         _sum_up(database, question, piece, sums)
@@ -185,18 +184,25 @@ def _answered(
                 f"more than {most} points: take a coarser grain, a shorter span or fewer dimensions",
                 param="grain",
             )
-    timed: dict[Place, dict[str, defaultdict[int, int]]] = {}
+    # Thousands of histograms make one answer: they are added up in lists, a place for each bucket.
+    added: dict[tuple[Place, str], list[int]] = {}
     for piece in found if measures else ():
-        for place, measure, counts in _times(database, question, piece, measures):
-            known = timed.setdefault(place, {}).setdefault(measure, defaultdict(int))
-            for bucket, count in counts:
-                known[bucket] += count
+        for place, measure, found_there in _times(database, question, piece, measures):
+            counts = added.get((place, measure))
+            if counts is None:
+                counts = added[place, measure] = [0] * BUCKETS
+            each = iter(found_there)
+            for bucket, count in zip(each, each, strict=True):
+                counts[bucket] += count
+    timed: dict[Place, dict[str, Counts]] = {}
+    for (place, measure), counts in added.items():
+        timed.setdefault(place, {})[measure] = {bucket: count for bucket, count in enumerate(counts) if count}
     return sums, timed
 
 
 def _sum_up(database: Database, question: Question, piece: Piece, sums: dict[Place, Sums]) -> None:
     table, time_column = ("request_event", "started_ms") if question.told else piece.source
-    column = _OF_REQUEST if question.told else _COLUMN
+    column = OF_REQUEST if question.told else _COLUMN
     where, values = _where(database, question, piece, time_column, column)
     names = [column[name] for name in question.dimensions]
     by = ", ".join(str(number + 1) for number in range(1 + len(names)))
@@ -209,10 +215,10 @@ def _sum_up(database: Database, question: Question, piece: Piece, sums: dict[Pla
 
 def _times(
     database: Database, question: Question, piece: Piece, measures: Sequence[str]
-) -> Iterator[tuple[Place, str, Iterable[tuple[int, int]]]]:
-    """Histograms of a piece, bucket and count: as they are kept, or of the requests themselves."""
+) -> Iterator[tuple[Place, str, Sequence[int]]]:
+    """Histograms of a piece, bucket, count, bucket, …: as they are kept, or of the requests themselves."""
     rolled = piece.grain and not question.told
-    column, time_column = (_COLUMN, "at_ms") if rolled else (_OF_REQUEST, "started_ms")
+    column, time_column = (_COLUMN, "at_ms") if rolled else (OF_REQUEST, "started_ms")
     where, values = _where(database, question, piece, time_column, column)
     names = [column[name] for name in question.dimensions]
     placed = ", ".join([question.at(time_column), *names])
@@ -220,14 +226,14 @@ def _times(
         wanted = f"measure IN ({', '.join('?' * len(measures))})"
         sql = f"SELECT {placed}, measure, counts FROM latency_{piece.grain}{where or ' WHERE 1 = 1'} AND {wanted}"
         for at, *rest, measure, counts in database.execute(sql, [*values, *measures]):
-            yield (at, tuple(rest)), measure, pairs(counts)
+            yield (at, tuple(rest)), measure, numbers(counts)
         return
     sql = f"SELECT {placed}, {', '.join(_TIMED[measure] for measure in measures)} FROM request_event{where}"
     for at, *rest in database.execute(sql, values):
         place = (at, tuple(rest[: len(names)]))
         for measure, spent in zip(measures, rest[len(names) :], strict=True):
             if spent != _NONE[measure]:
-                yield place, measure, ((bucket_of(spent), 1),)
+                yield place, measure, (bucket_of(spent), 1)
 
 
 def _where(
@@ -236,8 +242,18 @@ def _where(
     bounds = [(">=", piece.from_ms)] if piece.from_ms else []
     bounds += [("<", piece.until_ms)] if piece.until_ms else []
     where = [f"{time_column} {sign} ?" for sign, _ in bounds]
-    values: list[Any] = [value for _, value in bounds]
-    for name, wanted in question.filters.items():
+    passing, given = filtered(database, question.filters, column)
+    where += passing
+    return (f" WHERE {' AND '.join(where)}" if where else ""), [*(value for _, value in bounds), *given]
+
+
+def filtered(
+    database: Database, filters: Mapping[str, tuple[str, ...]], column: Mapping[str, str]
+) -> tuple[list[str], list[Any]]:
+    """Conditions of what passes, and their values."""
+    where: list[str] = []
+    values: list[Any] = []
+    for name, wanted in filters.items():
         if len(wanted) == 1:
             where.append(f"{column[name]} = ?")
             values += wanted
@@ -245,23 +261,28 @@ def _where(
             among, given = database.among(column[name], wanted)
             where.append(among)
             values += given
-    return (f" WHERE {' AND '.join(where)}" if where else ""), values
+    return where, values
 
 
-_USED = "SELECT key_id, sum(requests), max(at_ms) FROM usage_hour WHERE requests > 0 GROUP BY key_id"
+_USED = "SELECT key_id, sum(requests), max(at_ms) FROM usage_day WHERE requests > 0 GROUP BY key_id"
+_HOURS = "SELECT key_id, max(at_ms) FROM usage_hour WHERE at_ms >= ? AND at_ms < ? AND requests > 0 GROUP BY key_id"
 _RECENT = "SELECT key_id, max(started_ms) FROM usage_fact WHERE started_ms >= ? AND requests > 0 GROUP BY key_id"
 
 
 def key_use(database: Database) -> dict[str, KeyUse]:
-    """From the rollup, and the rows of its newest hour alone."""
+    """From the rollup of days, the hours of those days on which keys were used last, and the rows of the newest hour
+    alone."""
     return _key_use(database)
 
 
 def _key_use(connection: Any) -> dict[str, KeyUse]:
     found = connection.execute(_USED).fetchall()
-    newest = max([hour for _, _, hour in found], default=0)
-    exact = dict(connection.execute(_RECENT, (newest,)).fetchall())
-    return {key: KeyUse(requests, exact.get(key, hour)) for key, requests, hour in found}
+    last: dict[str, int] = {}
+    for day in {day for _, _, day in found}:
+        hours = dict(connection.execute(_HOURS, (day, day + DAY_MS)).fetchall())
+        last |= {key: hours.get(key, day) for key, _, newest in found if newest == day}
+    exact = dict(connection.execute(_RECENT, (max(last.values(), default=0),)).fetchall())
+    return {key: KeyUse(requests, exact.get(key, last[key])) for key, requests, _ in found}
 
 
 def read_key_use(path: Path) -> dict[str, KeyUse]:

@@ -17,6 +17,8 @@ from omni_core.ports.analytics import (
     KeyUse,
     LimitEvent,
     LimitEvents,
+    Listed,
+    Listing,
     Repriced,
     RequestFound,
     Slice,
@@ -29,6 +31,7 @@ from omni_wire.errors import DependencyUnavailable
 from omni_analytics.adapters import asking, limit_events
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.finding import find_request
+from omni_analytics.adapters.listing import listed
 from omni_analytics.adapters.repricing import reprice, repriced, told
 from omni_analytics.adapters.retention import forget_some, kept_from
 from omni_analytics.adapters.statements import charges, statement
@@ -76,6 +79,9 @@ class SqlStore:
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         return await self._run(lambda: self._in_time(lambda: asking.slices(self._database, asked)))
+
+    async def listed(self, asked: Listing) -> Listed:
+        return await self._run(lambda: self._in_time(lambda: listed(self._database, asked)))
 
     async def key_use(self) -> dict[str, KeyUse]:
         return await self._run(lambda: self._in_time(lambda: asking.key_use(self._database)))

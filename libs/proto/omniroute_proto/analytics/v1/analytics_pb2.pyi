@@ -574,6 +574,7 @@ class Request(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    OVERHEAD_US_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     request_id: _builtins.str
     started_ms: _builtins.int
@@ -595,6 +596,7 @@ class Request(_message.Message):
     config_revision: _builtins.int
     router_id: _builtins.str
     decision: _builtins.bytes
+    overhead_us: _builtins.int
     @_builtins.property
     def usage(self) -> _common_pb2.Usage: ...
     @_builtins.property
@@ -633,10 +635,11 @@ class Request(_message.Message):
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         decision: _builtins.bytes = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        overhead_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempts", b"attempts", "client_format", b"client_format", "combo", b"combo", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "decision", b"decision", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "losses", b"losses", "model_requested", b"model_requested", "model_served", b"model_served", "outcome", b"outcome", "pricing", b"pricing", "provider", b"provider", "request_id", b"request_id", "router_id", b"router_id", "started_ms", b"started_ms", "status", b"status", "stream", b"stream", "tags", b"tags", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempts", b"attempts", "client_format", b"client_format", "combo", b"combo", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "decision", b"decision", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "losses", b"losses", "model_requested", b"model_requested", "model_served", b"model_served", "outcome", b"outcome", "overhead_us", b"overhead_us", "pricing", b"pricing", "provider", b"provider", "request_id", b"request_id", "router_id", b"router_id", "started_ms", b"started_ms", "status", b"status", "stream", b"stream", "tags", b"tags", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -668,6 +671,8 @@ class Attempt(_message.Message):
     PRICE_VERSION_FIELD_NUMBER: _builtins.int
     CHARGED_FIELD_NUMBER: _builtins.int
     REPRICED_NANO_USD_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     started_ms: _builtins.int
     duration_ms: _builtins.int
@@ -687,6 +692,9 @@ class Attempt(_message.Message):
     price_version: _builtins.str
     repriced_nano_usd: _builtins.int
     """What the cost was changed by since it was settled."""
+    request_id: _builtins.str
+    """Of the RequestEvent."""
+    key_id: _builtins.str
     @_builtins.property
     def usage(self) -> _common_pb2.Usage: ...
     @_builtins.property
@@ -714,14 +722,88 @@ class Attempt(_message.Message):
         price_version: _builtins.str = ...,
         charged: _abc.Iterable[_builtins.str] | None = ...,
         repriced_nano_usd: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+        key_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "repriced_nano_usd", b"repriced_nano_usd", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "repriced_nano_usd", b"repriced_nano_usd", "request_id", b"request_id", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
+
+@_typing.final
+class ListedRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OLDEST_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """"request" or "attempt"."""
+    from_ms: _builtins.int
+    until_ms: _builtins.int
+    text: _builtins.str
+    """An id, or a part of a name."""
+    after: _builtins.str
+    """The next of the page before."""
+    limit: _builtins.int
+    oldest: _builtins.bool
+    """In the order in which they began; else newest first."""
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Filter]: ...
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        from_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+        filters: _abc.Iterable[Global___Filter] | None = ...,
+        text: _builtins.str = ...,
+        after: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        oldest: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "filters", b"filters", "from_ms", b"from_ms", "kind", b"kind", "limit", b"limit", "oldest", b"oldest", "text", b"text", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListedRequest: _TypeAlias = ListedRequest  # noqa: Y015
+
+@_typing.final
+class ListedResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.str
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___Request]: ...
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]: ...
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___Request] | None = ...,
+        attempts: _abc.Iterable[Global___Attempt] | None = ...,
+        next: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "next", b"next", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListedResponse: _TypeAlias = ListedResponse  # noqa: Y015
 
 @_typing.final
 class QueryRequest(_message.Message):
@@ -1010,6 +1092,63 @@ class Timed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Timed: _TypeAlias = Timed  # noqa: Y015
+
+@_typing.final
+class LiveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    ANY_KEY_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    any_key: _builtins.bool
+    """Anybody's; key_ids is not looked at."""
+    after: _builtins.str
+    """The id of the last update that was seen; empty for what comes from now on."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose requests are told."""
+
+    def __init__(
+        self,
+        *,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        any_key: _builtins.bool = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "any_key", b"any_key", "key_ids", b"key_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveRequest: _TypeAlias = LiveRequest  # noqa: Y015
+
+@_typing.final
+class LiveUpdate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    missed: _builtins.int
+    """More that are not kept any more."""
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___Request]: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        requests: _abc.Iterable[Global___Request] | None = ...,
+        missed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "missed", b"missed", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveUpdate: _TypeAlias = LiveUpdate  # noqa: Y015
 
 @_typing.final
 class StandingRequest(_message.Message):
