@@ -71,7 +71,10 @@ def test_a_day_may_begin_at_a_time_of_some_place() -> None:
     found = quota('[{window: day, of: requests, at: "10:00", time_zone: Asia/Shanghai}]')
     assert found is not None
     (day,) = found.windows
-    name, first, begins, *_ = day.at(1_900_000_000)  # type: ignore[misc]
+    window = day.at(1_900_000_000)
+    assert isinstance(window, tuple)
+    assert len(window) == 5
+    name, first, begins, *_ = window
     assert (name, begins - first) == ("day", 86_400)
     assert begins % 86_400 == 2 * 3_600, "ten in the morning there"
 
@@ -111,7 +114,7 @@ def test_a_quota_that_cannot_be_is_refused(section: dict[str, Any], why: str) ->
 def test_any_window_that_may_be_written_can_be_asked_for() -> None:
     for window in SPANS:
         for resets in (None, *RESETS):
-            said = {"window": window, "of": "tokens"} | ({"resets": resets} if resets else {})
+            said: dict[str, Any] = {"window": window, "of": "tokens"} | ({"resets": resets} if resets else {})
             section, _ = validate_section(QuotaWindowSection, said)
             if section is not None:
                 found = compile_quota(None, QuotaSection(windows=(section,)))

@@ -128,7 +128,7 @@ class Stage:
     def reaped(self, reservations: int, charged_nano_usd: int) -> None:
         self.said.append(("reaped", reservations, charged_nano_usd))
 
-    def breakers(self, states: list[str]) -> None:
+    def breakers(self, states: Sequence[str]) -> None:
         self.said.append(("breakers", *states))
 
     def open_reservations(self, count: int) -> None:

@@ -213,7 +213,23 @@ def test_openrouter_has_a_keys_limit_or_credits() -> None:
 
 # ---- whatever comes -------------------------------------------------------------------------------------------------
 
-ABSURD = (float("nan"), float("inf"), -1, -0.5, 1e300, 2**63, "NaN", "-3", "1e400", "", "ten", True, [], {}, None)
+ABSURD: tuple[object, ...] = (
+    float("nan"),
+    float("inf"),
+    -1,
+    -0.5,
+    1e300,
+    2**63,
+    "NaN",
+    "-3",
+    "1e400",
+    "",
+    "ten",
+    True,
+    [],
+    {},
+    None,
+)
 EXAMPLES: dict[str, Any] = {
     "claude-code": {"five_hour": {"utilization": 1, "resets_at": AN_HOUR}},
     "codex": {"rate_limit": {"primary_window": {"used_percent": 1, "reset_at": HOUR}}},
