@@ -18,7 +18,7 @@ LOCK_FLAGS := --quiet --universal --no-strip-extras --generate-hashes --no-emit-
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto fmt check test e2e security chaos money bench bench-analytics bench-codecs bench-planning fleet up observe dashboards api-schemas wire-formats laws simulate clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
+.PHONY: help setup proto fmt check test e2e security chaos money bench bench-analytics bench-codecs bench-leases bench-planning fleet up observe dashboards api-schemas wire-formats laws simulate clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -86,6 +86,9 @@ bench-codecs: $(READY) ## what the codecs cost a delta and a request, a JSON lin
 
 bench-analytics: $(READY) ## a dashboard's questions over 10^7 events, and events taken in a second, a JSON line each (N=100000 SEED=1 ARGS="--dir DIR")
 	@$(BIN)/python -m tests.bench.analytics $(ARGS)
+
+bench-leases: $(READY) ## what an attempt costs that is paid from a slice, and how much of a limit is used, a JSON line each
+	@$(BIN)/python -m tests.bench.leases
 
 bench-planning: $(READY) ## what a router's plan of a request costs, for each strategy, a JSON line each
 	@$(BIN)/python -m tests.bench.planning

@@ -8,7 +8,7 @@ from omni_wire.errors import DependencyUnavailable
 
 from omni_dashboard.domain.reconciliation import Book, Proof, Spent, judge, moments, only_by_key, rollup_difference
 
-# Limits that count what is not all of some keys'; a limit of an organisation has no slash in its name.
+# What limits are called that count other things than all of some keys' attempts. A key's name has no slash.
 _NO_KEYS = ("tag/", "provider/", "account/", "model/", "tier/")
 
 Query = Callable[[UsageQuery], Awaitable[UsageReport]]
@@ -31,7 +31,9 @@ async def audited(
         spent, rollups = await _spent(wanted, query, charges)
     except DependencyUnavailable:
         # More rows than can be added up while somebody waits: what they added up to when they came is asked for.
+        # These do not say which budgets were charged, without which only those are known that are of keys alone.
         from_rows = False
+        found = [book for book in found if not book.name.startswith(_NO_KEYS)]
         spent = await _rolled_up(wanted, query)
     after = await snapshot()
     return judge(
@@ -87,7 +89,7 @@ def books(snapshot: QuotaSnapshot) -> list[Book]:
     return found + [
         _book("limit", limit.limit_id, limit.name, limit, sharing.get(limit.limit_id, ()))
         for limit in snapshot.limits
-        if limit.budget_window and not limit.name.startswith(_NO_KEYS)
+        if limit.budget_window
     ]
 
 

@@ -135,8 +135,11 @@ async def test_what_was_settled_while_redis_is_away_outlives_a_killed_router(
     await known_away(one)
     for name in names[:50]:
         one.ledger.settle_soon(settled(name))
-    journal = one.ledger._journal
+    journal, lessee = one.ledger._journal, one.ledger._lessee
     assert journal is not None
+    assert lessee is not None
+    noted = {name for name in names[50:] if lessee.has(name)}
+    assert bool(noted) is leases
     await journal.sync()
     await one.kill()
     await asyncio.to_thread(server.start)
@@ -148,7 +151,7 @@ async def test_what_was_settled_while_redis_is_away_outlives_a_killed_router(
         assert seen == Counter(dict.fromkeys([*names[:50], *aborted], 1))
         leased_open = len(aborted)
         assert await standing(two) == (50 * COST + leased_open * 100, (10 - leased_open) * 100)
-        assert leased_open == (10 if leases else 0), "those that Redis knows are the reaper's"
+        assert aborted == noted, "those that Redis knows are the reaper's"
 
 
 async def test_what_waits_is_sent_in_order_when_redis_is_back_and_forgotten(
@@ -185,3 +188,25 @@ async def test_a_redis_that_hangs_is_written_down_for_too(server: RedisServer, t
         await until(lambda: len(list(tmp_path.glob("*.journal"))) == 1)
         assert await standing(two) == (COST, 0)
         assert [event.attempt.id for event in await events_of(two.redis, "one")] == ["a"]
+
+
+async def test_a_word_whose_answer_was_lost_is_believed_once(server: RedisServer, tmp_path: Path) -> None:
+    async with leaser(server.url, "one", tmp_path) as one:
+        count = await warmed(one, "w")
+        for turn in range(3):
+            names = [f"{turn}-{i}" for i in range(20)]
+            for name in names:
+                await one.ledger.admit(asked(name))
+            server.pause()
+            for name in names:
+                one.ledger.settle_soon(settled(name))
+            count += len(names)
+            await asyncio.sleep(2.2)  # given up on that connection; Redis will still find it there
+            server.resume()
+            await until(lambda: one.ledger.healthy)
+        assert await one.ledger.flush(10.0)
+        await asyncio.sleep(0.2)
+        assert await standing(one) == (count * COST, 0)
+        seen = Counter(event.attempt.id for event in await events_of(one.redis, "one"))
+        assert len(seen) == count
+        assert set(seen.values()) == {1}

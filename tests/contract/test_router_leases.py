@@ -68,7 +68,7 @@ async def test_a_hot_keys_requests_are_billed_and_told_once_each_by_two_routers(
         requests = [request for _, each in told for request in each]
         assert sum(request.cost_nano_usd for request in requests) == spent
         assert sum(attempt.cost_nano_usd for attempt in attempts) == spent
-        assert set(Counter(each.id for each in (*attempts, *requests)).values()) == {1}
+        assert max(Counter([*(each.id for each in attempts), *(each.id for each in requests)]).values()) == 1
         assert sum(map(leased, routers)) > 5
 
 
@@ -91,10 +91,10 @@ async def test_while_redis_is_away_only_what_all_limits_open_is_served(server: R
         assert before > 0
         server.kill()
         await until(lambda: router.ledger._batcher.is_down)
-        for key in (CLOSED, MIXED, OWN):
+        for name in (CLOSED, MIXED, OWN):
             started = time.monotonic()
             with pytest.raises(DependencyUnavailable):
-                await router.ask("acme/sim+tokens:5", key=key, max_tokens=5)
+                await router.ask("acme/sim+tokens:5", key=name, max_tokens=5)
             assert time.monotonic() - started < 1.0, "0.05 s, on a machine that has nothing else to do"
         for _ in range(5):
             await router.ask("acme/sim+tokens:5", key=OPEN, max_tokens=5)

@@ -369,3 +369,30 @@ async def test_vectors_are_asked_for_no_faster_than_their_provider_takes(routers
     await kept(routers[0])
     assert word(await ask(routers[1], OTHER_WORDS)) == "miss", "nobody looks, and the request goes on"
     assert embedded(routers[0]) == 1
+
+
+async def test_a_vector_is_a_request_upstream_and_where_that_is_used_up_none_is_asked_for(
+    routers: Routers,
+) -> None:
+    base = f"{routers[0].simulator.url}/v1"
+    semantic = s.Semantic(requests="any", embeddings="vectors/embed", timeout=PATIENTLY)
+    caching = s.Caching(requests="any", ttl=1000, semantic=semantic)
+    few = s.Allowance(of="requests", most=1, window="day")
+    upstream = s.Limit(id="few", name="few", of="provider", owner="vectors", allowances=(few,))
+    mine = s.Limit(id="mine", name="mine", of="tag", owner="batch", budget=s.Budget(nano_usd=10**12))
+    for router in routers:
+        router.configure(
+            provider("acme", base),
+            provider("vectors", base),
+            limits=(upstream, mine),
+            routing=s.Routing(breaker=None, timeouts=PATIENT, caching=caching),
+        )
+    tagged = {"x-omniroute-tags": "batch"}
+    await kept(routers[0], headers=tagged)
+    spent, held = await routers[0].money("limit:mine")
+    attempts, _ = await routers[0].events()
+    assert (spent, held) == (sum(event.cost_nano_usd for event in attempts), 0), "the vector's, too"
+    assert embedded(routers[0]) == 1
+    assert word(await ask(routers[1], OTHER_WORDS, headers=tagged)) == "miss", "nobody looks, and the request goes on"
+    assert embedded(routers[0]) == 1
+    assert word(await ask(routers[1], ASKED, headers=tagged)) == "hit", "which takes nothing upstream"

@@ -1,8 +1,11 @@
 """Limits that keys share, through all processes: made by API and file, held by two routers, told in every dialect."""
 
 import asyncio
+import json
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -26,8 +29,34 @@ def provider_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, provider_url: str) -> Iterator[Fleet]:
-    with fleet(tmp_path_factory.mktemp("limits"), config(provider_url, breaker="on"), routers=2) as running:
+def hooked() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Where a webhook is told, and what it was."""
+    told = list[dict[str, Any]]()
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))) | dict(self.headers))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", told
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, provider_url: str, hooked: tuple[str, list[dict[str, Any]]]
+) -> Iterator[Fleet]:
+    hook = {"_URL": hooked[0], "_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "_PRIVATE": "on"}
+    env = {f"OMNIROUTE_ANALYTICS_WEBHOOK{name}": value for name, value in hook.items()}
+    home = tmp_path_factory.mktemp("limits")
+    with fleet(home, config(provider_url, breaker="on"), routers=2, env=env) as running:
         edge = running["edge"][0]
         eventually(lambda: edge.metric("omniroute_pool_members", service="router", state="ready") == 2, 10)
         manage(running, "PUT", "teams/core", {})
@@ -45,7 +74,7 @@ def manage(made: Fleet, method: str, path: str, body: Any = None, *, refused: in
     return answer.json() if answer.content else None
 
 
-def key(made: Fleet, name: str, **owners: str) -> str:
+def key(made: Fleet, name: str, **owners: Any) -> str:
     """A key's secret, once every router knows the key."""
     secret = str(manage(made, "POST", "keys", {"name": name, **owners})["secret"])
     in_step(made)
@@ -190,6 +219,61 @@ def test_tokens_and_requests_under_way_are_those_of_all_keys_of_a_team_and_told_
     assert at_once(made, 6, keys, max_tokens=10) == {200: 6}
     (analytics,) = made["analytics"]
     eventually(lambda: analytics.metric("omniroute_analytics_limits_reached_total", of="tokens") == 2, 10)
+
+
+def test_what_is_upstream_and_tags_have_limits_that_are_edited_while_they_run(
+    made: Fleet, hooked: tuple[str, list[dict[str, Any]]]
+) -> None:
+    secret, tagged = key(made, "plain"), key(made, "tagged", tags=["batch"])
+    limits = {
+        "provider/acme/most": {"budget": {"usd": 0.0005, "window": "5h"}},
+        "account/acme/first/most": {"requests": {"count": 500}},
+        "model/acme/sim/most": {"tokens": {"output": 100}, "warn": [50]},
+        "tier/api_key/most": {"concurrent": 100},
+        "tag/batch/few": {"requests": {"count": 4}, "mode": "hard", "warn": [100]},
+    }
+    for name, document in limits.items():
+        manage(made, "PUT", f"limits/{name}", document)
+    in_step(made)
+
+    def ask(model: str, key: str, tags: str = "") -> httpx.Response:
+        headers = {"authorization": f"Bearer {key}"} | ({"x-omniroute-tags": tags} if tags else {})
+        body = {"model": model, "messages": HELLO, "max_tokens": 10}
+        return httpx.post(f"{made.openai}/chat/completions", json=body, headers=headers, timeout=30)
+
+    assert [ask("acme/sim", *who).status_code for who in ((tagged,), (secret, "batch, blue")) * 2] == [200] * 4
+    refused = ask("acme/sim", secret, "batch")
+    assert refused.status_code == 429
+    assert "the limit 'few' of a tag of this request: its requests a day are used up" in refused.text
+    for _ in range(20):
+        refused = ask("acme/sim", secret)
+        if refused.status_code != 200:
+            break
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "upstream_limit")
+    assert "acme/most" not in refused.text
+    manage(made, "PUT", "limits/account/acme/first/most", {"requests": {"count": 1}})
+    in_step(made)
+    foreseen = manage(made, "POST", "simulate-route", {"model": "acme/sim", "key": "plain"})
+    assert foreseen["refused"]["code"] == "upstream_limit"
+    assert foreseen["steps"][0]["cause"] == "limit"
+    shown = {each["of"]: each for each in shared(made, "model/acme/sim/most")["allowances"]}
+    assert 0 < shown["output"]["used"] <= 100
+    assert shared(made, "tag/batch/few")["allowances"][0]["used"] == 4
+
+    def few() -> list[dict[str, Any]]:
+        return [one for one in made.get("/api/limit-events").json()["items"] if one["name"] == "tag/batch/few"]
+
+    eventually(lambda: [one["webhook"] for one in few()] == ["delivered"], 10)
+    (told,) = (one for one in hooked[1] if one["data"]["name"] == "tag/batch/few")
+    assert (told["data"]["used"], told["data"]["percent"]) == (4, 100)
+    assert told["webhook-signature"].startswith("v1,")
+    manage(made, "PUT", "limits/provider/acme/most", {"budget": {"usd": 5, "window": "5h"}})
+    for name in ("model/acme/sim/most", "tag/batch/few", "account/acme/first/most"):
+        manage(made, "DELETE", f"limits/{name}")
+    in_step(made)
+    assert ask("acme/sim", secret, "batch").status_code == 200
+    for name in ("provider/acme/most", "tier/api_key/most"):
+        manage(made, "DELETE", f"limits/{name}")
 
 
 # ---- how fast a provider may be asked -------------------------------------------------------------------------------

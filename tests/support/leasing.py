@@ -22,7 +22,7 @@ def leasing_of(router: str, folder: Path | None, hot: int) -> Leasing:
     """As a router's process has it. ``folder`` None notes nothing."""
     return Leasing(
         router_id=router,
-        lost=lambda slice_id, key_id: lost_slice(slice_id, router, key_id, 1, "internal"),
+        lost=lambda slice_id, key_id, owners: lost_slice(slice_id, router, key_id, owners, 1, "internal"),
         journal=Journal(folder, router) if folder is not None else None,
         hot=hot,
     )

@@ -18,7 +18,8 @@ from omni_dashboard.server.schemas import Organisation
 
 class LimitEventOut(BaseModel):
     """``used`` of ``most`` of "requests", "tokens", "input", "output" or "usd" (nano-USD), in ``window``. ``at_ms`` in
-    epoch milliseconds; ``name`` is what ``/api/limits`` calls it."""
+    epoch milliseconds; ``name`` is what ``/api/limits`` calls it. ``webhook`` is "waiting", "delivered" or "dead"
+    (given up) after so many ``tries``; empty where there was none to be told."""
 
     id: str
     at_ms: int
@@ -30,6 +31,8 @@ class LimitEventOut(BaseModel):
     of: str
     window: str
     most: int
+    webhook: str
+    tries: int
 
     @classmethod
     def from_port(cls, event: LimitEvent) -> "LimitEventOut":

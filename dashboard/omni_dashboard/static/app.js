@@ -87,6 +87,22 @@ function item(name, mood, text, ...more) {
   return line;
 }
 
+// A button that does ``verb`` to an account; ``about`` is for who cannot see where it stands.
+function press(word, about, what, account, verb, done) {
+  const button = make("button", word);
+  button.type = "button";
+  button.append(make("span", ` ${about} ${account}`, "sr"));
+  button.addEventListener("click", () => act(what, account, verb, `${done} ${account}`, button));
+  return button;
+}
+
+function gauge(label, max, value) {
+  const node = make("meter", undefined, "wide");
+  Object.assign(node, { min: 0, max, low: max * 0.8, high: max * 0.95, optimum: 0, value });
+  node.setAttribute("aria-label", label);
+  return node;
+}
+
 const WHY = { failing: "failing", rate_limit: "rate limited", quota: "quota used up", refused: "credential refused" };
 
 function breakers(found) {
@@ -97,16 +113,8 @@ function breakers(found) {
     const why = WHY[one.cause] ? `, ${WHY[one.cause]}` : "", when = one.told ? " as it told" : "";
     const said = one.state === "open" ? `open${why}; again in ${Math.ceil(one.retry_after)} s${when}` : `half open${why}`;
     if (one.combo) return item(name, "bad", said);
-    const button = make("button", "Reset");
-    button.type = "button";
-    button.append(make("span", ` the breaker of ${one.account_id}`, "sr"));
-    button.addEventListener("click", () => reset(one.account_id, button));
-    return item(name, "bad", said, button);
+    return item(name, "bad", said, press("Reset", "the breaker of", "breakers", one.account_id, "reset", "Reset"));
   });
-}
-
-function reset(account, button) {
-  return act("breakers", account, "reset", `Reset ${account}`, button);
 }
 
 async function act(what, account, verb, done, button) {
@@ -133,52 +141,32 @@ function rates(found) {
     if (one.waiting) texts.push(`${count(one.waiting)} waiting`);
     if (!one.learned) return item(name, one.waiting ? "bad" : "muted", texts.join(", "));
     texts.push(one.learned === "told" ? "as the provider told" : "as its refusals taught");
-    const button = make("button", "Forget");
-    button.type = "button";
-    button.append(make("span", ` what was learned of ${one.account_id}`, "sr"));
-    button.addEventListener("click", () => act("rates", one.account_id, "forget", `Forgot the rate limits of ${one.account_id}`, button));
+    const button = press("Forget", "what was learned of", "rates", one.account_id, "forget", "Forgot the rate limits of");
     return item(name, one.waiting ? "bad" : "muted", texts.join(", "), button);
   });
 }
 
-function lasts(seconds) {
-  const minutes = Math.max(0, Math.ceil(seconds / 60)), hours = Math.floor(minutes / 60);
-  if (minutes < 60) return `${minutes} min`;
-  return minutes < 2880 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`;
+function lasts(until) {
+  const minutes = Math.max(0, Math.ceil(until / 60 - Date.now() / 60000)), hours = Math.floor(minutes / 60);
+  return minutes < 60 ? `${minutes} min` : minutes < 2880 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`;
 }
 
-function amount(of, value) {
-  return of === "usd" ? money(value) : of === "percent" ? `${count(value)} %` : `${count(value)} ${of}`;
-}
-
-const MOODS = { ok: "good", low: "warn", used_up: "bad", unknown: "muted" };
+const MOODS = { ok: "good", low: "warn", used_up: "bad" };
 
 function accounts(found) {
   if (!found.length) return [make("p", "No account has a quota that is looked after.", "muted")];
   return found.map((one) => {
-    const now = Date.now() / 1000, more = [];
-    if (one.asks) {
-      const button = make("button", "Ask");
-      button.type = "button";
-      button.append(make("span", ` the provider of ${one.account}`, "sr"));
-      button.addEventListener("click", () => act("accounts", one.account, "refresh", `Asked about ${one.account}`, button));
-      more.push(button);
-    }
-    const line = item(one.plan ? `${one.account} · ${one.plan}` : one.account, MOODS[one.state], one.state.replace("_", " "), ...more);
-    for (const window of one.windows) {
-      const texts = [window.unlimited ? `${window.name}: as many as you like` : `${window.name}: ${amount(window.of, window.used)}${window.total ? ` of ${amount(window.of, window.total)}` : ""} used`];
-      if (window.resets_at) texts.push(`anew in ${lasts(window.resets_at - now)}`);
-      if (window.forecast_exhausted_at) texts.push(`at this rate used up in ${lasts(window.forecast_exhausted_at - now)}`);
-      texts.push(window.stale ? `${window.source}, stale` : window.source);
-      if (window.remaining_percent !== null) {
-        const gauge = make("meter", undefined, "wide");
-        Object.assign(gauge, { min: 0, max: 100, low: 80, high: 98, optimum: 0, value: 100 - window.remaining_percent });
-        gauge.setAttribute("aria-label", `${window.name} of ${one.account}`);
-        line.append(gauge);
-      }
+    const asks = one.asks ? [press("Ask", "the provider of", "accounts", one.account, "refresh", "Asked about")] : [];
+    const line = item(`${one.account} ${one.plan}`, MOODS[one.state] || "muted", one.state.replace("_", " "), ...asks);
+    for (const { name, of, used, total, unlimited, remaining_percent: left, resets_at: ends, forecast_exhausted_at: gone, source, stale } of one.windows) {
+      const some = of === "usd" ? money : (value) => `${count(value)} ${of === "percent" ? "%" : of}`;
+      const texts = [`${name}: ${some(used)}${unlimited ? " of any" : total ? ` of ${some(total)}` : ""}`, stale ? `${source}, stale` : source];
+      if (ends) texts.push(`anew in ${lasts(ends)}`);
+      if (gone) texts.push(`used up in ${lasts(gone)}`);
+      if (left !== null) line.append(gauge(`${name} of ${one.account}`, 100, 100 - left));
       line.append(make("span", texts.join(", "), "muted wide"));
     }
-    if (one.reason) line.append(make("span", `No answer of late: ${one.reason}`, "warn wide"));
+    if (one.reason) line.append(make("span", `No answer: ${one.reason}`, "warn wide"));
     return line;
   });
 }
@@ -200,12 +188,9 @@ function budgets(keys, limits) {
     const line = item(name, "muted", texts.join("; "));
     if (one.budget) {
       const { usd, spent_usd, held_usd, window, nano_usd, spent_nano_usd, held_nano_usd } = one.budget;
-      const gauge = make("meter", undefined, "wide");
-      Object.assign(gauge, { min: 0, max: nano_usd, low: nano_usd * 0.8, high: nano_usd * 0.95, optimum: 0, value: spent_nano_usd + held_nano_usd });
-      gauge.setAttribute("aria-label", `Budget of ${name}`);
       const held = held_nano_usd ? `, ${money(held_usd)} held by requests in flight` : "";
       const span = window === "total" ? "in total" : `a ${window}`;
-      line.append(gauge, make("span", `${money(spent_usd)} of ${money(usd)} ${span}${held}`, "muted wide"));
+      line.append(gauge(`Budget of ${name}`, nano_usd, spent_nano_usd + held_nano_usd), make("span", `${money(spent_usd)} of ${money(usd)} ${span}${held}`, "muted wide"));
     }
     return line;
   });
@@ -295,7 +280,8 @@ async function refresh() {
   if (admin) {
     draw("breakers", quota.breakers, breakers);
     const minute = Math.floor(Date.now() / 60000);
-    draw("accounts", [(quota.accounts || []).map((one) => ({ ...one, windows: one.windows.map((each) => ({ ...each, resets_in: 0, as_of: 0 })) })), minute], ([found]) => accounts(found));
+    for (const one of quota.accounts || []) for (const each of one.windows) each.resets_in = each.as_of = 0;
+    draw("accounts", [quota.accounts || [], minute], ([found]) => accounts(found));
     draw("rates", quota.rate_limits || [], rates);
     draw("budgets", [quota.keys, quota.limits || [], state.names], ([found, shared]) => budgets(found, shared));
     draw("reached", events.items, reached);

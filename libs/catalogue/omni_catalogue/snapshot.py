@@ -264,6 +264,9 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 UPSTREAM = ("provider", "account", "model", "tier")
 
 
+LIMIT_OWNER = "limit:"
+
+
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """What several keys may use together; 0 requests means no limit. ``of`` is "team", "user", "key" or "tag", and
     ``owner`` its name; both are empty where it is for all keys of the ``organisation``. One ``of`` what is ``UPSTREAM``
@@ -305,7 +308,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def window_owner(self) -> str:
         """Whose windows it has in the ledger: no key's id looks like that."""
-        return f"limit:{self.id}"
+        return f"{LIMIT_OWNER}{self.id}"
 
     def warns_by(self, allowance: Allowance) -> bool:
         """Whether it is there to tell of percents of the budget or the requests per minute, which cannot themselves."""

@@ -30,7 +30,9 @@ def unpack_batch(data: bytes) -> tuple[str, str, list[bytes]]:
     return batch.batch_id, batch.router_id, [event.SerializeToString() for event in batch.events]
 
 
-def lost_slice(slice_id: str, router_id: str, key_id: str, started_ms: int, error_kind: str) -> bytes:
+def lost_slice(
+    slice_id: str, router_id: str, key_id: str, charged: Sequence[str], started_ms: int, error_kind: str
+) -> bytes:
     """The serialised event of what a router had been leased of a key's limits and never accounted for: an attempt that
     was aborted, of a request and a provider that nobody knows. What it is charged is told where that is known."""
     attempt = events_pb2.AttemptEvent(
@@ -42,6 +44,7 @@ def lost_slice(slice_id: str, router_id: str, key_id: str, started_ms: int, erro
         outcome="aborted",
         error_kind=error_kind,
         pricing="priced",
+        charged=charged,
     )
     return events_pb2.Event(attempt=attempt).SerializeToString()
 

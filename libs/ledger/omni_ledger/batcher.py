@@ -106,6 +106,7 @@ class Batcher:
         self._spool = spool
         self._spooled: dict[int, Entry] = {}
         self._spool_number = 0
+        self.compact: Callable[[], None] | None = None  # called when the spool is large
         self._refused_within = refused_within
         self._queue: deque[Entry] = deque()
         self._wake = asyncio.Event()
@@ -342,6 +343,9 @@ class Batcher:
         self._up, self._down = True, False
         if self._spool is not None:
             self._spool.synced = False
+        is_large = self._spool is not None and self._spool.is_large
+        if is_large and self.compact is not None:
+            self.compact()
         for entry, result in zip(batch, results, strict=True):
             if entry.kept:
                 self._kept -= 1

@@ -26,7 +26,7 @@ import msgspec
 from omni_core.ids import new_id
 
 SUFFIX = ".journal"
-ROOM = 1024 * 1024
+ROOM = 4 * 1024 * 1024
 MAX_RECORD = 32 * 1024 * 1024
 _HEAD = struct.Struct("<II")
 
@@ -34,6 +34,7 @@ log = logging.getLogger("omniroute.ledger")
 
 Record = tuple[Any, ...]
 _encode = msgspec.msgpack.Encoder().encode
+_put_head = _HEAD.pack_into
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -105,19 +106,20 @@ class Journal:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._first = framed(("b", life_of_machine()))
         self._file, self._map = _made(self._path, self._first)
-        self._at, self._rewrite_at = len(self._first), ROOM
+        self._at, self._room, self._rewrite_at = len(self._first), len(self._map), ROOM
 
     def write(self, *record: Any) -> None:
         """Append a record. Raises nothing: who needs to know looks at ``broken``."""
         if self.broken:
             return
         payload = _encode(record)
-        start = self._at
-        end = start + _HEAD.size + len(payload)
-        if end + _HEAD.size > len(self._map) and not self._grow(end):
+        start, size = self._at, len(payload)
+        end = start + 8 + size
+        if end + 8 > self._room and not self._grow(end):
             return
-        self._map[start + _HEAD.size : end] = payload
-        _HEAD.pack_into(self._map, start, len(payload), crc32(payload))
+        mapped = self._map
+        mapped[start + 8 : end] = payload
+        _put_head(mapped, start, size, crc32(payload))
         self._at = end
         if self.synced:
             self._sync_soon()
@@ -137,7 +139,7 @@ class Journal:
             return
         self._map.close()
         os.close(self._file)
-        self._file, self._map, self._at = file, mapped, len(data)
+        self._file, self._map, self._at, self._room = file, mapped, len(data), len(mapped)
         self._rewrite_at = max(ROOM, 4 * len(data))
 
     def _grow(self, end: int) -> bool:
@@ -145,6 +147,7 @@ class Journal:
         try:
             os.posix_fallocate(self._file, 0, size)
             self._map.resize(size)
+            self._room = size
         except OSError as error:
             self._broke(error)
             return False

@@ -13,7 +13,7 @@ before the first of its windows does; it then *drains*: what is free goes back, 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
@@ -41,6 +41,9 @@ def ask(hold: Hold) -> tuple[Name, Amounts] | None:
     """Whose purse may pay it, and what it takes at most; None where it asks for what must be exact for the fleet."""
     if hold.early or hold.retrying is not None:
         return None
+    passage = hold.passage
+    if passage is not None and passage.ticket is not None and passage.ticket.came_ms:
+        return None  # it leaves a queue
     wanted, budget = hold.wanted_output, hold.budget
     usd = 0
     name: Name = (hold.key_id, hold.requests_per_minute)
@@ -152,28 +155,25 @@ class Slice:
 
     def word(self, wanted: Amounts, least: Amounts, keep: Amounts) -> Word:
         """The next to be said. Of what is free so much is kept, none when it drains."""
-        settled, truth, back = [0] * 5, [0] * 5, [0] * 5
+        told: list[Settled] = []
         events: list[bytes] = []
-        done: list[Callable[[], None]] = []
-        size = count = 0
-        while self.pending and count < MAX_WORD and (not count or size < MAX_WORD_BYTES):
+        back = [0] * 5
+        size = 0
+        while self.pending and len(told) < MAX_WORD and size < MAX_WORD_BYTES:
             one = self.pending.popleft()
-            for kind in range(5):
-                settled[kind] += one.amounts[kind]
-                truth[kind] += one.truth[kind]
+            told.append(one)
             events += one.events
-            size += sum(map(len, one.events))
-            if one.done is not None:
-                done.append(one.done)
-            count += 1
+            for event in one.events:
+                size += len(event)
         for kind in range(5):
             back[kind] = self.free[kind] if self.draining else max(0, self.free[kind] - keep[kind])
             self.free[kind] -= back[kind]
         self.seq += 1
         closes = self.draining and not self.in_flight and not self.pending
         self.on_its_way = Word(
-            self.seq, amounts(settled), amounts(truth), amounts(back), NOTHING if self.draining else wanted,
-            NOTHING if self.draining else least, count, tuple(events), closes, tuple(done),
+            self.seq, summed([one.amounts for one in told]), summed([one.truth for one in told]), amounts(back),
+            NOTHING if self.draining else wanted, NOTHING if self.draining else least, len(told), tuple(events), closes,
+            tuple([one.done for one in told if one.done is not None]),
         )  # fmt: skip
         return self.on_its_way
 
@@ -218,6 +218,11 @@ class Demand:
 
 def amounts(values: "list[int]") -> Amounts:
     one, two, three, four, five = values
+    return one, two, three, four, five
+
+
+def summed(each: Sequence[Sequence[int]]) -> Amounts:
+    one, two, three, four, five = map(sum, zip(*each, strict=True)) if each else NOTHING
     return one, two, three, four, five
 
 

@@ -33,20 +33,22 @@ IDLE = 1.0  # seconds without an admission after which a slice goes back
 # The same where it shall be there when Redis goes away; such a key is hot from its first admission on.
 IDLE_OPEN = 60.0
 REST = 1.0  # seconds without a slice after one was refused, or recalled
-SAY_EVERY = 0.1
+SAY_EVERY = 0.1  # seconds, of a slice that is taken of; the others say that their attempts are under way still
 TTL_MS = 60_000
+RENEW_EVERY = TTL_MS / 4000
 SAY_SOON = 64  # settlements
 MAX_PENDING = 20_000
 MAX_PURSES = 10_000
 
 
 class Leasing(msgspec.Struct, frozen=True, kw_only=True):
-    """How a ledger leases: for ``router_id``, whose events they are; ``lost`` makes the event of a slice (its id, its
-    key) that nobody says anything more of. ``journal`` None notes nothing. A key is hot at so many admissions a
-    second, at none where ``hot`` is 0: then the journal is for what waits for Redis."""
+    """How a ledger leases: for ``router_id``, whose events they are; ``lost`` makes the event of a slice that nobody
+    says anything more of, from its id, its key, and the owners of the budgets that it is on. ``journal`` None notes
+    nothing. A key is hot at so many admissions a second, at none where ``hot`` is 0: then the journal is for what
+    waits for Redis."""
 
     router_id: str
-    lost: Callable[[str, str], bytes]
+    lost: Callable[[str, str, tuple[str, ...]], bytes]
     journal: Journal | None = None
     hot: int = HOT
 
@@ -56,12 +58,14 @@ class Purse:
     there."""
 
     __slots__ = (
-        "bounded", "count", "demand", "is_hot", "key", "not_before", "pots", "serves_away", "since", "slice", "used_at",
+        "bounded", "budgets", "count", "demand", "is_hot", "key", "not_before", "pots", "serves_away", "since",
+        "slice", "used_at",
     )  # fmt: skip
 
     def __init__(self, hold: Hold, pots: tuple[Pot, ...], now: float) -> None:
         self.key = hold.key_id
         self.pots = operations.pots(pots)
+        self.budgets = tuple(pot.owner for pot in pots if pot.of == "budget")
         self.bounded = any(pot.of == "budget" or (pot.of == "usd" and pot.refuses) for pot in pots)
         self.serves_away = hold.serves_away
         self.demand = Demand()
@@ -95,6 +99,7 @@ class Lessee:
         self._places = Places(batcher)
         self._pending = 0
         self._timer: asyncio.TimerHandle | None = None
+        batcher.compact = self._compact
         metrics.slices.set_function(lambda: len(self._slices))
 
     # ---- on the way of a request ------------------------------------------------------------------------------------
@@ -159,7 +164,7 @@ class Lessee:
         if self._slices[part].bounded and cost > amounts[4]:
             self._on_overrun()
         self._ended(part, settlement.attempt_id, Settled(amounts, truth, settlement.events, done))
-        if settlement.news is not None or any(each.outcome in ("failure", "cool") for each in settlement.evidence):
+        if settlement.news is not None or (settlement.evidence and _is_bad(settlement)):
             self._places.spoiled()
             told = msgspec.structs.replace(settlement, cost_nano_usd=0, events=(), tokens=-1, used=(0, 0))
             self._batcher.keep(operations.settle(told))
@@ -234,7 +239,8 @@ class Lessee:
             self._drain(purse)
             part = None
         if part is None:
-            if now >= purse.not_before and not self._batcher.is_down:
+            is_noted = self._journal is None or not self._journal.broken
+            if now >= purse.not_before and is_noted and not self._batcher.is_down:
                 self._open(purse, now)
         elif part.on_its_way is None:
             self._say(part, purse, now)
@@ -280,7 +286,7 @@ class Lessee:
             asked=operations.NO_POTS if part.draining else purse.pots,
             events=word.events,
             closes=word.closes,
-            deposit=self._leasing.lost(part.id, purse.key) if opens else None,
+            deposit=self._leasing.lost(part.id, purse.key, purse.budgets) if opens else None,
         )
         self._batcher.keep(operation, partial(self._heard, part, word, now))
 
@@ -309,8 +315,6 @@ class Lessee:
             self._note("c", part.id)
         elif part.draining or len(part.pending) >= SAY_SOON:
             self._say_rest(part, purse)
-        if self._journal is not None and self._journal.is_large:
-            self._journal.rewrite(self._live())
 
     def _say_rest(self, part: Slice, purse: Purse) -> None:
         if any(part.free) or part.pending or not part.in_flight:
@@ -319,6 +323,10 @@ class Lessee:
     def _note(self, *record: Any) -> None:
         if self._journal is not None:
             self._journal.write(*record)
+
+    def _compact(self) -> None:
+        if self._journal is not None:
+            self._journal.rewrite(self._live())
 
     def _live(self) -> Iterator[Record]:
         """All that the journal must say, of what is so now."""
@@ -361,8 +369,8 @@ class Lessee:
                     purse.count, purse.is_hot = 0, False
         if part.on_its_way is not None:
             return
-        busy = part.pending or any(part.taken) or (part.draining and not part.in_flight)
-        if busy or now - part.said_at >= SAY_EVERY:
+        busy = part.pending or any(part.taken) or (part.draining and (any(part.free) or not part.in_flight))
+        if busy or now - part.said_at >= (RENEW_EVERY if part.draining else SAY_EVERY):
             self._say(part, purse, now)
 
     async def hand_over(self, timeout: float) -> bool:
@@ -388,3 +396,8 @@ class Lessee:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _is_bad(settlement: Settlement) -> bool:
+    """Whether it has something to say of circuits that are spotless."""
+    return any(each.outcome in ("failure", "cool") for each in settlement.evidence)

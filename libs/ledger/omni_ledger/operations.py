@@ -401,7 +401,7 @@ class Leased(msgspec.Struct, frozen=True):
 def leased(result: Any) -> Leased:
     if result[0] != "l":
         return Leased((0, 0, 0, 0, 0), known=False)
-    return Leased(tuple(map(int, result[1])), result[2] / 1000, result[3] == 1)
+    return Leased(tuple(map(int, result[1])), result[2] / 1000, result[3] == 1 or result[4] == 1)
 
 
 def spotless(circuits: Sequence[str], lanes: Sequence[str]) -> Operation:

@@ -23,7 +23,7 @@ from omni_wire.errors import DependencyUnavailable, Internal
 from omni_ledger import operations
 from omni_ledger.batcher import Batcher
 from omni_ledger.journal import Left, left_in, life_of_machine
-from omni_ledger.leases import MAX_WORD, NOTHING, Amounts
+from omni_ledger.leases import MAX_WORD, NOTHING, summed
 from omni_ledger.metrics import LeaseMetrics
 from omni_ledger.operations import Operation
 
@@ -146,17 +146,12 @@ def _word(
         name,
         seq,
         REAPED_AFTER_MS,
-        moved=(_sum(one[0] for one in ended), _sum(one[1] for one in ended), back),
+        moved=(summed([one[0] for one in ended]), summed([one[1] for one in ended]), back),
         wanted=NOTHING,
         least=NOTHING,
         events=[event for one in ended for event in one[2]],
         closes=closes,
     )
-
-
-def _sum(amounts: Iterable[Sequence[int]]) -> Amounts:
-    one, two, three, four, five = (sum(each) for each in zip(NOTHING, *amounts, strict=True))
-    return one, two, three, four, five
 
 
 class Recovery:

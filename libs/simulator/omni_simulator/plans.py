@@ -16,7 +16,8 @@ SPENT = "usage_limit_reached"
 
 
 class Plan(msgspec.Struct):
-    """``used`` of ``most`` since ``began``, by the first use; times in epoch seconds. A week has ten times as much."""
+    """``used`` of ``most`` since ``began``, by the first use (epoch seconds, 0: nobody has used it). A week has ten
+    times as much."""
 
     most: int
     span: int
@@ -26,10 +27,15 @@ class Plan(msgspec.Struct):
     week_began: float = 0.0
 
     def at(self, now: float) -> None:
+        """Windows that are over have not begun anew."""
         if now >= self.began + self.span:
-            self.used, self.began = 0, now
+            self.used, self.began = 0, 0.0
         if now >= self.week_began + _WEEK:
-            self.week_used, self.week_began = 0, now
+            self.week_used, self.week_began = 0, 0.0
+
+    def use(self, now: float) -> None:
+        self.used, self.began = self.used + 1, self.began or now
+        self.week_used, self.week_began = self.week_used + 1, self.week_began or now
 
     @property
     def share(self) -> float:
@@ -41,11 +47,11 @@ class Plan(msgspec.Struct):
 
     @property
     def ends(self) -> int:
-        return int(self.began + self.span)
+        return int(self.began + self.span) if self.began else 0
 
     @property
     def week_ends(self) -> int:
-        return int(self.week_began + _WEEK)
+        return int(self.week_began + _WEEK) if self.week_began else 0
 
 
 class Plans:
@@ -77,8 +83,7 @@ class Plans:
             if plan.used >= plan.most:
                 wait = max(1, plan.ends - int(now))
                 raise UpstreamRejected(f"the usage limit is reached; try again in {wait}s", status=429, code=SPENT)
-            plan.used += 1
-            plan.week_used += 1
+            plan.use(now)
         return plan
 
 
@@ -110,8 +115,11 @@ def _iso(at: int) -> str:
 
 def _claude_code(plan: Plan) -> Any:
     return {
-        "five_hour": {"utilization": round(plan.share * 100, 2), "resets_at": _iso(plan.ends)},
-        "seven_day": {"utilization": round(plan.week_share * 100, 2), "resets_at": _iso(plan.week_ends)},
+        "five_hour": {"utilization": round(plan.share * 100, 2), "resets_at": _iso(plan.ends) if plan.ends else None},
+        "seven_day": {
+            "utilization": round(plan.week_share * 100, 2),
+            "resets_at": _iso(plan.week_ends) if plan.week_ends else None,
+        },
         "seven_day_opus": None,
     }
 

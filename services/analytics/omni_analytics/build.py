@@ -9,6 +9,7 @@ from omni_core.clock import monotonic, now_ms
 from omni_core.component import Check
 from omni_core.ids import new_id
 from omni_core.runtime import Runtime
+from omni_core.web import HttpWeb
 from omni_wire.errors import DependencyUnavailable
 
 from omni_analytics.adapters.consumer import BusDeadLetters, Consumer
@@ -17,8 +18,10 @@ from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.keeper import Keeper
 from omni_analytics.adapters.location import usage_database
 from omni_analytics.adapters.metrics import PrometheusMeter
+from omni_analytics.adapters.notifier import Notifier
 from omni_analytics.adapters.store import SqlStore
 from omni_analytics.adapters.tracing import traced
+from omni_analytics.adapters.webhook import webhook
 from omni_analytics.domain.recent import Recent
 from omni_analytics.service import Analytics
 from omni_analytics.settings import AnalyticsSettings, kept_days
@@ -36,6 +39,7 @@ class AnalyticsComponent:
         store: SqlStore,
         consumer: Consumer,
         keeper: Keeper,
+        notifier: Notifier | None,
         meter: PrometheusMeter,
         bus: Bus,
         settings: AnalyticsSettings,
@@ -44,6 +48,7 @@ class AnalyticsComponent:
         self._store = store
         self._consumer = consumer
         self._keeper = keeper
+        self._notifier = notifier
         self._meter = meter
         self._bus = bus
         self._settings = settings
@@ -58,11 +63,15 @@ class AnalyticsComponent:
                 raise
         self._consumer.start()
         self._keeper.start()
+        if self._notifier is not None:
+            self._notifier.start()
 
     async def drain(self) -> None:
         await self._consumer.drain()
 
     async def stop(self) -> None:
+        if self._notifier is not None:
+            await self._notifier.stop()
         await self._keeper.stop()
         await self._consumer.stop()
         await self._store.close()
@@ -86,6 +95,7 @@ def build(
     ``start``. Raises ``DependencyUnavailable``, ``InvalidRequest`` for what is wrong in ``env``."""
     settings = settings or AnalyticsSettings()
     settings = msgspec.structs.replace(settings, keep_days=kept_days(env) or settings.keep_days)
+    hook = webhook(env)
     meter = PrometheusMeter(runtime.metrics)
     store = SqlStore(usage_database(runtime.settings.data_dir, env), query_timeout=settings.query_timeout)
     tracer = runtime.tracer(AnalyticsComponent.name)
@@ -100,7 +110,9 @@ def build(
         now_ms=now_ms,
         clock=monotonic,
         watchers=Watchers(Recent(new_id()), row_found),
+        notifies=hook is not None,
     )
     take = service.take if tracer is None else traced(service.take, tracer)
     keeper = Keeper(store, settings, now_ms, lambda: not consumer.state and not meter.lag_seconds)
-    return AnalyticsComponent(service, store, consumer, keeper, meter, runtime.bus, settings)
+    notifier = Notifier(store, HttpWeb(), hook, meter, settings, now_ms) if hook is not None else None
+    return AnalyticsComponent(service, store, consumer, keeper, notifier, meter, runtime.bus, settings)

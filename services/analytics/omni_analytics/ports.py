@@ -21,6 +21,7 @@ from omni_core.ports.analytics import (
     UsageReport,
 )
 
+from omni_analytics.domain.notices import Notice
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import UsageRow
 
@@ -77,8 +78,18 @@ class UsageStore(Protocol):
         """As ``query``."""
         ...
 
-    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
-        """Store what is not stored yet, in one durable transaction, and give that. Raises as ``record``."""
+    async def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
+        """Store what is not stored yet, in one durable transaction, and give that; with ``notify`` a webhook is to be
+        told. Raises as ``record``."""
+        ...
+
+    async def due_notices(self, now_ms: int, most: int) -> list[Notice]:
+        """Those that are to be sent now, at ``most`` so many, for nobody else to have; they are due again later unless
+        they are settled. Raises ``DependencyUnavailable``."""
+        ...
+
+    async def settle_notice(self, event_id: str, state: str) -> None:
+        """``state`` is "delivered" or "dead". Raises ``DependencyUnavailable``."""
         ...
 
     async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
@@ -183,6 +194,10 @@ class Meter(Protocol):
 
     def reached(self, of: str) -> None:
         """A limit ``of`` requests, tokens or money has come to one of its percentages."""
+        ...
+
+    def notified(self, result: str) -> None:
+        """A webhook was told, or was not: "delivered", "failed" (it is tried again) or "dead"."""
         ...
 
     def behind(self, seconds: float) -> None: ...

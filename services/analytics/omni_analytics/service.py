@@ -69,7 +69,8 @@ def _check_times(from_ms: int, until_ms: int) -> None:
 
 
 class Analytics:
-    """Satisfies ``AnalyticsPort``; ``now_ms`` is the wall clock, ``clock`` a monotonic one in seconds."""
+    """Satisfies ``AnalyticsPort``; ``now_ms`` is the wall clock, ``clock`` a monotonic one in seconds;
+    ``notifies`` is whether there is a webhook to be told of limits."""
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class Analytics:
         now_ms: Callable[[], int],
         clock: Callable[[], float],
         watchers: Watchers,
+        notifies: bool = False,
     ) -> None:
         self._watchers = watchers
         self._store = store
@@ -93,6 +95,7 @@ class Analytics:
         self._settings = settings
         self._now_ms = now_ms
         self._clock = clock
+        self._notifies = notifies
 
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``InvalidRequest`` for an unknown ``group_by`` or ``grain``, a time before the epoch, and too many
@@ -188,6 +191,12 @@ class Analytics:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._store.find_request(id_, key_ids) if 0 < len(id_) <= MAX_ID else None
 
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        """Raises ``InvalidRequest`` for more than there are on a page."""
+        if not 0 < asked.most <= MOST_LISTED:
+            raise InvalidRequest(f"most: must be from 1 to {MOST_LISTED}", param="most")
+        return await self._store.limit_events(asked)
+
     async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
         _check_times(from_ms, until_ms)
         if not from_ms < until_ms <= from_ms - from_ms % rollup.DAY_MS + rollup.DAY_MS:
@@ -207,12 +216,6 @@ class Analytics:
         if not from_ms < until_ms or from_ms % rollup.DAY_MS or until_ms % rollup.DAY_MS:
             raise InvalidRequest("a statement is of whole days of UTC", param="from")
         return await self._store.statement(provider, from_ms, until_ms)
-
-    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
-        """Raises ``InvalidRequest`` for more than there are on a page."""
-        if not 0 < asked.most <= MOST_LISTED:
-            raise InvalidRequest(f"most: must be from 1 to {MOST_LISTED}", param="most")
-        return await self._store.limit_events(asked)
 
     async def take(self, messages: Sequence[UsageMessage]) -> None:
         """Count what ``messages`` carry and settle each with the bus.
@@ -243,7 +246,7 @@ class Analytics:
         return [(message, found.fault) for message, found in decoded]
 
     async def _tell(self, reached: Sequence[Reached]) -> None:
-        for news in await self._store.keep_reached(reached) if reached else ():
+        for news in await self._store.keep_reached(reached, notify=self._notifies) if reached else ():
             self._meter.reached(news.of)
             logger.warning("a limit is used to %d %%", news.percent, extra={"fields": msgspec.structs.asdict(news)})
 

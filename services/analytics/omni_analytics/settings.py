@@ -21,7 +21,8 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     messages then share a fetch and a commit, which cost as much for one event as for many.
     A message that cannot be taken is tried ``max_deliveries`` times, ``retry_delay`` (doubling, at most
     ``retry_delay_max``) apart. Behind by more than ``lag_limit`` is reported as not well. Rows are kept ``keep_days``
-    whole days, 0 for ever; whether there are older ones is looked for every ``keep_every``.
+    whole days, 0 for ever; whether there are older ones is looked for every ``keep_every``. What the webhook is to be
+    told is looked for every ``notify_every``, ``notices_at_once``, each for ``notify_timeout`` at the most.
     """
 
     fetch_messages: int = 64
@@ -35,6 +36,9 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     lag_limit: float = 300.0
     keep_days: int = 0
     keep_every: float = 600.0
+    notify_every: float = 1.0
+    notify_timeout: float = 10.0
+    notices_at_once: int = 16
 
 
 KEEP_DAYS = "OMNIROUTE_ANALYTICS_KEEP_DAYS"

@@ -6,11 +6,11 @@ from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.ports.auth import AuthPort
 from omni_core.runtime import Runtime
 from omni_core.signatures import PublicKeys
+from omni_core.web import HttpWeb
 from omni_ledger import Janitor, Quotas
 
 from omni_quota.adapters.courier import JetStreamCourier
 from omni_quota.adapters.metrics import PrometheusMeter
-from omni_quota.adapters.web import HttpWeb
 from omni_quota.service.accounts import Accounts
 from omni_quota.service.quota import QuotaService
 from omni_quota.settings import QuotaSettings

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import msgspec
 from omni_catalogue.windows import Window
 from omni_core.ports.auth import Credential
 from omni_core.ports.context import CallContext
+from omni_core.web import WebAnswer
 from omni_ledger import BreakerStanding, Counts, LaneStanding, QuotaStanding, QuotaTurn, Reaped, Standing, Told
 
 from omni_quota.domain.usage import Asked
@@ -64,16 +64,6 @@ class Secrets(Protocol):
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         """Raises ``CredentialUnavailable`` or ``DependencyUnavailable``."""
         ...
-
-
-class WebAnswer(msgspec.Struct, frozen=True):
-    """Header names are lower case; ``date`` is when it was given by its server's clock, in epoch seconds, 0 where that
-    is not told."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    date: float = 0.0
 
 
 class Web(Protocol):

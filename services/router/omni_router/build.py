@@ -5,6 +5,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+from omni_catalogue.snapshot import LIMIT_OWNER
 from omni_core.clock import now_ms
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
@@ -23,6 +24,7 @@ from omni_router.adapters.http import HttpUpstream
 from omni_router.adapters.local_embeddings import LocalEmbeddings
 from omni_router.adapters.meanings import RedisMeanings
 from omni_router.adapters.recordings import RedisRecordings
+from omni_router.domain.records import OWN_BUDGET
 from omni_router.service.credentials import Credentials
 from omni_router.service.embedding import Embedder
 from omni_router.service.held import Tools
@@ -126,10 +128,16 @@ def _leasing(router_id: str, journals: Path, hot: int) -> Leasing | None:
         return None
     return Leasing(
         router_id=router_id,
-        lost=lambda slice_id, key_id: lost_slice(slice_id, router_id, key_id, now_ms(), Internal.kind),
+        lost=partial(_lost, router_id),
         journal=journal,
         hot=hot,
     )
+
+
+def _lost(router_id: str, slice_id: str, key_id: str, owners: tuple[str, ...]) -> bytes:
+    """``owners`` are those of budgets, as the ledger names them."""
+    charged = [OWN_BUDGET if owner == key_id else owner.removeprefix(LIMIT_OWNER) for owner in owners]
+    return lost_slice(slice_id, router_id, key_id, charged, now_ms(), Internal.kind)
 
 
 def build(

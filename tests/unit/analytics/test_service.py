@@ -7,6 +7,7 @@ import pytest
 from omni_analytics.adapters.decode import decode_batch
 from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.keeper import Keeper
+from omni_analytics.domain.notices import Notice
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.recent import Recent
 from omni_analytics.domain.rollup import DAY_MS
@@ -88,7 +89,14 @@ class Store:
     async def listed(self, asked: Listing) -> Listed:
         return Listed()
 
-    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
+    async def due_notices(self, now_ms: int, most: int) -> list[Notice]:
+        return []
+
+    async def settle_notice(self, event_id: str, state: str) -> None:
+        raise AssertionError("there is none")
+
+    async def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
+        assert not notify
         if self.away:
             raise DependencyUnavailable("the disk is full")
         news = [each for each in reached if each.id not in self.reached]
@@ -147,6 +155,9 @@ class Meter:
 
     def dead(self, letters: int) -> None:
         self.kept = letters
+
+    def notified(self, result: str) -> None:
+        raise AssertionError("nobody is told")
 
     def reached(self, of: str) -> None:
         self.limits.append(of)

@@ -22,6 +22,7 @@ async def test_pages_are_followed_by_what_each_tells(house: House) -> None:
     assert body["items"][0] == {
         "id": "l1/tokens/day/0/80", "at_ms": 1000, "percent": 80, "used": 800, "limit_id": "l1",
         "name": "tag/batch/soft", "organisation": "default", "of": "tokens", "window": "day", "most": 1000,
+        "webhook": "", "tries": 0,
     }  # fmt: skip
     assert body["next"] == "999.l1/tokens/day/1/80"
     assert 'rel="next"' in answer.headers["link"]

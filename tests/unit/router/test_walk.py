@@ -8,9 +8,11 @@ from omni_catalogue.snapshot import Account, Model, Provider
 from omni_router.domain.circuits import Circuits
 from omni_router.domain.walk import Skip, Walk
 from omni_wire.errors import (
+    BudgetExhausted,
     CredentialUnavailable,
     GatewayError,
     NoCandidate,
+    RateLimited,
     UpstreamFailed,
     UpstreamRejected,
     UpstreamTimeout,
@@ -141,6 +143,38 @@ def test_when_all_are_passed_over_the_error_says_when_to_come_again(causes: tupl
     assert isinstance(error, NoCandidate)
     assert (error.status, error.retry_after) == (status, 31.0 - len(causes))
     assert "'best'" in error.message
+
+
+@pytest.mark.parametrize(
+    ("causes", "kind", "status", "wait"),
+    [
+        ((("limit", 30.0), ("limit_spent", 0.0), ("limit", 7.0)), RateLimited, 429, 7.0),
+        ((("limit_spent", 0.0), ("limit_spent", 99.0)), BudgetExhausted, 402, None),
+        ((("limit_spent", 0.0), ("rate_limit", 9.0)), NoCandidate, 429, 9.0),
+        ((("limit", 3.0), ("failing", 9.0)), NoCandidate, 503, 3.0),
+    ],
+)
+def test_of_limits_of_what_is_upstream_the_client_is_told_when_to_come_again_and_no_names(
+    causes: tuple[tuple[str, float], ...], kind: type[GatewayError], status: int, wait: float | None
+) -> None:
+    walk = Walk()
+    for i, (cause, seconds) in enumerate(causes):
+        walk.skipped(skip(offer(f"p{i}/1"), circuit="limit:secret", cause=cause, wait=seconds))
+    error = walk.error("best")
+    assert type(error) is kind
+    assert (error.status, error.retry_after) == (status, wait)
+    assert "secret" not in error.message
+    assert walk.soonest() is None or "rate_limit" in dict(causes), "nobody waits for one in a queue"
+    assert (walk.last_resort() is None) == ("failing" not in dict(causes) and "rate_limit" not in dict(causes))
+
+
+def test_a_failure_beside_a_limit_is_told_with_it() -> None:
+    walk = failing((A1, UpstreamFailed("broken")))
+    walk.skipped(skip(B, circuit="limit:secret", cause="limit_spent", wait=0.0))
+    error = walk.error("best")
+    assert "[b/m] was not asked, as what this gateway may use of it is used up" in error.message
+    assert "secret" not in error.message
+    assert error.retry_after is None
 
 
 def test_many_causes_are_cut_short() -> None:

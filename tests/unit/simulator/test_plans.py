@@ -52,4 +52,6 @@ def test_a_window_that_is_over_begins_anew_with_the_next_use() -> None:
     plan.at(1_099.0)
     assert plan.used == 4
     plan.at(1_100.0)
-    assert (plan.used, plan.began, plan.week_used) == (0, 1_100.0, 9)
+    assert (plan.used, plan.ends, plan.week_used) == (0, 0, 9), "and nobody has used the next"
+    plan.use(1_150.0)
+    assert (plan.used, plan.ends, plan.week_used, plan.week_ends) == (1, 1_250, 10, 605_800)

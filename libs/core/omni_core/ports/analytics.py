@@ -108,7 +108,8 @@ class LimitEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 class LimitEvent(msgspec.Struct, frozen=True):
     """A limit whose use has come to a percentage: ``used`` of ``most`` of something, in its ``window``; see
-    ``events.v1.LimitEvent``."""
+    ``events.v1.LimitEvent``. ``webhook`` is "" where there was none to be told, "waiting", "delivered" or "dead" (given
+    up) after so many ``tries``."""
 
     id: str
     at_ms: int
@@ -120,6 +121,8 @@ class LimitEvent(msgspec.Struct, frozen=True):
     of: str
     window: str
     most: int
+    webhook: str = ""
+    tries: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -57,8 +57,8 @@ local function charged_event(blob, amount, seq)
 end
 
 -- Of what a limit has left routers may hold slices (leases.lua). Who is refused for what is only held has them given back:
--- for a second none is made. Returns whether there are any.
-local RECALL = 1000
+-- for a second none is made. Returns whether it is worth asking again, as that was a moment ago.
+local RECALL, RETURNED_WITHIN = 1000, 200
 
 local function slices_of(key)
   return QUOTA .. 'slices:' .. string.sub(key, #QUOTA + 1)
@@ -68,8 +68,12 @@ local function slices_recall(key)
   if call('EXISTS', slices_of(key)) == 0 then
     return false
   end
-  call('SET', QUOTA .. 'recall:' .. string.sub(key, #QUOTA + 1), '', 'PX', RECALL)
-  return true
+  local mark = QUOTA .. 'recall:' .. string.sub(key, #QUOTA + 1)
+  local left = call('PTTL', mark)
+  if left < 0 then
+    call('SET', mark, '', 'PX', RECALL)
+  end
+  return left < 0 or left > RECALL - RETURNED_WITHIN
 end
 
 -- A refusal for what routers hold slices of, which they give back now.

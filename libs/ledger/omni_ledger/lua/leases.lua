@@ -176,8 +176,10 @@ local function lease_word(op, blobs)
       if added[kind] > 0 then
         pot_hold(pot, added[kind], fresh[i])
       end
-      call('ZADD', slices_of(pot[1]), now, router)
-      call('PEXPIRE', slices_of(pot[1]), LATELY)
+      if #op[14] > 0 then -- else it has nothing free any more
+        call('ZADD', slices_of(pot[1]), now, router)
+        call('PEXPIRE', slices_of(pot[1]), LATELY)
+      end
     end
   end
   emit(router, blobs)

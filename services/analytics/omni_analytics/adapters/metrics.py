@@ -21,12 +21,20 @@ class PrometheusMeter:
         self._requests_ignored = events.labels("request", "ignored")
         self._reached = Counter(
             "omniroute_analytics_limits_reached",
-            "Percentages that soft limits have come to, by what they are of; the log has which.",
+            "Percentages that limits have come to, by what they are of; the log has which.",
             ["of"],
             registry=registry,
         )
         for of in ("requests", "tokens", "input", "output", "usd"):
             self._reached.labels(of)  # else a rate would miss the first of each
+        self._notices = Counter(
+            "omniroute_analytics_webhook_calls",
+            "Calls of the webhook, by what became of them; dead are those that are given up.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("delivered", "failed", "dead"):
+            self._notices.labels(result)
         self._batches = Counter("omniroute_analytics_batches", "Messages counted and committed.", registry=registry)
         self._dead = Counter("omniroute_analytics_dead_letters", "Messages put aside.", registry=registry)
         self._kept = Gauge(
@@ -63,6 +71,9 @@ class PrometheusMeter:
 
     def reached(self, of: str) -> None:
         self._reached.labels(of).inc()
+
+    def notified(self, result: str) -> None:
+        self._notices.labels(result).inc()
 
     def buried(self) -> None:
         self._dead.inc()

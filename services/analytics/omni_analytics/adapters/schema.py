@@ -187,8 +187,10 @@ _VERSION_6 = (
 _LIMITS = (
     """CREATE TABLE limit_event (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, percent INTEGER NOT NULL,
   used INTEGER NOT NULL, limit_id TEXT NOT NULL, name TEXT NOT NULL, organisation TEXT NOT NULL,
-  measure TEXT NOT NULL, span TEXT NOT NULL, most INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+  measure TEXT NOT NULL, span TEXT NOT NULL, most INTEGER NOT NULL, webhook TEXT NOT NULL, tries INTEGER NOT NULL,
+  due_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
     "CREATE INDEX limit_event_at ON limit_event (at_ms, id)",
+    "CREATE INDEX limit_event_due ON limit_event (due_ms) WHERE webhook = 'waiting'",
     "CREATE TABLE request_tag (id TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (id, tag)) STRICT, WITHOUT ROWID",
 )
 

@@ -36,6 +36,7 @@ from omni_analytics.adapters.repricing import reprice, repriced, told
 from omni_analytics.adapters.retention import forget_some, kept_from
 from omni_analytics.adapters.statements import charges, statement
 from omni_analytics.adapters.tables import Tables
+from omni_analytics.domain.notices import Notice
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.repricing import Looked, together
 from omni_analytics.domain.rollup import HOUR_MS, merge, plan, tally
@@ -88,6 +89,18 @@ class SqlStore:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._run(lambda: self._in_time(lambda: find_request(self._database, id_, key_ids)))
 
+    async def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
+        return await self._run(lambda: self._write(lambda: limit_events.keep(self._database, reached, notify=notify)))
+
+    async def due_notices(self, now_ms: int, most: int) -> list[Notice]:
+        return await self._run(lambda: self._write(lambda: limit_events.claim(self._database, now_ms, most)))
+
+    async def settle_notice(self, event_id: str, state: str) -> None:
+        await self._run(lambda: self._write(lambda: limit_events.settle(self._database, event_id, state)))
+
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        return await self._run(lambda: self._in_time(lambda: limit_events.listed(self._database, asked)))
+
     async def reprice(self, from_ms: int, until_ms: int, book: PriceBook, *, apply: bool) -> Repriced:
         if apply:
             return told(await self._run(lambda: self._reprice(from_ms, until_ms, book)))
@@ -101,12 +114,6 @@ class SqlStore:
 
     async def statement(self, provider: str, from_ms: int, until_ms: int) -> list[StatementLine]:
         return await self._run(lambda: self._in_time(lambda: statement(self._database, provider, from_ms, until_ms)))
-
-    async def keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
-        return await self._run(lambda: self._keep_reached(reached))
-
-    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
-        return await self._run(lambda: self._in_time(lambda: limit_events.listed(self._database, asked)))
 
     async def kept_from_ms(self) -> int:
         return await self._run(lambda: self._in_time(lambda: kept_from(self._database)))
@@ -152,12 +159,12 @@ class SqlStore:
             self._tables.forget()
             raise
 
+    def _write(self, work: Callable[[], T]) -> T:
+        with self._database.writing():
+            return work()
+
     def _reprice(self, from_ms: int, until_ms: int, book: PriceBook) -> Looked:
         return self._transact(lambda tables: reprice(tables, from_ms, until_ms, book))
-
-    def _keep_reached(self, reached: Sequence[Reached]) -> list[Reached]:
-        with self._database.writing():
-            return limit_events.keep(self._database, reached)
 
     def _forget_some(self, before_ms: int) -> bool:
         with self._database.writing():

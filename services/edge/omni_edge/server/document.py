@@ -174,6 +174,11 @@ _CACHE = {
     "schema": {"type": "string", "enum": ["on", "off", "refresh", "exact", "semantic"]},
     "description": "Whether this request may be answered from the cache, and whether by its meaning",
 }  # fmt: skip
+_TAGS = {
+    "name": "x-omniroute-tags", "in": "header",
+    "schema": {"type": "string", "pattern": r"^[A-Za-z0-9._:@/=+-]{1,64}(, ?[A-Za-z0-9._:@/=+-]{1,64}){0,15}$"},
+    "description": "Words for limits and reports to go by, with commas between them; added to those of the key",
+}  # fmt: skip
 _HEADERS = {
     name: {"description": text, "schema": {"type": "string"}}
     for name, text in (
@@ -224,7 +229,7 @@ def _operation(row: _Operation, shapes: Part) -> Part:
         "summary": row.summary,
         "description": row.description,
         "security": [{"bearer": []}, {"apiKey": []}, {"googleApiKey": []}, {"googleKey": []}],
-        "parameters": [*row.parameters, _REQUEST_ID, *((_IDEMPOTENCY_KEY, _CACHE) if completes else ())],
+        "parameters": [*row.parameters, _REQUEST_ID, *((_IDEMPOTENCY_KEY, _CACHE, _TAGS) if completes else ())],
         "responses": {"200": answer}
         | {str(status): {"description": text, "content": errors} for status, text in sorted(told.items())},
     }

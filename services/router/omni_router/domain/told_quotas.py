@@ -28,6 +28,7 @@ _SNAPSHOTS = {
     "x-usage-ratelimit-session": "5h",
     "x-usage-ratelimit-weekly": "week",
 }
+_NAMES = frozenset((*(name for _, name, *_ in _USED), *_SNAPSHOTS))
 # What a provider says beyond this is no figure of a quota.
 _MOST_USED = 10.0
 
@@ -44,8 +45,10 @@ class Share(msgspec.Struct, frozen=True):
 def told(headers: Mapping[str, str], now: float) -> tuple[Share, ...]:
     """Each window once, in no particular order; empty where nothing is told. ``now`` is in epoch seconds; an answer's
     own ``date`` is preferred."""
-    found = {share.window: share for share in (*_used(headers, now), *_left(headers, now))}
-    return tuple(found.values())
+    if _NAMES.isdisjoint(headers):
+        return ()
+    now = waits.date(headers, now)
+    return tuple({share.window: share for share in (*_used(headers, now), *_left(headers, now))}.values())
 
 
 def _used(headers: Mapping[str, str], now: float) -> Iterator[Share]:
@@ -56,7 +59,7 @@ def _used(headers: Mapping[str, str], now: float) -> Iterator[Share]:
         lasts = waits.seconds(headers.get(minutes)) if minutes else None
         if lasts:
             window = _BY_MINUTES.get(round(lasts), f"{lasts:g}m")
-        yield Share(window, min(1.0, used / whole), _ends_in(headers, headers.get(reset), now))
+        yield Share(window, min(1.0, used / whole), _ends_in(headers.get(reset), now))
 
 
 def _left(headers: Mapping[str, str], now: float) -> Iterator[Share]:
@@ -67,8 +70,8 @@ def _left(headers: Mapping[str, str], now: float) -> Iterator[Share]:
         fields = dict(parse_qsl(said))
         left, there = waits.seconds(fields.get("rem")), waits.seconds(fields.get("ent"))
         if left is not None and there and fields.get("ovPerm") != "true":  # -1 is "as many as you like"
-            yield Share(window, max(0.0, 1 - left / _PERCENT), _ends_in(headers, fields.get("rst"), now))
+            yield Share(window, max(0.0, 1 - left / _PERCENT), _ends_in(fields.get("rst"), now))
 
 
-def _ends_in(headers: Mapping[str, str], reset: str | None, now: float) -> float:
-    return waits.until(reset, waits.date(headers, now)) or 0.0 if reset is not None else 0.0
+def _ends_in(reset: str | None, now: float) -> float:
+    return waits.until(reset, now) or 0.0 if reset is not None else 0.0

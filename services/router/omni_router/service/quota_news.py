@@ -9,8 +9,8 @@ from omni_router.domain import told_quotas
 
 # Seconds after which the same is told again: it is how the fleet knows that it still holds.
 _AGAIN = 60.0
-# Less of a share, and of a second, is no news.
-_SHARE, _ENDS = 0.01, 60.0
+# Less than a percent (but for a hair's breadth, as these are no whole numbers), and than so many seconds, is no news.
+_SHARE, _ENDS = 0.0099, 60.0
 _WHOLE = 100 * SCALE["percent"]
 
 

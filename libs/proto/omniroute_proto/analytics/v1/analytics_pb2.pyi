@@ -1403,6 +1403,8 @@ class LimitEvent(_message.Message):
     OF_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     MOST_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    TRIES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     at_ms: _builtins.int
     percent: _builtins.int
@@ -1413,6 +1415,9 @@ class LimitEvent(_message.Message):
     of: _builtins.str
     window: _builtins.str
     most: _builtins.int
+    webhook: _builtins.str
+    """Empty where there was none to be told, "waiting", "delivered" or "dead" (given up) after so many tries."""
+    tries: _builtins.int
     def __init__(
         self,
         *,
@@ -1426,10 +1431,12 @@ class LimitEvent(_message.Message):
         of: _builtins.str = ...,
         window: _builtins.str = ...,
         most: _builtins.int = ...,
+        webhook: _builtins.str = ...,
+        tries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "id", b"id", "limit_id", b"limit_id", "most", b"most", "name", b"name", "of", b"of", "organisation", b"organisation", "percent", b"percent", "used", b"used", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "id", b"id", "limit_id", b"limit_id", "most", b"most", "name", b"name", "of", b"of", "organisation", b"organisation", "percent", b"percent", "tries", b"tries", "used", b"used", "webhook", b"webhook", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

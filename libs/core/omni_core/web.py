@@ -1,4 +1,5 @@
-"""One HTTPS call to a provider's own address: no redirect, no connection kept, no address that nobody looked at.
+"""One HTTP(S) call to an address that somebody configured: no redirect, no connection kept, no address that nobody
+looked at.
 
 Not the router's client, which is made for streams and for speed: here a call comes every few minutes.
 """
@@ -7,29 +8,56 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import msgspec
 from httptools import HttpParserError, HttpResponseParser
-from omni_core.addresses import Resolver
 from omni_wire.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
-from omni_quota.domain.usage import Asked
-from omni_quota.ports import WebAnswer
+from omni_core.addresses import Resolver
 
 MOST_BYTES = 1024 * 1024
 _PIECE = 64 * 1024
 _PORTS = {"https": 443, "http": 80}
 
 
+class WebAnswer(msgspec.Struct, frozen=True):
+    """Header names are lower case; ``date`` is when it was given by its server's clock, in epoch seconds, 0 where that
+    is not told."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    date: float = 0.0
+
+
+class WebCall(Protocol):
+    """What to send, and where."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
 class HttpWeb:
-    """Satisfies ``omni_quota.ports.Web``. ``tls`` replaces the system's certificate authorities."""
+    """``tls`` replaces the system's certificate authorities."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
         self._resolver = Resolver()
 
-    async def fetch(self, asked: Asked, *, allow_private: bool, within: float) -> WebAnswer:
+    async def fetch(self, asked: WebCall, *, allow_private: bool, within: float) -> WebAnswer:
+        """At the latest after ``within`` seconds. Raises ``UpstreamUnreachable``, ``UpstreamFailed``,
+        ``UpstreamTimeout``."""
         try:
             async with asyncio.timeout(within):
                 return await self._fetch(asked, allow_private)
@@ -38,11 +66,12 @@ class HttpWeb:
         except OSError as error:  # ssl's are some
             raise UpstreamUnreachable(f"it cannot be reached ({type(error).__name__})") from error
 
-    async def _fetch(self, asked: Asked, allow_private: bool) -> WebAnswer:
+    async def _fetch(self, asked: WebCall, allow_private: bool) -> WebAnswer:
         url = urlsplit(asked.url)
         host, port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
         if not host or not port:
             raise UpstreamUnreachable("its address is not one of http or https")
+        request = _request(asked, url.netloc.rpartition("@")[2], url.path or "/", url.query)
         addresses = await self._resolver.resolve(host, port, allow_private=allow_private)
         tls = await self._context() if url.scheme == "https" else None
         reader, writer = await asyncio.open_connection(
@@ -52,10 +81,10 @@ class HttpWeb:
             server_hostname=host.rstrip(".") if tls is not None else None,
         )
         try:
-            writer.write(_request(asked, url.netloc.rpartition("@")[2], url.path or "/", url.query))
+            writer.write(request)
             return await _answer(reader)
         finally:
-            writer.close()
+            writer.transport.abort()  # all that is wanted is there, and nobody waits for a farewell
 
     async def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -63,7 +92,7 @@ class HttpWeb:
         return self._tls
 
 
-def _request(asked: Asked, host: str, path: str, query: str) -> bytes:
+def _request(asked: WebCall, host: str, path: str, query: str) -> bytes:
     target = f"{path}?{query}" if query else path
     headers = {
         "host": host,
@@ -89,10 +118,13 @@ class _Reading:
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
         self.parts: list[bytes] = []
-        self.done = False
+        self.begun = self.done = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.begun = True
 
     def on_body(self, part: bytes) -> None:
         self.parts.append(part)
@@ -114,9 +146,10 @@ async def _answer(reader: asyncio.StreamReader) -> WebAnswer:
                 raise UpstreamFailed(f"it answered more than {MOST_BYTES} bytes")
             parser.feed_data(data)
     except HttpParserError as error:
-        raise UpstreamFailed("it answered something that is not HTTP") from error
+        if not reading.done:  # what comes behind an answer is nobody's
+            raise UpstreamFailed("it answered something that is not HTTP") from error
     # Without a length the end of the connection is the end of the body; one that is cut is no JSON.
-    if not reading.headers and not reading.done:
+    if not reading.begun:
         raise UpstreamFailed("it closed the connection without an answer")
     return WebAnswer(parser.get_status_code(), reading.headers, b"".join(reading.parts), _date(reading.headers))
 
