@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import add
 from typing import TypeVar
@@ -59,8 +58,6 @@ from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
 from omni_dashboard.usage.asking import analysed, visible
 from omni_dashboard.usage.owners import Owner
-
-log = logging.getLogger("omniroute.dashboard")
 
 T = TypeVar("T")
 
@@ -262,12 +259,12 @@ class Management:
         return await self._ask("analytics", self._analytics.redrive(ids), self._settings.query_timeout)
 
     async def discard(self, identity: Identity, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """Remove them without counting; which of them there were."""
+        """Remove them without counting, after the audit log has who did so; which of them there were."""
         platform_only(identity.organisation, "discard what could not be counted")
-        gone = await self._ask("analytics", self._analytics.discard(ids), self._settings.query_timeout)
-        told = {"letters": gone, "by": actor(identity.key_id, identity.name)}
-        log.warning("usage messages were discarded", extra={"fields": told})
-        return gone
+        letters = msgspec.json.encode({"letters": ids}).decode()
+        caller = self.caller(identity)
+        await self._ask("auth", self._auth.record_audit(caller, "usage.discard", "usage/dead", before=letters))
+        return await self._ask("analytics", self._analytics.discard(ids), self._settings.query_timeout)
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""

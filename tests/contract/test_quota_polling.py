@@ -273,6 +273,30 @@ async def test_an_account_with_nothing_left_is_skipped_until_it_has_some_again(d
         assert isinstance(await ledger.admit(hold("c", breaker=POLICY)), Grant)
 
 
+async def test_that_little_is_left_is_told_once_each_time_that_it_comes_to_be_so(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.configure(desk.ask("claude-code"))
+    accounts = await desk.replica()
+
+    async def looked() -> list[str]:
+        caplog.clear()
+        await accounts.refresh("acme/first")
+        await accounts.watch()
+        await accounts.watch()
+        return [record.message for record in caplog.records if "quota" in record.message]
+
+    use(desk, 7)
+    assert await looked() == []
+    use(desk)
+    assert await looked() == ["a quota is running low"]
+    assert await looked() == []
+    desk.simulator.plans.clear()
+    assert await looked() == []
+    use(desk, 10)
+    assert await looked() == ["a quota is used up"]
+
+
 async def test_what_is_counted_is_gone_round_too_and_a_fetch_that_fails_lets_everybody_in(desk: Desk) -> None:
     day = QuotaWindow(window="day", of="requests", most=100)
     desk.configure(Quota(windows=(day,)))

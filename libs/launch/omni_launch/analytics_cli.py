@@ -54,6 +54,47 @@ def rebuild(check: bool, data_dir: Path | None) -> None:
         raise click.exceptions.Exit(1)
 
 
+@analytics.command()
+@click.option("--to", "url", required=True, metavar="URL", help="postgresql://user@host:5432/name, an empty database.")
+@data_dir
+def copy(url: str, data_dir: Path | None) -> None:
+    """Copy all usage into a PostgreSQL: rows, what they add up to, and what is known of limits.
+
+    The database must be there and empty; its password is in URL, or in the file that
+    OMNIROUTE_ANALYTICS_DATABASE_PASSWORD_FILE names. In the end counts and sums of both are compared, and nothing
+    counts as copied where they differ. A copy that is cut short goes on when this is called again.
+
+    \b
+    To move from the file to PostgreSQL:
+      stop analytics             what routers settle meanwhile waits in NATS
+      omniroute analytics copy --to postgresql://omniroute@db:5432/usage
+      start it with OMNIROUTE_ANALYTICS_DATABASE_URL set to the same
+    """
+    from omni_analytics.adapters.copying import copy as copy_all
+    from omni_analytics.adapters.location import URL, database_at, usage_database, usage_path
+
+    place, env = prepared(data_dir)
+    if not env.get(URL, "").strip() and not usage_path(place).is_file():
+        raise CannotStart(f"no usage was recorded in {usage_path(place)}", "Name another place with --data-dir")
+    source, target = usage_database(place, env), database_at(url, env)
+    if source.shown == target.shown:
+        raise CannotStart(f"usage is in {source.shown} already", "Name another database with --to")
+    try:
+        source.open()
+        target.open()
+        found = copy_all(source, target, lambda count: click.echo(f"{count} rows", err=True))
+    except (*source.failures, *target.failures) as error:
+        raise (target if isinstance(error, target.failures) else source).told(error) from error
+    finally:
+        source.close()
+        target.close()
+    before = f", of which {found.found} rows were there from a copy that was cut short" if found.found else ""
+    click.echo(
+        f"{found.attempts} attempts, {found.requests} requests and {found.cells} cells of sums are in {target.shown}"
+        f"{before}: counts and sums are the same as in {source.shown}"
+    )
+
+
 _WHERE = """
     It asks the gateway that runs on the data directory; another one with --url and a key."""
 

@@ -186,11 +186,8 @@ class Remote:
         return found
 
     def _sent(self, path: str, body: Any) -> dict[str, Any]:
-        told = self._ask("POST", path, msgspec.json.encode(body), kind="application/json", needs=_NEEDS_SYSTEM)
-        try:
-            return msgspec.json.decode(told, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise self._stranger() from None
+        sent = msgspec.json.encode(body)
+        return self._told(self._ask("POST", path, sent, kind="application/json", needs=_NEEDS_SYSTEM))
 
     def usage_file(self, asked: Sequence[tuple[str, str]], out: IO[bytes]) -> None:
         """What ``GET /api/export`` answers, written as it comes, however much that is."""

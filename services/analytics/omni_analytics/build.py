@@ -109,8 +109,8 @@ def build(
         settings,
         now_ms=now_ms,
         clock=monotonic,
-        watchers=Watchers(Recent(new_id()), row_found),
         notifies=hook is not None,
+        watchers=Watchers(Recent(new_id()), row_found),
     )
     take = service.take if tracer is None else traced(service.take, tracer)
     keeper = Keeper(store, settings, now_ms, lambda: not consumer.state and not meter.lag_seconds)

@@ -86,14 +86,14 @@ class Store:
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         return ()
 
-    async def listed(self, asked: Listing) -> Listed:
-        return Listed()
-
     async def due_notices(self, now_ms: int, most: int) -> list[Notice]:
         return []
 
     async def settle_notice(self, event_id: str, state: str) -> None:
         raise AssertionError("there is none")
+
+    async def listed(self, asked: Listing) -> Listed:
+        return Listed()
 
     async def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
         assert not notify

@@ -14,9 +14,10 @@ from omni_analytics.domain.reached import Reached
 
 _REACHED = "id, at_ms, percent, used, limit_id, name, organisation, measure, span, most"
 _COLUMNS = f"{_REACHED}, webhook, tries"
+COLUMNS = f"{_COLUMNS}, due_ms"  # all that there are
 _SIZE = len(Reached.__struct_fields__)
 _INSERT = (
-    f"INSERT INTO limit_event ({_COLUMNS}, due_ms) VALUES ({', '.join('?' * (_SIZE + 3))}) "  # noqa: S608 - our names
+    f"INSERT INTO limit_event ({COLUMNS}) VALUES ({', '.join('?' * (_SIZE + 3))}) "  # noqa: S608 - our names
     "ON CONFLICT (id) DO NOTHING"
 )
 _DUE = (

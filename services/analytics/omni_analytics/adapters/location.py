@@ -16,6 +16,12 @@ def usage_path(data_dir: Path) -> Path:
     return data_dir / "analytics" / "usage.sqlite3"
 
 
+def database_at(url: str, env: Mapping[str, str]) -> Database:
+    """The PostgreSQL at ``url``, its password from there or from ``OMNIROUTE_ANALYTICS_DATABASE_PASSWORD_FILE``. Raises
+    as ``usage_database``."""
+    return usage_database(Path(), {**env, URL: url or "-"})
+
+
 def usage_database(data_dir: Path, env: Mapping[str, str]) -> Database:
     """``OMNIROUTE_ANALYTICS_DATABASE_URL`` (postgresql://user@host:port/name), its password from there or from
     ``OMNIROUTE_ANALYTICS_DATABASE_PASSWORD_FILE``; without one ``<data dir>/analytics/usage.sqlite3``. Not open yet.

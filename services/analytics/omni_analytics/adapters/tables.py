@@ -86,6 +86,7 @@ class RowTable(Generic[Row]):
         self._known = f"SELECT kind FROM {name}_kind WHERE {_same(names.kind)}"
         self._find = f"SELECT {', '.join(names.all)} FROM {name}_event WHERE "
         self._within = f"{self._find}started_ms >= ? AND started_ms < ?"
+        self._behind = f"{self._find}id > ? ORDER BY id LIMIT ?"
 
     def insert(self, rows: Sequence[Row], *, over: bool = False) -> None:
         """Write ``rows``. Raises the database's ``conflict`` for an id that is there, unless they are put over it."""
@@ -112,6 +113,10 @@ class RowTable(Generic[Row]):
     def within(self, from_ms: int, until_ms: int) -> list[Row]:
         """What started then."""
         return [self._row(*found) for found in self._database.execute(self._within, (from_ms, until_ms))]
+
+    def behind(self, id_: str, most: int) -> list[Row]:
+        """At most so many rows of ids that come after that one."""
+        return [self._row(*found) for found in self._database.execute(self._behind, (id_, most))]
 
     def forget(self) -> None:
         """Kinds that were learned in a transaction that failed are not there."""
