@@ -11,6 +11,7 @@ from omni_core.ports.analytics import AnalyticsPort
 from omni_core.ports.quota import QuotaPort
 from omni_core.ports.router import RouterPort
 from omni_core.runtime import Runtime
+from omni_core.telemetry import console
 from starlette.types import ASGIApp
 
 from omni_dashboard.adapters import installation
@@ -98,7 +99,7 @@ def build(
     """
     settings = settings or DashboardSettings.from_env(os.environ)
     service = Management(
-        auth, quota, analytics, settings, clock=monotonic, wall=lambda: now_ms() // 1000, router=router
+        auth, quota, analytics, settings, clock=monotonic, wall=lambda: now_ms() // 1000, router=router, console=console
     )
 
     def own() -> dict[str, dict[str, Check]]:

@@ -11,6 +11,7 @@ from omni_catalogue.networks import Network, networks
 from omni_catalogue.scopes import may_hand_out
 from omni_catalogue.snapshot import decode
 from omni_core.component import Check
+from omni_core.log_ring import LogLine, LogRing
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
@@ -99,6 +100,7 @@ class Management:
         clock: Callable[[], float],
         wall: Callable[[], int],
         router: RouterPort | None = None,
+        console: LogRing | None = None,
     ) -> None:
         self._auth = auth
         self._quota = quota
@@ -111,6 +113,7 @@ class Management:
         self._trusted_of = 0  # the revision that says so
         self._identities: dict[bytes, tuple[float, Identity]] = {}
         self._ending = asyncio.Event()
+        self._console = console or LogRing()
         self._ended = 0  # how often a key ended here: an answer that was under way then may be of before
         self.checks = {name: Check(False, "not asked yet") for name in ("auth", "quota", "analytics")}
 
@@ -179,6 +182,11 @@ class Management:
         """Of what ``identity`` may see; filters may be of owners. Raises ``PermissionDenied``, ``InvalidRequest``."""
         filters, _ = await visible(identity, asked.filters, self.owners)
         return await self.page(msgspec.structs.replace(asked, filters=filters))
+
+    def console(self, identity: Identity, before: int, limit: int, text: str) -> list[LogLine]:
+        """Lines of this process' log, newest first. Raises ``PermissionDenied`` but for who runs the gateway."""
+        platform_only(identity.organisation, "see its log")
+        return self._console.newest(before, limit, text)
 
     async def live(self, identity: Identity, after: str) -> AsyncGenerator[Update, None]:
         """Of the keys that ``identity`` may see. See ``AnalyticsPort.live``."""

@@ -23,7 +23,7 @@ from omni_dashboard.usage import exporting
 from omni_dashboard.usage.analysis import read_filters
 from omni_dashboard.usage.measures import DIMENSIONS, OF_CALLS
 
-Kind = Literal["request", "proxy", "audit"]
+Kind = Literal["request", "proxy", "audit", "console"]
 Exported = Literal["requests", "attempts", "usage"]
 From = Annotated[str, Query(alias="from", max_length=40, description="ISO 8601 or epoch ms, inclusive")]
 Until = Annotated[str, Query(max_length=40, description="ISO 8601 or epoch ms, exclusive")]
@@ -39,13 +39,20 @@ _FILES: dict[str, Any] = {
 }
 
 
+class ConsoleLine(BaseModel):
+    """``number`` counts since the process began; ``line`` is as the log file has it."""
+
+    number: int
+    line: dict[str, Any]
+
+
 class LogsOut(BaseModel):
     """Newest first. ``next`` is the ``after`` of the page that follows, null after the last. Of ``kind`` request: what
     clients asked, one with its stages, attempts and decision at ``/api/requests/{id}``; proxy: calls to providers;
-    audit: what was done."""
+    audit: what was done; console: the last lines of the log of the process that answers."""
 
     kind: str
-    items: list[RequestLine | CallOut | AuditEntryOut]
+    items: list[RequestLine | CallOut | AuditEntryOut | ConsoleLine]
     next: str | None
 
 
@@ -59,7 +66,9 @@ def rows() -> tuple[Row, ...]:
 async def logs(
     request: Request,
     response: Response,
-    kind: Annotated[Kind, Query(description="audit needs an admin with the area audit")] = "request",
+    kind: Annotated[
+        Kind, Query(description="audit needs an admin with the area audit, console one of the platform with system")
+    ] = "request",
     from_: From = "",
     until: Until = "",
     filter_: Filters = [],  # noqa: B006 - never written to
@@ -71,10 +80,12 @@ async def logs(
     management, identity = management_of(request), identity_of(request)
     if kind == "audit":
         return await _audit(request, response, limit, after)
+    if kind == "console":
+        return _console(request, response, limit, after, text)
     asked = _listing(kind, from_, until, filter_, text, after, limit)
     page = await management.listed(identity, asked)
     link_next(request, response, limit, page.next)
-    items: list[RequestLine | CallOut | AuditEntryOut] = [
+    items: list[RequestLine | CallOut | AuditEntryOut | ConsoleLine] = [
         *map(RequestLine.line, page.requests),
         *map(CallOut.of_call, page.attempts),
     ]
@@ -85,12 +96,27 @@ async def _audit(request: Request, response: Response, limit: int, after: str) -
     identity = identity_of(request)
     allow(identity.role, ADMIN)
     allow_area(identity.scopes, "audit", False)
-    if after and not (after.isascii() and after.isdigit() and len(after) <= 18):
-        raise InvalidRequest("after is not the next of a page", param="after")
-    page = await management_of(request).audit(identity, "", int(after or 0), limit)
+    page = await management_of(request).audit(identity, "", _number(after), limit)
     following = str(page.next or "")
     link_next(request, response, limit, following)
     return LogsOut(kind="audit", items=list(map(AuditEntryOut.of, page.items)), next=following or None)
+
+
+def _console(request: Request, response: Response, limit: int, after: str, text: str) -> LogsOut:
+    identity = identity_of(request)
+    allow(identity.role, ADMIN)
+    allow_area(identity.scopes, "system", False)
+    found = management_of(request).console(identity, _number(after), limit + 1, text)
+    following = str(found[limit - 1].number) if len(found) > limit else ""
+    link_next(request, response, limit, following)
+    lines = [ConsoleLine(number=line.number, line=msgspec.json.decode(line.text)) for line in found[:limit]]
+    return LogsOut(kind="console", items=[*lines], next=following or None)
+
+
+def _number(after: str) -> int:
+    if after and not (after.isascii() and after.isdigit() and len(after) <= 18):
+        raise InvalidRequest("after is not the next of a page", param="after")
+    return int(after or 0)
 
 
 def _listing(

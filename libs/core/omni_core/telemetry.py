@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from omni_core.clock import monotonic
 from omni_core.log_file import LogFile, LogFileSettings
 from omni_core.log_limit import Limiter
+from omni_core.log_ring import LogRing
 from omni_core.ports.context import CallContext
 from omni_core.redaction import redact
 from omni_core.tracing import trace_id
@@ -153,6 +154,8 @@ def _kind(record: logging.LogRecord) -> Hashable:
 
 
 _gate: _Gate | None = None
+# What was written last, for the management surface.
+console = LogRing()
 
 
 def setup_logging(level: str, log_format: str, file: LogFileSettings | None = None) -> None:
@@ -166,6 +169,8 @@ def setup_logging(level: str, log_format: str, file: LogFileSettings | None = No
         sinks.append(LogFile(file))
     for sink in sinks:
         sink.setFormatter(_Formatter(log_format == "json"))
+    console.setFormatter(_Formatter(as_json=True))
+    sinks.append(console)
     root = logging.getLogger("omniroute")
     for before in root.handlers:
         before.close()

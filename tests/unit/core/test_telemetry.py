@@ -4,7 +4,7 @@ import json
 import logging
 
 import pytest
-from omni_core.telemetry import new_registry, redact, setup_logging
+from omni_core.telemetry import console, new_registry, redact, setup_logging
 
 SECRETS = [
     "or-AbCdEfGh1234567890",
@@ -76,3 +76,14 @@ def test_a_short_token_at_the_end_of_a_json_string_does_not_eat_the_quote(line) 
 
 def test_each_registry_is_its_own() -> None:
     assert new_registry() is not new_registry()
+
+
+def test_what_was_written_last_is_kept_for_who_looks_from_outside_without_secrets(line) -> None:  # type: ignore[no-untyped-def]
+    line("text", "the key %s came", SECRETS[0], extra={"fields": {"n": 1}})
+    (newest,) = console.newest(0, 1)
+    told = json.loads(newest.text)
+    assert (told["level"], told["n"]) == ("warning", 1)
+    assert SECRETS[0] not in newest.text
+    line("json", "another")
+    assert [json.loads(one.text)["msg"] for one in console.newest(0, 2, "another")] == ["another"]
+    assert console.newest(newest.number + 1, 1) == [newest]

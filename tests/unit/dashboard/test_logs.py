@@ -3,17 +3,20 @@
 import csv
 import io
 import json
+import logging
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omni_core.log_ring import LogRing
 from omni_core.ports.analytics import Breakdown, Listing, UsageTotals
 from omni_dashboard.usage.exporting import as_csv
 from omni_wire.errors import DependencyUnavailable
 
 from tests.unit.dashboard.ports import ADMIN, DEV, FOUND, House, is_problem
 from tests.unit.dashboard.test_access import keep
+from tests.unit.dashboard.test_audit import be_of
 
 change = msgspec.structs.replace
 
@@ -69,6 +72,27 @@ async def test_a_developer_sees_their_own_and_an_auditor_needs_the_area(house: H
     is_problem(await house.call("GET", "/api/logs?kind=audit", ADMIN), 403, "area_not_allowed")
 
 
+async def test_the_log_of_this_process_is_shown_to_who_runs_it_alone(house: House) -> None:
+    ring = house.component.service._console = LogRing(3)
+    ring.setFormatter(logging.Formatter('{"msg": "%(message)s"}'))
+    for number in range(5):
+        ring.handle(logging.LogRecord("omniroute", logging.INFO, "", 0, f"line {number}", (), None))
+    first = await house.call("GET", "/api/logs?kind=console&limit=2", ADMIN)
+    assert [item["line"]["msg"] for item in first.json()["items"]] == ["line 4", "line 3"]
+    rest = (await house.call("GET", f"/api/logs?kind=console&limit=2&after={first.json()['next']}", ADMIN)).json()
+    assert ([item["number"] for item in rest["items"]], rest["next"]) == ([3], None), "older ones are gone"
+    found = (await house.call("GET", "/api/logs?kind=console&text=line 3", ADMIN)).json()["items"]
+    assert [item["number"] for item in found] == [4]
+    is_problem(await house.call("GET", "/api/logs?kind=console", DEV), 403)
+    keep(house, management=("usage",))
+    is_problem(await house.call("GET", "/api/logs?kind=console", ADMIN), 403, "area_not_allowed")
+    keep(house, management=("usage", "system:read"))
+    assert (await house.call("GET", "/api/logs?kind=console", ADMIN)).status_code == 200
+    be_of(house, "guests")
+    house.component.service.forget()
+    is_problem(await house.call("GET", "/api/logs?kind=console", ADMIN), 403, "organisation_not_allowed")
+
+
 async def test_an_export_is_all_pages_in_one_file(house: House) -> None:
     house.analytics.found = [change(FOUND, id=f"r{number}") for number in range(5)]
     answer = await house.call("GET", "/api/export?format=jsonl&kind=requests", ADMIN)
@@ -117,6 +141,6 @@ def test_no_text_becomes_a_formula_and_none_is_lost(texts: list[str]) -> None:
         assert (number, truth) == ("-5", "true")
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=501", "kind=console", "after=" + "x" * 300])
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "kind=moon", "after=" + "x" * 300])
 async def test_what_cannot_be_asked_is_refused(house: House, query: str) -> None:
     is_problem(await house.call("GET", f"/api/logs?{query}", ADMIN), 422)
