@@ -161,9 +161,6 @@ class Recorded:
     async def key_use(self) -> dict[str, KeyUse]:
         return {key: KeyUse(1, 1) for key in self.keys}
 
-    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
-        return ()
-
     async def dead_letters(self, after: int, limit: int) -> DeadLetters:
         return DeadLetters((), 0, 0)
 
