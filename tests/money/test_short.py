@@ -23,7 +23,7 @@ from tests.unit.analytics.events import attempt_event, batch
 async def test_no_cap_is_passed_and_nothing_stays_held_while_routers_and_redis_are_killed(
     tmp_path: Path, leased: bool
 ) -> None:
-    figures = await reserve(tmp_path, 4_000, 1, routers=3, clients=32, kills=2, restarts=1, leased=leased)
+    figures = await reserve(tmp_path, 3_000, 1, routers=3, clients=32, kills=2, restarts=1, leased=leased)
     assert figures["pass"], str(figures)
     assert (figures["router_kills"], figures["redis_restarts"]) == (2, 1)
     assert 0 < figures["granted"] < figures["asked"]
