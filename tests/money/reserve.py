@@ -124,6 +124,7 @@ class Collector:
         self.events: dict[str, tuple[int, int, str]] = {}  # seq, cost, key
         self.twice = self.superseded = 0
         self.contradicting: list[str] = []
+        self.aborted: set[str] = set()  # of those, what is told of attempts, and of slices, that nobody settled
 
     async def run(self) -> None:
         while True:
@@ -156,6 +157,7 @@ class Collector:
             self.contradicting.append(f"{told.id} cost {known[1]}, and then {told.cost_nano_usd}")
         if known is None or told.seq > known[0]:
             self.events[told.id] = told.seq, told.cost_nano_usd, told.key_id
+            (self.aborted.add if told.outcome == "aborted" else self.aborted.discard)(told.id)
 
     async def close(self) -> None:
         await self._outbox.close()
@@ -313,8 +315,8 @@ def verdicts(
             wrong.append(f"{attempt} has no event")
         elif event[:2] != (1, note.truth) and (note.settled or event[:2] != (0, note.reserved)):
             wrong.append(f"{attempt} has the event {event}, and is {note}")
-    wrong += [f"{attempt} was never granted, and has the event {event}"
-              for attempt, event in collector.events.items() if event[0] and attempt not in granted]  # fmt: skip
+    invented = collector.events.keys() - granted.keys() - collector.aborted
+    wrong += [f"{attempt} was never granted, and has the event {collector.events[attempt]}" for attempt in invented]
     events, truth = Counter[str](), Counter[str]()
     for _, cost, key in collector.events.values():
         events[key] += cost
