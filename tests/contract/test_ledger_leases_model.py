@@ -3,6 +3,7 @@ ever passed, nothing stays held, and each attempt is told exactly once."""
 
 import asyncio
 import random
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -175,6 +176,7 @@ class Fleet(RuleBasedStateMachine):
         self.run(self.finished())
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     async def finished(self) -> None:
         for router in self.routers:
