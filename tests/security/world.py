@@ -146,6 +146,9 @@ class Recorded:
     async def standing(self) -> Standing:
         return Standing(0, 0)
 
+    async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
+        return ()
+
     async def charges(self, from_ms: int, until_ms: int = 0) -> list[Charge]:
         return []
 
