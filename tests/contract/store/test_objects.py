@@ -312,7 +312,7 @@ WRONG: list[tuple[str, str, dict[str, Any], str | None]] = [
     ("limits", "team/nobodys/all", {"requests_per_minute": 3}, "team"),
     ("limits", "user/nobody@example.org/all", {"requests_per_minute": 3}, "user"),
     ("limits", "key/none/all", {"requests_per_minute": 3}, "key"),
-    ("limits", "provider/acme/all", {"requests_per_minute": 3}, None),
+    ("limits", "planet/earth/all", {"requests_per_minute": 3}, None),
 ]
 WRONG_SETTINGS: list[tuple[str, str, dict[str, Any], str | None]] = [
     ("settings", "settings", {"server": {"port": "many"}}, "server.port"),
