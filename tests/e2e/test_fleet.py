@@ -24,7 +24,8 @@ KEYS = f"""
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     # What a killed router held is free again after the longest time its attempt could have taken, and this margin.
-    env = {"OMNIROUTE_ROUTER_HOLD_MARGIN": "0.5"}
+    # What was leased comes back with its router: tests/contract/test_ledger_killed.py
+    env = {"OMNIROUTE_ROUTER_HOLD_MARGIN": "0.5", "OMNIROUTE_ROUTER_LEASE_FROM": "0"}
     home = tmp_path_factory.mktemp("fleet")
     with simulator() as provider, fleet(home, config(provider.url, keys=KEYS, wait=4), routers=2, env=env) as running:
         yield running

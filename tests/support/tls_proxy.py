@@ -36,13 +36,16 @@ class TlsProxy:
         """End every connection."""
         for writer in self._writers:
             writer.transport.abort()
-        self._writers.clear()
 
     async def end(self) -> None:
-        """``cut``, also those that are just being made."""
+        """``cut``, also those that are just being made, and wait until all are closed: else the loop may be first."""
         while self._passing:
             self.cut()
             await asyncio.wait(list(self._passing), timeout=0.01)
+        for writer in self._writers:
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await writer.wait_closed()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if (task := asyncio.current_task()) is not None:

@@ -59,7 +59,6 @@ class Attempt(Held):
     unproved = doubted = False
     losses: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()  # those that changed something, or may change the answer
-    sent = 0.0
     _on_answer: AnswerRules | None = None
     _filter: AsyncGenerator[Translated, None] | None = None
     _source: AsyncIterator[bytes] | None = None

@@ -114,6 +114,8 @@ class Held:
     again = False  # whether it tries the same account once more
     early = False  # whether it asks one that is only suspected, before its time is up
     hedge = False  # whether it asks one besides another that is slow to begin
+    sent = 0.0  # when its provider was called (monotonic)
+    is_unmade = False  # it has ended before that, as nobody wanted it any more: no event tells of it
     failure: GatewayError | None = None  # its own, where the request's is another
     _awaited = False  # the request is with the provider, and nothing says that it failed
     _settled = False
@@ -268,13 +270,18 @@ class Held:
             self._answer.close()
         error = self.failure or error
         codec = self._tools.events
-        attempt = codec.attempt(self._record(outcome, error.kind if error is not None else ""))
+        told = [codec.attempt(self._record(outcome, error.kind if error is not None else ""))]
+        self.is_unmade = self.would_be_unmade(outcome)
+        if self.is_unmade:
+            told.clear()
+        if request is not None:
+            told.append(codec.request(request))
         self._tools.ledger.settle_soon(
             Settlement(
                 attempt_id=self.id,
                 cost_nano_usd=self.cost,
                 breaker=self._asked.routing.breaker,
-                events=(attempt,) if request is None else (attempt, codec.request(request)),
+                events=tuple(told),
                 router_id=self._tools.router_id,
                 evidence=self._evidence(error),
                 secret=self.candidate.account.secret_version,
@@ -290,6 +297,9 @@ class Held:
         if self.offer.quota is not None:
             self._tell_quota(self.offer.quota)
         return True
+
+    def would_be_unmade(self, outcome: str) -> bool:
+        return outcome == "cancelled" and not self.sent
 
     def _tell_quota(self, quota: Quota) -> None:
         account, now = self.candidate.account.id, clock.now_ms() / 1000

@@ -109,6 +109,7 @@ class Run:
         for attempt in self.attempts[:-1]:
             usage = usage.plus(attempt.usage)
         served = self.served
+        outcome = _outcome(error, served is not None)
         request, call = self.request, self.call
         if last is not None:
             source = last.offer.source
@@ -133,10 +134,10 @@ class Run:
             request is not None and request.stream,
             _status(error, served is not None, request),
             error.kind if error is not None else "",
-            len(self.attempts),
+            sum(not (each.is_unmade or (each is last and each.would_be_unmade(outcome))) for each in self.attempts),
             usage,
             sum([attempt.cost for attempt in self.attempts]),
-            _outcome(error, served is not None),
+            outcome,
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
             decision.encode(self.decide()) if self.walk.trail or (self.orders and self.attempts) else b"",
