@@ -21,7 +21,7 @@ class Asking:
         self._one_at_a_time = asyncio.Lock()
 
     async def close(self) -> None:
-        await self._connection.drop()
+        await self._connection.close()
 
     async def _run(self, operation: Operation) -> Any:
         """The operation's result. Raises ``DependencyUnavailable``, or ``Internal`` where the script refuses it."""

@@ -146,7 +146,7 @@ class Batcher:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        await self._connection.drop()
+        await self._connection.close()
 
     def submit(
         self,

@@ -56,7 +56,7 @@ class Outbox:
         return Turn(int(reply[0]), reply[1].decode(), reply[2:])
 
     async def close(self) -> None:
-        await self._connection.drop()
+        await self._connection.close()
 
 
 def subject(router_id: str) -> str:

@@ -5,6 +5,7 @@ script that was not known has not run, so that is always safe.
 """
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import hiredis
@@ -14,6 +15,7 @@ from omni_wire.errors import DependencyUnavailable
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 # Routes the call on Redis Cluster: every key the scripts touch has this hash tag.
 _ANCHOR = "quota:{omni}:ledger"
@@ -66,6 +68,13 @@ class ScriptConnection:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
+
+    async def close(self) -> None:
+        """``drop``, and wait until it is closed, as long as that does not take longer than connecting may."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(RedisTimeoutError):
+                await connection.disconnect()
 
 
 def unavailable(error: BaseException | None) -> DependencyUnavailable:
