@@ -107,3 +107,6 @@ class Line:
 
     async def drop(self) -> None:
         """Nothing is kept open."""
+
+    async def close(self) -> None:
+        await self.drop()

@@ -41,6 +41,9 @@ class Wire:
     async def drop(self) -> None:
         pass
 
+    async def close(self) -> None:
+        await self.drop()
+
 
 @pytest_asyncio.fixture
 async def stage() -> AsyncIterator[tuple[Batcher, Wire]]:
