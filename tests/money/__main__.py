@@ -6,11 +6,7 @@ A JSON line a test: ``{test, seed, figures, pass}``; how far it is, on stderr. E
 """
 
 import asyncio
-import json
-import os
-import random
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +14,7 @@ from typing import Any
 from tests.money import breaking, model
 from tests.money.breaking import Scene
 from tests.money.reserve import reserve
-
-Test = Callable[[Path, int, int], dict[str, Any]]
+from tests.support.figures import Test, told
 
 
 def _broken(how: Callable[[Scene, int], dict[str, Any]]) -> Test:
@@ -35,7 +30,6 @@ def _reserved(home: Path, n: int, seed: int, leased: bool) -> dict[str, Any]:
     return asyncio.run(reserve(home, n, seed, kills=kills, restarts=restarts, leased=leased))
 
 
-# Each is given an empty folder, N and a seed, and returns its figures, "pass" among them.
 TESTS: dict[str, Test] = {
     "reserve: routers and Redis are killed amid reservations": lambda home, n, seed: _reserved(home, n, seed, False),
     "reserve: the same from leased slices": lambda home, n, seed: _reserved(home, n, seed, True),
@@ -49,25 +43,5 @@ TESTS: dict[str, Test] = {
 }
 
 
-def main(words: list[str]) -> int:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
-    count = int(os.environ.get("N") or "1000000")
-    chosen = {name: test for name, test in TESTS.items() if not words or any(word in name for word in words)}
-    if not chosen:
-        print(f"no test has such a name; there are: {', '.join(TESTS)}", file=sys.stderr)
-        return 2
-    failed = False
-    for name, test in chosen.items():
-        with tempfile.TemporaryDirectory(prefix="omniroute-money-") as home:
-            try:
-                figures = test(Path(home), count, seed)
-            except AssertionError as error:
-                figures = {"why": str(error), "pass": False}
-        passed = figures.pop("pass")
-        print(json.dumps({"test": name, "seed": seed, "figures": figures, "pass": passed}), flush=True)
-        failed |= not passed
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(told(TESTS, sys.argv[1:], 1_000_000))

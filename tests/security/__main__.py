@@ -6,20 +6,12 @@ A JSON line a test: ``{test, seed, figures, pass}``. Exit code 1 when one fails.
 """
 
 import asyncio
-import json
 import os
-import random
 import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from tests.security import access, canary, flood, listing, revocation, schema, timing, vault
+from tests.support.figures import Test, told
 
-Test = Callable[[Path, int, int], dict[str, Any]]
-
-# Each is given an empty folder, N and a seed, and returns its figures, "pass" among them.
 TESTS: dict[str, Test] = {
     "timing of wrong and unknown keys in auth": lambda home, n, seed: asyncio.run(timing.in_auth(home, n, seed)),
     "timing of wrong and unknown keys at the edge": lambda home, n, seed: asyncio.run(
@@ -42,25 +34,5 @@ TESTS: dict[str, Test] = {
 }
 
 
-def main(words: list[str]) -> int:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
-    count = int(os.environ.get("N", "10000"))
-    chosen = {name: test for name, test in TESTS.items() if not words or any(word in name for word in words)}
-    if not chosen:
-        print(f"no test has such a name; there are: {', '.join(TESTS)}", file=sys.stderr)
-        return 2
-    failed = False
-    for name, test in chosen.items():
-        with tempfile.TemporaryDirectory(prefix="omniroute-security-") as home:
-            try:
-                figures = test(Path(home), count, seed)
-            except AssertionError as error:
-                figures = {"why": str(error), "pass": False}
-        passed = figures.pop("pass")
-        print(json.dumps({"test": name, "seed": seed, "figures": figures, "pass": passed}), flush=True)
-        failed |= not passed
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(told(TESTS, sys.argv[1:], 10_000))

@@ -1,8 +1,5 @@
 """Rows are listed a page at a time, each once, in the order in which they began, whatever passes."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,26 +8,11 @@ from omni_analytics.adapters.store import SqlStore
 from omni_analytics.domain.rollup import GRAINS
 from omni_core.ports.analytics import Listing
 
-from tests.contract.store.test_breakdown import rows_of, value_of
-from tests.support.store import KINDS
+from tests.contract.store.usage.test_breakdown import rows_of, value_of
 from tests.support.usage_store import Usage
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
 
 change = msgspec.structs.replace
-
-
-@pytest.fixture(params=KINDS)
-def usage(request: pytest.FixtureRequest, tmp_path: Path) -> Usage:
-    kind = request.param
-    return Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
-
-
-@pytest.fixture
-async def store(usage: Usage) -> AsyncIterator[SqlStore]:
-    opened = usage.store()
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def pages(store: SqlStore, asked: Listing) -> list[str]:

@@ -1,12 +1,9 @@
 """A month's report is what the rollups say, to the nano-USD, whomever it is told apart by."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omni_analytics.adapters.store import SqlStore
@@ -15,7 +12,6 @@ from omni_core.ports.auth import KeyInfo
 from omni_core.ports.configuration import ConfigObject
 from omni_dashboard.usage.spending import OF, month, month_before, month_of
 
-from tests.support.store import KINDS
 from tests.support.usage_store import Usage
 from tests.unit.analytics.events import ATTEMPT, REQUEST
 from tests.unit.dashboard.ports import ADMIN, DEV, House, is_problem
@@ -23,20 +19,6 @@ from tests.unit.dashboard.ports import ADMIN, DEV, House, is_problem
 change = msgspec.structs.replace
 BEGIN, END = month("2026-11")
 EDGES = (BEGIN - 1, BEGIN, END - 1, END)
-
-
-@pytest.fixture(params=KINDS)
-def usage(request: pytest.FixtureRequest, tmp_path: Path) -> Usage:
-    kind = request.param
-    return Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
-
-
-@pytest.fixture
-async def store(usage: Usage) -> AsyncIterator[SqlStore]:
-    opened = usage.store()
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 def house_of(store: SqlStore) -> House:

@@ -14,7 +14,7 @@ from omni_analytics.settings import AnalyticsSettings
 from omni_core.ports.analytics import LimitEvent, LimitEvents
 from omni_core.web import HttpWeb
 
-from tests.contract.store.test_limit_events import reached
+from tests.contract.store.usage.test_limit_events import reached
 from tests.support.store import KINDS
 from tests.support.usage_store import Usage
 

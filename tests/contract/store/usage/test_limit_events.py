@@ -1,16 +1,11 @@
 """Limits that came to a percentage, and the tags of requests, on every kind of database."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import msgspec
-import pytest
 from omni_analytics.adapters.store import SqlStore
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rollup import DAY_MS
 from omni_core.ports.analytics import LimitEvents
 
-from tests.support.store import KINDS
 from tests.support.usage_store import Usage
 from tests.unit.analytics.events import REQUEST, T0
 
@@ -21,20 +16,6 @@ def reached(number: int, **more: object) -> Reached:
     fields = {"id": f"l1/tokens/day/{number}/80", "at_ms": DAY + number, "percent": 80, "used": 2**40, "limit_id": "l1"}
     fields |= {"name": "tag/batch/soft", "organisation": "default", "of": "tokens", "window": "day", "most": 2**41}
     return Reached(**(fields | more))  # type: ignore[arg-type]
-
-
-@pytest.fixture(params=KINDS)
-def usage(request: pytest.FixtureRequest, tmp_path: Path) -> Usage:
-    kind = request.param
-    return Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
-
-
-@pytest.fixture
-async def store(usage: Usage) -> AsyncIterator[SqlStore]:
-    opened = usage.store()
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_each_is_kept_once_however_often_it_comes_and_over_a_restart(store: SqlStore, usage: Usage) -> None:

@@ -1,9 +1,6 @@
 """Costs of the past are corrected by the prices that are known today, with all that they add up to: on every kind of
 database."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import msgspec
 import pytest
 from omni_analytics.adapters.store import SqlStore
@@ -15,7 +12,6 @@ from omni_catalogue.prices import Dated, Price, Terms, cost, version
 from omni_core.ports.analytics import Charge, Repriced, RepricedGroup, StatementLine, UsageQuery
 from omni_wire.errors import DependencyUnavailable, WireError
 
-from tests.support.store import KINDS
 from tests.support.usage_store import Usage
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
 
@@ -34,20 +30,6 @@ def book(*changes: Dated, terms: tuple[Terms, ...] = (), keys: tuple[str, ...] =
 
 # 150 tokens at 4 USD a million.
 COST = 600_000
-
-
-@pytest.fixture(params=KINDS)
-def usage(request: pytest.FixtureRequest, tmp_path: Path) -> Usage:
-    kind = request.param
-    return Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
-
-
-@pytest.fixture
-async def store(usage: Usage) -> AsyncIterator[SqlStore]:
-    opened = usage.store()
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_where_no_price_has_changed_nothing_comes_out_otherwise(store: SqlStore) -> None:

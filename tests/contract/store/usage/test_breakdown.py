@@ -1,8 +1,6 @@
 """Usage told apart by any of its dimensions: whatever is asked, the answer is what the rows add up to."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,26 +16,11 @@ from omni_core.ports.analytics import OF_REQUESTS, ROLLED, Breakdown, Slice, Usa
 from omni_wire.errors import InvalidRequest
 from omni_wire.latency import bucket_of
 
-from tests.support.store import KINDS
 from tests.support.usage_store import Usage
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
 
 change = msgspec.structs.replace
 HOUR = T0 - T0 % GRAINS["hour"]
-
-
-@pytest.fixture(params=KINDS)
-def usage(request: pytest.FixtureRequest, tmp_path: Path) -> Usage:
-    kind = request.param
-    return Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
-
-
-@pytest.fixture
-async def store(usage: Usage) -> AsyncIterator[SqlStore]:
-    opened = usage.store()
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 def rows_of(places: list[tuple[int, int, int, str]]) -> list[AttemptRow | RequestRow]:

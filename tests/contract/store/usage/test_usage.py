@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -23,7 +22,6 @@ from omni_wire.errors import DependencyUnavailable, Internal, InvalidRequest, Wi
 from omni_wire.latency import bucket_of
 
 from tests.support.postgres import PostgresServer
-from tests.support.store import KINDS
 from tests.support.usage_store import Usage
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
 
@@ -32,24 +30,10 @@ HOUR = T0 - T0 % HOUR_MS
 DAY = T0 - T0 % DAY_MS
 
 
-@pytest.fixture(params=KINDS)
-def usage(request: pytest.FixtureRequest, tmp_path: Path) -> Usage:
-    kind = request.param
-    return Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Usage:
     """For what only a file has."""
     return Usage("sqlite", tmp_path, None)
-
-
-@pytest.fixture
-async def store(usage: Usage) -> AsyncIterator[SqlStore]:
-    opened = usage.store()
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_a_row_is_stored_as_it_was(store: SqlStore, usage: Usage) -> None:

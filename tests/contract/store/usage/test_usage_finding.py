@@ -1,35 +1,18 @@
 """One request is found by an id, for those who may see it, with its attempts and its decision."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
-import pytest
 from omni_analytics.adapters.finding import _ATTEMPTS, _BY_ID, _BY_TOLD
 from omni_analytics.adapters.store import SqlStore
 from omni_core.ports.analytics import AttemptFound, RequestFound
 from omni_wire.usage import Usage
 
-from tests.support.store import KINDS
 from tests.support.usage_store import Usage as Place
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
 
 change = msgspec.structs.replace
 DECISION = b'{"model":"always-on","steps":[]}'
-
-
-@pytest.fixture(params=KINDS)
-def usage(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    kind = request.param
-    return Place(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
-
-
-@pytest.fixture
-async def store(usage: Place) -> AsyncIterator[SqlStore]:
-    opened = usage.store()
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def decision_of(store: SqlStore, id_: str = "r1") -> bytes:
