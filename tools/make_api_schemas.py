@@ -16,9 +16,12 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from annotated_types import MinLen
-from omni_auth.domain import scalars, schema
+from omni_auth.domain import scalars
 from omni_auth.domain.entities import KINDS
-from omni_auth.domain.schema import Config, PriceSection, Section
+from omni_auth.domain.schema import Config
+from omni_auth.domain.sections import base, combos, limits, providers, routing, rules
+from omni_auth.domain.sections.base import Section
+from omni_auth.domain.sections.prices import PriceSection
 from omni_catalogue import tags
 from pydantic import BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
@@ -56,7 +59,7 @@ _V6 = r"\[[0-9A-Fa-f:.]{2,45}\]"
 _PORT = r"(:[1-9][0-9]{0,3})?"
 FLAG: Schema = {"type": "boolean"}
 WORDLESS: Schema = {"type": "string", "minLength": 1, "maxLength": 1_000}
-SECRET: Schema = {"oneOf": [closed(**{source: WORDLESS}) for source in schema.SOURCES]}
+SECRET: Schema = {"oneOf": [closed(**{source: WORDLESS}) for source in base.SOURCES]}
 USD: Schema = {
     "description": "at most nine decimals",
     "anyOf": [number(scalars.MAX_USD, minimum=0), text(r"[0-9]{1,6}(\.[0-9]{1,9})?")],
@@ -104,25 +107,25 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.moment: {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]},
     scalars.time_zone: text(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}"),
     scalars.anchor: {"anyOf": [{"type": "string", "format": "date"}, text(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:00)?")]},
-    schema._switch: {"enum": ["auto", "on", "off"]},
-    schema._progress: {"enum": ["asked", "on", "off"]},
-    schema._keep_alive: {"anyOf": [SECONDS, {"const": "off"}]},
-    schema._cached: {"enum": [*schema.CACHED, "on", "off"]},
-    schema._prompt: {"type": "string"},
-    schema._thinking: {"anyOf": [{"enum": ["passthrough", "auto", "adaptive", "custom"]}, ref("ThinkingSection")]},
-    schema._strategy_name: {"enum": list(schema.STRATEGY_WORDS)},
-    schema._strategy: {"anyOf": [{"enum": list(schema.STRATEGY_WORDS)}, ref("StrategySection")]},
-    schema._target: {"anyOf": [text(r"[\s\S]*\S[\s\S]*"), ref("TargetSection")]},
-    schema._unpriced: {"anyOf": [{"enum": ["refuse", "serve"]}, ref("PriceSection")]},
-    schema._cache: {"anyOf": [FLAG, ref("CacheSection")]},
-    schema._semantic: {"anyOf": [{"const": "off"}, ref("SemanticCacheSection")]},
-    schema._quota: {
+    rules._switch: {"enum": ["auto", "on", "off"]},
+    rules._progress: {"enum": ["asked", "on", "off"]},
+    rules._keep_alive: {"anyOf": [SECONDS, {"const": "off"}]},
+    rules._cached: {"enum": [*rules.CACHED, "on", "off"]},
+    rules._prompt: {"type": "string"},
+    rules._thinking: {"anyOf": [{"enum": ["passthrough", "auto", "adaptive", "custom"]}, ref("ThinkingSection")]},
+    combos._strategy_name: {"enum": list(combos.STRATEGY_WORDS)},
+    combos._strategy: {"anyOf": [{"enum": list(combos.STRATEGY_WORDS)}, ref("StrategySection")]},
+    combos._target: {"anyOf": [text(r"[\s\S]*\S[\s\S]*"), ref("TargetSection")]},
+    limits._unpriced: {"anyOf": [{"enum": ["refuse", "serve"]}, ref("PriceSection")]},
+    routing._cache: {"anyOf": [FLAG, ref("CacheSection")]},
+    routing._semantic: {"anyOf": [{"const": "off"}, ref("SemanticCacheSection")]},
+    providers._quota: {
         "anyOf": [FLAG, {"type": "array", "items": ref("QuotaWindowSection"), "maxItems": 16}, ref("QuotaSection")]
     },
-    schema._after: {"anyOf": [SECONDS, {"const": "p95"}]},
-    schema._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
-    schema.secret_source: SECRET,
-    schema.optional_source: {"anyOf": [SECRET, {"const": "none"}]},
+    combos._after: {"anyOf": [SECONDS, {"const": "p95"}]},
+    routing._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
+    base.secret_source: SECRET,
+    base.optional_source: {"anyOf": [SECRET, {"const": "none"}]},
 }  # fmt: skip
 MADE: dict[str, Callable[..., Schema]] = {
     "within_provider": lambda **_: text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[^\s]{1,255}"),

@@ -13,7 +13,7 @@ from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.objects import Held
 from omni_auth.domain.own_keys import OwnKeys
 from omni_auth.domain.planning import Step
-from omni_auth.domain.schema import SecretSource
+from omni_auth.domain.sections.base import SecretSource
 from omni_auth.domain.whole import Fetch
 
 

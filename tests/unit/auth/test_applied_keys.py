@@ -8,7 +8,7 @@ from omni_auth.domain.apikeys import OlderSecret, StoredKey
 from omni_auth.domain.applied_keys import Asking, HeldKeys, KeyStep, Said, outcome, plan, said
 from omni_auth.domain.planning import Where
 from omni_auth.domain.problems import dotted
-from omni_auth.domain.schema import KeySection
+from omni_auth.domain.sections.limits import KeySection
 from omni_catalogue.scopes import ANY
 from omni_wire.errors import InvalidRequest
 

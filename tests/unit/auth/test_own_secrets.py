@@ -4,8 +4,8 @@ import os
 
 import pytest
 from omni_auth.adapters.own_secrets import OwnSecrets
-from omni_auth.domain.schema import SecretSource
 from omni_auth.domain.secrecy import SecretUnreadable
+from omni_auth.domain.sections.base import SecretSource
 
 KEYS = (SecretSource("env", "CI_KEY"), SecretSource("file", "ci.key"), SecretSource("value", "text"))
 

@@ -6,7 +6,8 @@ import pytest
 from omni_auth.domain.compilation import compile_snapshot
 from omni_auth.domain.compiled_quotas import compile_quota
 from omni_auth.domain.configuration import load
-from omni_auth.domain.schema import QuotaSection, QuotaWindowSection, validate_section
+from omni_auth.domain.schema import validate_section
+from omni_auth.domain.sections.providers import QuotaSection, QuotaWindowSection
 from omni_catalogue.quotas import RESETS, SPANS, VENDORS, Quota, QuotaWindow
 from omni_catalogue.snapshot import decode, encode
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omni_auth.domain.entities import Entity
 from omni_auth.domain.objects import Held, HeldKey
-from omni_auth.domain.schema import LimitEntry
+from omni_auth.domain.sections.limits import LimitEntry
 from omni_auth.domain.sharing import Whose, of_file, of_store
 from omni_catalogue.snapshot import Limit
 

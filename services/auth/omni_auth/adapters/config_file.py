@@ -10,8 +10,8 @@ from omni_auth.domain import configuration
 from omni_auth.domain.configuration import Report
 from omni_auth.domain.objects import NOTHING, Held
 from omni_auth.domain.problems import ConfigErrors
-from omni_auth.domain.schema import KeySection
 from omni_auth.domain.secrecy import SecretUnreadable
+from omni_auth.domain.sections.limits import KeySection
 from omni_auth.ports import Reading
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024

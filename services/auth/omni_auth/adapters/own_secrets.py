@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from omni_auth.domain.schema import SecretSource
 from omni_auth.domain.secrecy import HINT, SecretUnreadable, is_own_variable
+from omni_auth.domain.sections.base import SecretSource
 
 SECRET_DIRS = "OMNIROUTE_SECRET_DIRS"  # noqa: S105 - the name of a setting
 

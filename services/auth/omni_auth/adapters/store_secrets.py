@@ -13,8 +13,8 @@ from omni_auth.adapters.store.credentials import Vault
 from omni_auth.domain import secrecy
 from omni_auth.domain.objects import Held
 from omni_auth.domain.own_keys import OwnKeys
-from omni_auth.domain.schema import SecretSource
 from omni_auth.domain.secrecy import HINT, SecretUnreadable
+from omni_auth.domain.sections.base import SecretSource
 from omni_auth.domain.whole import Fetch
 
 

@@ -19,7 +19,7 @@ from omni_wire.errors import InvalidRequest
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain import scalars
-from omni_auth.domain.schema import ROLES, WINDOWS
+from omni_auth.domain.sections.limits import ROLES, WINDOWS
 
 ENTROPY_BYTES = 36
 LOCAL_NAME = "local"

@@ -32,8 +32,9 @@ from omni_auth.domain.owners import OWNERS, owner_id
 from omni_auth.domain.planning import Where, refuse_conflicts
 from omni_auth.domain.problems import Loc, Problem
 from omni_auth.domain.scalars import NANO
-from omni_auth.domain.schema import KeySection, SecretSource
 from omni_auth.domain.secrecy import SecretUnreadable
+from omni_auth.domain.sections.base import SecretSource
+from omni_auth.domain.sections.limits import KeySection
 
 
 class HeldKeys(msgspec.Struct, frozen=True):

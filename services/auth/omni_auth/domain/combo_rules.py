@@ -9,7 +9,7 @@ from omni_catalogue.snapshot import TIERS
 from omni_auth.domain import scalars
 from omni_auth.domain.naming import Mapped, Names, items, mappings, model_of
 from omni_auth.domain.problems import Loc, Problem, suggestion
-from omni_auth.domain.schema import RatesSection
+from omni_auth.domain.sections.prices import RatesSection
 
 MAX_DEPTH = 3  # combos, the outermost counted in
 MAX_TARGETS = 1000  # of a combo that has others in it, theirs counted in

@@ -46,16 +46,11 @@ from omni_auth.domain.compiled_combos import (
 from omni_auth.domain.compiled_quotas import compile_quota
 from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.configuration import Configuration
-from omni_auth.domain.schema import (
-    AccountSection,
-    CacheSection,
-    KeySection,
-    ModelSection,
-    PriceEntry,
-    ProviderSection,
-    RateLimitSection,
-)
 from omni_auth.domain.secrecy import secret_version
+from omni_auth.domain.sections.limits import KeySection
+from omni_auth.domain.sections.prices import PriceEntry
+from omni_auth.domain.sections.providers import AccountSection, ModelSection, ProviderSection, RateLimitSection
+from omni_auth.domain.sections.routing import CacheSection
 from omni_auth.domain.sharing import Shared, Whose, compile_budget, compile_tariff, of_file
 from omni_auth.domain.toggles import only_on
 

@@ -13,7 +13,8 @@ from omni_catalogue.wildcards import Matcher, is_wildcard
 
 from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.naming import ANY_LISTED
-from omni_auth.domain.schema import ComboSection, Config, HedgeSection, MidStreamSection, StrategySection
+from omni_auth.domain.schema import Config
+from omni_auth.domain.sections.combos import ComboSection, HedgeSection, MidStreamSection, StrategySection
 
 
 def strategy_fields(section: StrategySection | None, config: Config) -> dict[str, Any]:

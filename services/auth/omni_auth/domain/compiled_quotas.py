@@ -5,7 +5,7 @@ from typing import Any
 
 from omni_catalogue.quotas import VENDORS, Quota, QuotaWindow
 
-from omni_auth.domain.schema import QuotaSection, QuotaWindowSection
+from omni_auth.domain.sections.providers import QuotaSection, QuotaWindowSection
 
 # A day that "at" is a time of; any will do.
 _SOME_DAY = "2024-01-01"

@@ -2,7 +2,7 @@
 
 from omni_catalogue.rules import Rules, ThinkingRule
 
-from omni_auth.domain.schema import RulesSection
+from omni_auth.domain.sections.rules import RulesSection
 
 
 def compile_rules(section: RulesSection) -> Rules:

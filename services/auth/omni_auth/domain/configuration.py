@@ -15,7 +15,8 @@ from omni_auth.domain import document, merging, overrides, rules, schema, secrec
 from omni_auth.domain.document import Tree
 from omni_auth.domain.objects import NOTHING, Held
 from omni_auth.domain.problems import ConfigErrors, Loc, Places, Problem, render
-from omni_auth.domain.schema import Config, KeySection
+from omni_auth.domain.schema import Config
+from omni_auth.domain.sections.limits import KeySection
 
 SHORT_KEY = 16
 # They can be configured, so that a file need not change later, but no codec talks to such a provider yet.

@@ -14,22 +14,14 @@ from pydantic import BeforeValidator
 from omni_auth.domain import rules, scalars
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Problem, dotted
-from omni_auth.domain.schema import (
-    LIMITED,
-    AccountSection,
-    AliasSection,
-    ComboSection,
-    LimitSection,
-    ModelPriceSection,
-    Name,
-    ProviderDocument,
-    RoutingSection,
-    RulesSection,
-    Section,
-    ServerSection,
-    Text,
-    validate_section,
-)
+from omni_auth.domain.schema import ServerSection, validate_section
+from omni_auth.domain.sections.base import Name, Section, Text
+from omni_auth.domain.sections.combos import AliasSection, ComboSection
+from omni_auth.domain.sections.limits import LIMITED, LimitSection
+from omni_auth.domain.sections.prices import ModelPriceSection
+from omni_auth.domain.sections.providers import AccountSection, ProviderDocument
+from omni_auth.domain.sections.routing import RoutingSection
+from omni_auth.domain.sections.rules import RulesSection
 
 DEFAULT_ORGANISATION = "default"
 MANAGERS = ("api", "file")

@@ -11,7 +11,8 @@ from omni_auth.domain import objects, rules, schema
 from omni_auth.domain.document import Tree
 from omni_auth.domain.objects import LIMITS, PLATFORM, Held, Named, mappings
 from omni_auth.domain.problems import Loc, Problem, dotted
-from omni_auth.domain.schema import Config, SecretSource, optional_source
+from omni_auth.domain.schema import Config
+from omni_auth.domain.sections.base import SecretSource, optional_source
 
 _SECTIONS = ("server", "routing", "rules")
 _LABELS = {"providers": "id", "combos": "name", "aliases": "name", "prices": "model", "limits": "name"}

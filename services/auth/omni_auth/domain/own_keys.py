@@ -7,7 +7,7 @@ import msgspec
 from omni_auth.domain.apikeys import StoredKey, presented_digest, stored_digest
 from omni_auth.domain.applied_keys import Said
 from omni_auth.domain.configuration import Configuration
-from omni_auth.domain.schema import SecretSource
+from omni_auth.domain.sections.base import SecretSource
 
 
 class OwnKeys(msgspec.Struct, frozen=True):

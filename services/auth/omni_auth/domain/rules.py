@@ -13,7 +13,7 @@ from omni_auth.domain.document import Tree
 from omni_auth.domain.hedge_rules import late_hedges
 from omni_auth.domain.naming import Names, items, model_of
 from omni_auth.domain.problems import Loc, Problem, suggestion
-from omni_auth.domain.schema import LIMITED
+from omni_auth.domain.sections.limits import LIMITED
 
 _IN_STORE = ("team", "user")
 _OWNERS = (*_IN_STORE, "key")

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Loc, Problem
 from omni_auth.domain.rules import sections
-from omni_auth.domain.schema import SecretSource, secret_source
+from omni_auth.domain.sections.base import SecretSource, secret_source
 
 
 class SecretUnreadable(ValueError):

@@ -15,18 +15,9 @@ from omni_auth.domain.apikeys import file_key_id
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.objects import LIMITS, Held, file_limit_id, limit_name
 from omni_auth.domain.problems import dotted
-from omni_auth.domain.schema import (
-    LIMITED,
-    ROLLING,
-    BudgetSection,
-    DatedSection,
-    LimitEntry,
-    LimitSection,
-    PriceSection,
-    RatesSection,
-    TariffSection,
-    validate_section,
-)
+from omni_auth.domain.schema import validate_section
+from omni_auth.domain.sections.limits import LIMITED, ROLLING, BudgetSection, LimitEntry, LimitSection
+from omni_auth.domain.sections.prices import DatedSection, PriceSection, RatesSection, TariffSection
 
 
 class Whose(msgspec.Struct, frozen=True):

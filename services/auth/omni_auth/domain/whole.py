@@ -10,8 +10,9 @@ from omni_auth.domain.document import Tree
 from omni_auth.domain.merging import Merged, StoreProblem
 from omni_auth.domain.objects import SETTINGS, Held, Named
 from omni_auth.domain.problems import ConfigErrors, Loc, dotted
-from omni_auth.domain.schema import Config, SecretSource
+from omni_auth.domain.schema import Config
 from omni_auth.domain.secrecy import SecretUnreadable
+from omni_auth.domain.sections.base import SecretSource
 
 # The secret of the store's account of that name. Raises ``SecretUnreadable``.
 Fetch = Callable[[str, SecretSource], str]
