@@ -73,6 +73,9 @@ class Reconciler:
         except GatewayError as error:
             found = Look(self._now_ms(), {}, failed=error.message)
             logger.warning("the books cannot be looked at", extra={"fields": {"error": error.message}})
+        except Exception as error:  # a mistake of ours: it is told like any other failure, and ends no watch
+            found = Look(self._now_ms(), {}, failed=type(error).__name__)
+            logger.exception("looking at the books failed")
         else:
             found = Look(self._now_ms(), proof.drift(), len(proof.verdicts), proof.settled, proof.from_rows)
             if not found.ok:
@@ -93,8 +96,5 @@ class Reconciler:
     async def _run(self) -> None:
         await asyncio.sleep(min(_SOON, self._every))
         while True:
-            try:
-                await self.look()
-            except Exception:  # the next look may go well
-                logger.exception("looking at the books failed")
+            await self.look()
             await asyncio.sleep(self._every)

@@ -188,28 +188,31 @@ class Management:
         platform_only(identity.organisation, "see its log")
         return self._console.newest(before, limit, text)
 
-    async def live(self, identity: Identity, after: str) -> AsyncGenerator[Update, None]:
-        """Of the keys that ``identity`` may see. See ``AnalyticsPort.live``."""
-        keys = (await self.visible(identity, {})).get("key")
+    async def sees(self, identity: Identity) -> tuple[str, ...] | None:
+        """The keys whose requests ``identity`` may see, None for all."""
+        return (await self.visible(identity, {})).get("key")
+
+    def live(self, keys: tuple[str, ...] | None, after: str) -> AsyncGenerator[Update, None]:
+        """See ``AnalyticsPort.live``."""
         return self._analytics.live(keys, after)
 
     async def until_it_ends(self, updates: AsyncGenerator[Update, None]) -> AsyncIterator[Update]:
         """``updates``, for as long as this process takes requests."""
         ending = asyncio.ensure_future(self._ending.wait())
+        coming: asyncio.Future[Update | None] | None = None
         try:
             while not ending.done():
                 coming = asyncio.ensure_future(anext(updates, None))
                 await asyncio.wait((ending, coming), return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    coming.cancel()
-                    await asyncio.wait((coming,))
-                    return
-                update = coming.result()
+                update = coming.result() if coming.done() else None
                 if update is None:
                     return
                 yield update
         finally:
             ending.cancel()
+            if coming is not None and not coming.done():  # also where the client left while it was waited for
+                coming.cancel()
+                await asyncio.wait((coming,))
 
     def end(self) -> None:
         """Whoever watches is told to come again, elsewhere or later."""
@@ -232,7 +235,7 @@ class Management:
         return {
             key.id: Owner(organisation, key.team, key.user, key.name)
             for organisation in whose
-            for revoked in (True, False)
+            for revoked in (False, True)  # one that is revoked meanwhile is in both, and not in neither
             for key in await self.keys(identity, organisation, revoked=revoked)
         }
 

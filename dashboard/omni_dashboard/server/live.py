@@ -17,6 +17,7 @@ from starlette.types import Send
 from omni_dashboard.domain.access import DEVELOPER
 from omni_dashboard.server.request_schemas import RequestLine
 from omni_dashboard.server.routes import Row, identity_of, management_of
+from omni_dashboard.service import Management
 
 # Seconds: a client that takes nothing for so long is let go; how often it is asked whether its key is still good.
 STALLED, ASKED_AGAIN = 20.0, 30.0
@@ -37,8 +38,9 @@ async def live(
     before; `ready` first, and `end` with a reason before it is closed. With `Last-Event-ID` it goes on there, and says
     how many were `missed` that are not kept any more. An admin sees all keys', a developer those of their own."""
     management = management_of(request)
-    updates = await management.live(identity_of(request), last_event_id)
-    return EventStream(_events(request, updates), media_type="text/event-stream", headers=_HEADERS)
+    sees = await management.sees(identity_of(request))
+    updates = management.live(sees, last_event_id)
+    return EventStream(_events(request, management, sees, updates), media_type="text/event-stream", headers=_HEADERS)
 
 
 class EventStream(StreamingResponse):
@@ -52,8 +54,9 @@ class EventStream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _events(request: Request, updates: AsyncGenerator[Update, None]) -> AsyncIterator[bytes]:
-    management = management_of(request)
+async def _events(
+    request: Request, management: Management, sees: tuple[str, ...] | None, updates: AsyncGenerator[Update, None]
+) -> AsyncIterator[bytes]:
     first, asked = True, monotonic()
     async with aclosing(updates):
         try:
@@ -69,7 +72,10 @@ async def _events(request: Request, updates: AsyncGenerator[Update, None]) -> As
                     yield _SILENCE
                 first = False
                 if monotonic() - asked > ASKED_AGAIN:
-                    await request.state.again()
+                    now = await request.state.again()
+                    if await management.sees(now) != sees:
+                        yield _event("end", {"reason": "what you may see is not the same any more"})
+                        return
                     asked = monotonic()
             yield _event("end", {"reason": "this gateway is shutting down"})
         except GatewayError as error:

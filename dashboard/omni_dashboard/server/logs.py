@@ -1,12 +1,12 @@
 """``/api/logs``: what was asked, which calls to providers came of it, and what was done to keys and configuration; and
 ``/api/export``: the same, and what it adds up to, as a file."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Query
-from omni_core.ports.analytics import Breakdown, Listing
+from omni_core.ports.analytics import ROLLED, Breakdown, Listing
 from omni_core.ports.auth import Identity
 from omni_wire.errors import InvalidRequest
 from pydantic import BaseModel
@@ -21,7 +21,7 @@ from omni_dashboard.server.schemas import AuditEntryOut, Totals
 from omni_dashboard.service import Management
 from omni_dashboard.usage import exporting
 from omni_dashboard.usage.analysis import read_filters
-from omni_dashboard.usage.measures import DIMENSIONS, OF_CALLS
+from omni_dashboard.usage.measures import DIMENSIONS, OF_CALLS, OWNERS
 
 Kind = Literal["request", "proxy", "audit", "console"]
 Exported = Literal["requests", "attempts", "usage"]
@@ -78,9 +78,12 @@ async def logs(
 ) -> LogsOut:
     """What happened, a page at a time. An admin sees all keys', a developer those of their own."""
     management, identity = management_of(request), identity_of(request)
+    given = {"from": from_, "until": until, "filter": filter_, "text": text}
     if kind == "audit":
+        _none_of(given, kind, "from", "until", "filter", "text")
         return await _audit(request, response, limit, after)
     if kind == "console":
+        _none_of(given, kind, "from", "until", "filter")
         return _console(request, response, limit, after, text)
     asked = _listing(kind, from_, until, filter_, text, after, limit)
     page = await management.listed(identity, asked)
@@ -90,6 +93,13 @@ async def logs(
         *map(CallOut.of_call, page.attempts),
     ]
     return LogsOut(kind=kind, items=items, next=page.next or None)
+
+
+def _none_of(given: Mapping[str, object], kind: str, *names: str) -> None:
+    """What cannot narrow it must not look as if it did. Raises ``InvalidRequest``."""
+    for name in names:
+        if given[name]:
+            raise InvalidRequest(f"{name} does not go with kind={kind}", param=name)
 
 
 async def _audit(request: Request, response: Response, limit: int, after: str) -> LogsOut:
@@ -125,10 +135,15 @@ def _listing(
     """Raises ``InvalidRequest``."""
     rows_of = _ROWS[kind]
     known = DIMENSIONS if rows_of == "request" else OF_CALLS
+    return Listing(rows_of, *_span(from_, until), read_filters(filters, known), text, after, limit)
+
+
+def _span(from_: str, until: str) -> tuple[int, int]:
+    """Epoch milliseconds, 0 for an open end. Raises ``InvalidRequest``."""
     start, end = (epoch_ms(at, name) if at else 0 for at, name in ((from_, "from"), (until, "until")))
     if end and start > end:
         raise InvalidRequest("from is after until", param="from")
-    return Listing(rows_of, start, end, read_filters(filters, known), text, after, limit)
+    return start, end
 
 
 async def export(
@@ -176,26 +191,39 @@ async def _all(management: Management, identity: Identity, asked: Listing) -> Pa
     return pages()
 
 
-_BY = ("key", "provider", "account", "model", "status")
+_ROLLED = {name: DIMENSIONS[name] for name in (*ROLLED, *OWNERS)}
 
 
 async def _usage(management: Management, identity: Identity, from_: str, until: str, filters: list[str]) -> Pages:
-    """What rows add up to, an hour at a time and day by day: from the rollups, which outlive rows."""
-    asked = _listing("attempts", from_, until, filters)
-    if not asked.from_ms:
+    """What rows add up to, an hour at a time and day by day: from the rollups, which outlive rows. The first day is
+    asked for before anything is sent."""
+    start, end = _span(from_, until)
+    if not start:
         raise InvalidRequest("usage is exported day by day: it needs a from", param="from")
-    passing = await management.visible(identity, asked.filters)
-    end = asked.until_ms or management.now_ms()
+    passing = await management.visible(identity, read_filters(filters, _ROLLED))
+    tomorrow = management.now_ms() + _DAY_MS
+    days = _days(start, min(end or tomorrow, tomorrow))
+
+    async def a_day(at: int, following: int) -> list[exporting.Row]:
+        return [
+            {"at_ms": one.at_ms, **dict(zip(ROLLED, one.values, strict=True)), **Totals.of(one.totals).model_dump()}
+            for one in await management.breakdown(Breakdown(at, following, ROLLED, passing, "hour"))
+        ]
+
+    first = next(days, None)
+    found = await a_day(*first) if first is not None else []
 
     async def pages() -> Pages:
-        at = asked.from_ms
-        while at < end:
-            following = min(end, at - at % _DAY_MS + _DAY_MS)
-            found = await management.breakdown(Breakdown(at, following, _BY, passing, "hour"))
-            yield [
-                {"at_ms": one.at_ms, **dict(zip(_BY, one.values, strict=True)), **Totals.of(one.totals).model_dump()}
-                for one in found
-            ]
-            at = following
+        yield found
+        for day in days:
+            yield await a_day(*day)
 
     return pages()
+
+
+def _days(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The days of UTC that are in it, and what of the first and the last."""
+    while start < end:
+        following = min(end, start - start % _DAY_MS + _DAY_MS)
+        yield start, following
+        start = following

@@ -332,7 +332,7 @@ function leave(why = "") {
   $("who").textContent = "";
   $("enter").hidden = false;
   $("leave").hidden = $("inside").hidden = $("pulse").hidden = true;
-  for (const id of ["tiles", "models", "keys", "breakers", "accounts", "rates", "budgets", "system", "fleet"]) { fill(id); delete $(id).dataset.seen; }
+  for (const id of ["tiles", "models", "keys", "breakers", "accounts", "rates", "budgets", "reached", "system", "fleet"]) { fill(id); delete $(id).dataset.seen; }
   warn(why);
   $("key").focus();
 }

@@ -51,7 +51,7 @@ def as_csv() -> Callable[[Iterable[Row]], bytes]:
             if not begun:
                 begun = True
                 lines.writerow(row)
-            lines.writerow([_cell(value) for value in row.values()])
+            lines.writerow([cell(value) for value in row.values()])
         return out.getvalue().encode()
 
     return written
@@ -65,7 +65,8 @@ def as_jsonl() -> Callable[[Iterable[Row]], bytes]:
 WRITERS = {"csv": as_csv, "jsonl": as_jsonl}
 
 
-def _cell(value: int | float | str | bool | None) -> int | float | str | None:
+def cell(value: int | float | str | bool | None) -> int | float | str | None:
+    """As it stands in CSV: no text is a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -21,13 +21,16 @@ _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 def month(text: str) -> tuple[int, int]:
     """Where a month such as "2026-11" begins and ends (UTC), in epoch milliseconds. Raises ``InvalidRequest``."""
     found = _MONTH.fullmatch(text)
-    if found is None or int(found[1]) < 1970:
+    if found is None or not "1970-01" <= text < "9999-12":
         raise InvalidRequest("month is not one like 2026-11", param="month")
     year, number = int(found[1]), int(found[2])
     return _begin(year, number), _begin(year + number // 12, number % 12 + 1)
 
 
 def month_before(text: str) -> str:
+    """The first one there is has itself before it: nothing was used then."""
+    if text == "1970-01":
+        return text
     year, number = map(int, text.split("-"))
     return f"{year - (number == 1):04}-{(number - 2) % 12 + 1:02}"
 

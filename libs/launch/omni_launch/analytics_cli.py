@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from omni_launch.config_cli import reaching
+from omni_launch.config_cli import asking
 from omni_launch.options import PATH, data_dir, prepared
 from omni_launch.problems import CannotStart
 
@@ -95,10 +95,6 @@ def copy(url: str, data_dir: Path | None) -> None:
     )
 
 
-_WHERE = """
-    It asks the gateway that runs on the data directory; another one with --url and a key."""
-
-
 @analytics.command(
     "export",
     short_help="Requests, attempts or usage as CSV or JSON lines.",
@@ -114,7 +110,7 @@ Examples:
 @click.option("--filter", "filters", metavar="DIMENSION:VALUE", multiple=True, help="What passes; again for more.")
 @click.option("--format", "kind_of_file", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="Where to write. [stdout]")
-@reaching(_WHERE)
+@asking
 def export_usage(
     kind: str,
     from_: str,
@@ -126,14 +122,9 @@ def export_usage(
 ) -> None:
     """Write out what is recorded, in the order in which it began, a row a line. Texts that a spreadsheet would take for
     a formula begin with an apostrophe in CSV."""
-    from omni_launch.management import Remote, reached
+    from omni_launch.management import gateway
 
     given = {"kind": kind, "format": kind_of_file, "from": from_, "until": until}
     asked = [(name, value) for name, value in given.items() if value] + [("filter", value) for value in filters]
-    with reached(access) as management:
-        if not isinstance(management, Remote):
-            raise CannotStart(
-                "no gateway runs on this data directory", "Start one: omniroute up; or name one with --url"
-            )
-        with output.open("wb") if output is not None else nullcontext(sys.stdout.buffer) as out:
-            management.usage_file(asked, out)
+    with gateway(access) as management, output.open("wb") if output else nullcontext(sys.stdout.buffer) as out:
+        management.usage_file(asked, out)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omni_launch.config_cli import reaching
+from omni_launch.config_cli import asking
 from omni_launch.options import data_dir, prepared
-from omni_launch.problems import CannotStart
 
 if TYPE_CHECKING:
     from omni_auth.adapters.store.audit import AuditLog
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 # Seconds between two looks.
 _AGAIN = 0.5
-_WHERE = """
-    It asks the gateway that runs on the data directory; another one with --url and a key."""
 
 
 @click.group(short_help="Who did what, that the log of it is whole, and that the books are right.")
@@ -82,7 +79,7 @@ def verify(head: str, data_dir: Path | None) -> None:
     "--model-is", "same", multiple=True, metavar="REPORTED=OURS",
     help="That the provider reports a model under another id; may be repeated.",
 )  # fmt: skip
-@reaching(_WHERE)
+@asking
 def usage(
     as_json: bool, wait: float, provider: str, reported: Path | None, same: tuple[str, ...], access: "Access"
 ) -> None:
@@ -97,16 +94,12 @@ def usage(
     """
     import msgspec
 
-    from omni_launch.management import Remote, reached
+    from omni_launch.management import gateway
     from omni_launch.proof_lines import lines
 
     if bool(provider) != bool(reported):
         raise click.UsageError("--provider and --reported go together")
-    with reached(access) as management:
-        if not isinstance(management, Remote):
-            raise CannotStart(
-                "no gateway runs on this data directory", "Start one: omniroute up; or name one with --url"
-            )
+    with gateway(access) as management:
         if reported is not None:
             raise click.exceptions.Exit(_compare(management, provider, reported, same, as_json))
         deadline = time.monotonic() + wait

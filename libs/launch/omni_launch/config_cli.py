@@ -58,6 +58,8 @@ def reaching(where: str) -> Callable[[Command], Command]:
 
 
 access = reaching(_WHERE)
+asking = reaching("""
+    It asks the gateway that runs on the data directory; another one with --url and a key.""")
 _FILE = click.argument("file", type=PATH)
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 _TAKE_OVER = click.option(

@@ -1,21 +1,17 @@
 """``omniroute events``: usage messages that could not be counted."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from omni_launch.config_cli import reaching
-from omni_launch.problems import CannotStart
+from omni_launch.config_cli import asking
 
 if TYPE_CHECKING:
     from omni_launch.management import Access, Remote
 
 _PAGE = 50
-_WHERE = """
-    It asks the gateway that runs on the data directory; another one with --url and a key."""
 
 
 @click.group(short_help="Usage messages that could not be counted.")
@@ -36,12 +32,14 @@ def events() -> None:
 @events.command()
 @click.option("--show", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The oldest so many.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: an object a line.")
-@reaching(_WHERE)
+@asking
 def dead(show: int, as_json: bool, access: "Access") -> None:
     """List messages that were put aside, oldest first: number, when, how large, why, and what this version would do."""
     import msgspec
 
-    with _remote(access) as management:
+    from omni_launch.management import gateway
+
+    with gateway(access) as management:
         letters, total = [], 0
         for page in _pages(management, min(show, _PAGE)):
             letters += page["items"]
@@ -67,13 +65,15 @@ def dead(show: int, as_json: bool, access: "Access") -> None:
 @events.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--all", "everything", is_flag=True, help="All that there are.")
-@reaching(_WHERE)
+@asking
 def redrive(ids: Sequence[str], everything: bool, access: "Access") -> None:
     """Count messages that were put aside, now. Each is counted once, however often this is done, and is then gone; one
     that this version cannot read stays, and is named with the reason. Exit code 1 where one has stayed.
     """
     counted, stayed = 0, dict[str, str]()
-    with _remote(access) as management:
+    from omni_launch.management import gateway
+
+    with gateway(access) as management:
         for some in _chosen(management, ids, everything):
             found = management.redrive(some)
             counted += len(found["counted"])
@@ -90,31 +90,21 @@ def redrive(ids: Sequence[str], everything: bool, access: "Access") -> None:
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--all", "everything", is_flag=True, help="All that there are.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@reaching(_WHERE)
+@asking
 def discard(ids: Sequence[str], everything: bool, yes: bool, access: "Access") -> None:
     """Remove messages that were put aside, for good: what is in them stays missing in the accounts."""
     _choice(ids, everything)
     if not yes:
         click.confirm("What is in them will never be counted. Go on?", abort=True)
     gone = 0
-    with _remote(access) as management:
+    from omni_launch.management import gateway
+
+    with gateway(access) as management:
         for some in _chosen(management, ids, everything):
             found = management.discard(some)
             gone += len(found)
             _missing(some, found)
     click.echo(f"{gone} messages are gone")
-
-
-@contextmanager
-def _remote(access: "Access") -> "Iterator[Remote]":
-    from omni_launch.management import Remote, reached
-
-    with reached(access) as management:
-        if not isinstance(management, Remote):
-            raise CannotStart(
-                "no gateway runs on this data directory", "Start one: omniroute up; or name one with --url"
-            )
-        yield management
 
 
 def _chosen(management: "Remote", ids: Sequence[str], everything: bool) -> Iterator[Sequence[str]]:

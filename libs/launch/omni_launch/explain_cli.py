@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omni_launch.config_cli import reaching
+from omni_launch.config_cli import asking
 from omni_launch.options import PATH
 from omni_launch.problems import CannotStart
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from omni_launch.management import Access
 
 _DIALECTS = ("openai.chat", "openai.responses", "anthropic.messages", "gemini.generate", "ollama.chat")
-_WHERE = """
-    It asks the gateway that runs on the data directory; another one with --url and a key."""
 
 
 @click.command(
@@ -39,7 +37,7 @@ Examples:
     help=f"Of the request: {', '.join(_DIALECTS)}.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, for programs.")
-@reaching(_WHERE)
+@asking
 def explain(
     model: str,
     key: str,
@@ -60,18 +58,14 @@ def explain(
     import msgspec
 
     from omni_launch.explain_lines import lines
-    from omni_launch.management import Remote, reached
+    from omni_launch.management import gateway
 
     asked: dict[str, Any] = {"model": model, "key": key, "format": dialect}
     if stream:
         asked["stream"] = True
     if body is not None:
         asked["body"] = _request(body)
-    with reached(access) as management:
-        if not isinstance(management, Remote):
-            raise CannotStart(
-                "no gateway runs on this data directory", "Start one: omniroute up; or name one with --url"
-            )
+    with gateway(access) as management:
         found = management.simulate(asked, organisation)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())

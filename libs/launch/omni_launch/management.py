@@ -83,6 +83,17 @@ def reached(access: Access) -> Iterator[Management]:
         yield Store(port)
 
 
+@contextmanager
+def gateway(access: Access) -> "Iterator[Remote]":
+    """As ``reached``, for what a store by itself cannot tell. Raises ``CannotStart`` where no gateway runs."""
+    with reached(access) as management:
+        if not isinstance(management, Remote):
+            raise CannotStart(
+                "no gateway runs on this data directory", "Start one: omniroute up; or name one with --url"
+            )
+        yield management
+
+
 class Store:
     """On the store of the data directory. Blocking."""
 

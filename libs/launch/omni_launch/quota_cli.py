@@ -5,14 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from omni_launch.config_cli import reaching
+from omni_launch.config_cli import asking
 from omni_launch.problems import CannotStart
 
 if TYPE_CHECKING:
     from omni_launch.management import Access
-
-_WHERE = """
-    It asks the gateway that runs on the data directory; another one with --url and a key."""
 
 
 @click.command(
@@ -33,7 +30,7 @@ What is looked after, in omniroute.yaml:
 @click.argument("accounts", nargs=-1, metavar="[ACCOUNT]...")
 @click.option("--refresh", is_flag=True, help="Ask the providers of the accounts that are named first.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, for programs.")
-@reaching(_WHERE)
+@asking
 def quota(accounts: tuple[str, ...], refresh: bool, as_json: bool, access: "Access") -> None:
     """Say how much of their quotas at their providers the accounts have left, by window: what is used, when it begins
     anew, and when it would be used up if it went on like this.
@@ -43,16 +40,12 @@ def quota(accounts: tuple[str, ...], refresh: bool, as_json: bool, access: "Acce
     """
     import msgspec
 
-    from omni_launch.management import Remote, reached
+    from omni_launch.management import gateway
     from omni_launch.quota_lines import lines
 
     if refresh and not accounts:
         raise click.UsageError("--refresh is for accounts that are named: omniroute quota PROVIDER/NAME --refresh")
-    with reached(access) as management:
-        if not isinstance(management, Remote):
-            raise CannotStart(
-                "no gateway runs on this data directory", "Start one: omniroute up; or name one with --url"
-            )
+    with gateway(access) as management:
         for account in accounts if refresh else ():
             management.refresh_quota(account)
         found = management.quota()

@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omni_launch.config_cli import reaching
-from omni_launch.problems import CannotStart
+from omni_launch.config_cli import asking
 
 if TYPE_CHECKING:
-    from omni_launch.management import Access, Remote
+    from omni_launch.management import Access
 
 _OF = ("organisation", "team", "user", "key", "model", "provider", "account")
-_WHERE = """
-    It asks the gateway that runs on the data directory; another one with --url and a key."""
-# A spreadsheet takes a cell that begins so for a formula (owasp.org/www-community/attacks/CSV_Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBERS = ("requests", "errors", "input_tokens", "output_tokens", "cost_usd")
 
 
@@ -36,7 +31,7 @@ Examples:
 )  # fmt: skip
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, for programs.")
-@reaching(_WHERE)
+@asking
 def report(month: str, by: tuple[str, ...], as_csv: bool, as_json: bool, access: "Access") -> None:
     """Say what a calendar month has cost, dearest line first, and what the month before did.
 
@@ -44,10 +39,10 @@ def report(month: str, by: tuple[str, ...], as_csv: bool, as_json: bool, access:
     """
     import msgspec
 
-    from omni_launch.management import reached
+    from omni_launch.management import gateway
 
-    with reached(access) as management:
-        found = _running(management).spend(month, ",".join(dict.fromkeys(by)))
+    with gateway(access) as management:
+        found = management.spend(month, ",".join(dict.fromkeys(by)))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     elif as_csv:
@@ -57,27 +52,17 @@ def report(month: str, by: tuple[str, ...], as_csv: bool, as_json: bool, access:
             click.echo(line)
 
 
-def _running(management: object) -> "Remote":
-    from omni_launch.management import Remote
-
-    if not isinstance(management, Remote):
-        raise CannotStart("no gateway runs on this data directory", "Start one: omniroute up; or name one with --url")
-    return management
-
-
 def as_table(found: dict[str, Any]) -> str:
     """As CSV, a line for each of the report's; no cell is a formula."""
+    from omni_dashboard.usage.exporting import cell
+
     out = io.StringIO()
     rows = csv.writer(out)
     rows.writerow([*found["by"], *_NUMBERS])
     for line in found["lines"]:
         totals = line["totals"]
-        rows.writerow([*(_cell(line["values"][name]) for name in found["by"]), *(totals[name] for name in _NUMBERS)])
+        rows.writerow([*(cell(line["values"][name]) for name in found["by"]), *(totals[name] for name in _NUMBERS)])
     return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def lines(found: dict[str, Any]) -> list[str]:

@@ -118,7 +118,17 @@ def _rows(found: Any) -> Iterator[Mapping[str, Any]]:
             yield item
             continue
         day = item.get("start_time", item.get("starting_at"))
-        yield from ({"day": day, **result} for result in results if isinstance(result, dict))
+        for result in results:
+            if isinstance(result, dict):
+                yield {"day": day, **result, **_in_cents(item, result)}
+
+
+def _in_cents(bucket: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Anthropic's cost report has amounts in the lowest unit of their currency, as a text; OpenAI's has whole ones."""
+    amount = result.get("amount")
+    if "starting_at" not in bucket or amount is None or isinstance(amount, dict):
+        return {}
+    return {"amount": Decimal(str(amount)) / 100}
 
 
 def _reported(row: Mapping[str, Any]) -> Reported:

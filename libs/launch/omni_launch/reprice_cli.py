@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omni_launch.config_cli import reaching
-from omni_launch.problems import CannotStart
+from omni_launch.config_cli import asking
 from omni_launch.proof_lines import usd
 
 if TYPE_CHECKING:
@@ -45,23 +44,19 @@ class Day(click.ParamType):  # type: ignore[type-arg] # generic in some releases
 @click.option("--to", "last", type=Day(), help="The last day; today where it is left out.")
 @click.option("--apply", is_flag=True, help="Write what is shown.")
 @click.option("--json", "as_json", is_flag=True, help="The sums, for programs.")
-@reaching(_WHERE)
+@asking
 def reprice(first: date, last: date | None, apply: bool, as_json: bool, access: "Access") -> None:
     """Work out again what recorded attempts cost, each by the price that was in force when it began, and show by key
     and model where that is not what is recorded. Exit code 1 where there is a difference that is not written.
     """
     import msgspec
 
-    from omni_launch.management import Remote, reached
+    from omni_launch.management import gateway
 
     last = last or datetime.now(UTC).date()
     if last < first:
         raise click.UsageError("--to is before --from")
-    with reached(access) as management:
-        if not isinstance(management, Remote):
-            raise CannotStart(
-                "no gateway runs on this data directory", "Start one: omniroute up; or name one with --url"
-            )
+    with gateway(access) as management:
         found = summed(management.reprice(*span, apply=apply) for span in days(first, last))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())

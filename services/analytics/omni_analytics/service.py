@@ -52,7 +52,6 @@ logger = logging.getLogger("omniroute.analytics")
 
 _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
-MOST_LISTED = 1_001  # a page, and whether there is another
 GRAINS = ("", *rollup.GRAINS)
 GROUPS = ("", *ROLLED)
 MOST_LISTED = 1000
@@ -102,13 +101,13 @@ class Analytics:
         points."""
         _known("group_by", query.group_by, GROUPS)
         _known("grain", query.grain, GRAINS)
-        _times(query)
+        _check_times(query.from_ms, query.until_ms)
         return await self._store.query(query)
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         """Raises ``InvalidRequest`` for what there is not, and names what there is."""
         _known("grain", asked.grain, GRAINS)
-        _times(asked)
+        _check_times(asked.from_ms, asked.until_ms)
         for name in (*asked.dimensions, *asked.filters):
             _known("dimension", name, DIMENSIONS)
         for name in asked.latency:
@@ -123,7 +122,7 @@ class Analytics:
     async def listed(self, asked: Listing) -> Listed:
         """Raises ``InvalidRequest`` for what there is not, and names what there is."""
         _known("kind", asked.kind, ("request", "attempt"))
-        _times(asked)
+        _check_times(asked.from_ms, asked.until_ms)
         for name in asked.filters:
             _known("filter", name, DIMENSIONS if asked.kind == "request" else OF_ATTEMPTS)
         if not 0 < asked.limit <= MOST_LISTED:
@@ -193,8 +192,8 @@ class Analytics:
 
     async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
         """Raises ``InvalidRequest`` for more than there are on a page."""
-        if not 0 < asked.most <= MOST_LISTED:
-            raise InvalidRequest(f"most: must be from 1 to {MOST_LISTED}", param="most")
+        if not 0 < asked.most <= MOST_LISTED + 1:  # a page, and whether there is another
+            raise InvalidRequest(f"most: must be from 1 to {MOST_LISTED + 1}", param="most")
         return await self._store.limit_events(asked)
 
     async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:
@@ -263,7 +262,7 @@ class Analytics:
         recorded = await self._store.record(rows)
         self._meter.committed(recorded, messages, self._clock() - began)
         if recorded.requests_stored:
-            self._watchers.stored(rows)
+            self._watchers.stored(rows, again=recorded.requests_ignored > 0)
         if rows:
             oldest = min(map(add, map(_STARTED, rows), map(_DURATION, rows)))
             self._meter.behind(max(0.0, (self._now_ms() - oldest) / 1000))
@@ -312,9 +311,3 @@ class Analytics:
 def _known(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise InvalidRequest(f"{name} {value!r} is not one of {', '.join(filter(None, known))}", param=name)
-
-
-def _times(asked: UsageQuery | Breakdown | Listing) -> None:
-    for name, at in (("from", asked.from_ms), ("until", asked.until_ms)):
-        if not 0 <= at < 2**62:
-            raise InvalidRequest(f"{name} {at} is not a time in epoch milliseconds", param=name)

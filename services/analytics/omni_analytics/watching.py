@@ -27,8 +27,11 @@ class Watchers:
         self._news = asyncio.Event()
         self.watching = 0
 
-    def stored(self, rows: Sequence[UsageRow]) -> None:
+    def stored(self, rows: Sequence[UsageRow], *, again: bool = False) -> None:
+        """``again`` is whether some of them were stored before: these are told once."""
         requests = [row for row in rows if type(row) is RequestRow]
+        if again:
+            requests = self._recent.new(requests)
         if requests:
             self._recent.add(requests)
             self._news.set()

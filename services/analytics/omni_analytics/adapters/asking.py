@@ -178,7 +178,7 @@ def _answered(
 ) -> tuple[dict[Place, Sums], dict[Place, dict[str, Counts]]]:
     sums: dict[Place, Sums] = {}
     for piece in found:
-        _sum_up(database, question, piece, sums)
+        _sum_up(database, question, piece, sums, most)
         if most is not None and len(sums) > most:
             raise InvalidRequest(
                 f"more than {most} points: take a coarser grain, a shorter span or fewer dimensions",
@@ -200,7 +200,7 @@ def _answered(
     return sums, timed
 
 
-def _sum_up(database: Database, question: Question, piece: Piece, sums: dict[Place, Sums]) -> None:
+def _sum_up(database: Database, question: Question, piece: Piece, sums: dict[Place, Sums], most: int | None) -> None:
     table, time_column = ("request_event", "started_ms") if question.told else piece.source
     column = OF_REQUEST if question.told else _COLUMN
     where, values = _where(database, question, piece, time_column, column)
@@ -208,6 +208,8 @@ def _sum_up(database: Database, question: Question, piece: Piece, sums: dict[Pla
     by = ", ".join(str(number + 1) for number in range(1 + len(names)))
     counted = _SUMS_TOLD if question.told else _SUMS
     sql = f"SELECT {', '.join([question.at(time_column), *names])}, {counted} FROM {table}{where} GROUP BY {by}"
+    if most is not None:
+        sql += f" LIMIT {most + 1}"  # enough to know that they are too many
     for at, *rest in database.execute(sql, values):
         place = (at, tuple(rest[: len(names)]))
         sums[place] = tuple(map(sum, zip(sums.get(place, ZERO), rest[len(names) :], strict=True)))

@@ -42,7 +42,10 @@ class Notifier:
     async def notify(self) -> int:
         """Send what is due; how many that were. Raises ``DependencyUnavailable`` where the store does not say."""
         due = await self._store.due_notices(self._now_ms(), self._settings.notices_at_once)
-        await asyncio.gather(*map(self._send, due))
+        ended = await asyncio.gather(*map(self._send, due), return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):  # its time comes again, as nothing was written down
+                logger.error("a notice was not sent", exc_info=error)
         return len(due)
 
     async def _send(self, notice: Notice) -> None:
@@ -78,6 +81,9 @@ class Notifier:
                 sent = await self.notify()
             except DependencyUnavailable as error:
                 logger.warning("cannot tell the webhook", extra={"fields": {"error": error.message}})
+                sent = 0
+            except Exception:  # limits must go on being told after any failure
+                logger.exception("cannot tell the webhook")
                 sent = 0
             if sent < self._settings.notices_at_once:
                 await asyncio.sleep(self._settings.notify_every)

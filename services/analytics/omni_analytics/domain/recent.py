@@ -7,6 +7,8 @@ kept: who reads slower than they come misses some, is told how many, and costs n
 from collections import deque
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from omni_analytics.domain.rows import RequestRow
 
 
@@ -18,8 +20,14 @@ class Recent:
         self._rows: deque[RequestRow] = deque(maxlen=most)
         self.stored = 0  # so many ever were
 
+    def new(self, rows: Sequence[RequestRow]) -> list[RequestRow]:
+        """Those that are not among the last already."""
+        known = {(row.id, row.seq) for row in self._rows}
+        return [row for row in rows if (row.id, row.seq) not in known]
+
     def add(self, rows: Sequence[RequestRow]) -> None:
-        self._rows.extend(rows)
+        """Without their decisions, which may be large and are told nobody here."""
+        self._rows.extend([replace(row, decision=b"") if row.decision else row for row in rows])
         self.stored += len(rows)
 
     def place(self, after: str) -> int:
