@@ -49,6 +49,16 @@ def lost_slice(
     return events_pb2.Event(attempt=attempt).SerializeToString()
 
 
+def charged_event(event: bytes, nano_usd: int) -> bytes:
+    """The serialised attempt or request with what it is charged: protobuf merges what comes twice."""
+    kind = events_pb2.Event.FromString(event).WhichOneof("event")
+    if not nano_usd or kind not in ("attempt", "request"):
+        return event
+    more = events_pb2.Event()
+    getattr(more, kind).cost_nano_usd = nano_usd
+    return event + more.SerializeToString()
+
+
 def traces_among(events: Sequence[bytes]) -> list[str]:
     """The trace contexts of the requests that are traced. Their bytes are looked at before any is parsed."""
     return [events_pb2.Event.FromString(event).request.traceparent for event in events if _TRACED in event]

@@ -5,10 +5,11 @@ of the event loop, is its next batch. A call costs the same whether it carries o
 each falls as load rises, without any timer.
 
 Every operation is idempotent (it is named by its attempt), so a batch whose connection broke is sent again on a new
-connection until the deadline of its oldest operation: a Redis that restarts within that time goes unnoticed. After the
-deadline Redis is *down*: operations that somebody waits for fail at once, and so do new ones, until a call succeeds
-again. Operations that are *kept* (settlements, releases) stay in the queue, in their order, and are what the pump tries
-again with; those that Redis is not quick to take are written to the *spool* as well, where there is one.
+connection until the deadline of its oldest operation, or until Redis has refused connections for as long as that is
+waited for: one that restarts within that time goes unnoticed. After it Redis is *down*: operations that somebody waits
+for fail at once, and so do new ones, until a call succeeds again. Operations that are *kept* (settlements, releases)
+stay in the queue, in their order, and are what the pump tries again with; those that Redis is not quick to take are
+written to the *spool* as well, where there is one.
 """
 
 import asyncio
@@ -169,7 +170,7 @@ class Batcher:
             raise unavailable(None)
         entry = Entry(operation, loop.time(), loop.create_future() if wait else None, kept, note)
         entry.lost = lost
-        if kept and self._down:
+        if kept and (self._down or (self._spool is not None and self._spool.synced)):
             self._keep_safe(entry)
         self._append(entry)
         return entry
@@ -301,7 +302,7 @@ class Batcher:
         deadline = min((entry.born for entry in batch if not entry.kept), default=started) + DEADLINE
         arguments = [argument for entry in batch for argument in entry.operation]
         slow = None
-        if self._spool is not None and self._kept and not self._down:
+        if self._spool is not None and not self._down:
             slow = asyncio.get_running_loop().call_later(SPOOL_AFTER, self._keep_all_safe, batch)
         try:
             async with asyncio.timeout_at(max(deadline, started + 0.1)):

@@ -127,7 +127,8 @@ class Journal:
     @property
     def is_large(self) -> bool:
         """Whether most of it may be past: time for ``rewrite``."""
-        return self._at > self._rewrite_at and not self.synced
+        is_syncing = self._syncing is not None and not self._syncing.done()  # of the file that would be closed
+        return self._at > self._rewrite_at and not self.synced and not is_syncing
 
     def rewrite(self, records: Iterable[Record]) -> None:
         """Keep only these, which are all that matter."""

@@ -49,6 +49,8 @@ def ask(hold: Hold) -> tuple[Name, Amounts] | None:
     name: Name = (hold.key_id, hold.requests_per_minute)
     if budget is not None:
         usd = budget.fixed_nano_usd + wanted * budget.per_output_token_nano_usd
+        if not 0 <= usd <= MAX_AMOUNT:
+            return None  # as below
         name = (hold.key_id, hold.requests_per_minute, budget.cap_nano_usd, budget.window)
     if not hold.levels:
         return name, (1 if hold.count_request else 0, 0, 0, 0, usd)
@@ -69,6 +71,8 @@ def ask(hold: Hold) -> tuple[Name, Amounts] | None:
             parts += (each.of, each.most, each.window, each.warn, each.refuses)
             kind = KINDS[each.of]
             most[kind] = max(most[kind], each.fixed + wanted * each.per_output_token)
+    if min(most) < 0 or max(most) > MAX_AMOUNT:
+        return None  # the direct way says what is wrong with it, or takes it as the most there is
     return tuple(parts), (most[0], most[1], most[2], most[3], most[4])
 
 

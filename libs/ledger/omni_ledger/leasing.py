@@ -8,6 +8,7 @@ is None and the caller asks Redis.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 from omni_core import clock
 from omni_core.ids import new_id
+from omni_wire.errors import DependencyUnavailable
 
 from omni_ledger import leases, operations
 from omni_ledger.batcher import Batcher, Entry
@@ -22,7 +24,7 @@ from omni_ledger.journal import Journal, Record
 from omni_ledger.leases import NOTHING, Amounts, Demand, Name, Settled, Slice, Word
 from omni_ledger.metrics import LeaseMetrics
 from omni_ledger.model import Grant, Hold, Settlement
-from omni_ledger.operations import MAX_AMOUNT, Leased, Pot
+from omni_ledger.operations import Leased, Pot
 from omni_ledger.places import Places
 from omni_ledger.script import unavailable
 
@@ -33,7 +35,7 @@ IDLE = 1.0  # seconds without an admission after which a slice goes back
 # The same where it shall be there when Redis goes away; such a key is hot from its first admission on.
 IDLE_OPEN = 60.0
 REST = 1.0  # seconds without a slice after one was refused, or recalled
-SAY_EVERY = 0.1  # seconds, of a slice that is taken of; the others say that their attempts are under way still
+SAY_EVERY = 0.1  # seconds, of a slice that may be taken of, as it may be recalled; the others say that they live
 TTL_MS = 60_000
 RENEW_EVERY = TTL_MS / 4000
 SAY_SOON = 64  # settlements
@@ -167,7 +169,8 @@ class Lessee:
         if settlement.news is not None or (settlement.evidence and _is_bad(settlement)):
             self._places.spoiled()
             told = msgspec.structs.replace(settlement, cost_nano_usd=0, events=(), tokens=-1, used=(0, 0))
-            self._batcher.keep(operations.settle(told))
+            with suppress(DependencyUnavailable):  # too much waits: others will find out for themselves
+                self._batcher.submit(operations.settle(told), kept=True, wait=False)
         return True
 
     def release(self, attempt_id: str) -> bool:
@@ -216,7 +219,7 @@ class Lessee:
         if len(self._purses) >= MAX_PURSES:
             for idle in [each for each, one in self._purses.items() if one.slice is None and now - one.used_at > IDLE]:
                 del self._purses[idle]
-        if len(self._purses) >= MAX_PURSES or min(amounts) < 0 or max(amounts) > MAX_AMOUNT:
+        if len(self._purses) >= MAX_PURSES:
             return None
         try:
             purse = self._purses[name] = Purse(hold, leases.pots_of(hold), now)
@@ -369,7 +372,7 @@ class Lessee:
                     purse.count, purse.is_hot = 0, False
         if part.on_its_way is not None:
             return
-        busy = part.pending or any(part.taken) or (part.draining and (any(part.free) or not part.in_flight))
+        busy = part.pending or (part.draining and (any(part.free) or not part.in_flight))
         if busy or now - part.said_at >= (RENEW_EVERY if part.draining else SAY_EVERY):
             self._say(part, purse, now)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from omni_core import clock
 from omni_wire.errors import DependencyUnavailable, Internal
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -86,9 +87,10 @@ class Ledger:
     async def flush(self, timeout: float) -> bool:
         """Wait until everything queued is in Redis, and give back what is free of slices; false when ``timeout``
         seconds did not suffice."""
+        ends = clock.monotonic() + timeout
         if self._lessee is not None and not await self._lessee.hand_over(timeout):
             return False
-        return await self._batcher.flush(timeout)
+        return await self._batcher.flush(max(0.0, ends - clock.monotonic()))
 
     async def admit(self, hold: Hold) -> Grant | Refusal:
         """Check rate limits, budgets and breakers, in this order, and take all of them or none.
@@ -108,16 +110,29 @@ class Ledger:
             if grant is not None:
                 counts.add(("granted",))
                 return grant
-        outcome = await self._ask(hold)
-        for _ in range(RECALLS):
-            if isinstance(outcome, Grant) or not outcome.recalled:
-                break
-            await asyncio.sleep(RECALLED_WITHIN)
-            outcome = await self._ask(hold)
+        outcome, resent = await self._ask(hold)
+        try:
+            for _ in range(RECALLS):
+                if isinstance(outcome, Grant) or not outcome.recalled:
+                    break
+                await asyncio.sleep(RECALLED_WITHIN)
+                outcome, again = await self._ask(hold)
+                resent |= again
+        except BaseException:
+            if resent:
+                self._give_back(hold)
+            raise
+        if resent and isinstance(outcome, Refusal):
+            self._give_back(hold)
         counts.add(("granted",) if isinstance(outcome, Grant) else (outcome.reason,))
         return outcome
 
-    async def _ask(self, hold: Hold) -> Grant | Refusal:
+    def _give_back(self, hold: Hold) -> None:
+        """What was sent may still be under way, and would be granted to nobody."""
+        self.release_soon(hold.attempt_id, (hold.account_id, *hold.circuits))
+
+    async def _ask(self, hold: Hold) -> tuple[Grant | Refusal, bool]:
+        """And whether it was sent more than once."""
         operation = operations.admit(hold)
         counts = self._metrics.admissions
         try:
@@ -130,19 +145,13 @@ class Ledger:
         except (DependencyUnavailable, asyncio.CancelledError) as error:
             counts.add(("unavailable" if isinstance(error, DependencyUnavailable) else "failed",))
             if entry.sent:
-                self.release_soon(hold.attempt_id, (hold.account_id, *hold.circuits))
+                self._give_back(hold)
             raise
         outcome = operations.admitted(result)
-        if isinstance(outcome, Grant):
-            return outcome
         if outcome is None:
             counts.add(("failed",))
             raise Internal("this attempt is closed already")
-        if (
-            entry.resent and not outcome.recalled
-        ):  # what was sent first may still be under way, and would be granted to nobody
-            self.release_soon(hold.attempt_id, (hold.account_id, *hold.circuits))
-        return outcome
+        return outcome, entry.resent
 
     async def settle(self, settlement: Settlement) -> None:
         """Release the reservation, add the cost to the window it was taken in, take the evidence, emit the events.

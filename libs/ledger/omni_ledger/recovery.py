@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from omni_core.events import charged_event
 from omni_wire.errors import DependencyUnavailable, Internal
 
 from omni_ledger import operations
@@ -51,18 +52,6 @@ class Found(msgspec.Struct):
     aborted: int = 0
 
 
-def charged(event: bytes, amount: int) -> bytes:
-    """The event with what it was charged: protobuf merges what comes twice, as in ``lua/base.lua``."""
-    cost = {b"\n": b"\x80\x01", b"\x12": b"\x90\x01"}.get(event[:1])
-    if cost is None or not amount:
-        return event
-    while amount >= 128:
-        cost += bytes((amount % 128 + 128,))
-        amount //= 128
-    cost += bytes((amount,))
-    return event + event[:1] + bytes((len(cost),)) + cost
-
-
 def recover(records: Iterable[Sequence[Any]], router_id: str, *, is_whole: bool) -> Found:
     """What is to be done for it, in the name of ``router_id``. Pure."""
     slices: dict[str, _Slice] = {}
@@ -87,7 +76,7 @@ def recover(records: Iterable[Sequence[Any]], router_id: str, *, is_whole: bool)
             _follow(part, kind, rest)
     for name, amounts, events in attempts.values():
         if name in slices:
-            told = [charged(event, amounts[4]) for event in events]
+            told = [charged_event(event, amounts[4]) for event in events]
             slices[name].pending.append((amounts, amounts, told))
             found.aborted += 1
     found.operations += waiting.values()

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_ledger.recovery import Found, charged, recover
+from omni_core.events import charged_event
+from omni_ledger.recovery import Found, recover
 from omniroute_proto.events.v1 import events_pb2
 
 from tests.support.leasing import told
@@ -100,7 +101,7 @@ def test_many_are_told_in_several_words_of_which_the_last_closes() -> None:
 
 @given(st.integers(0, 2**53))
 def test_an_event_says_what_was_charged(amount: int) -> None:
-    event = events_pb2.Event.FromString(charged(told("a", outcome="aborted"), amount))
+    event = events_pb2.Event.FromString(charged_event(told("a", outcome="aborted"), amount))
     assert (event.attempt.id, event.attempt.cost_nano_usd) == ("a", amount)
 
 

@@ -90,7 +90,7 @@ local function lease_share(asked, wanted, least, router)
     if ends > 0 and (good == 0 or ends < good) then
       good = ends
     end
-    if room < ANY then
+    if room < ANY and wanted[kind] > 0 then
       added[kind] = min(added[kind], max(0, floor(room / (SHARE * pot_sharers(pot[1], router)))))
     end
     recall = recall or call('EXISTS', QUOTA .. 'recall:' .. string.sub(pot[1], #QUOTA + 1)) == 1

@@ -32,6 +32,7 @@ function ops.a(op, blobs)
     end
     return { 'c' }
   end
+  is_dry = op[17] == 1
   local granted, amount = wanted, 0
   local rates, budgets, counts, refusal = levels_look(op)
   if refusal then

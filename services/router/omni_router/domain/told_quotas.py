@@ -12,14 +12,6 @@ import msgspec
 from omni_router.domain import waits
 
 _PERCENT = 100.0
-# (window, used, of how much, when all is back, how many minutes it has where that is told)
-_USED = (
-    ("5h", "anthropic-ratelimit-unified-5h-utilization", 1.0, "anthropic-ratelimit-unified-5h-reset", ""),
-    ("week", "anthropic-ratelimit-unified-7d-utilization", 1.0, "anthropic-ratelimit-unified-7d-reset", ""),
-    ("5h", "x-codex-primary-used-percent", _PERCENT, "x-codex-primary-reset-after-seconds",
-    "x-codex-primary-window-minutes"), ("week", "x-codex-secondary-used-percent", _PERCENT,
-    "x-codex-secondary-reset-after-seconds", "x-codex-secondary-window-minutes"),
-)  # fmt: skip
 _BY_MINUTES = {300: "5h", 1_440: "day", 10_080: "week", 43_200: "month"}
 _SNAPSHOTS = {
     "x-quota-snapshot-premium_interactions": "month:premium",
@@ -28,7 +20,7 @@ _SNAPSHOTS = {
     "x-usage-ratelimit-session": "5h",
     "x-usage-ratelimit-weekly": "week",
 }
-_NAMES = frozenset((*(name for _, name, *_ in _USED), *_SNAPSHOTS))
+_NAMES = frozenset((*(name for _, name, *_ in waits.USED), *_SNAPSHOTS))
 # What a provider says beyond this is no figure of a quota.
 _MOST_USED = 10.0
 
@@ -52,7 +44,7 @@ def told(headers: Mapping[str, str], now: float) -> tuple[Share, ...]:
 
 
 def _used(headers: Mapping[str, str], now: float) -> Iterator[Share]:
-    for window, name, whole, reset, minutes in _USED:
+    for window, name, whole, reset, minutes in waits.USED:
         used = waits.seconds(headers.get(name))
         if used is None or used > whole * _MOST_USED:
             continue

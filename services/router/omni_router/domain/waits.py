@@ -41,13 +41,15 @@ _LEFT = (
     ("anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset", False),
     ("anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset", False),
 )
-# (what is used, of how much, when it is back): of subscriptions, whose windows hold for all models
-_USED = (
-    ("anthropic-ratelimit-unified-5h-utilization", 1.0, "anthropic-ratelimit-unified-5h-reset"),
-    ("anthropic-ratelimit-unified-7d-utilization", 1.0, "anthropic-ratelimit-unified-7d-reset"),
-    ("x-codex-primary-used-percent", 100.0, "x-codex-primary-reset-after-seconds"),
-    ("x-codex-secondary-used-percent", 100.0, "x-codex-secondary-reset-after-seconds"),
-)
+# (window, what is used of it, of how much, when all is back, how many minutes it has where that is told): of
+# subscriptions, whose windows hold for all models
+USED = (
+    ("5h", "anthropic-ratelimit-unified-5h-utilization", 1.0, "anthropic-ratelimit-unified-5h-reset", ""),
+    ("week", "anthropic-ratelimit-unified-7d-utilization", 1.0, "anthropic-ratelimit-unified-7d-reset", ""),
+    ("5h", "x-codex-primary-used-percent", 100.0, "x-codex-primary-reset-after-seconds",
+    "x-codex-primary-window-minutes"), ("week", "x-codex-secondary-used-percent", 100.0,
+    "x-codex-secondary-reset-after-seconds", "x-codex-secondary-window-minutes"),
+)  # fmt: skip
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -76,7 +78,7 @@ def spent(headers: Mapping[str, str], now: float, cutoff: float = 0.0) -> Spent 
     for left, reset, whole_account in _LEFT:
         if headers.get(left) == "0":
             found = _longer(found, headers.get(reset), whole_account, headers, now)
-    for used, whole, reset in _USED:
+    for _, used, whole, reset, _ in USED:
         share = seconds(headers.get(used))
         if share is not None and share >= whole * (1 - cutoff):
             found = _longer(found, headers.get(reset), True, headers, now)

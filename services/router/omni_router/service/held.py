@@ -263,6 +263,7 @@ class Held:
         """
         if self._settled:
             return False
+        self.is_unmade = self.would_be_unmade(outcome)
         self._settled = True
         if self._grant is not None and self._grant.in_lanes:
             self._tools.turns.ended(self.id)
@@ -271,7 +272,6 @@ class Held:
         error = self.failure or error
         codec = self._tools.events
         told = [codec.attempt(self._record(outcome, error.kind if error is not None else ""))]
-        self.is_unmade = self.would_be_unmade(outcome)
         if self.is_unmade:
             told.clear()
         if request is not None:
@@ -299,7 +299,8 @@ class Held:
         return True
 
     def would_be_unmade(self, outcome: str) -> bool:
-        return outcome == "cancelled" and not self.sent
+        """As ``is_unmade``, of one that has not ended yet."""
+        return self.is_unmade if self._settled else outcome == "cancelled" and not self.sent
 
     def _tell_quota(self, quota: Quota) -> None:
         account, now = self.candidate.account.id, clock.now_ms() / 1000

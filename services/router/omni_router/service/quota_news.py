@@ -28,7 +28,6 @@ class QuotaNews:
         known = self._told.setdefault(account, {})
         if all(_is_known(known.get(share.window), share, now) for share in shares):
             return ()
-        known.clear()
         known.update({share.window: (share.used, now + share.ends_in, now) for share in shares})
         counts = {
             window.name: Counts(window.owner(account), window.of, window.at(now))
