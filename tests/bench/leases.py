@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any, Final
 
 from omni_ledger import Grant, Hold, Janitor, Refusal, Settlement
@@ -84,9 +84,8 @@ async def direct(url: str) -> dict[str, Any]:
     async with open_ledger(url) as (ledger, _, _registry):
         await spent(ledger, asked("d0", shared=False)[:500])
         work = asked("d1", shared=False)
-        began = perf_counter()
         _, cost = await spent(ledger, work)
-        return {"amortised_us": round(cost, 2), "one_after_another_us": round((perf_counter() - began) / 2000 * 1e6, 1)}
+        return {"amortised_us": round(cost, 2)}
 
 
 async def utilisation(url: str) -> dict[str, Any]:
@@ -130,6 +129,7 @@ async def utilisation(url: str) -> dict[str, Any]:
 
 
 async def lines() -> AsyncIterator[dict[str, Any]]:
+    dearest = 0.0  # of those from a slice: what it is for is to cost less than asking
     with redis_server() as url, tempfile.TemporaryDirectory() as folder:
         for name, where, shared in (
             ("without a journal", None, False),
@@ -137,9 +137,11 @@ async def lines() -> AsyncIterator[dict[str, Any]]:
             ("with its notes, of a key with a shared limit", Path(folder), True),
         ):
             figures = await measured(url, name, where, shared)
+            dearest = max(dearest, figures["amortised_us"])
             passed = figures["amortised_us"] <= TARGET_US
             yield {"test": f"leased {name}", "seed": 0, "figures": figures | {"target_us": TARGET_US}, "pass": passed}
-        yield {"test": "direct", "seed": 0, "figures": await direct(url), "pass": True}
+        figures = await direct(url)
+        yield {"test": "direct", "seed": 0, "figures": figures, "pass": figures["amortised_us"] > dearest}
         figures = await utilisation(url)
         passed = figures["utilisation"] >= 0.99 and not figures["overshoot"] and figures["adds_up"]
         yield {"test": "utilisation", "seed": 0, "figures": figures, "pass": passed}

@@ -18,16 +18,10 @@ from omni_wire.errors import (
 )
 
 from tests.support.edge import BEARER, Edge, raising, running_edge
-from tests.support.router import Harness, harness
+from tests.support.router import Harness
 
 CHAT = "/v1/chat/completions"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-
-
-@pytest.fixture
-async def gw(clean_redis: str) -> AsyncIterator[Harness]:
-    async with harness(clean_redis) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ though the router be killed meanwhile."""
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,6 @@ from tests.support.ledger import POLICY, budget, hold, settlement, until
 from tests.support.servers import RedisServer
 
 COST = 40
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    server = RedisServer(durable=True).start()
-    yield server
-    server.close()
 
 
 def asked(name: str, **changes: Any) -> Hold:

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -191,13 +190,6 @@ async def test_where_something_may_be_missing_what_is_left_of_the_slice_is_charg
         assert sum(cost for cost, _ in last.values()) == spent + held
     if lost:
         assert left.with_suffix(".bad").read_bytes() == bytes(data[at:end])
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    server = RedisServer(durable=True).start()
-    yield server
-    server.close()
 
 
 async def test_redis_restarts_with_its_data_in_the_middle(server: RedisServer, tmp_path: Path) -> None:

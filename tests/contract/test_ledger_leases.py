@@ -355,3 +355,14 @@ async def test_what_a_broken_journal_cannot_take_is_admitted_by_redis(one: Lease
     assert one.metric("journal_failures_total") == 1
     await words()
     assert await money(one) == (20, 0)
+
+
+async def test_who_only_asks_what_would_be_recalls_no_slice(fleet: list[Leaser]) -> None:
+    holder, asker = fleet[0], fleet[1]
+    tight = budget(4_000)
+    await warmed(holder, wanted_output=10, budget=tight)
+    refused = await asker.ledger.dry().admit(hold("dry", wanted_output=4_000, budget=budget(4_000, is_whole=True)))
+    assert isinstance(refused, Refusal)
+    assert await holder.redis.keys("quota:{omni}:recall:*") == []
+    refused = await asker.ledger.admit(hold("real", wanted_output=4_000, budget=budget(4_000, is_whole=True)))
+    assert await holder.redis.keys("quota:{omni}:recall:*") or isinstance(refused, Grant)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 from omni_ledger import Grant, Janitor, Ledger
@@ -11,13 +10,6 @@ from redis.asyncio import Redis
 
 from tests.support.ledger import budget, hold, open_ledger, settlement, until
 from tests.support.servers import RedisServer
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    server = RedisServer(durable=True).start()
-    yield server
-    server.close()
 
 
 async def money(redis: Redis) -> tuple[int, int, int]:

@@ -204,6 +204,17 @@ async def test_an_account_that_is_used_up_is_left_alone_until_then_or_until_it_i
         await book.close()
 
 
+async def test_one_that_nobody_names_any_more_is_left_alone_no_longer(clean_redis: str) -> None:
+    async with open_stage(clean_redis) as stage:
+        book = await quotas(stage)
+        assert await book.cut([(ACCOUNT, HOUR), ("acme/other", HOUR)]) == 2
+        assert await book.cut([("acme/other", HOUR)]) == 1
+        assert isinstance(await stage.ledger.admit(hold("a", breaker=POLICY)), Grant)
+        assert await book.cut([]) == 1
+        assert isinstance(await stage.ledger.admit(hold("b", account_id="acme/other", breaker=POLICY)), Grant)
+        await book.close()
+
+
 async def test_what_others_opened_is_let_be(clean_redis: str) -> None:
     async with open_stage(clean_redis) as stage:
         book = await quotas(stage)

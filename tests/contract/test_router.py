@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -31,13 +30,7 @@ from omni_wire.errors import (
 )
 from omni_wire.formats import WireFormat
 
-from tests.support.router import PATIENT, PRICE, QUICK, Harness, harness, patience, provider, until
-
-
-@pytest.fixture
-async def gw(clean_redis: str) -> AsyncIterator[Harness]:
-    async with harness(clean_redis) as made:
-        yield made
+from tests.support.router import PATIENT, PRICE, QUICK, Harness, patience, provider, until
 
 
 def payloads(data: bytes) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -16,15 +16,9 @@ from omni_wire.errors import BudgetExhausted, BudgetHeld, GatewayError, InvalidR
 from omni_wire.formats import WireFormat
 from omniroute_proto.events.v1 import events_pb2
 
-from tests.support.router import Harness, fleet, provider, until
+from tests.support.router import Harness, provider, until
 
 ONE, TWO, GUEST = "key-one", "key-two", "key-guest"
-
-
-@pytest.fixture
-async def routers(clean_redis: str) -> AsyncIterator[Sequence[Harness]]:
-    async with fleet(clean_redis, 2) as made:
-        yield made
 
 
 def limit(name: str, *allowances: s.Allowance, **more: object) -> s.Limit:

@@ -1,7 +1,6 @@
 """What routers write down of their choices: real Redis, simulated providers over real HTTP."""
 
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -9,17 +8,11 @@ import pytest
 from omni_catalogue import snapshot as s
 from omni_wire.errors import GatewayError, UpstreamError
 
-from tests.support.router import PATIENT, PRICE, Harness, harness, provider
+from tests.support.router import PATIENT, PRICE, Harness, provider
 
 BREAKER = s.BreakerPolicy(failures=1, window=60, open_for=60)
 DOWN = "sim+status:503"
 LIMITED = "sim+status:429+retry-after:30"
-
-
-@pytest.fixture
-async def gw(clean_redis: str) -> AsyncIterator[Harness]:
-    async with harness(clean_redis) as made:
-        yield made
 
 
 def combo(strategy: str, *targets: str, **changes: Any) -> s.Combo:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -11,16 +10,10 @@ from omni_catalogue import snapshot as s
 from omni_wire.errors import BudgetExhausted, GatewayError
 from redis.asyncio import Redis
 
-from tests.support.router import PATIENT, PRICE, Harness, harness, provider
+from tests.support.router import PATIENT, PRICE, Harness, provider
 
 BREAKER = s.BreakerPolicy(failures=1, window=60, open_for=60)
 LIMITED = "sim+status:429+retry-after:30"
-
-
-@pytest.fixture
-async def gw(clean_redis: str) -> AsyncIterator[Harness]:
-    async with harness(clean_redis) as made:
-        yield made
 
 
 def configure(gw: Harness, strategy: str, *targets: str, key: s.KeyPolicy | None = None, **changes: Any) -> None:

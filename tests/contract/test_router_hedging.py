@@ -14,7 +14,7 @@ from omni_core.ports.router import Head
 from omni_wire.errors import InvalidRequest, UpstreamError
 from omniroute_proto.events.v1 import events_pb2
 
-from tests.support.router import PATIENT, Harness, harness, provider, until
+from tests.support.router import PATIENT, Harness, provider, until
 from tests.support.scripted import Peer, scripted
 
 HANGS, SLOW, ANSWERS, FAILS = "sim+hang", "sim+latency:2500+tokens:3", "sim+tokens:4", "sim+status:500"
@@ -73,12 +73,6 @@ async def hands() -> AsyncIterator[tuple[Hand, Hand, Hand]]:
     async with contextlib.AsyncExitStack() as stack:
         for hand in made:
             hand.url = (await stack.enter_async_context(scripted(hand.play))).url
-        yield made
-
-
-@pytest.fixture
-async def gw(clean_redis: str) -> AsyncIterator[Harness]:
-    async with harness(clean_redis) as made:
         yield made
 
 

@@ -4,7 +4,6 @@ away is what its limits say."""
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ from tests.support.router import PATIENT, Harness, fleet
 from tests.support.servers import RedisServer
 
 OPEN, CLOSED, MIXED, OWN = "key-open", "key-closed", "key-mixed", "key-own"
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    server = RedisServer(durable=True).start()
-    yield server
-    server.close()
 
 
 def limit(name: str, when_away: str, usd: int = 10**12) -> s.Limit:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from omni_catalogue import snapshot as s
@@ -10,15 +10,9 @@ from omni_core.ports.context import CallContext
 from omni_wire.errors import BudgetExhausted, BudgetHeld, GatewayError, InvalidRequest, RateLimited
 from omni_wire.formats import WireFormat
 
-from tests.support.router import PRICE, Harness, fleet, provider, until
+from tests.support.router import PRICE, Harness, provider, until
 
 ONE, TWO, GUEST = "key-one", "key-two", "key-guest"
-
-
-@pytest.fixture
-async def routers(clean_redis: str) -> AsyncIterator[Sequence[Harness]]:
-    async with fleet(clean_redis, 2) as made:
-        yield made
 
 
 def limit(name: str, of: str = "team", usd: int = 0, rpm: int = 0, **budget: object) -> s.Limit:

@@ -3,7 +3,6 @@ never made up, and every attempt paid for once."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from omni_translator.domain.model import FinishReason, Response, Text, ToolCall
 from omni_wire.errors import GatewayError, StreamInterrupted, UpstreamError
 from omni_wire.formats import CLIENT_FORMATS, WireFormat
 
-from tests.support.router import PATIENT, QUICK, Harness, harness, provider
+from tests.support.router import PATIENT, QUICK, Harness, provider
 
 FIRST, REST = "The quick brown fox jumps ", "over the lazy dog."
 HOLDING = s.MidStream(hold_tokens=20)
@@ -40,12 +39,6 @@ BODIES: dict[WireFormat, dict[str, Any]] = {
 
 def say(text: str, *steps: str) -> str:
     return "+".join((f"sim+say:{quote(text, safe='')}", *steps))
-
-
-@pytest.fixture
-async def gw(clean_redis: str) -> AsyncIterator[Harness]:
-    async with harness(clean_redis) as made:
-        yield made
 
 
 def configure(

@@ -1,7 +1,7 @@
 """Accounts' quotas by real routers: counted over the fleet, told by headers, and gone round when they are used up."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from omni_catalogue import snapshot as s
@@ -9,7 +9,7 @@ from omni_catalogue.quotas import Quota, QuotaWindow
 from omni_ledger import Counts, Known, Quotas
 from omni_wire.errors import UpstreamRejected
 
-from tests.support.router import PATIENT, Harness, fleet, provider
+from tests.support.router import PATIENT, Harness, provider
 
 FIVE = QuotaWindow(window="5h", of="tokens", most=1_000_000, resets="first-use")
 DAY = QuotaWindow(window="day", of="requests", most=100, zone="Asia/Shanghai", anchor="2024-01-01T10:00")
@@ -17,12 +17,6 @@ ONCE = QuotaWindow(window="once", of="usd", most=25_000_000_000)
 SMALL = QuotaWindow(window="day", of="requests", models=("small*",))
 QUOTA = Quota(windows=(FIVE, DAY, ONCE, SMALL))
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture
-async def routers(clean_redis: str) -> AsyncIterator[Sequence[Harness]]:
-    async with fleet(clean_redis, 2) as made:
-        yield made
 
 
 def put_in_force(routers: Sequence[Harness], quota: Quota | None, names: Sequence[str] = ("first",)) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,17 +12,11 @@ from omni_ledger import Grant, Hold, Refusal
 from omni_wire.errors import InvalidRequest, UpstreamTimeout
 from omni_wire.formats import WireFormat
 
-from tests.support.router import PATIENT, Harness, harness, provider
+from tests.support.router import PATIENT, Harness, provider
 
 HANGS, ANSWERS = "acme/sim+hang", "claude/sim+tokens:4"
 SHORT, ENOUGH = 0.7, 8.0  # seconds, far from each other and from what a busy machine takes for an answer
 BREAKER = s.BreakerPolicy(failures=1, window=60, open_for=60)
-
-
-@pytest.fixture
-async def gw(clean_redis: str) -> AsyncIterator[Harness]:
-    async with harness(clean_redis) as made:
-        yield made
 
 
 def combo(*targets: str, **fields: Any) -> s.Combo:

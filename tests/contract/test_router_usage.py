@@ -2,7 +2,6 @@
 a price costs by the day, by account and by who asks."""
 
 import itertools
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -15,16 +14,10 @@ from omni_wire.errors import GatewayError
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Apart
 
-from tests.support.router import PRICE, Harness, harness, provider
+from tests.support.router import PRICE, Harness, provider
 from tests.support.scripted import answering, scripted
 
 NOW = 1_790_000_000_000
-
-
-@pytest.fixture
-async def gw(clean_redis: str) -> AsyncIterator[Harness]:
-    async with harness(clean_redis) as made:
-        yield made
 
 
 def http(body: bytes, kind: str = "application/json") -> bytes:

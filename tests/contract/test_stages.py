@@ -1,7 +1,7 @@
 """Where a request's time until the first byte went: told to the client in Server-Timing, and to the usage event."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 import httpx
 import msgspec
@@ -11,15 +11,9 @@ from omni_core.ports.router import STAGES, CompleteCall, Frame
 from omni_wire.errors import UpstreamError
 
 from tests.support.edge import BEARER, STREAM, WHOLE, chunk, completion, running_edge
-from tests.support.router import Harness, harness, provider
+from tests.support.router import Harness, provider
 
 SLOW = "sim+latency:120"
-
-
-@pytest.fixture
-async def gw(clean_redis: str) -> AsyncIterator[Harness]:
-    async with harness(clean_redis) as made:
-        yield made
 
 
 async def stages_of(gw: Harness, model: str, **options: object) -> tuple[dict[str, int], int]:

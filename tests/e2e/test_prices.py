@@ -9,9 +9,11 @@ from urllib.parse import quote
 
 import httpx
 from click.testing import CliRunner, Result
+from httpx import Response
 from omni_launch.cli import cli
 
 from tests.e2e.conftest import ADMIN, Gateway
+from tests.support.fleet import eventually
 
 BOOKED = "or-test-booked-0123456789"
 PROVIDER = "tariff"
@@ -57,23 +59,24 @@ def ask(gateway: Gateway) -> dict[str, Any]:
 
 
 def recorded(gateway: Gateway, request_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        answer = gateway.stack.get(f"/api/requests/{request_id}", ADMIN)
-        if answer.status_code == 200:
-            (attempt,) = answer.json()["attempts"]
-            return dict(attempt) | {"request": request_id}
-        time.sleep(0.05)
-    raise AssertionError(f"{request_id} was not recorded")
+    def found() -> Response:
+        return gateway.stack.get(f"/api/requests/{request_id}", ADMIN)
+
+    eventually(lambda: found().status_code == 200, 15)
+    (attempt,) = found().json()["attempts"]
+    return dict(attempt) | {"request": request_id}
 
 
 def until_costs(gateway: Gateway, nano_usd: int) -> dict[str, Any]:
     """Ask until a router works with the price that makes it so."""
-    deadline = time.monotonic() + 20
-    while (found := ask(gateway)).get("cost_nano_usd") != nano_usd:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
-    return found
+    told: list[dict[str, Any]] = []
+
+    def is_so() -> bool:
+        told.append(ask(gateway))
+        return told[-1].get("cost_nano_usd") == nano_usd
+
+    eventually(is_so, 20, lambda: told[-1])
+    return told[-1]
 
 
 def run(gateway: Gateway, tmp_path: Path, *words: str) -> Result:

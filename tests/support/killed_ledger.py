@@ -5,7 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from omni_ledger import Grant
+from omni_ledger import Grant, Hold
 
 from tests.support.leasing import leaser, told
 from tests.support.ledger import budget, hold, settlement
@@ -13,7 +13,7 @@ from tests.support.ledger import budget, hold, settlement
 CAP, SETTLED, OPEN, COST = 10**6, 300, 20, 40
 
 
-def asked(name: str) -> object:
+def asked(name: str) -> Hold:
     return hold(name, budget=budget(CAP), router_id=name.split("-")[0], abort_events=(told(name, outcome="aborted"),))
 
 
@@ -21,14 +21,14 @@ async def main(url: str, folder: str, name: str) -> None:
     async with leaser(url, name, Path(folder) if folder else None) as one:
         for i in range(SETTLED):
             attempt = f"{name}-{i}"
-            answer = await one.ledger.admit(asked(attempt))  # type: ignore[arg-type]
+            answer = await one.ledger.admit(asked(attempt))
             assert isinstance(answer, Grant)
             done = settlement(attempt, COST, evidence=(), router_id=name, events=(told(attempt, COST),))
             one.ledger.settle_soon(done)
             if i % 10 == 0:
                 await asyncio.sleep(0.005)
         for i in range(OPEN):
-            answer = await one.ledger.admit(asked(f"{name}-open-{i}"))  # type: ignore[arg-type]
+            answer = await one.ledger.admit(asked(f"{name}-open-{i}"))
             assert isinstance(answer, Grant)
         print(f"leased {one.leased:.0f}", flush=True)
         await asyncio.Event().wait()

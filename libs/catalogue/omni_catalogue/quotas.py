@@ -14,6 +14,7 @@ from omni_catalogue.windows import Lasting, Window, window_at
 MEASURES = ("requests", "tokens", "input", "output", "usd", "percent")
 COUNTED = frozenset(("requests", "tokens", "input", "output", "usd"))
 SCALE = {"percent": 100, "credits": 100, "usd": 1_000_000_000}
+PERCENT = 100 * SCALE["percent"]  # all there is
 # Windows by name, and how long one lasts (seconds); "once" has no end.
 SPANS = {"5h": 18_000, "day": 86_400, "week": 604_800, "month": 2_592_000, "once": 0}
 # When a window begins anew: by the calendar, or so long after the first use; or never, as it goes along with the time.

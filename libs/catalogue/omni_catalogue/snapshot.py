@@ -272,9 +272,9 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     ``owner`` its name; both are empty where it is for all keys of the ``organisation``. One ``of`` what is ``UPSTREAM``
     is for what all keys use there: its owner is a provider's id, "provider/account", "provider/model" or a tier, and
     its requests are attempts. ``zone`` and ``anchor`` are those of its calendar windows, as in ``windows``. ``rolling``
-    is a budget in "minute" or "5h"; a reader of a version before knows none of these. While Redis is away, who is kept
-    to it is refused where ``when_away`` is "closed", and served from what was leased of it where it is "open"; ""
-    refuses nobody at any time."""
+    is a budget in "minute" or "5h", told of at the percents of ``rolling_warn``; a reader of a version before knows
+    none of these. While Redis is away, who is kept to it is refused where ``when_away`` is "closed", and served from
+    what was leased of it where it is "open"; "" refuses nobody at any time."""
 
     id: str
     name: str
@@ -287,13 +287,14 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     anchor: str = ""
     rolling: Budget | None = None
+    rolling_warn: tuple[int, ...] = ()
     when_away: str = "closed"
 
     def counted(self) -> "Limit":
         """As it is held: with its ``rolling`` budget among its allowances."""
         if self.rolling is None:
             return self
-        money = Allowance(of="usd", most=self.rolling.nano_usd, window=self.rolling.window)
+        money = Allowance(of="usd", most=self.rolling.nano_usd, window=self.rolling.window, warn=self.rolling_warn)
         return msgspec.structs.replace(self, allowances=(*self.allowances, money))
 
     @property

@@ -36,12 +36,13 @@ from omni_ledger.model import (
     WarmPlace,
 )
 from omni_ledger.outbox import Outbox, drain, ensure_stream
-from omni_ledger.quota_model import Counts, Known, QuotaStanding, Told
+from omni_ledger.quota_model import FETCHED, Counts, Known, QuotaStanding, Told
 from omni_ledger.quota_model import Turn as QuotaTurn
 from omni_ledger.quotas import Quotas
 from omni_ledger.relay import Relay
 
 __all__ = [
+    "FETCHED",
     "AllowanceHold",
     "AllowanceStanding",
     "BreakerStanding",

@@ -4,7 +4,7 @@ nano-USD, hundredths of a percent and of a credit, else the thing itself; times 
 import msgspec
 from omni_catalogue.windows import Window
 
-HEADER, FETCHED = "header", "fetched"
+FETCHED = "fetched"
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A window as it was told at ``at_ms``, by ``how`` ``HEADER`` or ``FETCHED``; ``ends_ms`` 0 is not known.
+    """A window as it was told at ``at_ms``, by ``how`` "header" or ``FETCHED``; ``ends_ms`` 0 is not known.
     ``counted`` is what we had counted then, -1 where that is not counted."""
 
     name: str

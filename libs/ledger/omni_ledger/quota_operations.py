@@ -7,12 +7,11 @@ import msgspec
 from omni_wire.errors import DependencyUnavailable
 
 from omni_ledger.model import ALLOWANCE_WINDOWS
-from omni_ledger.operations import MAX_AMOUNT, Operation, as_window
+from omni_ledger.operations import MAX_AMOUNT, MAX_LASTING, Operation, as_window
 from omni_ledger.quota_model import Counts, Known, QuotaStanding, Told, Turn
 
 # What a provider says must not fill Redis, nor our pages.
 MOST_WINDOWS, MOST_MODELS, MOST_TEXT = 64, 16, 300
-_LONGEST = 400 * 86_400  # seconds; a year and what a lease year has more
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -43,6 +42,10 @@ def quotas(asked: Sequence[tuple[str, Sequence[Counts]]]) -> Operation:
 def cut(circuits: Sequence[tuple[str, float]]) -> Operation:
     """``circuits`` with the seconds for which each is to be left alone, 0 for no longer."""
     return [_pack(("cut", 0, [(name, _ms(seconds)) for name, seconds in circuits]))]
+
+
+def cuts() -> Operation:
+    return [_pack(("cuts", 0))]
 
 
 def turn(result: Any) -> Turn:
@@ -108,4 +111,4 @@ def _whole(value: int) -> int:
 
 
 def _ms(seconds: float) -> int:
-    return int(max(0.0, min(seconds, _LONGEST)) * 1000)
+    return int(max(0.0, min(seconds, MAX_LASTING)) * 1000)

@@ -40,8 +40,11 @@ class Quotas(Asking):
         return now, found
 
     async def cut(self, circuits: Sequence[tuple[str, float]]) -> int:
-        """Leave each circuit alone for so many seconds, 0 for no longer than others ask for; how many breakers that has
-        opened or closed. What others opened is let be."""
+        """Leave each circuit alone for so many seconds, 0 for no longer than others ask for, and no other one that was
+        left alone by this; how many breakers that has opened or closed. What others opened is let be."""
+        named = {name for name, _ in circuits}
+        before = [str(name) for name in await self._run(operations.cuts())]
+        circuits = [*circuits, *((name, 0.0) for name in before if name not in named)]
         done = 0
         for start in range(0, len(circuits), _CHUNK):
             done += int((await self._run(operations.cut(circuits[start : start + _CHUNK])))[0])

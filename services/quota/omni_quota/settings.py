@@ -2,6 +2,9 @@
 
 import msgspec
 
+# Lanes that are looked at: model ids can come from clients.
+MOST_LANES = 1000
+
 
 class QuotaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds between two looks for expired reservations, for outboxes without a router and at the breakers;

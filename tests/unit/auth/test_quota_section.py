@@ -7,9 +7,10 @@ from omni_auth.domain.compilation import compile_snapshot
 from omni_auth.domain.compiled_quotas import compile_quota
 from omni_auth.domain.configuration import load
 from omni_auth.domain.schema import validate_section
-from omni_auth.domain.sections.providers import QuotaSection, QuotaWindowSection
+from omni_auth.domain.sections.providers import ProviderSection, QuotaSection, QuotaWindowSection
 from omni_catalogue.quotas import RESETS, SPANS, VENDORS, Quota, QuotaWindow
 from omni_catalogue.snapshot import decode, encode
+from pydantic import ValidationError
 
 PROVIDER = """\
 providers:
@@ -121,3 +122,14 @@ def test_any_window_that_may_be_written_can_be_asked_for() -> None:
                 found = compile_quota(None, QuotaSection(windows=(section,)))
                 assert found is not None
                 assert found.windows[0].at(1_900_000_000)
+
+
+def test_what_an_account_says_goes_with_what_its_provider_says() -> None:
+    with pytest.raises(ValidationError, match="more than the 10 of warn"):
+        provider(quota={"warn": "10"}, accounts=[{"name": "a", "api_key": {"env": "K"}, "quota": {"cutoff": "15"}}])
+    provider(quota={"warn": "10"}, accounts=[{"name": "a", "api_key": {"env": "K"}, "quota": {"cutoff": "5"}}])
+
+
+def provider(**said: object) -> ProviderSection:
+    whole = {"id": "acme", "format": "openai.chat", "base_url": "https://acme.example/v1"} | said
+    return ProviderSection.model_validate(whole)

@@ -1,5 +1,6 @@
 """Which keys a limit is of, whatever organisations, teams and users there are."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omni_auth.domain.entities import Entity
@@ -7,6 +8,7 @@ from omni_auth.domain.objects import Held, HeldKey
 from omni_auth.domain.sections.limits import LimitEntry
 from omni_auth.domain.sharing import Whose, of_file, of_store
 from omni_catalogue.snapshot import Limit
+from pydantic import ValidationError
 
 ORGANISATIONS, IDS = ("default", "guests"), ("a", "b")
 limits = st.tuples(st.sampled_from(ORGANISATIONS), st.sampled_from(("", "team", "user", "key")), st.sampled_from(IDS))
@@ -65,3 +67,12 @@ def test_what_refuses_is_closed_while_redis_is_away_unless_it_says_otherwise_and
     documents: tuple[dict[str, str], ...] = ({}, {"when_away": "open"}, {"mode": "soft"}, {"mode": "shadow"})
     entries = [LimitEntry.model_validate({"name": "n", "requests_per_minute": "5"} | more) for more in documents]
     assert [shared.limit.when_away for shared in of_file(entries)] == ["closed", "open", "", ""]
+
+
+def test_a_hard_limit_of_money_that_rolls_tells_at_the_percents_that_it_says() -> None:
+    said = {"name": "n", "budget": {"usd": "5", "window": "5h"}, "warn": ["50", "80"]}
+    (shared,) = of_file([LimitEntry.model_validate(said)])
+    (money,) = shared.limit.counted().allowances
+    assert (money.of, money.window, money.mode, money.warn) == ("usd", "5h", "hard", (50, 80))
+    with pytest.raises(ValidationError, match="concurrent has none"):
+        LimitEntry.model_validate({"name": "n", "concurrent": "5", "warn": ["50"]})

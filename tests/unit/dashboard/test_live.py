@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import msgspec
 import pytest
 from omni_core.ports.analytics import Update
 from omni_dashboard.server import live
@@ -99,3 +100,22 @@ async def test_a_client_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(live.EventStream(parts()).stream_response(send), 5)
+
+
+async def test_a_key_that_may_see_something_else_from_now_on_has_to_come_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "ASKED_AGAIN", 0.0)
+    people = dict(house.auth.people)
+
+    async def updates(*_: object) -> AsyncGenerator[Update, None]:
+        yield Update("k-0")
+        house.auth.people = {d: msgspec.structs.replace(who, role="developer") for d, who in people.items()}
+        house.component.service.forget()
+        yield Update("k-1", (FOUND,))
+        yield Update("k-2", (FOUND,))
+
+    monkeypatch.setattr(house.analytics, "live", updates)
+    told = events((await house.call("GET", "/api/live", ADMIN)).text)
+    assert [name for name, _, _ in told] == ["ready", "requests", "end"]
+    assert told[-1][2] == {"reason": "what you may see is not the same any more"}

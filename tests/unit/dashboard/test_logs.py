@@ -144,3 +144,16 @@ def test_no_text_becomes_a_formula_and_none_is_lost(texts: list[str]) -> None:
 @pytest.mark.parametrize("query", ["limit=0", "limit=501", "kind=moon", "after=" + "x" * 300])
 async def test_what_cannot_be_asked_is_refused(house: House, query: str) -> None:
     is_problem(await house.call("GET", f"/api/logs?{query}", ADMIN), 422)
+
+
+@pytest.mark.parametrize("asked", ["audit&text=a", "audit&from=5", "console&filter=key:a", "console&until=9"])
+async def test_what_cannot_narrow_a_log_is_refused(house: House, asked: str) -> None:
+    is_problem(await house.call("GET", f"/api/logs?kind={asked}", ADMIN), 400)
+
+
+async def test_usage_is_exported_from_what_is_kept_for_ever_alone_and_no_day_that_is_yet_to_come(house: House) -> None:
+    is_problem(await house.call("GET", "/api/export?kind=usage&from=5&filter=outcome:ok", ADMIN), 400)
+    now = house.component.service.now_ms()
+    await house.call("GET", f"/api/export?kind=usage&from={now - 1000}&until=4000000000000", ADMIN)
+    asked = [each for each in house.analytics.breakdowns if each.from_ms >= now - 1000]
+    assert 0 < len(asked) <= 3

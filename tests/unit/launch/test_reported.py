@@ -53,6 +53,11 @@ def differing(found: list[Difference]) -> dict[str, tuple[int, bool]]:
             ' "ephemeral_5m_input_tokens": 1}, "output_tokens": 4, "model": "c"}]}]}',
             [Reported(ON, "c", 18, 4)],
         ),
+        (  # Anthropic's cost report is in cents
+            '{"data": [{"starting_at": "2026-11-01T00:00:00Z", "results": [{"currency": "USD", "amount": "123.45",'
+            ' "model": "c"}]}]}',
+            [Reported(ON, "c", None, None, 1_234_500_000, 100_000)],
+        ),
     ],
 )
 def test_a_report_is_read_as_providers_write_it(text: str, expected: list[Reported]) -> None:

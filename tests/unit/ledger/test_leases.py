@@ -220,3 +220,9 @@ def test_a_soft_allowance_is_a_window_that_refuses_nothing() -> None:
     soft = allowance("requests", 10, "day", fixed=1, warn=(80,))
     (pot,) = pots_of(hold("a", levels=(level("limit:s", None, 0, soft),)))
     assert pot == Pot("requests", "limit:s", 10, "day", (80,), soft.limit, soft.refuses)
+
+
+def test_what_takes_more_than_the_ledger_can_say_is_not_asked_of_a_purse() -> None:
+    for asked in (budget(10, per_token=MAX_AMOUNT), budget(10, fixed=-1000)):
+        assert ask(hold("a", budget=asked)) is None
+        assert ask(hold("a", levels=(level("limit:x", asked),))) is None

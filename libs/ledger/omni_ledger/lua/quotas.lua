@@ -6,6 +6,7 @@
 --      was counted then or -1}; `how` is "header" or "fetched"
 --   quota:{omni}:fetch:<account>  {fence, lease until (ms), due (ms), begun (ms), failures in a row, reason}
 --   quota:{omni}:cut:<circuit>    until when (ms) its breaker was opened because a quota is used up
+--   quota:{omni}:cuts             those circuits, by the same
 --
 -- Amounts are whole numbers. All times are by Redis' clock: a provider's are told as how long they are away. What lies in
 -- the future that cannot is of a clock that was put back, and counts as nothing.
@@ -99,12 +100,15 @@ local function fetch_mine(account, fence)
 end
 
 -- Leaves a circuit alone for so long (ms), 0 for no longer; what opened it for another reason is let be.
+local CUTS = QUOTA .. 'cuts'
+
 local function cut_set(circuit, wait)
   local key, breaker = QUOTA .. 'cut:' .. circuit, breaker_read(circuit)
   local mine = tonumber(call('GET', key) or '0')
   local open = breaker and breaker[2] > now
   if wait <= 0 then
     call('DEL', key)
+    call('ZREM', CUTS, circuit)
     if mine > 0 and breaker and breaker[2] == mine then
       breaker_close(circuit)
       return 1
@@ -121,5 +125,6 @@ local function cut_set(circuit, wait)
   breaker[1] = 1 -- however often it is told, it is one wait
   breaker_write(circuit, breaker, 0)
   call('SET', key, whole(breaker[2]), 'PX', wait + KEEP)
+  call('ZADD', CUTS, breaker[2], circuit)
   return 1
 end

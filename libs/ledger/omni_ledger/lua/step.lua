@@ -410,6 +410,12 @@ function ops.cut(op)
   return { count }
 end
 
+-- {cuts, 0} → {circuit that is cut…}
+function ops.cuts()
+  call('ZREMRANGEBYSCORE', CUTS, '-inf', now)
+  return call('ZRANGEBYSCORE', CUTS, '-inf', '+inf')
+end
+
 local results, cursor = {}, 1
 while cursor <= #ARGV do
   local op = unpack_value(ARGV[cursor])

@@ -291,7 +291,7 @@ def _price(price: Price) -> dict[str, object]:
     rates = ("input", "output", "cached_input", "cache_write", "reasoning")
     told: dict[str, object] = {name: _usd(value) for name in rates if (value := getattr(price, name)) is not None}
     if price.special is not None:
-        told |= {name: _usd(value) for name, value in msgspec.structs.asdict(price.special).items() if value}
+        told |= {name: _usd(value) for name, value in msgspec.to_builtins(price.special).items()}
     if price.above:
         told["above"] = [{"tokens": step.tokens} | _price(step.price) for step in price.above]
     return told

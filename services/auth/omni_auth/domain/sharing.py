@@ -151,13 +151,19 @@ def _limit(
         zone=section.time_zone or "",
         anchor=section.anchor or "",
         rolling=budget if rolls else None,
+        rolling_warn=_warned(section) if rolls else (),
         when_away=section.when_away if hard else "",
     )
 
 
+def _warned(section: LimitSection) -> tuple[int, ...]:
+    """Of a hard limit, which tells of nothing where it does not say so."""
+    return tuple(sorted(set(section.warn))) if "warn" in section.model_fields_set else ()
+
+
 def _refusing(section: LimitSection, of: str) -> Iterator[Allowance]:
     """With what warns of the parts of a hard limit that are none."""
-    warn = tuple(sorted(set(section.warn))) if "warn" in section.model_fields_set else ()
+    warn = _warned(section)
     for allowance in _allowances(section):
         yield msgspec.structs.replace(allowance, warn=warn if allowance.window else ())
     if section.requests_per_minute is not None and of in UPSTREAM:

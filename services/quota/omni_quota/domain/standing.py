@@ -7,13 +7,12 @@ stands alone until somebody tells again. Nothing that was told is believed for l
 from collections.abc import Iterator, Sequence
 
 from omni_catalogue.quota_states import AccountQuota, QuotaWindowState
-from omni_catalogue.quotas import SCALE, SPANS, Quota, QuotaWindow, matches
-from omni_ledger import Counts, Known, QuotaStanding
+from omni_catalogue.quotas import PERCENT, SPANS, Quota, QuotaWindow, matches
+from omni_ledger import FETCHED, Counts, Known, QuotaStanding
 
 from omni_quota.domain.forecast import exhausted_at
 
-COUNTED, FETCHED = "counted", "fetched"
-PERCENT = 100 * SCALE["percent"]
+COUNTED = "counted"
 # Milliseconds that two clocks may be apart; what was told later than that by ours is of one that was put back.
 _SLACK = 60_000
 # Seconds: what headers told so long ago may have changed by others' use.

@@ -24,15 +24,13 @@ from omni_wire.errors import GatewayError, InvalidRequest, NotBuilt, RateLimited
 from omni_quota.domain.standing import counts_of, is_used_up, pauses, state_of
 from omni_quota.domain.usage import Usage, UsageUnreadable, ask, read
 from omni_quota.ports import AccountMeter, Lanes, QuotaBook, Secrets, Web
-from omni_quota.settings import QuotaSettings
+from omni_quota.settings import MOST_LANES, QuotaSettings
 
 log = logging.getLogger("omniroute.quota")
 
 # A failure doubles the time until the next try, up to this (s).
 _LONGEST = 3_600.0
 _JITTER = 0.1
-# Model ids can come from clients, so those that are known of an account are bounded.
-_MOST_LANES = 1000
 
 
 class Cared(msgspec.Struct, frozen=True):
@@ -97,7 +95,10 @@ class Accounts:
         )  # fmt: skip
         self._tell_low(states)
         configuration = self._configuration()
-        if not cared or configuration is None or configuration.routing.breaker is None:
+        if configuration is None:
+            return
+        if configuration.routing.breaker is None:
+            await self._book.cut([])
             return
         used = await self._models_used() if any(window.models for state in states for window in state.windows) else {}
         wanted: list[tuple[str, float]] = []
@@ -112,7 +113,7 @@ class Accounts:
     async def _models_used(self) -> dict[str, set[str]]:
         """Of each account the models that it was asked for of late."""
         found: dict[str, set[str]] = {}
-        for lane in await self._lanes.lanes(_MOST_LANES):
+        for lane in await self._lanes.lanes(MOST_LANES):
             circuit = circuits.read(lane.name)
             if circuit.model:
                 found.setdefault(circuit.account, set()).add(circuit.model)

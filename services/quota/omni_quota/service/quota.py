@@ -24,12 +24,12 @@ from omni_quota.domain.rates import is_of_account, shown_lanes
 from omni_quota.domain.scope import budget_window, scope_of
 from omni_quota.ports import Books, Courier, Meter
 from omni_quota.service.accounts import Accounts
-from omni_quota.settings import QuotaSettings
+from omni_quota.settings import MOST_LANES, QuotaSettings
 
 log = logging.getLogger("omniroute.quota")
 
 # Model ids can come from clients, so what is shown of them is bounded.
-_MOST_CIRCUITS = _MOST_LANES = 1000
+_MOST_CIRCUITS = 1000
 
 
 class QuotaService:
@@ -80,7 +80,7 @@ class QuotaService:
         )
 
     async def _rates(self, configuration: Snapshot) -> tuple[RateState, ...]:
-        known = {standing.name: standing for standing in await self._books.lanes(_MOST_LANES)}
+        known = {standing.name: standing for standing in await self._books.lanes(MOST_LANES)}
         return tuple(_rate_state(lane, known.get(lane.name)) for lane in shown_lanes(configuration, known))
 
     async def _inside(self, accounts: Sequence[str]) -> list[tuple[str, BreakerStanding]]:
@@ -111,7 +111,7 @@ class QuotaService:
 
     async def forget_rates(self, account_id: str) -> None:
         """Raises ``DependencyUnavailable`` when Redis is away."""
-        for lane in await self._books.lanes(_MOST_LANES):
+        for lane in await self._books.lanes(MOST_LANES):
             if is_of_account(lane.name, account_id):
                 await self._books.forget(lane.name)
         log.info("rate limits forgotten by hand", extra={"fields": {"account": account_id}})

@@ -119,10 +119,16 @@ class LimitSection(LimitsSection):
                 raise PydanticCustomError("omniroute", "{message}", {"message": message})
         return self
 
+    @property
+    def _has_windows(self) -> bool:
+        return any(each is not None for each in (self.budget, self.requests, self.tokens, self.requests_per_minute))
+
     @model_validator(mode="after")
     def _mode(self) -> Self:
         if "warn" in self.model_fields_set and self.mode == "shadow":
             message = "warn: goes with mode: soft or hard; shadow only counts"
+        elif "warn" in self.model_fields_set and not self._has_windows:
+            message = "warn: goes with what is counted in a window; concurrent has none"
         elif self.mode == "soft" and self.concurrent is not None:
             message = "concurrent: has no window to warn of; mode: shadow counts it"
         elif self.mode != "hard" and self.budget is not None and self.budget.unpriced != "refuse":

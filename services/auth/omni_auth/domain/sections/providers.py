@@ -207,6 +207,8 @@ class ProviderSection(ProviderDocument):
         for account in self.accounts:
             if why := account.rate_limit.beyond(self.rate_limit):
                 _refuse_account(account, "rate_limit:", why)
+            if why := _merged(self.quota, account.quota):
+                _refuse_account(account, "quota:", why)
             if account.project and self.format is not WireFormat.CLOUDCODE_GENERATE:
                 _refuse_account(account, "project", "is for providers of cloudcode.generate")
             if account.profile_arn and self.format is not WireFormat.KIRO_CONVERSATION:
@@ -217,6 +219,15 @@ class ProviderSection(ProviderDocument):
                 if bool(getattr(account, key)) is not (account.identity == "cursor"):
                     _refuse_account(account, key, "goes with identity: cursor, which needs both")
         return self
+
+
+def _merged(wider: QuotaSection | None, own: QuotaSection | None) -> str:
+    """What does not go together of a provider's words and its account's; "" for nothing."""
+    if wider is None or own is None:
+        return ""
+    cutoff = (own if "cutoff" in own.model_fields_set else wider).cutoff
+    warn = (own if "warn" in own.model_fields_set else wider).warn
+    return f"cutoff is {cutoff:g} percent, more than the {warn:g} of warn, which comes first" if cutoff > warn else ""
 
 
 def _refuse_account(account: AccountSection, key: str, why: str) -> NoReturn:

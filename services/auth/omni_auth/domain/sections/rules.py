@@ -9,7 +9,6 @@ from pydantic_core import PydanticCustomError
 from omni_auth.domain import scalars
 from omni_auth.domain.sections.base import Flag, Section
 
-SWITCH = ("auto", "on", "off")
 CACHED = ("asked", "deterministic", "any")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 DEFAULT_BUDGET = 10_240  # tokens of thought, where a custom budget is asked for without saying which

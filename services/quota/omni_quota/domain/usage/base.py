@@ -6,11 +6,10 @@ from math import isfinite
 from typing import Any
 
 import msgspec
-from omni_catalogue.quotas import SCALE, Quota
+from omni_catalogue.quotas import PERCENT, SCALE, Quota
 from omni_catalogue.snapshot import Account
 from omni_wire.errors import WireError
 
-PERCENT = 100 * SCALE["percent"]
 # Seconds. What ends later, or ended so long ago, is no end of a window.
 _LATEST, _PASSED = 400 * 86_400, 86_400
 # No plan has more of anything.
