@@ -63,15 +63,21 @@ def ask(hold: Hold) -> tuple[Name, Amounts] | None:
         parts += (level.owner, level.requests_per_minute)
         if budget is not None:
             parts += (budget.cap_nano_usd, budget.window)
-            most[4] = max(most[4], budget.fixed_nano_usd + wanted * budget.per_output_token_nano_usd)
+            usd = budget.fixed_nano_usd + wanted * budget.per_output_token_nano_usd
+            if usd < 0:
+                return None  # as below
+            most[4] = max(most[4], usd)
         for each in level.allowances:
             # An attempt that is a request on some levels only has no one amount of them.
             if each.of == "concurrent" or (each.of == "requests" and bool(each.fixed) != hold.count_request):
                 return None
             parts += (each.of, each.most, each.window, each.warn, each.refuses)
             kind = KINDS[each.of]
-            most[kind] = max(most[kind], each.fixed + wanted * each.per_output_token)
-    if min(most) < 0 or max(most) > MAX_AMOUNT:
+            amount = each.fixed + wanted * each.per_output_token
+            if amount < 0:
+                return None  # as below
+            most[kind] = max(most[kind], amount)
+    if max(most) > MAX_AMOUNT:
         return None  # the direct way says what is wrong with it, or takes it as the most there is
     return tuple(parts), (most[0], most[1], most[2], most[3], most[4])
 
