@@ -249,7 +249,7 @@ async function people() {
 
 function option(role, chosen) {
   const node = make("option", role);
-  node.selected = chosen;
+  node.defaultSelected = chosen;
   return node;
 }
 

@@ -122,7 +122,7 @@ def check_password(password: str, name: str) -> None:
 
 def _is_guessed(password: str, name: str) -> bool:
     bare = password.strip(_PADDING)
-    own = {part for part in (name, name.partition("@")[0]) if len(part) >= 3}
+    own = [part for part in (name, name.partition("@")[0]) if len(part) >= 3]
     rest = password
     for word in own:
         rest = rest.replace(word, "")
