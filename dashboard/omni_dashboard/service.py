@@ -171,6 +171,11 @@ class Management:
         allow(identity.role, role, what or area, write)
         return identity
 
+    @property
+    def endpoint(self) -> str:
+        """The base URL for models, as it was told; "" for one's own."""
+        return self._settings.endpoint
+
     def client(self, peer: str, forwarded: Sequence[str]) -> str:
         """The address of whoever asks, "" where that is not to be known."""
         return str(client_address(peer, forwarded, self._trusted) or "")

@@ -54,6 +54,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
             "ChangePerson",
             "ResetPerson",
             "RemovePerson",
+            "BeginOidc",
+            "FinishOidc",
         ),
         ("dashboard",),
     ),

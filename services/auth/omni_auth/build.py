@@ -11,11 +11,13 @@ from omni_core.component import Check, ConfigState
 from omni_core.ids import new_id
 from omni_core.runtime import Runtime
 from omni_core.signatures import PublicKeys, SigningKey
+from omni_core.web import HttpWeb
 
 from omni_auth.adapters.bucket import KvBucket
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
+from omni_auth.adapters.oidc import OidcLogins
 from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.passwords import Argon2
 from omni_auth.adapters.store.audit import AuditLog
@@ -102,5 +104,12 @@ def build(
         mint=new_id,
         demo=demo,
     )
-    people = PeopleService(SqlPeople(store.database, vault), Argon2(), now=now_ms, chance=os.urandom, mint=new_id)
+    people = PeopleService(
+        SqlPeople(store.database, vault),
+        Argon2(),
+        OidcLogins(service.oidc, HttpWeb(), now_ms),
+        now=now_ms,
+        chance=os.urandom,
+        mint=new_id,
+    )
     return AuthComponent(service, people)

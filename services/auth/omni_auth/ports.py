@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+from omni_core.ports.people import OidcProvider
 
 from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.applied_keys import HeldKeys, KeyStep
@@ -11,10 +12,12 @@ from omni_auth.domain.audit import Entry, Verdict
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.objects import Held
+from omni_auth.domain.oidc import Flow, Identified
 from omni_auth.domain.own_keys import OwnKeys
 from omni_auth.domain.people import Login, OneTime, Session
 from omni_auth.domain.planning import Step
 from omni_auth.domain.sections.base import SecretSource
+from omni_auth.domain.sections.logins import OidcSection
 from omni_auth.domain.whole import Fetch
 
 
@@ -215,8 +218,6 @@ class PeopleStore(Protocol):
 
     def has_owner(self) -> bool: ...
 
-    def by_subject(self, subject: str) -> Login | None: ...
-
     def asks_for_totp(self, organisation: str) -> bool:
         """Whether everybody of an organisation is asked for a second factor."""
         ...
@@ -259,6 +260,19 @@ class PeopleStore(Protocol):
 
     def refused(self, login: Login | None, address: str, why: str, now: int) -> None: ...
 
+    def begin_flow(self, digest: bytes, flow: Flow, expires: int, now: int) -> None: ...
+
+    def end_flow(self, digest: bytes, now: int) -> Flow | None: ...
+
+    def come_in(
+        self,
+        found: Identified,
+        organisation: str,
+        decide: Callable[[Login | None], Login],
+        session: tuple[bytes, Session],
+        now: int,
+    ) -> Login: ...
+
     def who(self, digest: bytes, now: int) -> tuple[Login, Session] | None: ...
 
     def knows(self, digest: bytes, login_id: str) -> bool: ...
@@ -272,6 +286,18 @@ class PeopleStore(Protocol):
     def seal_totp(self, login: Login, secret: str, now: int) -> None: ...
 
     def totp(self, login_id: str) -> str: ...
+
+
+class Oidc(Protocol):
+    """Log-ins at OpenID providers. All raise ``Unauthenticated``."""
+
+    def offered(self) -> tuple[OidcProvider, ...]: ...
+
+    def section(self, provider: str) -> OidcSection: ...
+
+    async def address(self, flow: Flow, state: str) -> str: ...
+
+    async def identified(self, flow: Flow, code: str) -> Identified: ...
 
 
 class Passwords(Protocol):

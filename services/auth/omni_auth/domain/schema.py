@@ -10,6 +10,7 @@ from omni_auth.domain.problems import Loc, Problem, suggestion
 from omni_auth.domain.sections.base import Flag, Network, Section
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.limits import KeySection, LimitEntry
+from omni_auth.domain.sections.logins import LoginsSection
 from omni_auth.domain.sections.prices import PriceEntry
 from omni_auth.domain.sections.providers import ProviderSection
 from omni_auth.domain.sections.routing import RoutingSection
@@ -34,6 +35,7 @@ class Config(Section):
     prices: tuple[PriceEntry, ...] = ()
     keys: tuple[KeySection, ...] = ()
     limits: tuple[LimitEntry, ...] = ()
+    logins: LoginsSection = LoginsSection()
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
 
