@@ -135,7 +135,10 @@ class LimitError(GatewayError):
 
 
 class RateLimited(LimitError):
+    """``standing`` is the limit's name, how much it lets through, and in how many seconds, where that is to be told."""
+
     kind = "rate_limited"
+    standing: tuple[str, int, int] | None = None
 
 
 class BudgetHeld(LimitError):

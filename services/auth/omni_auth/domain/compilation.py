@@ -148,7 +148,7 @@ def compile_snapshot(
     content = Snapshot(
         revision=0,
         created=0,
-        server=Server(**config.server.model_dump()),
+        server=msgspec.convert(config.server.model_dump(), Server),
         providers=on,
         combos=combos,
         keys=tuple(policies),
