@@ -335,7 +335,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
     are ids of those that it shares, those of its ``tags`` among them; its requests may have more tags, of which the
-    limits of its ``organisation`` are."""
+    limits of its ``organisation`` are. ``when_away`` is as a ``Limit`` has it, of its own requests and budget."""
 
     id: str
     name: str
@@ -348,6 +348,12 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     organisation: str = "default"
+    when_away: str = "closed"
+
+    @property
+    def own_when_away(self) -> str:
+        """ "" where nothing of its own refuses anything."""
+        return self.when_away if self.requests_per_minute or self.budget is not None else ""
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):

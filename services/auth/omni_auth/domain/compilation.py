@@ -307,6 +307,7 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             expires=section.expires or 0,
         ),
         tags=tuple(dict.fromkeys(section.tags)),
+        when_away=section.when_away,
     )
 
 
@@ -330,6 +331,7 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         scopes=key.scopes,
         tags=key.tags,
         organisation=key.organisation,
+        when_away=key.when_away,
     )
 
 
