@@ -7,9 +7,9 @@ from operator import add
 from typing import TypeVar
 
 import msgspec
-from omni_catalogue.networks import Network, networks
+from omni_catalogue.doorway import Doorway
 from omni_catalogue.scopes import may_hand_out
-from omni_catalogue.snapshot import decode
+from omni_catalogue.snapshot import Server, decode
 from omni_core.component import Check
 from omni_core.log_ring import LogLine, LogRing
 from omni_core.ports.analytics import (
@@ -109,8 +109,8 @@ class Management:
         self._settings = settings
         self._clock = clock
         self._wall = wall
-        self._trusted: tuple[Network, ...] = ()
-        self._trusted_of = 0  # the revision that says so
+        self.door = Doorway(Server())
+        self._door_of = 0  # the revision that says so
         self._identities: dict[bytes, tuple[float, Identity]] = {}
         self._ending = asyncio.Event()
         self._console = console or LogRing()
@@ -141,7 +141,7 @@ class Management:
             identity = await self._ask("auth", self._auth.authenticate(context, digest))
             if ended == self._ended:
                 self._keep(digest, now, identity)
-        admit(identity.scopes, peer, forwarded, self._trusted, self._wall())
+        admit(identity.scopes, peer, forwarded, self.door.trusted, self._wall())
         allow(identity.role, role)
         allow_area(identity.scopes, area, write)
         return identity
@@ -475,13 +475,14 @@ class Management:
         return self._heed(await self._ask("auth", self._auth.configuration()))
 
     def _heed(self, found: Configuration) -> Configuration:
-        """Whose word on a client's address counts is in the configuration; what cannot be read changes nothing."""
-        if found.revision != self._trusted_of:
+        """Who may come, and whose word on a client's address counts, is in the configuration; what cannot be read
+        changes nothing."""
+        if found.revision != self._door_of:
             try:
-                self._trusted = networks(decode(found.snapshot).server.trusted_proxies)
+                self.door = Doorway(decode(found.snapshot).server)
             except (WireError, ValueError):
                 return found
-            self._trusted_of = found.revision
+            self._door_of = found.revision
         return found
 
     async def probe(self) -> None:

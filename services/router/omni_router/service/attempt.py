@@ -13,6 +13,7 @@ from omni_catalogue.rules import AnswerRules, RequestRules
 from omni_core import clock
 from omni_core.ports.router import Head
 from omni_core.ports.translator import EncodeCall, Loss, Parties, RenamedTool, StreamCall, Translated
+from omni_wire import loops
 from omni_wire.body import Body
 from omni_wire.errors import LossRefused, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.formats import WireFormat
@@ -195,6 +196,7 @@ class Attempt(Held):
                 request_id=context.request_id,
                 traceparent=context.traceparent,
                 client=asked.call.headers if self._same_format else {},
+                loop=asked.call.headers.get(loops.HEADER, ""),
                 call=provider_call.Call(url, body, clock.now_ms() // 1000, offer.candidate.account)
                 if offer.signs
                 else None,
