@@ -148,6 +148,7 @@ async def _ask(
             allow_private=provider.allow_private_address,
             timeouts=timeouts,
             begin_within=min(_WITHIN, timeouts.total),
+            egress=account.egress,
         )
     )
     try:
