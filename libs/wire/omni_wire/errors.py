@@ -176,8 +176,11 @@ class UpstreamTimeout(UpstreamError):
 
 
 class ProxyFailed(UpstreamError):
+    """``proxy`` is its name, ``level`` whose word it was that it be used, where that is known."""
+
     kind = "proxy_failed"
     code = "proxy_failed"
+    proxy = level = ""
 
 
 class StreamInterrupted(UpstreamError):

@@ -15,7 +15,7 @@ from omni_core.ports.router import Head
 from omni_core.ports.translator import EncodeCall, Loss, Parties, RenamedTool, StreamCall, Translated
 from omni_wire import loops
 from omni_wire.body import Body
-from omni_wire.errors import LossRefused, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
+from omni_wire.errors import LossRefused, ProxyFailed, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
 from omni_wire.formats import WireFormat
 from omni_wire.told_error import tells_error
 from omni_wire.usage import Usage
@@ -116,6 +116,8 @@ class Attempt(Held):
             await self._await_first_byte(answer)
         except UpstreamError as error:
             self._awaited = False
+            if isinstance(error, ProxyFailed):
+                self._failed_proxy = error
             wire_format = candidate.provider.format
             if thoughts.doubted(wire_format, error) and not self.unproved and not (self._strict and self._proves()):
                 self.doubted = thoughts.without_proofs(wire_format, body) is not None
@@ -206,6 +208,7 @@ class Attempt(Held):
             timeouts,
             timeouts.first_byte if stream and asked.request.stream else timeouts.total,
             asked.haste.left(clock.monotonic()) if asked.haste is not None else 0.0,
+            offer.candidate.account.egress,
         )
 
     async def _encode(self, rules: RequestRules | None, *, relayed: bool = False) -> bytes:

@@ -156,6 +156,7 @@ async def _ask(
             allow_private=provider.allow_private_address,
             timeouts=timeouts,
             begin_within=min(_WITHIN, timeouts.total),
+            egress=account.egress,
         )
     )
     try:
