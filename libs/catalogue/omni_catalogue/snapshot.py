@@ -10,6 +10,7 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.bodies import Bodies
 from omni_catalogue.prices import Above as Above
 from omni_catalogue.prices import Dated, History, Terms, history
 from omni_catalogue.prices import Price as Price
@@ -334,7 +335,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
     are ids of those that it shares, those of its ``tags`` among them; its requests may have more tags, of which the
-    limits of its ``organisation`` are."""
+    limits of its ``organisation`` are. Of one with ``no_bodies`` nothing that it asks or is answered is ever kept."""
 
     id: str
     name: str
@@ -347,6 +348,7 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     organisation: str = "default"
+    no_bodies: bool = False
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -483,7 +485,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     shape of ``keyshape``, so that what has not is none. ``providers`` and ``combos`` are those that are on, with the
     accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either.
     ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each.
-    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too."""
+    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too. ``bodies`` None keeps nobody's."""
 
     revision: int
     created: int
@@ -499,6 +501,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     wildcards: tuple[Wildcard, ...] = ()
     aka: dict[str, str] = {}
     auto: bool = False
+    bodies: Bodies | None = None
 
 
 def encode(snapshot: Snapshot) -> bytes:

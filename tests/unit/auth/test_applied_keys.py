@@ -106,5 +106,5 @@ def test_every_field_of_a_file_s_key_is_carried_or_shown_as_changed() -> None:
         assert {**before, name: 0} == {**after, name: 0}
     assert set(KeySection.model_fields) == {
         "name", "secret", "role", "models", "providers", "endpoints", "ips", "management", "expires", "limits",
-        "budget", "rules", "team", "user", "tags",
+        "budget", "rules", "team", "user", "tags", "no_bodies",
     }, "a new field is to be carried too"  # fmt: skip

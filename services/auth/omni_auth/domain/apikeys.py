@@ -49,7 +49,7 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     and ``user`` are ids of whose it is, ``tags`` what its requests carry.
     ``unpriced``, ``assumed_price`` and ``unaffordable`` are as a ``Budget`` has them. ``source`` is the file that a key
     was applied from, empty for one in the API's hands; ``is_shaped`` says that its secrets have the shape of
-    ``keyshape``."""
+    ``keyshape``; of one with ``no_bodies`` nothing that it asks or is answered is ever kept."""
 
     id: str
     name: str
@@ -73,6 +73,7 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     unaffordable: str = "clamp"
     tags: tuple[str, ...] = ()
+    no_bodies: bool = False
 
     def __repr__(self) -> str:
         return f"StoredKey({self.id!r}, {self.name!r})"

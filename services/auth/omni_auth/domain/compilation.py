@@ -34,6 +34,7 @@ from omni_catalogue.snapshot import (
 from omni_wire.formats import WireFormat
 
 from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presented_digest, stored_digest
+from omni_auth.domain.compiled_bodies import compile_bodies
 from omni_auth.domain.compiled_combos import (
     ComboCompiler,
     auto_combos,
@@ -174,6 +175,7 @@ def compile_snapshot(
         wildcards=compiler.wildcards(),
         aka=other_names(config),
         auto=is_auto(config),
+        bodies=compile_bodies(config.bodies, policies),
     )
     return Compiled(content, accounts, identities, aside)
 
@@ -307,6 +309,7 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             expires=section.expires or 0,
         ),
         tags=tuple(dict.fromkeys(section.tags)),
+        no_bodies=section.no_bodies,
     )
 
 
@@ -330,6 +333,7 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         scopes=key.scopes,
         tags=key.tags,
         organisation=key.organisation,
+        no_bodies=key.no_bodies,
     )
 
 

@@ -16,6 +16,7 @@ from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Problem, dotted
 from omni_auth.domain.schema import ServerSection, validate_section
 from omni_auth.domain.sections.base import Name, Section, Text
+from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.limits import LIMITED, LimitSection
 from omni_auth.domain.sections.prices import ModelPriceSection
@@ -49,6 +50,7 @@ class SettingsSection(Section):
     server: ServerSection = ServerSection()
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
+    bodies: BodiesSection = BodiesSection()
 
 
 class Kind(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from omni_auth.domain import scalars
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Loc, Problem, suggestion
 from omni_auth.domain.sections.base import Flag, Network, Section
+from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.limits import KeySection, LimitEntry
 from omni_auth.domain.sections.prices import PriceEntry
@@ -36,6 +37,7 @@ class Config(Section):
     limits: tuple[LimitEntry, ...] = ()
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
+    bodies: BodiesSection = BodiesSection()
 
 
 def validate(tree: Tree) -> tuple[Config | None, list[Problem]]:
