@@ -257,6 +257,7 @@ def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None, 
         user=owner_id(there, "user", section.user),
         tags=policy.tags,
         no_bodies=policy.no_bodies,
+        when_away=policy.when_away,
     )
 
 
@@ -276,6 +277,7 @@ def _told(policy: KeyPolicy) -> dict[str, object]:
         "expires": datetime.fromtimestamp(scopes.expires, UTC).isoformat() if scopes.expires else None,
         "limits": {"requests_per_minute": policy.requests_per_minute} if policy.requests_per_minute else None,
         "budget": _budget(budget) if budget is not None else None,
+        "when_away": policy.when_away if policy.when_away != "closed" else None,
         "rules": msgspec.json.decode(rules) if rules else None,
         "no_bodies": True if policy.no_bodies else None,
     }

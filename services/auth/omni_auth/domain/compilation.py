@@ -149,7 +149,7 @@ def compile_snapshot(
     content = Snapshot(
         revision=0,
         created=0,
-        server=Server(**config.server.model_dump()),
+        server=msgspec.convert(config.server.model_dump(), Server),
         providers=on,
         combos=combos,
         keys=tuple(policies),
@@ -310,6 +310,7 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
         ),
         tags=tuple(dict.fromkeys(section.tags)),
         no_bodies=section.no_bodies,
+        when_away=section.when_away,
     )
 
 
@@ -334,6 +335,7 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         tags=key.tags,
         organisation=key.organisation,
         no_bodies=key.no_bodies,
+        when_away=key.when_away,
     )
 
 
