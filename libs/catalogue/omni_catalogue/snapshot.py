@@ -10,6 +10,7 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.bodies import Bodies
 from omni_catalogue.guard import FORWARDED_FOR, Addresses, Ban, Cors, Guard
 from omni_catalogue.prices import Above as Above
 from omni_catalogue.prices import Dated, History, Terms, history
@@ -338,7 +339,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
     are ids of those that it shares, those of its ``tags`` among them; its requests may have more tags, of which the
-    limits of its ``organisation`` are. ``when_away`` is as a ``Limit`` has it, of its own requests and budget."""
+    limits of its ``organisation`` are. ``when_away`` is as a ``Limit`` has it, of its own requests and budget. Of one
+    with ``no_bodies`` nothing that it asks or is answered is ever kept."""
 
     id: str
     name: str
@@ -351,6 +353,7 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     organisation: str = "default"
+    no_bodies: bool = False
     when_away: str = "closed"
 
     @property
@@ -503,7 +506,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either.
     ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each.
     ``auto`` is whether "auto/<id>" stands for an id that one provider lists too. ``proxies`` are all that there are,
-    and ``echo_url`` answers the address that it was asked from, "" where none is configured."""
+    and ``echo_url`` answers the address that it was asked from, "" where none is configured. ``bodies`` None keeps
+    nobody's."""
 
     revision: int
     created: int
@@ -521,6 +525,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     auto: bool = False
     proxies: tuple[Proxy, ...] = ()
     echo_url: str = ""
+    bodies: Bodies | None = None
 
 
 def encode(snapshot: Snapshot) -> bytes:

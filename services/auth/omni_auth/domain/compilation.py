@@ -35,6 +35,7 @@ from omni_catalogue.snapshot import (
 from omni_wire.formats import WireFormat
 
 from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presented_digest, stored_digest
+from omni_auth.domain.compiled_bodies import compile_bodies
 from omni_auth.domain.compiled_combos import (
     ComboCompiler,
     auto_combos,
@@ -183,6 +184,7 @@ def compile_snapshot(
         auto=is_auto(config),
         proxies=tuple(egress.proxies.values()),
         echo_url=config.outbound.echo_url,
+        bodies=compile_bodies(config.bodies, policies),
     )
     return Compiled(content, accounts, identities, aside)
 
@@ -321,6 +323,7 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             expires=section.expires or 0,
         ),
         tags=tuple(dict.fromkeys(section.tags)),
+        no_bodies=section.no_bodies,
         when_away=section.when_away,
     )
 
@@ -345,6 +348,7 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         scopes=key.scopes,
         tags=key.tags,
         organisation=key.organisation,
+        no_bodies=key.no_bodies,
         when_away=key.when_away,
     )
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Loc, Problem, suggestion
 from omni_auth.domain.sections.base import Section
+from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import KeySection, LimitEntry
@@ -31,6 +32,7 @@ class Config(Section):
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
     outbound: OutboundSection = OutboundSection()
+    bodies: BodiesSection = BodiesSection()
 
 
 def validate(tree: Tree) -> tuple[Config | None, list[Problem]]:
