@@ -10,14 +10,17 @@ from omni_core.ports.context import CallContext
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """``role`` is "admin" or "developer". Where it may be used from, for what and until when is for who asked to see
-    to; one that has expired is not given out."""
+    """``role`` is of ``omni_catalogue.roles``. Where it may be used from, for what and until when is for who asked to
+    see to; one that has expired is not given out. Of a person who has logged in there is no key, but their id and that
+    of their session."""
 
     key_id: str
     name: str
     role: str
     scopes: Scopes = Scopes()
     organisation: str = ANYBODY.organisation
+    person: str = ""
+    session: str = ""
 
 
 class Credential(msgspec.Struct, frozen=True):
