@@ -1,4 +1,5 @@
-"""The vault: credentials of accounts, sealed in the database, each with the change of its account."""
+"""The vault: credentials of accounts, sealed in the database, each with the change of its account, and tokens of
+logins."""
 
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.vault import Binding, Chance, Sealed, VaultRefused, Wrapping, rewrap, seal, unseal
 
 KIND = "accounts"
+LOGIN = "login"  # what the ids of what logins have sealed begin with; an account's never do
 BATCH = 50
 TRIES = 3  # a key service may take its time for each
 
@@ -42,10 +44,17 @@ class Vault:
     def forget(self, connection: Connection, account_id: str) -> None:
         connection.execute(credentials.delete().where(credentials.c.id == account_id))
 
+    def unsealed(self, connection: Connection, account_id: str) -> str:
+        """What is sealed under that id alone; "" for nothing. Raises ``VaultRefused``."""
+        row = connection.execute(select(credentials).where(credentials.c.id == account_id)).mappings().first()
+        return unseal(_sealed(row), _binding(row), self._keys) if row is not None else ""
+
     def opened(self) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-        """The secret and its version of every account by its id; and of those that do not open, why."""
+        """The secret and its version of every account by its id; and of those that do not open, why. What logins have
+        sealed here is theirs to open."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(credentials)).mappings().all()
+            asked = select(credentials).where(credentials.c.id.not_like(f"{LOGIN}%"))
+            rows = connection.execute(asked).mappings().all()
         found: dict[str, tuple[str, str]] = {}
         refused: dict[str, str] = {}
         known: dict[tuple[str, bytes], str] = {}
