@@ -55,7 +55,10 @@ REDIS: dict[str, Keys] = {
     "translator": Keys(("vault:*",), commands(*_VAULT) | {"mget", "script|load"}),
 }
 # The edge's, where it is in one process with a service that has a connection; by itself it has none.
-_BESIDE = {"edge": Keys((f"{shared_keys.PREFIX}*",), {"get", "set"})}
+_TALLIES = (ROOT / "services/edge/omni_edge/adapters/shared_tallies.lua",)
+_BESIDE = {
+    "edge": Keys((f"{shared_keys.PREFIX}*", "edgerl:*"), commands(*_TALLIES) | {"get", "set", "script|load"}),
+}
 
 
 def redis_users() -> list[str]:

@@ -10,6 +10,7 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.guard import FORWARDED_FOR, Addresses, Ban, Cors, Guard
 from omni_catalogue.prices import Above as Above
 from omni_catalogue.prices import Dated, History, Terms, history
 from omni_catalogue.prices import Price as Price
@@ -334,7 +335,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
     are ids of those that it shares, those of its ``tags`` among them; its requests may have more tags, of which the
-    limits of its ``organisation`` are."""
+    limits of its ``organisation`` are. ``when_away`` is as a ``Limit`` has it, of its own requests and budget."""
 
     id: str
     name: str
@@ -347,6 +348,12 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     organisation: str = "default"
+    when_away: str = "closed"
+
+    @property
+    def own_when_away(self) -> str:
+        """ "" where nothing of its own refuses anything."""
+        return self.when_away if self.requests_per_minute or self.budget is not None else ""
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -457,14 +464,23 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """``max_body_bytes`` bounds a request body. ``trusted_proxies`` are the networks of those whose
-    ``X-Forwarded-For`` is believed."""
+    """``max_body_bytes`` bounds a request body. ``trusted_proxies`` are the networks of those whose word on a client's
+    address is believed, in the header ``trusted_header``. ``hosts`` are the names a request may be for, "*.x" for all
+    below x; without any they are what is no name of the public DNS. ``cors`` is of the models' paths,
+    ``management_cors`` of ``/api``."""
 
     host: str = "127.0.0.1"
     port: int = 20128
     require_api_key: bool = True
     max_body_bytes: int = 20 * 1024 * 1024
     trusted_proxies: tuple[str, ...] = ()
+    trusted_header: str = FORWARDED_FOR
+    hosts: tuple[str, ...] = ()
+    addresses: Addresses = Addresses()
+    bans: tuple[Ban, ...] = ()
+    guard: Guard = Guard()
+    cors: Cors = Cors()
+    management_cors: Cors = Cors()
 
 
 class Off(msgspec.Struct, frozen=True, kw_only=True):

@@ -256,6 +256,7 @@ def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None, 
         team=owner_id(there, "team", section.team),
         user=owner_id(there, "user", section.user),
         tags=policy.tags,
+        when_away=policy.when_away,
     )
 
 
@@ -275,6 +276,7 @@ def _told(policy: KeyPolicy) -> dict[str, object]:
         "expires": datetime.fromtimestamp(scopes.expires, UTC).isoformat() if scopes.expires else None,
         "limits": {"requests_per_minute": policy.requests_per_minute} if policy.requests_per_minute else None,
         "budget": _budget(budget) if budget is not None else None,
+        "when_away": policy.when_away if policy.when_away != "closed" else None,
         "rules": msgspec.json.decode(rules) if rules else None,
     }
     told = {"name": policy.name, "role": policy.role, "models": list(policy.models)}

@@ -151,7 +151,7 @@ def compile_snapshot(
     content = Snapshot(
         revision=0,
         created=0,
-        server=Server(**config.server.model_dump()),
+        server=msgspec.convert(config.server.model_dump(), Server),
         providers=on,
         combos=combos,
         keys=tuple(policies),
@@ -316,6 +316,7 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             expires=section.expires or 0,
         ),
         tags=tuple(dict.fromkeys(section.tags)),
+        when_away=section.when_away,
     )
 
 
@@ -339,6 +340,7 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         scopes=key.scopes,
         tags=key.tags,
         organisation=key.organisation,
+        when_away=key.when_away,
     )
 
 

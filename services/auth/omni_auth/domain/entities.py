@@ -14,9 +14,10 @@ from pydantic import BeforeValidator
 from omni_auth.domain import rules, scalars
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Problem, dotted
-from omni_auth.domain.schema import ServerSection, validate_section
+from omni_auth.domain.schema import validate_section
 from omni_auth.domain.sections.base import Name, Section, Text
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
+from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import LIMITED, LimitSection
 from omni_auth.domain.sections.prices import ModelPriceSection
 from omni_auth.domain.sections.providers import AccountSection, ProviderDocument

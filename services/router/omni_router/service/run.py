@@ -134,7 +134,7 @@ class Run:
             request is not None and request.stream,
             _status(error, served is not None, request),
             error.kind if error is not None else "",
-            sum(not each.would_be_unmade(outcome if each is last else "") for each in self.attempts),
+            sum(not each.would_be_unmade for each in self.attempts),
             usage,
             sum([attempt.cost for attempt in self.attempts]),
             outcome,

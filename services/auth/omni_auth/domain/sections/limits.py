@@ -40,6 +40,7 @@ Unpriced = Annotated[Literal["refuse", "serve"] | PriceSection, PlainValidator(_
 # Exact in the doubles of Redis' Lua.
 MOST_COUNTED = 1_000_000_000_000
 Counted = Annotated[int | None, BeforeValidator(scalars.whole(1, MOST_COUNTED, " (leave it out for no limit)"))]
+WhenAway = Annotated[str, BeforeValidator(scalars.one_of(("closed", "open")))]
 AtOnce = Annotated[int | None, BeforeValidator(scalars.whole(1, 1_000_000, " (leave it out for no limit)"))]
 
 
@@ -108,7 +109,7 @@ class LimitSection(LimitsSection):
 
     time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
     anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
-    when_away: Annotated[str, BeforeValidator(scalars.one_of(("closed", "open")))] = "closed"
+    when_away: WhenAway = "closed"
 
     @model_validator(mode="after")
     def _calendar(self) -> Self:
@@ -191,4 +192,13 @@ class KeySection(Section):
     tags: tuple[Tag, ...] = Field(default=(), max_length=MOST_TAGS)
     limits: LimitsSection = LimitsSection()
     budget: BudgetSection | None = None
+    when_away: WhenAway = "closed"
     rules: RulesSection = RulesSection()
+
+    @model_validator(mode="after")
+    def _away(self) -> Self:
+        has_own = self.budget is not None or self.limits.requests_per_minute is not None
+        if "when_away" in self.model_fields_set and not has_own:
+            message = "when_away: goes with limits or a budget of the key's own; those that it shares say it themselves"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
