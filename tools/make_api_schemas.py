@@ -23,6 +23,7 @@ from omni_auth.domain.sections import base, combos, limits, providers, routing, 
 from omni_auth.domain.sections.base import Section
 from omni_auth.domain.sections.prices import PriceSection
 from omni_catalogue import tags
+from omni_catalogue.logins import LOGINS
 from pydantic import BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
@@ -76,6 +77,7 @@ SECONDS: Schema = number(86_400, exclusiveMinimum=0)
 READERS: dict[Callable[..., Any], Schema] = {
     scalars.flag: FLAG,
     scalars.name: like(scalars._NAME),
+    scalars.login: text(rf"({'|'.join(sorted(LOGINS))})/[A-Za-z0-9_.@+-]{{1,60}}"),
     scalars.text: text(r"[\s\S]*\S[\s\S]*"),
     scalars.host: {"anyOf": [text(_HOST), text(_V4, format="ipv4"), {"type": "string", "format": "ipv6"}]},
     scalars.base_url: text(rf"https?://({_HOST}|{_V4}|{_V6}){_PORT}(/[A-Za-z0-9._~-]+)*/?"),
@@ -130,7 +132,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     combos._after: {"anyOf": [SECONDS, {"const": "p95"}]},
     routing._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     base.secret_source: SECRET,
-    base.optional_source: {"anyOf": [SECRET, {"const": "none"}]},
+    base.account_key: {"anyOf": [SECRET, {"const": "none"}]},
 }  # fmt: skip
 MADE: dict[str, Callable[..., Schema]] = {
     "within_provider": lambda **_: text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[^\s]{1,255}"),
