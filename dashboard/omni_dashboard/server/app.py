@@ -20,6 +20,7 @@ from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import (
     analytics,
     configuration,
+    connection_tests,
     dead,
     documents,
     limit_events,
@@ -124,6 +125,7 @@ class Api:
                 area="quota",
                 also=(429,),
             ),
+            *connection_tests.rows(),
             Row("GET", "/api/audit", ADMIN, self.audit, AuditOut, area="audit"),
             Row("GET", "/api/audit/verify", ADMIN, self.verify_audit, AuditVerdictOut, area="audit"),
             Row("GET", "/api/system", ADMIN, self.system, System, area="system"),
