@@ -7,10 +7,11 @@ from operator import add
 from typing import TypeVar
 
 import msgspec
-from omni_catalogue.networks import Network, networks
+from omni_catalogue.doorway import Doorway
 from omni_catalogue.scopes import may_hand_out
-from omni_catalogue.snapshot import decode
+from omni_catalogue.snapshot import Server, decode
 from omni_core.component import Check
+from omni_core.kept_bodies import KeptBody
 from omni_core.log_ring import LogLine, LogRing
 from omni_core.ports.analytics import (
     AnalyticsPort,
@@ -76,6 +77,11 @@ def combined(reports: Iterable[UsageReport]) -> UsageReport:
     return UsageReport(totals, groups, tuple(points[place] for place in sorted(points)))
 
 
+def _nothing_kept(id_: str) -> InvalidRequest:
+    told = f"nothing is kept of what a request '{id_}' said"
+    return InvalidRequest(told, status=404, code="not_found", param="id")
+
+
 def _both(one: UsagePoint, other: UsagePoint) -> UsagePoint:
     return UsagePoint(
         one.at_ms, one.value, _sum(one.totals, other.totals), added(one.total, other.total), added(one.ttft, other.ttft)
@@ -109,8 +115,8 @@ class Management:
         self._settings = settings
         self._clock = clock
         self._wall = wall
-        self._trusted: tuple[Network, ...] = ()
-        self._trusted_of = 0  # the revision that says so
+        self.door = Doorway(Server())
+        self._door_of = 0  # the revision that says so
         self._identities: dict[bytes, tuple[float, Identity]] = {}
         self._ending = asyncio.Event()
         self._console = console or LogRing()
@@ -141,7 +147,7 @@ class Management:
             identity = await self._ask("auth", self._auth.authenticate(context, digest))
             if ended == self._ended:
                 self._keep(digest, now, identity)
-        admit(identity.scopes, peer, forwarded, self._trusted, self._wall())
+        admit(identity.scopes, peer, forwarded, self.door.trusted, self._wall())
         allow(identity.role, role)
         allow_area(identity.scopes, area, write)
         return identity
@@ -280,6 +286,32 @@ class Management:
         if found is None:
             raise InvalidRequest(f"there is no request '{id_}' on record", status=404, code="not_found", param="id")
         return found
+
+    async def bodies(self, identity: Identity, id_: str) -> tuple[KeptBody, ...]:
+        """Raises as ``request``. Nobody sees them before the audit log has who does."""
+        keys = await self._own_keys(identity)
+        found = await self._ask("analytics", self._analytics.bodies(id_, keys), self._settings.query_timeout)
+        if not found:
+            raise _nothing_kept(id_)
+        target = f"request/{found[0].request_id}"
+        await self._ask("auth", self._auth.record_audit(self.caller(identity), "bodies.read", target))
+        return found
+
+    async def forget_bodies(self, identity: Identity, id_: str) -> int:
+        """Raises as ``request``. The audit log has who does so, and then they are gone."""
+        keys = await self._own_keys(identity)
+        found = await self._ask("analytics", self._analytics.bodies(id_, keys), self._settings.query_timeout)
+        if not found:
+            raise _nothing_kept(id_)
+        request = found[0].request_id
+        await self._ask("auth", self._auth.record_audit(self.caller(identity), "bodies.forget", f"request/{request}"))
+        return await self._ask("analytics", self._analytics.forget_bodies(request, keys), self._settings.query_timeout)
+
+    async def _own_keys(self, identity: Identity) -> tuple[str, ...] | None:
+        """Whose requests an admin may see, those of revoked keys among them; None for anybody's."""
+        if identity.organisation == PLATFORM:
+            return None
+        return tuple([key.id for revoked in (False, True) for key in await self.keys(identity, revoked=revoked)])
 
     async def simulate(
         self, identity: Identity, context: CallContext, wanted: Simulation, organisation: str = ""
@@ -491,13 +523,14 @@ class Management:
         return self._heed(await self._ask("auth", self._auth.configuration()))
 
     def _heed(self, found: Configuration) -> Configuration:
-        """Whose word on a client's address counts is in the configuration; what cannot be read changes nothing."""
-        if found.revision != self._trusted_of:
+        """Who may come, and whose word on a client's address counts, is in the configuration; what cannot be read
+        changes nothing."""
+        if found.revision != self._door_of:
             try:
-                self._trusted = networks(decode(found.snapshot).server.trusted_proxies)
+                self.door = Doorway(decode(found.snapshot).server)
             except (WireError, ValueError):
                 return found
-            self._trusted_of = found.revision
+            self._door_of = found.revision
         return found
 
     async def probe(self) -> None:

@@ -186,7 +186,7 @@ class Walk:
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"
         if template in ("/api/events/dead/redrive", "/api/events/dead/discard"):
             return template, {"ids": ["17"]}
-        if template == "/api/requests/{id}":
+        if template.startswith("/api/requests/{id}"):
             return template.replace("{id}", await self._thing("requests", owner, used_up)), None
         if template == "/api/simulate-route":
             keys = {"own": "", "asked": self.made.ids[owner][0]}

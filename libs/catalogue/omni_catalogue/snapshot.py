@@ -10,6 +10,8 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.bodies import Bodies
+from omni_catalogue.guard import FORWARDED_FOR, Addresses, Ban, Cors, Guard
 from omni_catalogue.prices import Above as Above
 from omni_catalogue.prices import Dated, History, Terms, history
 from omni_catalogue.prices import Price as Price
@@ -337,7 +339,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
     are ids of those that it shares, those of its ``tags`` among them; its requests may have more tags, of which the
-    limits of its ``organisation`` are."""
+    limits of its ``organisation`` are. ``when_away`` is as a ``Limit`` has it, of its own requests and budget. Of one
+    with ``no_bodies`` nothing that it asks or is answered is ever kept."""
 
     id: str
     name: str
@@ -350,6 +353,13 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     organisation: str = "default"
+    no_bodies: bool = False
+    when_away: str = "closed"
+
+    @property
+    def own_when_away(self) -> str:
+        """ "" where nothing of its own refuses anything."""
+        return self.when_away if self.requests_per_minute or self.budget is not None else ""
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -460,14 +470,23 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """``max_body_bytes`` bounds a request body. ``trusted_proxies`` are the networks of those whose
-    ``X-Forwarded-For`` is believed."""
+    """``max_body_bytes`` bounds a request body. ``trusted_proxies`` are the networks of those whose word on a client's
+    address is believed, in the header ``trusted_header``. ``hosts`` are the names a request may be for, "*.x" for all
+    below x; without any they are what is no name of the public DNS. ``cors`` is of the models' paths,
+    ``management_cors`` of ``/api``."""
 
     host: str = "127.0.0.1"
     port: int = 20128
     require_api_key: bool = True
     max_body_bytes: int = 20 * 1024 * 1024
     trusted_proxies: tuple[str, ...] = ()
+    trusted_header: str = FORWARDED_FOR
+    hosts: tuple[str, ...] = ()
+    addresses: Addresses = Addresses()
+    bans: tuple[Ban, ...] = ()
+    guard: Guard = Guard()
+    cors: Cors = Cors()
+    management_cors: Cors = Cors()
 
 
 class Off(msgspec.Struct, frozen=True, kw_only=True):
@@ -487,7 +506,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either.
     ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each.
     ``auto`` is whether "auto/<id>" stands for an id that one provider lists too. ``proxies`` are all that there are,
-    and ``echo_url`` answers the address that it was asked from, "" where none is configured."""
+    and ``echo_url`` answers the address that it was asked from, "" where none is configured. ``bodies`` None keeps
+    nobody's."""
 
     revision: int
     created: int
@@ -505,6 +525,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     auto: bool = False
     proxies: tuple[Proxy, ...] = ()
     echo_url: str = ""
+    bodies: Bodies | None = None
 
 
 def encode(snapshot: Snapshot) -> bytes:

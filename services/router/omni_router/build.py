@@ -22,6 +22,7 @@ from omni_ledger import Journal, Leasing, Ledger, Relay
 from omni_wire.errors import Internal
 
 from omni_router.adapters.bells import TURNS, Bells
+from omni_router.adapters.bodies import BusBodies
 from omni_router.adapters.embeddings import ProviderEmbeddings
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
@@ -33,6 +34,7 @@ from omni_router.domain.records import OWN_BUDGET
 from omni_router.service.credentials import Credentials, ProxySecrets
 from omni_router.service.embedding import Embedder
 from omni_router.service.held import Tools
+from omni_router.service.keeping import KeepingRouter
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.remembering import RememberingRouter
 from omni_router.service.router import RouterService
@@ -88,7 +90,8 @@ class RouterComponent:
         self._local = LocalEmbeddings()
         upstream, credentials = self._upstream, self._credentials
         embedder = Embedder(tools, metrics, partial(ProviderEmbeddings, upstream, credentials), self._local)
-        self.service = RememberingRouter(router, tools, kept, kept.cache(), self._meanings, embedder, metrics)
+        remembering = RememberingRouter(router, tools, kept, kept.cache(), self._meanings, embedder, metrics)
+        self.service = KeepingRouter(remembering, router, BusBodies(runtime.bus, runtime.instance_id, runtime.metrics))
 
     async def start(self) -> None:
         await self._upstream.start()

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 from omni_catalogue.proxies import Egress, Proxy
 from omni_catalogue.snapshot import Timeouts
+from omni_core.kept_bodies import KeptBody
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import Frame
 from omni_wire.errors import GatewayError
@@ -121,6 +122,16 @@ class LocalEmbeddingPort(EmbeddingPort, Protocol):
     def prepare(self) -> None:
         """Begin with what takes long before the first text, and say so where it cannot be had."""
         ...
+
+
+class BodyKeeper(Protocol):
+    """Where bodies go that are kept."""
+
+    def keep(self, bodies: Sequence[KeptBody], most: int) -> None:
+        """Take them to be masked, cut to ``most`` bytes each and sent; returns at once, and loses what it must."""
+        ...
+
+    async def stop(self) -> None: ...
 
 
 class EventCodec(Protocol):

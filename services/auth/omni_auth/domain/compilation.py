@@ -35,6 +35,7 @@ from omni_catalogue.snapshot import (
 from omni_wire.formats import WireFormat
 
 from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presented_digest, stored_digest
+from omni_auth.domain.compiled_bodies import compile_bodies
 from omni_auth.domain.compiled_combos import (
     ComboCompiler,
     auto_combos,
@@ -155,7 +156,7 @@ def compile_snapshot(
     content = Snapshot(
         revision=0,
         created=0,
-        server=Server(**config.server.model_dump()),
+        server=msgspec.convert(config.server.model_dump(), Server),
         providers=on,
         combos=combos,
         keys=tuple(policies),
@@ -183,6 +184,7 @@ def compile_snapshot(
         auto=is_auto(config),
         proxies=tuple(egress.proxies.values()),
         echo_url=config.outbound.echo_url,
+        bodies=compile_bodies(config.bodies, policies),
     )
     return Compiled(content, accounts, identities, aside)
 
@@ -321,6 +323,8 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             expires=section.expires or 0,
         ),
         tags=tuple(dict.fromkeys(section.tags)),
+        no_bodies=section.no_bodies,
+        when_away=section.when_away,
     )
 
 
@@ -344,6 +348,8 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         scopes=key.scopes,
         tags=key.tags,
         organisation=key.organisation,
+        no_bodies=key.no_bodies,
+        when_away=key.when_away,
     )
 
 

@@ -14,9 +14,11 @@ from pydantic import BeforeValidator
 from omni_auth.domain import rules, scalars
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Problem, dotted
-from omni_auth.domain.schema import ServerSection, validate_section
+from omni_auth.domain.schema import validate_section
 from omni_auth.domain.sections.base import Name, Section, Text
+from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
+from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import LIMITED, LimitSection
 from omni_auth.domain.sections.outbound import OutboundSection, ProxySection
 from omni_auth.domain.sections.prices import ModelPriceSection
@@ -51,6 +53,7 @@ class SettingsSection(Section):
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
     outbound: OutboundSection = OutboundSection()
+    bodies: BodiesSection = BodiesSection()
 
 
 class Kind(msgspec.Struct, frozen=True):

@@ -14,7 +14,6 @@ from omni_auth.domain.problems import Loc, Problem, dotted
 from omni_auth.domain.schema import Config
 from omni_auth.domain.sections.base import SecretSource, optional_source
 
-_SECTIONS = ("server", "routing", "rules", "outbound")
 _LABELS = {
     "proxies": "name",
     "providers": "id",
@@ -104,7 +103,7 @@ def merge(tree: Tree, held: Held) -> Merged:
         added[part] = [_name(part, label, item) for item in new]
         merged[part] = [*(items[index] for index in kept[part]), *new]
     settings: set[Loc] = set()
-    for section in _SECTIONS:
+    for section in objects.SECTIONS:
         own, theirs = said.get(section), stored.get(section)
         if isinstance(theirs, dict) and isinstance(own, dict | None):
             merged[section] = {**(own or {}), **theirs}

@@ -18,6 +18,8 @@ from omni_auth.domain.problems import Loc, suggestion
 
 ANYWHERE = "*"
 SETTINGS, LIMITS = "settings", "limits"
+# What of a file is of no list: the settings.
+SECTIONS = ("server", "routing", "rules", "outbound", "bodies")
 
 # What the organisation that runs the gateway decides for all; the other kinds each organisation has for itself.
 PLATFORM = ("organisations", "proxies", "providers", "accounts", "combos", "aliases", "prices", "settings")
@@ -219,7 +221,7 @@ def of_tree(tree: Tree) -> dict[Named, FileObject]:
     found: list[FileObject] = []
     if not isinstance(tree, dict):
         return {}
-    said = {key: tree[key] for key in ("server", "routing", "rules", "outbound") if tree.get(key)}
+    said = {key: tree[key] for key in SECTIONS if tree.get(key)}
     if said:
         found.append(FileObject(SETTINGS, SETTINGS, said))
     for index, proxy in enumerate(mappings(tree, "proxies")):

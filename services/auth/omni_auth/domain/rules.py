@@ -26,7 +26,7 @@ def cross_check(tree: Tree) -> list[Problem]:
     return [
         *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree, names), *_aliases(tree, names),
         *_aka(tree, names), *_prices(tree), *_blocked(tree), *_limited(tree, names), *_embeddings(tree, names),
-        *late_hedges(tree), *proxy_addresses(tree), *_proxied(tree),
+        *late_hedges(tree), *proxy_addresses(tree), *_proxied(tree), *_kept(tree),
     ]  # fmt: skip
 
 
@@ -240,6 +240,18 @@ def _embeddings(tree: Tree, names: Names) -> Iterator[Problem]:
     if provider.get("format") not in _EMBED:
         told = f"provider '{provider.get('id')}' speaks {provider.get('format')}, which has no /embeddings"
         yield Problem(loc, f"{told}; name a model of one that speaks {' or '.join(_EMBED)}")
+
+
+def _kept(tree: Tree) -> Iterator[Problem]:
+    """Providers and combos whose bodies are kept. A key that is not there may have been revoked, or come yet."""
+    bodies = tree.get("bodies") if isinstance(tree, dict) else None
+    for part, label, word in (("providers", "id", "provider"), ("combos", "name", "combo")):
+        known = _words(sections(tree, (), part), label)
+        listed = bodies.get(part) if isinstance(bodies, dict) else None
+        for index, name in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(name, str) and name not in known:
+                hint = suggestion(name, known) or "; take it off the list"
+                yield Problem(("bodies", part, index), f"there is no {word} '{name}'{hint}")
 
 
 def _blocked(tree: Tree) -> Iterator[Problem]:

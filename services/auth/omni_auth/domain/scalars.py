@@ -41,6 +41,9 @@ _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PROVIDERS = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]{0,63}\Z")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?\Z")
+_HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?\Z")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,31}://[a-z0-9\[]([a-z0-9.:_-]{0,251}[a-z0-9\]])?(:[1-9][0-9]{0,4})?\Z")
+_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 # A last label of digits makes it an IPv4 address in one of its old spellings (127.1, 0x7f000001, 2130706433).
 _OLD_IPV4 = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)\.?\Z")
 
@@ -139,6 +142,15 @@ def whole(low: int, high: int, hint: str = "") -> Callable[[object], int]:
         if not low <= number <= high:
             _refuse(f"must be from {low} to {high}{hint}")
         return number
+
+    return read
+
+
+def count_or_off(most: int) -> Callable[[object], int]:
+    """A whole number from 1, or 0 or off for none."""
+
+    def read(value: object) -> int:
+        return 0 if flag_or_none(value) is False else whole(0, most, " or off")(value)
 
     return read
 
@@ -330,6 +342,29 @@ def host(value: object) -> str:
     word = text(value)
     if not _is_address(word) and not _HOST.match(word):
         _refuse("must be a host name or an address")
+    return word
+
+
+def host_pattern(value: object) -> str:
+    """A host's name without a port, or "*.example.org" for all below one, in lower case."""
+    word = text(value).lower().rstrip(".")
+    if not _HOST_PATTERN.match(word) or ".." in word:
+        _refuse("must be a host's name without a port, such as ai.example.org or *.example.org")
+    return word
+
+
+def origin(value: object) -> str:
+    """As browsers send it: a scheme, a host, and a port where it is not the scheme's own; or '*' for any."""
+    word = text(value)
+    if word != "*" and not _ORIGIN.match(word):
+        _refuse("must be an origin such as https://app.example.org (in lower case, no path), or '*' for any")
+    return word
+
+
+def header_name(value: object) -> str:
+    word = text(value).lower()
+    if not _HEADER.match(word):
+        _refuse("must be a header's name, such as x-request-id")
     return word
 
 

@@ -117,7 +117,7 @@ class Held:
     early = False  # whether it asks one that is only suspected, before its time is up
     hedge = False  # whether it asks one besides another that is slow to begin
     sent = 0.0  # when its provider was called (monotonic)
-    is_unmade = False  # it has ended before that, as nobody wanted it any more: no event tells of it
+    is_unmade = False  # it has ended before that: no event tells of it
     failure: GatewayError | None = None  # its own, where the request's is another
     _awaited = False  # the request is with the provider, and nothing says that it failed
     _settled = False
@@ -197,7 +197,7 @@ class Held:
                 else (),
                 passage=self._passage() if offer.lanes else None,
                 retrying=self._retrying(count_request) if routing.retries else None,
-                serves_away=kept.away and not policy.requests_per_minute and policy.budget is None,
+                serves_away=kept.away,
             )
         )
         if isinstance(outcome, Refusal):
@@ -266,7 +266,7 @@ class Held:
         """
         if self._settled:
             return False
-        self.is_unmade = self.would_be_unmade(outcome)
+        self.is_unmade = self.would_be_unmade
         self._settled = True
         if self._grant is not None and self._grant.in_lanes:
             self._tools.turns.ended(self.id)
@@ -274,9 +274,8 @@ class Held:
             self._answer.close()
         error = self.failure or error
         codec = self._tools.events
-        told = [codec.attempt(self._record(outcome, error.kind if error is not None else ""))]
-        if self.is_unmade:
-            told.clear()
+        record = self._record(outcome, error.kind if error is not None else "")
+        told = [] if self.is_unmade else [codec.attempt(record)]
         if request is not None:
             told.append(codec.request(request))
         self._tools.ledger.settle_soon(
@@ -294,6 +293,8 @@ class Held:
                 used=(self.usage.input_tokens, self.usage.output_tokens)
                 if self.offer.kept.counted or self.offer.counted
                 else (0, 0),
+                # The reaper has charged it by then, and told so.
+                if_reaped=codec.attempt(msgspec.structs.replace(record, outcome="aborted")) if self.is_unmade else b"",
             ),
             self._on_settled,
         )
@@ -301,9 +302,10 @@ class Held:
             self._tell_quota(self.offer.quota)
         return True
 
-    def would_be_unmade(self, outcome: str) -> bool:
+    @property
+    def would_be_unmade(self) -> bool:
         """As ``is_unmade``, of one that has not ended yet."""
-        return self.is_unmade if self._settled else outcome == "cancelled" and not self.sent
+        return self.is_unmade if self._settled else not self.sent
 
     def _tell_quota(self, quota: Quota) -> None:
         account, now = self.candidate.account.id, clock.now_ms() / 1000
