@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 
-from tests.security import access, canary, content, flood, listing, revocation, schema, timing, vault
+from tests.security import access, canary, content, flood, listing, revocation, schema, ssrf, timing, vault
 from tests.support.figures import Test, told
 
 TESTS: dict[str, Test] = {
@@ -28,6 +28,9 @@ TESTS: dict[str, Test] = {
     ),
     "canary: secrets of one process": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "all"),
     "canary: secrets of a process a service": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "separate"),
+    "ssrf: every spelling of an address": lambda home, n, seed: asyncio.run(ssrf.of_every_spelling(seed)),
+    "ssrf: names that come to mean something else": lambda home, n, seed: asyncio.run(ssrf.of_rebinding(seed)),
+    "ssrf: metadata for nobody": lambda home, n, seed: asyncio.run(ssrf.of_leave(seed)),
     "schema: whatever OpenAPI allows and forbids": lambda home, n, seed: schema.of_everything(
         home, n, seed, workers=os.cpu_count() or 1
     ),

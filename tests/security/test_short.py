@@ -4,8 +4,9 @@ import random
 from pathlib import Path
 
 import pytest
+from omni_core import addresses
 
-from tests.security import access, access_table, canary, content, flood, listing, schema, timing, vault
+from tests.security import access, access_table, canary, content, flood, listing, schema, ssrf, timing, vault
 from tests.security.welch import THRESHOLD, cropped, welch
 from tests.security.world import world
 
@@ -75,6 +76,18 @@ def test_no_secret_stands_where_it_was_not_put(tmp_path: Path) -> None:
     figures = canary.of_a_whole_gateway(tmp_path, 1, "all", brief=True)
     assert figures["pass"], figures["first"]
     assert figures["places"] > 100
+
+
+@pytest.mark.parametrize("held_to", [ssrf.of_every_spelling, ssrf.of_rebinding, ssrf.of_leave])
+async def test_no_url_leads_where_nobody_may_go(held_to: object) -> None:
+    figures = await held_to(1)  # type: ignore[operator]
+    assert figures["pass"], figures["first"]
+
+
+async def test_a_guard_with_a_gap_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "_SPECIAL", ())
+    figures = await ssrf.of_every_spelling(1)
+    assert figures["let_through"] > 10
 
 
 def test_a_key_is_shown_the_models_that_it_may_call_and_no_others() -> None:
