@@ -79,6 +79,8 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.text: text(r"[\s\S]*\S[\s\S]*"),
     scalars.host: {"anyOf": [text(_HOST), text(_V4, format="ipv4"), {"type": "string", "format": "ipv6"}]},
     scalars.base_url: text(rf"https?://({_HOST}|{_V4}|{_V6}){_PORT}(/[A-Za-z0-9._~-]+)*/?"),
+    scalars.proxy_url: text(rf"(https?|socks5h?)://({_HOST}|{_V4}|{_V6}){_PORT}/?"),
+    scalars.pem_file: text(r"(/[A-Za-z0-9._-]{1,40}){1,6}"),
     scalars.network: {
         "anyOf": [
             {"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"},

@@ -11,6 +11,7 @@ from omni_catalogue.doorway import Doorway
 from omni_catalogue.scopes import may_hand_out
 from omni_catalogue.snapshot import Server, decode
 from omni_core.component import Check
+from omni_core.kept_bodies import KeptBody
 from omni_core.log_ring import LogLine, LogRing
 from omni_core.ports.analytics import (
     AnalyticsPort,
@@ -74,6 +75,11 @@ def combined(reports: Iterable[UsageReport]) -> UsageReport:
             known = points.get((point.at_ms, point.value))
             points[point.at_ms, point.value] = point if known is None else _both(known, point)
     return UsageReport(totals, groups, tuple(points[place] for place in sorted(points)))
+
+
+def _nothing_kept(id_: str) -> InvalidRequest:
+    told = f"nothing is kept of what a request '{id_}' said"
+    return InvalidRequest(told, status=404, code="not_found", param="id")
 
 
 def _both(one: UsagePoint, other: UsagePoint) -> UsagePoint:
@@ -280,6 +286,32 @@ class Management:
         if found is None:
             raise InvalidRequest(f"there is no request '{id_}' on record", status=404, code="not_found", param="id")
         return found
+
+    async def bodies(self, identity: Identity, id_: str) -> tuple[KeptBody, ...]:
+        """Raises as ``request``. Nobody sees them before the audit log has who does."""
+        keys = await self._own_keys(identity)
+        found = await self._ask("analytics", self._analytics.bodies(id_, keys), self._settings.query_timeout)
+        if not found:
+            raise _nothing_kept(id_)
+        target = f"request/{found[0].request_id}"
+        await self._ask("auth", self._auth.record_audit(self.caller(identity), "bodies.read", target))
+        return found
+
+    async def forget_bodies(self, identity: Identity, id_: str) -> int:
+        """Raises as ``request``. The audit log has who does so, and then they are gone."""
+        keys = await self._own_keys(identity)
+        found = await self._ask("analytics", self._analytics.bodies(id_, keys), self._settings.query_timeout)
+        if not found:
+            raise _nothing_kept(id_)
+        request = found[0].request_id
+        await self._ask("auth", self._auth.record_audit(self.caller(identity), "bodies.forget", f"request/{request}"))
+        return await self._ask("analytics", self._analytics.forget_bodies(request, keys), self._settings.query_timeout)
+
+    async def _own_keys(self, identity: Identity) -> tuple[str, ...] | None:
+        """Whose requests an admin may see, those of revoked keys among them; None for anybody's."""
+        if identity.organisation == PLATFORM:
+            return None
+        return tuple([key.id for revoked in (False, True) for key in await self.keys(identity, revoked=revoked)])
 
     async def simulate(
         self, identity: Identity, context: CallContext, wanted: Simulation, organisation: str = ""

@@ -183,7 +183,7 @@ async def test_requests_of_an_address_and_of_a_key_are_bounded_while_they_run(
         edge.router.calls.clear()
         running = asyncio.create_task(client.post(CHAT, json=BODY))
         async with asyncio.timeout(20):
-            while not edge.router.calls:  # noqa: ASYNC110
+            while not edge.router.calls:  # noqa: ASYNC110 - nothing tells when
                 await asyncio.sleep(0.01)
         refused = await client.post(CHAT, json=BODY)
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_at_a_time")
@@ -280,7 +280,7 @@ async def test_connections_of_an_address_are_bounded_and_counted_down() -> None:
                 assert await reader.read() == b""
         open_[0].close()
         async with asyncio.timeout(20):
-            while len(crowd) == 3:  # noqa: ASYNC110
+            while len(crowd) == 3:  # noqa: ASYNC110 - nothing tells when
                 await asyncio.sleep(0.01)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         exits.callback(writer.close)

@@ -23,6 +23,7 @@ from omni_core.clients.quota import QuotaClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
 from omni_core.identity import SERVICES, Caller
+from omni_core.kept_bodies import KeptBody
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
@@ -704,10 +705,26 @@ EVENTS = (LimitEvent("l/tokens/day/9/80", 2**45, 80, 2**50, "l", "tag/b/soft", "
 LETTERS = DeadLetters((DeadLetter(2**40 + 1, 2**45, "why", 5, 2**33, 9, "no"), DeadLetter(3, 0, "", 0, 1, 0, "")), 4, 3)
 
 
+KEPT = tuple(
+    KeptBody(
+        request_id="0190", told_id="", key_id="key_dev", stage=stage, attempt=attempt, provider="acme", model="m",
+        wire_format="openai.chat", at_ms=2**45, until_ms=2**46, size=2**33, content=b"\0\xff{}", redacted=True,
+        cut=True,
+    )
+    for stage, attempt in (("client_request", 0), ("provider_response", 3))
+)  # fmt: skip
+
+
 class Analytics:
     def __init__(self) -> None:
         self.watched: list[tuple[tuple[str, ...] | None, str]] = []
         self.left = asyncio.Event()
+
+    async def bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> tuple[KeptBody, ...]:
+        return KEPT if (id_, key_ids) in (("mine", None), ("mine", ("key_dev",))) else ()
+
+    async def forget_bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        return len(await self.bodies(id_, key_ids))
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -861,6 +878,14 @@ async def test_a_request_is_found_as_it_was_recorded_for_those_who_may_see_it(re
     assert await port.find_request("mine", None) == FOUND
     assert await port.find_request("mine", ("key_dev", "key_b")) == FOUND
     assert await port.find_request("mine", ()) is None
+
+
+async def test_bodies_are_answered_byte_for_byte_to_those_who_may_see_them(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.bodies("mine", None) == await port.bodies("mine", ("key_dev",)) == KEPT
+    assert await port.bodies("mine", ()) == ()
+    assert await port.forget_bodies("mine", ("key_dev",)) == 2
+    assert await port.forget_bodies("mine", ()) == 0
 
 
 async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:

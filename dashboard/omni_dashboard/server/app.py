@@ -19,6 +19,7 @@ from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import (
     analytics,
+    bodies,
     configuration,
     dead,
     documents,
@@ -96,6 +97,7 @@ class Api:
             *logs.rows(),
             *live.rows(),
             *dead.rows(),
+            *bodies.rows(),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row(
                 "POST",

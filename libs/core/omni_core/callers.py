@@ -57,6 +57,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "DeadLetters": ("dashboard",),
         "Redrive": ("dashboard",),
         "Discard": ("dashboard",),
+        "Bodies": ("dashboard",),
+        "ForgetBodies": ("dashboard",),
     },
 }
 

@@ -9,6 +9,7 @@ import click
 from omni_launch.analytics_cli import analytics
 from omni_launch.audit_cli import audit
 from omni_launch.backup_cli import backup
+from omni_launch.bodies_cli import bodies
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
 from omni_launch.environment import Flags, config_file, merged
@@ -286,7 +287,7 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain, quota, report):
+for verb in (apply, diff, export, take_in, explain, quota, report, bodies):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)

@@ -45,6 +45,8 @@ MATRIX = [
     ("GET", "/api/requests/mine", None, (401, 401, 403, 200, 200)),
     ("POST", "/api/simulate-route", {"model": "best"}, (401, 401, 403, 200, 200)),
     ("POST", "/api/simulate-route?organisation=default", {"model": "best", "key": "root"}, (401, 401, 403, 403, 200)),
+    ("GET", "/api/requests/mine/bodies", None, (401, 401, 403, 403, 200)),
+    ("DELETE", "/api/requests/mine/bodies", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/keys", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/keys", NEW, (401, 401, 403, 403, 201)),
     ("POST", "/api/keys/key_dev/rotate", {}, (401, 401, 403, 403, 200)),
@@ -142,6 +144,8 @@ MANAGED: dict[tuple[str, ...], set[str]] = {
         "/api/quota/accounts/acme/first/refresh",
     },
     ("quota:read",): {"/api/quota", "/api/limit-events"},
+    ("bodies:read",): {"GET /api/requests/mine/bodies"},
+    ("bodies",): {"/api/requests/mine/bodies"},
     ("audit:read",): {"/api/audit", "/api/audit/verify", "/api/audit/usage"},
 }
 

@@ -106,6 +106,7 @@ async def test_keys_are_listed_without_secrets(house: House) -> None:
         "limits": {"requests_per_minute": 60},
         "budget": {"usd": "25.00", "nano_usd": 25 * 10**9, "window": "month"}, "managed_by": "api",
         "created": 1_700_000_001, "hint": "…6789", "rules": "", "team": "", "user": "", "tags": [],
+        "no_bodies": False,
     }  # fmt: skip
     assert body["keys"][0]["budget"] is None
     assert (body["keys"][0]["requests"], body["keys"][0]["last_used"]) == (0, None)

@@ -41,7 +41,7 @@ class Configuration(msgspec.Struct, frozen=True):
 class NewKey(msgspec.Struct, frozen=True):
     """``budget_window`` is "day", "week", "month" or "total"; 0 means no limit. ``rules`` is YAML (or JSON) of what may
     stand under a key's ``rules:`` in the configuration file. ``team`` and ``user`` are whose it is, by name, and
-    ``tags`` what its requests carry, for limits of theirs."""
+    ``tags`` what its requests carry, for limits of theirs. With ``no_bodies`` nothing of what they say is ever kept."""
 
     name: str
     role: str = "developer"
@@ -54,6 +54,7 @@ class NewKey(msgspec.Struct, frozen=True):
     team: str = ""
     user: str = ""
     tags: tuple[str, ...] = ()
+    no_bodies: bool = False
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
@@ -77,6 +78,7 @@ class KeyInfo(msgspec.Struct, frozen=True):
     team: str = ""
     user: str = ""
     tags: tuple[str, ...] = ()
+    no_bodies: bool = False
 
 
 class CreatedKey(msgspec.Struct, frozen=True):

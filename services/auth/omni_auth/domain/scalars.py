@@ -387,6 +387,27 @@ def base_url(value: object) -> str:
     return word.rstrip("/")
 
 
+def proxy_url(value: object) -> str:
+    """http, https, socks5 or socks5h://host[:port]. A password in it would end up in snapshots."""
+    word = text(value)
+    scheme, _, rest = word.partition("://")
+    if scheme not in ("http", "https", "socks5", "socks5h") or not rest:
+        _refuse("must be a URL such as http://proxy.example.com:3128, or one of https, socks5 or socks5h")
+    if "@" in rest:
+        _refuse("must not carry a password; that goes into credentials")
+    if rest.rstrip("/").count("/"):
+        _refuse("must be a host and a port, without a path")
+    return f"{scheme}://{base_url(f'http://{rest}').partition('://')[2]}"
+
+
+def pem_file(value: object) -> str:
+    """An absolute path, for whichever process makes the connection reads it."""
+    word = text(value)
+    if not word.startswith("/") or not word.isprintable():
+        _refuse("must be the absolute path of a PEM file, which each process that calls providers can read")
+    return word
+
+
 def _is_address(word: str) -> bool:
     try:
         ipaddress.ip_address(word)

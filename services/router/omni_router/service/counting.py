@@ -42,13 +42,15 @@ async def count(
     body: Body,
     headers: Mapping[str, str],
     timeouts: Callable[[str, Provider], Timeouts],
+    guarded: Callable[[Candidate], bool],
 ) -> int:
-    """``timeouts`` gives those of a combo and a provider. Raises ``InvalidRequest``, or ``UpstreamRejected`` where the
+    """``timeouts`` gives those of a combo and a provider, ``guarded`` whom a guard keeps from seeing a request as it
+    stands, and so from counting it. Raises ``InvalidRequest``, or ``UpstreamRejected`` where the
     provider objects to the request itself."""
     tried = 0
     for candidate in plan.candidates:
         url = provider_call.count_url(candidate.provider, candidate.model.id)
-        if not url:
+        if not url or guarded(candidate):
             continue
         if tried == _TRIES:
             break
@@ -156,6 +158,7 @@ async def _ask(
             allow_private=provider.allow_private_address,
             timeouts=timeouts,
             begin_within=min(_WITHIN, timeouts.total),
+            egress=account.egress,
         )
     )
     try:

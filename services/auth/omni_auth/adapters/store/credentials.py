@@ -11,7 +11,7 @@ from omni_auth.adapters.store.tables import credentials
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.vault import Binding, Chance, Sealed, VaultRefused, Wrapping, rewrap, seal, unseal
 
-KIND = "accounts"
+KIND = "accounts"  # in what each is bound to, a proxy's too: ids are of one kind only
 BATCH = 50
 TRIES = 3  # a key service may take its time for each
 
