@@ -79,6 +79,7 @@ ORGANISATIONS = (PLATFORM, GUEST)
 OWN_ADDRESS, ELSEWHERE = ("127.0.0.0/8",), ("192.0.2.0/24",)
 
 FILE = """
+server: {{guard: {{failures: off}}}}
 providers:
   - {{id: acme, format: openai.chat, base_url: "{base}/v1", allow_private_address: true,
      accounts: [{{name: first, api_key: {{value: provider-secret-acme}}}}],
