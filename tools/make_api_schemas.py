@@ -23,6 +23,7 @@ from omni_auth.domain.sections import base, combos, limits, prices, providers, r
 from omni_auth.domain.sections.base import Section
 from omni_auth.domain.sections.prices import PriceSection
 from omni_catalogue import tags
+from omni_catalogue.logins import LOGINS
 from pydantic import BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
@@ -76,15 +77,21 @@ SECONDS: Schema = number(86_400, exclusiveMinimum=0)
 READERS: dict[Callable[..., Any], Schema] = {
     scalars.flag: FLAG,
     scalars.name: like(scalars._NAME),
+    scalars.login: text(rf"({'|'.join(sorted(LOGINS))})/[A-Za-z0-9_.@+-]{{1,60}}"),
     scalars.text: text(r"[\s\S]*\S[\s\S]*"),
     scalars.host: {"anyOf": [text(_HOST), text(_V4, format="ipv4"), {"type": "string", "format": "ipv6"}]},
     scalars.base_url: text(rf"https?://({_HOST}|{_V4}|{_V6}){_PORT}(/[A-Za-z0-9._~-]+)*/?"),
+    scalars.proxy_url: text(rf"(https?|socks5h?)://({_HOST}|{_V4}|{_V6}){_PORT}/?"),
+    scalars.pem_file: text(r"(/[A-Za-z0-9._-]{1,40}){1,6}"),
     scalars.network: {
         "anyOf": [
             {"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"},
             text(rf"{_V4}/[0-9]{{1,2}}"), text(r"[0-9A-Fa-f:.]{2,45}/[0-9]{1,3}"),
         ],
     },
+    scalars.host_pattern: text(rf"(\*\.)?{_HOST}"),
+    scalars.origin: {"anyOf": [{"const": "*"}, text(r"https?://[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?(\.[a-z]{2,10}){0,2}")]},
+    scalars.header_name: text(r"[A-Za-z][A-Za-z0-9-]{0,63}"),
     scalars.seconds: SECONDS,
     scalars.seconds_or_none: {"anyOf": [number(86_400, minimum=0), {"const": "off"}]},
     scalars.share: number(1, minimum=0),
@@ -126,12 +133,13 @@ READERS: dict[Callable[..., Any], Schema] = {
     combos._after: {"anyOf": [SECONDS, {"const": "p95"}]},
     routing._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     base.secret_source: SECRET,
-    base.optional_source: {"anyOf": [SECRET, {"const": "none"}]},
+    base.account_key: {"anyOf": [SECRET, {"const": "none"}]},
 }  # fmt: skip
 MADE: dict[str, Callable[..., Schema]] = {
     "within_provider": lambda **_: text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[^\s]{1,255}"),
     "lasting": lambda most: lasting(most),
     "one_of": lambda words: {"enum": list(words)},
+    "count_or_off": lambda most: {"anyOf": [{"type": "integer", "minimum": 0, "maximum": most}, {"const": "off"}]},
     "whole": lambda low, high, **_: {"type": "integer", "minimum": low, "maximum": high},
 }
 
