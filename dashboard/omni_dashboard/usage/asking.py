@@ -1,11 +1,12 @@
 """Questions about usage: what somebody may see of it, whose keys there are, and what analytics answers."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import msgspec
-from omni_core.ports.analytics import Breakdown, Slice
+from omni_core.ports.analytics import TAG, Breakdown, Slice, UsagePoint, UsageQuery, UsageReport
 from omni_core.ports.auth import Identity
 from omni_wire.errors import PermissionDenied
+from omni_wire.latency import TOTAL, TTFT
 
 from omni_dashboard.domain.access import ADMIN, PLATFORM
 from omni_dashboard.usage.analysis import Analysis, Answer, answer
@@ -38,7 +39,7 @@ async def visible(
             raise PermissionDenied("a developer sees their own key only, and not by its owners", param="by")
         if any(key != identity.key_id for key in filters.get("key", ())):
             raise PermissionDenied("a developer sees the usage of their own key only", param="filter")
-        known: Mapping[str, Owner] = {identity.key_id: Owner(identity.organisation, name=identity.name)}
+        known: Mapping[str, Owner] = {identity.key_id: Owner(identity.organisation)}
     else:
         known = await owners(identity) if of_owners or identity.organisation != PLATFORM else {}
     found = of_keys(filters, known)
@@ -46,3 +47,23 @@ async def visible(
         wanted = found.get("key")
         found["key"] = tuple(key for key in known if wanted is None or key in wanted)
     return found, known
+
+
+def of_tags(query: UsageQuery, tags: Values) -> Breakdown:
+    """The same question of requests that have one of ``tags``."""
+    filters = {TAG: tags, **({"key": (query.key_id,)} if query.key_id else {})}
+    by = (query.group_by,) if query.group_by else ()
+    latency = (TOTAL, TTFT) if query.latency else ()
+    return Breakdown(query.from_ms, query.until_ms, by, filters, query.grain, latency)
+
+
+def reported(query: UsageQuery, slices: Sequence[Slice]) -> Iterator[UsageReport]:
+    """Each of the slices that answer it, as a report of its own."""
+    for one in slices:
+        value = "".join(one.values)
+        point = UsagePoint(one.at_ms, value, one.totals, one.latency.get(TOTAL, {}), one.latency.get(TTFT, {}))
+        yield UsageReport(
+            one.totals,
+            {value: one.totals} if query.group_by else {},
+            (point,) if query.grain or query.latency else (),
+        )
