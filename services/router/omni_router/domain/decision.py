@@ -45,13 +45,14 @@ class Ordered(msgspec.Struct, frozen=True):
 
 
 class Tried(Protocol):
-    """A candidate that was asked. ``first_byte_ms`` is -1 until one came."""
+    """A candidate that was asked. ``first_byte_ms`` is -1 until one came, ``sent`` 0 until its provider was called."""
 
     id: str
     offer: Offer
     early: bool
     hedge: bool
     first_byte_ms: int
+    sent: float
     losses: tuple[str, ...]
 
 
@@ -104,7 +105,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     for its rate limit, of which ``circuit`` is the lane), "outrun" (let go, as another
     began first) or "left" (the client went away before an answer began).
 
-    Of one that was asked: ``attempt`` is its event's id, ``retry`` counts its tries from 0, ``early`` is whether it was
+    Of one that was asked: ``attempt`` is its event's id, "" where it failed before its provider was called, of which no
+    event tells; ``retry`` counts its tries from 0, ``early`` is whether it was
     suspected and asked before its time, ``hedge`` whether it was asked besides the one before it; ``message`` is there
     where it is in our words. Of one that was passed over:
     ``circuit`` is open for ``wait`` seconds more for ``cause``; ``told`` is whether the provider itself said how long.
@@ -134,7 +136,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     """``candidates`` is how many there were; ``steps`` are those that were looked at, as it happened, without
     ``steps_left_out`` of them in the middle. The other counts of what is left out are of what comes last.
-    ``similarity`` is there where the cache told the answer to other words, which are as near as that, up to 1."""
+    ``similarity`` is there where the cache told the answer to other words, which are as near as that, up to 1.
+    ``guard`` is what guards found, by name, with what was done and how often; never what it says."""
 
     model: str
     revision: int
@@ -148,6 +151,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     losses: tuple[str, ...] = ()
     losses_left_out: int = 0
     similarity: float | None = None
+    guard: tuple[str, ...] = ()
 
 
 def retold(model: str, revision: int, router: str, similarity: float) -> Decision:
@@ -166,6 +170,7 @@ def decide(
     trail: Sequence[Skip | Failure | Outran],
     tried: Sequence[Tried],
     most: int = _MOST,
+    guard: Sequence[str] = (),
 ) -> Decision:
     """Of a walk's ``trail`` and those that were asked, in the order in which they ended; the last may not have."""
     last = tried[-1] if tried else None
@@ -197,6 +202,7 @@ def decide(
         steps_left_out=len(happened) - len(steps),
         losses=tuple(map(_short, losses[:most])),
         losses_left_out=max(0, len(losses) - most),
+        guard=tuple(map(_short, guard[:most])),
     )
 
 
@@ -339,7 +345,7 @@ def _asked(attempt: Tried, end: Failure | Outran | None, retry: int) -> Step:
         _short(candidate.account.id),
         _short(candidate.model.id),
         outcome,
-        attempt.id,
+        attempt.id if attempt.sent else "",
         retry,
         attempt.early,
         attempt.hedge,
