@@ -125,6 +125,9 @@ def build(
         api, MoneyApi(money, lambda: reconciler.looks), service, seen, installation.assets(), runtime.metrics
     )
     sizes = {FILE_PATH: settings.max_file_bytes}
-    shell = Shell(app, runtime.metrics, max_body_bytes=settings.max_body_bytes, sizes=sizes, clock=monotonic)
+    shell = Shell(
+        app, runtime.metrics, max_body_bytes=settings.max_body_bytes, sizes=sizes, door=lambda: service.door,
+        clock=monotonic, wall=lambda: now_ms() // 1000,
+    )  # fmt: skip
     component: DashboardComponent = DashboardComponent(shell, app, service, fleet, reconciler, settings)
     return component

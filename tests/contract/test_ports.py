@@ -25,6 +25,7 @@ from omni_core.clients.quota import QuotaClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
 from omni_core.identity import SERVICES, Caller
+from omni_core.kept_bodies import KeptBody
 from omni_core.ports.analytics import (
     AnalyticsPort,
     Breakdown,
@@ -64,7 +65,7 @@ from omni_core.ports.quota import (
     QuotaSnapshot,
     QuotaWindowState,
 )
-from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
+from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, Head, ModelEntry, RouterPort
 from omni_core.ports.translator import (
     EncodeCall,
     EncodedRequest,
@@ -188,6 +189,16 @@ class Router:
         self.call = call
         return b'{"model":"\xc3\xa4"}'
 
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        assert context == CONTEXT
+        return ConnectionTest(
+            False, "completion", f"{account_id} {model}", 404, 12, "upstream_rejected", model, "p", "global", "1.2.3.4"
+        )
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        assert context == CONTEXT
+        return ConnectionTest(True, "tunnel", name)
+
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         assert (context, key_id) == (CONTEXT, "key-1")
         return [ModelEntry("always-on", "omniroute"), ModelEntry("acme/gpt-x", "acme", 1, 272_000, 128_000)]
@@ -255,6 +266,14 @@ async def test_an_explanation_is_asked_for_as_a_request_is_made(reach: Reach) ->
     call = CompleteCall(CONTEXT, "key-1", WireFormat.GEMINI_GENERATE, b"{}", "", {"a": "b"}, model="m", stream=True)
     assert await port.explain(call) == b'{"model":"\xc3\xa4"}'
     assert router.call == call
+
+
+async def test_a_test_of_a_connection_comes_back_whole(reach: Reach) -> None:
+    port: RouterPort = await reach(Router(), RouterClient)
+    assert await port.test_account(CONTEXT, "acme/first", "gpt-x") == ConnectionTest(
+        False, "completion", "acme/first gpt-x", 404, 12, "upstream_rejected", "gpt-x", "p", "global", "1.2.3.4"
+    )
+    assert await port.test_proxy(CONTEXT, "office") == ConnectionTest(True, "tunnel", "office")
 
 
 async def test_models_keep_their_order_and_their_numbers(reach: Reach) -> None:
@@ -709,10 +728,26 @@ EVENTS = (LimitEvent("l/tokens/day/9/80", 2**45, 80, 2**50, "l", "tag/b/soft", "
 LETTERS = DeadLetters((DeadLetter(2**40 + 1, 2**45, "why", 5, 2**33, 9, "no"), DeadLetter(3, 0, "", 0, 1, 0, "")), 4, 3)
 
 
+KEPT = tuple(
+    KeptBody(
+        request_id="0190", told_id="", key_id="key_dev", stage=stage, attempt=attempt, provider="acme", model="m",
+        wire_format="openai.chat", at_ms=2**45, until_ms=2**46, size=2**33, content=b"\0\xff{}", redacted=True,
+        cut=True,
+    )
+    for stage, attempt in (("client_request", 0), ("provider_response", 3))
+)  # fmt: skip
+
+
 class Analytics:
     def __init__(self) -> None:
         self.watched: list[tuple[tuple[str, ...] | None, str]] = []
         self.left = asyncio.Event()
+
+    async def bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> tuple[KeptBody, ...]:
+        return KEPT if (id_, key_ids) in (("mine", None), ("mine", ("key_dev",))) else ()
+
+    async def forget_bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        return len(await self.bodies(id_, key_ids))
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         assert id_ == "mine"
@@ -866,6 +901,14 @@ async def test_a_request_is_found_as_it_was_recorded_for_those_who_may_see_it(re
     assert await port.find_request("mine", None) == FOUND
     assert await port.find_request("mine", ("key_dev", "key_b")) == FOUND
     assert await port.find_request("mine", ()) is None
+
+
+async def test_bodies_are_answered_byte_for_byte_to_those_who_may_see_them(reach: Reach) -> None:
+    port: AnalyticsPort = await reach(Analytics(), AnalyticsClient)
+    assert await port.bodies("mine", None) == await port.bodies("mine", ("key_dev",)) == KEPT
+    assert await port.bodies("mine", ()) == ()
+    assert await port.forget_bodies("mine", ("key_dev",)) == 2
+    assert await port.forget_bodies("mine", ()) == 0
 
 
 async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:

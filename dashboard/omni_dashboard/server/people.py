@@ -160,7 +160,7 @@ def _origin(request: Request, secure: bool = False) -> Origin:
     if not secure:
         browsers.is_secure(request.headers, request.url.scheme)
     peer = str(request.client.host) if request.client else ""
-    address = management_of(request).client(peer, request.headers.getlist("x-forwarded-for"))
+    address = str(management_of(request).door.client(peer, request.scope["headers"]) or "")
     return Origin(address, request.headers.get("user-agent", ""))
 
 

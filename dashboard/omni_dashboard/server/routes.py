@@ -52,9 +52,7 @@ class GuardedRoute(APIRoute):
             trace = headers.get(b"traceparent", b"")[:128].decode("latin-1")
             context = CallContext(problems.request_id_of(request), trace)
             peer = str(request.client.host) if request.client else ""
-            forwarded = [
-                value.decode("latin-1") for name, value in request.scope["headers"] if name == b"x-forwarded-for"
-            ]
+            forwarded = management_of(request).door.hops(request.scope["headers"])
 
             def again() -> Awaitable[Identity]:
                 return management_of(request).identify(

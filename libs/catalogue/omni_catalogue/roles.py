@@ -19,11 +19,11 @@ OWN, READ, WRITE = 1, 2, 3
 POLICY: Final[dict[str, dict[str, int]]] = {
     OWNER: {
         "usage": WRITE, "keys": WRITE, "quota": WRITE, "limits": WRITE, "system": WRITE, "config": WRITE,
-        "audit": WRITE, "people": WRITE,
+        "audit": WRITE, "bodies": WRITE, "people": WRITE,
     },
     ADMIN: {
         "usage": WRITE, "keys": WRITE, "quota": WRITE, "limits": WRITE, "system": WRITE, "config": WRITE,
-        "audit": WRITE, "people": READ,
+        "audit": WRITE, "bodies": WRITE, "people": READ,
     },
     BILLING: {"usage": READ, "quota": READ, "limits": WRITE},
     DEVELOPER: {"usage": OWN},

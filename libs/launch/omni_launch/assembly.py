@@ -104,6 +104,11 @@ class Assembly:
         edge.mount(self.app("dashboard"))
         return edge.app
 
+    def crowd(self) -> Any:
+        """Who counts the connections of the edge's listener."""
+        edge: Any = self.components["edge"]
+        return edge.service.crowd
+
     def register(self, server: "RpcServer", name: str) -> None:
         """Offer the service ``name`` over gRPC."""
         service = self._services[name]

@@ -109,6 +109,7 @@ Examples:
 @click.option(
     "--tag", "tags", multiple=True, metavar="TAG", help="What all its requests carry; may be repeated. [none]"
 )
+@click.option("--no-bodies", is_flag=True, help="Never keep what it asks and is answered, whatever bodies: says.")
 @click.option(
     "--rule", "rules", multiple=True, metavar="NAME=VALUE", help="As under rules: in the file; may be repeated."
 )
@@ -130,6 +131,7 @@ def create_key(
     team: str,
     user: str,
     tags: tuple[str, ...],
+    no_bodies: bool,
     rules: tuple[str, ...],
     as_json: bool,
     data_dir: Path | None,
@@ -150,6 +152,7 @@ def create_key(
         team=team,
         user=user,
         tags=tags,
+        no_bodies=no_bodies,
         scopes=Scopes(providers=providers, endpoints=endpoints, ips=ips, management=management, expires=expires or 0),
     )
     with _key_store(data_dir, config) as store:

@@ -106,6 +106,7 @@ async def test_keys_are_listed_without_secrets(house: House) -> None:
         "limits": {"requests_per_minute": 60},
         "budget": {"usd": "25.00", "nano_usd": 25 * 10**9, "window": "month"}, "managed_by": "api",
         "created": 1_700_000_001, "hint": "…6789", "rules": "", "team": "", "user": "", "tags": [],
+        "no_bodies": False,
     }  # fmt: skip
     assert body["keys"][0]["budget"] is None
     assert (body["keys"][0]["requests"], body["keys"][0]["last_used"]) == (0, None)
@@ -353,6 +354,7 @@ async def test_metrics_count_by_route_and_never_by_what_was_asked(house: House) 
     assert "wp-login" not in text
 
 
+PARQUET = "application/vnd.apache.parquet"
 PUBLIC = {("get", f"/api/session{path}") for path in ("", "/oidc/{id}", "/oidc/callback")}
 PUBLIC |= {*(("post", f"/api/session{path}") for path in ("", "/look", "/redeem"))}
 
@@ -367,7 +369,7 @@ async def test_openapi_describes_every_answer_and_problem(house: House) -> None:
             good = {status: found for status, found in operation["responses"].items() if status < "303"}
             status, *more = sorted(good)
             assert more == (["201"] if method == "put" else []), name
-            files = {"/api/config/export": {"text/yaml"}, "/api/export": {"text/csv", "application/x-ndjson"}}
+            files = {"/api/config/export": {"text/yaml"}, "/api/export": {"text/csv", "application/x-ndjson", PARQUET}}
             files |= {"/api/live": {"text/event-stream"}}
             if path in files:
                 assert set(good[status]["content"]) == files[path]
@@ -379,7 +381,7 @@ async def test_openapi_describes_every_answer_and_problem(house: House) -> None:
     assert "$defs" not in str(document)
     assert set(document["paths"]["/api/usage"]["get"]["responses"]) == {"200", "400", "401", "403", "422", "500", "503"}
     names = [parameter["name"] for parameter in document["paths"]["/api/usage"]["get"]["parameters"]]
-    assert names == ["from", "until", "group_by", "key", "grain", "latency"]
+    assert names == ["from", "until", "group_by", "key", "grain", "latency", "tag"]
     refs = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert refs <= set(document["components"]["schemas"])
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from omni_catalogue import tags
+from omni_catalogue.logins import NAMES
 from omni_catalogue.windows import is_known
 from pydantic_core import PydanticCustomError
 
@@ -32,6 +33,7 @@ _DECIMAL = re.compile(r"[+-]?([0-9][0-9_]{0,24}(\.[0-9_]{0,24})?|\.[0-9]{1,24})(
 _PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9:.-]{0,62}")
 _PROFILE_ARN = re.compile(r"arn:aws[a-z-]*:codewhisperer:[a-z0-9-]*:[0-9]{12}:profile/[A-Za-z0-9_-]{1,128}")
 _MACHINE_ID = re.compile(r"[A-Za-z0-9-]{8,128}(/[A-Za-z0-9-]{8,128})?")
+_LOGIN = re.compile(r"[a-z0-9-]{1,40}/[A-Za-z0-9_.@+-]{1,60}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -41,6 +43,9 @@ _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PROVIDERS = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]{0,63}\Z")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?\Z")
+_HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?\Z")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,31}://[a-z0-9\[]([a-z0-9.:_-]{0,251}[a-z0-9\]])?(:[1-9][0-9]{0,4})?\Z")
+_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 # A last label of digits makes it an IPv4 address in one of its old spellings (127.1, 0x7f000001, 2130706433).
 _OLD_IPV4 = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)\.?\Z")
 
@@ -108,6 +113,16 @@ def profile_arn(value: object) -> str:
     return value
 
 
+def login(value: object) -> str:
+    """A login by its id, "kind/name", with the kind's own id in the place of another name of it."""
+    if not isinstance(value, str) or not _LOGIN.fullmatch(value):
+        _refuse("must be a login: KIND/NAME, such as codex/work (omniroute login list)")
+    kind, _, name = value.partition("/")
+    if kind not in NAMES:
+        _refuse(f"names no login that there is{suggestion(kind, list(NAMES))}")
+    return f"{NAMES[kind]}/{name}"
+
+
 def machine_id(value: object) -> str:
     """One of Cursor's telemetry ids, or two with a slash between."""
     if not isinstance(value, str) or not _MACHINE_ID.fullmatch(value):
@@ -139,6 +154,15 @@ def whole(low: int, high: int, hint: str = "") -> Callable[[object], int]:
         if not low <= number <= high:
             _refuse(f"must be from {low} to {high}{hint}")
         return number
+
+    return read
+
+
+def count_or_off(most: int) -> Callable[[object], int]:
+    """A whole number from 1, or 0 or off for none."""
+
+    def read(value: object) -> int:
+        return 0 if flag_or_none(value) is False else whole(0, most, " or off")(value)
 
     return read
 
@@ -184,6 +208,14 @@ def share(value: object) -> float:
     if not 0 <= found <= 1:
         _refuse("must be from 0 to 1")
     return float(found)
+
+
+def millionths(value: object) -> int:
+    """A number of more than 0 and at most 1, in millionths."""
+    found = _fraction(value, "a part of the price from 0 to 1, such as 0.5")
+    if not 0 < found <= 1 or (found * 1_000_000).denominator != 1:
+        _refuse("must be more than 0 and at most 1, to a millionth")
+    return int(found * 1_000_000)
 
 
 def account_id(value: object) -> str:
@@ -333,6 +365,29 @@ def host(value: object) -> str:
     return word
 
 
+def host_pattern(value: object) -> str:
+    """A host's name without a port, or "*.example.org" for all below one, in lower case."""
+    word = text(value).lower().rstrip(".")
+    if not _HOST_PATTERN.match(word) or ".." in word:
+        _refuse("must be a host's name without a port, such as ai.example.org or *.example.org")
+    return word
+
+
+def origin(value: object) -> str:
+    """As browsers send it: a scheme, a host, and a port where it is not the scheme's own; or '*' for any."""
+    word = text(value)
+    if word != "*" and not _ORIGIN.match(word):
+        _refuse("must be an origin such as https://app.example.org (in lower case, no path), or '*' for any")
+    return word
+
+
+def header_name(value: object) -> str:
+    word = text(value).lower()
+    if not _HEADER.match(word):
+        _refuse("must be a header's name, such as x-request-id")
+    return word
+
+
 def base_url(value: object) -> str:
     """http(s)://host[:port][/path], without a slash at its end. Credentials in it would end up in snapshots."""
     word = text(value)
@@ -350,6 +405,27 @@ def base_url(value: object) -> str:
     if not word.isascii() or (not _is_address(found) and (not _HOST.match(found) or _OLD_IPV4.match(found))):
         _refuse("must have a host name or a plain IP address as its host")
     return word.rstrip("/")
+
+
+def proxy_url(value: object) -> str:
+    """http, https, socks5 or socks5h://host[:port]. A password in it would end up in snapshots."""
+    word = text(value)
+    scheme, _, rest = word.partition("://")
+    if scheme not in ("http", "https", "socks5", "socks5h") or not rest:
+        _refuse("must be a URL such as http://proxy.example.com:3128, or one of https, socks5 or socks5h")
+    if "@" in rest:
+        _refuse("must not carry a password; that goes into credentials")
+    if rest.rstrip("/").count("/"):
+        _refuse("must be a host and a port, without a path")
+    return f"{scheme}://{base_url(f'http://{rest}').partition('://')[2]}"
+
+
+def pem_file(value: object) -> str:
+    """An absolute path, for whichever process makes the connection reads it."""
+    word = text(value)
+    if not word.startswith("/") or not word.isprintable():
+        _refuse("must be the absolute path of a PEM file, which each process that calls providers can read")
+    return word
 
 
 def _is_address(word: str) -> bool:

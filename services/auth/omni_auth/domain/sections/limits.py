@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain import scalars
-from omni_auth.domain.sections.base import Name, Network, Secret, Section, Tag, Text
+from omni_auth.domain.sections.base import Flag, Name, Network, Secret, Section, Tag, Text
 from omni_auth.domain.sections.prices import PriceSection
 from omni_auth.domain.sections.rules import RulesSection
 
@@ -175,7 +175,8 @@ class LimitEntry(LimitSection):
 
 
 class KeySection(Section):
-    """``team`` and ``user`` are whose it is, ``tags`` what its requests carry: the limits of these apply to it."""
+    """``team`` and ``user`` are whose it is, ``tags`` what its requests carry: the limits of these apply to it.
+    With ``no_bodies`` nothing of what they say is ever kept, whatever ``bodies`` says."""
 
     name: Name
     secret: Secret
@@ -195,6 +196,7 @@ class KeySection(Section):
     budget: BudgetSection | None = None
     when_away: WhenAway = "closed"
     rules: RulesSection = RulesSection()
+    no_bodies: Flag = False
 
     @model_validator(mode="after")
     def _away(self) -> Self:
