@@ -13,6 +13,7 @@ reader      an admin's that may read every area
 area        an admin's for this route's area
 others      an admin's for one area, any but this route's
 admin       an admin's without scopes
+p…          a person who has logged in, with that role (in ``PEOPLE``), and gp… one of another organisation
 g…          the same of an organisation that is not the platform's: its admins manage their own keys and people, and
             read nothing of the platform's
 
@@ -53,6 +54,10 @@ GET    /favicon.ico                        -      -        200  200  200  200  2
 GET    /static/app.css                     -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /static/app.js                      -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /static/icon.svg                    -      -        200  200  200  200  200  200  200  200  200  200  200  200
+GET    /static/people.js                   -      -        200  200  200  200  200  200  200  200  200  200  200  200
+GET    /login                              -      -        200  200  200  200  200  200  200  200  200  200  200  200
+GET    /account                            -      -        200  200  200  200  200  200  200  200  200  200  200  200
+GET    /people                             -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /healthz                            -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /readyz                             -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /metrics                            -      -        200  200  200  200  200  200  200  200  200  200  200  200
@@ -111,6 +116,32 @@ GET    /api/audit/usage                    audit  platform 401  401  403  403  2
 
 POST   /api/accounts/{account}/test        config platform 401  401  403  403  403  200  403  200  403  403  403  403
 POST   /api/proxies/{proxy}/test           config platform 401  401  403  403  403  200  403  200  403  403  403  403
+
+GET    /api/session                        -      -        200  200  200  200  200  200  200  200  200  200  200  200
+POST   /api/session                        -      -        422  422  422  422  422  422  422  422  422  422  422  422
+POST   /api/session/look                   -      -        422  422  422  422  422  422  422  422  422  422  422  422
+POST   /api/session/redeem                 -      -        422  422  422  422  422  422  422  422  422  422  422  422
+GET    /api/session/oidc/callback          -      -        403  403  403  403  403  403  403  403  403  403  403  403
+GET    /api/session/oidc/{id}              -      -        403  403  403  403  403  403  403  403  403  403  403  403
+DELETE /api/session                        -      own      401  401  403  403  403  403  403  403  403  403  403  403
+GET    /api/account/sessions               -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/sessions/end           -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/password               -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/totp                   -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/totp/confirm           -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/totp/remove            -      own      401  401  403  403  403  403  403  403  403  403  403  403
+GET    /api/people                         people own      401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/people                         people asked    401  401  403  403  200  200  403  200  403  403  403  403
+POST   /api/people                         people own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/people                         people asked    401  401  403  403  403  403  403  403  403  403  403  403
+PATCH  /api/people/{id}                    people own      401  401  403  403  403  403  403  403  403  403  403  403
+PATCH  /api/people/{id}                    people asked    401  401  403  403  403  403  403  403  403  403  403  403
+DELETE /api/people/{id}                    people own      401  401  403  403  403  403  403  403  403  403  403  403
+DELETE /api/people/{id}                    people asked    401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/people/{id}/reset              people own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/people/{id}/reset              people asked    401  401  403  403  403  403  403  403  403  403  403  403
+PATCH  /api/people/{id}                    people named    401  401  403  403  403  403  403  403  403  403  403  403
+
 POST   /api/config/apply                   config platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/price-list                     config platform 401  401  403  403  200  200  403  200  403  403  403  403
 GET    /api/config/export                  config platform 401  401  403  403  200  200  403  200  403  403  403  403
