@@ -17,6 +17,7 @@ PATHS = {
     "/": "index.html",
     "/static/app.css": "app.css",
     "/static/app.js": "app.js",
+    "/static/live.js": "live.js",
     "/static/icon.svg": "icon.svg",
     "/favicon.ico": "icon.svg",
 }

@@ -10,9 +10,13 @@ class Problem extends Error {
   constructor(status, message) { super(message); this.status = status; }
 }
 
+function proof() { return { Authorization: `Bearer ${state.key}` }; }
+
+const manages = () => state.me.role === "admin";
+
 async function ask(path, method = "GET") {
   const answer = await fetch(path, {
-    method, headers: { Authorization: `Bearer ${state.key}` }, cache: "no-store", signal: AbortSignal.timeout(15000),
+    method, headers: proof(method), cache: "no-store", signal: AbortSignal.timeout(15000),
   });
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   const told = await answer.json().catch(() => ({}));
@@ -259,7 +263,7 @@ function period() {
 }
 
 async function refresh() {
-  const round = ++state.round, span = period(), admin = state.me.role === "admin";
+  const round = ++state.round, span = period(), admin = manages();
   const [byModel, byKey, quota, keys, about, events] = await Promise.all([
     ask(`/api/usage?group_by=model${span}`),
     ask(`/api/usage?group_by=key${span}`),
@@ -321,6 +325,7 @@ async function enter() {
   $("leave").hidden = $("inside").hidden = false;
   warn("");
   nameModel();
+  document.dispatchEvent(new Event("omniroute:entered"));
   await tick();
 }
 
@@ -329,6 +334,7 @@ function leave(why = "") {
   sessionStorage.removeItem(SLOT);
   Object.assign(state, { key: "", me: null });
   state.round += 1;
+  document.dispatchEvent(new Event("omniroute:left"));
   $("who").textContent = "";
   $("enter").hidden = false;
   $("leave").hidden = $("inside").hidden = $("pulse").hidden = true;
