@@ -15,7 +15,7 @@ from omni_core.telemetry import console
 from starlette.types import ASGIApp
 
 from omni_dashboard.adapters import installation
-from omni_dashboard.adapters.members import NatsFleet
+from omni_dashboard.adapters.members import NatsConsoles, NatsFleet
 from omni_dashboard.adapters.metrics import ReconciliationMeter
 from omni_dashboard.money import Money
 from omni_dashboard.ports import ControlPort, FleetView, ProcessChecks
@@ -99,7 +99,15 @@ def build(
     """
     settings = settings or DashboardSettings.from_env(os.environ)
     service = Management(
-        auth, quota, analytics, settings, clock=monotonic, wall=lambda: now_ms() // 1000, router=router, console=console
+        auth,
+        quota,
+        analytics,
+        settings,
+        clock=monotonic,
+        wall=lambda: now_ms() // 1000,
+        router=router,
+        console=console,
+        consoles=NatsConsoles(runtime.bus),
     )
 
     def own() -> dict[str, dict[str, Check]]:
