@@ -75,7 +75,7 @@ async def of_every_route(home: Path, seed: int, kinds: tuple[str, ...] = tuple(O
                 await walk.surface(client, line)
         async with made.client("dashboard") as client:
             await walk.furnish()
-            for line in access_table.management():
+            for line in (*access_table.management(), *access_table.people()):
                 if (kind := line.route.split("/")[2:3]) and (kind[0] in kinds or kind[0] not in OBJECTS):
                     await walk.management(client, line)
     wrong += walk.wrong
