@@ -19,6 +19,7 @@ from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.login_catalogue import EnvironmentLogins
 from omni_auth.adapters.login_web import AuthorizationServers
 from omni_auth.adapters.metrics import PrometheusLogins, PrometheusMetrics
+from omni_auth.adapters.oidc import OidcLogins
 from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.passwords import Argon2
 from omni_auth.adapters.store.audit import AuditLog
@@ -117,7 +118,14 @@ def build(
         logins=logins,
         demo=demo,
     )
-    people = PeopleService(SqlPeople(store.database, vault), Argon2(), now=now_ms, chance=os.urandom, mint=new_id)
+    people = PeopleService(
+        SqlPeople(store.database, vault),
+        Argon2(),
+        OidcLogins(service.oidc, HttpWeb(), now_ms),
+        now=now_ms,
+        chance=os.urandom,
+        mint=new_id,
+    )
     return AuthComponent(service, people)
 
 
