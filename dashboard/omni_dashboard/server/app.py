@@ -24,6 +24,7 @@ from omni_dashboard.server import (
     documents,
     limit_events,
     live,
+    logins,
     logs,
     page,
     problems,
@@ -96,6 +97,7 @@ class Api:
             *logs.rows(),
             *live.rows(),
             *dead.rows(),
+            *logins.rows(),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row(
                 "POST",

@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol
 import msgspec
 from omni_core.ports.analytics import REPRICE_TIMEOUT
 from omni_core.ports.configuration import APPLY_TIMEOUT, Applied, ObjectChange
+from omni_core.ports.logins import LOGIN_TIMEOUT
 from omni_core.ports.quota import REFRESH_TIMEOUT
 from omni_core.redaction import keep_secret
 from omni_wire.errors import InvalidRequest
@@ -27,10 +28,12 @@ URL, KEY, KEY_FILE = "OMNIROUTE_MANAGEMENT_URL", "OMNIROUTE_MANAGEMENT_KEY", "OM
 TIMEOUT = 30.0
 APPLY_WITHIN = APPLY_TIMEOUT + 10  # more than the dashboard gives auth, so that what it says of that is heard
 REFRESH_WITHIN = REFRESH_TIMEOUT + 10
+LOGIN_WITHIN = LOGIN_TIMEOUT + 10
 REPRICE_WITHIN = 2 * REPRICE_TIMEOUT + 10  # it is looked at, and then written
 _MOST = 64 * 1024 * 1024
 _PLATFORM = "This needs an admin's key of who runs the gateway"
 _NEEDS_QUOTA = f"{_PLATFORM}, with the area quota"
+_NEEDS_LOGINS = f"{_PLATFORM}, with the area config"
 _NEEDS_SYSTEM = f"{_PLATFORM}, with the area system"
 _NEEDS = "This needs an admin's key, with the area config, and keys for a file's keys"
 
@@ -229,6 +232,35 @@ class Remote:
         just."""
         path = f"/api/quota/accounts/{urllib.parse.quote(account, safe='/')}/refresh"
         self._ask("POST", path, b"", REFRESH_WITHIN, needs=_NEEDS_QUOTA)
+
+    def logins(self) -> dict[str, Any]:
+        """What ``GET /api/logins`` answers."""
+        return self._got("/api/logins", needs=_NEEDS_LOGINS)
+
+    def begin_login(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``POST /api/logins`` answers."""
+        return self._login("", asked)
+
+    def finish_login(self, callback: str) -> dict[str, Any]:
+        return self._login("/finish", {"callback": callback})
+
+    def import_login(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        return self._login("/import", asked)
+
+    def poll_login(self, flow: str) -> dict[str, Any]:
+        return self._login(f"/flows/{urllib.parse.quote(flow)}/poll", None)
+
+    def refresh_login(self, login: str) -> dict[str, Any]:
+        return self._login(f"/{urllib.parse.quote(login)}/refresh", None)
+
+    def forget_login(self, login: str) -> None:
+        self._ask("DELETE", f"/api/logins/{urllib.parse.quote(login)}", needs=_NEEDS_LOGINS)
+
+    def _login(self, path: str, asked: Mapping[str, Any] | None) -> dict[str, Any]:
+        body = msgspec.json.encode(asked) if asked is not None else b""
+        return self._told(
+            self._ask("POST", f"/api/logins{path}", body, LOGIN_WITHIN, kind="application/json", needs=_NEEDS_LOGINS)
+        )
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, timeout: float = TIMEOUT, *,
