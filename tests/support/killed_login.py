@@ -2,8 +2,8 @@
 
     python -m tests.support.killed_login FOLDER ID STEP
 
-STEP is "before-ask", "asked" (the provider has the question, holds its answer back, and whoever began us kills us), "answered" (it is here, and not kept), "kept" (and nobody
-was told yet) or "never".
+STEP is "before-ask", "asked" (the provider has the question, and whoever began us kills us before it answers),
+"answered" (the answer is here, and not kept), "kept" (and nobody was told yet) or "never".
 """
 
 import asyncio
