@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from omni_analytics import settings as analytics
-from omni_core import config_feed, members
+from omni_core import config_feed, console, kept_bodies, members
 from omni_edge.adapters import shared_keys
 from omni_launch.targets import PARTS, TARGETS
 from omni_ledger import outbox
@@ -124,19 +124,33 @@ _USAGE_READ = [
 _DEAD_WRITE = [*_made(analytics.DEAD_STREAM), analytics.DEAD_SUBJECTS]
 # To look at what was put aside, and to remove what is counted after all.
 _DEAD_READ = [f"{_API}.STREAM.MSG.{verb}.{analytics.DEAD_STREAM}" for verb in ("GET", "DELETE")]
+# Bodies of calls: whoever writes one hears whether the stream has it, and nothing else of it.
+_BODIES_WRITE = [kept_bodies.SUBJECTS]
+_BODIES_READ = [
+    *_made(kept_bodies.STREAM),
+    *(
+        f"{_API}.CONSUMER.{verb}.{kept_bodies.STREAM}.{kept_bodies.DURABLE}"
+        for verb in ("INFO", "DURABLE.CREATE", "MSG.NEXT")
+    ),
+    f"{_API}.CONSUMER.CREATE.{kept_bodies.STREAM}.{kept_bodies.DURABLE}.{kept_bodies.SUBJECTS}",
+    f"$JS.ACK.{kept_bodies.STREAM}.{kept_bodies.DURABLE}.>",
+]
 # Streams are brought to a new version's shape by one service only.
-_SHAPE = [f"{_API}.STREAM.UPDATE.{stream}" for stream in (outbox.STREAM, analytics.DEAD_STREAM)]
+_SHAPE = [f"{_API}.STREAM.UPDATE.{stream}" for stream in (outbox.STREAM, analytics.DEAD_STREAM, kept_bodies.STREAM)]
 
 
 # By service: what it publishes besides its own announcement, and whose announcements it hears.
 NATS: dict[str, tuple[list[str], str]] = {
     "edge": (_CONFIG_READ, "router.>"),
-    "router": ([*_CONFIG_READ, *_USAGE_WRITE], "translator.>"),
+    "router": ([*_CONFIG_READ, *_USAGE_WRITE, *_BODIES_WRITE], "translator.>"),
     "translator": ([], ""),
     "quota": ([*_CONFIG_READ, *_USAGE_WRITE], ""),
     "auth": ([*_CONFIG_READ, f"$KV.{config_feed.BUCKET}.{config_feed.KEY}"], ""),
-    "analytics": ([*_made(outbox.STREAM), *_USAGE_READ, *_DEAD_WRITE, *_DEAD_READ, *_SHAPE], ""),
-    "dashboard": ([], ">"),
+    "analytics": (
+        [*_made(outbox.STREAM), *_USAGE_READ, *_DEAD_WRITE, *_DEAD_READ, *_BODIES_READ, *_SHAPE],
+        "",
+    ),
+    "dashboard": ([f"{console.SUBJECT}.*.*"], ">"),
 }
 
 
@@ -152,9 +166,10 @@ def publishes(user: str) -> list[str]:
 
 
 def subscribes(user: str) -> list[str]:
-    """The subjects that it may listen to: answers to itself, and announcements."""
+    """The subjects that it may listen to: answers to itself, questions about its log, and announcements."""
     heard = [NATS[service][1] for service in USERS[user]]
-    return [f"_INBOX_{user}.>", *(f"$KV.{members.BUCKET}.{each}" for each in heard if each)]
+    own = [f"_INBOX_{user}.>", f"{console.SUBJECT}.{user}.*"]
+    return [*own, *(f"$KV.{members.BUCKET}.{each}" for each in heard if each)]
 
 
 def permissions_conf() -> str:
@@ -173,6 +188,8 @@ def permissions_conf() -> str:
             "    subscribe: { allow: [",
             *(f'      "{subject}"' for subject in subscribes(user)),
             "    ] }",
+            # To whoever asked it, once each, and soon.
+            '    allow_responses: { max: 1, expires: "10s" }',
             "  } }",
         ]
     return "\n".join([*lines, "]", ""])

@@ -29,6 +29,7 @@ from omni_catalogue.scopes import ANY, AREAS, ENDPOINTS, Scopes
 from omni_catalogue.snapshot import decode
 from omni_core.bus import Bus
 from omni_core.ids import new_id
+from omni_core.kept_bodies import KeptBody
 from omni_core.ports.analytics import (
     Breakdown,
     Charge,
@@ -71,17 +72,19 @@ from starlette.types import ASGIApp
 from tests.support.logins import logins_of
 from tests.support.router import Harness, harness
 from tests.support.servers import redis_server
-from tests.unit.dashboard.ports import FOUND
+from tests.unit.dashboard.ports import FOUND, KEPT
 
 PLATFORM, GUEST = "default", "other"
 ORGANISATIONS = (PLATFORM, GUEST)
 OWN_ADDRESS, ELSEWHERE = ("127.0.0.0/8",), ("192.0.2.0/24",)
 
 FILE = """
+server: {{guard: {{failures: off}}}}
 providers:
   - {{id: acme, format: openai.chat, base_url: "{base}/v1", allow_private_address: true,
      accounts: [{{name: first, api_key: {{value: provider-secret-acme}}}}],
      models: [{{id: sim, price: {{input: 1.25, output: 10}}}}, {{id: "*", price: {{input: 1.25, output: 10}}}}]}}
+proxies: [{{name: office, url: "http://127.0.0.1:9", allow_private_address: true}}]
 keys:
   - {{name: ci, secret: {{value: {key}}}}}
 """
@@ -170,6 +173,13 @@ class Recorded:
 
     async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         return ids
+
+    async def bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> tuple[KeptBody, ...]:
+        found = await self.find_request(id_, key_ids)
+        return () if found is None else (msgspec.structs.replace(KEPT[0], request_id=id_, key_id=found.key_id),)
+
+    async def forget_bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        return len(await self.bodies(id_, key_ids))
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         whose = next((key for key in self.told.get(id_, ()) if key_ids is None or key in key_ids), "")

@@ -27,7 +27,7 @@ _EXPOSED = b"x-request-id, retry-after, ratelimit, ratelimit-policy, server-timi
 
 
 class Doorway:
-    """``active`` is whether ``refusal`` or ``Origins`` could have anything to say at all."""
+    """``active`` is whether ``check`` or ``Origins`` could have anything to say at all."""
 
     def __init__(self, server: Server) -> None:
         """Raises ``ValueError`` for networks that are none."""
@@ -55,22 +55,26 @@ class Doorway:
         said = [value.decode("latin-1") for name, value in headers if name == self._header]
         return forwarded_hops(said) if self._reads_forwarded else said
 
+    def is_proxy(self, peer: str) -> bool:
+        found = _peer(peer) if self._trusted else None
+        return found is not None and within(found, self._trusted)
+
     @property
     def trusted(self) -> tuple[Network, ...]:
         return self._trusted
 
-    def refusal(self, peer: str, headers: Head, now: int) -> GatewayError | None:
-        """Why whoever sends this may not come in. ``now`` in epoch seconds."""
+    def check(self, peer: str, headers: Head, now: int) -> None:
+        """Whether whoever sends this may come in. ``now`` in epoch seconds. Raises ``InvalidRequest``,
+        ``PermissionDenied``."""
         if self.names_hosts and not self._is_named(_host(headers)):
-            return wrong_host()
+            raise wrong_host()
         if not self.filters:
-            return None
+            return
         client = self.client(peer, headers)
         if client is None or self._is_kept_out(client, now):
-            return PermissionDenied(
+            raise PermissionDenied(
                 f"Requests from {client or 'an unknown address'} are not taken here.", code="address_not_allowed"
             )
-        return None
 
     def _is_kept_out(self, client: Address, now: int) -> bool:
         if any(client in network and (not until or now < until) for network, until in self._bans):
@@ -139,7 +143,12 @@ def is_rebound(headers: Head, own: str) -> bool:
 
 
 def wrong_host() -> GatewayError:
-    return InvalidRequest("This gateway does not answer for that host.", status=421, code="host_not_allowed")
+    return InvalidRequest(
+        "This gateway does not answer for that host: server.hosts names those for which it does, "
+        "server.trusted_proxies the proxy that sends it.",
+        status=421,
+        code="host_not_allowed",
+    )
 
 
 def _host(headers: Head) -> str:

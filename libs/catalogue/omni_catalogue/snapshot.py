@@ -10,10 +10,12 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.bodies import Bodies
 from omni_catalogue.guard import FORWARDED_FOR, Addresses, Ban, Cors, Guard
 from omni_catalogue.prices import Above as Above
 from omni_catalogue.prices import Dated, History, Terms, history
 from omni_catalogue.prices import Price as Price
+from omni_catalogue.proxies import Egress, Proxy
 from omni_catalogue.quotas import Quota
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import Scopes
@@ -79,7 +81,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     (Google's project, Kiro's profile ARN); ``identity`` the product of its vendor that requests shall look like, which
     nobody gets who did not ask for it; ``client_version`` and ``machine_id`` what that product says of itself.
     ``weight`` is its share where its provider's strategy is "weighted". ``quota`` is what its provider gives it, None
-    where nobody looks after that."""
+    where nobody looks after that. ``egress`` are the ways by which its calls go out, the next one where the
+    proxy of the one before is broken; empty for any connection."""
 
     id: str
     name: str
@@ -91,6 +94,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
     rate_limit: RateLimit = _ANY_RATE
     quota: Quota | None = None
+    egress: tuple[Egress, ...] = ()
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -335,7 +339,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
     are ids of those that it shares, those of its ``tags`` among them; its requests may have more tags, of which the
-    limits of its ``organisation`` are. ``when_away`` is as a ``Limit`` has it, of its own requests and budget."""
+    limits of its ``organisation`` are. ``when_away`` is as a ``Limit`` has it, of its own requests and budget. Of one
+    with ``no_bodies`` nothing that it asks or is answered is ever kept."""
 
     id: str
     name: str
@@ -348,6 +353,7 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     organisation: str = "default"
+    no_bodies: bool = False
     when_away: str = "closed"
 
     @property
@@ -499,7 +505,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     shape of ``keyshape``, so that what has not is none. ``providers`` and ``combos`` are those that are on, with the
     accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either.
     ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each.
-    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too."""
+    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too. ``proxies`` are all that there are,
+    and ``echo_url`` answers the address that it was asked from, "" where none is configured. ``bodies`` None keeps
+    nobody's."""
 
     revision: int
     created: int
@@ -515,6 +523,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     wildcards: tuple[Wildcard, ...] = ()
     aka: dict[str, str] = {}
     auto: bool = False
+    proxies: tuple[Proxy, ...] = ()
+    echo_url: str = ""
+    bodies: Bodies | None = None
 
 
 def encode(snapshot: Snapshot) -> bytes:

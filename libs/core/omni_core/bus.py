@@ -156,15 +156,19 @@ class Bus:
             async with asyncio.timeout(left):
                 await self._js.publish(subject, data, timeout=left, headers=headers)
 
-    async def ensure_stream(self, name: str, subjects: list[str]) -> None:
-        """Create the stream, or bring it to this shape. Safe to call from every process that uses it."""
+    async def ensure_stream(
+        self, name: str, subjects: list[str], *, max_age: float = MAX_AGE, max_bytes: int = -1
+    ) -> None:
+        """Create the stream, or bring it to this shape. Safe to call from every process that uses it. What is older
+        than ``max_age`` seconds, or beyond ``max_bytes``, is dropped from its old end."""
         await self.connect()
         config = api.StreamConfig(
             name=name,
             subjects=subjects,
             storage=api.StorageType.FILE,
             duplicate_window=DUPLICATE_WINDOW,
-            max_age=MAX_AGE,
+            max_age=max_age,
+            max_bytes=max_bytes,
             num_replicas=self._replicas,
         )
         with _told(f"create stream {name}"):
@@ -208,6 +212,36 @@ class Bus:
                 return int((await self._js.stream_info(stream)).state.messages)
             except NotFoundError:
                 return 0
+
+    async def ask(self, subject: str, data: bytes, timeout: float) -> bytes | None:
+        """What whoever listens to ``subject`` answers; None where nobody does, or not in ``timeout`` seconds. Not by
+        JetStream: nothing of it is kept."""
+        await self.connect(timeout)
+        with _told(f"ask {subject}"):
+            try:
+                return (await self._client.request(subject, data, timeout=timeout)).data
+            except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+                return None
+
+    async def answer(self, subject: str, reply: Callable[[bytes], bytes]) -> None:
+        """Answer all that is asked of ``subject``. Goes on through disconnections; never ends."""
+        while True:
+            try:
+                await self.connect(timeout=60.0)
+                lost = self._lost
+                with _cancellable():
+                    asked = await self._client.subscribe(subject)
+                try:
+                    while not lost.is_set():
+                        msg = await _unless(lost, _heard(asked))
+                        if msg is not None and msg.reply:
+                            await self._client.publish(msg.reply, reply(msg.data))
+                finally:
+                    with contextlib.suppress(nats.errors.Error, OSError):
+                        await asked.unsubscribe()
+            except (nats.errors.Error, TimeoutError, OSError, DependencyUnavailable) as error:
+                log.debug("answering %s again: %s", subject, type(error).__name__)
+                await asyncio.sleep(_RETRY)
 
     async def kv_put(self, bucket: str, key: str, value: bytes, *, ttl: float = 0.0) -> int:
         """Store, and return the bucket's revision. The bucket is made when there is none: one that forgets what was not

@@ -12,6 +12,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Models": ("edge", "dashboard"),
         "CountTokens": ("edge", "dashboard"),
         "Explain": ("dashboard",),
+        "TestAccount": ("dashboard",),
+        "TestProxy": ("dashboard",),
     },
     "omniroute.translator.v1.TranslatorPort": {
         "EncodeRequest": ("router", "dashboard"),
@@ -44,6 +46,27 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "VerifyAudit": ("dashboard",),
         "RecordAudit": ("dashboard",),
     },
+    "omniroute.auth.v1.PeoplePort": dict.fromkeys(
+        (
+            "Options",
+            "LogIn",
+            "Who",
+            "Look",
+            "Redeem",
+            "ListSessions",
+            "EndSessions",
+            "ChangePassword",
+            "BeginTotp",
+            "ConfirmTotp",
+            "RemoveTotp",
+            "ListPeople",
+            "Invite",
+            "ChangePerson",
+            "ResetPerson",
+            "RemovePerson",
+        ),
+        ("dashboard",),
+    ),
     "omniroute.quota.v1.QuotaPort": {
         "Snapshot": ("dashboard", "router"),
         "Reset": ("dashboard",),
@@ -65,6 +88,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "DeadLetters": ("dashboard",),
         "Redrive": ("dashboard",),
         "Discard": ("dashboard",),
+        "Bodies": ("dashboard",),
+        "ForgetBodies": ("dashboard",),
     },
 }
 

@@ -27,14 +27,16 @@ from omni_launch.problems import CannotStart
 URL, KEY, KEY_FILE = "OMNIROUTE_MANAGEMENT_URL", "OMNIROUTE_MANAGEMENT_KEY", "OMNIROUTE_MANAGEMENT_KEY_FILE"
 TIMEOUT = 30.0
 APPLY_WITHIN = APPLY_TIMEOUT + 10  # more than the dashboard gives auth, so that what it says of that is heard
+TEST_WITHIN = 40.0
 REFRESH_WITHIN = REFRESH_TIMEOUT + 10
 LOGIN_WITHIN = LOGIN_TIMEOUT + 10
 REPRICE_WITHIN = 2 * REPRICE_TIMEOUT + 10  # it is looked at, and then written
 _MOST = 64 * 1024 * 1024
 _PLATFORM = "This needs an admin's key of who runs the gateway"
 _NEEDS_QUOTA = f"{_PLATFORM}, with the area quota"
-_NEEDS_LOGINS = f"{_PLATFORM}, with the area config"
+_NEEDS_CONFIG = f"{_PLATFORM}, with the area config"
 _NEEDS_SYSTEM = f"{_PLATFORM}, with the area system"
+_NEEDS_BODIES = "This needs an admin's key, with the area bodies"
 _NEEDS = "This needs an admin's key, with the area config, and keys for a file's keys"
 
 
@@ -163,6 +165,28 @@ class Remote:
         )
         return self._told(body)
 
+    def test_account(self, account: str, model: str = "") -> dict[str, Any]:
+        """What ``POST /api/accounts/{account}/test`` answers."""
+        query = f"?{urllib.parse.urlencode({'model': model})}" if model else ""
+        path = f"/api/accounts/{urllib.parse.quote(account, safe='/')}/test{query}"
+        return self._told(self._ask("POST", path, b"", TEST_WITHIN, needs=_NEEDS_CONFIG))
+
+    def test_proxy(self, name: str) -> dict[str, Any]:
+        """What ``POST /api/proxies/{name}/test`` answers."""
+        path = f"/api/proxies/{urllib.parse.quote(name, safe='')}/test"
+        return self._told(self._ask("POST", path, b"", TEST_WITHIN, needs=_NEEDS_CONFIG))
+
+    def accounts_of(self, provider: str) -> list[str]:
+        """Names of a provider's accounts."""
+        found, after = list[str](), ""
+        while True:
+            query = urllib.parse.urlencode({"limit": 1000, "after": after})
+            page = self._got(f"/api/accounts?{query}", needs=_NEEDS_CONFIG)
+            found += [str(one["name"]) for one in page["items"]]
+            after = page.get("next") or ""
+            if not after:
+                return [name for name in found if name.partition("/")[0] == provider]
+
     def audit_usage(self) -> dict[str, Any]:
         """What ``GET /api/audit/usage`` answers."""
         return self._got("/api/audit/usage", needs=_PLATFORM)
@@ -198,6 +222,15 @@ class Remote:
         """Which of them there were. Raises as ``redrive``."""
         found: list[str] = self._sent("/api/events/dead/discard", {"ids": ids})["discarded"]
         return found
+
+    def bodies(self, id_: str) -> dict[str, Any]:
+        """What ``GET /api/requests/{id}/bodies`` answers. Raises ``InvalidRequest`` (404) where nothing is kept."""
+        return self._got(f"/api/requests/{urllib.parse.quote(id_, safe='')}/bodies", _NEEDS_BODIES)
+
+    def forget_bodies(self, id_: str) -> int:
+        """How many there were. Raises as ``bodies``."""
+        path = f"/api/requests/{urllib.parse.quote(id_, safe='')}/bodies"
+        return int(self._told(self._ask("DELETE", path, needs=_NEEDS_BODIES))["forgotten"])
 
     def _sent(self, path: str, body: Any) -> dict[str, Any]:
         sent = msgspec.json.encode(body)
@@ -235,7 +268,7 @@ class Remote:
 
     def logins(self) -> dict[str, Any]:
         """What ``GET /api/logins`` answers."""
-        return self._got("/api/logins", needs=_NEEDS_LOGINS)
+        return self._got("/api/logins", needs=_NEEDS_CONFIG)
 
     def begin_login(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What ``POST /api/logins`` answers."""
@@ -254,12 +287,12 @@ class Remote:
         return self._login(f"/{urllib.parse.quote(login)}/refresh", None)
 
     def forget_login(self, login: str) -> None:
-        self._ask("DELETE", f"/api/logins/{urllib.parse.quote(login)}", needs=_NEEDS_LOGINS)
+        self._ask("DELETE", f"/api/logins/{urllib.parse.quote(login)}", needs=_NEEDS_CONFIG)
 
     def _login(self, path: str, asked: Mapping[str, Any] | None) -> dict[str, Any]:
         body = msgspec.json.encode(asked) if asked is not None else b""
         return self._told(
-            self._ask("POST", f"/api/logins{path}", body, LOGIN_WITHIN, kind="application/json", needs=_NEEDS_LOGINS)
+            self._ask("POST", f"/api/logins{path}", body, LOGIN_WITHIN, kind="application/json", needs=_NEEDS_CONFIG)
         )
 
     def _ask(

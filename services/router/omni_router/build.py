@@ -6,10 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from omni_catalogue.snapshot import LIMIT_OWNER
+from omni_core.addresses import Resolver
 from omni_core.clock import now_ms
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.events import lost_slice
+from omni_core.meters import Meter
+from omni_core.outbound import Outbound
+from omni_core.outbound_health import TUNNELS, ProxyHealth
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.translator import TranslatorPort
 from omni_core.runtime import Runtime
@@ -18,16 +22,19 @@ from omni_ledger import Journal, Leasing, Ledger, Relay
 from omni_wire.errors import Internal
 
 from omni_router.adapters.bells import TURNS, Bells
+from omni_router.adapters.bodies import BusBodies
 from omni_router.adapters.embeddings import ProviderEmbeddings
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
 from omni_router.adapters.local_embeddings import LocalEmbeddings
 from omni_router.adapters.meanings import RedisMeanings
+from omni_router.adapters.probing import OutboundProbe
 from omni_router.adapters.recordings import RedisRecordings
 from omni_router.domain.records import OWN_BUDGET
-from omni_router.service.credentials import Credentials
+from omni_router.service.credentials import Credentials, ProxySecrets
 from omni_router.service.embedding import Embedder
 from omni_router.service.held import Tools
+from omni_router.service.keeping import KeepingRouter
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.remembering import RememberingRouter
 from omni_router.service.router import RouterService
@@ -54,8 +61,11 @@ class RouterComponent:
             recovers=journals,
             refused_within=settings.redis_refused_for,
         )
-        self._upstream = HttpUpstream()
         self._credentials = Credentials(auth, settings.credential_ttl)
+        tunnels = Meter("omniroute_router_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
+        resolver, secrets = Resolver(runtime.settings.allowed_networks), ProxySecrets(self._credentials)
+        outbound = Outbound(resolver=resolver, secrets=secrets, health=ProxyHealth(tunnels))
+        self._upstream = HttpUpstream(outbound=outbound)
         cache_file = runtime.settings.data_dir / "router" / "snapshot.json"
         keys = PublicKeys.of(runtime.settings)
         self._feed = ConfigFeed(runtime.bus, cache_file, keys, ConfigMetrics("router", runtime.metrics))
@@ -71,6 +81,7 @@ class RouterComponent:
             router_id=runtime.instance_id,
             turns=Turns(self._ledger, runtime.instance_id, self._bells),
             tracer=tracer,
+            probe=OutboundProbe(Outbound(resolver=resolver, secrets=secrets)),
         )
         metrics = RouterMetrics(runtime.metrics, lambda: tools.turns.waiting)
         router = RouterService(tools, metrics)
@@ -79,7 +90,8 @@ class RouterComponent:
         self._local = LocalEmbeddings()
         upstream, credentials = self._upstream, self._credentials
         embedder = Embedder(tools, metrics, partial(ProviderEmbeddings, upstream, credentials), self._local)
-        self.service = RememberingRouter(router, tools, kept, kept.cache(), self._meanings, embedder, metrics)
+        remembering = RememberingRouter(router, tools, kept, kept.cache(), self._meanings, embedder, metrics)
+        self.service = KeepingRouter(remembering, router, BusBodies(runtime.bus, runtime.instance_id, runtime.metrics))
 
     async def start(self) -> None:
         await self._upstream.start()

@@ -111,5 +111,5 @@ def test_every_field_of_a_file_s_key_is_carried_or_shown_as_changed() -> None:
     assert after == {**(before if isinstance(before, dict) else {}), "when_away": "open"}
     assert set(KeySection.model_fields) == {
         "name", "secret", "role", "models", "providers", "endpoints", "ips", "management", "expires", "limits",
-        "budget", "rules", "team", "user", "tags", "when_away",
+        "budget", "rules", "team", "user", "tags", "when_away", "no_bodies",
     }, "a new field is to be carried too"  # fmt: skip

@@ -7,6 +7,8 @@ import msgspec
 from omni_wire.latency import Counts
 from omni_wire.usage import Usage
 
+from omni_core.kept_bodies import KeptBody
+
 
 class UsageQuery(msgspec.Struct, frozen=True):
     """Times in epoch milliseconds, from inclusive, until exclusive; 0 leaves an end open.
@@ -61,14 +63,17 @@ class UsageReport(msgspec.Struct, frozen=True):
 # What usage is told apart by: kept in the rollups, or known of the rows of requests alone.
 ROLLED = ("key", "provider", "account", "model", "status")
 OF_REQUESTS = ("requested", "combo", "surface", "outcome", "error", "stream", "router")
+# What requests are only filtered by: one has any number of tags.
+TAG = "tag"
 
 
 class Breakdown(msgspec.Struct, frozen=True):
     """Usage told apart by any ``dimensions``, of what has one of the values that ``filters`` gives for a dimension.
 
     Times and ``grain`` as ``UsageQuery``. With a dimension of ``OF_REQUESTS`` all is counted from the requests' rows
-    while they are kept: tokens and cost are then what a request says of its attempts. ``latency`` are the measures of
-    which histograms are asked for.
+    while they are kept: tokens and cost are then what a request says of its attempts. A filter by ``TAG`` is counted
+    from the rows as well, those of the requests that have one of the tags and those of their attempts, as the rollups
+    count them. ``latency`` are the measures of which histograms are asked for.
     """
 
     from_ms: int = 0
@@ -385,6 +390,15 @@ class AnalyticsPort(Protocol):
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         """By its event's id, or by what the client was told (the newest, where several were told the same), among those
         of ``key_ids``, or anybody's where that is None."""
+        ...
+
+    async def bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> tuple[KeptBody, ...]:
+        """What is kept of what a request said and was answered, in the order in which it went by; found as
+        ``find_request`` finds it. Raises ``DependencyUnavailable``, also where it does not open."""
+        ...
+
+    async def forget_bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        """Remove them; how many there were. Raises ``DependencyUnavailable``."""
         ...
 
     async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:

@@ -256,6 +256,7 @@ def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None, 
         team=owner_id(there, "team", section.team),
         user=owner_id(there, "user", section.user),
         tags=policy.tags,
+        no_bodies=policy.no_bodies,
         when_away=policy.when_away,
     )
 
@@ -278,6 +279,7 @@ def _told(policy: KeyPolicy) -> dict[str, object]:
         "budget": _budget(budget) if budget is not None else None,
         "when_away": policy.when_away if policy.when_away != "closed" else None,
         "rules": msgspec.json.decode(rules) if rules else None,
+        "no_bodies": True if policy.no_bodies else None,
     }
     told = {"name": policy.name, "role": policy.role, "models": list(policy.models)}
     return told | {name: value for name, value in more.items() if value is not None}
@@ -294,6 +296,8 @@ def _price(price: Price) -> dict[str, object]:
     told: dict[str, object] = {name: _usd(value) for name in rates if (value := getattr(price, name)) is not None}
     if price.special is not None:
         told |= {name: _usd(value) for name, value in msgspec.to_builtins(price.special).items()}
+    if price.batch is not None:
+        told["batch"] = _price(price.batch)
     if price.above:
         told["above"] = [{"tokens": step.tokens} | _price(step.price) for step in price.above]
     return told

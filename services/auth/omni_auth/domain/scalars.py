@@ -210,6 +210,14 @@ def share(value: object) -> float:
     return float(found)
 
 
+def millionths(value: object) -> int:
+    """A number of more than 0 and at most 1, in millionths."""
+    found = _fraction(value, "a part of the price from 0 to 1, such as 0.5")
+    if not 0 < found <= 1 or (found * 1_000_000).denominator != 1:
+        _refuse("must be more than 0 and at most 1, to a millionth")
+    return int(found * 1_000_000)
+
+
 def account_id(value: object) -> str:
     """A provider's id and an account's name."""
     if not isinstance(value, str) or not _ACCOUNT.match(value):
@@ -397,6 +405,27 @@ def base_url(value: object) -> str:
     if not word.isascii() or (not _is_address(found) and (not _HOST.match(found) or _OLD_IPV4.match(found))):
         _refuse("must have a host name or a plain IP address as its host")
     return word.rstrip("/")
+
+
+def proxy_url(value: object) -> str:
+    """http, https, socks5 or socks5h://host[:port]. A password in it would end up in snapshots."""
+    word = text(value)
+    scheme, _, rest = word.partition("://")
+    if scheme not in ("http", "https", "socks5", "socks5h") or not rest:
+        _refuse("must be a URL such as http://proxy.example.com:3128, or one of https, socks5 or socks5h")
+    if "@" in rest:
+        _refuse("must not carry a password; that goes into credentials")
+    if rest.rstrip("/").count("/"):
+        _refuse("must be a host and a port, without a path")
+    return f"{scheme}://{base_url(f'http://{rest}').partition('://')[2]}"
+
+
+def pem_file(value: object) -> str:
+    """An absolute path, for whichever process makes the connection reads it."""
+    word = text(value)
+    if not word.startswith("/") or not word.isprintable():
+        _refuse("must be the absolute path of a PEM file, which each process that calls providers can read")
+    return word
 
 
 def _is_address(word: str) -> bool:

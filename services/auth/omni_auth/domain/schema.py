@@ -7,9 +7,11 @@ from pydantic import ValidationError
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Loc, Problem, suggestion
 from omni_auth.domain.sections.base import Section
+from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import KeySection, LimitEntry
+from omni_auth.domain.sections.outbound import OutboundSection, ProxySection
 from omni_auth.domain.sections.prices import PriceEntry
 from omni_auth.domain.sections.providers import ProviderSection
 from omni_auth.domain.sections.routing import RoutingSection
@@ -20,6 +22,7 @@ Part = TypeVar("Part", bound=Section)
 
 class Config(Section):
     server: ServerSection = ServerSection()
+    proxies: tuple[ProxySection, ...] = ()
     providers: tuple[ProviderSection, ...] = ()
     combos: tuple[ComboSection, ...] = ()
     aliases: tuple[AliasSection, ...] = ()
@@ -28,6 +31,8 @@ class Config(Section):
     limits: tuple[LimitEntry, ...] = ()
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
+    outbound: OutboundSection = OutboundSection()
+    bodies: BodiesSection = BodiesSection()
 
 
 def validate(tree: Tree) -> tuple[Config | None, list[Problem]]:

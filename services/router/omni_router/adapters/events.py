@@ -69,7 +69,10 @@ _USAGE_TAGS = tuple(
     if field not in ("apart", "suspect")
 )
 _APART_TAG = bytes_tag(common_pb2.Usage.DESCRIPTOR, "apart")
-_APART_TAGS = tuple(number_tag(common_pb2.Apart.DESCRIPTOR, field) for field in Apart.__struct_fields__)
+_APART_TAGS = tuple(
+    number_tag(common_pb2.Apart.DESCRIPTOR, field) for field in Apart.__struct_fields__ if field != "tier"
+)
+_TIER_TAG = bytes_tag(common_pb2.Apart.DESCRIPTOR, "tier")
 _SUSPECT_TAG = bytes_tag(common_pb2.Usage.DESCRIPTOR, "suspect")
 
 
@@ -84,7 +87,9 @@ class ProtobufEvents:
         self._last_bytes = b""
 
     def attempt(self, record: AttemptRecord) -> bytes:
-        key = (record.source, record.outcome, record.error_kind)
+        key: tuple[object, ...] = (record.source, record.outcome, record.error_kind)
+        if record.proxy:
+            key = (*key, record.proxy, record.proxy_level)
         same = self._attempts.get(key)
         if same is None:
             same = _remember(self._attempts, key, _same_of_attempt(record))
@@ -148,8 +153,10 @@ def _besides(usage: Usage) -> bytes:
     """What few answers have."""
     parts = []
     if usage.apart is not None:
-        counts = zip(_APART_TAGS, msgspec.structs.astuple(usage.apart), strict=True)
+        counts = zip(_APART_TAGS, msgspec.structs.astuple(usage.apart)[:-1], strict=True)
         apart = b"".join([tag + varint(count) for tag, count in counts if count])
+        if usage.apart.tier:
+            apart += _TIER_TAG + text(usage.apart.tier)
         parts += [_APART_TAG, varint(len(apart)), apart]
     if usage.suspect:
         parts += [_SUSPECT_TAG, text(usage.suspect)]
@@ -171,6 +178,8 @@ def _same_of_attempt(record: AttemptRecord) -> bytes:
         router_id=source.router_id,
         price_version=source.price_version,
         charged=" ".join(source.charged),
+        proxy=record.proxy,
+        proxy_level=record.proxy_level,
     ).SerializeToString()
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 from omni_catalogue.snapshot import Account, Model, Provider
-from omni_wire import aws_event_stream
+from omni_wire import aws_event_stream, loops
 from omni_wire.errors import NotBuilt
 from omni_wire.formats import WireFormat
 
@@ -21,6 +21,11 @@ _CONNECT = "application/connect+proto"
 _AUTHORIZATION = "authorization"
 _LISTS = frozenset({"anthropic-beta"})
 _LINES = "application/x-ndjson"
+# The formats in which a gateway like this one is asked.
+_SERVED = (
+    WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES, WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE,
+    WireFormat.OLLAMA_CHAT,
+)  # fmt: skip
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -41,7 +46,7 @@ class Wire(msgspec.Struct, frozen=True):
     is the content type of a stream. ``fixed`` headers go with every call; ``of_the_client`` are those that a client of
     the same format may set. ``streams_only``: it has no other answers than streams. ``takes_limit``: a request can
     bound its output, so that a budget can be held. ``count`` is the path where it counts tokens for nothing, made of
-    the model; None where it cannot.
+    the model; None where it cannot. ``models`` is the path of the list of its models, "" where there is none.
     """
 
     path: Callable[[str, bool, str], str]
@@ -53,6 +58,7 @@ class Wire(msgspec.Struct, frozen=True):
     streams_only: bool = False
     takes_limit: bool = True
     count: Callable[[str], str] | None = None
+    models: str = ""
 
 
 def _at(path: str) -> Callable[[str, bool, str], str]:
@@ -89,9 +95,12 @@ def _converse(model: str, stream: bool, framing: str) -> str:
 
 # Base URLs are what each vendor's own SDK takes: OpenAI's with its version, all others' without.
 WIRES: Mapping[WireFormat, Wire] = {
-    WireFormat.OPENAI_CHAT: Wire(path=_at("/chat/completions"), of_the_client=("openai-beta",)),
+    WireFormat.OPENAI_CHAT: Wire(path=_at("/chat/completions"), of_the_client=("openai-beta",), models="/models"),
     WireFormat.OPENAI_RESPONSES: Wire(
-        path=_at("/responses"), of_the_client=("openai-beta",), count=lambda model: "/responses/input_tokens"
+        path=_at("/responses"),
+        of_the_client=("openai-beta",),
+        count=lambda model: "/responses/input_tokens",
+        models="/models",
     ),
     WireFormat.ANTHROPIC_MESSAGES: Wire(
         path=_at("/v1/messages"),
@@ -100,11 +109,13 @@ WIRES: Mapping[WireFormat, Wire] = {
         fixed={"anthropic-version": "2023-06-01"},
         of_the_client=("anthropic-version", "anthropic-beta"),
         count=lambda model: "/v1/messages/count_tokens",
+        models="/v1/models",
     ),
     WireFormat.GEMINI_GENERATE: Wire(
         path=_gemini,
         credential=("x-goog-api-key", ""),
         count=lambda model: _verb(model, "countTokens"),
+        models="/v1beta/models",
     ),
     WireFormat.CLOUDCODE_GENERATE: Wire(path=_cloudcode, count=lambda model: "/v1internal:countTokens"),
     WireFormat.CURSOR_CHAT: Wire(
@@ -130,8 +141,8 @@ WIRES: Mapping[WireFormat, Wire] = {
         streams_only=True,
         takes_limit=False,
     ),
-    WireFormat.OLLAMA_CHAT: Wire(path=_at("/api/chat"), streamed=_LINES),
-    WireFormat.COHERE_CHAT: Wire(path=_at("/v2/chat")),
+    WireFormat.OLLAMA_CHAT: Wire(path=_at("/api/chat"), streamed=_LINES, models="/api/tags"),
+    WireFormat.COHERE_CHAT: Wire(path=_at("/v2/chat"), models="/v1/models"),
 }
 
 
@@ -152,6 +163,12 @@ def count_url(provider: Provider, model: str) -> str:
     """Where the provider counts the tokens of a request; empty when it cannot, or not for nothing."""
     count = wire(provider).count
     return provider.base_url.rstrip("/") + count(model) if count is not None else ""
+
+
+def models_url(provider: Provider) -> str:
+    """Where the provider lists its models; empty where it does not."""
+    path = wire(provider).models
+    return provider.base_url.rstrip("/") + path if path else ""
 
 
 def streams_only(provider: Provider) -> bool:
@@ -191,8 +208,14 @@ def fixed_headers(provider: Provider, *, stream: bool, framing: str = "sse") -> 
         "accept": spoken.streamed if stream and framing != "array" else _JSON,
         "accept-encoding": "identity",
         "user-agent": "omniroute",
+        **({loops.HEADER: loops.NAME} if may_be_ours(provider) else {}),
         **spoken.fixed,
     }
+
+
+def may_be_ours(provider: Provider) -> bool:
+    """Whether a provider could be a gateway like this one: it speaks what one speaks, and is no vendor's own."""
+    return provider.format in _SERVED and provider.tier != "subscription"
 
 
 def headers(
@@ -203,17 +226,21 @@ def headers(
     request_id: str,
     traceparent: str = "",
     client: Mapping[str, str] = {},
+    loop: str = "",
     call: Call | None = None,
     own: Mapping[str, str] = {},
 ) -> dict[str, str]:
     """Headers of a call; the client's own credentials never come here. ``secret`` is empty where none is needed.
 
-    ``client`` are the headers of a client of the provider's own format, of which a few are handed on. ``call`` is
-    needed where the format signs. ``own`` are those of the account's login, with its credential among them where that
-    does not stand in the format's own place.
+    ``client`` are the headers of a client of the provider's own format, of which a few are handed on, ``loop`` is what
+    the request's own header says of the gateways that it has passed. ``call`` is needed where the format signs. ``own``
+    are those of the account's login, with its credential among them where that does not stand in the format's own
+    place.
     """
     spoken = wire(provider)
     result = {**fixed, "x-request-id": request_id}
+    if loop and loops.HEADER in fixed:
+        result[loops.HEADER] = loops.onward(loop)
     if traceparent:
         result["traceparent"] = traceparent
     if secret and _AUTHORIZATION not in own:

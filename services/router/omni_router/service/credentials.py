@@ -10,8 +10,9 @@ One that came of a login may be renewed: whose was refused asks for another, all
 import asyncio
 import logging
 from collections.abc import Coroutine
+from typing import Protocol
 
-from omni_catalogue.snapshot import Account
+from omni_catalogue.proxies import Proxy
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.auth import AuthPort, Credential
@@ -23,6 +24,16 @@ log = logging.getLogger("omniroute.router")
 
 MAX_TTL = 60.0
 NONE = Credential("", "")
+
+
+class Holder(Protocol):
+    """Whose credential it is: an account, or a proxy."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def secret_version(self) -> str: ...
 
 
 class _Kept:
@@ -53,12 +64,12 @@ class Credentials:
         self._asking: dict[str, asyncio.Task[Credential | GatewayError]] = {}
         self._away_until = 0.0
 
-    async def have(self, context: CallContext, account: Account) -> Credential:
+    async def have(self, context: CallContext, account: Holder) -> Credential:
         """Remembered or asked for. Raises ``CredentialUnavailable``."""
         known = self.known(account)
         return known if known.secret else await self.ask(context, account)
 
-    def known(self, account: Account) -> Credential:
+    def known(self, account: Holder) -> Credential:
         """The account's, if it is remembered; else ``NONE``, and ``ask`` has to be."""
         kept = self._kept.get(account.id)
         if kept is None or kept.version != account.secret_version:
@@ -72,7 +83,7 @@ class Credentials:
         self._task(account)
         return kept.credential
 
-    async def ask(self, context: CallContext, account: Account) -> Credential:
+    async def ask(self, context: CallContext, account: Holder) -> Credential:
         """``NONE`` for an account that needs none. Raises ``CredentialUnavailable``."""
         if not account.secret_version:
             return NONE
@@ -81,7 +92,7 @@ class Credentials:
             raise answer.with_traceback(None)
         return answer
 
-    async def renewed(self, context: CallContext, account: Account, refused: Credential) -> Credential | None:
+    async def renewed(self, context: CallContext, account: Holder, refused: Credential) -> Credential | None:
         """Another one for a credential that the provider refused; None where there is none to be had, and for one that
         did not come of a login."""
         if not refused.login:
@@ -110,7 +121,7 @@ class Credentials:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._kept.clear()
 
-    def _task(self, account: Account, context: CallContext | None = None) -> "asyncio.Task[Credential | GatewayError]":
+    def _task(self, account: Holder, context: CallContext | None = None) -> "asyncio.Task[Credential | GatewayError]":
         """Those who need the same one wait for the same answer."""
         name = f"{account.id}\n{account.secret_version}"
         task = self._asking.get(name)
@@ -130,7 +141,7 @@ class Credentials:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("asking for a credential failed unexpectedly", exc_info=error)
 
-    async def _renew(self, context: CallContext, account: Account, refused: Credential) -> Credential | GatewayError:
+    async def _renew(self, context: CallContext, account: Holder, refused: Credential) -> Credential | GatewayError:
         try:
             async with asyncio.timeout(self._renewal):
                 credential = await self._auth.refresh_credential(context, account.id, refused.version)
@@ -142,7 +153,7 @@ class Credentials:
         self._keep(account, credential, clock.monotonic())
         return credential
 
-    async def _fetch(self, context: CallContext, account: Account) -> Credential | GatewayError:
+    async def _fetch(self, context: CallContext, account: Holder) -> Credential | GatewayError:
         now = clock.monotonic()
         if now < self._away_until:
             return self._without_auth(account, now)
@@ -158,7 +169,7 @@ class Credentials:
         self._keep(account, credential, now)
         return credential
 
-    def _keep(self, account: Account, credential: Credential, now: float) -> None:
+    def _keep(self, account: Holder, credential: Credential, now: float) -> None:
         ttl = self._ttl
         if credential.expires:  # one of a login may be over sooner
             ttl = min(ttl, max(0.0, (credential.expires - clock.now_ms()) / 1000))
@@ -173,10 +184,23 @@ class Credentials:
         if kept is not None and kept.until <= clock.monotonic():
             del self._kept[account_id]
 
-    def _without_auth(self, account: Account, now: float) -> Credential | GatewayError:
+    def _without_auth(self, account: Holder, now: float) -> Credential | GatewayError:
         kept = self._kept.get(account.id)
         if kept is not None and kept.version == account.secret_version and now < kept.until:
             return kept.credential
         return CredentialUnavailable(
             f"the credential for {account.id.partition('/')[0]} cannot be had at the moment; try again", retry_after=1.0
         )
+
+
+class ProxySecrets:
+    """Users and passwords of proxies, as the credentials of accounts: ``omni_core.outbound.Secrets``."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    async def secret(self, proxy: Proxy) -> str:
+        return (await self._credentials.have(CallContext(new_id()), proxy)).secret
+
+    def refused(self, proxy: Proxy) -> None:
+        self._credentials.forget(proxy.id)

@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 
 import msgspec
 from omni_catalogue import tags
-from omni_catalogue.catalogue import Catalogue
+from omni_catalogue.catalogue import Candidate, Catalogue
 from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Queue, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import TRACE, CompleteCall, Frame, Head, ModelEntry
+from omni_core.ports.router import TRACE, CompleteCall, ConnectionTest, Frame, Head, ModelEntry
 from omni_core.telemetry import about
 from omni_core.tracing import sampled
 from omni_ledger import Settlement
@@ -37,9 +37,10 @@ from omni_router.domain.pricing import BILLED_APART, beyond_bounds
 from omni_router.domain.records import RequestRecord
 from omni_router.domain.request import Request, read, read_model
 from omni_router.domain.strategies import Draw
-from omni_router.service import counting, ruling
+from omni_router.service import counting, ruling, testing
 from omni_router.service.choosing import Chooser
 from omni_router.service.explaining import Foresight
+from omni_router.service.gathering import Gathering
 from omni_router.service.hedging import Hedging, Race
 from omni_router.service.held import Asked, Begun, Tools
 from omni_router.service.metrics import RouterMetrics
@@ -74,6 +75,7 @@ class RouterService:
         self._hedging = Hedging(self._chooser.standings, metrics)
         self._changed = asyncio.Event()
         self._taken = 0
+        self.gatherings: dict[str, Gathering] | None = None  # by event id, of those that are kept; None: nobody's is
         self.told: Callable[[RequestRecord], None] | None = None  # hears of each request that has ended
 
     def prepare(self, snapshot: Snapshot) -> Callable[[], None]:
@@ -122,7 +124,13 @@ class RouterService:
         plan = catalogue.plan_for(policy, model)
         policy, _ = _tagged(catalogue, policy, headers)
         await counting.admit(self._tools, policy, catalogue.limits(policy))
-        return await counting.count(self._tools, context, plan, client_format, opened, headers, catalogue.timeouts)
+
+        def guarded(candidate: Candidate) -> bool:
+            return catalogue.rules(policy, plan.combo, candidate.provider, candidate.model).keeps_in
+
+        return await counting.count(
+            self._tools, context, plan, client_format, opened, headers, catalogue.timeouts, guarded
+        )  # fmt: skip
 
     async def entitled(self, call: CompleteCall) -> tuple[KeyPolicy, tuple[Limit, ...], str]:
         """Whose a request is, with its tags, the limits that it shares, and the model it asks for, where nothing but
@@ -138,6 +146,8 @@ class RouterService:
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         run = Run(call, self._tools.router_id)
+        if self.gatherings is not None:
+            run.gathering = self.gatherings.get(call.event_id)
         self._taken += 1
         measured, tracer = not self._taken % EVERY, self._tools.tracer
         if measured or (tracer is not None and sampled(call.context.traceparent)):
@@ -207,6 +217,17 @@ class RouterService:
                 refused=refused,
             )
         )
+
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        return await testing.account(self._tools, self._in_force(), context, account_id, model)
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        return await testing.proxy(self._tools, self._in_force(), name)
+
+    def _in_force(self) -> Snapshot:
+        if self._catalogue is None:
+            raise DependencyUnavailable("there is no configuration yet", retry_after=1.0)
+        return self._catalogue.snapshot
 
     # ---- before the first byte --------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from omni_router.domain.offer import Offer
 from omni_router.domain.records import RequestRecord, Source
 from omni_router.domain.request import Request
 from omni_router.domain.walk import Walk
+from omni_router.service import ruling
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Line
 from omni_router.service.held import Asked, Tools
@@ -23,6 +24,7 @@ from omni_router.service.refusing import skip_of
 from omni_router.service.watch import Watch
 
 if TYPE_CHECKING:
+    from omni_router.service.gathering import Gathering
     from omni_router.service.hedging import Race
 
 
@@ -50,6 +52,7 @@ class Run:
         self.written = 0  # tokens that the client has of attempts that broke off
         self.served: Attempt | None = None  # whose first byte was the client's first
         self.again: list[Offer] = []  # given by ``next``, and to be given by it once more
+        self.gathering: Gathering | None = None  # where what it says is kept
         self.race: Race | None = None  # where a second may be asked besides the first
         self._router_id = router_id
         self.started_ms = clock.now_ms()
@@ -62,6 +65,8 @@ class Run:
         return next(self.as_listed, None) if self.line is None else await self.line.next()
 
     def attempt(self, tools: Tools, asked: Asked, offer: Offer) -> Attempt:
+        if self.gathering is not None:
+            tools = self.gathering.tools(tools, offer, self.combo)
         return Attempt(tools, asked, offer) if self.watch is None else self.watch.attempt(tools, asked, offer)
 
     async def open(self, attempt: Attempt) -> Head:
@@ -140,7 +145,9 @@ class Run:
             outcome,
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
-            decision.encode(self.decide()) if self.walk.trail or (self.orders and self.attempts) else b"",
+            decision.encode(self.decide())
+            if self.walk.trail or (self.orders and self.attempts) or (last is not None and last.findings)
+            else b"",
             self.tags,
             self.overhead_us,
         )
@@ -156,6 +163,7 @@ class Run:
             orders=self.orders,
             trail=self.walk.trail,
             tried=self.attempts,
+            guard=ruling.counted(self.attempts[-1].findings) if self.attempts else (),
         )
 
     def trace(self) -> str:

@@ -61,6 +61,7 @@ def account_key(value: object, info: ValidationInfo) -> SecretSource:
 
 
 Secret = Annotated[SecretSource, PlainValidator(secret_source)]
+OptionalSecret = Annotated[SecretSource, PlainValidator(optional_source)]
 AccountSecret = Annotated[SecretSource, PlainValidator(account_key)]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
+from omni_catalogue.roles import KEY_ROLES
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
 from omni_catalogue.snapshot import MODES, TIERS, UPSTREAM
 from omni_catalogue.tags import MOST as MOST_TAGS
@@ -10,11 +11,11 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain import scalars
-from omni_auth.domain.sections.base import Name, Network, Secret, Section, Tag, Text
+from omni_auth.domain.sections.base import Flag, Name, Network, Secret, Section, Tag, Text
 from omni_auth.domain.sections.prices import PriceSection
 from omni_auth.domain.sections.rules import RulesSection
 
-ROLES = ("admin", "developer")
+ROLES = KEY_ROLES
 WINDOWS = ("day", "week", "month", "total")
 ROLLING = ("minute", "5h")
 # What a limit may be of beside what the store knows by a reference.
@@ -174,7 +175,8 @@ class LimitEntry(LimitSection):
 
 
 class KeySection(Section):
-    """``team`` and ``user`` are whose it is, ``tags`` what its requests carry: the limits of these apply to it."""
+    """``team`` and ``user`` are whose it is, ``tags`` what its requests carry: the limits of these apply to it.
+    With ``no_bodies`` nothing of what they say is ever kept, whatever ``bodies`` says."""
 
     name: Name
     secret: Secret
@@ -194,6 +196,7 @@ class KeySection(Section):
     budget: BudgetSection | None = None
     when_away: WhenAway = "closed"
     rules: RulesSection = RulesSection()
+    no_bodies: Flag = False
 
     @model_validator(mode="after")
     def _away(self) -> Self:

@@ -14,6 +14,7 @@ from omni_auth.domain import scalars
 from omni_auth.domain.sections.base import AccountSecret, Flag, Name, Seconds, Section, Text, Tokens
 from omni_auth.domain.sections.combos import DeadlinesSection, Hedged, Strategy, Streaming, Tags, Weight
 from omni_auth.domain.sections.limits import MOST_COUNTED
+from omni_auth.domain.sections.outbound import PemFile, ProxyName
 from omni_auth.domain.sections.prices import TariffSection
 from omni_auth.domain.sections.rules import RulesSection
 
@@ -170,6 +171,7 @@ class AccountSection(Section):
     weight: Weight = 1
     rate_limit: RateLimitSection = RateLimitSection()
     quota: Quotas = None
+    proxy: ProxyName = ""
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
@@ -208,6 +210,10 @@ class ProviderDocument(Section):
     hedge: Hedged = None
     rate_limit: RateLimitSection = RateLimitSection()
     quota: Quotas = None
+    proxy: ProxyName = ""
+    ca_file: PemFile = ""
+    client_certificate: PemFile = ""
+    client_key: PemFile = ""
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
@@ -215,6 +221,13 @@ class ProviderDocument(Section):
             if why := model.rate_limit.beyond(self.rate_limit):
                 message = f"the model {model.id}: rate_limit: {why}"
                 raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_fits(self) -> Self:
+        if bool(self.client_certificate) is not bool(self.client_key):
+            message = "client_certificate and client_key belong together: give both or neither"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
         return self
 
 
