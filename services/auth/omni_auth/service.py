@@ -232,7 +232,8 @@ class AuthService(Configuring, LoggingIn):
 
     async def configuration(self) -> PublishedConfiguration:
         state = self._in_force()
-        return PublishedConfiguration(state.revision, state.snapshot, "\n".join((*self._rejected, *self._left_out)))
+        told = (*self._rejected, *self._left_out, *self._renewing.notices())
+        return PublishedConfiguration(state.revision, state.snapshot, "\n".join(told))
 
     async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
         state = self._in_force()
