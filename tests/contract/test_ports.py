@@ -15,10 +15,12 @@ import omni_quota.server
 import omni_router.server
 import omni_translator.server
 import pytest
+from omni_auth.adapters import people_server
 from omni_catalogue.rules import AnswerRules, RequestRules, ThinkingRule
 from omni_catalogue.scopes import Scopes
 from omni_core.clients.analytics import AnalyticsClient
 from omni_core.clients.auth import AuthClient
+from omni_core.clients.people import PeopleClient
 from omni_core.clients.quota import QuotaClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
@@ -52,6 +54,7 @@ from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
+from omni_core.ports.people import Enrolment, LogIn, LoginOptions, OidcProvider, Origin, PeoplePort
 from omni_core.ports.quota import (
     AccountQuota,
     AllowanceState,
@@ -62,7 +65,7 @@ from omni_core.ports.quota import (
     QuotaSnapshot,
     QuotaWindowState,
 )
-from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
+from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, Head, ModelEntry, RouterPort
 from omni_core.ports.translator import (
     EncodeCall,
     EncodedRequest,
@@ -88,6 +91,7 @@ from omni_wire.errors import (
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
+from tests.unit.dashboard.folk import PASSWORD, Folk, digest
 from tests.unit.dashboard.ports import FOUND
 
 CONTEXT = CallContext("0192f0c1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
@@ -97,6 +101,7 @@ REGISTER: dict[type, Callable[[RpcServer, Any], None]] = {
     AuthClient: omni_auth.server.register,
     QuotaClient: omni_quota.server.register,
     AnalyticsClient: omni_analytics.server.register,
+    PeopleClient: people_server.register,
 }
 
 Reach = Callable[[Any, type], Awaitable[Any]]
@@ -184,6 +189,16 @@ class Router:
         self.call = call
         return b'{"model":"\xc3\xa4"}'
 
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        assert context == CONTEXT
+        return ConnectionTest(
+            False, "completion", f"{account_id} {model}", 404, 12, "upstream_rejected", model, "p", "global", "1.2.3.4"
+        )
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        assert context == CONTEXT
+        return ConnectionTest(True, "tunnel", name)
+
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         assert (context, key_id) == (CONTEXT, "key-1")
         return [ModelEntry("always-on", "omniroute"), ModelEntry("acme/gpt-x", "acme", 1, 272_000, 128_000)]
@@ -251,6 +266,14 @@ async def test_an_explanation_is_asked_for_as_a_request_is_made(reach: Reach) ->
     call = CompleteCall(CONTEXT, "key-1", WireFormat.GEMINI_GENERATE, b"{}", "", {"a": "b"}, model="m", stream=True)
     assert await port.explain(call) == b'{"model":"\xc3\xa4"}'
     assert router.call == call
+
+
+async def test_a_test_of_a_connection_comes_back_whole(reach: Reach) -> None:
+    port: RouterPort = await reach(Router(), RouterClient)
+    assert await port.test_account(CONTEXT, "acme/first", "gpt-x") == ConnectionTest(
+        False, "completion", "acme/first gpt-x", 404, 12, "upstream_rejected", "gpt-x", "p", "global", "1.2.3.4"
+    )
+    assert await port.test_proxy(CONTEXT, "office") == ConnectionTest(True, "tunnel", "office")
 
 
 async def test_models_keep_their_order_and_their_numbers(reach: Reach) -> None:
@@ -896,3 +919,52 @@ async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:
     with pytest.raises(InvalidRequest) as raised:
         await port.query(UsageQuery(group_by="moon"))
     assert raised.value.param == "group_by"
+
+
+# ---- people ---------------------------------------------------------------------------------------------------------
+
+
+def _is_people(port: Folk) -> PeoplePort:
+    return port
+
+
+async def test_people_log_in_and_out_and_are_told_apart_by_their_sessions(reach: Reach) -> None:
+    folk = Folk()
+    port: PeoplePort = await reach(folk, PeopleClient)
+    assert await port.options() == LoginOptions(False, (OidcProvider("corp", "Corp"),))
+    asked, origin = LogIn("guests", "owner", PASSWORD, "123456", b"known"), Origin("192.0.2.1", "a browser")
+    opened = await port.log_in(origin, asked)
+    assert (folk.asked, folk.origins) == ([asked], [origin])
+    session = digest(opened.token)
+    assert await port.who(session) == opened.who
+    assert await port.list_sessions(session) == await folk.list_sessions(session)
+    renewed = await port.change_password(origin, session, PASSWORD, "another")
+    enrolled = await port.confirm_totp(origin, digest(renewed.token), "123456")
+    assert enrolled.codes == ("abcd-efgh",)
+    session = digest(enrolled.opened.token)
+    assert await port.begin_totp(session) == Enrolment("ABCD", "otpauth://totp/x")
+    await port.remove_totp(session, PASSWORD)
+    assert await port.end_sessions(session, "s-owner") == 2
+    with pytest.raises(Unauthenticated) as caught:
+        await port.who(session)
+    assert caught.value.code == "session_ended"
+    with pytest.raises(Unauthenticated) as caught:
+        await port.log_in(origin, LogIn("default", "owner", "wrong"))
+    assert caught.value.code == "wrong_login"
+
+
+async def test_people_are_invited_changed_and_removed(reach: Reach) -> None:
+    folk = Folk()
+    port: PeoplePort = await reach(folk, PeopleClient)
+    caller = Asker("person:u (ada)", "guests")
+    assert await port.list_people(caller) == await folk.list_people(caller)
+    made = await port.invite(caller, "bo", "viewer")
+    assert made == await folk.invite(caller, "bo", "viewer")
+    assert (await port.look("orl-good")).kind == "invite"
+    assert (await port.redeem(Origin(), "orl-good", "", "x", "1")).who.person.role == "owner"
+    assert (await port.change_person(caller, "u-viewer", "admin", False)).role == "admin"
+    assert (await port.reset_person(caller, "u-billing", "password")).token == "orl-reset"
+    assert (await port.remove_person(caller, "u-developer")).id == "u-developer"
+    with pytest.raises(InvalidRequest):
+        await port.change_person(caller, "u-nobody")
+    assert set(folk.callers) == {caller}

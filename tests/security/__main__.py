@@ -13,12 +13,14 @@ from tests.security import (
     access,
     bombs,
     canary,
+    content,
     flood,
     listing,
     revocation,
     schema,
     siege,
     smuggling,
+    ssrf,
     timing,
     vault,
 )
@@ -48,9 +50,14 @@ TESTS: dict[str, Test] = {
     ),
     "canary: secrets of one process": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "all"),
     "canary: secrets of a process a service": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "separate"),
+    "ssrf: every spelling of an address": lambda home, n, seed: asyncio.run(ssrf.of_every_spelling(seed)),
+    "ssrf: names that come to mean something else": lambda home, n, seed: asyncio.run(ssrf.of_rebinding(seed)),
+    "ssrf: metadata for nobody": lambda home, n, seed: asyncio.run(ssrf.of_leave(seed)),
     "schema: whatever OpenAPI allows and forbids": lambda home, n, seed: schema.of_everything(
         home, n, seed, workers=os.cpu_count() or 1
     ),
+    "pii: found in labelled texts, whole and cut everywhere": lambda home, n, seed: content.of_pii(),
+    "injection: found in labelled requests": lambda home, n, seed: content.of_injection(),
 }
 
 

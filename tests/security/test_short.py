@@ -4,17 +4,20 @@ import random
 from pathlib import Path
 
 import pytest
+from omni_core import addresses
 
 from tests.security import (
     access,
     access_table,
     bombs,
     canary,
+    content,
     flood,
     listing,
     schema,
     siege,
     smuggling,
+    ssrf,
     timing,
     vault,
 )
@@ -120,8 +123,33 @@ def test_no_secret_stands_where_it_was_not_put(tmp_path: Path) -> None:
     assert figures["places"] > 100
 
 
+@pytest.mark.parametrize("held_to", [ssrf.of_every_spelling, ssrf.of_rebinding, ssrf.of_leave])
+async def test_no_url_leads_where_nobody_may_go(held_to: object) -> None:
+    figures = await held_to(1)  # type: ignore[operator]
+    assert figures["pass"], figures["first"]
+
+
+async def test_a_guard_with_a_gap_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "_SPECIAL", ())
+    figures = await ssrf.of_every_spelling(1)
+    assert figures["let_through"] > 10
+
+
 def test_a_key_is_shown_the_models_that_it_may_call_and_no_others() -> None:
     figures = listing.of_random_catalogues(60, 1)
     assert figures["pass"], figures["first"]
     assert 0 < figures["callable"] < figures["models"]
     assert figures["off"] > 0
+
+
+def test_personal_data_is_found_in_labelled_texts_and_no_cut_hides_any() -> None:
+    figures = content.of_pii(every=7)
+    assert figures["pass"], figures
+    assert figures["texts"] >= 300
+
+
+def test_injections_are_found_in_labelled_requests_and_harmless_ones_pass() -> None:
+    figures = content.of_injection()
+    assert figures["pass"], figures
+    assert figures["attempts"] >= 200
+    assert figures["benign"] >= 300

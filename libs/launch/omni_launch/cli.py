@@ -13,11 +13,13 @@ from omni_launch.bans_cli import bans
 from omni_launch.bodies_cli import bodies
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
+from omni_launch.connection_cli import test
 from omni_launch.environment import Flags, config_file, merged
 from omni_launch.events_cli import events
 from omni_launch.explain_cli import explain
 from omni_launch.keys_cli import keys
 from omni_launch.options import PATH, Command, config, data_dir
+from omni_launch.people_cli import people
 from omni_launch.problems import CannotStart, told
 from omni_launch.quota_cli import quota
 from omni_launch.report_cli import report
@@ -288,7 +290,7 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain, quota, report, bodies):
+for verb in (apply, diff, export, take_in, explain, quota, report, bodies, test):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)
@@ -299,6 +301,7 @@ cli.add_command(bans)
 cli.add_command(events)
 cli.add_command(certs)
 cli.add_command(keys)
+cli.add_command(people)
 cli.add_command(signing_key)
 
 

@@ -52,7 +52,7 @@ from omni_core.ports.quota import (
     QuotaSnapshot,
     QuotaWindowState,
 )
-from omni_core.ports.router import CompleteCall
+from omni_core.ports.router import CompleteCall, ConnectionTest
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
 from omni_core.settings import CoreSettings
@@ -62,6 +62,8 @@ from omni_dashboard.domain.fleet import Fleet, Process, ordered
 from omni_dashboard.settings import DashboardSettings
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, Unauthenticated
 from omni_wire.usage import Apart, Usage
+
+from tests.unit.dashboard.folk import Folk
 
 ADMIN = "or-admin-0123456789"
 DEV = "or-dev-0123456789"
@@ -534,6 +536,19 @@ class Router:
             raise self.failure
         return self.document
 
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        if self.failure is not None:
+            raise self.failure
+        if account_id != "acme/first":
+            raise InvalidRequest(f"there is no account '{account_id}'", status=404, code="not_found")
+        told = "the provider takes the key"
+        return ConnectionTest(True, "models", told, 200, 7, proxy="office", level="global", egress="203.0.113.7")
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        if self.failure is not None:
+            raise self.failure
+        return ConnectionTest(False, "tunnel", "the proxy office cannot be reached", 0, 9, "proxy_unreachable")
+
 
 class Processes:
     """FleetView: two routers, one of which would not take revision 7."""
@@ -578,7 +593,7 @@ class House:
 
     def __init__(self, **changed: Any) -> None:
         self.auth, self.quota, self.analytics, self.fleet = Auth(), Quota(), Analytics(), Processes()
-        self.router = Router()
+        self.router, self.people = Router(), Folk()
         core = CoreSettings(
             data_dir=Path("unused"),
             redis_url="redis://127.0.0.1:1/0",
@@ -594,6 +609,7 @@ class House:
             analytics=self.analytics,
             router=self.router,  # type: ignore[arg-type]
             fleet=self.fleet,
+            people=self.people,
             settings=DashboardSettings(**({"call_timeout": 0.2, "probe_timeout": 0.2} | changed)),
         )
 
