@@ -1,11 +1,12 @@
 """Who may come to a listener at all."""
 
 import contextlib
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_catalogue.doorway import Doorway, is_rebound
+from omni_catalogue.doorway import Doorway, Held, is_rebound
 from omni_catalogue.guard import Addresses, Ban, Cors
 from omni_catalogue.networks import address, counted_as, forwarded_hops, networks
 from omni_catalogue.snapshot import Server
@@ -93,3 +94,14 @@ def test_an_address_is_counted_with_its_network_and_no_other(found: object) -> N
     seen = address(str(found))
     assert seen is not None
     assert seen in networks((counted_as(seen),))[0]
+
+
+@given(
+    st.lists(st.tuples(st.ip_addresses(), st.integers(0, 32), st.integers(0, 9)), max_size=30), st.ip_addresses(),
+    st.integers(0, 29),
+)  # fmt: skip
+def test_networks_are_found_as_one_by_one(rows: list[tuple[object, int, int]], asked: object, near: int) -> None:
+    held = [(networks((f"{ip_network((str(found), bits), strict=False)}",))[0], number) for found, bits, number in rows]
+    some = address(str(rows[near][0] if near < len(rows) else asked))
+    assert some is not None
+    assert sorted(Held(held).of(some)) == sorted(number for network, number in held if some in network)
