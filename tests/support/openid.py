@@ -57,13 +57,13 @@ class Code:
         self.auth_time = int(time.time())
 
     def get_redirect_uri(self) -> str:
-        return self.redirect_uri  # type: ignore[attr-defined,no-any-return]
+        return self.redirect_uri  # type: ignore[attr-defined]
 
     def get_scope(self) -> str:
-        return self.scope  # type: ignore[attr-defined,no-any-return]
+        return self.scope  # type: ignore[attr-defined]
 
     def get_nonce(self) -> str:
-        return self.nonce  # type: ignore[attr-defined,no-any-return]
+        return self.nonce  # type: ignore[attr-defined]
 
     def get_auth_time(self) -> int:
         return self.auth_time
@@ -146,7 +146,7 @@ class _CodeGrant(grants.AuthorizationCodeGrant):
         return self.server.codes.get(code)
 
     def delete_authorization_code(self, code: Code) -> None:
-        del self.server.codes[code.code]
+        del self.server.codes[code.code]  # type: ignore[attr-defined]
 
     def authenticate_user(self, code: Code) -> dict[str, Any]:
         return self.server.person

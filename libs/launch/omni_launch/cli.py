@@ -9,6 +9,7 @@ import click
 from omni_launch.analytics_cli import analytics
 from omni_launch.audit_cli import audit
 from omni_launch.backup_cli import backup
+from omni_launch.bans_cli import bans
 from omni_launch.bodies_cli import bodies
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
@@ -298,6 +299,7 @@ cli.add_command(audit)
 cli.add_command(reprice)
 cli.add_command(vault)
 cli.add_command(backup)
+cli.add_command(bans)
 cli.add_command(events)
 cli.add_command(certs)
 cli.add_command(keys)
