@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 from omni_catalogue.doorway import Doorway
+from omni_catalogue.roles import gives, manages
 from omni_catalogue.scopes import may_hand_out
 from omni_catalogue.snapshot import Server, decode
 from omni_core.component import Check
@@ -40,24 +41,26 @@ from omni_core.ports.router import CompleteCall, ConnectionTest, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
 
-from omni_dashboard.asking import within
+from omni_dashboard.asking import PAGE, every, within
 from omni_dashboard.domain.access import (
-    ADMIN,
-    PLATFORM,
+    PERSON,
     actor,
     admit,
     allow,
     allow_area,
     organisation_of,
     platform_only,
+    runs_gateway,
+    sees_organisation,
 )
 from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
 from omni_dashboard.domain.simulation import Simulation
-from omni_dashboard.ports import ControlPort
+from omni_dashboard.people import People
+from omni_dashboard.ports import Consoles, ControlPort
 from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
-from omni_dashboard.usage.asking import analysed, visible
+from omni_dashboard.usage.asking import analysed, of_tags, own_keys, reported, visible
 from omni_dashboard.usage.owners import Owner
 
 T = TypeVar("T")
@@ -107,19 +110,24 @@ class Management:
         wall: Callable[[], int],
         router: RouterPort | None = None,
         console: LogRing | None = None,
+        people: People | None = None,
+        consoles: Consoles | None = None,
     ) -> None:
         self._auth = auth
         self._quota = quota
         self._analytics = analytics
         self._router = router
+        self.people = people or People(None, settings, clock)
         self._settings = settings
         self._clock = clock
         self._wall = wall
         self.door = Doorway(Server())
         self._door_of = 0  # the revision that says so
         self._identities: dict[bytes, tuple[float, Identity]] = {}
+        self._owners: dict[tuple[str, bool], tuple[float, dict[str, Owner]]] = {}
         self._ending = asyncio.Event()
         self._console = console or LogRing()
+        self._consoles = consoles
         self._ended = 0  # how often a key ended here: an answer that was under way then may be of before
         self.checks = {name: Check(False, "not asked yet") for name in ("auth", "quota", "analytics")}
 
@@ -132,10 +140,11 @@ class Management:
         forwarded: Sequence[str] = (),
         area: str = "",
         write: bool = False,
+        what: str = "",
     ) -> Identity:
         """Who holds ``key``. ``peer`` is the address at the other end of the connection, ``forwarded`` what proxies
         say of it. Raises ``Unauthenticated``, or ``PermissionDenied`` when they have not ``role`` or may not use the
-        key from there, or not for reading (or else changing) that ``area``."""
+        key from there, or not for reading (or else changing) that ``area``, or ``what`` of it roles tell apart."""
         digest = hashlib.sha256(key).digest()
         now = self._clock()
         known = self._identities.get(digest)
@@ -148,8 +157,27 @@ class Management:
             if ended == self._ended:
                 self._keep(digest, now, identity)
         admit(identity.scopes, peer, forwarded, self.door.trusted, self._wall())
-        allow(identity.role, role)
+        if role == PERSON:
+            raise PermissionDenied("this is for people who have logged in, and not for keys", code="not_a_person")
+        allow(identity.role, role, what or area, write)
         allow_area(identity.scopes, area, write)
+        return identity
+
+    async def identify_person(
+        self, token: str, role: str, area: str = "", write: bool = False, what: str = ""
+    ) -> Identity:
+        """Who has logged in with that session. Raises as ``identify``."""
+        who = await self.people.who(token)
+        person = who.person
+        identity = Identity(
+            "", person.name, person.role, organisation=person.organisation, person=person.id, session=who.session.id
+        )
+        if role == PERSON:
+            return identity
+        if who.must_enrol:
+            told = "your organisation asks for a second factor: set one up under /account"
+            raise PermissionDenied(told, code="second_factor_needed")
+        allow(identity.role, role, what or area, write)
         return identity
 
     def _keep(self, digest: bytes, now: float, identity: Identity) -> None:
@@ -160,21 +188,27 @@ class Management:
     def forget(self) -> None:
         """Ask about every key again."""
         self._identities.clear()
+        self._owners.clear()
 
-    async def usage(self, identity: Identity, query: UsageQuery) -> UsageReport:
-        """Raises ``PermissionDenied`` when a developer asks for a key other than their own."""
+    async def usage(self, identity: Identity, query: UsageQuery, tags: tuple[str, ...] = ()) -> UsageReport:
+        """With ``tags`` of requests that have one of them. Raises ``PermissionDenied`` when a developer asks for a key
+        that is not theirs."""
         if query.from_ms and query.until_ms and query.from_ms > query.until_ms:
             raise InvalidRequest("from is after until", param="from")
-        if identity.role != ADMIN:
-            if query.key_id not in ("", identity.key_id):
-                raise PermissionDenied("a developer sees the usage of their own key only", param="key")
-            query = msgspec.structs.replace(query, key_id=identity.key_id)
-        elif identity.organisation != PLATFORM:
+        if not sees_organisation(identity):
+            mine = await own_keys(identity, self.owners)
+            if query.key_id and query.key_id not in mine:
+                raise PermissionDenied("a developer sees the usage of their own keys only", param="key")
+            asked = [query.key_id] if query.key_id else [*mine]
+            return combined([await self._usage(msgspec.structs.replace(query, key_id=key), tags) for key in asked])
+        if not runs_gateway(identity):
             own = [key.id for key in await self.keys(identity) if query.key_id in ("", key.id)]
-            return combined([await self._usage(msgspec.structs.replace(query, key_id=key)) for key in own])
-        return await self._usage(query)
+            return combined([await self._usage(msgspec.structs.replace(query, key_id=key), tags) for key in own])
+        return await self._usage(query, tags)
 
-    async def _usage(self, query: UsageQuery) -> UsageReport:
+    async def _usage(self, query: UsageQuery, tags: tuple[str, ...]) -> UsageReport:
+        if tags:
+            return combined(reported(query, await self.breakdown(of_tags(query, tags))))
         return await self._ask("analytics", self._analytics.query(query), self._settings.query_timeout)
 
     async def analyse(self, identity: Identity, asked: Analysis) -> Answer:
@@ -189,10 +223,15 @@ class Management:
         filters, _ = await visible(identity, asked.filters, self.owners)
         return await self.page(msgspec.structs.replace(asked, filters=filters))
 
-    def console(self, identity: Identity, before: int, limit: int, text: str) -> list[LogLine]:
-        """Lines of this process' log, newest first. Raises ``PermissionDenied`` but for who runs the gateway."""
+    async def console(self, identity: Identity, before: int, limit: int, text: str, process: str = "") -> list[LogLine]:
+        """Lines of a process' log, newest first: of this one, or of the instance ``process``. Raises
+        ``PermissionDenied`` but for who runs the gateway, ``InvalidRequest`` (404) where no such process answers."""
         platform_only(identity.organisation, "see its log")
-        return self._console.newest(before, limit, text)
+        if not process:
+            return self._console.newest(before, limit, text)
+        if self._consoles is None:
+            raise DependencyUnavailable("other processes cannot be asked from here")
+        return await self._ask("the process", self._consoles.lines(process, before, limit, text))
 
     async def sees(self, identity: Identity) -> tuple[str, ...] | None:
         """The keys whose requests ``identity`` may see, None for all."""
@@ -232,27 +271,37 @@ class Management:
         """For whoever may see what passes."""
         return await self._ask("analytics", self._analytics.listed(asked), self._settings.query_timeout)
 
-    async def owners(self, identity: Identity) -> dict[str, Owner]:
+    async def owners(self, identity: Identity) -> Mapping[str, Owner]:
         """Of the keys that ``identity`` may see, by id, and of those that were revoked: of all organisations, or of
-        its own."""
+        its own. As they were at most ``identity_ttl`` ago: a page asks several times."""
+        now = self._clock()
+        whose = (identity.organisation, runs_gateway(identity))
+        known = self._owners.get(whose)
+        if known is not None and now < known[0]:
+            return known[1]
+        ended = self._ended
+        found = await self._owners_now(identity)
+        if ended == self._ended:
+            self._owners = {asked: entry for asked, entry in self._owners.items() if now < entry[0]}
+            self._owners[whose] = (now + self._settings.identity_ttl, found)
+        return found
+
+    async def _owners_now(self, identity: Identity) -> dict[str, Owner]:
         whose = {identity.organisation: None}
-        if identity.organisation == PLATFORM:
-            whose |= dict.fromkeys(found.name for found in await self._organisations(identity))
+        if runs_gateway(identity):
+            caller = self.caller(identity)
+            organisations = await every(
+                lambda after: self._ask(
+                    "auth", self._auth.list_objects(caller, "organisations", after=after, limit=PAGE)
+                )
+            )
+            whose |= dict.fromkeys(found.name for found in organisations)
         return {
-            key.id: Owner(organisation, key.team, key.user, key.name)
+            key.id: Owner(organisation, key.team, key.user)
             for organisation in whose
             for revoked in (False, True)  # one that is revoked meanwhile is in both, and not in neither
             for key in await self.keys(identity, organisation, revoked=revoked)
         }
-
-    async def _organisations(self, identity: Identity) -> list[ConfigObject]:
-        caller, found, after = self.caller(identity), list[ConfigObject](), ""
-        while True:
-            page = await self._ask("auth", self._auth.list_objects(caller, "organisations", after=after, limit=1000))
-            found += page.items
-            after = page.next
-            if not after:
-                return found
 
     def now_ms(self) -> int:
         return self._wall() * 1000
@@ -277,11 +326,10 @@ class Management:
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""
-        if identity.role != ADMIN:
-            keys: tuple[str, ...] | None = (identity.key_id,)
+        if not sees_organisation(identity):
+            keys: tuple[str, ...] | None = (*await own_keys(identity, self.owners),)
         else:
-            own = identity.organisation == PLATFORM
-            keys = None if own else tuple([key.id for key in await self.keys(identity)])
+            keys = None if runs_gateway(identity) else tuple([key.id for key in await self.keys(identity)])
         found = await self._ask("analytics", self._analytics.find_request(id_, keys), self._settings.query_timeout)
         if found is None:
             raise InvalidRequest(f"there is no request '{id_}' on record", status=404, code="not_found", param="id")
@@ -309,7 +357,7 @@ class Management:
 
     async def _own_keys(self, identity: Identity) -> tuple[str, ...] | None:
         """Whose requests an admin may see, those of revoked keys among them; None for anybody's."""
-        if identity.organisation == PLATFORM:
+        if runs_gateway(identity):
             return None
         return tuple([key.id for revoked in (False, True) for key in await self.keys(identity, revoked=revoked)])
 
@@ -343,14 +391,28 @@ class Management:
         return self._router
 
     async def _simulated_key(self, identity: Identity, key: str, organisation: str) -> str:
+        if identity.person:
+            return await self._simulated_for(identity, key, organisation)
         if key in ("", identity.key_id, identity.name) and not organisation:
             return identity.key_id
-        if identity.role != ADMIN:
+        if not manages(identity.role):
             raise PermissionDenied("a developer simulates requests of their own key only", param="key")
         for found in await self.keys(identity, organisation):
             if key in (found.id, found.name):
                 return found.id
         raise InvalidRequest(f"there is no key '{key}'", status=404, code="not_found", param="key")
+
+    async def _simulated_for(self, identity: Identity, key: str, organisation: str) -> str:
+        """A person has any number of keys: the first of their own, where they say none."""
+        own = not manages(identity.role)
+        if own and organisation:
+            raise PermissionDenied("a developer simulates requests of their own keys only", param="organisation")
+        for found in await self.keys(identity, organisation):
+            mine = found.user == identity.name
+            if (mine and not key) or (key in (found.id, found.name) and (mine or not own)):
+                return found.id
+        told = f"there is no key '{key}'" if key else "key: say of which key, for none is yours"
+        raise InvalidRequest(told, status=404, code="not_found", param="key")
 
     async def keys(self, identity: Identity, organisation: str = "", *, revoked: bool = False) -> list[KeyInfo]:
         return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation), revoked=revoked))
@@ -364,7 +426,10 @@ class Management:
 
     async def create_key(self, identity: Identity, new: NewKey, organisation: str = "") -> CreatedKey:
         """Raises ``PermissionDenied`` for a key that may do more than ``identity`` does."""
+        if not gives(identity.role, new.role):
+            raise PermissionDenied(f"who is {identity.role} gives nobody the role {new.role}", param="role")
         may_hand_out(identity.scopes, new.role, new.scopes)
+        self._owners.clear()
         return await self._ask("auth", self._auth.create_key(new, self.caller(identity, organisation)))
 
     async def rotate_key(self, identity: Identity, key: str, overlap: int, organisation: str = "") -> CreatedKey:
@@ -388,13 +453,14 @@ class Management:
 
     def _forget(self, key_id: str) -> None:
         self._ended += 1
+        self._owners.clear()
         self._identities = {digest: entry for digest, entry in self._identities.items() if entry[1].key_id != key_id}
 
     # ---- the configuration's objects --------------------------------------------------------------------------------
 
     def caller(self, identity: Identity, organisation: str = "") -> Caller:
         """As auth is told, also for its audit log. Raises ``PermissionDenied`` for another's ``organisation``."""
-        return Caller(actor(identity.key_id, identity.name), organisation_of(identity.organisation, organisation))
+        return Caller(actor(identity), organisation_of(identity, organisation))
 
     async def objects(self, caller: Caller, kind: Kind, after: str, limit: int) -> ObjectPage:
         return await self._ask("auth", self._auth.list_objects(caller, kind.name, after=after, limit=limit))
@@ -465,7 +531,7 @@ class Management:
     async def audit(self, identity: Identity, organisation: str, before: int, limit: int) -> AuditPage:
         """Raises ``PermissionDenied`` for another's ``organisation``; without one the platform sees all."""
         caller = self.caller(identity)
-        organisation_of(identity.organisation, organisation)
+        organisation_of(identity, organisation)
         return await self._ask(
             "auth", self._auth.list_audit(caller, organisation=organisation, before=before, limit=limit)
         )
@@ -481,7 +547,7 @@ class Management:
     async def quota(self, identity: Identity) -> QuotaSnapshot:
         """Those of its organisation's keys and its own limits; accounts are the platform's."""
         found = await self._ask("quota", self._quota.snapshot())
-        if identity.organisation == PLATFORM:
+        if runs_gateway(identity):
             return found
         own = {key.id for key in await self.keys(identity)}
         return QuotaSnapshot(
@@ -494,8 +560,8 @@ class Management:
     async def limit_events(self, identity: Identity, asked: LimitEvents, organisation: str) -> tuple[LimitEvent, ...]:
         """Those of an ``organisation``; of all where the platform names none. Raises ``PermissionDenied`` for
         another's."""
-        own = organisation_of(identity.organisation, organisation)
-        whose = "" if identity.organisation == PLATFORM and not organisation else own
+        own = organisation_of(identity, organisation)
+        whose = "" if runs_gateway(identity) and not organisation else own
         asked = msgspec.structs.replace(asked, organisation=whose)
         return await self._ask("analytics", self._analytics.limit_events(asked), self._settings.query_timeout)
 
@@ -508,11 +574,6 @@ class Management:
         platform_only(identity.organisation, "ask for an account's quota")
         asked = self._quota.refresh_quota(account_id)
         return await self._ask("quota", asked, self._settings.refresh_timeout)
-
-    @property
-    def now(self) -> int:
-        """Epoch seconds."""
-        return self._wall()
 
     async def forget_rates(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "forget rate limits")

@@ -194,6 +194,8 @@ _LIMITS = (
     "CREATE TABLE request_tag (id TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (id, tag)) STRICT, WITHOUT ROWID",
 )
 
+_TAGGED = ("CREATE INDEX request_tag_of ON request_tag (tag, id)",)
+
 # Which proxy an attempt took.
 _PROXIES = (
     "DROP VIEW usage_fact",
@@ -210,6 +212,7 @@ _PROXIES = (
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
     _LIMITS,
+    _TAGGED,
     _PROXIES,
 )
 # Since when rows are rolled up as they are now.

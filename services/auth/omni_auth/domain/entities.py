@@ -15,7 +15,7 @@ from omni_auth.domain import rules, scalars
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Problem, dotted
 from omni_auth.domain.schema import validate_section
-from omni_auth.domain.sections.base import Name, Section, Text
+from omni_auth.domain.sections.base import Flag, Name, Section, Text
 from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.edge import ServerSection
@@ -31,10 +31,14 @@ MANAGERS = ("api", "file")
 
 
 class NamedSection(Section):
-    """An organisation, a team or a tag: a name to refer to it by, and one for people."""
+    """A team, a tag or (with more) an organisation: a name to refer to it by, and one for people."""
 
     name: Name
     title: str = ""
+
+
+class OrganisationSection(NamedSection):
+    require_totp: Flag = False  # of people who log in with a password
 
 
 class UserSection(Section):
@@ -79,7 +83,7 @@ class Kind(msgspec.Struct, frozen=True):
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("organisations", "organisation", NamedSection),
+        Kind("organisations", "organisation", OrganisationSection),
         Kind("teams", "team", NamedSection),
         Kind("users", "user", UserSection),
         Kind("memberships", "membership", MembershipSection, "", owners={"team": "teams", "user": "users"}),

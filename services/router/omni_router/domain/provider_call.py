@@ -18,6 +18,8 @@ from omni_router.domain import cursor_client, sigv4
 _JSON = "application/json"
 _EVENTS = "text/event-stream"
 _CONNECT = "application/connect+proto"
+_AUTHORIZATION = "authorization"
+_LISTS = frozenset({"anthropic-beta"})
 _LINES = "application/x-ndjson"
 # The formats in which a gateway like this one is asked.
 _SERVED = (
@@ -226,12 +228,14 @@ def headers(
     client: Mapping[str, str] = {},
     loop: str = "",
     call: Call | None = None,
+    own: Mapping[str, str] = {},
 ) -> dict[str, str]:
     """Headers of a call; the client's own credentials never come here. ``secret`` is empty where none is needed.
 
     ``client`` are the headers of a client of the provider's own format, of which a few are handed on, ``loop`` is what
-    the request's own header says of the gateways that it has passed. ``call`` is
-    needed where the format signs.
+    the request's own header says of the gateways that it has passed. ``call`` is needed where the format signs. ``own``
+    are those of the account's login, with its credential among them where that does not stand in the format's own
+    place.
     """
     spoken = wire(provider)
     result = {**fixed, "x-request-id": request_id}
@@ -239,7 +243,7 @@ def headers(
         result[loops.HEADER] = loops.onward(loop)
     if traceparent:
         result["traceparent"] = traceparent
-    if secret:
+    if secret and _AUTHORIZATION not in own:
         if spoken.sign is not None and call is not None:
             result.update(spoken.sign(secret, call))
         else:
@@ -250,4 +254,17 @@ def headers(
             value = client.get(name, "")
             if value and value.isascii() and value.isprintable():  # or it could not be sent, and look like our doing
                 result[name] = value
+    for name, value in own.items():
+        # A list that both have words for is the words of both.
+        result[name] = _joined(result[name], value) if name in _LISTS and name in result else value
     return result
+
+
+def _joined(one: str, other: str) -> str:
+    words = [word.strip() for word in f"{one},{other}".split(",")]
+    return ",".join(dict.fromkeys(word for word in words if word))
+
+
+def at(url: str, provider: Provider, base_url: str) -> str:
+    """``url``, of a call to ``provider``, where its account is to be asked; ``base_url`` is "" for nowhere else."""
+    return base_url + url[len(provider.base_url.rstrip("/")) :] if base_url else url

@@ -15,6 +15,7 @@ from omni_catalogue.proxies import Egress
 from omni_catalogue.snapshot import Snapshot, Timeouts
 from omni_core import clock
 from omni_core.ids import new_id
+from omni_core.ports.auth import Credential
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import ConnectionTest
 from omni_core.ports.translator import EncodeCall
@@ -27,6 +28,7 @@ from omni_router.domain import provider_call, tested, unsaid, verdict
 from omni_router.domain.records import AbortFacts, AttemptRecord, Source
 from omni_router.domain.taps import read_answer
 from omni_router.ports import Probe, UpstreamRequest
+from omni_router.service.credentials import NONE
 from omni_router.service.held import Tools
 from omni_router.service.refusing import as_error
 
@@ -51,17 +53,17 @@ async def account(
         raise InvalidRequest(told, param="model")
     began = clock.monotonic()
     asked = "models" if listed else "completion"
-    secret = ""
+    credential = NONE
     asker: _Listing | _OneToken | None = None
     try:
-        secret = await _secret(tools, context, place)
+        credential = await tools.credentials.have(context, place.account)
         if listed:
-            asker = _Listing(probe, context, place, listed, secret)
+            asker = _Listing(probe, context, place, listed, credential)
         else:
-            asker = _OneToken(tools, snapshot, context, place, secret)
+            asker = _OneToken(tools, snapshot, context, place, credential)
         found = await asker.ask()
     except GatewayError as error:
-        error.message = unsaid.without(secret, error.message)
+        error.message = unsaid.without(credential.secret, error.message)
         status = asker.status if asker is not None else 0
         return _failed(asked, error, "" if listed else place.model.id, _ms(began), status)
     return await _seen(probe, snapshot, place, found, _ms(began))
@@ -138,29 +140,26 @@ def _ms(began: float) -> int:
     return int((clock.monotonic() - began) * 1000)
 
 
-async def _secret(tools: Tools, context: CallContext, place: Candidate) -> str:
-    return tools.credentials.known(place.account) or await tools.credentials.ask(context, place.account)
-
-
 def _headers(
-    context: CallContext, place: Candidate, secret: str, url: str, body: bytes, stream: bool
+    context: CallContext, place: Candidate, credential: Credential, url: str, body: bytes, stream: bool
 ) -> dict[str, str]:
     return provider_call.headers(
         place.provider,
-        secret,
+        credential.secret,
         provider_call.fixed_headers(place.provider, stream=stream),
         request_id=context.request_id,
         traceparent=context.traceparent,
         call=provider_call.Call(url, body, clock.now_ms() // 1000, place.account),
+        own=credential.headers,
     )
 
 
 class _Listing:
     """The provider's list of models. ``status`` is the HTTP status that came, 0 before."""
 
-    def __init__(self, probe: Probe, context: CallContext, place: Candidate, url: str, secret: str) -> None:
+    def __init__(self, probe: Probe, context: CallContext, place: Candidate, url: str, credential: Credential) -> None:
         self._probe, self._place, self._url = probe, place, url
-        self._headers = _headers(context, place, secret, url, b"", False)
+        self._headers = _headers(context, place, credential, url, b"", False)
         del self._headers["content-type"]
         self.status = 0
 
@@ -207,9 +206,11 @@ async def _seen(
 class _OneToken:
     """A completion of one token, admitted and settled. ``status`` as a listing's."""
 
-    def __init__(self, tools: Tools, snapshot: Snapshot, context: CallContext, place: Candidate, secret: str) -> None:
+    def __init__(
+        self, tools: Tools, snapshot: Snapshot, context: CallContext, place: Candidate, credential: Credential
+    ) -> None:
         self._tools, self._snapshot, self._context, self._place = tools, snapshot, context, place
-        self._secret = secret
+        self._credential = credential
         self._id, self._event_id = new_id(), new_id()
         self._started_ms, self._began = clock.now_ms(), clock.monotonic()
         self._row = in_force(place.model.pays(place.account.id, "default"), self._started_ms)
@@ -290,7 +291,7 @@ class _OneToken:
         answer = await tools.upstream.send(
             UpstreamRequest(
                 url=url,
-                headers=_headers(self._context, place, self._secret, url, encoded.body, stream),
+                headers=_headers(self._context, place, self._credential, url, encoded.body, stream),
                 body=encoded.body,
                 allow_private=provider.allow_private_address,
                 timeouts=_TIMES,
