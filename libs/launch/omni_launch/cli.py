@@ -13,7 +13,7 @@ from omni_launch.bans_cli import bans
 from omni_launch.bodies_cli import bodies
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
-from omni_launch.connection_cli import test
+from omni_launch.connection_cli import probe
 from omni_launch.environment import Flags, config_file, merged
 from omni_launch.events_cli import events
 from omni_launch.explain_cli import explain
@@ -292,7 +292,7 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain, login, quota, report, bodies, test):
+for verb in (apply, diff, export, take_in, explain, login, quota, report, bodies, probe):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)

@@ -419,8 +419,9 @@ class LoginCatalogue(Protocol):
 
 
 class LoginWeb(Protocol):
-    async def fetch(self, asked: Asked, *, allow_private: bool, within: float) -> Answered:
-        """Raises an ``UpstreamError``."""
+    async def fetch(self, asked: Asked, *, allow_private: bool, within: float, login_id: str = "") -> Answered:
+        """By the ways out of the accounts that use the login, else those of all. Raises an ``UpstreamError``, or
+        ``CredentialUnavailable`` where a proxy's password cannot be had."""
         ...
 
 
