@@ -81,12 +81,17 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.text: text(r"[\s\S]*\S[\s\S]*"),
     scalars.host: {"anyOf": [text(_HOST), text(_V4, format="ipv4"), {"type": "string", "format": "ipv6"}]},
     scalars.base_url: text(rf"https?://({_HOST}|{_V4}|{_V6}){_PORT}(/[A-Za-z0-9._~-]+)*/?"),
+    scalars.proxy_url: text(rf"(https?|socks5h?)://({_HOST}|{_V4}|{_V6}){_PORT}/?"),
+    scalars.pem_file: text(r"(/[A-Za-z0-9._-]{1,40}){1,6}"),
     scalars.network: {
         "anyOf": [
             {"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"},
             text(rf"{_V4}/[0-9]{{1,2}}"), text(r"[0-9A-Fa-f:.]{2,45}/[0-9]{1,3}"),
         ],
     },
+    scalars.host_pattern: text(rf"(\*\.)?{_HOST}"),
+    scalars.origin: {"anyOf": [{"const": "*"}, text(r"https?://[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?(\.[a-z]{2,10}){0,2}")]},
+    scalars.header_name: text(r"[A-Za-z][A-Za-z0-9-]{0,63}"),
     scalars.seconds: SECONDS,
     scalars.seconds_or_none: {"anyOf": [number(86_400, minimum=0), {"const": "off"}]},
     scalars.share: number(1, minimum=0),
@@ -137,6 +142,7 @@ MADE: dict[str, Callable[..., Schema]] = {
     "lasting": lambda most: lasting(most),
     "_mode": lambda words, **_: {"enum": list(words)},
     "one_of": lambda words: {"enum": list(words)},
+    "count_or_off": lambda most: {"anyOf": [{"type": "integer", "minimum": 0, "maximum": most}, {"const": "off"}]},
     "whole": lambda low, high, **_: {"type": "integer", "minimum": low, "maximum": high},
 }
 

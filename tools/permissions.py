@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from omni_analytics import settings as analytics
-from omni_core import config_feed, members
+from omni_core import config_feed, kept_bodies, members
 from omni_edge.adapters import shared_keys
 from omni_launch.targets import PARTS, TARGETS
 from omni_ledger import outbox
@@ -55,7 +55,10 @@ REDIS: dict[str, Keys] = {
     "translator": Keys(("vault:*",), commands(*_VAULT) | {"mget", "script|load"}),
 }
 # The edge's, where it is in one process with a service that has a connection; by itself it has none.
-_BESIDE = {"edge": Keys((f"{shared_keys.PREFIX}*",), {"get", "set"})}
+_TALLIES = (ROOT / "services/edge/omni_edge/adapters/shared_tallies.lua",)
+_BESIDE = {
+    "edge": Keys((f"{shared_keys.PREFIX}*", "edgerl:*"), commands(*_TALLIES) | {"get", "set", "script|load"}),
+}
 
 
 def redis_users() -> list[str]:
@@ -121,18 +124,32 @@ _USAGE_READ = [
 _DEAD_WRITE = [*_made(analytics.DEAD_STREAM), analytics.DEAD_SUBJECTS]
 # To look at what was put aside, and to remove what is counted after all.
 _DEAD_READ = [f"{_API}.STREAM.MSG.{verb}.{analytics.DEAD_STREAM}" for verb in ("GET", "DELETE")]
+# Bodies of calls: whoever writes one hears whether the stream has it, and nothing else of it.
+_BODIES_WRITE = [kept_bodies.SUBJECTS]
+_BODIES_READ = [
+    *_made(kept_bodies.STREAM),
+    *(
+        f"{_API}.CONSUMER.{verb}.{kept_bodies.STREAM}.{kept_bodies.DURABLE}"
+        for verb in ("INFO", "DURABLE.CREATE", "MSG.NEXT")
+    ),
+    f"{_API}.CONSUMER.CREATE.{kept_bodies.STREAM}.{kept_bodies.DURABLE}.{kept_bodies.SUBJECTS}",
+    f"$JS.ACK.{kept_bodies.STREAM}.{kept_bodies.DURABLE}.>",
+]
 # Streams are brought to a new version's shape by one service only.
-_SHAPE = [f"{_API}.STREAM.UPDATE.{stream}" for stream in (outbox.STREAM, analytics.DEAD_STREAM)]
+_SHAPE = [f"{_API}.STREAM.UPDATE.{stream}" for stream in (outbox.STREAM, analytics.DEAD_STREAM, kept_bodies.STREAM)]
 
 
 # By service: what it publishes besides its own announcement, and whose announcements it hears.
 NATS: dict[str, tuple[list[str], str]] = {
     "edge": (_CONFIG_READ, "router.>"),
-    "router": ([*_CONFIG_READ, *_USAGE_WRITE], "translator.>"),
+    "router": ([*_CONFIG_READ, *_USAGE_WRITE, *_BODIES_WRITE], "translator.>"),
     "translator": ([], ""),
     "quota": ([*_CONFIG_READ, *_USAGE_WRITE], ""),
     "auth": ([*_CONFIG_READ, f"$KV.{config_feed.BUCKET}.{config_feed.KEY}"], ""),
-    "analytics": ([*_made(outbox.STREAM), *_USAGE_READ, *_DEAD_WRITE, *_DEAD_READ, *_SHAPE], ""),
+    "analytics": (
+        [*_made(outbox.STREAM), *_USAGE_READ, *_DEAD_WRITE, *_DEAD_READ, *_BODIES_READ, *_SHAPE],
+        "",
+    ),
     "dashboard": ([], ">"),
 }
 

@@ -275,6 +275,7 @@ async def taken_in(store: SqlStore, seed: int, events: int = TAKEN) -> dict[str,
     service = Analytics(
         store, decode_batch, None, Meter(), nothing_waits, AnalyticsSettings(),  # type: ignore[arg-type]
         now_ms=lambda: END, clock=time.monotonic, watchers=Watchers(Recent("bench"), row_found),
+        bodies=None,  # type: ignore[arg-type]
     )  # fmt: skip
     began, cpu = time.perf_counter(), time.process_time()
     for start in range(0, len(messages), MESSAGES):

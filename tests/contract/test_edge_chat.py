@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
@@ -250,11 +251,21 @@ async def test_json_under_another_name_is_a_415(edge: Edge, client: httpx.AsyncC
     assert edge.router.calls == []
 
 
-async def test_a_compressed_body_is_a_415(client: httpx.AsyncClient) -> None:
-    answer = await client.post(
-        CHAT, content=gzip.compress(b"{}"), headers={"content-type": "application/json", "content-encoding": "gzip"}
-    )  # fmt: skip
-    assert answer.status_code == 415
+async def test_a_compressed_body_is_opened_and_one_that_cannot_be_is_a_415(
+    edge: Edge, client: httpx.AsyncClient
+) -> None:
+    def headers(encoding: str) -> dict[str, str]:
+        return {"content-type": "application/json", "content-encoding": encoding}
+
+    body = json.dumps({"model": "a/b", "messages": []}).encode()
+    for encoding, content in (("gzip", gzip.compress(body)), ("deflate", zlib.compress(body)), ("identity", body)):
+        answer = await client.post(CHAT, content=content, headers=headers(encoding))
+        assert (answer.status_code, edge.router.calls[-1].body) == (200, body)
+    answer = await client.post(CHAT, content=body, headers=headers("br"))
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "gzip, deflate")
+    for broken in (body, gzip.compress(body)[:-9]):
+        answer = await client.post(CHAT, content=broken, headers=headers("gzip"))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_encoding")
 
 
 async def test_bad_json_is_the_routers_to_judge(edge: Edge, client: httpx.AsyncClient) -> None:

@@ -132,7 +132,7 @@ async def test_a_body_without_a_length_goes_in_chunks(port: int) -> None:
 async def test_pieces_of_a_request_reach_the_application_as_they_come(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(5):
-        writer.write(b"POST /echo HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc")
+        writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
         await reader.readuntil(b"abc\r\n")
         writer.write(b"d")
         await reader.readuntil(b"d\r\n")
@@ -154,7 +154,7 @@ async def test_a_head_request_and_an_empty_status_have_no_body(port: int) -> Non
 
 async def test_100_continue_is_said_when_the_application_wants_the_body_and_only_then(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    expecting = b" HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    expecting = b" HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
     async with asyncio.timeout(5):
         writer.write(b"POST /echo" + expecting)
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")

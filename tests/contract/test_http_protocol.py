@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.support.edge import RawAnswer, read_answer, serving
 
-GET = b"GET / HTTP/1.1\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +79,7 @@ def head(size: int) -> bytes:
 
 
 def lines(count: int) -> bytes:
-    return GET + b"X: y\r\n" * count + b"\r\n"
+    return GET + b"X: y\r\n" * (count - 1) + b"\r\n"
 
 
 async def test_a_head_at_the_bounds_is_taken_and_one_beyond_is_a_431(port: int) -> None:
@@ -91,7 +91,7 @@ async def test_a_head_at_the_bounds_is_taken_and_one_beyond_is_a_431(port: int) 
 
 async def test_a_url_at_the_bound_is_taken_and_one_beyond_is_a_414(port: int) -> None:
     def get(size: int) -> bytes:
-        return b"GET /" + b"u" * (size - 1) + b" HTTP/1.1\r\n\r\n"
+        return b"GET /" + b"u" * (size - 1) + b" HTTP/1.1\r\nHost: x\r\n\r\n"
 
     assert (await ask(port, iter([get(MAX_URL)]))).status == 200
     assert refused(await ask(port, iter([get(MAX_URL + 1)])), 414, "url_too_long")
@@ -118,7 +118,7 @@ async def test_a_head_of_many_megabytes_in_one_call_is_not_parsed_to_its_end(por
 
 
 async def test_a_trailer_is_bounded_too(port: int) -> None:
-    post = b"POST /%s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    post = b"POST /%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
     async with connected(port) as (reader, writer):
         writer.write(post % b"" + b"X: y\r\n\r\n")
         assert (await read_answer(reader)).body == b"{}"
@@ -133,9 +133,9 @@ async def test_a_trailer_is_bounded_too(port: int) -> None:
 
 async def test_a_large_body_is_not_a_head(port: int) -> None:
     body = bytes(range(256)) * 8_000
-    plain = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    plain = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     chunks = b"".join(b"%x\r\n%s\r\n" % (50_000, body[at : at + 50_000]) for at in range(0, 2_000_000, 50_000))
-    chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
     async with connected(port) as (reader, writer):
         for request, told in ((plain, body), (chunked, body[:2_000_000]), (plain + chunked, body)):
             writer.write(request)
@@ -172,7 +172,7 @@ async def test_a_head_that_drips_is_a_408_too(port: int) -> None:
 
 
 @pytest.mark.usefixtures("brief")
-@pytest.mark.parametrize("before", [b"", b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"])
+@pytest.mark.parametrize("before", [b"", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"])
 async def test_a_second_head_has_its_time_too(port: int, before: bytes) -> None:
     async with connected(port) as (reader, writer):
         if not before:
@@ -188,7 +188,7 @@ async def test_a_second_head_has_its_time_too(port: int, before: bytes) -> None:
 @pytest.mark.usefixtures("brief")
 async def test_a_head_behind_a_slow_answer_waits_for_it(port: int) -> None:
     async with connected(port) as (reader, writer):
-        writer.write(b"GET /slow HTTP/1.1\r\n\r\n" + GET)
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" + GET)
         assert (await read_answer(reader)).status == 200
         writer.write(b"\r\n")
         assert (await read_answer(reader)).status == 200

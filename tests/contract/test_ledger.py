@@ -313,6 +313,20 @@ async def test_a_late_settlement_corrects_what_the_reaper_charged(stage: Stage) 
     assert stage.metric("settlements_total", result="late") == 1
 
 
+async def test_the_event_of_an_attempt_that_was_not_made_is_told_only_where_the_reaper_has_told_of_it(
+    stage: Stage,
+) -> None:
+    for name in ("in time", "late"):
+        await stage.ledger.admit(hold(name, budget=budget(1000), ttl_ms=5000, abort_events=(b"aborted",)))
+    await stage.ledger.settle(settlement("in time", events=(b"failed 1",), if_reaped=b"for nothing"))
+    await stage.later(6)
+    await stage.janitor.reap()
+    for _ in range(2):
+        await stage.ledger.settle(settlement("late", events=(b"failed 2",), if_reaped=b"for nothing"))
+    assert await stage.money() == (0, 0)
+    assert await stage.outbox() == [b"failed 1", b"aborted", b"failed 2", b"for nothing"]
+
+
 async def test_a_renewed_reservation_is_not_reaped(stage: Stage) -> None:
     await stage.ledger.admit(hold("a", budget=budget(1000), ttl_ms=5000))
     await stage.later(4)

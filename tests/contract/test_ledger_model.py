@@ -92,6 +92,7 @@ async def test_the_scripts_agree_with_the_model_and_no_cap_is_ever_passed(clean_
                     secret=asked.secret,
                     breaker=POLICY if chance.random() < 0.9 else None,
                     events=(b"settled %d" % step,),
+                    if_reaped=b"not made" if step % 5 == 0 else b"",
                 )
                 await ledger.settle(done)
                 model.settle(done)
@@ -159,8 +160,9 @@ def some_operation(chance: random.Random, number: int, names: list[str]) -> list
         policy, events = POLICY if chance.random() < 0.9 else None, (b"settled %d" % number,)
         jitter, spent = chance.random(), chance.randint(0, 700)
         done = settlement(
-            attempt, spent, breaker=policy, evidence=tuple(evidence), secret="v1", jitter=jitter, events=events
-        )
+            attempt, spent, breaker=policy, evidence=tuple(evidence), secret="v1", jitter=jitter, events=events,
+            if_reaped=chance.choice((b"", b"not made")),
+        )  # fmt: skip
         return operations.settle(done if chance.random() < 0.9 else msgspec.structs.replace(done, attempt_id=""))
     return {
         "release": lambda: operations.release(attempt, (asked.account_id, *asked.circuits)),

@@ -16,7 +16,7 @@ from tests.support.ledger import until
 from tests.support.router import PATIENT, Harness, fleet
 from tests.support.servers import RedisServer
 
-OPEN, CLOSED, MIXED, OWN = "key-open", "key-closed", "key-mixed", "key-own"
+OPEN, CLOSED, MIXED, OWN, OWN_OPEN = "key-open", "key-closed", "key-mixed", "key-own", "key-own-open"
 
 
 def limit(name: str, when_away: str, usd: int = 10**12) -> s.Limit:
@@ -71,6 +71,7 @@ async def test_while_redis_is_away_only_what_all_limits_open_is_served(server: R
         s.KeyPolicy(id=CLOSED, name="closed", limits=("c",)),
         s.KeyPolicy(id=MIXED, name="mixed", limits=("o", "c")),
         s.KeyPolicy(id=OWN, name="own", limits=("o",), budget=own),
+        s.KeyPolicy(id=OWN_OPEN, name="own-open", budget=own, when_away="open"),
     )
     async with fleet(server.url, 1, journals=tmp_path) as (router,):
         put_in_force([router], limit("o", "open"), limit("c", "closed"), keys=keys)
@@ -88,9 +89,10 @@ async def test_while_redis_is_away_only_what_all_limits_open_is_served(server: R
             with pytest.raises(DependencyUnavailable):
                 await router.ask("acme/sim+tokens:5", key=name, max_tokens=5)
             assert time.monotonic() - started < 1.0, "0.05 s, on a machine that has nothing else to do"
-        for _ in range(5):
-            await router.ask("acme/sim+tokens:5", key=OPEN, max_tokens=5)
-        assert leased(router) == before + 5
+        for key in (OPEN, OWN_OPEN):
+            for _ in range(5):
+                await router.ask("acme/sim+tokens:5", key=key, max_tokens=5)
+        assert leased(router) == before + 10
         await asyncio.to_thread(server.start)
         await until(lambda: router.ledger.healthy)
         await router.ask("acme/sim+tokens:5", key=CLOSED, max_tokens=5)
@@ -101,6 +103,7 @@ async def test_while_redis_is_away_only_what_all_limits_open_is_served(server: R
             CLOSED: 4,
             MIXED: 3,
             OWN: 3,
+            OWN_OPEN: 8,
         }
         async with open_redis(server.url) as redis:
             janitor = Janitor(redis)

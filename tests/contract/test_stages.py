@@ -29,8 +29,7 @@ async def test_a_slow_provider_is_the_providers_time_and_none_of_our_own(gw: Har
     found, own = await stages_of(gw, f"{name}/{SLOW}", stream=stream)
     assert found["provider"] >= 120_000
     assert (found["queue"], found["retry"]) == (0, 0)
-    assert own == found["plan"] + found["admit"] + found["encode"]
-    assert 0 < own < found["provider"]
+    assert 0 < own == found["plan"] + found["admit"] + found["encode"]
 
 
 async def test_what_a_failed_attempt_took_is_told_apart_and_is_not_our_own(gw: Harness) -> None:
@@ -41,8 +40,7 @@ async def test_what_a_failed_attempt_took_is_told_apart_and_is_not_our_own(gw: H
     )
     found, own = await stages_of(gw, "both")
     assert found["retry"] >= 120_000
-    assert found["provider"] < found["retry"]
-    assert own < 120_000
+    assert 0 < own == found["plan"] + found["admit"] + found["encode"]
 
 
 async def test_an_answer_that_no_provider_gave_has_no_stages(gw: Harness) -> None:

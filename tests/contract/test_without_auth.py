@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from omni_catalogue import snapshot as s
 from omni_core.ports.auth import Credential
 from omni_core.ports.context import CallContext
 from omni_router.domain import provider_call
+from omni_router.domain.decision import Decision
 from omni_wire.errors import CredentialUnavailable, DependencyUnavailable
 from omni_wire.formats import WireFormat
 
@@ -42,9 +44,16 @@ async def test_one_whose_credential_cannot_be_had_says_so_and_costs_nothing(gw: 
             await gw.ask("acme/sim")
     assert (caught.value.status, caught.value.retry_after) == (503, 1.0)
     attempts, requests = await gw.events()
-    assert {attempt.error_kind for attempt in attempts} == {"credential_unavailable"}
+    assert not attempts, "no call was made"
     assert {(request.status, request.error_kind) for request in requests} == {(503, "credential_unavailable")}
-    assert sum(attempt.cost_nano_usd for attempt in attempts) == 0
+    assert {(request.attempts, request.provider, request.cost_nano_usd) for request in requests} == {(0, "acme", 0)}
+    (step,) = msgspec.json.decode(requests[0].decision, type=Decision).steps
+    assert (step.account, step.outcome, step.kind, step.attempt) == (
+        "acme/first",
+        "failed",
+        "credential_unavailable",
+        "",
+    )
     assert await gw.open_holds() == 0
 
 
@@ -53,8 +62,13 @@ async def test_a_combo_goes_on_to_what_can_be_served(gw: Harness, stream: bool) 
     head, body = await gw.ask("safe", stream=stream)
     assert (head.provider, bool(body)) == ("local", True)
     attempts, (request,) = await gw.events()
-    assert [attempt.outcome for attempt in attempts] == ["failed", "ok"]
-    assert (request.outcome, request.provider) == ("ok", "local")
+    assert [attempt.outcome for attempt in attempts] == ["ok"]
+    assert (request.outcome, request.provider, request.attempts) == ("ok", "local", 1)
+    steps = msgspec.json.decode(request.decision, type=Decision).steps
+    assert [(step.provider, step.outcome, bool(step.attempt)) for step in steps] == [
+        ("acme", "failed", False),
+        ("local", "answered", True),
+    ]
 
 
 async def test_it_recovers_by_itself_when_auth_is_back(gw: Harness) -> None:

@@ -73,6 +73,9 @@ keys:
   - {{name: elsewhere, secret: {{value: or-test-elsewhere-0123456789}}, ips: [192.0.2.0/24]}}
   - {{name: over, secret: {{value: or-test-over-0123456789}}, expires: 2001-01-01}}
   - {{name: narrow, secret: {{value: or-test-narrow-0123456789}}, models: ["acme/*"]}}
+  - {{name: kept, secret: {{value: or-test-kept-0123456789}}}}
+  - {{name: shy, secret: {{value: or-test-shy-0123456789}}, no_bodies: true}}
+bodies: {{keys: [kept, shy], combos: [always-on], keep: 1d, most_bytes: 4096}}
 routing: {{retries: 0, breaker: off, cache: off, timeouts: {{connect: 2, first_byte: 1.5, idle: 1.5, total: 2}}}}
 """
 

@@ -47,7 +47,9 @@ def gateway(
 ) -> Iterator[Stack]:
     provider.plans.clear()
     text = CONFIG.format(base=provider.url, admin=ADMIN)
-    with running(request.param, tmp_path_factory.mktemp("quotas"), text, {}) as stack:
+    # Providers are asked every 10 s here: a gap of as many seconds would leave no moment to ask by hand.
+    given = {"OMNIROUTE_QUOTA_REFRESH_GAP": "1"}
+    with running(request.param, tmp_path_factory.mktemp("quotas"), text, given) as stack:
         yield stack
 
 

@@ -19,10 +19,6 @@ from tests.support.fleet import ADMIN, Fleet
 
 SHOWN = 5
 REAPED = "failed", 500
-_ATTEMPTS = """SELECT request_id, CASE
-  WHEN outcome = 'failed' AND error_kind IN ('dependency_unavailable', 'credential_unavailable')
-    AND provider_status = 0 AND cost_nano_usd = 0 THEN 'unsent'
-  ELSE outcome END FROM attempt_event"""
 
 
 def settled(made: Fleet, within: float) -> float:
@@ -68,7 +64,7 @@ def judged(made: Fleet, provider: Simulator, answers: Mapping[str, Answer], *, k
         by_name[owner.get(id_, id_)] += outcomes
     for name in calls.keys() | by_name.keys():
         outcomes, asked = by_name[name], calls[name]
-        without = outcomes.count("aborted") + outcomes.count("unsent")
+        without = outcomes.count("aborted")  # only of these nobody can say whether there was a call
         if asked > len(outcomes):
             lost += asked - len(outcomes)
             wrong.append(f"{name}: the provider was called {asked} times, and attempts are {outcomes}")
@@ -83,21 +79,20 @@ def judged(made: Fleet, provider: Simulator, answers: Mapping[str, Answer], *, k
     return {
         "requests": len(answers), "upstream_calls": calls.total(),
         "request_events": sum(map(len, requests.values())), "attempt_events": sum(map(len, attempts.values())),
-        "aborted": ends["aborted"], "unsent": ends["unsent"],
+        "aborted": ends["aborted"],
         "lost": lost, "duplicate": twice, "wrong": len(wrong), "first": wrong[:SHOWN], "pass": not wrong,
     }  # fmt: skip
 
 
 def _rows(made: Fleet) -> tuple[dict[str, list[tuple[str, str, int]]], dict[str, list[str]]]:
-    """Requests by the name that their client gave (id, outcome, status), and outcomes of attempts by request id:
-    "unsent" is one that failed before its call, for nothing, as another service of ours was away."""
+    """Requests by the name that their client gave (id, outcome, status), and outcomes of attempts by request id."""
     requests: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
     attempts: dict[str, list[str]] = defaultdict(list)
     folder = made["analytics"][0].data_dir / "analytics"
     with closing(sqlite3.connect(f"file:{folder / 'usage.sqlite3'}?mode=ro", uri=True, timeout=20)) as store:
         for name, *row in store.execute("SELECT request_id, id, outcome, status FROM request_event"):
             requests[name].append((row[0], row[1], row[2]))
-        for id_, outcome in store.execute(_ATTEMPTS):
+        for id_, outcome in store.execute("SELECT request_id, outcome FROM attempt_event"):
             attempts[id_].append(outcome)
     return requests, attempts
 

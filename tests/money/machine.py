@@ -191,6 +191,8 @@ class WholeLedger(RuleBasedStateMachine):
         name = self.names[-1 - which % len(self.names)]
         found = self.model.reservations.get(name)
         done = settlement(name, 0, breaker=POLICY if more else None, events=(b"settled " + name.encode(),))
+        if not share:
+            done = msgspec.structs.replace(done, if_reaped=b"not made " + name.encode())
         if found is not None:
             cost = int(found.grant.reserved_nano_usd * share)
             used = (0, int(found.grant.granted_output * share))

@@ -36,6 +36,7 @@ OBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
     "accounts": ("held/WORD", {"api_key": "none"}),
     "combos": ("WORD", {"targets": [MODEL]}),
     "aliases": ("WORD", {"target": MODEL}),
+    "proxies": ("WORD", {"url": "http://proxy.example.com:3128"}),
     "prices": ("*/WORD", {"input": 1, "output": 2}),
     "settings": ("settings", {"routing": {"retries": 1}}),
     "limits": ("WORD", {"requests_per_minute": 1}),
@@ -185,7 +186,7 @@ class Walk:
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"
         if template in ("/api/events/dead/redrive", "/api/events/dead/discard"):
             return template, {"ids": ["17"]}
-        if template == "/api/requests/{id}":
+        if template.startswith("/api/requests/{id}"):
             return template.replace("{id}", await self._thing("requests", owner, used_up)), None
         if template == "/api/simulate-route":
             keys = {"own": "", "asked": self.made.ids[owner][0]}

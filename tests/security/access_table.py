@@ -44,7 +44,7 @@ MANAGEMENT_CALLERS = (
 
 # Kinds of object of the configuration. What OWN names each organisation has for itself.
 OWN_KINDS = ("teams", "users", "memberships", "request-tags", "limits")
-PLATFORM_KINDS = ("providers", "accounts", "combos", "aliases", "prices", "settings")
+PLATFORM_KINDS = ("proxies", "providers", "accounts", "combos", "aliases", "prices", "settings")
 
 MANAGEMENT = """
                                                            none wrng away dev  read area othr admn gdev grd  gare gadm
@@ -75,6 +75,10 @@ GET    /api/usage/statement                usage  platform 401  401  403  403  2
 POST   /api/usage/reprice                  usage  platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/requests/{id}                  usage  own      401  401  403  200  200  200  403  200  200  200  200  200
 GET    /api/requests/{id}                  usage  named    401  401  403  404  200  200  403  200  404  404  404  404
+GET    /api/requests/{id}/bodies           bodies own      401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/requests/{id}/bodies           bodies named    401  401  403  403  200  200  403  200  403  404  404  404
+DELETE /api/requests/{id}/bodies           bodies own      401  401  403  403  403  200  403  200  403  403  200  200
+DELETE /api/requests/{id}/bodies           bodies named    401  401  403  403  403  200  403  200  403  403  404  404
 POST   /api/simulate-route                 usage  own      401  401  403  200  403  200  403  200  200  403  200  200
 POST   /api/simulate-route                 usage  named    401  401  403  403  403  404  403  404  403  403  404  404
 POST   /api/simulate-route                 usage  asked    401  401  403  403  403  200  403  200  403  403  403  403

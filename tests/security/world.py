@@ -29,6 +29,7 @@ from omni_catalogue.scopes import ANY, AREAS, ENDPOINTS, Scopes
 from omni_catalogue.snapshot import decode
 from omni_core.bus import Bus
 from omni_core.ids import new_id
+from omni_core.kept_bodies import KeptBody
 from omni_core.ports.analytics import (
     Breakdown,
     Charge,
@@ -70,7 +71,7 @@ from starlette.types import ASGIApp
 
 from tests.support.router import Harness, harness
 from tests.support.servers import redis_server
-from tests.unit.dashboard.ports import FOUND
+from tests.unit.dashboard.ports import FOUND, KEPT
 
 PLATFORM, GUEST = "default", "other"
 ORGANISATIONS = (PLATFORM, GUEST)
@@ -169,6 +170,13 @@ class Recorded:
 
     async def discard(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         return ids
+
+    async def bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> tuple[KeptBody, ...]:
+        found = await self.find_request(id_, key_ids)
+        return () if found is None else (msgspec.structs.replace(KEPT[0], request_id=id_, key_id=found.key_id),)
+
+    async def forget_bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        return len(await self.bodies(id_, key_ids))
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         whose = next((key for key in self.told.get(id_, ()) if key_ids is None or key in key_ids), "")

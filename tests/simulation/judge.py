@@ -63,7 +63,9 @@ def judge(
     providers: Providers,
     events: list[events_pb2.Event],
     verdicts: Verdicts,
+    away: list[float],
 ) -> None:
+    """``away`` is when auth could not be reached."""
     attempts: dict[str, list[events_pb2.AttemptEvent]] = defaultdict(list)
     requests: dict[str, list[events_pb2.RequestEvent]] = defaultdict(list)
     for event in _distinct(events):
@@ -73,7 +75,7 @@ def judge(
         elif event.request.seq:
             requests[event.request.id].append(event.request)
     for story in stories:
-        judged = _Judged(world, story, auditor, providers, verdicts)
+        judged = _Judged(world, story, auditor, providers, verdicts, away)
         judged.events(attempts[story.event_id], requests[story.event_id])
         if story.lost:
             continue
@@ -92,8 +94,17 @@ def _distinct(events: list[events_pb2.Event]) -> list[events_pb2.Event]:
 
 
 class _Judged:
-    def __init__(self, world: World, story: Story, auditor: Auditor, providers: Providers, verdicts: Verdicts) -> None:
+    def __init__(
+        self,
+        world: World,
+        story: Story,
+        auditor: Auditor,
+        providers: Providers,
+        verdicts: Verdicts,
+        away: list[float],
+    ) -> None:
         self._world, self._story, self._auditor, self._verdicts = world, story, auditor, verdicts
+        self._away = away
         self._bills = {bill.attempt: bill for bill in providers.bills}
         self._mine = [
             attempt for attempt in auditor.attempts.values() if auditor.requests.get(attempt.id) == story.event_id
@@ -115,10 +126,12 @@ class _Judged:
     def events(self, attempts: list[events_pb2.AttemptEvent], requests: list[events_pb2.RequestEvent]) -> None:
         story, dead = self._story, self._story.line.cut  # and what was to be settled died with it
         self._check("events", len(requests) == 1 or (dead and not requests), "has", len(requests), "final events")
-        ids = [attempt.id for attempt in attempts]
-        self._check("events", len(set(ids)) == len(ids), "has attempts with two final events")
         for attempt in attempts:
             self._attempt(attempt)
+        # What was reaped before it was known that no call was made for it.
+        attempts = [attempt for attempt in attempts if attempt.outcome != "aborted"]
+        ids = [attempt.id for attempt in attempts]
+        self._check("events", len(set(ids)) == len(ids), "has attempts with two final events")
         if dead or not requests:
             return
         (request,) = requests
@@ -133,9 +146,8 @@ class _Judged:
         self._check("events", request.attempts == len(attempts), request.attempts, "attempts,", len(attempts), "events")
         cost = sum(attempt.cost_nano_usd for attempt in attempts)
         self._check("events", request.cost_nano_usd == cost, "costs", request.cost_nano_usd, "and its attempts", cost)
-        # One whose client left before its provider was called is not told.
-        granted = sum(not attempt.released and (attempt.called or attempt.id in ids) for attempt in self._mine)
-        self._check("events", granted == len(attempts), granted, "attempts were granted, and", len(attempts), "told")
+        called = sum(attempt.called for attempt in self._mine)
+        self._check("events", called == len(attempts), called, "calls were made, and", len(attempts), "told")
         self._story.resumed = [attempt.outcome for attempt in attempts].count("partial") > (outcome == "partial")
 
     def _attempt(self, event: events_pb2.AttemptEvent) -> None:
@@ -143,6 +155,8 @@ class _Judged:
         self._check("attempts", kept is not None, event.id, "was never granted")
         if kept is not None:
             self._check("attempts", kept.cost == event.cost_nano_usd, event.id, "cost", kept.cost, event.cost_nano_usd)
+        reaped = event.outcome == "aborted" and kept is not None and kept.reaped
+        self._check("unsent", bill is not None or reaped, event.id, "was never called, told as", event.outcome)
         if bill is None:
             self._check("attempts", event.cost_nano_usd == 0, event.id, "was never called and costs something")
         elif event.error_kind == "outrun" and not bill.status:
@@ -190,10 +204,9 @@ class _Judged:
         elif kind == "dependency_unavailable":
             self._check("starvation", self._troubled(), "is told that the ledger is away, which it is not")
         elif not story.headed:
-            self._check(
-                "starvation", not self._well(), "fails with", repr(story.error), "though well are", self._well()
-            )
-        elif self._resumes() and not self._troubled() and not self._refused and self._text():
+            fits = self._unheard() or not self._well()
+            self._check("starvation", fits, "fails with", repr(story.error), "though well are", self._well())
+        elif self._resumes() and not (self._troubled() or self._unheard()) and not self._refused and self._text():
             self._check(
                 "starvation", not self._well(True), "breaks off", repr(story.error), "though well are", self._well()
             )
@@ -202,6 +215,10 @@ class _Judged:
         """Whether the router's ledger was, as of late."""
         story = self._story
         return any(story.began - 4.0 <= at <= story.ended for at in story.line.troubled)
+
+    def _unheard(self) -> bool:
+        """Whether auth was asked in vain, as of late."""
+        return any(self._story.began - 2.0 <= at <= self._story.ended for at in self._away)
 
     def _well(self, to_go_on: bool = False) -> list[str]:
         """Its targets whose accounts all were well, all the time, took whatever came, and which nothing else makes

@@ -11,7 +11,13 @@ import msgspec
 from omni_core.ports.auth import Credential
 from omni_core.ports.context import CallContext
 from omni_router.ports import UpstreamRequest
-from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from omni_wire.errors import (
+    DependencyUnavailable,
+    StreamInterrupted,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from omni_wire.formats import WireFormat
 
 from tests.simulation import speech
@@ -37,13 +43,21 @@ _PREFIX = "secret-of-"
 
 
 class Credentials:
-    """``AuthPort``, as far as a router needs it."""
+    """``AuthPort``, as far as a router needs it; of half of the seeds it is away for a while. ``away`` is when it was
+    asked then."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
+        self._from = chance.choice((chance.uniform(0.0, 100.0), math.inf))
+        self._until = self._from + chance.uniform(5.0, 40.0)
+        self.away: list[float] = []
 
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         await asyncio.sleep(self._chance.uniform(0.001, 0.05))
+        now = asyncio.get_running_loop().time()
+        if self._from <= now < self._until:
+            self.away.append(now)
+            raise DependencyUnavailable("auth is away", retry_after=1.0)
         return Credential(_PREFIX + account_id, "1")
 
 

@@ -101,7 +101,7 @@ class _Simulation:
         self._store = Store(self._model, self._auditor, made.epoch_ms, self._trace)
         formats = {provider.id: provider.format for provider in made.snapshot.providers}
         self._providers = providers(formats, made.moods, Random(f"words {seed}"), self._auditor, self._trace)
-        auth = double.Credentials(Random(f"auth {seed}"))
+        auth = self._auth = double.Credentials(Random(f"auth {seed}"))
         self._routers = [
             _Router(
                 number,
@@ -137,7 +137,7 @@ class _Simulation:
         self._store.reap()
         self._auditor.close_books()
         events = [events_pb2.Event.FromString(event) for event in self._model.outbox]
-        judge(self._world, self._stories, self._auditor, self._providers, events, self._verdicts)
+        judge(self._world, self._stories, self._auditor, self._providers, events, self._verdicts, self._auth.away)
         return self._report(events)
 
     async def _reap(self) -> None:
@@ -202,6 +202,7 @@ class _Simulation:
             "probes": self._auditor.probes,
             "opened": self._auditor.opened,
             "resumed": sum(story.resumed for story in self._stories),
+            "unsent": sum(not attempt.called and attempt.settled for attempt in attempts),
             "outrun": sum(event.attempt.error_kind == "outrun" for event in events),
             "troubled": sum(len(router.line.troubled) for router in self._routers),
         }

@@ -9,6 +9,7 @@ LAWS = {
     "rates": "no minute holds more requests than its limit, and a request counts once",
     "lanes": "no provider, account or model is asked more often, sooner or with more at once than its rate limit says",
     "attempts": "an attempt is settled once, for no more than it had reserved, and by what its provider billed",
+    "unsent": "an event tells of an attempt without a call only where it was reaped, as aborted and for nothing",
     "calls": "a provider is called by an attempt that holds its reservation, once",
     "events": "a request of a router that lives leaves one final event, which tells what its client saw",
     "breakers": "a breaker opens, is probed and closes only for the reasons that there are",

@@ -189,6 +189,8 @@ class Model:
         if settlement.news is not None:
             self.lanes.learn(settlement.news, self.now)
         self.outbox += settlement.events
+        if settlement.if_reaped and result == "late":
+            self.outbox.append(settlement.if_reaped)
         for evidence in settlement.evidence:
             self._learn(evidence, settlement)
         return result, overrun

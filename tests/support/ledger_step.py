@@ -165,11 +165,12 @@ def _news(packed: list[Any]) -> LaneNews:
 
 def settlement_of(operation: list[Any], blobs: tuple[bytes, ...]) -> Settlement:
     _, _, attempt, evidence, cost, secret, breaker, router, jitter, *rest = operation
+    if_reaped = blobs[-1] if len(rest) > 3 else b""
     return Settlement(
         attempt_id=attempt,
         cost_nano_usd=cost,
         breaker=_policy(breaker),
-        events=blobs,
+        events=blobs[:-1] if if_reaped else blobs,
         router_id=router,
         evidence=tuple(Evidence(circuit, outcome, cause, told / 1000) for circuit, outcome, cause, told in evidence),
         secret=secret,
@@ -177,6 +178,7 @@ def settlement_of(operation: list[Any], blobs: tuple[bytes, ...]) -> Settlement:
         tokens=rest[0] if rest else -1,
         news=_news(rest[1]) if len(rest) > 1 and rest[1] else None,
         used=tuple(rest[2]) if len(rest) > 2 else (0, 0),
+        if_reaped=if_reaped,
     )
 
 

@@ -15,8 +15,12 @@ _TYPES = {
 }
 PATHS = {
     "/": "index.html",
+    "/login": "login.html",
+    "/account": "account.html",
+    "/people": "people.html",
     "/static/app.css": "app.css",
     "/static/app.js": "app.js",
+    "/static/people.js": "people.js",
     "/static/icon.svg": "icon.svg",
     "/favicon.ico": "icon.svg",
 }

@@ -104,7 +104,7 @@ def _none_of(given: Mapping[str, object], kind: str, *names: str) -> None:
 
 async def _audit(request: Request, response: Response, limit: int, after: str) -> LogsOut:
     identity = identity_of(request)
-    allow(identity.role, ADMIN)
+    allow(identity.role, ADMIN, "audit")
     allow_area(identity.scopes, "audit", False)
     page = await management_of(request).audit(identity, "", _number(after), limit)
     following = str(page.next or "")
@@ -114,7 +114,7 @@ async def _audit(request: Request, response: Response, limit: int, after: str) -
 
 def _console(request: Request, response: Response, limit: int, after: str, text: str) -> LogsOut:
     identity = identity_of(request)
-    allow(identity.role, ADMIN)
+    allow(identity.role, ADMIN, "system")
     allow_area(identity.scopes, "system", False)
     found = management_of(request).console(identity, _number(after), limit + 1, text)
     following = str(found[limit - 1].number) if len(found) > limit else ""

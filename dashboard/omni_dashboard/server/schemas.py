@@ -22,11 +22,11 @@ from omni_dashboard.server.quota_schemas import AccountQuotaOut
 
 GroupBy = Literal["key", "model", "provider", "account", "status"]
 Grain = Literal["minute", "hour", "day"]
-Role = Literal["admin", "developer"]
+Role = Literal["admin", "developer", "billing", "viewer"]
 Endpoint = Literal["chat", "responses", "messages", "gemini", "ollama", "count_tokens", "models"]
 Managed = Literal[
     "usage", "usage:read", "keys", "keys:read", "quota", "quota:read", "system", "system:read",
-    "config", "config:read", "audit", "audit:read",
+    "config", "config:read", "audit", "audit:read", "bodies", "bodies:read",
 ]  # fmt: skip
 Organisation = Annotated[
     str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="whose; the platform's own admins may ask")
@@ -188,7 +188,8 @@ class KeyIn(BaseModel):
     """The same words as a key in the configuration file. ``models`` and ``providers`` are glob patterns, ``ips``
     networks in CIDR that a client must be in; what is left empty allows everything. ``expires`` in epoch seconds, 0 for
     never. ``rules`` is YAML (or JSON) of what may stand under a key's ``rules:`` in the file. The limits of ``team``
-    and ``user`` apply to the key, and those of its ``tags``, which all its requests carry."""
+    and ``user`` apply to the key, and those of its ``tags``, which all its requests carry. With ``no_bodies`` nothing
+    of what they say is ever kept."""
 
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$")]
@@ -207,6 +208,7 @@ class KeyIn(BaseModel):
     team: Annotated[str, Field(max_length=64)] = ""
     user: Annotated[str, Field(max_length=200)] = ""
     tags: Annotated[list[Word], Field(max_length=16)] = []
+    no_bodies: bool = False
 
     def to_new(self) -> NewKey:
         return NewKey(
@@ -220,6 +222,7 @@ class KeyIn(BaseModel):
             team=self.team,
             user=self.user,
             tags=tuple(self.tags),
+            no_bodies=self.no_bodies,
             scopes=Scopes(
                 providers=tuple(self.providers),
                 endpoints=tuple(self.endpoints),
@@ -265,6 +268,7 @@ class KeyOut(BaseModel):
     team: str
     user: str
     tags: list[str]
+    no_bodies: bool
 
     @classmethod
     def of(cls, key: KeyInfo) -> "KeyOut":
@@ -289,6 +293,7 @@ class KeyOut(BaseModel):
             team=key.team,
             user=key.user,
             tags=list(key.tags),
+            no_bodies=key.no_bodies,
         )
 
     def used(self, use: Mapping[str, KeyUse] | None) -> "KeyOut":

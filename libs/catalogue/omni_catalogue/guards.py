@@ -6,6 +6,9 @@ turn a model against its operator (``injection``), in what is asked.
 
 import msgspec
 
+# Before what a guard found, among the names of the rules that an answer tells.
+FOUND = "guard:"
+
 OFF, REPORT, MASK, BLOCK = "off", "report", "mask", "block"
 PII_MODES = (OFF, REPORT, MASK, BLOCK)
 INJECTION_MODES = (OFF, REPORT, BLOCK)

@@ -140,6 +140,18 @@ def cost(usage: Usage, price: Price | None) -> int:
     return _up(total)
 
 
+def cost_of(price: Price, tokens: int, cached: int, written: int, output: int) -> int:
+    """``cost`` of an answer of which no more is known than its ``tokens`` of input, how many of these are read from the
+    prompt cache and ``written`` to it, and its output."""
+    if price.above:
+        price = price_at(price, tokens)
+    plain = max(tokens - cached - written, 0)
+    total = plain * price.input + cached * price.cached_input + written * price.cache_write + output * price.output
+    if price.special is not None and (tokens or output):
+        total += price.special.request * _MILLION
+    return _up(total)
+
+
 def _besides(usage: Usage, price: Price, special: Special, plain: int, said: int) -> int:
     """What the special rates add to what was counted at the common ones; less than nothing where they are lower."""
     told = usage.apart or _NONE_APART

@@ -10,9 +10,12 @@ import msgspec
 from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.bodies import Bodies
+from omni_catalogue.guard import FORWARDED_FOR, Addresses, Ban, Cors, Guard
 from omni_catalogue.prices import Above as Above
 from omni_catalogue.prices import Dated, History, Terms, history
 from omni_catalogue.prices import Price as Price
+from omni_catalogue.proxies import Egress, Proxy
 from omni_catalogue.quotas import Quota
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import Scopes
@@ -78,7 +81,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     (Google's project, Kiro's profile ARN); ``identity`` the product of its vendor that requests shall look like, which
     nobody gets who did not ask for it; ``client_version`` and ``machine_id`` what that product says of itself.
     ``weight`` is its share where its provider's strategy is "weighted". ``quota`` is what its provider gives it, None
-    where nobody looks after that."""
+    where nobody looks after that. ``egress`` are the ways by which its calls go out, the next one where the
+    proxy of the one before is broken; empty for any connection."""
 
     id: str
     name: str
@@ -90,6 +94,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
     rate_limit: RateLimit = _ANY_RATE
     quota: Quota | None = None
+    egress: tuple[Egress, ...] = ()
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -334,7 +339,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key may do. ``models`` are glob patterns over requested ids; 0 requests means no limit. ``limits``
     are ids of those that it shares, those of its ``tags`` among them; its requests may have more tags, of which the
-    limits of its ``organisation`` are."""
+    limits of its ``organisation`` are. ``when_away`` is as a ``Limit`` has it, of its own requests and budget. Of one
+    with ``no_bodies`` nothing that it asks or is answered is ever kept."""
 
     id: str
     name: str
@@ -347,6 +353,13 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     organisation: str = "default"
+    no_bodies: bool = False
+    when_away: str = "closed"
+
+    @property
+    def own_when_away(self) -> str:
+        """ "" where nothing of its own refuses anything."""
+        return self.when_away if self.requests_per_minute or self.budget is not None else ""
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -457,14 +470,23 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """``max_body_bytes`` bounds a request body. ``trusted_proxies`` are the networks of those whose
-    ``X-Forwarded-For`` is believed."""
+    """``max_body_bytes`` bounds a request body. ``trusted_proxies`` are the networks of those whose word on a client's
+    address is believed, in the header ``trusted_header``. ``hosts`` are the names a request may be for, "*.x" for all
+    below x; without any they are what is no name of the public DNS. ``cors`` is of the models' paths,
+    ``management_cors`` of ``/api``."""
 
     host: str = "127.0.0.1"
     port: int = 20128
     require_api_key: bool = True
     max_body_bytes: int = 20 * 1024 * 1024
     trusted_proxies: tuple[str, ...] = ()
+    trusted_header: str = FORWARDED_FOR
+    hosts: tuple[str, ...] = ()
+    addresses: Addresses = Addresses()
+    bans: tuple[Ban, ...] = ()
+    guard: Guard = Guard()
+    cors: Cors = Cors()
+    management_cors: Cors = Cors()
 
 
 class Off(msgspec.Struct, frozen=True, kw_only=True):
@@ -483,7 +505,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     shape of ``keyshape``, so that what has not is none. ``providers`` and ``combos`` are those that are on, with the
     accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either.
     ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each.
-    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too."""
+    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too. ``proxies`` are all that there are,
+    and ``echo_url`` answers the address that it was asked from, "" where none is configured. ``bodies`` None keeps
+    nobody's."""
 
     revision: int
     created: int
@@ -499,6 +523,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     wildcards: tuple[Wildcard, ...] = ()
     aka: dict[str, str] = {}
     auto: bool = False
+    proxies: tuple[Proxy, ...] = ()
+    echo_url: str = ""
+    bodies: Bodies | None = None
 
 
 def encode(snapshot: Snapshot) -> bytes:

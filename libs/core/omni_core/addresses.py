@@ -41,7 +41,7 @@ def check_literal(host: str) -> None:
 
 def _refused(host: str) -> UpstreamUnreachable:
     return UpstreamUnreachable(
-        f"{host} is a loopback or private address; the provider needs allow_private_address: true",
+        f"{host} is a loopback or private address; it needs allow_private_address: true",
         code="address_refused",
     )
 

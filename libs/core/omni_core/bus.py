@@ -156,15 +156,19 @@ class Bus:
             async with asyncio.timeout(left):
                 await self._js.publish(subject, data, timeout=left, headers=headers)
 
-    async def ensure_stream(self, name: str, subjects: list[str]) -> None:
-        """Create the stream, or bring it to this shape. Safe to call from every process that uses it."""
+    async def ensure_stream(
+        self, name: str, subjects: list[str], *, max_age: float = MAX_AGE, max_bytes: int = -1
+    ) -> None:
+        """Create the stream, or bring it to this shape. Safe to call from every process that uses it. What is older
+        than ``max_age`` seconds, or beyond ``max_bytes``, is dropped from its old end."""
         await self.connect()
         config = api.StreamConfig(
             name=name,
             subjects=subjects,
             storage=api.StorageType.FILE,
             duplicate_window=DUPLICATE_WINDOW,
-            max_age=MAX_AGE,
+            max_age=max_age,
+            max_bytes=max_bytes,
             num_replicas=self._replicas,
         )
         with _told(f"create stream {name}"):

@@ -36,6 +36,27 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "VerifyAudit": ("dashboard",),
         "RecordAudit": ("dashboard",),
     },
+    "omniroute.auth.v1.PeoplePort": dict.fromkeys(
+        (
+            "Options",
+            "LogIn",
+            "Who",
+            "Look",
+            "Redeem",
+            "ListSessions",
+            "EndSessions",
+            "ChangePassword",
+            "BeginTotp",
+            "ConfirmTotp",
+            "RemoveTotp",
+            "ListPeople",
+            "Invite",
+            "ChangePerson",
+            "ResetPerson",
+            "RemovePerson",
+        ),
+        ("dashboard",),
+    ),
     "omniroute.quota.v1.QuotaPort": {
         "Snapshot": ("dashboard", "router"),
         "Reset": ("dashboard",),
@@ -57,6 +78,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "DeadLetters": ("dashboard",),
         "Redrive": ("dashboard",),
         "Discard": ("dashboard",),
+        "Bodies": ("dashboard",),
+        "ForgetBodies": ("dashboard",),
     },
 }
 

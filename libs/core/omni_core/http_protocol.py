@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on a request's head: its size, its lines, and the time to send it.
+"""uvicorn's HTTP protocol with bounds on a request's head: its size, its lines, the time to send it, and its framing.
 
 httptools keeps whatever comes, so the bounds are held here, ahead of authentication. What is counted is the bytes since
 the parser last had something to say (a head's end, a piece of body, a message's end): in a head those are the head's
@@ -7,6 +7,10 @@ earlier request's end is counted from the next read on, so it may be up to twice
 
 Time costs an ordinary request nothing: a clock runs only for a head that a read has left unfinished, and one timer a
 connection looks at it and at how long the connection has been idle.
+
+What two readers of one request could take for different things is refused, and its connection closed: the parser does
+most of that, and what it lets through is looked for at a head's end (``_fault_of``). A trailer is no part of a head:
+what it says is dropped.
 
 What happens between the parser and the application (``http_cycle``) is also ours: uvicorn's own costs twice as much.
 """
@@ -21,6 +25,7 @@ import msgspec
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from omni_core.crowd import Crowd
 from omni_core.http_cycle import Cycle
 
 MAX_HEAD = 64 * 1024  # bytes of request line and header lines
@@ -30,6 +35,12 @@ HEAD_TIME = 15.0  # seconds from a head's first byte to its last
 SILENCE = 30.0  # seconds a new connection may say nothing at all
 CLOSE = (b"connection", b"close")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
+_HOST = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~:[]%-"
+# Header lines that say where a request ends or whom it is for, the spellings that some servers take for them too, and
+# what the server itself heeds.
+_TELLING = frozenset((
+    b"host", b"transfer-encoding", b"upgrade", b"expect", b"content_length", b"transfer_encoding",
+))  # fmt: skip
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-:~"  # a URL of these is its path
 LINGER = 2.0  # seconds to go on reading after a refusal: closing on unread data would reset it away
 
@@ -47,6 +58,15 @@ URL_TOO_LONG = Refusal(414, "url_too_long", f"The request's URL is longer than {
 TOO_SLOW = Refusal(408, "request_timeout", f"The request's head did not arrive within {HEAD_TIME:g} s.")
 
 
+NO_SUCH_VERSION = Refusal(505, "http_version_not_supported", "This gateway speaks HTTP/1.1.")
+NO_UPGRADE = Refusal(400, "upgrade_refused", "This gateway speaks HTTP/1.1: send the request without 'Upgrade'.")
+NOT_OURS = Refusal(400, "bad_request_target", "A request names a path, such as /v1/models; this is no proxy.")
+_HOSTS = Refusal(400, "bad_host", "A request has one Host header, with a host and perhaps a port in it.")
+_FRAMING = Refusal(
+    400, "bad_framing", "Where the body ends must be said once: by Content-Length, or 'Transfer-Encoding: chunked'."
+)  # fmt: skip
+
+
 class _Refused(Exception):
     """Ends the parser's work from inside a callback, and goes no further."""
 
@@ -56,6 +76,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     head_time = HEAD_TIME
     silence = SILENCE
+    crowd: Crowd | None = None  # of the listener, where connections are counted
     _defaults: tuple[list[tuple[bytes, bytes]], bytes, bool] = ([], b"", False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -66,9 +87,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._since = 0.0  # when the unfinished head began; 0 while there is none
         self._behind = False  # whether it came, or was last looked at, behind an answer still to be finished
         self._timer: asyncio.TimerHandle | None = None
+        self._host: bytes | None = None
+        self._upgrade = b""
+        self._fault: Refusal | None = None
+        self._counted: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.crowd is not None:
+            self._counted = self.crowd.enter(self.client[0] if self.client else "")
+            if self._counted is None:
+                transport.abort()  # without a word: a flood is not worth an answer each
+                return
         self._idle_since = self.loop.time()
         # Never set further ahead than a head's time: one that begins meanwhile is then looked at soon enough.
         self._timer = self.loop.call_later(min(self.silence, self.head_time), self._look)
@@ -77,6 +107,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.crowd is not None and self._counted is not None:
+            self.crowd.leave(self._counted)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -135,24 +167,75 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._host = self._fault = None
+        self._upgrade = b""
         if not self._unheard:
             self._unheard = 1  # behind another request in one read; what is unfinished must not look done
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:
+            return
+        name = name.lower()
+        if name in _TELLING:
+            self._heed(name, value)
+        self.headers.append((name, value))
+
+    def _heed(self, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            if self._host is not None or value.translate(None, _HOST):
+                self._fault = _HOSTS
+            self._host = value
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"upgrade":
+            self._upgrade = value
+        elif name != b"transfer-encoding" or value.lower() != b"chunked":
+            self._fault = _FRAMING
+
+    def _is_ours(self, url: bytes) -> bool:
+        """Whether a target that is no path is "*" for OPTIONS, or a whole URL of the very host that is asked for."""
+        if url == b"*":
+            return bool(self.parser.get_method() == b"OPTIONS")
+        scheme, _, rest = url.partition(b"://")
+        authority = rest.partition(b"/")[0].partition(b"?")[0]
+        return scheme.lower() in (b"http", b"https") and bool(authority) and authority == self._host
+
+    def _fault_of(self, version: str, url: bytes) -> Refusal | None:
+        """What is wrong with a head that the parser took."""
+        if self._fault is not None:
+            return self._fault
+        if version != "1.1":
+            if version != "1.0":
+                return NO_SUCH_VERSION
+            if any(name == b"transfer-encoding" for name, _ in self.headers):
+                return _FRAMING
+        elif self._host is None:
+            return _HOSTS
+        if b"#" in url or (url[:1] != b"/" and not self._is_ours(url)):
+            return NOT_OURS
+        if self._upgrade and self.parser.should_upgrade() and self._upgrade.lower() != b"websocket":
+            # The parser ends where another protocol would begin, and the body would be lost.
+            return None if self.parser.get_method() in (b"GET", b"HEAD") else NO_UPGRADE
+        return None
 
     def on_headers_complete(self) -> None:
         url, parser = self.url, self.parser
         if len(self.headers) > MAX_LINES or len(url) > MAX_URL:
             self._refusal = self._excess()
             raise _Refused
+        version = parser.get_http_version()
+        if fault := self._fault_of(version, url):
+            self._refusal = fault
+            raise _Refused
         self._unheard = 0
         self._since = 0.0
         self._in_body = True
-        if url.translate(None, _PLAIN):
+        if url[:1] != b"/" or url.translate(None, _PLAIN):
             parsed = httptools.parse_url(url)
-            raw_path, query = parsed.path or b"", parsed.query or b""
+            raw_path, query = parsed.path or b"/", parsed.query or b""
             path = unquote(raw_path.decode("ascii"))
         else:
             raw_path, query, path = url, b"", url.decode("ascii")
-        version = parser.get_http_version()
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": _ASGI,
@@ -168,7 +251,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             "headers": self.headers,
         }
         before = self.cycle
-        keep_alive = version != "1.0" and parser.should_keep_alive()
+        keep_alive = version != "1.0" and not self._upgrade and parser.should_keep_alive()
         cycle = Cycle(self, scope, expect_continue=self.expect_100_continue, keep_alive=keep_alive)
         self.cycle = cycle  # type: ignore[assignment]  # all that uvicorn asks of its own
         if before is None or before.response_complete:

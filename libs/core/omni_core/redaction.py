@@ -39,10 +39,15 @@ def redact(text: str) -> str:
     return _NAMED.sub(r"\1[redacted]", redact_shapes(text))
 
 
-def redact_shapes(text: str) -> str:
-    """As ``redact``, but leaves what is only called a secret: for messages that name keys of a configuration."""
-    for secret in _kept:
+def without_known(text: str) -> str:
+    """Without what ``keep_secret`` was told, and otherwise as it is."""
+    for secret in tuple(_kept):  # others may be kept meanwhile, in another thread
         if secret in text:
             text = text.replace(secret, "[redacted]")
-    text = _IN_URL.sub(r"\1[redacted]@", text)
+    return text
+
+
+def redact_shapes(text: str) -> str:
+    """As ``redact``, but leaves what is only called a secret: for messages that name keys of a configuration."""
+    text = _IN_URL.sub(r"\1[redacted]@", without_known(text))
     return _KEY.sub(lambda match: match.group(0)[:3] + "[redacted]", text)

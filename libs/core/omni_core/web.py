@@ -6,16 +6,17 @@ Not the router's client, which is made for streams and for speed: here a call co
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 from httptools import HttpParserError, HttpResponseParser
-from omni_wire.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from omni_catalogue.proxies import DIRECT, SYSTEM, Egress, Proxy, Trust
+from omni_wire.errors import ProxyFailed, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
-from omni_core.addresses import Resolver
+from omni_core.outbound import Outbound, Target
 
 MOST_BYTES = 1024 * 1024
 _PIECE = 64 * 1024
@@ -49,47 +50,63 @@ class WebCall(Protocol):
 
 
 class HttpWeb:
-    """``tls`` replaces the system's certificate authorities."""
+    """``tls`` replaces the system's certificate authorities; with ``outbound`` its word on these holds."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._tls = tls
-        self._resolver = Resolver()
+    def __init__(self, tls: ssl.SSLContext | None = None, outbound: Outbound | None = None) -> None:
+        self._outbound = outbound or Outbound(tls=tls)
 
-    async def fetch(self, asked: WebCall, *, allow_private: bool, within: float) -> WebAnswer:
+    async def fetch(
+        self, asked: WebCall, *, allow_private: bool, within: float, via: Proxy | None = None, trust: Trust = SYSTEM
+    ) -> WebAnswer:
         """At the latest after ``within`` seconds. Raises ``UpstreamUnreachable``, ``UpstreamFailed``,
-        ``UpstreamTimeout``."""
+        ``UpstreamTimeout``, ``ProxyFailed``; with a proxy that wants a user ``CredentialUnavailable``, too."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
         try:
-            async with asyncio.timeout(within):
-                return await self._fetch(asked, allow_private)
+            async with asyncio.timeout_at(deadline):
+                request, target = await self._prepared(asked, allow_private, trust)
+            reader, transport = await self._open(target, within, via)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    transport.write(request)
+                    return await _answer(reader)
+            finally:
+                transport.abort()  # all that is wanted is there, and nobody waits for a farewell
         except TimeoutError as error:
             raise UpstreamTimeout(f"no answer within {within:g} s") from error
         except OSError as error:  # ssl's are some
             raise UpstreamUnreachable(f"it cannot be reached ({type(error).__name__})") from error
 
-    async def _fetch(self, asked: WebCall, allow_private: bool) -> WebAnswer:
+    async def fetch_for(
+        self, ways: Sequence[Egress], asked: WebCall, *, allow_private: bool, within: float
+    ) -> WebAnswer:
+        """As ``fetch``, for an account and by its ``egress``: the next one only where the proxy of the one before did
+        not open. ``within`` is for each."""
+        for way in ways[:-1]:
+            try:
+                return await self.fetch(
+                    asked, allow_private=allow_private, within=within, via=way.proxy, trust=way.trust
+                )
+            except ProxyFailed:
+                continue
+        way = ways[-1] if ways else DIRECT
+        return await self.fetch(asked, allow_private=allow_private, within=within, via=way.proxy, trust=way.trust)
+
+    async def _prepared(self, asked: WebCall, allow_private: bool, trust: Trust) -> tuple[bytes, Target]:
         url = urlsplit(asked.url)
         host, port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
         if not host or not port:
             raise UpstreamUnreachable("its address is not one of http or https")
         request = _request(asked, url.netloc.rpartition("@")[2], url.path or "/", url.query)
-        addresses = await self._resolver.resolve(host, port, allow_private=allow_private)
-        tls = await self._context() if url.scheme == "https" else None
-        reader, writer = await asyncio.open_connection(
-            addresses[0],  # a literal: what was checked is what is connected to
-            port,
-            ssl=tls,
-            server_hostname=host.rstrip(".") if tls is not None else None,
-        )
-        try:
-            writer.write(request)
-            return await _answer(reader)
-        finally:
-            writer.transport.abort()  # all that is wanted is there, and nobody waits for a farewell
+        tls = await self._outbound.context(trust) if url.scheme == "https" else None
+        return request, Target(host, port, tls, allow_private)
 
-    async def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = await asyncio.to_thread(ssl.create_default_context)
-        return self._tls
+    async def _open(
+        self, target: Target, within: float, via: Proxy | None
+    ) -> tuple[asyncio.StreamReader, asyncio.Transport]:
+        reader = asyncio.StreamReader()
+        transport, _ = await self._outbound.connect(lambda: asyncio.StreamReaderProtocol(reader), target, within, via)
+        return reader, transport
 
 
 def _request(asked: WebCall, host: str, path: str, query: str) -> bytes:

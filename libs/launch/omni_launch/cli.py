@@ -9,6 +9,7 @@ import click
 from omni_launch.analytics_cli import analytics
 from omni_launch.audit_cli import audit
 from omni_launch.backup_cli import backup
+from omni_launch.bodies_cli import bodies
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
 from omni_launch.environment import Flags, config_file, merged
@@ -16,6 +17,7 @@ from omni_launch.events_cli import events
 from omni_launch.explain_cli import explain
 from omni_launch.keys_cli import keys
 from omni_launch.options import PATH, Command, config, data_dir
+from omni_launch.people_cli import people
 from omni_launch.problems import CannotStart, told
 from omni_launch.quota_cli import quota
 from omni_launch.report_cli import report
@@ -286,7 +288,7 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain, quota, report):
+for verb in (apply, diff, export, take_in, explain, quota, report, bodies):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)
@@ -296,6 +298,7 @@ cli.add_command(backup)
 cli.add_command(events)
 cli.add_command(certs)
 cli.add_command(keys)
+cli.add_command(people)
 cli.add_command(signing_key)
 
 

@@ -60,7 +60,7 @@ class Doors:
         if len(apps) < len(self._http):
             apps = {self._http["edge"]: assembly.share_listener()}
         for listener, app in apps.items():
-            await listener.serve(app)
+            await listener.serve(app, assembly.crowd() if listener is self._http.get("edge") else None)
             self.serving.append(listener.serving())
         plan, listen = self._plan, self._plan.listen
         if plan.inherited is not None:

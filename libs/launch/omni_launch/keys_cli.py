@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from omni_catalogue.roles import KEY_ROLES
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
 
 from omni_launch.environment import Flags, config_file
@@ -86,7 +87,7 @@ Examples:
   omniroute keys create bot --provider acme --endpoint chat --ip 10.0.0.0/8 --expires 30d""",
 )
 @click.argument("name")
-@click.option("--role", type=click.Choice(["developer", "admin"]), default="developer", show_default=True)
+@click.option("--role", type=click.Choice(KEY_ROLES), default="developer", show_default=True)
 @click.option("--model", "models", multiple=True, metavar="GLOB", help="What it may use; may be repeated. [*]")
 @click.option("--provider", "providers", multiple=True, metavar="GLOB", help="Whose models; may be repeated. [any]")
 @click.option(
@@ -108,6 +109,7 @@ Examples:
 @click.option(
     "--tag", "tags", multiple=True, metavar="TAG", help="What all its requests carry; may be repeated. [none]"
 )
+@click.option("--no-bodies", is_flag=True, help="Never keep what it asks and is answered, whatever bodies: says.")
 @click.option(
     "--rule", "rules", multiple=True, metavar="NAME=VALUE", help="As under rules: in the file; may be repeated."
 )
@@ -129,6 +131,7 @@ def create_key(
     team: str,
     user: str,
     tags: tuple[str, ...],
+    no_bodies: bool,
     rules: tuple[str, ...],
     as_json: bool,
     data_dir: Path | None,
@@ -149,6 +152,7 @@ def create_key(
         team=team,
         user=user,
         tags=tags,
+        no_bodies=no_bodies,
         scopes=Scopes(providers=providers, endpoints=endpoints, ips=ips, management=management, expires=expires or 0),
     )
     with _key_store(data_dir, config) as store:

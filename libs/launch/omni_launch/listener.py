@@ -16,6 +16,7 @@ from collections.abc import Generator
 from typing import Any
 
 import uvicorn
+from omni_core.crowd import Crowd
 from omni_core.http_protocol import CLOSE, BoundedHttpProtocol
 
 from omni_launch.problems import CannotStart
@@ -93,13 +94,13 @@ class HttpListener:
         self.port = int(listener.getsockname()[1])
         return self.port
 
-    async def serve(self, app: Any) -> None:
-        """Returns once connections are taken."""
+    async def serve(self, app: Any, crowd: Crowd | None = None) -> None:
+        """Returns once connections are taken. ``crowd`` counts them."""
         listener = self.socket
         self._early = _Early(app)
         config = uvicorn.Config(
             self._early,
-            http=BoundedHttpProtocol,
+            http=type("CountedHttpProtocol", (BoundedHttpProtocol,), {"crowd": crowd}),
             ws="none",
             loop="uvloop",
             lifespan="off",  # components start and stop by their own methods

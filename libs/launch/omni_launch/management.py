@@ -32,6 +32,7 @@ _MOST = 64 * 1024 * 1024
 _PLATFORM = "This needs an admin's key of who runs the gateway"
 _NEEDS_QUOTA = f"{_PLATFORM}, with the area quota"
 _NEEDS_SYSTEM = f"{_PLATFORM}, with the area system"
+_NEEDS_BODIES = "This needs an admin's key, with the area bodies"
 _NEEDS = "This needs an admin's key, with the area config, and keys for a file's keys"
 
 
@@ -195,6 +196,15 @@ class Remote:
         """Which of them there were. Raises as ``redrive``."""
         found: list[str] = self._sent("/api/events/dead/discard", {"ids": ids})["discarded"]
         return found
+
+    def bodies(self, id_: str) -> dict[str, Any]:
+        """What ``GET /api/requests/{id}/bodies`` answers. Raises ``InvalidRequest`` (404) where nothing is kept."""
+        return self._got(f"/api/requests/{urllib.parse.quote(id_, safe='')}/bodies", _NEEDS_BODIES)
+
+    def forget_bodies(self, id_: str) -> int:
+        """How many there were. Raises as ``bodies``."""
+        path = f"/api/requests/{urllib.parse.quote(id_, safe='')}/bodies"
+        return int(self._told(self._ask("DELETE", path, needs=_NEEDS_BODIES))["forgotten"])
 
     def _sent(self, path: str, body: Any) -> dict[str, Any]:
         sent = msgspec.json.encode(body)

@@ -168,7 +168,9 @@ class Lessee:
         self._ended(part, settlement.attempt_id, Settled(amounts, truth, settlement.events, done))
         if settlement.news is not None or (settlement.evidence and _is_bad(settlement)):
             self._places.spoiled()
-            told = msgspec.structs.replace(settlement, cost_nano_usd=0, events=(), tokens=-1, used=(0, 0))
+            told = msgspec.structs.replace(
+                settlement, cost_nano_usd=0, events=(), tokens=-1, used=(0, 0), if_reaped=b""
+            )
             with suppress(DependencyUnavailable):  # too much waits: others will find out for themselves
                 self._batcher.submit(operations.settle(told), kept=True, wait=False)
         return True

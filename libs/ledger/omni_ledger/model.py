@@ -210,6 +210,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     version of the account's that was used, ``jitter`` (0 to 1) spreads cooldowns that nobody told. ``events`` are
     serialised ``events.v1.Event``, emitted in the same atomic step, through the outbox of ``router_id``. ``tokens`` are
     those that it took of its lanes, -1 where nobody knows; ``used`` are tokens of input and of output, for allowances.
+    ``if_reaped`` is one event more of an attempt that its own do not tell of, where the reaper has told of it already.
     """
 
     attempt_id: str
@@ -223,6 +224,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = -1
     news: LaneNews | None = None
     used: tuple[int, int] = (0, 0)
+    if_reaped: bytes = b""
 
 
 class Pick(msgspec.Struct, frozen=True, kw_only=True):

@@ -205,10 +205,13 @@ def _retrying(retrying: Retrying) -> tuple[int, int, int]:
 
 def settle(settlement: Settlement) -> Operation:
     """Raises ``ValueError`` as ``admit`` does."""
+    blobs = settlement.events
+    if settlement.if_reaped:
+        blobs = *blobs, settlement.if_reaped
     head = _pack(
         (
             "s",
-            len(settlement.events),
+            len(blobs),
             settlement.attempt_id,
             [_evidence(each) for each in settlement.evidence],
             _amount(settlement.cost_nano_usd, "cost_nano_usd"),
@@ -219,12 +222,14 @@ def settle(settlement: Settlement) -> Operation:
             *_truth(settlement),
         )
     )
-    return _with_blobs(head, settlement.events)
+    return _with_blobs(head, blobs)
 
 
 def _truth(settlement: Settlement) -> tuple[object, ...]:
     """As ``_tail``."""
     news = _news(settlement.news) if settlement.news is not None else 0
+    if settlement.if_reaped:
+        return settlement.tokens, news, settlement.used, 1
     if settlement.used != (0, 0):
         return settlement.tokens, news, [_amount(each, "used") for each in settlement.used]
     if news:

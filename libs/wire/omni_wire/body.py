@@ -11,6 +11,11 @@ from omni_wire.surrogates import mended
 # No client writes an empty list with more blanks than this; one that does is taken for a filled one.
 _BLANKS = 1024
 
+# A body of two bytes an item is many times as large once it is read: no conversation has as many of them, and those
+# that are not large have not the room.
+MOST_ITEMS = 2_000_000
+_LARGE = 1024 * 1024
+
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -20,13 +25,16 @@ class Body:
     """``raw`` parsed once. Nested values stay as the bytes they came in; only edited fields change, and half a
     surrogate pair, which is no text (see ``omni_wire.surrogates``).
 
-    Raises ``WireError`` when the body is not one JSON object.
+    Raises ``WireError`` when the body is not one JSON object, is nested deeper than the parser goes (some hundred
+    levels), or has more than ``MOST_ITEMS`` items (commas are counted). Of a field that comes twice the last counts.
     """
 
     __slots__ = ("_fields", "_raw")
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
+        if len(raw) > _LARGE and raw.count(b",") > MOST_ITEMS:
+            raise WireError(f"the body has more than {MOST_ITEMS} items")
         try:
             self._fields = self._opened()
         except RecursionError as error:

@@ -22,6 +22,7 @@ Everything that can go wrong between a client and a provider is one of these, wh
     │   ├── UpstreamFailed        502   it answered 5xx, or not as its format prescribes
     │   ├── UpstreamUnreachable   502   no connection
     │   ├── UpstreamTimeout       504   no answer, or a stream that fell silent
+    │   ├── ProxyFailed           502   the way to it did not open: evidence against a proxy, and against no account
     │   └── StreamInterrupted     502   the stream ended before its end
     └── ServiceError                    our doing
         ├── Internal              500
@@ -141,7 +142,10 @@ class LimitError(GatewayError):
 
 
 class RateLimited(LimitError):
+    """``standing`` is the limit's name, how much it lets through, and in how many seconds, where that is to be told."""
+
     kind = "rate_limited"
+    standing: tuple[str, int, int] | None = None
 
 
 class BudgetHeld(LimitError):
@@ -175,6 +179,14 @@ class UpstreamTimeout(UpstreamError):
     kind = "upstream_timeout"
     status = 504
     code = "upstream_timeout"
+
+
+class ProxyFailed(UpstreamError):
+    """``proxy`` is its name, ``level`` whose word it was that it be used, where that is known."""
+
+    kind = "proxy_failed"
+    code = "proxy_failed"
+    proxy = level = ""
 
 
 class StreamInterrupted(UpstreamError):

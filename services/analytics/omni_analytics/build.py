@@ -12,6 +12,10 @@ from omni_core.runtime import Runtime
 from omni_core.web import HttpWeb
 from omni_wire.errors import DependencyUnavailable
 
+from omni_analytics.adapters.bodies_consumer import BodiesConsumer, BodiesMeter
+from omni_analytics.adapters.bodies_keys import BodiesKeys
+from omni_analytics.adapters.bodies_store import SqlBodies
+from omni_analytics.adapters.bodies_tables import bodies_database
 from omni_analytics.adapters.consumer import BusDeadLetters, Consumer
 from omni_analytics.adapters.decode import decode_batch
 from omni_analytics.adapters.finding import row_found
@@ -24,7 +28,7 @@ from omni_analytics.adapters.tracing import traced
 from omni_analytics.adapters.webhook import webhook
 from omni_analytics.domain.recent import Recent
 from omni_analytics.service import Analytics
-from omni_analytics.settings import AnalyticsSettings, kept_days
+from omni_analytics.settings import AnalyticsSettings, kept_days, most_bodies
 from omni_analytics.watching import Watchers
 
 
@@ -40,6 +44,8 @@ class AnalyticsComponent:
         consumer: Consumer,
         keeper: Keeper,
         notifier: Notifier | None,
+        bodies: BodiesConsumer,
+        bodies_store: SqlBodies,
         meter: PrometheusMeter,
         bus: Bus,
         settings: AnalyticsSettings,
@@ -49,6 +55,8 @@ class AnalyticsComponent:
         self._consumer = consumer
         self._keeper = keeper
         self._notifier = notifier
+        self._bodies = bodies
+        self._bodies_store = bodies_store
         self._meter = meter
         self._bus = bus
         self._settings = settings
@@ -63,6 +71,7 @@ class AnalyticsComponent:
                 raise
         self._consumer.start()
         self._keeper.start()
+        self._bodies.start()
         if self._notifier is not None:
             self._notifier.start()
 
@@ -73,7 +82,9 @@ class AnalyticsComponent:
         if self._notifier is not None:
             await self._notifier.stop()
         await self._keeper.stop()
+        await self._bodies.stop()
         await self._consumer.stop()
+        await self._bodies_store.close()
         await self._store.close()
 
     def checks(self) -> dict[str, Check]:
@@ -94,10 +105,16 @@ def build(
     """The store lives in ``data_dir/analytics/usage.sqlite3``, or where ``env`` says. Nothing is opened before
     ``start``. Raises ``DependencyUnavailable``, ``InvalidRequest`` for what is wrong in ``env``."""
     settings = settings or AnalyticsSettings()
-    settings = msgspec.structs.replace(settings, keep_days=kept_days(env) or settings.keep_days)
+    settings = msgspec.structs.replace(
+        settings, keep_days=kept_days(env) or settings.keep_days, bodies_most_bytes=most_bodies(env)
+    )
     hook = webhook(env)
     meter = PrometheusMeter(runtime.metrics)
     store = SqlStore(usage_database(runtime.settings.data_dir, env), query_timeout=settings.query_timeout)
+    bodies_store = SqlBodies(
+        bodies_database(runtime.settings.data_dir, env), BodiesKeys(runtime.settings.data_dir, env)
+    )
+    bodies = BodiesConsumer(runtime.bus, bodies_store, BodiesMeter(runtime.metrics), settings, now_ms)
     tracer = runtime.tracer(AnalyticsComponent.name)
     consumer = Consumer(runtime.bus, lambda messages: take(messages), meter, settings)
     service = Analytics(
@@ -111,8 +128,11 @@ def build(
         clock=monotonic,
         notifies=hook is not None,
         watchers=Watchers(Recent(new_id()), row_found),
+        bodies=bodies_store,
     )
     take = service.take if tracer is None else traced(service.take, tracer)
     keeper = Keeper(store, settings, now_ms, lambda: not consumer.state and not meter.lag_seconds)
     notifier = Notifier(store, HttpWeb(), hook, meter, settings, now_ms) if hook is not None else None
-    return AnalyticsComponent(service, store, consumer, keeper, notifier, meter, runtime.bus, settings)
+    return AnalyticsComponent(
+        service, store, consumer, keeper, notifier, bodies, bodies_store, meter, runtime.bus, settings
+    )

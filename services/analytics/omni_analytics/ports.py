@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 from omni_catalogue.pricebook import PriceBook
+from omni_core.kept_bodies import KeptBody
 from omni_core.ports.analytics import (
     Breakdown,
     Charge,
@@ -104,6 +105,40 @@ class UsageStore(Protocol):
         """Forget some of the rows that started before then (epoch milliseconds, where a day begins); what they added up
         to stays. True while there may be more. Raises ``DependencyUnavailable``."""
         ...
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """How many bodies went because their time was over, and because there was no room; how many are left, in how many
+    bytes; whether there may be ``more`` to go."""
+
+    expired: int = 0
+    crowded: int = 0
+    bodies: int = 0
+    size: int = 0
+    more: bool = False
+
+
+class BodiesStore(Protocol):
+    """Where bodies are kept, and the only writer there. All methods raise ``DependencyUnavailable``."""
+
+    async def store(self, bodies: Sequence[KeptBody]) -> None:
+        """All of them or none, durably. One takes the place of another of its request, stage and attempt, where its
+        ``seq`` is not lower."""
+        ...
+
+    async def find(self, id_: str, key_ids: tuple[str, ...] | None, now_ms: int) -> list[KeptBody]:
+        """See ``AnalyticsPort.bodies``; those whose time is not over."""
+        ...
+
+    async def forget(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        """See ``AnalyticsPort.forget_bodies``."""
+        ...
+
+    async def sweep(self, now_ms: int, most_bytes: int) -> Swept:
+        """Remove some of those whose time is over; where there are none, the oldest that are beyond ``most_bytes``."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class UsageMessage(Protocol):

@@ -125,6 +125,18 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
     async def discard(request: pb.DiscardRequest) -> pb.DiscardResponse:
         return pb.DiscardResponse(discarded=await port.discard(tuple(request.ids)))
 
+    async def bodies(request: pb.BodiesRequest) -> pb.BodiesResponse:
+        found = await port.bodies(request.id, None if request.any_key else tuple(request.key_ids))
+        return pb.BodiesResponse(
+            bodies=[
+                pb.Body(**{name: getattr(body, name) for name in pb.Body.DESCRIPTOR.fields_by_name}) for body in found
+            ]
+        )
+
+    async def forget_bodies(request: pb.ForgetBodiesRequest) -> pb.ForgetBodiesResponse:
+        gone = await port.forget_bodies(request.id, None if request.any_key else tuple(request.key_ids))
+        return pb.ForgetBodiesResponse(forgotten=gone)
+
     server.add(
         "omniroute.analytics.v1.AnalyticsPort",
         {
@@ -142,6 +154,8 @@ def register(server: RpcServer, port: AnalyticsPort) -> None:
             "DeadLetters": unary(pb.DeadLettersRequest, dead_letters),
             "Redrive": unary(pb.RedriveRequest, redrive),
             "Discard": unary(pb.DiscardRequest, discard),
+            "Bodies": unary(pb.BodiesRequest, bodies),
+            "ForgetBodies": unary(pb.ForgetBodiesRequest, forget_bodies),
         },
     )
 

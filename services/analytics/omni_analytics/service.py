@@ -13,6 +13,7 @@ from operator import add, attrgetter
 
 import msgspec
 from omni_catalogue import pricebook
+from omni_core.kept_bodies import KeptBody
 from omni_core.ports.analytics import (
     MOST_LETTERS,
     OF_ATTEMPTS,
@@ -44,7 +45,7 @@ from omni_analytics import ports
 from omni_analytics.domain import rollup
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import CLOCK_AHEAD, MAX_ID, AttemptRow, UsageRow
-from omni_analytics.ports import Backlog, Decoded, Decoder, Letter, Meter, UsageMessage, UsageStore
+from omni_analytics.ports import Backlog, BodiesStore, Decoded, Decoder, Letter, Meter, UsageMessage, UsageStore
 from omni_analytics.settings import AnalyticsSettings
 from omni_analytics.watching import Watchers
 
@@ -83,9 +84,11 @@ class Analytics:
         now_ms: Callable[[], int],
         clock: Callable[[], float],
         watchers: Watchers,
+        bodies: BodiesStore,
         notifies: bool = False,
     ) -> None:
         self._watchers = watchers
+        self._bodies = bodies
         self._store = store
         self._decode = decode
         self._letters = letters
@@ -189,6 +192,12 @@ class Analytics:
 
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._store.find_request(id_, key_ids) if 0 < len(id_) <= MAX_ID else None
+
+    async def bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> tuple[KeptBody, ...]:
+        return tuple(await self._bodies.find(id_, key_ids, self._now_ms())) if 0 < len(id_) <= MAX_ID else ()
+
+    async def forget_bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        return await self._bodies.forget(id_, key_ids) if 0 < len(id_) <= MAX_ID else 0
 
     async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
         """Raises ``InvalidRequest`` for more than there are on a page."""

@@ -13,6 +13,9 @@ DEAD_SUBJECTS = "omniroute.dead.*"
 DEAD_SUBJECT = "omniroute.dead.usage"
 
 
+BODIES_BYTES = 1 << 30
+
+
 class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Times in seconds.
 
@@ -23,7 +26,9 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     ``retry_delay_max``) apart. Behind by more than ``lag_limit`` is reported as not well. What begins more than
     ``clock_slack`` from now is marked. Rows are kept ``keep_days``
     whole days, 0 for ever; whether there are older ones is looked for every ``keep_every``. What the webhook is to be
-    told is looked for every ``notify_every``, ``notices_at_once``, each for ``notify_timeout`` at the most.
+    told is looked for every ``notify_every``, ``notices_at_once``, each for ``notify_timeout`` at the most. Bodies that
+    are kept take ``bodies_most_bytes`` at the most, sealed; which of them must go is looked for every
+    ``bodies_sweep_every``.
     """
 
     fetch_messages: int = 64
@@ -41,6 +46,8 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     notify_every: float = 1.0
     notify_timeout: float = 10.0
     notices_at_once: int = 16
+    bodies_most_bytes: int = BODIES_BYTES
+    bodies_sweep_every: float = 30.0
 
 
 KEEP_DAYS = "OMNIROUTE_ANALYTICS_KEEP_DAYS"
@@ -55,3 +62,15 @@ def kept_days(env: Mapping[str, str]) -> int:
     if given.isascii() and given.isdigit() and (int(given) == 0 or LEAST_DAYS <= int(given) <= 100_000):
         return int(given)
     raise InvalidRequest(f"{KEEP_DAYS} is 0, for ever, or a number of days from {LEAST_DAYS}", param=KEEP_DAYS)
+
+
+BODIES_MAX_BYTES = "OMNIROUTE_ANALYTICS_BODIES_MAX_BYTES"
+
+
+def most_bodies(env: Mapping[str, str]) -> int:
+    """``OMNIROUTE_ANALYTICS_BODIES_MAX_BYTES``: what kept bodies may take, the oldest going first. Raises
+    ``InvalidRequest``."""
+    given = env.get(BODIES_MAX_BYTES, "").strip() or str(BODIES_BYTES)
+    if given.isascii() and given.isdigit() and 1 << 20 <= int(given) <= 1 << 50:
+        return int(given)
+    raise InvalidRequest(f"{BODIES_MAX_BYTES} is a number of bytes, 1048576 at least", param=BODIES_MAX_BYTES)

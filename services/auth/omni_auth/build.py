@@ -1,5 +1,6 @@
 """The auth service, put together."""
 
+import logging
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -16,36 +17,46 @@ from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
 from omni_auth.adapters.own_secrets import OwnSecrets
+from omni_auth.adapters.passwords import Argon2
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.adapters.store.objects import SqlObjects
+from omni_auth.adapters.store.people import SqlPeople
 from omni_auth.adapters.store_secrets import AccountSecrets
 from omni_auth.adapters.tracing import TracedAuth
 from omni_auth.domain.compilation import DemoProvider
+from omni_auth.people import PeopleService
 from omni_auth.service import AuthService
 from omni_auth.settings import AuthSettings
+
+log = logging.getLogger("omniroute.auth")
 
 __all__ = ["AuthComponent", "DemoProvider", "build"]
 
 
 class AuthComponent:
-    """Component ``auth``; ``service`` is the AuthPort, the ConfigurationPort and the AuditPort."""
+    """Component ``auth``; ``service`` is the AuthPort, the ConfigurationPort and the AuditPort, ``people`` the
+    PeoplePort."""
 
     name = "auth"
 
-    def __init__(self, service: AuthService) -> None:
+    def __init__(self, service: AuthService, people: PeopleService) -> None:
         self._service = service
         self.service = service
+        self.people = people
 
     async def start(self) -> None:
         """Raises ``ConfigErrors`` with every problem of a file that cannot be used."""
         await self._service.start()
+        if token := await self.people.offer_setup():
+            log.warning("nobody owns this gateway yet: within a day, open /login#setup=%s on its dashboard", token)
 
     async def drain(self) -> None:
         """Nothing runs longer than a call."""
 
     async def stop(self) -> None:
+        self.people.close()
         await self._service.stop()
 
     def config_state(self) -> ConfigState:
@@ -91,4 +102,5 @@ def build(
         mint=new_id,
         demo=demo,
     )
-    return AuthComponent(service)
+    people = PeopleService(SqlPeople(store.database, vault), Argon2(), now=now_ms, chance=os.urandom, mint=new_id)
+    return AuthComponent(service, people)

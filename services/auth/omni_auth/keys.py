@@ -52,6 +52,7 @@ def make_key(
         team=owner_id(held, "team", new.team),
         user=owner_id(held, "user", new.user),
         tags=tuple(dict.fromkeys(new.tags)),
+        no_bodies=new.no_bodies,
     )
     return key, secret
 
@@ -80,6 +81,7 @@ def stored_info(key: StoredKey, held: Held) -> KeyInfo:
         team=held.owner_name("team", key.team),
         user=held.owner_name("user", key.user),
         tags=key.tags,
+        no_bodies=key.no_bodies,
     )
 
 
@@ -98,4 +100,5 @@ def policy_info(policy: KeyPolicy) -> KeyInfo:
         rules=key_rules.written(policy.rules),
         scopes=policy.scopes,
         tags=policy.tags,
+        no_bodies=policy.no_bodies,
     )

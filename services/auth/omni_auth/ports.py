@@ -12,6 +12,7 @@ from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.objects import Held
 from omni_auth.domain.own_keys import OwnKeys
+from omni_auth.domain.people import Login, OneTime, Session
 from omni_auth.domain.planning import Step
 from omni_auth.domain.sections.base import SecretSource
 from omni_auth.domain.whole import Fetch
@@ -192,6 +193,97 @@ class StoreSecrets(Protocol):
     def moved(self) -> bool:
         """Whether one that was fetched may be another now."""
         ...
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """What the audit log is told of a change."""
+
+    actor: str
+    action: str
+
+
+Decide = Callable[[Login, tuple[Login, ...]], Login]
+
+
+class PeopleStore(Protocol):
+    """Logins, sessions, one-time tokens and tries. Every call blocks, is one transaction, and raises
+    ``DependencyUnavailable``. Digests are SHA-256 of tokens; times in epoch ms."""
+
+    def all(self, organisation: str) -> tuple[Login, ...]: ...
+
+    def find(self, organisation: str, name: str) -> Login | None: ...
+
+    def has_owner(self) -> bool: ...
+
+    def by_subject(self, subject: str) -> Login | None: ...
+
+    def asks_for_totp(self, organisation: str) -> bool:
+        """Whether everybody of an organisation is asked for a second factor."""
+        ...
+
+    def offer_setup(self, digest: bytes, expires: int, now: int, *, renew: bool) -> bool: ...
+
+    def token(self, digest: bytes, now: int) -> OneTime | None: ...
+
+    def redeem(
+        self, digest: bytes, now: int, decide: Callable[[OneTime, Login | None], Login], session: tuple[bytes, Session]
+    ) -> Login: ...
+
+    def invite(self, login: Login, digest: bytes, expires: int, now: int, actor: str) -> Login: ...
+
+    def change(
+        self,
+        organisation: str,
+        login_id: str,
+        decide: Decide,
+        *,
+        note: Noted,
+        now: int,
+        end: bool = True,
+        token: tuple[bytes, str, int] | None = None,
+    ) -> Login: ...
+
+    def remove(
+        self, organisation: str, login_id: str, check: Callable[[Login, tuple[Login, ...]], None], now: int, actor: str
+    ) -> Login: ...
+
+    def log_in(
+        self,
+        login_id: str,
+        tried: Sequence[str],
+        session: tuple[bytes, Session],
+        now: int,
+        replaces: bytes = b"",
+        decide: Callable[[Login], Login] = ...,
+    ) -> Login: ...
+
+    def refused(self, login: Login | None, address: str, why: str, now: int) -> None: ...
+
+    def who(self, digest: bytes, now: int) -> tuple[Login, Session] | None: ...
+
+    def knows(self, digest: bytes, login_id: str) -> bool: ...
+
+    def sessions(self, login_id: str, now: int) -> list[Session]: ...
+
+    def end(self, login: Login, now: int, *, only: str = "", but: str = "", actor: str = "") -> int: ...
+
+    def attempt(self, subjects: Sequence[str], now: int) -> None: ...
+
+    def seal_totp(self, login: Login, secret: str, now: int) -> None: ...
+
+    def totp(self, login_id: str) -> str: ...
+
+
+class Passwords(Protocol):
+    """How passwords are kept; see ``omni_auth.adapters.passwords``."""
+
+    async def hashed(self, password: str) -> str: ...
+
+    async def matches(self, stored: str, password: str) -> bool: ...
+
+    def is_old(self, stored: str) -> bool: ...
+
+    def close(self) -> None: ...
 
 
 class InBucket(msgspec.Struct, frozen=True):

@@ -50,6 +50,7 @@ def register(server: RpcServer, port: Ports) -> None:
                 team=request.team,
                 user=request.user,
                 tags=tuple(request.tags),
+                no_bodies=request.no_bodies,
             ),
             caller_from(request.caller),
         )
@@ -189,4 +190,5 @@ def _key(key: KeyInfo) -> pb.Key:
         team=key.team,
         user=key.user,
         tags=key.tags,
+        no_bodies=key.no_bodies,
     )

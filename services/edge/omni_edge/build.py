@@ -16,9 +16,10 @@ from starlette.types import ASGIApp
 
 from omni_edge.adapters.configuration import Configuration
 from omni_edge.adapters.shared_keys import RedisDecisions
+from omni_edge.adapters.shared_tallies import RedisTallies
 from omni_edge.domain.shared import secret_of
 from omni_edge.domain.surfaces import owns
-from omni_edge.ports import NothingShared, SharedDecisions
+from omni_edge.ports import NothingShared, SharedDecisions, SharedTallies
 from omni_edge.server.app import EdgeApp
 from omni_edge.server.metrics import EdgeMetrics
 from omni_edge.server.pages import build_pages
@@ -39,7 +40,8 @@ class EdgeComponent:
         cache_file = runtime.settings.data_dir / "edge" / "snapshot.json"
         keys = PublicKeys.of(runtime.settings)
         self._configuration = Configuration(runtime.bus, cache_file, keys, runtime.metrics)
-        self._probing: asyncio.Task[None] | None = None
+        self._tallies = RedisTallies(runtime.redis) if sharing else None
+        self._running: list[asyncio.Task[None]] = []
         self._watched: dict[str, Callable[[], dict[str, Check]]] = {}
         self.service = EdgeService(
             router, auth, settings, runtime.metrics, feed_alive=self._configuration.alive,
@@ -57,7 +59,9 @@ class EdgeComponent:
         is missing."""
         await self._configuration.start(self.service.configure, self._settings.configuration_wait)
         await self.service.probe()
-        self._probing = asyncio.create_task(self._probe_for_ever())
+        self._running.append(asyncio.create_task(self._probe_for_ever()))
+        if self._tallies is not None:
+            self._running.append(asyncio.create_task(self._share_for_ever(self._tallies)))
 
     async def drain(self) -> None:
         """Refuse what is new and wait for what runs, ``drain_timeout`` seconds at most."""
@@ -69,11 +73,11 @@ class EdgeComponent:
         self.service.draining = True
         self._edge.interrupt_all()
         await self._edge.until_idle(self._settings.linger)
-        if self._probing is not None:
-            self._probing.cancel()
+        running, self._running = self._running, []
+        for task in running:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._probing
-            self._probing = None
+                await task
         await self._configuration.stop()
 
     def checks(self) -> dict[str, Check]:
@@ -106,6 +110,11 @@ class EdgeComponent:
         while True:
             await asyncio.sleep(self._settings.probe_interval)
             await self.service.probe()
+
+    async def _share_for_ever(self, tallies: SharedTallies) -> None:
+        while True:
+            await asyncio.sleep(self._settings.share_every)
+            await self.service.share(tallies)
 
 
 def _version() -> str:

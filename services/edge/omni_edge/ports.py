@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from omni_edge.domain.shared import Decision
+from omni_edge.domain.tally import Heard, Told
 
 
 class SharedDecisions(Protocol):
@@ -12,6 +13,13 @@ class SharedDecisions(Protocol):
     async def find(self, digest: bytes) -> Decision | None: ...
 
     async def keep(self, digest: bytes, decision: Decision) -> None: ...
+
+
+class SharedTallies(Protocol):
+    """The counts that all edges have together."""
+
+    async def add(self, kind: str, told: list[Told]) -> list[Heard] | None:
+        """Add to them, and return each of those told of; None when that cannot be done now. Never raises."""
 
 
 class NothingShared:

@@ -8,11 +8,13 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TypeAlias
 
+from omni_catalogue.doorway import Doorway, is_rebound, wrong_host
 from omni_catalogue.keyshape import is_wellformed
-from omni_catalogue.networks import Network, client_address, networks
+from omni_catalogue.networks import counted_as, within
 from omni_catalogue.snapshot import Server, Snapshot
 from omni_core.clock import monotonic, now_ms
 from omni_core.component import Check
+from omni_core.crowd import Crowd
 from omni_core.meters import Meter
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.context import CallContext
@@ -30,10 +32,18 @@ from prometheus_client import CollectorRegistry
 
 from omni_edge.domain.admission import WRONG_KEY, Holder, holder
 from omni_edge.domain.keys import KeyCache, Verdict
-from omni_edge.domain.request import Inbound, foreign_refusal, media_refusal, presented_key, untyped_refusal
+from omni_edge.domain.limiter import Limiter
+from omni_edge.domain.request import (
+    Inbound,
+    foreign_refusal,
+    loop_refusal,
+    media_refusal,
+    presented_key,
+    untyped_refusal,
+)
 from omni_edge.domain.shared import Decision
 from omni_edge.domain.silence import Silence
-from omni_edge.ports import NothingShared, SharedDecisions
+from omni_edge.ports import NothingShared, SharedDecisions, SharedTallies
 from omni_edge.settings import EdgeSettings
 
 logger = logging.getLogger("omniroute.edge")
@@ -72,7 +82,6 @@ class EdgeService:
         self._settings = settings
         self._clock = clock
         self._wall = wall
-        self._trusted: tuple[Network, ...] = ()
         self._checked = False
         self._feed_alive = feed_alive
         self._shared = shared
@@ -89,6 +98,10 @@ class EdgeService:
         for source in (_CACHE, _SHARED, _AUTH, _STALE, _CHECKSUM):
             self._lookups.add(source, 0)
         self.policy = Server()
+        self.door = Doorway(self.policy)
+        self.limiter = Limiter()
+        self.crowd = Crowd()
+        self.guards = False  # whether anybody may be refused before what they ask for is looked at
         self.silence = Silence(settings.keep_alive)
         self.revision = 0
         self.draining = False
@@ -96,7 +109,10 @@ class EdgeService:
     def configure(self, snapshot: Snapshot) -> None:
         """Take a new configuration: what it says of the edge holds from now on, and every cached key is asked about
         again."""
-        self._trusted = networks(snapshot.server.trusted_proxies)
+        self.door = Doorway(snapshot.server)
+        self.limiter.configure(snapshot.server.guard)
+        self.crowd.bound(snapshot.server.guard.connections, self._counted_connection)
+        self.guards = self.door.active or self.limiter.by_address
         self._checked = snapshot.checked_keys
         self.policy = snapshot.server
         self.silence = Silence(self._settings.keep_alive, snapshot)
@@ -130,9 +146,25 @@ class EdgeService:
         """Whether what is presented as a key can be none: all keys carry a checksum, and this does not."""
         return self._checked and not is_wellformed(presented_key(headers, query).decode("latin-1"))
 
-    async def identify(self, digest: bytes | None, context: CallContext, noise: bool = False) -> Holder:
+    async def identify(
+        self, digest: bytes | None, context: CallContext, noise: bool = False, client: str = ""
+    ) -> Holder:
         """As ``recognise``, asking auth when it has to, and never about ``noise``. Raises the same, and
-        ``DependencyUnavailable`` without auth."""
+        ``DependencyUnavailable`` without auth; ``RateLimited`` where the address ``client`` (see ``counted``) has tried
+        too many wrong ones, and this key was never a good one."""
+        try:
+            return await self._identify(digest, context, noise, client)
+        except Unauthenticated as wrong:
+            self.guessed(digest, client)
+            raise wrong.with_traceback(None) from None
+
+    def guessed(self, digest: bytes | None, client: str) -> None:
+        """Count a wrong key. Raises ``RateLimited`` where that were too many before this one."""
+        if digest is not None and client:
+            self.limiter.check_guesses(client, self._wall())
+            self.limiter.guessed(client, self._wall())
+
+    async def _identify(self, digest: bytes | None, context: CallContext, noise: bool, client: str) -> Holder:
         known = self.recognise(digest)
         if known is not None:
             return known
@@ -140,7 +172,44 @@ class EdgeService:
             self._lookups.add(_CHECKSUM)
             raise Unauthenticated(WRONG_KEY)
         assert digest is not None  # noqa: S101 - ``recognise`` knows what to say to those without a key
+        if client and not self._keys.has_met(digest):
+            self.limiter.check_guesses(client, self._wall())
         return await self._ask_once(digest, context)
+
+    def _counted_connection(self, peer: str) -> str:
+        """Proxies of ours have those of all their clients."""
+        found = self.door.client(peer, ())
+        return counted_as(found) if found is not None and not within(found, self.door.trusted) else ""
+
+    async def share(self, shared: SharedTallies) -> None:
+        """Tell the other edges what was counted here since the last time, and hear what they did."""
+        for kind, told in self.limiter.take(self._wall()).items():
+            heard = await shared.add(kind, told)
+            if heard is None:
+                self.limiter.give_back(kind, told)
+            else:
+                self.limiter.hear(kind, told, heard)
+
+    def enter(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
+        """Whether whoever sends this may come in, whatever it is. Where addresses are counted it is one more, which is
+        to leave by ``limiter.leave`` under the name returned.
+
+        Raises ``InvalidRequest``, ``PermissionDenied``, ``RateLimited``."""
+        self.door.check(peer, headers, self._wall())
+        if not self.limiter.by_address:
+            return ""
+        name = self.counted(peer, headers)
+        self.limiter.enter(name, self._wall())
+        return name
+
+    def counted(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
+        """Under which name the sender of a request is counted."""
+        client = self.door.client(peer, headers)
+        return counted_as(client) if client is not None else "unknown"
+
+    def enter_key(self, key_id: str) -> None:
+        """Count a request of a key, which is to leave by ``limiter.leave_key``. Raises ``RateLimited``."""
+        self.limiter.enter_key(key_id, self._wall())
 
     def admit(self, who: Holder, endpoint: str, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Whether a key may be used for an endpoint, from where it comes, now. ``peer`` is the address at the other end
@@ -152,32 +221,39 @@ class EdgeService:
             return
         client = None
         if who.ips:
-            forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
-            client = client_address(peer, forwarded, self._trusted)
+            client = self.door.client(peer, headers)
         refusal = who.refusal(endpoint, client, self._wall())
         if refusal is not None:
             raise refusal
 
-    def check(self, inbound: Inbound) -> None:
-        """Whether a body of this kind and announced size may come in.
+    def check(self, inbound: Inbound, own: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """Whether a body of this kind and announced size may come in. ``own`` is our address on the connection.
 
-        Raises ``PermissionDenied``, ``UnsupportedMediaType``, ``BodyTooLarge``.
+        Raises ``PermissionDenied``, ``InvalidRequest``, ``UnsupportedMediaType``, ``BodyTooLarge``.
         """
         if inbound.key_digest is None:
-            self.check_origin(inbound)
+            self.check_origin(inbound, own, headers)
             if not inbound.content_type:
                 raise untyped_refusal()
         refusal = media_refusal(inbound.content_type, inbound.content_encoding)
         if refusal is not None:
             raise refusal
+        loop = loop_refusal(inbound.headers)
+        if loop is not None:
+            raise loop
         if inbound.length > self.policy.max_body_bytes:
             raise self.too_large()
 
-    def check_origin(self, inbound: Inbound) -> None:
+    def check_origin(self, inbound: Inbound, own: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Where no key is needed, whoever reaches the gateway may use it, and any page that a user opens makes the
-        browser reach it. Raises ``PermissionDenied`` for those pages."""
+        browser reach it. Raises ``PermissionDenied`` for those pages, ``InvalidRequest`` for one whose own name was
+        pointed at this machine."""
+        if inbound.key_digest is not None:
+            return
         if inbound.foreign:
             raise foreign_refusal()
+        if not self.door.names_hosts and is_rebound(headers, own):
+            raise wrong_host()
 
     async def _ask_once(self, digest: bytes, context: CallContext) -> Holder:
         """Requests that miss together ask auth together."""

@@ -19,7 +19,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     ``progress`` is between two events that tell a client how far its stream has come, where it asked to know.
     An answer that is not streamed is held until whole up to ``whole_answer_bytes``, so that a failure half way can
     still be told by status. ``linger`` and ``linger_bytes`` bound the reading of a refused body, without which a
-    client that is still sending would see a reset instead of its answer.
+    client that is still sending would see a reset instead of its answer. What is counted of clients is told to the
+    other edges every ``share_every``.
     """
 
     key_cache_size: int = 10_000
@@ -40,6 +41,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     linger_bytes: int = 64 * 1024 * 1024
     configuration_wait: float = 5.0
     probe_interval: float = 5.0
+    share_every: float = 1.0
     drain_timeout: float = 120.0
 
     @classmethod

@@ -10,6 +10,9 @@ from omni_core.clock import now_ms
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.events import lost_slice
+from omni_core.meters import Meter
+from omni_core.outbound import Outbound
+from omni_core.outbound_health import TUNNELS, ProxyHealth
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.translator import TranslatorPort
 from omni_core.runtime import Runtime
@@ -18,6 +21,7 @@ from omni_ledger import Journal, Leasing, Ledger, Relay
 from omni_wire.errors import Internal
 
 from omni_router.adapters.bells import TURNS, Bells
+from omni_router.adapters.bodies import BusBodies
 from omni_router.adapters.embeddings import ProviderEmbeddings
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
@@ -25,9 +29,10 @@ from omni_router.adapters.local_embeddings import LocalEmbeddings
 from omni_router.adapters.meanings import RedisMeanings
 from omni_router.adapters.recordings import RedisRecordings
 from omni_router.domain.records import OWN_BUDGET
-from omni_router.service.credentials import Credentials
+from omni_router.service.credentials import Credentials, ProxySecrets
 from omni_router.service.embedding import Embedder
 from omni_router.service.held import Tools
+from omni_router.service.keeping import KeepingRouter
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.remembering import RememberingRouter
 from omni_router.service.router import RouterService
@@ -54,8 +59,11 @@ class RouterComponent:
             recovers=journals,
             refused_within=settings.redis_refused_for,
         )
-        self._upstream = HttpUpstream()
         self._credentials = Credentials(auth, settings.credential_ttl)
+        tunnels = Meter("omniroute_router_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
+        self._health = ProxyHealth(tunnels)
+        self._outbound = Outbound(secrets=ProxySecrets(self._credentials), health=self._health)
+        self._upstream = HttpUpstream(outbound=self._outbound)
         cache_file = runtime.settings.data_dir / "router" / "snapshot.json"
         keys = PublicKeys.of(runtime.settings)
         self._feed = ConfigFeed(runtime.bus, cache_file, keys, ConfigMetrics("router", runtime.metrics))
@@ -79,7 +87,8 @@ class RouterComponent:
         self._local = LocalEmbeddings()
         upstream, credentials = self._upstream, self._credentials
         embedder = Embedder(tools, metrics, partial(ProviderEmbeddings, upstream, credentials), self._local)
-        self.service = RememberingRouter(router, tools, kept, kept.cache(), self._meanings, embedder, metrics)
+        remembering = RememberingRouter(router, tools, kept, kept.cache(), self._meanings, embedder, metrics)
+        self.service = KeepingRouter(remembering, router, BusBodies(runtime.bus, runtime.instance_id, runtime.metrics))
 
     async def start(self) -> None:
         await self._upstream.start()

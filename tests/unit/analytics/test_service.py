@@ -1,9 +1,13 @@
 """Messages are answered for only after their rows are on disk, and a faulty one harms no other."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
+from omni_analytics.adapters.bodies_keys import BodiesKeys
+from omni_analytics.adapters.bodies_store import SqlBodies
+from omni_analytics.adapters.bodies_tables import BodiesFile
 from omni_analytics.adapters.decode import decode_batch
 from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.keeper import Keeper
@@ -175,7 +179,7 @@ class Stage:
         self.watchers = Watchers(Recent("keeper"), row_found, apart=0.01, silence=0.05)
         self.service = Analytics(
             self.store, decode_batch, self.grave, self.meter, five, AnalyticsSettings(retry_delay=1.0),
-            watchers=self.watchers,
+            watchers=self.watchers, bodies=SqlBodies(BodiesFile(Path("unused")), BodiesKeys(Path(), {})),
             now_ms=lambda: T0 + 10_000, clock=lambda: 0.0,
         )  # fmt: skip
 

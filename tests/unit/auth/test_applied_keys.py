@@ -104,7 +104,12 @@ def test_every_field_of_a_file_s_key_is_carried_or_shown_as_changed() -> None:
         assert isinstance(after, dict)
         assert before.get(name) != after[name]
         assert {**before, name: 0} == {**after, name: 0}
+    budget = {"budget": {"usd": "5"}}
+    store.write(plan(store.held(), asking(), [key("ci", "one", **budget)]))
+    (step,) = plan(store.held(), asking(), [key("ci", "one", when_away="open", **budget)])
+    _, _, _, before, after = outcome(step)
+    assert after == {**(before if isinstance(before, dict) else {}), "when_away": "open"}
     assert set(KeySection.model_fields) == {
         "name", "secret", "role", "models", "providers", "endpoints", "ips", "management", "expires", "limits",
-        "budget", "rules", "team", "user", "tags",
+        "budget", "rules", "team", "user", "tags", "when_away", "no_bodies",
     }, "a new field is to be carried too"  # fmt: skip

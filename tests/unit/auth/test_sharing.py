@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omni_auth.domain.compilation import file_key_policy
 from omni_auth.domain.entities import Entity
 from omni_auth.domain.objects import Held, HeldKey
-from omni_auth.domain.sections.limits import LimitEntry
+from omni_auth.domain.sections.limits import KeySection, LimitEntry
 from omni_auth.domain.sharing import Whose, of_file, of_store
 from omni_catalogue.snapshot import Limit
 from pydantic import ValidationError
@@ -67,6 +68,18 @@ def test_what_refuses_is_closed_while_redis_is_away_unless_it_says_otherwise_and
     documents: tuple[dict[str, str], ...] = ({}, {"when_away": "open"}, {"mode": "soft"}, {"mode": "shadow"})
     entries = [LimitEntry.model_validate({"name": "n", "requests_per_minute": "5"} | more) for more in documents]
     assert [shared.limit.when_away for shared in of_file(entries)] == ["closed", "open", "", ""]
+
+
+def test_a_keys_own_limits_are_closed_unless_it_says_otherwise_which_takes_some() -> None:
+    named = {"name": "k", "secret": {"env": "K"}}
+    closed, opened = (
+        file_key_policy(KeySection.model_validate(named | {"budget": {"usd": "5"}} | more))
+        for more in ({}, {"when_away": "open"})
+    )
+    assert (closed.own_when_away, opened.own_when_away) == ("closed", "open")
+    assert file_key_policy(KeySection.model_validate(named)).own_when_away == "", "it has none"
+    with pytest.raises(ValidationError, match="goes with limits or a budget of the key's own"):
+        KeySection.model_validate(named | {"when_away": "open"})
 
 
 def test_a_hard_limit_of_money_that_rolls_tells_at_the_percents_that_it_says() -> None:

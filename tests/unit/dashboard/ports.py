@@ -13,6 +13,7 @@ import msgspec
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import Provider, Routing, Server, Snapshot, encode
 from omni_core.bus import Bus
+from omni_core.kept_bodies import KeptBody
 from omni_core.ports.analytics import (
     AttemptFound,
     Breakdown,
@@ -61,6 +62,8 @@ from omni_dashboard.domain.fleet import Fleet, Process, ordered
 from omni_dashboard.settings import DashboardSettings
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, Unauthenticated
 from omni_wire.usage import Apart, Usage
+
+from tests.unit.dashboard.folk import Folk
 
 ADMIN = "or-admin-0123456789"
 DEV = "or-dev-0123456789"
@@ -365,8 +368,19 @@ FOUND = RequestFound(
 )  # fmt: skip
 
 
+KEPT = tuple(
+    KeptBody(
+        request_id="0190", told_id="mine", key_id="key_dev", stage=stage, attempt=attempt, provider=provider,
+        model="gpt-x" if attempt else "", wire_format="openai.chat", at_ms=1_700_000_000_000,
+        until_ms=1_700_600_000_000, size=1000, content=b"{}", redacted=True, cut=True,
+    )
+    for stage, attempt, provider in (("client_request", 0, ""), ("provider_request", 1, "acme"))
+)  # fmt: skip
+
+
 class Analytics:
     def __init__(self) -> None:
+        self.kept = KEPT
         self.found: list[RequestFound] = [FOUND]
         self.asked: list[tuple[str, tuple[str, ...] | None]] = []
         self.queries: list[UsageQuery] = []
@@ -388,6 +402,18 @@ class Analytics:
             "gpt-x": UsageTotals(2, 1, 3, 100, 10, 5, 50, 7, 1_250_000, 0),
             "claude-x": UsageTotals(1, 0, 1, 1, 0, 0, 2, 0, 2**60, 1),
         }
+
+    async def bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> tuple[KeptBody, ...]:
+        return tuple(
+            body
+            for body in self.kept
+            if id_ in (body.request_id, body.told_id) and (key_ids is None or body.key_id in key_ids)
+        )
+
+    async def forget_bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        gone = await self.bodies(id_, key_ids)
+        self.kept = tuple(body for body in self.kept if body not in gone)
+        return len(gone)
 
     async def standing(self) -> Standing:
         if self.failure is not None:
@@ -554,7 +580,7 @@ class House:
 
     def __init__(self, **changed: Any) -> None:
         self.auth, self.quota, self.analytics, self.fleet = Auth(), Quota(), Analytics(), Processes()
-        self.router = Router()
+        self.router, self.people = Router(), Folk()
         core = CoreSettings(
             data_dir=Path("unused"),
             redis_url="redis://127.0.0.1:1/0",
@@ -570,6 +596,7 @@ class House:
             analytics=self.analytics,
             router=self.router,  # type: ignore[arg-type]
             fleet=self.fleet,
+            people=self.people,
             settings=DashboardSettings(**({"call_timeout": 0.2, "probe_timeout": 0.2} | changed)),
         )
 

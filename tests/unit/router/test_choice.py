@@ -12,16 +12,17 @@ from omni_router.domain.offers import offers_for
 from omni_router.domain.pricing import expected_cost as cost_at
 from omni_router.domain.strategies import STRATEGIES
 from omni_wire.formats import WireFormat
-from omni_wire.usage import Usage
 
 PRICE = s.Price(input=1_000_000_000, output=4_000_000_000, cached_input=100_000_000, cache_write=1_250_000_000)
 KEY = s.KeyPolicy(id="k", name="k")
 
 
-def provider(name: str, accounts: int = 1, **fields: Any) -> s.Provider:
+def provider(
+    name: str, accounts: int = 1, wire_format: WireFormat = WireFormat.OPENAI_CHAT, **fields: Any
+) -> s.Provider:
     return s.Provider(
         id=name,
-        format=WireFormat.OPENAI_CHAT,
+        format=wire_format,
         base_url="https://x.example/v1",
         accounts=tuple(
             s.Account(id=f"{name}/{n}", name=f"{n}", secret_version="1", weight=n + 1) for n in range(accounts)
@@ -122,20 +123,24 @@ def test_a_target_costs_what_its_warmest_account_would() -> None:
 
 
 def test_what_is_paid_for_already_costs_nothing_and_an_unknown_price_is_not_known() -> None:
-    usage = Usage(1_000_000, 0, 0, 1_000_000)
-    assert cost_at("subscription", PRICE, usage) == 0
-    assert cost_at("subscription", None, usage) == 0
-    assert cost_at("free", None, usage) == 0
-    assert cost_at("free", PRICE, usage) == 5_000_000_000
-    assert cost_at("api_key", None, usage) is None
-    assert cost_at("cheap", PRICE, usage) == 5_000_000_000
+    size = Size(1_000_000, 1_000_000)
+
+    def costs(tier: str, price: s.Price | None) -> int | None:
+        return cost_at(provider("a", tier=tier), price, size)
+
+    assert costs("subscription", PRICE) == 0
+    assert costs("subscription", None) == 0
+    assert costs("free", None) == 0
+    assert costs("free", PRICE) == 5_000_000_000
+    assert costs("api_key", None) is None
+    assert costs("cheap", PRICE) == 5_000_000_000
 
 
 def test_where_the_client_marks_what_to_keep_the_rest_is_written_to_the_cache_at_its_price() -> None:
     marked, plain = Size(input=1000, output=10, marked=True), Size(input=1000, output=10)
-    assert expected(WireFormat.ANTHROPIC_MESSAGES, marked, 300) == Usage(1000, 300, 700, 10)
-    assert expected(WireFormat.ANTHROPIC_MESSAGES, plain, 300) == Usage(1000, 300, 0, 10)
-    assert expected(WireFormat.OPENAI_CHAT, marked, 5000) == Usage(1000, 1000, 0, 10)
+    assert expected(WireFormat.ANTHROPIC_MESSAGES, marked, 300) == (300, 700)
+    assert expected(WireFormat.ANTHROPIC_MESSAGES, plain, 300) == (300, 0)
+    assert expected(WireFormat.OPENAI_CHAT, marked, 5000) == (1000, 0)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.booleans())
@@ -144,8 +149,8 @@ def test_a_warm_cache_never_costs_more_where_it_has_a_discount(
 ) -> None:
     for wire_format in (WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES):
         size = Size(input_, output, marked)
-        cold = cost_at("api_key", PRICE, expected(wire_format, size, 0))
-        kept = cost_at("api_key", PRICE, expected(wire_format, size, warm))
+        of = provider("a", wire_format=wire_format)
+        cold, kept = cost_at(of, PRICE, size), cost_at(of, PRICE, size, warm)
         assert cold is not None
         assert kept is not None
         assert 0 <= kept <= cold

@@ -28,7 +28,15 @@ def priced(name: str, **fields: Any) -> Any:
 def tried(of: Any, id_: str = "t", first_byte_ms: int = -1, **fields: Any) -> Any:
     return SimpleNamespace(
         **(
-            {"id": id_, "offer": of, "early": False, "hedge": False, "first_byte_ms": first_byte_ms, "losses": ()}
+            {
+                "id": id_,
+                "offer": of,
+                "early": False,
+                "hedge": False,
+                "first_byte_ms": first_byte_ms,
+                "sent": 1.0,
+                "losses": (),
+            }
             | fields
         )
     )

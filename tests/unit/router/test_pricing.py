@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_catalogue.prices import Dated, Special, ceilings, cost
+from omni_catalogue.prices import Dated, Special, ceilings, cost, cost_of
 from omni_catalogue.snapshot import Above, Budget, Price
 from omni_router.domain import bounds, pricing
 from omni_wire.body import Body
@@ -38,6 +38,13 @@ def test_whatever_the_provider_counts_within_the_bounds_costs_at_most_what_was_h
     usage = Usage(used_in, cached, written, used_out, data.draw(st.integers(0, used_out)), apart=told)
     most = ceilings(price, bound)
     assert 0 <= cost(usage, price) <= most.of_input(bound) + output * most.output
+
+
+@given(price=prices, tokens=st.integers(0, 10**7), output=st.integers(0, 10**6), data=st.data())
+def test_what_is_expected_costs_what_is_billed_for_as_much(price, tokens, output, data) -> None:
+    cached = data.draw(st.integers(0, tokens))
+    written = data.draw(st.integers(0, tokens - cached))
+    assert cost_of(price, tokens, cached, written, output) == cost(Usage(tokens, cached, written, output), price)
 
 
 def test_the_price_of_the_documentation_is_exact() -> None:

@@ -8,6 +8,7 @@ from omni_wire.latency import Counts
 from omniroute_proto.analytics.v1 import analytics_pb2 as pb
 
 from omni_core import usage_message
+from omni_core.kept_bodies import KeptBody
 from omni_core.ports.analytics import (
     APART,
     REPRICE_TIMEOUT,
@@ -56,6 +57,8 @@ class AnalyticsClient:
         self._dead_letters = peer.unary("DeadLetters", pb.DeadLettersResponse)
         self._redrive = peer.unary("Redrive", pb.RedriveResponse)
         self._discard = peer.unary("Discard", pb.DiscardResponse)
+        self._bodies = peer.unary("Bodies", pb.BodiesResponse)
+        self._forget_bodies = peer.unary("ForgetBodies", pb.ForgetBodiesResponse)
         self._find_request = peer.unary("FindRequest", pb.FindRequestResponse)
 
     async def query(self, query: UsageQuery) -> UsageReport:
@@ -133,6 +136,15 @@ class AnalyticsClient:
             for one in found.letters
         )
         return DeadLetters(letters, found.total, found.next)
+
+    async def bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> tuple[KeptBody, ...]:
+        found = await self._bodies(pb.BodiesRequest(id=id_, key_ids=key_ids or (), any_key=key_ids is None))
+        names = pb.Body.DESCRIPTOR.fields_by_name
+        return tuple(KeptBody(told_id="", **{name: getattr(body, name) for name in names}) for body in found.bodies)
+
+    async def forget_bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        asked = pb.ForgetBodiesRequest(id=id_, key_ids=key_ids or (), any_key=key_ids is None)
+        return int((await self._forget_bodies(asked)).forgotten)
 
     async def redrive(self, ids: tuple[int, ...]) -> Redriven:
         found = await self._redrive(pb.RedriveRequest(ids=ids))

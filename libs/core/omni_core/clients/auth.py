@@ -69,6 +69,7 @@ class AuthClient:
                 team=new.team,
                 user=new.user,
                 tags=new.tags,
+                no_bodies=new.no_bodies,
             )
         )
         return CreatedKey(key=_key(response.key), secret=response.secret)
@@ -206,4 +207,5 @@ def _key(key: pb.Key) -> KeyInfo:
         team=key.team,
         user=key.user,
         tags=tuple(key.tags),
+        no_bodies=key.no_bodies,
     )

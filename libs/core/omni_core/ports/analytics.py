@@ -7,6 +7,8 @@ import msgspec
 from omni_wire.latency import Counts
 from omni_wire.usage import Usage
 
+from omni_core.kept_bodies import KeptBody
+
 
 class UsageQuery(msgspec.Struct, frozen=True):
     """Times in epoch milliseconds, from inclusive, until exclusive; 0 leaves an end open.
@@ -385,6 +387,15 @@ class AnalyticsPort(Protocol):
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         """By its event's id, or by what the client was told (the newest, where several were told the same), among those
         of ``key_ids``, or anybody's where that is None."""
+        ...
+
+    async def bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> tuple[KeptBody, ...]:
+        """What is kept of what a request said and was answered, in the order in which it went by; found as
+        ``find_request`` finds it. Raises ``DependencyUnavailable``, also where it does not open."""
+        ...
+
+    async def forget_bodies(self, id_: str, key_ids: tuple[str, ...] | None) -> int:
+        """Remove them; how many there were. Raises ``DependencyUnavailable``."""
         ...
 
     async def reprice(self, from_ms: int, until_ms: int, book: bytes, *, apply: bool) -> Repriced:

@@ -10,14 +10,17 @@ from omni_core.ports.context import CallContext
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """``role`` is "admin" or "developer". Where it may be used from, for what and until when is for who asked to see
-    to; one that has expired is not given out."""
+    """``role`` is of ``omni_catalogue.roles``. Where it may be used from, for what and until when is for who asked to
+    see to; one that has expired is not given out. Of a person who has logged in there is no key, but their id and that
+    of their session."""
 
     key_id: str
     name: str
     role: str
     scopes: Scopes = Scopes()
     organisation: str = ANYBODY.organisation
+    person: str = ""
+    session: str = ""
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -41,7 +44,7 @@ class Configuration(msgspec.Struct, frozen=True):
 class NewKey(msgspec.Struct, frozen=True):
     """``budget_window`` is "day", "week", "month" or "total"; 0 means no limit. ``rules`` is YAML (or JSON) of what may
     stand under a key's ``rules:`` in the configuration file. ``team`` and ``user`` are whose it is, by name, and
-    ``tags`` what its requests carry, for limits of theirs."""
+    ``tags`` what its requests carry, for limits of theirs. With ``no_bodies`` nothing of what they say is ever kept."""
 
     name: str
     role: str = "developer"
@@ -54,6 +57,7 @@ class NewKey(msgspec.Struct, frozen=True):
     team: str = ""
     user: str = ""
     tags: tuple[str, ...] = ()
+    no_bodies: bool = False
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
@@ -77,6 +81,7 @@ class KeyInfo(msgspec.Struct, frozen=True):
     team: str = ""
     user: str = ""
     tags: tuple[str, ...] = ()
+    no_bodies: bool = False
 
 
 class CreatedKey(msgspec.Struct, frozen=True):

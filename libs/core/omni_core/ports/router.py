@@ -32,8 +32,6 @@ class CompleteCall(msgspec.Struct, frozen=True):
 
 # The header by which a client asks for the way of its request: "on".
 TRACE = "x-omniroute-trace"
-# Before what a guard found, among the names of a head's rules.
-GUARD = "guard:"
 
 
 # What a request's time until the first byte was spent on: choosing where it goes, waiting for its turn, attempts that
@@ -44,7 +42,7 @@ STAGES = ("plan", "queue", "retry", "admit", "encode", "provider")
 class Head(msgspec.Struct, frozen=True):
     """The first frame of an answer. ``losses`` are the dotted fields a translation could not keep.
 
-    ``rules`` names the product's own that changed the request or are in force on the answer, and with ``GUARD`` before
+    ``rules`` names the product's own that changed the request or are in force on the answer, and with ``FOUND`` before
     it what a guard found so far, such as "guard:pii.email=masked". With ``progress`` a stream tells how far it has
     come; ``keep_alive`` are the seconds of silence before a sign of life, 0 for the edge's own and less for none.
     ``idempotent`` is "replay" or "attached" where the answer was made for an earlier request, ``cache`` "hit",

@@ -102,11 +102,13 @@ function ops.a(op, blobs)
 end
 
 -- {s, n, attempt or '', {evidence…}, cost, secret, breaker|0, router, jitter, tokens or -1 or nothing, what a lane was
---  told or 0 or nothing, {tokens of input, of output} or nothing}
+--  told or 0 or nothing, {tokens of input, of output} or nothing, 1 or nothing}; with 1 the last blob is an event only of
+--  one that was reaped
 -- → {'settled' | 'late' | 'unknown' | 'again' | 'events', overrun 0|1}
 function ops.s(op, blobs)
   local attempt, cost, router = op[3], op[5], op[8]
   local result, overrun = 'events', 0
+  local if_reaped = op[13] == 1 and table.remove(blobs)
   if attempt ~= '' then
     local hold = hold_read(attempt)
     if hold and hold[1] == 'S' then
@@ -138,6 +140,9 @@ function ops.s(op, blobs)
   end
   if op[11] and op[11] ~= 0 then
     lane_learn(op[11])
+  end
+  if if_reaped and result == 'late' then
+    blobs[#blobs + 1] = if_reaped
   end
   emit(router, blobs)
   for _, evidence in ipairs(op[4]) do

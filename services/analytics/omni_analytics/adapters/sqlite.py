@@ -18,6 +18,8 @@ class SqliteDatabase:
     """Satisfies ``Database``."""
 
     may_be_away = False
+    # In this order: the first that is written makes the file.
+    pragmas: tuple[str, ...] = ("journal_mode = WAL", "synchronous = FULL")
     conflict: type[Exception] = sqlite3.IntegrityError
     failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError, OverflowError)
 
@@ -39,12 +41,15 @@ class SqliteDatabase:
         )
         self._connection = connection
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            migrate(connection, lambda: rebuild(self))
+            for pragma in self.pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+            self._migrate(connection)
         except BaseException:
             self.close()
             raise
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        migrate(connection, lambda: rebuild(self))
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

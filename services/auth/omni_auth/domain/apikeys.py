@@ -47,9 +47,9 @@ class OlderSecret(msgspec.Struct, frozen=True):
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key as the store keeps it. ``digest`` is the HMAC; limits of 0 are none; ``created`` in epoch seconds. ``team``
     and ``user`` are ids of whose it is, ``tags`` what its requests carry.
-    ``unpriced``, ``assumed_price`` and ``unaffordable`` are as a ``Budget`` has them. ``source`` is the file that a key
-    was applied from, empty for one in the API's hands; ``is_shaped`` says that its secrets have the shape of
-    ``keyshape``."""
+    ``unpriced``, ``assumed_price`` and ``unaffordable`` are as a ``Budget`` has them, ``when_away`` as a ``KeyPolicy``
+    does. ``source`` is the file that a key was applied from, empty for one in the API's hands; ``is_shaped`` says that
+    its secrets have the shape of ``keyshape``; of one with ``no_bodies`` nothing is ever kept."""
 
     id: str
     name: str
@@ -73,6 +73,8 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     unaffordable: str = "clamp"
     tags: tuple[str, ...] = ()
+    no_bodies: bool = False
+    when_away: str = "closed"
 
     def __repr__(self) -> str:
         return f"StoredKey({self.id!r}, {self.name!r})"

@@ -256,6 +256,8 @@ def _stored(held: HeldKeys, asking: Asking, one: Said, found: StoredKey | None, 
         team=owner_id(there, "team", section.team),
         user=owner_id(there, "user", section.user),
         tags=policy.tags,
+        no_bodies=policy.no_bodies,
+        when_away=policy.when_away,
     )
 
 
@@ -275,7 +277,9 @@ def _told(policy: KeyPolicy) -> dict[str, object]:
         "expires": datetime.fromtimestamp(scopes.expires, UTC).isoformat() if scopes.expires else None,
         "limits": {"requests_per_minute": policy.requests_per_minute} if policy.requests_per_minute else None,
         "budget": _budget(budget) if budget is not None else None,
+        "when_away": policy.when_away if policy.when_away != "closed" else None,
         "rules": msgspec.json.decode(rules) if rules else None,
+        "no_bodies": True if policy.no_bodies else None,
     }
     told = {"name": policy.name, "role": policy.role, "models": list(policy.models)}
     return told | {name: value for name, value in more.items() if value is not None}

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from omni_catalogue.keyshape import is_wellformed
+from omni_catalogue.proxies import PREFIX
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import (
     Account,
@@ -34,6 +35,7 @@ from omni_catalogue.snapshot import (
 from omni_wire.formats import WireFormat
 
 from omni_auth.domain.apikeys import OlderSecret, StoredKey, file_key_id, presented_digest, stored_digest
+from omni_auth.domain.compiled_bodies import compile_bodies
 from omni_auth.domain.compiled_combos import (
     ComboCompiler,
     auto_combos,
@@ -43,6 +45,7 @@ from omni_auth.domain.compiled_combos import (
     other_names,
     strategy_fields,
 )
+from omni_auth.domain.compiled_egress import EgressCompiler
 from omni_auth.domain.compiled_quotas import compile_quota
 from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.configuration import Configuration
@@ -111,12 +114,17 @@ def compile_snapshot(
     accounts: dict[str, AccountSecret] = {}
     identities: dict[bytes, KeyPolicy] = {}
     providers = []
+    for index, proxy in enumerate(config.proxies):
+        needed = proxy.credentials.kind != "none"
+        password = configuration.secrets["proxies", index, "credentials"] if needed else None
+        _keep(accounts, PREFIX + proxy.name, password, pepper)
+    egress = EgressCompiler(config, {proxy.name: accounts[PREFIX + proxy.name].version for proxy in config.proxies})
     for index, provider in enumerate(config.providers):
         for number, account in enumerate(provider.accounts):
             needed = account.api_key.kind != "none"
             secret = configuration.secrets["providers", index, "accounts", number, "api_key"] if needed else None
             _keep(accounts, f"{provider.id}/{account.name}", secret, pepper)
-        compiled = _provider(provider, accounts, strategy_fields(provider.strategy, config))
+        compiled = _provider(provider, accounts, strategy_fields(provider.strategy, config), egress)
         providers.append(_priced(compiled, config.prices))
     if demo is not None and not providers:
         _keep(accounts, "demo/demo", demo.secret, pepper)
@@ -148,7 +156,7 @@ def compile_snapshot(
     content = Snapshot(
         revision=0,
         created=0,
-        server=Server(**config.server.model_dump()),
+        server=msgspec.convert(config.server.model_dump(), Server),
         providers=on,
         combos=combos,
         keys=tuple(policies),
@@ -174,6 +182,9 @@ def compile_snapshot(
         wildcards=compiler.wildcards(),
         aka=other_names(config),
         auto=is_auto(config),
+        proxies=tuple(egress.proxies.values()),
+        echo_url=config.outbound.echo_url,
+        bodies=compile_bodies(config.bodies, policies),
     )
     return Compiled(content, accounts, identities, aside)
 
@@ -225,7 +236,9 @@ def _keep(accounts: dict[str, AccountSecret], account_id: str, secret: str | Non
     accounts[account_id] = AccountSecret(secret, secret_version(pepper, account_id, secret))
 
 
-def _account(provider: ProviderSection, section: AccountSection, accounts: dict[str, AccountSecret]) -> Account:
+def _account(
+    provider: ProviderSection, section: AccountSection, accounts: dict[str, AccountSecret], egress: EgressCompiler
+) -> Account:
     account_id = f"{provider.id}/{section.name}"
     return Account(
         id=account_id,
@@ -238,6 +251,7 @@ def _account(provider: ProviderSection, section: AccountSection, accounts: dict[
         weight=section.weight,
         rate_limit=_rate_limit(section.rate_limit),
         quota=compile_quota(provider.quota, section.quota),
+        egress=egress.of(provider, section),
     )
 
 
@@ -245,14 +259,16 @@ def _rate_limit(section: RateLimitSection) -> RateLimit:
     return RateLimit(**section.model_dump(exclude_none=True))
 
 
-def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], strategy: dict[str, Any]) -> Provider:
+def _provider(
+    section: ProviderSection, accounts: dict[str, AccountSecret], strategy: dict[str, Any], egress: EgressCompiler
+) -> Provider:
     return Provider(
         id=section.id,
         format=section.format,
         base_url=section.base_url,
         tier=section.tier,
         allow_private_address=section.allow_private_address,
-        accounts=tuple(_account(section, account, accounts) for account in section.accounts),
+        accounts=tuple(_account(section, account, accounts, egress) for account in section.accounts),
         models=tuple(_model(model) for model in section.models),
         streaming=section.streaming,
         rules=compile_rules(section.rules),
@@ -307,6 +323,8 @@ def file_key_policy(section: KeySection) -> KeyPolicy:
             expires=section.expires or 0,
         ),
         tags=tuple(dict.fromkeys(section.tags)),
+        no_bodies=section.no_bodies,
+        when_away=section.when_away,
     )
 
 
@@ -330,6 +348,8 @@ def stored_key_policy(key: StoredKey) -> KeyPolicy:
         scopes=key.scopes,
         tags=key.tags,
         organisation=key.organisation,
+        no_bodies=key.no_bodies,
+        when_away=key.when_away,
     )
 
 

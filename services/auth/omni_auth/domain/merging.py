@@ -14,8 +14,14 @@ from omni_auth.domain.problems import Loc, Problem, dotted
 from omni_auth.domain.schema import Config
 from omni_auth.domain.sections.base import SecretSource, optional_source
 
-_SECTIONS = ("server", "routing", "rules")
-_LABELS = {"providers": "id", "combos": "name", "aliases": "name", "prices": "model", "limits": "name"}
+_LABELS = {
+    "proxies": "name",
+    "providers": "id",
+    "combos": "name",
+    "aliases": "name",
+    "prices": "model",
+    "limits": "name",
+}
 
 
 class StoreProblem(msgspec.Struct, frozen=True):
@@ -97,7 +103,7 @@ def merge(tree: Tree, held: Held) -> Merged:
         added[part] = [_name(part, label, item) for item in new]
         merged[part] = [*(items[index] for index in kept[part]), *new]
     settings: set[Loc] = set()
-    for section in _SECTIONS:
+    for section in objects.SECTIONS:
         own, theirs = said.get(section), stored.get(section)
         if isinstance(theirs, dict) and isinstance(own, dict | None):
             merged[section] = {**(own or {}), **theirs}
@@ -112,16 +118,21 @@ def problems(merged: Merged) -> tuple[Config | None, list[Problem], list[StorePr
     return config, of_file, of_store
 
 
-def sealed(merged: Merged) -> dict[Loc, tuple[str, SecretSource]]:
-    """Where secrets of the store's accounts are used: each place with the account's name and its source."""
-    found: dict[Loc, tuple[str, SecretSource]] = {}
+def sealed(merged: Merged) -> dict[Loc, tuple[Named, SecretSource]]:
+    """Where secrets of the store's accounts and proxies are used: each place with whose it is, and its source."""
+    found: dict[Loc, tuple[Named, SecretSource]] = {}
+    start = len(merged.kept.get("proxies", ()))
+    for index, name in enumerate(merged.added.get("proxies", ()), start):
+        source = optional_source(mappings(merged.tree, "proxies")[index].get("credentials", "none"))
+        if source.kind != "none":
+            found["proxies", index, "credentials"] = (("proxies", name), source)
     start = len(merged.kept.get("providers", ()))
     for index, name in enumerate(merged.added.get("providers", ()), start):
         for number, account in enumerate(mappings(mappings(merged.tree, "providers")[index], "accounts")):
             source = optional_source(account.get("api_key"))
             if source.kind != "none":
                 loc = ("providers", index, "accounts", number, "api_key")
-                found[loc] = (f"{name}/{account['name']}", source)
+                found[loc] = (("accounts", f"{name}/{account['name']}"), source)
     return found
 
 

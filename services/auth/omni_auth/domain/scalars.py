@@ -41,6 +41,9 @@ _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PROVIDERS = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]{0,63}\Z")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?\Z")
+_HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?\Z")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,31}://[a-z0-9\[]([a-z0-9.:_-]{0,251}[a-z0-9\]])?(:[1-9][0-9]{0,4})?\Z")
+_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 # A last label of digits makes it an IPv4 address in one of its old spellings (127.1, 0x7f000001, 2130706433).
 _OLD_IPV4 = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)\.?\Z")
 
@@ -139,6 +142,15 @@ def whole(low: int, high: int, hint: str = "") -> Callable[[object], int]:
         if not low <= number <= high:
             _refuse(f"must be from {low} to {high}{hint}")
         return number
+
+    return read
+
+
+def count_or_off(most: int) -> Callable[[object], int]:
+    """A whole number from 1, or 0 or off for none."""
+
+    def read(value: object) -> int:
+        return 0 if flag_or_none(value) is False else whole(0, most, " or off")(value)
 
     return read
 
@@ -333,6 +345,29 @@ def host(value: object) -> str:
     return word
 
 
+def host_pattern(value: object) -> str:
+    """A host's name without a port, or "*.example.org" for all below one, in lower case."""
+    word = text(value).lower().rstrip(".")
+    if not _HOST_PATTERN.match(word) or ".." in word:
+        _refuse("must be a host's name without a port, such as ai.example.org or *.example.org")
+    return word
+
+
+def origin(value: object) -> str:
+    """As browsers send it: a scheme, a host, and a port where it is not the scheme's own; or '*' for any."""
+    word = text(value)
+    if word != "*" and not _ORIGIN.match(word):
+        _refuse("must be an origin such as https://app.example.org (in lower case, no path), or '*' for any")
+    return word
+
+
+def header_name(value: object) -> str:
+    word = text(value).lower()
+    if not _HEADER.match(word):
+        _refuse("must be a header's name, such as x-request-id")
+    return word
+
+
 def base_url(value: object) -> str:
     """http(s)://host[:port][/path], without a slash at its end. Credentials in it would end up in snapshots."""
     word = text(value)
@@ -350,6 +385,27 @@ def base_url(value: object) -> str:
     if not word.isascii() or (not _is_address(found) and (not _HOST.match(found) or _OLD_IPV4.match(found))):
         _refuse("must have a host name or a plain IP address as its host")
     return word.rstrip("/")
+
+
+def proxy_url(value: object) -> str:
+    """http, https, socks5 or socks5h://host[:port]. A password in it would end up in snapshots."""
+    word = text(value)
+    scheme, _, rest = word.partition("://")
+    if scheme not in ("http", "https", "socks5", "socks5h") or not rest:
+        _refuse("must be a URL such as http://proxy.example.com:3128, or one of https, socks5 or socks5h")
+    if "@" in rest:
+        _refuse("must not carry a password; that goes into credentials")
+    if rest.rstrip("/").count("/"):
+        _refuse("must be a host and a port, without a path")
+    return f"{scheme}://{base_url(f'http://{rest}').partition('://')[2]}"
+
+
+def pem_file(value: object) -> str:
+    """An absolute path, for whichever process makes the connection reads it."""
+    word = text(value)
+    if not word.startswith("/") or not word.isprintable():
+        _refuse("must be the absolute path of a PEM file, which each process that calls providers can read")
+    return word
 
 
 def _is_address(word: str) -> bool:

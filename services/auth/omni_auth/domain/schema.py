@@ -1,15 +1,17 @@
 """The configuration as a whole: its sections, and what is wrong with one that was written."""
 
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import ValidationError
 
-from omni_auth.domain import scalars
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Loc, Problem, suggestion
-from omni_auth.domain.sections.base import Flag, Network, Section
+from omni_auth.domain.sections.base import Section
+from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
+from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import KeySection, LimitEntry
+from omni_auth.domain.sections.outbound import OutboundSection, ProxySection
 from omni_auth.domain.sections.prices import PriceEntry
 from omni_auth.domain.sections.providers import ProviderSection
 from omni_auth.domain.sections.routing import RoutingSection
@@ -18,16 +20,9 @@ from omni_auth.domain.sections.rules import RulesSection
 Part = TypeVar("Part", bound=Section)
 
 
-class ServerSection(Section):
-    host: Annotated[str, BeforeValidator(scalars.host)] = "127.0.0.1"
-    port: Annotated[int, BeforeValidator(scalars.whole(0, 65_535))] = 20128
-    require_api_key: Flag = True
-    max_body_bytes: Annotated[int, BeforeValidator(scalars.whole(1_024, 1 << 30))] = 20 * 1024 * 1024
-    trusted_proxies: tuple[Network, ...] = ()
-
-
 class Config(Section):
     server: ServerSection = ServerSection()
+    proxies: tuple[ProxySection, ...] = ()
     providers: tuple[ProviderSection, ...] = ()
     combos: tuple[ComboSection, ...] = ()
     aliases: tuple[AliasSection, ...] = ()
@@ -36,6 +31,8 @@ class Config(Section):
     limits: tuple[LimitEntry, ...] = ()
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
+    outbound: OutboundSection = OutboundSection()
+    bodies: BodiesSection = BodiesSection()
 
 
 def validate(tree: Tree) -> tuple[Config | None, list[Problem]]:

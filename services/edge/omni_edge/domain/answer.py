@@ -6,8 +6,8 @@ from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
-from omni_core.ports.router import GUARD
-from omni_wire.errors import GatewayError, render_body, render_frame, render_item
+from omni_catalogue.guards import FOUND
+from omni_wire.errors import GatewayError, RateLimited, render_body, render_frame, render_item
 from omni_wire.formats import WireFormat
 
 Headers = list[tuple[bytes, bytes]]
@@ -82,8 +82,8 @@ def success_headers(
 
 def rules_headers(rules: Sequence[str]) -> Headers:
     """What the configuration has changed, which no translation would have; and what its guards found, by name."""
-    changed = [name for name in rules if not name.startswith(GUARD)]
-    found = [name.removeprefix(GUARD) for name in rules if name.startswith(GUARD)]
+    changed = [name for name in rules if not name.startswith(FOUND)]
+    found = [name.removeprefix(FOUND) for name in rules if name.startswith(FOUND)]
     told = ((b"x-omniroute-rules", changed), (b"x-omniroute-guard", found))
     return [(header, header_value(",".join(names))) for header, names in told if names]
 
@@ -171,11 +171,23 @@ def error_headers(error: GatewayError, dialect: WireFormat, request_id: bytes, l
     headers += own_id(dialect, request_id)
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    if isinstance(error, RateLimited) and error.standing is not None:
+        headers += limit_headers(*error.standing, max(1, math.ceil(error.retry_after or 0)))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if error.status == 415 and error.param == "Content-Encoding":  # RFC 9110, 12.5.3
+        headers.append((b"accept-encoding", b"gzip, deflate"))
     if error.trace:
         headers.append(trace_header(error.trace))
     return headers
+
+
+def limit_headers(name: str, quota: int, window: int, reset: int) -> Headers:
+    """A limit that is used up, as draft-ietf-httpapi-ratelimit-headers has it; ``reset`` in seconds."""
+    return [
+        (b"ratelimit-policy", f'"{name}";q={quota};w={window}'.encode("ascii")),
+        (b"ratelimit", f'"{name}";r=0;t={reset}'.encode("ascii")),
+    ]
 
 
 def error_body(error: GatewayError, dialect: WireFormat, request_id: str, *, array: bool = False) -> bytes:

@@ -27,6 +27,8 @@ class KeyCache:
     """Bounded, least recently used first to go. Refused keys have room of their own, so that guessing does not push
     good keys out. One that is used is asked about again at half its time: auth may be away for the other half.
 
+    A key that was good is remembered as met, by its digest alone and beyond ``clear``: to present it again is no guess.
+
     ``generation`` grows with every ``clear``: an answer asked for before a clear must not be kept after it.
     """
 
@@ -34,6 +36,7 @@ class KeyCache:
         self._size, self._ttl, self._negative_ttl, self._stale = size, ttl, negative_ttl, stale
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
+        self._met: OrderedDict[bytes, bool] = OrderedDict()
         self.generation = 0
 
     def __len__(self) -> int:
@@ -70,13 +73,18 @@ class KeyCache:
         now -= age
         if generation == self.generation:
             self._refused.pop(digest, None)
+            self._keep(self._met, digest, True)
             end = now + self._ttl
             self._keep(self._known, digest, _Known(holder, end, end + self._stale, now + self._ttl / 2))
 
     def refuse(self, digest: bytes, now: float, generation: int) -> None:
         if generation == self.generation:
             self._known.pop(digest, None)
+            self._met.pop(digest, None)
             self._keep(self._refused, digest, now + self._negative_ttl)
+
+    def has_met(self, digest: bytes) -> bool:
+        return digest in self._met
 
     def extend(self, digest: bytes, now: float) -> None:
         """Believe a stale key a little longer, so that not every request of it waits for an auth that is away."""

@@ -5,8 +5,11 @@ from hashlib import sha256
 from urllib.parse import parse_qsl
 
 import msgspec
+from omni_wire import loops
 from omni_wire.errors import GatewayError, InvalidRequest, PermissionDenied, UnsupportedMediaType
 from omni_wire.formats import WireFormat
+
+from omni_edge.domain.inflating import ENCODINGS
 
 # Carried on to the router (name as received → name as forwarded). Everything else stays here, credentials above all.
 _FORWARDED: dict[bytes, str] = {
@@ -15,6 +18,7 @@ _FORWARDED: dict[bytes, str] = {
         "accept",
         "anthropic-beta",
         "anthropic-version",
+        loops.HEADER,
         "idempotency-key",
         "openai-beta",
         "tracestate",
@@ -185,8 +189,11 @@ def untyped_refusal() -> GatewayError:
 
 def media_refusal(content_type: bytes, content_encoding: bytes) -> GatewayError | None:
     """Why a body of this kind is not taken; None when it is. A missing content type is taken for JSON."""
-    if content_encoding and content_encoding.strip().lower() != b"identity":
-        return UnsupportedMediaType("The body must not be compressed: send it without Content-Encoding.")
+    if content_encoding and encoding_of(content_encoding) not in (*ENCODINGS, b""):
+        return UnsupportedMediaType(
+            "The body may be compressed with gzip or deflate, once; else send it without Content-Encoding.",
+            param="Content-Encoding",
+        )
     if not content_type or content_type == b"application/json":
         return None
     media, _, parameters = content_type.lower().partition(b";")
@@ -196,6 +203,24 @@ def media_refusal(content_type: bytes, content_encoding: bytes) -> GatewayError 
     if charset.startswith(b"charset=") and charset not in (b"charset=utf-8", b"charset=utf8", b"charset=us-ascii"):
         return UnsupportedMediaType("JSON is UTF-8: send it with 'Content-Type: application/json'.")
     return None
+
+
+def encoding_of(content_encoding: bytes) -> bytes:
+    """How a body is compressed; empty for one that is not."""
+    word = content_encoding.strip().lower()
+    return b"" if word == b"identity" else word
+
+
+def loop_refusal(headers: Mapping[str, str]) -> GatewayError | None:
+    """A provider whose address is ours, or that of another gateway which sends to us. A 400: what is wrong is the
+    configuration, and trying again would make it worse."""
+    said = headers.get(loops.HEADER)
+    if said is None or loops.passed(said) < loops.MOST:
+        return None
+    return InvalidRequest(
+        f"This request has passed {loops.MOST} gateways: a provider of theirs is a gateway, and sends it back.",
+        code="loop_detected",
+    )
 
 
 def slow_body(seconds: float) -> GatewayError:

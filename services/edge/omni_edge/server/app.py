@@ -15,6 +15,7 @@ from omni_edge.domain.answer import own_id
 from omni_edge.domain.request import Asked, Inbound, read_head, read_query, spoken
 from omni_edge.domain.surfaces import EXACT, Role, Surface, match, owns
 from omni_edge.server.exchange import CompletionPoint, Exchange
+from omni_edge.server.gate import Gate
 from omni_edge.server.metrics import EdgeMetrics
 from omni_edge.server.reply import SMALL_BODY, linger, send_error
 from omni_edge.service import EdgeService
@@ -35,9 +36,16 @@ class EdgeApp:
         self._settings = settings
         self._points: dict[str, CompletionPoint] = {}
         self._hot = {path: self._point(surface) for path, surface in EXACT.items() if surface.role in _ROUTED}
+        self._gate = Gate(service, metrics, settings, self._serve)
         self.elsewhere: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._service.guards and scope["type"] == "http":
+            await self._gate(scope, receive, send, alone=self.elsewhere is None)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             point = self._hot.get(scope["path"])
             if point is not None and scope["method"] == "POST":

@@ -25,7 +25,7 @@ from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head
 from omni_core.telemetry import about_request
-from omni_wire.errors import ClientGone, GatewayError, Internal, UpstreamTimeout
+from omni_wire.errors import ClientGone, GatewayError, Internal, Unauthenticated, UpstreamTimeout
 from omni_wire.formats import WireFormat
 from starlette.types import Message, Receive, Scope, Send
 
@@ -46,7 +46,8 @@ from omni_edge.domain.answer import (
     told_late,
     trace_header,
 )
-from omni_edge.domain.request import read_head, slow_body, wants_events
+from omni_edge.domain.inflating import PIECE, Inflater, cut_off
+from omni_edge.domain.request import encoding_of, read_head, slow_body, wants_events
 from omni_edge.domain.silence import stream_asked_of
 from omni_edge.domain.surfaces import Role, Surface, model_in
 from omni_edge.server.metrics import EdgeMetrics
@@ -71,6 +72,12 @@ def peer_of(scope: Scope) -> str:
     return str(client[0]) if client else ""
 
 
+def own_of(scope: Scope) -> str:
+    """Our own address on the connection; "" where the server does not know it."""
+    server = scope.get("server")
+    return str(server[0]) if server else ""
+
+
 class CompletionPoint:
     """What all exchanges of one surface share."""
 
@@ -90,10 +97,10 @@ class CompletionPoint:
 
 class Exchange:
     __slots__ = (
-        "_alive", "_array", "_asked", "_at_once", "_beat", "_begun", "_body", "_body_read", "_complete", "_inbound",
-        "_key_id", "_last", "_last_sent", "_looked", "_path", "_point", "_receive", "_request_id", "_scope", "_send",
-        "_settled", "_silence", "_started", "_status", "_stream", "_task", "_timer", "_verdict", "_watcher",
-        "_writing", "seat",
+        "_alive", "_array", "_asked", "_at_once", "_beat", "_begun", "_body", "_body_read", "_complete", "_entered",
+        "_inbound", "_key_id", "_last", "_last_sent", "_looked", "_path", "_point", "_receive", "_request_id",
+        "_scope", "_send", "_settled", "_silence", "_started", "_status", "_stream", "_task", "_timer", "_verdict",
+        "_watcher", "_writing", "seat",
     )  # fmt: skip
 
     seat: set[Guest]
@@ -109,6 +116,7 @@ class Exchange:
         self._array = point.surface.stream and not wants_events(query)
         self._alive = point.settings.keep_alive  # seconds of silence until a sign of life
         self._key_id = ""
+        self._entered = False  # among the requests of its key that run
         self._silence = 0.0  # seconds of it before a stream is begun without a head; 0 until the body was looked into
         self._status = 0  # of the answer begun; 0 while there is none
         self._stream = False
@@ -138,18 +146,26 @@ class Exchange:
         point.roster.enter(self)
         try:
             context = CallContext(request_id, inbound.traceparent)
-            who = service.recognise(inbound.key_digest)
+            try:
+                who = service.recognise(inbound.key_digest)
+            except Unauthenticated:
+                service.guessed(inbound.key_digest, self._counted())
+                raise
             if who is None:
                 noise = service.is_noise(self._scope["headers"], self._scope["query_string"])
-                who = await service.identify(inbound.key_digest, context, noise)
+                who = await service.identify(inbound.key_digest, context, noise, self._counted())
             if who.limited:
                 service.admit(who, point.surface.endpoint, peer_of(self._scope), self._scope["headers"])
             self._key_id = key_id = who.key_id
-            service.check(inbound)
+            service.check(inbound, own_of(self._scope), self._scope["headers"])
+            if service.limiter.by_key:
+                service.enter_key(key_id)
+                self._entered = True
             message = await self._receive()
             body: bytes = message.get("body", b"")
-            if message.get("more_body", True) or len(body) > service.policy.max_body_bytes:
-                body = await self._read_on(message)
+            encoding = inbound.content_encoding and encoding_of(inbound.content_encoding)
+            if message.get("more_body", True) or encoding or len(body) > service.policy.max_body_bytes:
+                body = await self._read_on(message, encoding)
             self._body = body
             self._body_read = self._asked = True
             if self._looked:  # else it began so lately that its start will do, and the first look is still to come
@@ -187,7 +203,12 @@ class Exchange:
             self.seat.discard(self)
             if self._looked:
                 self._let_go()
+            if self._entered:
+                point.service.limiter.leave_key(self._key_id)
             point.metrics.answered(self._status, monotonic() - self._started, at_once=self._at_once)
+
+    def _counted(self) -> str:
+        return self._point.service.counted(peer_of(self._scope), self._scope["headers"])
 
     def _ask(self, context: CallContext, key_id: str, body: bytes, event_id: str) -> AsyncGenerator[Frame, None]:
         """What the router is asked where the path says more than the dialect."""
@@ -235,22 +256,29 @@ class Exchange:
             self._verdict = verdict
             self._task.cancel()
 
-    async def _read_on(self, message: Message) -> bytes:
-        """The whole body, of which ``message`` is the first part.
+    async def _read_on(self, message: Message, encoding: bytes) -> bytes:
+        """The whole body, of which ``message`` is the first part, without its ``encoding``.
 
-        Raises ``BodyTooLarge`` as soon as it is, ``ClientGone`` when the client leaves."""
+        Raises ``BodyTooLarge`` as soon as it is, ``InvalidRequest``, ``ClientGone`` when the client leaves."""
         limit = self._point.service.policy.max_body_bytes
+        inflater = Inflater(encoding) if encoding else None
         parts: list[bytes] = []
         size = 0
         while True:
             if message["type"] == "http.disconnect":
                 raise ClientGone("the client left while sending its request")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            data = message.get("body", b"")
             self._body_read = not message.get("more_body", False)
-            if size > limit:
-                raise self._point.service.too_large()
+            for piece in inflater.feed(data) if inflater is not None else (data,):
+                parts.append(piece)
+                size += len(piece)
+                if size > limit:
+                    raise self._point.service.too_large()
+                if len(piece) == PIECE:  # and more is to come of what is here
+                    await asyncio.sleep(0)
             if self._body_read:
+                if inflater is not None and not inflater.finished:
+                    raise cut_off()
                 return b"".join(parts)
             self._last = monotonic()
             message = await self._receive()

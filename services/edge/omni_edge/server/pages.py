@@ -16,7 +16,7 @@ from omni_edge.domain.request import Asked
 from omni_edge.domain.surfaces import endpoints, match
 from omni_edge.server import schemas
 from omni_edge.server.document import openapi_document
-from omni_edge.server.exchange import peer_of
+from omni_edge.server.exchange import own_of, peer_of
 from omni_edge.server.models import model_list, model_object
 from omni_edge.service import EdgeService
 
@@ -54,10 +54,14 @@ def build_pages(service: EdgeService, registry: CollectorRegistry, checks: Check
     async def who(request: Request) -> tuple[CallContext, str]:
         asked = _asked(request)
         context = CallContext(asked.request_id, asked.inbound.traceparent)
-        who = await service.identify(asked.inbound.key_digest, context, asked.noise)
+        peer, headers = peer_of(request.scope), request.scope["headers"]
+        who = await service.identify(asked.inbound.key_digest, context, asked.noise, service.counted(peer, headers))
         endpoint = match(request.scope["path"]).endpoint
-        service.admit(who, endpoint, peer_of(request.scope), request.scope["headers"])
-        service.check_origin(asked.inbound)
+        service.admit(who, endpoint, peer, headers)
+        service.check_origin(asked.inbound, own_of(request.scope), headers)
+        if service.limiter.by_key:
+            service.enter_key(who.key_id)
+            service.limiter.leave_key(who.key_id)  # lists are short: they count, and do not run
         return context, who.key_id
 
     async def list_models(request: Request) -> Response:

@@ -195,8 +195,11 @@ class Accounts:
         asked = ask(quota, account, secret)
         if asked is None:
             raise NotBuilt(f"nobody here knows how to ask {quota.ask}")
-        answer = await self._web.fetch(
-            asked, allow_private=cared.provider.allow_private_address, within=self._settings.ask_within
+        answer = await self._web.fetch_for(
+            account.egress,
+            asked,
+            allow_private=cared.provider.allow_private_address,
+            within=self._settings.ask_within,
         )
         now = answer.date or clock.now_ms() / 1000
         return read(quota, answer.status, answer.headers, answer.body, now), now

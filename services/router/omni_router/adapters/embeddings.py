@@ -59,6 +59,7 @@ class ProviderEmbeddings:
                     timeouts=Timeouts(connect=within, first_byte=within, idle=within, total=within),
                     begin_within=within,
                     end_within=within,
+                    egress=account.egress,
                 )
             )
             try:

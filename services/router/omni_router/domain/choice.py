@@ -12,24 +12,25 @@ import msgspec
 from omni_catalogue.snapshot import Combo, Node
 
 from omni_router.domain import pricing
-from omni_router.domain.conversation import Size, expected
+from omni_router.domain.conversation import Size
 from omni_router.domain.offer import Offer
-from omni_router.domain.strategies import FILL_FIRST, Strategy, strategy
+from omni_router.domain.strategies import FILL_FIRST, Place, Strategy, strategy
 
 
 class Option(msgspec.Struct, frozen=True):
     """A target, with the offers of all its accounts, or one account for one model, with its offer: what is fast for one
     model may be slow for another, and each has a prompt cache. Or a combo in a combo: ``inside`` are its targets,
-    ``offers`` those of all of them. ``member`` is who its uses are counted for. ``seats`` are the names of its offers'
-    places, ``priced`` one offer of each that cost the same."""
+    ``offers`` those of all of them. ``member`` is who its uses are counted for. ``seats`` are its offers by the names
+    of their places, ``priced`` one offer of each that cost the same, ``place`` is it where nothing is known of it."""
 
     name: str
     member: str
     weight: int
     offers: tuple[Offer, ...]
     inside: "Level | None" = None
-    seats: tuple[str, ...] = ()
+    seats: Mapping[str, Offer] = {}
     priced: tuple[Offer, ...] = ()
+    place: Place = Place("")
 
     @staticmethod
     def of(name: str, member: str, weight: int, offers: tuple[Offer, ...], inside: "Level | None" = None) -> "Option":
@@ -37,7 +38,8 @@ class Option(msgspec.Struct, frozen=True):
         for offer in offers:
             if not any(_is_alike(offer, other) for other in priced):
                 priced.append(offer)
-        return Option(name, member, weight, offers, inside, tuple(map(seat, offers)), tuple(priced))
+        seats = {seat(each): each for each in offers}
+        return Option(name, member, weight, offers, inside, seats, tuple(priced), Place(name, weight))
 
 
 _NO_COMBO = Node(name="")
@@ -45,12 +47,13 @@ _NO_COMBO = Node(name="")
 
 class Level(msgspec.Struct, frozen=True):
     """Options of one kind and how they are put in order. ``scope`` names what the fleet counts for them: a combo's
-    targets, or the accounts of a provider whatever they are asked for."""
+    targets, or the accounts of a provider whatever they are asked for. ``named`` are the options by their names."""
 
     scope: str
     strategy: Strategy
     sticky: int
     options: tuple[Option, ...]
+    named: Mapping[str, Option] = {}
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -83,7 +86,12 @@ def choice_for(combo: Combo | None, offers: Sequence[Offer]) -> Choice | None:
 
 
 def _level(of: Combo | Node, options: tuple[Option, ...]) -> Level:
-    return Level(f"combo {of.name}", strategy(of.strategy) if len(options) > 1 else FILL_FIRST, of.sticky, options)
+    return _leveled(f"combo {of.name}", of.strategy, of.sticky, options)
+
+
+def _leveled(scope: str, wanted: str, sticky: int, options: tuple[Option, ...]) -> Level:
+    chosen = strategy(wanted) if len(options) > 1 else FILL_FIRST
+    return Level(scope, chosen, sticky, options, {option.name: option for option in options})
 
 
 def _options(nodes: Iterable[Node], targets: Mapping[str, Option]) -> tuple[Option, ...]:
@@ -92,7 +100,9 @@ def _options(nodes: Iterable[Node], targets: Mapping[str, Option]) -> tuple[Opti
     for node in nodes:
         if not node.nodes:
             if node.name in targets:
-                found.append(msgspec.structs.replace(targets[node.name], weight=node.weight))
+                target = targets[node.name]
+                place = msgspec.structs.replace(target.place, weight=node.weight)
+                found.append(msgspec.structs.replace(target, weight=node.weight, place=place))
         elif inside := _options(node.nodes, targets):
             offers = tuple(offer for option in inside for offer in option.offers)
             found.append(Option.of(node.name, node.name, node.weight, offers, _level(node, inside)))
@@ -119,27 +129,33 @@ def _accounts(target: Option) -> Level:
         Option.of(seat(offer), offer.candidate.account.id, offer.candidate.account.weight, (offer,))
         for offer in target.offers
     )
-    chosen = strategy(provider.strategy) if len(options) > 1 else FILL_FIRST
-    return Level(f"provider {provider.id}", chosen, provider.sticky, options)
+    return _leveled(f"provider {provider.id}", provider.strategy, provider.sticky, options)
 
 
 def expected_cost(option: Option, size: Size, warm: Mapping[str, Warm], now_ms: int) -> int | None:
     """What a request of that size would cost there now (epoch milliseconds), in nano-USD; None where nobody knows.
     ``warm`` is by ``seat``."""
-    cold: Sequence[Offer] = option.priced
-    costs = []
-    if warm and not warm.keys().isdisjoint(option.seats):
-        held = [(offer, warm.get(name)) for offer, name in zip(option.offers, option.seats, strict=True)]
-        costs = [_expected_cost(offer, size, found.tokens, now_ms) for offer, found in held if found is not None]
-        cold = [offer for offer, found in held if found is None][: 1 if len(cold) == 1 else None]
-    costs += [_expected_cost(offer, size, 0, now_ms) for offer in cold]
-    return min([cost for cost in costs if cost is not None], default=None)
+    seats, cold, least = option.seats, option.priced, None
+    if warm and not warm.keys().isdisjoint(seats):
+        kept = [(seats[name], each.tokens) for name, each in warm.items() if name in seats]
+        for offer, tokens in kept:
+            least = _less(least, _expected_cost(offer, size, tokens, now_ms))
+        if len(cold) > 1:
+            cold = tuple([offer for name, offer in seats.items() if name not in warm])
+        elif len(kept) == len(seats):
+            return least
+    for offer in cold:
+        least = _less(least, _expected_cost(offer, size, 0, now_ms))
+    return least
+
+
+def _less(one: int | None, other: int | None) -> int | None:
+    return other if one is None or (other is not None and other < one) else one
 
 
 def _expected_cost(offer: Offer, size: Size, warm: int, now_ms: int) -> int | None:
-    provider = offer.candidate.provider
     price = offer.at(now_ms).price if offer.later else offer.price
-    return pricing.expected_cost(provider.tier, price, expected(provider.format, size, warm))
+    return pricing.expected_cost(offer.candidate.provider, price, size, warm)
 
 
 def _is_alike(one: Offer, other: Offer) -> bool:

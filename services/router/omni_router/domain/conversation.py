@@ -82,11 +82,11 @@ _turns = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _turn = msgspec.json.Decoder(_Turn).decode
 
 
-def expected(provider_format: WireFormat, size: Size, warm: int) -> Usage:
-    """What a request of that size is likely to use where ``warm`` tokens of its conversation are kept ready."""
+def expected(provider_format: WireFormat, size: Size, warm: int) -> tuple[int, int]:
+    """Tokens of the input of a request of that size that are likely to be read from a prompt cache, and to be written
+    to it, where ``warm`` tokens of its conversation are kept ready."""
     cached = min(warm, size.input)
-    written = size.input - cached if size.marked and provider_format in _MARKED else 0
-    return Usage(size.input, cached, written, size.output)
+    return cached, size.input - cached if size.marked and provider_format in _MARKED else 0
 
 
 def is_marked(body: Body) -> bool:

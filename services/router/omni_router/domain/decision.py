@@ -45,13 +45,14 @@ class Ordered(msgspec.Struct, frozen=True):
 
 
 class Tried(Protocol):
-    """A candidate that was asked. ``first_byte_ms`` is -1 until one came."""
+    """A candidate that was asked. ``first_byte_ms`` is -1 until one came, ``sent`` 0 until its provider was called."""
 
     id: str
     offer: Offer
     early: bool
     hedge: bool
     first_byte_ms: int
+    sent: float
     losses: tuple[str, ...]
 
 
@@ -104,7 +105,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     for its rate limit, of which ``circuit`` is the lane), "outrun" (let go, as another
     began first) or "left" (the client went away before an answer began).
 
-    Of one that was asked: ``attempt`` is its event's id, ``retry`` counts its tries from 0, ``early`` is whether it was
+    Of one that was asked: ``attempt`` is its event's id, "" where it failed before its provider was called, of which no
+    event tells; ``retry`` counts its tries from 0, ``early`` is whether it was
     suspected and asked before its time, ``hedge`` whether it was asked besides the one before it; ``message`` is there
     where it is in our words. Of one that was passed over:
     ``circuit`` is open for ``wait`` seconds more for ``cause``; ``told`` is whether the provider itself said how long.
@@ -343,7 +345,7 @@ def _asked(attempt: Tried, end: Failure | Outran | None, retry: int) -> Step:
         _short(candidate.account.id),
         _short(candidate.model.id),
         outcome,
-        attempt.id,
+        attempt.id if attempt.sent else "",
         retry,
         attempt.early,
         attempt.hedge,

@@ -29,12 +29,14 @@ class Kept(msgspec.Struct, frozen=True):
     away: bool = False
 
     @classmethod
-    def by(cls, budgets: Sequence[Budget], limits: Sequence[Limit]) -> "Kept":
+    def by(cls, budgets: Sequence[Budget], limits: Sequence[Limit], when_away: str = "") -> "Kept":
+        """``when_away`` is of what else refuses, a key's own; "" where nothing does."""
+        away = {when_away, *(limit.when_away for limit in limits)} - {""}
         return cls(
             bool(budgets),
             any(limit.bounds_tokens for limit in limits),
             any(limit.counts_tokens for limit in limits),
-            {limit.when_away for limit in limits if limit.when_away} == {"open"},
+            away == {"open"},
         )
 
     @property

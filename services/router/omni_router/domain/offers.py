@@ -79,13 +79,13 @@ def offers_for(catalogue: Catalogue, plan: Plan, policy: KeyPolicy, router_id: s
     boundless = ""
     limits = catalogue.limits(policy)
     budgets = _budgets(policy, limits)
-    kept = Kept.by(budgets, limits)
+    kept = Kept.by(budgets, limits, policy.own_when_away)
     upstream = False
     learns = catalogue.snapshot.routing.learns
     for candidate in plan.candidates:
         here = catalogue.limits_upstream(candidate)
         budgets_here = [*budgets, *(budget for limit in here for budget in limit.budgets)] if here else budgets
-        kept_here = Kept.by(budgets_here, limits + here) if here else kept
+        kept_here = Kept.by(budgets_here, limits + here, policy.own_when_away) if here else kept
         priced = pricing.pricing_for(candidate.model.pays(candidate.account.id, policy.organisation), budgets_here)
         counted = kept_here.money and priced is not None and bool(priced.history)
         if (counted or (kept_here.tokens and priced is not None)) and not provider_call.takes_limit(candidate.provider):

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from omni_catalogue.prices import Dated, History, cost, dearest
-from omni_catalogue.snapshot import Budget, Model, Price
-from omni_wire.usage import Usage
+from omni_catalogue.prices import Dated, History, cost_of, dearest
+from omni_catalogue.snapshot import Budget, Model, Price, Provider
+
+from omni_router.domain.conversation import Size, expected
 
 
 class Pricing(msgspec.Struct, frozen=True):
@@ -64,9 +65,14 @@ def wanted_output(limit: int, model: Model, default: int) -> int:
     return min(wanted, model.max_output) if model.max_output else wanted
 
 
-def expected_cost(tier: str, price: Price | None, usage: Usage) -> int | None:
-    """What a request is likely to cost, to compare places by: nothing on a subscription, which is paid for already, or
-    where what is free has no price; None where no price is known."""
+def expected_cost(provider: Provider, price: Price | None, size: Size, warm: int = 0) -> int | None:
+    """What a request is likely to cost, in nano-USD, where ``warm`` tokens of its conversation are kept ready. It is to
+    compare places by: nothing on a subscription, which is paid for already, or where what is free has no price; None
+    where no price is known."""
+    tier = provider.tier
     if tier == "subscription" or (tier == "free" and price is None):
         return 0
-    return cost(usage, price) if price is not None else None
+    if price is None:
+        return None
+    cached, written = expected(provider.format, size, warm)
+    return cost_of(price, size.input, cached, written, size.output)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 from omni_catalogue.snapshot import Account, Model, Provider
-from omni_wire import aws_event_stream
+from omni_wire import aws_event_stream, loops
 from omni_wire.errors import NotBuilt
 from omni_wire.formats import WireFormat
 
@@ -19,6 +19,11 @@ _JSON = "application/json"
 _EVENTS = "text/event-stream"
 _CONNECT = "application/connect+proto"
 _LINES = "application/x-ndjson"
+# The formats in which a gateway like this one is asked.
+_SERVED = (
+    WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES, WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE,
+    WireFormat.OLLAMA_CHAT,
+)  # fmt: skip
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -189,8 +194,14 @@ def fixed_headers(provider: Provider, *, stream: bool, framing: str = "sse") -> 
         "accept": spoken.streamed if stream and framing != "array" else _JSON,
         "accept-encoding": "identity",
         "user-agent": "omniroute",
+        **({loops.HEADER: loops.NAME} if may_be_ours(provider) else {}),
         **spoken.fixed,
     }
+
+
+def may_be_ours(provider: Provider) -> bool:
+    """Whether a provider could be a gateway like this one: it speaks what one speaks, and is no vendor's own."""
+    return provider.format in _SERVED and provider.tier != "subscription"
 
 
 def headers(
@@ -201,15 +212,19 @@ def headers(
     request_id: str,
     traceparent: str = "",
     client: Mapping[str, str] = {},
+    loop: str = "",
     call: Call | None = None,
 ) -> dict[str, str]:
     """Headers of a call; the client's own credentials never come here. ``secret`` is empty where none is needed.
 
-    ``client`` are the headers of a client of the provider's own format, of which a few are handed on. ``call`` is
+    ``client`` are the headers of a client of the provider's own format, of which a few are handed on, ``loop`` is what
+    the request's own header says of the gateways that it has passed. ``call`` is
     needed where the format signs.
     """
     spoken = wire(provider)
     result = {**fixed, "x-request-id": request_id}
+    if loop and loops.HEADER in fixed:
+        result[loops.HEADER] = loops.onward(loop)
     if traceparent:
         result["traceparent"] = traceparent
     if secret:

@@ -52,12 +52,13 @@ Rule = Callable[[Sequence[Place], Turn], list[Place]]
 
 class Strategy(msgspec.Struct, frozen=True):
     """``rule`` and what it wants to know that is not at hand for nothing: ``cursor`` and ``uses`` are the fleet's,
-    ``costs`` takes the request's size, prices and the warm prompt caches."""
+    ``costs`` takes the request's size, prices and the warm prompt caches, ``sees`` what this router has seen."""
 
     rule: Rule
     cursor: bool = False
     uses: bool = False
     costs: bool = False
+    sees: bool = False
 
 
 def order(strategy: Strategy, places: Sequence[Place], turn: Turn) -> list[Place]:
@@ -175,11 +176,11 @@ STRATEGIES = {
     "round-robin": Strategy(round_robin, cursor=True),
     "weighted": Strategy(weighted),
     "random": Strategy(random),
-    "p2c": Strategy(p2c),
-    "least-used": Strategy(least_used, uses=True),
+    "p2c": Strategy(p2c, sees=True),
+    "least-used": Strategy(least_used, uses=True, sees=True),
     "cost-optimized": Strategy(cost_optimized, costs=True),
-    "lowest-latency": Strategy(lowest_latency),
-    "usage-headroom": Strategy(usage_headroom),
+    "lowest-latency": Strategy(lowest_latency, sees=True),
+    "usage-headroom": Strategy(usage_headroom, sees=True),
     "cache-affinity": Strategy(cache_affinity, costs=True),
 }
 

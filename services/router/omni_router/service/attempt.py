@@ -22,10 +22,12 @@ from omni_core.ports.translator import (
     StreamCall,
     Translated,
 )
+from omni_wire import loops
 from omni_wire.body import Body
 from omni_wire.errors import (
     DependencyUnavailable,
     LossRefused,
+    ProxyFailed,
     StreamInterrupted,
     UpstreamError,
     UpstreamFailed,
@@ -137,6 +139,8 @@ class Attempt(Held):
             await self._await_first_byte(answer)
         except UpstreamError as error:
             self._awaited = False
+            if isinstance(error, ProxyFailed):
+                self._failed_proxy = error
             wire_format = candidate.provider.format
             if thoughts.doubted(wire_format, error) and not self.unproved and not (self._strict and self._proves()):
                 self.doubted = thoughts.without_proofs(wire_format, body) is not None
@@ -222,6 +226,7 @@ class Attempt(Held):
                 request_id=context.request_id,
                 traceparent=context.traceparent,
                 client=asked.call.headers if self._same_format else {},
+                loop=asked.call.headers.get(loops.HEADER, ""),
                 call=provider_call.Call(url, body, clock.now_ms() // 1000, offer.candidate.account)
                 if offer.signs
                 else None,
@@ -231,6 +236,7 @@ class Attempt(Held):
             timeouts,
             timeouts.first_byte if stream and asked.request.stream else timeouts.total,
             asked.haste.left(clock.monotonic()) if asked.haste is not None else 0.0,
+            offer.candidate.account.egress,
         )
 
     async def _encode(self, rules: RequestRules | None, *, relayed: bool = False) -> bytes:

@@ -5,7 +5,7 @@ only when one of its accounts is asked. A target that stands in several combos i
 Only for requests that have a choice. All others are tried as listed, and pay for nothing here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from omni_core import clock
 from omni_core.ports.router import Head
@@ -17,7 +17,7 @@ from omni_router.domain.choice import Choice, Level, Option, Warm, expected_cost
 from omni_router.domain.conversation import WARM_FOR, Size, fingerprint, is_marked, kept
 from omni_router.domain.decision import Ordered
 from omni_router.domain.offer import Offer
-from omni_router.domain.strategies import FILL_FIRST, Draw, Place, Turn, order
+from omni_router.domain.strategies import FILL_FIRST, Draw, Place, Strategy, Turn, order
 from omni_router.service.attempt import Attempt
 from omni_router.service.held import Asked
 from omni_router.service.standings import Standing, Standings
@@ -186,29 +186,45 @@ class Line:
             cooling = frozenset(option.name for option in options if self._is_cooling(option, now))
             ready = [each for each in options if each.name not in cooling] or options
         cursor, uses = await self._shared(level, ready)
-        size, warm = self._size if level.strategy.costs else None, self._warm or {}
-        now_ms = clock.now_ms() if size is not None else 0
-        places = []
-        for option in options:
-            standing, name = self._standings.of(option.name), option.name
-            places.append(
-                Place(
-                    name,
-                    option.weight,
-                    uses.get(name, standing.uses),
-                    standing.in_flight,
-                    standing.first_byte(now),
-                    standing.headroom(now),
-                    expected_cost(option, size, warm, now_ms) if size is not None else None,
-                    _warm_ago(option, warm) if warm and size is not None else None,
-                    name in cooling,
-                )
-            )
-        named = {option.name: option for option in options}
+        places = self._places(level.strategy, options, uses, cooling, now)
         turn = Turn(self._draw, cursor, level.sticky)
         placed = order(level.strategy, places, turn)
         self.orders.append(Ordered(level, placed, cursor))
+        named = level.named
         return [named[place.name] for place in placed]
+
+    def _places(
+        self, strategy: Strategy, options: Sequence[Option], uses: Mapping[str, int], cooling: Set[str], now: float
+    ) -> list[Place]:
+        """The options as ``strategy`` goes by them; what it does not look at is left out."""
+        if strategy.costs and self._size is not None:
+            size, warm, now_ms = self._size, self._warm or {}, clock.now_ms()
+            return [
+                Place(
+                    option.name,
+                    cost=expected_cost(option, size, warm, now_ms),
+                    warm_ago=_warm_ago(option, warm) if warm else None,
+                    cooling=option.name in cooling,
+                )
+                for option in options
+            ]
+        if strategy.sees:
+            return [self._seen(option, uses, option.name in cooling, now) for option in options]
+        if not cooling:
+            return [option.place for option in options]
+        return [Place(option.name, option.weight, cooling=option.name in cooling) for option in options]
+
+    def _seen(self, option: Option, uses: Mapping[str, int], cooling: bool, now: float) -> Place:
+        standing, name = self._standings.of(option.name), option.name
+        return Place(
+            name,
+            option.weight,
+            uses.get(name, standing.uses),
+            standing.in_flight,
+            standing.first_byte(now),
+            standing.headroom(now),
+            cooling=cooling,
+        )
 
     async def _shared(self, level: Level, options: Sequence[Option]) -> tuple[int, dict[str, int]]:
         """What the fleet knows: the turn, and the uses by name. Where it cannot be asked, this router goes on with what
@@ -247,4 +263,6 @@ class Line:
 
 
 def _warm_ago(option: Option, warm: Mapping[str, Warm]) -> float | None:
-    return min([warm[name].ago for name in option.seats if name in warm], default=None)
+    if warm.keys().isdisjoint(option.seats):
+        return None
+    return min([each.ago for name, each in warm.items() if name in option.seats])

@@ -9,6 +9,7 @@ from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
 from omni_core.ports.translator import EncodeCall
 from omni_ledger import Hold, Refusal
+from omni_wire import loops
 from omni_wire.body import Body
 from omni_wire.errors import (
     CredentialUnavailable,
@@ -61,7 +62,9 @@ async def count(
             else:
                 question = await _translated(tools, context, candidate, client_format, body)
             within = timeouts(plan.combo, candidate.provider)
-            return await _ask(tools, context, candidate, url, question, headers if own else {}, within)
+            return await _ask(
+                tools, context, candidate, url, question, headers if own else _loop_alone(headers), within
+            )
         except UpstreamRejected as error:
             if own and error.status == 400:
                 raise
@@ -71,6 +74,10 @@ async def count(
         except (UpstreamError, CredentialUnavailable, InvalidRequest, DependencyUnavailable):
             continue  # what the translator says of a request is for when it is made
     return counting.estimate(body)
+
+
+def _loop_alone(headers: Mapping[str, str]) -> dict[str, str]:
+    return {loops.HEADER: headers[loops.HEADER]} if loops.HEADER in headers else {}
 
 
 async def admit(tools: Tools, policy: KeyPolicy, limits: tuple[Limit, ...]) -> None:
@@ -144,12 +151,14 @@ async def _ask(
                 request_id=context.request_id,
                 traceparent=context.traceparent,
                 client=headers,
+                loop=headers.get(loops.HEADER, ""),
                 call=provider_call.Call(url, question, clock.now_ms() // 1000, account),
             ),
             body=question,
             allow_private=provider.allow_private_address,
             timeouts=timeouts,
             begin_within=min(_WITHIN, timeouts.total),
+            egress=account.egress,
         )
     )
     try:

@@ -7,8 +7,9 @@ answer, the next ones are told at once for a moment, so that they go on to anoth
 
 import asyncio
 import logging
+from typing import Protocol
 
-from omni_catalogue.snapshot import Account
+from omni_catalogue.proxies import Proxy
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.auth import AuthPort
@@ -19,6 +20,16 @@ from omni_wire.errors import CredentialUnavailable, GatewayError
 log = logging.getLogger("omniroute.router")
 
 MAX_TTL = 60.0
+
+
+class Holder(Protocol):
+    """Whose credential it is: an account, or a proxy."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def secret_version(self) -> str: ...
 
 
 class _Kept:
@@ -45,7 +56,7 @@ class Credentials:
         self._asking: dict[str, asyncio.Task[str | GatewayError]] = {}
         self._away_until = 0.0
 
-    def known(self, account: Account) -> str:
+    def known(self, account: Holder) -> str:
         """The account's secret, if it is remembered; else empty, and ``ask`` has to be."""
         kept = self._kept.get(account.id)
         if kept is None or kept.version != account.secret_version:
@@ -59,7 +70,7 @@ class Credentials:
         self._task(account)
         return kept.secret
 
-    async def ask(self, context: CallContext, account: Account) -> str:
+    async def ask(self, context: CallContext, account: Holder) -> str:
         """The secret; empty for an account that needs none. Raises ``CredentialUnavailable``."""
         if not account.secret_version:
             return ""
@@ -82,7 +93,7 @@ class Credentials:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._kept.clear()
 
-    def _task(self, account: Account, context: CallContext | None = None) -> "asyncio.Task[str | GatewayError]":
+    def _task(self, account: Holder, context: CallContext | None = None) -> "asyncio.Task[str | GatewayError]":
         """Those who need the same one wait for the same answer."""
         name = f"{account.id}\n{account.secret_version}"
         task = self._asking.get(name)
@@ -97,7 +108,7 @@ class Credentials:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("asking for a credential failed unexpectedly", exc_info=error)
 
-    async def _fetch(self, context: CallContext, account: Account) -> str | GatewayError:
+    async def _fetch(self, context: CallContext, account: Holder) -> str | GatewayError:
         now = clock.monotonic()
         if now < self._away_until:
             return self._without_auth(account, now)
@@ -122,10 +133,23 @@ class Credentials:
         if kept is not None and kept.until <= clock.monotonic():
             del self._kept[account_id]
 
-    def _without_auth(self, account: Account, now: float) -> str | GatewayError:
+    def _without_auth(self, account: Holder, now: float) -> str | GatewayError:
         kept = self._kept.get(account.id)
         if kept is not None and kept.version == account.secret_version and now < kept.until:
             return kept.secret
         return CredentialUnavailable(
             f"the credential for {account.id.partition('/')[0]} cannot be had at the moment; try again", retry_after=1.0
         )
+
+
+class ProxySecrets:
+    """Users and passwords of proxies, as the credentials of accounts: ``omni_core.outbound.Secrets``."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    async def secret(self, proxy: Proxy) -> str:
+        return self._credentials.known(proxy) or await self._credentials.ask(CallContext(new_id()), proxy)
+
+    def refused(self, proxy: Proxy) -> None:
+        self._credentials.forget(proxy.id)

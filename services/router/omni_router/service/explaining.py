@@ -8,7 +8,7 @@ from omni_core import clock
 from omni_ledger import Grant
 
 from omni_router.domain import counting, pricing
-from omni_router.domain.conversation import Size, expected, is_marked
+from omni_router.domain.conversation import Size, is_marked
 from omni_router.domain.explanation import Foreseen, would_be_asked, would_be_passed_over, would_wait
 from omni_router.domain.offer import Offer
 from omni_router.domain.walk import Walk
@@ -83,4 +83,4 @@ class Foresight:
     def _cost(self, offer: Offer) -> int | None:
         """With nothing of it in a prompt cache: where some is, the strategy's own values say so."""
         provider = offer.candidate.provider
-        return pricing.expected_cost(provider.tier, offer.price, expected(provider.format, self._size, 0))
+        return pricing.expected_cost(provider, offer.price, self._size)

@@ -27,7 +27,7 @@ from omni_ledger import (
     Retrying,
     Settlement,
 )
-from omni_wire.errors import GatewayError
+from omni_wire.errors import GatewayError, ProxyFailed
 from omni_wire.usage import Usage
 
 from omni_router.domain import allowances, bounds, circuits, counting, pricing, waits
@@ -46,6 +46,7 @@ from omni_router.service.turns import Turn, Turns
 from omni_router.settings import RouterSettings
 
 _NOTHING, _NO_MORE = Usage(), Most()
+_NO_PROXY = ("", "")
 # Bytes, amply: what is said to ask for the rest of an answer.
 _REQUEST_FOR_THE_REST = 1000
 # Tokens that an answer is taken to have until it is there, where its limit is not lower.
@@ -115,10 +116,11 @@ class Held:
     early = False  # whether it asks one that is only suspected, before its time is up
     hedge = False  # whether it asks one besides another that is slow to begin
     sent = 0.0  # when its provider was called (monotonic)
-    is_unmade = False  # it has ended before that, as nobody wanted it any more: no event tells of it
+    is_unmade = False  # it has ended before that: no event tells of it
     failure: GatewayError | None = None  # its own, where the request's is another
     _awaited = False  # the request is with the provider, and nothing says that it failed
     _settled = False
+    _failed_proxy: ProxyFailed | None = None
 
     def __init__(self, tools: Tools, asked: Asked, offer: Offer) -> None:
         self.id = new_id()
@@ -194,7 +196,7 @@ class Held:
                 else (),
                 passage=self._passage() if offer.lanes else None,
                 retrying=self._retrying(count_request) if routing.retries else None,
-                serves_away=kept.away and not policy.requests_per_minute and policy.budget is None,
+                serves_away=kept.away,
             )
         )
         if isinstance(outcome, Refusal):
@@ -263,7 +265,7 @@ class Held:
         """
         if self._settled:
             return False
-        self.is_unmade = self.would_be_unmade(outcome)
+        self.is_unmade = self.would_be_unmade
         self._settled = True
         if self._grant is not None and self._grant.in_lanes:
             self._tools.turns.ended(self.id)
@@ -271,9 +273,8 @@ class Held:
             self._answer.close()
         error = self.failure or error
         codec = self._tools.events
-        told = [codec.attempt(self._record(outcome, error.kind if error is not None else ""))]
-        if self.is_unmade:
-            told.clear()
+        record = self._record(outcome, error.kind if error is not None else "")
+        told = [] if self.is_unmade else [codec.attempt(record)]
         if request is not None:
             told.append(codec.request(request))
         self._tools.ledger.settle_soon(
@@ -291,6 +292,8 @@ class Held:
                 used=(self.usage.input_tokens, self.usage.output_tokens)
                 if self.offer.kept.counted or self.offer.counted
                 else (0, 0),
+                # The reaper has charged it by then, and told so.
+                if_reaped=codec.attempt(msgspec.structs.replace(record, outcome="aborted")) if self.is_unmade else b"",
             ),
             self._on_settled,
         )
@@ -298,9 +301,10 @@ class Held:
             self._tell_quota(self.offer.quota)
         return True
 
-    def would_be_unmade(self, outcome: str) -> bool:
+    @property
+    def would_be_unmade(self) -> bool:
         """As ``is_unmade``, of one that has not ended yet."""
-        return self.is_unmade if self._settled else outcome == "cancelled" and not self.sent
+        return self.is_unmade if self._settled else not self.sent
 
     def _tell_quota(self, quota: Quota) -> None:
         account, now = self.candidate.account.id, clock.now_ms() / 1000
@@ -378,7 +382,18 @@ class Held:
             self.cost,
             reserved,
             0 < reserved < self.cost,
+            *self._proxied(),
         )
+
+    def _proxied(self) -> tuple[str, str]:
+        """The proxy that it took, or that failed last, and whose word that was."""
+        if not self.candidate.account.egress:
+            return _NO_PROXY
+        way = self._answer.way if self._answer is not None else None
+        if way is not None and way.proxy is not None:
+            return way.proxy.name, way.level
+        failed = self._failed_proxy
+        return (failed.proxy, failed.level) if failed is not None and way is None else _NO_PROXY
 
     def _granted(self) -> int:
         return self._grant.granted_output if self._grant is not None else 0

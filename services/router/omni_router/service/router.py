@@ -40,6 +40,7 @@ from omni_router.domain.strategies import Draw
 from omni_router.service import counting, ruling
 from omni_router.service.choosing import Chooser
 from omni_router.service.explaining import Foresight
+from omni_router.service.gathering import Gathering
 from omni_router.service.hedging import Hedging, Race
 from omni_router.service.held import Asked, Begun, Tools
 from omni_router.service.metrics import RouterMetrics
@@ -74,6 +75,7 @@ class RouterService:
         self._hedging = Hedging(self._chooser.standings, metrics)
         self._changed = asyncio.Event()
         self._taken = 0
+        self.gatherings: dict[str, Gathering] | None = None  # by event id, of those that are kept; None: nobody's is
         self.told: Callable[[RequestRecord], None] | None = None  # hears of each request that has ended
 
     def prepare(self, snapshot: Snapshot) -> Callable[[], None]:
@@ -144,6 +146,8 @@ class RouterService:
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         run = Run(call, self._tools.router_id)
+        if self.gatherings is not None:
+            run.gathering = self.gatherings.get(call.event_id)
         self._taken += 1
         measured, tracer = not self._taken % EVERY, self._tools.tracer
         if measured or (tracer is not None and sampled(call.context.traceparent)):

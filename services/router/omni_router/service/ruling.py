@@ -1,8 +1,9 @@
 """Which of the product's own rules hold for a request, and what they come to on its way."""
 
 import msgspec
+from omni_catalogue.guards import FOUND
 from omni_catalogue.rules import AnswerRules, Effective, without_prompt
-from omni_core.ports.router import GUARD, CompleteCall
+from omni_core.ports.router import CompleteCall
 from omni_core.ports.translator import Finding
 from omni_wire.body import Body
 from omni_wire.formats import WireFormat
@@ -41,7 +42,7 @@ _DONE = {"report": "reported", "mask": "masked", "block": "blocked"}
 
 def found(findings: tuple[Finding, ...]) -> tuple[str, ...]:
     """What a client is told of what guards found: names, without counts."""
-    return tuple(dict.fromkeys(f"{GUARD}{each.guard}.{each.rule}={_DONE.get(each.action, '')}" for each in findings))
+    return tuple(dict.fromkeys(f"{FOUND}{each.guard}.{each.rule}={_DONE.get(each.action, '')}" for each in findings))
 
 
 def counted(findings: tuple[Finding, ...]) -> tuple[str, ...]:

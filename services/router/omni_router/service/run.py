@@ -24,6 +24,7 @@ from omni_router.service.refusing import skip_of
 from omni_router.service.watch import Watch
 
 if TYPE_CHECKING:
+    from omni_router.service.gathering import Gathering
     from omni_router.service.hedging import Race
 
 
@@ -51,6 +52,7 @@ class Run:
         self.written = 0  # tokens that the client has of attempts that broke off
         self.served: Attempt | None = None  # whose first byte was the client's first
         self.again: list[Offer] = []  # given by ``next``, and to be given by it once more
+        self.gathering: Gathering | None = None  # where what it says is kept
         self.race: Race | None = None  # where a second may be asked besides the first
         self._router_id = router_id
         self.started_ms = clock.now_ms()
@@ -63,6 +65,8 @@ class Run:
         return next(self.as_listed, None) if self.line is None else await self.line.next()
 
     def attempt(self, tools: Tools, asked: Asked, offer: Offer) -> Attempt:
+        if self.gathering is not None:
+            tools = self.gathering.tools(tools, offer, self.combo)
         return Attempt(tools, asked, offer) if self.watch is None else self.watch.attempt(tools, asked, offer)
 
     async def open(self, attempt: Attempt) -> Head:
@@ -135,7 +139,7 @@ class Run:
             request is not None and request.stream,
             _status(error, served is not None, request),
             error.kind if error is not None else "",
-            sum(not each.would_be_unmade(outcome if each is last else "") for each in self.attempts),
+            sum(not each.would_be_unmade for each in self.attempts),
             usage,
             sum([attempt.cost for attempt in self.attempts]),
             outcome,

@@ -902,6 +902,7 @@ class CreateKeyRequest(_message.Message):
     TEAM_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    NO_BODIES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     requests_per_minute: _builtins.int
@@ -915,6 +916,8 @@ class CreateKeyRequest(_message.Message):
     team: _builtins.str
     """Whose it is, by name; empty for nobody's."""
     user: _builtins.str
+    no_bodies: _builtins.bool
+    """Nothing of what it asks or is answered is ever kept."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -940,10 +943,11 @@ class CreateKeyRequest(_message.Message):
         team: _builtins.str = ...,
         user: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        no_bodies: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "scopes", b"scopes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_window", b"budget_window", "caller", b"caller", "models", b"models", "name", b"name", "requests_per_minute", b"requests_per_minute", "role", b"role", "rules", b"rules", "scopes", b"scopes", "tags", b"tags", "team", b"team", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_window", b"budget_window", "caller", b"caller", "models", b"models", "name", b"name", "no_bodies", b"no_bodies", "requests_per_minute", b"requests_per_minute", "role", b"role", "rules", b"rules", "scopes", b"scopes", "tags", b"tags", "team", b"team", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1133,6 +1137,7 @@ class Key(_message.Message):
     TEAM_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    NO_BODIES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     role: _builtins.str
@@ -1152,6 +1157,7 @@ class Key(_message.Message):
     team: _builtins.str
     """Whose it is, by name; empty for nobody's."""
     user: _builtins.str
+    no_bodies: _builtins.bool
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1177,10 +1183,11 @@ class Key(_message.Message):
         team: _builtins.str = ...,
         user: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        no_bodies: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scopes", b"scopes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_window", b"budget_window", "created", b"created", "hint", b"hint", "id", b"id", "managed_by", b"managed_by", "models", b"models", "name", b"name", "older_until", b"older_until", "requests_per_minute", b"requests_per_minute", "role", b"role", "rules", b"rules", "scopes", b"scopes", "tags", b"tags", "team", b"team", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_nano_usd", b"budget_nano_usd", "budget_window", b"budget_window", "created", b"created", "hint", b"hint", "id", b"id", "managed_by", b"managed_by", "models", b"models", "name", b"name", "no_bodies", b"no_bodies", "older_until", b"older_until", "requests_per_minute", b"requests_per_minute", "role", b"role", "rules", b"rules", "scopes", b"scopes", "tags", b"tags", "team", b"team", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

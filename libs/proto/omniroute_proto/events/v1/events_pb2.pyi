@@ -157,6 +157,8 @@ class AttemptEvent(_message.Message):
     ROUTER_ID_FIELD_NUMBER: _builtins.int
     PRICE_VERSION_FIELD_NUMBER: _builtins.int
     CHARGED_FIELD_NUMBER: _builtins.int
+    PROXY_FIELD_NUMBER: _builtins.int
+    PROXY_LEVEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The attempt id, also the reservation's name."""
     request_id: _builtins.str
@@ -191,6 +193,10 @@ class AttemptEvent(_message.Message):
     """The budgets that the cost was charged to, with a space between: "key" for the key's own, ids of limits for those
     that it shares. One text, as analytics reads thousands a second and keeps it as it is.
     """
+    proxy: _builtins.str
+    """The proxy that it took, or that failed; empty where it took none."""
+    proxy_level: _builtins.str
+    """At which level that was said: "account", "provider" or "global"."""
     @_builtins.property
     def usage(self) -> _common_pb2.Usage: ...
     def __init__(
@@ -219,10 +225,12 @@ class AttemptEvent(_message.Message):
         router_id: _builtins.str = ...,
         price_version: _builtins.str = ...,
         charged: _builtins.str = ...,
+        proxy: _builtins.str = ...,
+        proxy_level: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "request_id", b"request_id", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "proxy", b"proxy", "proxy_level", b"proxy_level", "request_id", b"request_id", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -345,3 +353,75 @@ class RequestEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RequestEvent: _TypeAlias = RequestEvent  # noqa: Y015
+
+@_typing.final
+class Body(_message.Message):
+    """One body of a call that is kept: a way of its own, beside the usage events. Nothing is lost but the body when it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TOLD_ID_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    REDACTED_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    WIRE_FORMAT_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The RequestEvent's id, and what the client was told."""
+    told_id: _builtins.str
+    key_id: _builtins.str
+    stage: _builtins.str
+    """"client_request", "provider_request", "provider_response" or "client_response"."""
+    attempt: _builtins.int
+    """Of the request's attempts, from 1; 0 for what is the client's."""
+    provider: _builtins.str
+    model: _builtins.str
+    at_ms: _builtins.int
+    """Milliseconds since the epoch: when it was kept, and when it is to be gone."""
+    until_ms: _builtins.int
+    size: _builtins.int
+    """The bytes that went by, of which as many are here as may be kept."""
+    content: _builtins.bytes
+    """zlib."""
+    redacted: _builtins.bool
+    """Whether secrets and what tells of people were masked."""
+    seq: _builtins.int
+    """Which try of the edge it is of, from 1: a later one replaces an earlier."""
+    wire_format: _builtins.str
+    cut: _builtins.bool
+    """More went by than is here."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        told_id: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        stage: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+        size: _builtins.int = ...,
+        content: _builtins.bytes = ...,
+        redacted: _builtins.bool = ...,
+        seq: _builtins.int = ...,
+        wire_format: _builtins.str = ...,
+        cut: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "attempt", b"attempt", "content", b"content", "cut", b"cut", "key_id", b"key_id", "model", b"model", "provider", b"provider", "redacted", b"redacted", "request_id", b"request_id", "seq", b"seq", "size", b"size", "stage", b"stage", "told_id", b"told_id", "until_ms", b"until_ms", "wire_format", b"wire_format"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Body: _TypeAlias = Body  # noqa: Y015

@@ -11,9 +11,12 @@ from omni_auth.adapters.store.tables import credentials
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.vault import Binding, Chance, Sealed, VaultRefused, Wrapping, rewrap, seal, unseal
 
-KIND = "accounts"
+KIND = "accounts"  # in what each is bound to, a proxy's too: ids are of one kind only
+OF_LOGINS = "login:"  # what the id of a person's second factor begins with
 BATCH = 50
 TRIES = 3  # a key service may take its time for each
+
+_OF_LOGIN = credentials.c.id.startswith(OF_LOGINS, autoescape=True)
 
 
 class Vault:
@@ -29,7 +32,8 @@ class Vault:
         """In the caller's transaction, in place of what was sealed for the account. ``now`` in epoch ms. Raises
         ``DependencyUnavailable`` without a key to seal with."""
         try:
-            sealed = seal(secret, Binding(organisation, KIND, account_id, version, now), self._keys, self._chance)
+            binding = Binding(organisation, _kind(account_id), account_id, version, now)
+            sealed = seal(secret, binding, self._keys, self._chance)
         except VaultRefused as error:
             raise DependencyUnavailable(f"the credential cannot be sealed: {error}") from None
         self.forget(connection, account_id)
@@ -45,7 +49,7 @@ class Vault:
     def opened(self) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
         """The secret and its version of every account by its id; and of those that do not open, why."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(credentials)).mappings().all()
+            rows = connection.execute(select(credentials).where(~_OF_LOGIN)).mappings().all()
         found: dict[str, tuple[str, str]] = {}
         refused: dict[str, str] = {}
         known: dict[tuple[str, bytes], str] = {}
@@ -59,6 +63,14 @@ class Vault:
                 found[row["id"]] = known[at], row["version"]
         self._open = known
         return found, refused
+
+    def opened_alone(self, connection: Connection, of: str) -> str:
+        """One secret, "" for none. Raises ``DependencyUnavailable`` for one that does not open."""
+        row = connection.execute(select(credentials).where(credentials.c.id == of)).mappings().first()
+        try:
+            return unseal(_sealed(row), _binding(row), self._keys) if row is not None else ""
+        except VaultRefused as error:
+            raise DependencyUnavailable(f"a second factor does not open: {error}") from None
 
     def used(self) -> dict[str, int]:
         """How many credentials each key wraps."""
@@ -131,4 +143,8 @@ def _sealed(row: RowMapping) -> Sealed:
 
 
 def _binding(row: RowMapping) -> Binding:
-    return Binding(row["organisation"], KIND, row["id"], row["version"], int(row["sealed_at"]))
+    return Binding(row["organisation"], _kind(row["id"]), row["id"], row["version"], int(row["sealed_at"]))
+
+
+def _kind(of: str) -> str:
+    return "people" if of.startswith(OF_LOGINS) else KIND

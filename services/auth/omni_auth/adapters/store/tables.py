@@ -141,6 +141,58 @@ credentials = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+# People who log in, each a user of the configuration with that id. No reference: a version that knows nothing of logins
+# deletes users, and a login without one is nobody's. What has no column is in ``document``.
+logins = Table(
+    "logins",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organisation", Text, nullable=False, index=True),
+    Column("role", Text, nullable=False),
+    Column("disabled", Number, nullable=False),
+    Column("password", Text, nullable=False),
+    Column("subject", Text),
+    Column("document", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    Column("updated_at", Number, nullable=False),
+    Index("logins_subject", "subject", unique=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("login", Text, ForeignKey("logins.id"), nullable=False, index=True),
+    Column("created_at", Number, nullable=False),
+    Column("seen_at", Number, nullable=False),
+    Column("expires_at", Number, nullable=False),
+    Column("ended_at", Number, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+)
+
+# Good for one use; also what is under way with an OpenID provider.
+one_time_tokens = Table(
+    "one_time_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("organisation", Text, nullable=False),
+    Column("login", Text, ForeignKey("logins.id")),
+    Column("expires_at", Number, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+login_tries = Table(
+    "login_tries",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("count", Number, nullable=False),
+    Column("at", Number, nullable=False),
+    Index("login_tries_at", "at"),
+)
+
 
 @event.listens_for(audit, "after_create")
 def _for_good(target: Table, connection: Connection, **_: Any) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
+from omni_catalogue.roles import KEY_ROLES
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
 from omni_catalogue.snapshot import MODES, TIERS, UPSTREAM
 from omni_catalogue.tags import MOST as MOST_TAGS
@@ -10,11 +11,11 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain import scalars
-from omni_auth.domain.sections.base import Name, Network, Secret, Section, Tag, Text
+from omni_auth.domain.sections.base import Flag, Name, Network, Secret, Section, Tag, Text
 from omni_auth.domain.sections.prices import PriceSection
 from omni_auth.domain.sections.rules import RulesSection
 
-ROLES = ("admin", "developer")
+ROLES = KEY_ROLES
 WINDOWS = ("day", "week", "month", "total")
 ROLLING = ("minute", "5h")
 # What a limit may be of beside what the store knows by a reference.
@@ -40,6 +41,7 @@ Unpriced = Annotated[Literal["refuse", "serve"] | PriceSection, PlainValidator(_
 # Exact in the doubles of Redis' Lua.
 MOST_COUNTED = 1_000_000_000_000
 Counted = Annotated[int | None, BeforeValidator(scalars.whole(1, MOST_COUNTED, " (leave it out for no limit)"))]
+WhenAway = Annotated[str, BeforeValidator(scalars.one_of(("closed", "open")))]
 AtOnce = Annotated[int | None, BeforeValidator(scalars.whole(1, 1_000_000, " (leave it out for no limit)"))]
 
 
@@ -108,7 +110,7 @@ class LimitSection(LimitsSection):
 
     time_zone: Annotated[str | None, BeforeValidator(scalars.time_zone)] = None
     anchor: Annotated[str | None, BeforeValidator(scalars.anchor)] = None
-    when_away: Annotated[str, BeforeValidator(scalars.one_of(("closed", "open")))] = "closed"
+    when_away: WhenAway = "closed"
 
     @model_validator(mode="after")
     def _calendar(self) -> Self:
@@ -173,7 +175,8 @@ class LimitEntry(LimitSection):
 
 
 class KeySection(Section):
-    """``team`` and ``user`` are whose it is, ``tags`` what its requests carry: the limits of these apply to it."""
+    """``team`` and ``user`` are whose it is, ``tags`` what its requests carry: the limits of these apply to it.
+    With ``no_bodies`` nothing of what they say is ever kept, whatever ``bodies`` says."""
 
     name: Name
     secret: Secret
@@ -191,4 +194,14 @@ class KeySection(Section):
     tags: tuple[Tag, ...] = Field(default=(), max_length=MOST_TAGS)
     limits: LimitsSection = LimitsSection()
     budget: BudgetSection | None = None
+    when_away: WhenAway = "closed"
     rules: RulesSection = RulesSection()
+    no_bodies: Flag = False
+
+    @model_validator(mode="after")
+    def _away(self) -> Self:
+        has_own = self.budget is not None or self.limits.requests_per_minute is not None
+        if "when_away" in self.model_fields_set and not has_own:
+            message = "when_away: goes with limits or a budget of the key's own; those that it shares say it themselves"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self

@@ -2,6 +2,7 @@
 
 from typing import Annotated, NoReturn, Self
 
+from omni_catalogue.proxies import TLS_PROFILES
 from omni_catalogue.quotas import MEASURES as QUOTA_MEASURES
 from omni_catalogue.quotas import RESETS, SPANS, VENDORS, window_name
 from omni_catalogue.snapshot import IDENTITIES, RESUMES, TIERS
@@ -13,6 +14,7 @@ from omni_auth.domain import scalars
 from omni_auth.domain.sections.base import Flag, Name, OptionalSecret, Seconds, Section, Tokens
 from omni_auth.domain.sections.combos import DeadlinesSection, Hedged, Strategy, Streaming, Tags, Weight
 from omni_auth.domain.sections.limits import MOST_COUNTED
+from omni_auth.domain.sections.outbound import PemFile, ProxyName
 from omni_auth.domain.sections.prices import TariffSection
 from omni_auth.domain.sections.rules import RulesSection
 
@@ -166,6 +168,8 @@ class AccountSection(Section):
     weight: Weight = 1
     rate_limit: RateLimitSection = RateLimitSection()
     quota: Quotas = None
+    proxy: ProxyName = ""
+    tls_profile: Annotated[str, BeforeValidator(scalars.one_of(TLS_PROFILES))] = ""
 
 
 class ProviderDocument(Section):
@@ -189,6 +193,10 @@ class ProviderDocument(Section):
     hedge: Hedged = None
     rate_limit: RateLimitSection = RateLimitSection()
     quota: Quotas = None
+    proxy: ProxyName = ""
+    ca_file: PemFile = ""
+    client_certificate: PemFile = ""
+    client_key: PemFile = ""
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
@@ -196,6 +204,13 @@ class ProviderDocument(Section):
             if why := model.rate_limit.beyond(self.rate_limit):
                 message = f"the model {model.id}: rate_limit: {why}"
                 raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_fits(self) -> Self:
+        if bool(self.client_certificate) is not bool(self.client_key):
+            message = "client_certificate and client_key belong together: give both or neither"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
         return self
 
 

@@ -1,0 +1,77 @@
+"""Which proxies answer. One that failed ``FAILURES`` times in a row is left alone for ``OPEN_FOR`` seconds; then a
+single call tries it, and the others go on failing at once until that one is through.
+
+Kept by each process for itself: whether a proxy can be reached is a matter of the place it is reached from.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from omni_catalogue.proxies import Proxy
+from omni_wire.errors import ProxyFailed, UpstreamUnreachable
+
+from omni_core import clock
+from omni_core.meters import Meter
+from omni_core.outbound_handshake import failed
+
+FAILURES = 3
+OPEN_FOR = 15.0
+TUNNELS = "Tunnels through proxies, by what became of them."
+_OF_ONE_TARGET = "proxy_refused"  # its rules may forbid one and let others pass
+
+
+class _State:
+    __slots__ = ("failures", "until")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.until = 0.0
+
+
+class ProxyHealth:
+    """``tunnels`` counts by proxy and by what became of them: "open", or the code of a failure."""
+
+    def __init__(self, tunnels: Meter | None = None) -> None:
+        self._tunnels = tunnels
+        self._states: dict[Proxy, _State] = {}
+
+    @contextmanager
+    def watched(self, proxy: Proxy) -> Iterator[None]:
+        """Around the opening of one tunnel. Raises ``ProxyFailed`` (code "proxy_left_alone") where it is not tried."""
+        state = self._states.get(proxy)
+        if state is not None and state.failures >= FAILURES:
+            now = clock.monotonic()
+            if now < state.until:
+                self._count(proxy, "proxy_left_alone")
+                raise failed(proxy, f"failed {state.failures} times in a row and is left alone for now", "left_alone")
+            state.until = now + OPEN_FOR  # for the others, while this one tries
+        try:
+            yield
+        except ProxyFailed as error:
+            self._count(proxy, error.code)
+            if error.code != _OF_ONE_TARGET:
+                state = self._states.setdefault(proxy, _State())
+                state.failures += 1
+                state.until = clock.monotonic() + OPEN_FOR
+            raise
+        except UpstreamUnreachable:
+            self._well(proxy, "target_unreachable")
+            raise
+        else:
+            self._well(proxy, "open")
+
+    def broken(self) -> tuple[str, ...]:
+        """Names of those that are left alone now."""
+        return tuple(sorted(proxy.name for proxy, state in self._states.items() if state.failures >= FAILURES))
+
+    def keep(self, proxies: frozenset[Proxy]) -> None:
+        """Forget all others: they are not configured any more."""
+        self._states = {proxy: state for proxy, state in self._states.items() if proxy in proxies}
+
+    def _well(self, proxy: Proxy, outcome: str) -> None:
+        self._count(proxy, outcome)
+        self._states.pop(proxy, None)
+
+    def _count(self, proxy: Proxy, outcome: str) -> None:
+        if self._tunnels is not None:
+            self._tunnels.add((proxy.name, outcome))
