@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from omni_core.clock import monotonic, now_ms
 from omni_core.component import Check
 from omni_core.ports.analytics import AnalyticsPort
+from omni_core.ports.people import PeoplePort
 from omni_core.ports.quota import QuotaPort
 from omni_core.ports.router import RouterPort
 from omni_core.runtime import Runtime
@@ -18,6 +19,7 @@ from omni_dashboard.adapters import installation
 from omni_dashboard.adapters.members import NatsConsoles, NatsFleet
 from omni_dashboard.adapters.metrics import ReconciliationMeter
 from omni_dashboard.money import Money
+from omni_dashboard.people import People
 from omni_dashboard.ports import ControlPort, FleetView, ProcessChecks
 from omni_dashboard.reconciler import Reconciler
 from omni_dashboard.server.app import Api, create_app
@@ -88,11 +90,12 @@ def build(
     quota: QuotaPort,
     analytics: AnalyticsPort,
     router: RouterPort | None = None,
+    people: PeoplePort | None = None,
     checks: ProcessChecks | None = None,
     fleet: FleetView | None = None,
     settings: DashboardSettings | None = None,
 ) -> DashboardComponent:
-    """Without a ``router`` there is no simulation.
+    """Without a ``router`` there is no simulation, without ``people`` nobody logs in.
 
     ``checks`` are those of the whole process, for ``/api/system`` and ``/readyz``; without it, the dashboard's own.
     ``fleet`` is who announces itself over NATS, and ``settings`` come from the environment, where they are not given.
@@ -108,6 +111,7 @@ def build(
         router=router,
         console=console,
         consoles=NatsConsoles(runtime.bus),
+        people=People(people, settings, monotonic),
     )
 
     def own() -> dict[str, dict[str, Check]]:
@@ -122,6 +126,9 @@ def build(
         api, MoneyApi(money, lambda: reconciler.looks), service, seen, installation.assets(), runtime.metrics
     )
     sizes = {FILE_PATH: settings.max_file_bytes}
-    shell = Shell(app, runtime.metrics, max_body_bytes=settings.max_body_bytes, sizes=sizes, clock=monotonic)
+    shell = Shell(
+        app, runtime.metrics, max_body_bytes=settings.max_body_bytes, sizes=sizes, door=lambda: service.door,
+        clock=monotonic, wall=lambda: now_ms() // 1000,
+    )  # fmt: skip
     component: DashboardComponent = DashboardComponent(shell, app, service, fleet, reconciler, settings)
     return component

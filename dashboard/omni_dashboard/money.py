@@ -49,7 +49,7 @@ class Money:
     async def prices(self, identity: Identity) -> list[Offered]:
         """All that is paid for anything, and which of it is in force."""
         platform_only(identity.organisation, "see all prices")
-        names = await self._named(Caller(actor(identity.key_id, identity.name), identity.organisation))
+        names = await self._named(Caller(actor(identity), identity.organisation))
         return offered(await self._book(), names, self._now_ms())
 
     async def audit(self) -> Proof:
@@ -93,7 +93,7 @@ class Money:
                 ),
             )
         }
-        caller = Caller(actor(identity.key_id, identity.name), identity.organisation)
+        caller = Caller(actor(identity), identity.organisation)
         target = f"usage/{from_ms}-{until_ms}"
         await self._within("auth", self._auth.record_audit(caller, "usage.reprice", target, **sums))
         return await self._repriced(from_ms, until_ms, book, apply=True)

@@ -7,9 +7,10 @@ from operator import add
 from typing import TypeVar
 
 import msgspec
-from omni_catalogue.networks import Network, networks
+from omni_catalogue.doorway import Doorway
+from omni_catalogue.roles import gives, manages
 from omni_catalogue.scopes import may_hand_out
-from omni_catalogue.snapshot import decode
+from omni_catalogue.snapshot import Server, decode
 from omni_core.component import Check
 from omni_core.kept_bodies import KeptBody
 from omni_core.log_ring import LogLine, LogRing
@@ -42,22 +43,24 @@ from omni_wire.latency import added
 
 from omni_dashboard.asking import within
 from omni_dashboard.domain.access import (
-    ADMIN,
-    PLATFORM,
+    PERSON,
     actor,
     admit,
     allow,
     allow_area,
     organisation_of,
     platform_only,
+    runs_gateway,
+    sees_organisation,
 )
 from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
 from omni_dashboard.domain.simulation import Simulation
+from omni_dashboard.people import People
 from omni_dashboard.ports import Consoles, ControlPort
 from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
-from omni_dashboard.usage.asking import analysed, visible
+from omni_dashboard.usage.asking import analysed, own_keys, visible
 from omni_dashboard.usage.owners import Owner
 
 T = TypeVar("T")
@@ -108,16 +111,18 @@ class Management:
         router: RouterPort | None = None,
         console: LogRing | None = None,
         consoles: Consoles | None = None,
+        people: People | None = None,
     ) -> None:
         self._auth = auth
         self._quota = quota
         self._analytics = analytics
         self._router = router
+        self.people = people or People(None, settings, clock)
         self._settings = settings
         self._clock = clock
         self._wall = wall
-        self._trusted: tuple[Network, ...] = ()
-        self._trusted_of = 0  # the revision that says so
+        self.door = Doorway(Server())
+        self._door_of = 0  # the revision that says so
         self._identities: dict[bytes, tuple[float, Identity]] = {}
         self._ending = asyncio.Event()
         self._console = console or LogRing()
@@ -134,10 +139,11 @@ class Management:
         forwarded: Sequence[str] = (),
         area: str = "",
         write: bool = False,
+        what: str = "",
     ) -> Identity:
         """Who holds ``key``. ``peer`` is the address at the other end of the connection, ``forwarded`` what proxies
         say of it. Raises ``Unauthenticated``, or ``PermissionDenied`` when they have not ``role`` or may not use the
-        key from there, or not for reading (or else changing) that ``area``."""
+        key from there, or not for reading (or else changing) that ``area``, or ``what`` of it roles tell apart."""
         digest = hashlib.sha256(key).digest()
         now = self._clock()
         known = self._identities.get(digest)
@@ -149,9 +155,28 @@ class Management:
             identity = await self._ask("auth", self._auth.authenticate(context, digest))
             if ended == self._ended:
                 self._keep(digest, now, identity)
-        admit(identity.scopes, peer, forwarded, self._trusted, self._wall())
-        allow(identity.role, role)
+        admit(identity.scopes, peer, forwarded, self.door.trusted, self._wall())
+        if role == PERSON:
+            raise PermissionDenied("this is for people who have logged in, and not for keys", code="not_a_person")
+        allow(identity.role, role, what or area, write)
         allow_area(identity.scopes, area, write)
+        return identity
+
+    async def identify_person(
+        self, token: str, role: str, area: str = "", write: bool = False, what: str = ""
+    ) -> Identity:
+        """Who has logged in with that session. Raises as ``identify``."""
+        who = await self.people.who(token)
+        person = who.person
+        identity = Identity(
+            "", person.name, person.role, organisation=person.organisation, person=person.id, session=who.session.id
+        )
+        if role == PERSON:
+            return identity
+        if who.must_enrol:
+            told = "your organisation asks for a second factor: set one up under /account"
+            raise PermissionDenied(told, code="second_factor_needed")
+        allow(identity.role, role, what or area, write)
         return identity
 
     def _keep(self, digest: bytes, now: float, identity: Identity) -> None:
@@ -164,14 +189,16 @@ class Management:
         self._identities.clear()
 
     async def usage(self, identity: Identity, query: UsageQuery) -> UsageReport:
-        """Raises ``PermissionDenied`` when a developer asks for a key other than their own."""
+        """Raises ``PermissionDenied`` when a developer asks for a key that is not theirs."""
         if query.from_ms and query.until_ms and query.from_ms > query.until_ms:
             raise InvalidRequest("from is after until", param="from")
-        if identity.role != ADMIN:
-            if query.key_id not in ("", identity.key_id):
-                raise PermissionDenied("a developer sees the usage of their own key only", param="key")
-            query = msgspec.structs.replace(query, key_id=identity.key_id)
-        elif identity.organisation != PLATFORM:
+        if not sees_organisation(identity):
+            mine = await own_keys(identity, self.owners)
+            if query.key_id and query.key_id not in mine:
+                raise PermissionDenied("a developer sees the usage of their own keys only", param="key")
+            asked = [query.key_id] if query.key_id else [*mine]
+            return combined([await self._usage(msgspec.structs.replace(query, key_id=key)) for key in asked])
+        if not runs_gateway(identity):
             own = [key.id for key in await self.keys(identity) if query.key_id in ("", key.id)]
             return combined([await self._usage(msgspec.structs.replace(query, key_id=key)) for key in own])
         return await self._usage(query)
@@ -243,7 +270,7 @@ class Management:
         """Of the keys that ``identity`` may see, by id, and of those that were revoked: of all organisations, or of
         its own."""
         whose = {identity.organisation: None}
-        if identity.organisation == PLATFORM:
+        if runs_gateway(identity):
             whose |= dict.fromkeys(found.name for found in await self._organisations(identity))
         return {
             key.id: Owner(organisation, key.team, key.user, key.name)
@@ -284,11 +311,10 @@ class Management:
 
     async def request(self, identity: Identity, id_: str) -> RequestFound:
         """Raises ``InvalidRequest`` (404) for none, and for one that ``identity`` may not see alike."""
-        if identity.role != ADMIN:
-            keys: tuple[str, ...] | None = (identity.key_id,)
+        if not sees_organisation(identity):
+            keys: tuple[str, ...] | None = (*await own_keys(identity, self.owners),)
         else:
-            own = identity.organisation == PLATFORM
-            keys = None if own else tuple([key.id for key in await self.keys(identity)])
+            keys = None if runs_gateway(identity) else tuple([key.id for key in await self.keys(identity)])
         found = await self._ask("analytics", self._analytics.find_request(id_, keys), self._settings.query_timeout)
         if found is None:
             raise InvalidRequest(f"there is no request '{id_}' on record", status=404, code="not_found", param="id")
@@ -316,7 +342,7 @@ class Management:
 
     async def _own_keys(self, identity: Identity) -> tuple[str, ...] | None:
         """Whose requests an admin may see, those of revoked keys among them; None for anybody's."""
-        if identity.organisation == PLATFORM:
+        if runs_gateway(identity):
             return None
         return tuple([key.id for revoked in (False, True) for key in await self.keys(identity, revoked=revoked)])
 
@@ -334,14 +360,28 @@ class Management:
         return await self._ask("the router", self._router.explain(call))
 
     async def _simulated_key(self, identity: Identity, key: str, organisation: str) -> str:
+        if identity.person:
+            return await self._simulated_for(identity, key, organisation)
         if key in ("", identity.key_id, identity.name) and not organisation:
             return identity.key_id
-        if identity.role != ADMIN:
+        if not manages(identity.role):
             raise PermissionDenied("a developer simulates requests of their own key only", param="key")
         for found in await self.keys(identity, organisation):
             if key in (found.id, found.name):
                 return found.id
         raise InvalidRequest(f"there is no key '{key}'", status=404, code="not_found", param="key")
+
+    async def _simulated_for(self, identity: Identity, key: str, organisation: str) -> str:
+        """A person has any number of keys: the first of their own, where they say none."""
+        own = not manages(identity.role)
+        if own and organisation:
+            raise PermissionDenied("a developer simulates requests of their own keys only", param="organisation")
+        for found in await self.keys(identity, organisation):
+            mine = found.user == identity.name
+            if (mine and not key) or (key in (found.id, found.name) and (mine or not own)):
+                return found.id
+        told = f"there is no key '{key}'" if key else "key: say of which key, for none is yours"
+        raise InvalidRequest(told, status=404, code="not_found", param="key")
 
     async def keys(self, identity: Identity, organisation: str = "", *, revoked: bool = False) -> list[KeyInfo]:
         return await self._ask("auth", self._auth.list_keys(self.caller(identity, organisation), revoked=revoked))
@@ -355,6 +395,8 @@ class Management:
 
     async def create_key(self, identity: Identity, new: NewKey, organisation: str = "") -> CreatedKey:
         """Raises ``PermissionDenied`` for a key that may do more than ``identity`` does."""
+        if not gives(identity.role, new.role):
+            raise PermissionDenied(f"who is {identity.role} gives nobody the role {new.role}", param="role")
         may_hand_out(identity.scopes, new.role, new.scopes)
         return await self._ask("auth", self._auth.create_key(new, self.caller(identity, organisation)))
 
@@ -385,7 +427,7 @@ class Management:
 
     def caller(self, identity: Identity, organisation: str = "") -> Caller:
         """As auth is told, also for its audit log. Raises ``PermissionDenied`` for another's ``organisation``."""
-        return Caller(actor(identity.key_id, identity.name), organisation_of(identity.organisation, organisation))
+        return Caller(actor(identity), organisation_of(identity, organisation))
 
     async def objects(self, caller: Caller, kind: Kind, after: str, limit: int) -> ObjectPage:
         return await self._ask("auth", self._auth.list_objects(caller, kind.name, after=after, limit=limit))
@@ -456,7 +498,7 @@ class Management:
     async def audit(self, identity: Identity, organisation: str, before: int, limit: int) -> AuditPage:
         """Raises ``PermissionDenied`` for another's ``organisation``; without one the platform sees all."""
         caller = self.caller(identity)
-        organisation_of(identity.organisation, organisation)
+        organisation_of(identity, organisation)
         return await self._ask(
             "auth", self._auth.list_audit(caller, organisation=organisation, before=before, limit=limit)
         )
@@ -472,7 +514,7 @@ class Management:
     async def quota(self, identity: Identity) -> QuotaSnapshot:
         """Those of its organisation's keys and its own limits; accounts are the platform's."""
         found = await self._ask("quota", self._quota.snapshot())
-        if identity.organisation == PLATFORM:
+        if runs_gateway(identity):
             return found
         own = {key.id for key in await self.keys(identity)}
         return QuotaSnapshot(
@@ -485,8 +527,8 @@ class Management:
     async def limit_events(self, identity: Identity, asked: LimitEvents, organisation: str) -> tuple[LimitEvent, ...]:
         """Those of an ``organisation``; of all where the platform names none. Raises ``PermissionDenied`` for
         another's."""
-        own = organisation_of(identity.organisation, organisation)
-        whose = "" if identity.organisation == PLATFORM and not organisation else own
+        own = organisation_of(identity, organisation)
+        whose = "" if runs_gateway(identity) and not organisation else own
         asked = msgspec.structs.replace(asked, organisation=whose)
         return await self._ask("analytics", self._analytics.limit_events(asked), self._settings.query_timeout)
 
@@ -514,13 +556,14 @@ class Management:
         return self._heed(await self._ask("auth", self._auth.configuration()))
 
     def _heed(self, found: Configuration) -> Configuration:
-        """Whose word on a client's address counts is in the configuration; what cannot be read changes nothing."""
-        if found.revision != self._trusted_of:
+        """Who may come, and whose word on a client's address counts, is in the configuration; what cannot be read
+        changes nothing."""
+        if found.revision != self._door_of:
             try:
-                self._trusted = networks(decode(found.snapshot).server.trusted_proxies)
+                self.door = Doorway(decode(found.snapshot).server)
             except (WireError, ValueError):
                 return found
-            self._trusted_of = found.revision
+            self._door_of = found.revision
         return found
 
     async def probe(self) -> None:

@@ -15,10 +15,12 @@ import omni_quota.server
 import omni_router.server
 import omni_translator.server
 import pytest
+from omni_auth.adapters import people_server
 from omni_catalogue.rules import AnswerRules, RequestRules, ThinkingRule
 from omni_catalogue.scopes import Scopes
 from omni_core.clients.analytics import AnalyticsClient
 from omni_core.clients.auth import AuthClient
+from omni_core.clients.people import PeopleClient
 from omni_core.clients.quota import QuotaClient
 from omni_core.clients.router import RouterClient
 from omni_core.clients.translator import TranslatorClient
@@ -52,6 +54,7 @@ from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
+from omni_core.ports.people import Enrolment, LogIn, LoginOptions, OidcProvider, Origin, PeoplePort
 from omni_core.ports.quota import (
     AccountQuota,
     AllowanceState,
@@ -88,6 +91,7 @@ from omni_wire.errors import (
 from omni_wire.formats import WireFormat
 from omni_wire.usage import Usage
 
+from tests.unit.dashboard.folk import PASSWORD, Folk, digest
 from tests.unit.dashboard.ports import FOUND
 
 CONTEXT = CallContext("0192f0c1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
@@ -97,6 +101,7 @@ REGISTER: dict[type, Callable[[RpcServer, Any], None]] = {
     AuthClient: omni_auth.server.register,
     QuotaClient: omni_quota.server.register,
     AnalyticsClient: omni_analytics.server.register,
+    PeopleClient: people_server.register,
 }
 
 Reach = Callable[[Any, type], Awaitable[Any]]
@@ -896,3 +901,52 @@ async def test_usage_is_answered_in_exact_numbers(reach: Reach) -> None:
     with pytest.raises(InvalidRequest) as raised:
         await port.query(UsageQuery(group_by="moon"))
     assert raised.value.param == "group_by"
+
+
+# ---- people ---------------------------------------------------------------------------------------------------------
+
+
+def _is_people(port: Folk) -> PeoplePort:
+    return port
+
+
+async def test_people_log_in_and_out_and_are_told_apart_by_their_sessions(reach: Reach) -> None:
+    folk = Folk()
+    port: PeoplePort = await reach(folk, PeopleClient)
+    assert await port.options() == LoginOptions(False, (OidcProvider("corp", "Corp"),))
+    asked, origin = LogIn("guests", "owner", PASSWORD, "123456", b"known"), Origin("192.0.2.1", "a browser")
+    opened = await port.log_in(origin, asked)
+    assert (folk.asked, folk.origins) == ([asked], [origin])
+    session = digest(opened.token)
+    assert await port.who(session) == opened.who
+    assert await port.list_sessions(session) == await folk.list_sessions(session)
+    renewed = await port.change_password(origin, session, PASSWORD, "another")
+    enrolled = await port.confirm_totp(origin, digest(renewed.token), "123456")
+    assert enrolled.codes == ("abcd-efgh",)
+    session = digest(enrolled.opened.token)
+    assert await port.begin_totp(session) == Enrolment("ABCD", "otpauth://totp/x")
+    await port.remove_totp(session, PASSWORD)
+    assert await port.end_sessions(session, "s-owner") == 2
+    with pytest.raises(Unauthenticated) as caught:
+        await port.who(session)
+    assert caught.value.code == "session_ended"
+    with pytest.raises(Unauthenticated) as caught:
+        await port.log_in(origin, LogIn("default", "owner", "wrong"))
+    assert caught.value.code == "wrong_login"
+
+
+async def test_people_are_invited_changed_and_removed(reach: Reach) -> None:
+    folk = Folk()
+    port: PeoplePort = await reach(folk, PeopleClient)
+    caller = Asker("person:u (ada)", "guests")
+    assert await port.list_people(caller) == await folk.list_people(caller)
+    made = await port.invite(caller, "bo", "viewer")
+    assert made == await folk.invite(caller, "bo", "viewer")
+    assert (await port.look("orl-good")).kind == "invite"
+    assert (await port.redeem(Origin(), "orl-good", "", "x", "1")).who.person.role == "owner"
+    assert (await port.change_person(caller, "u-viewer", "admin", False)).role == "admin"
+    assert (await port.reset_person(caller, "u-billing", "password")).token == "orl-reset"
+    assert (await port.remove_person(caller, "u-developer")).id == "u-developer"
+    with pytest.raises(InvalidRequest):
+        await port.change_person(caller, "u-nobody")
+    assert set(folk.callers) == {caller}

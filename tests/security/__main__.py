@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 
-from tests.security import access, canary, flood, listing, revocation, schema, timing, vault
+from tests.security import access, canary, content, flood, listing, revocation, schema, timing, vault
 from tests.support.figures import Test, told
 
 TESTS: dict[str, Test] = {
@@ -31,6 +31,8 @@ TESTS: dict[str, Test] = {
     "schema: whatever OpenAPI allows and forbids": lambda home, n, seed: schema.of_everything(
         home, n, seed, workers=os.cpu_count() or 1
     ),
+    "pii: found in labelled texts, whole and cut everywhere": lambda home, n, seed: content.of_pii(),
+    "injection: found in labelled requests": lambda home, n, seed: content.of_injection(),
 }
 
 

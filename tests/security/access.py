@@ -36,6 +36,7 @@ OBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
     "accounts": ("held/WORD", {"api_key": "none"}),
     "combos": ("WORD", {"targets": [MODEL]}),
     "aliases": ("WORD", {"target": MODEL}),
+    "proxies": ("WORD", {"url": "http://proxy.example.com:3128"}),
     "prices": ("*/WORD", {"input": 1, "output": 2}),
     "settings": ("settings", {"routing": {"retries": 1}}),
     "limits": ("WORD", {"requests_per_minute": 1}),

@@ -44,7 +44,7 @@ MANAGEMENT_CALLERS = (
 
 # Kinds of object of the configuration. What OWN names each organisation has for itself.
 OWN_KINDS = ("teams", "users", "memberships", "request-tags", "limits")
-PLATFORM_KINDS = ("providers", "accounts", "combos", "aliases", "prices", "settings")
+PLATFORM_KINDS = ("proxies", "providers", "accounts", "combos", "aliases", "prices", "settings")
 
 MANAGEMENT = """
                                                            none wrng away dev  read area othr admn gdev grd  gare gadm

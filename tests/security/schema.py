@@ -59,6 +59,7 @@ THERE: dict[str, dict[str, dict[str, Any]]] = {
     "providers": {"fresh": {"format": "anthropic.messages", "base_url": "https://fresh.example"}},
     "accounts": {"fresh/main": {"api_key": "none"}},
     "combos": {"best": {"targets": ["acme/sim"]}},
+    "proxies": {"office": {"url": "http://proxy.example.com:3128"}},
     "aliases": {"gpt-4o": {"target": "acme/sim"}},
     "prices": {"*/sim": {"input": 1, "output": 2}},
     "settings": {"settings": {"routing": {"retries": 1}}},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.security import access, access_table, canary, flood, listing, schema, timing, vault
+from tests.security import access, access_table, canary, content, flood, listing, schema, timing, vault
 from tests.security.welch import THRESHOLD, cropped, welch
 from tests.security.world import world
 
@@ -82,3 +82,16 @@ def test_a_key_is_shown_the_models_that_it_may_call_and_no_others() -> None:
     assert figures["pass"], figures["first"]
     assert 0 < figures["callable"] < figures["models"]
     assert figures["off"] > 0
+
+
+def test_personal_data_is_found_in_labelled_texts_and_no_cut_hides_any() -> None:
+    figures = content.of_pii(every=7)
+    assert figures["pass"], figures
+    assert figures["texts"] >= 300
+
+
+def test_injections_are_found_in_labelled_requests_and_harmless_ones_pass() -> None:
+    figures = content.of_injection()
+    assert figures["pass"], figures
+    assert figures["attempts"] >= 200
+    assert figures["benign"] >= 300

@@ -69,6 +69,7 @@ from omni_edge.settings import EdgeSettings
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from tests.support.logins import logins_of
 from tests.support.router import Harness, harness
 from tests.support.servers import redis_server
 from tests.unit.dashboard.ports import FOUND, KEPT
@@ -208,6 +209,7 @@ class World:
         objects = SqlObjects(self.store.database, vault)
         self.auth = AuthService(
             store=self.store, objects=objects, audit=AuditLog(self.store.database),
+            logins=logins_of(self.store.database, vault),
             secrets=AccountSecrets({}, home, vault, OwnSecrets({}, home)), mint=new_id,
             source=ConfigFile(file, {}, objects.held), bucket=Bucket(), metrics=PrometheusMetrics(CollectorRegistry()),
             settings=AuthSettings(poll=3600, republish=3600), now=lambda: self.now, chance=os.urandom,

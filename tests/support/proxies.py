@@ -14,14 +14,15 @@ Manner = Literal["well", "html", "garbage", "hangs", "cuts", "says 403", "says 5
 
 
 class _Listening:
-    """``asked`` are the targets that it was asked for, "host:port" each; ``accepted`` counts connections."""
+    """``asked`` are the targets that it was asked for, "host:port" each; ``accepted`` counts connections,
+    ``tunnels`` those that lead to somebody now."""
 
     def __init__(self, user: str = "", password: str = "", *, tls: ssl.SSLContext | None = None) -> None:
         self.user, self.password = user, password
         self.manner: Manner = "well"
         self.names: dict[str, str] = {}
         self.asked: list[str] = []
-        self.accepted = self.port = 0
+        self.accepted = self.tunnels = self.port = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -67,10 +68,20 @@ class _Listening:
     ) -> None:
         self.asked.append(f"{host}:{port}")
         back, onward = await asyncio.open_connection(self.names.get(host, host), port)
+        self.tunnels += 1
         try:
             writer.write(opened + (b"and more" if self.manner == "chatters" else b""))
-            await asyncio.gather(_pipe(reader, onward), _pipe(back, writer))
+            both = [asyncio.create_task(_pipe(reader, onward)), asyncio.create_task(_pipe(back, writer))]
+            try:
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in both:
+                    one.cancel()
+                await asyncio.gather(*both, return_exceptions=True)
+            writer.close()
+            await writer.wait_closed()
         finally:
+            self.tunnels -= 1
             onward.transport.abort()
 
 
@@ -149,7 +160,3 @@ async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
         while data := await source.read(65_536):
             sink.write(data)
             await sink.drain()
-        if sink.can_write_eof():
-            sink.write_eof()
-        else:
-            sink.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from omni_catalogue import snapshot as s
 from omni_core.ids import new_id
+from omni_core.outbound import Outbound
 from omni_core.ports.auth import Credential
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Head
@@ -20,7 +21,7 @@ from omni_ledger.batcher import DEADLINE
 from omni_router.adapters.bells import TURNS, Bells
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
-from omni_router.service.credentials import Credentials
+from omni_router.service.credentials import Credentials, ProxySecrets
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.router import RouterService
@@ -87,7 +88,8 @@ class Harness:
         self.simulator = simulator
         self.router_id = f"router-{new_id()}"
         self.auth = FixedCredentials()
-        self.upstream = HttpUpstream()
+        credentials = Credentials(self.auth, 60.0)  # type: ignore[arg-type]
+        self.upstream = HttpUpstream(outbound=Outbound(secrets=ProxySecrets(credentials)))
         self.registry = registry = new_registry()
         leasing = leasing_of(self.router_id, journals, hot=1) if journals is not None else None
         within = RouterSettings().redis_refused_for if journals is not None else DEADLINE
@@ -97,7 +99,7 @@ class Harness:
             ledger=self.ledger,
             translator=translator,
             upstream=self.upstream,
-            credentials=Credentials(self.auth, 60.0),  # type: ignore[arg-type]
+            credentials=credentials,
             events=ProtobufEvents(),
             settings=RouterSettings(retry_pause=0.01, new_key_wait=0.1),
             router_id=self.router_id,

@@ -15,9 +15,13 @@ _TYPES = {
 }
 PATHS = {
     "/": "index.html",
+    "/login": "login.html",
+    "/account": "account.html",
+    "/people": "people.html",
     "/static/app.css": "app.css",
     "/static/app.js": "app.js",
     "/static/live.js": "live.js",
+    "/static/people.js": "people.js",
     "/static/icon.svg": "icon.svg",
     "/favicon.ico": "icon.svg",
 }

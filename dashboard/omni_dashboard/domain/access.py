@@ -1,27 +1,64 @@
-"""Who may do what. A route names the role it needs; anything else is denied."""
+"""Who may do what. A route names the area it is of and whose things it is about; roles have what the one table of them
+says (``omni_catalogue.roles``), and anything else is denied."""
 
 import re
 from collections.abc import Sequence
+from typing import Protocol
 
+from omni_catalogue import roles
 from omni_catalogue.networks import Network, client_address, networks, within
-from omni_catalogue.scopes import DEVELOPER as DEVELOPER
 from omni_catalogue.scopes import Scopes
 from omni_wire.errors import PermissionDenied, Unauthenticated
 
-ADMIN = "admin"
+# Whose things a route is about: what is the caller's own, or all of an organisation's; PERSON is for whoever has logged
+# in, about themselves.
+DEVELOPER, ADMIN, PERSON = "developer", "admin", "person"
 # Whoever runs the gateway: its admins see and change what all organisations use.
 PLATFORM = "default"
 _ELSEWHERE = "organisation_not_allowed"
-_RANK = {DEVELOPER: 1, ADMIN: 2}
+
+
+class Known(Protocol):
+    """Whoever asks: somebody with a key, or a person who has logged in."""
+
+    @property
+    def key_id(self) -> str: ...
+
+    @property
+    def person(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def organisation(self) -> str: ...
+
 
 MAX_KEY = 512
 _BEARER = re.compile(rb"(?i:bearer)[ \t]+(\S+)[ \t]*")
 
 
-def allow(role: str, needed: str) -> None:
+def allow(role: str, needed: str, area: str = "", write: bool = False) -> None:
     """Raises ``PermissionDenied``; a role this version does not know may do nothing."""
-    if _RANK.get(role, 0) < _RANK[needed]:
-        raise PermissionDenied(f"this needs a key with the role {needed}")
+    if role not in roles.POLICY:
+        raise PermissionDenied(f"nobody here knows what the role {role} may do")
+    level = roles.OWN if needed == DEVELOPER else roles.WRITE if write else roles.READ
+    if area and not roles.may(role, area, level):
+        able = [name for name in roles.ROLES if roles.may(name, area, level)]
+        raise PermissionDenied(f"this needs the role {' or '.join(able)}, and you are {role}")
+
+
+def sees_organisation(identity: Known) -> bool:
+    """Whether somebody sees what all of their organisation used, and not their own alone."""
+    return roles.may(identity.role, "usage", roles.READ)
+
+
+def runs_gateway(identity: Known) -> bool:
+    """Whether somebody sees and changes what is of other organisations."""
+    return identity.organisation == PLATFORM and roles.manages(identity.role)
 
 
 def allow_area(scopes: Scopes, area: str, write: bool) -> None:
@@ -34,16 +71,17 @@ def allow_area(scopes: Scopes, area: str, write: bool) -> None:
         )
 
 
-def actor(key_id: str, name: str) -> str:
+def actor(identity: Known) -> str:
     """Who does something, for the audit log."""
-    return f"key:{key_id} ({name})"
+    who = f"person:{identity.person}" if identity.person else f"key:{identity.key_id}"
+    return f"{who} ({identity.name})"
 
 
-def organisation_of(own: str, asked: str) -> str:
-    """Whose things are meant: one's own, or those that the platform asks for. Raises ``PermissionDenied``."""
-    if asked and own not in (asked, PLATFORM):
-        raise PermissionDenied("this key is of another organisation", param="organisation", code=_ELSEWHERE)
-    return asked or own
+def organisation_of(identity: Known, asked: str) -> str:
+    """Whose things are meant: one's own, or those that who runs the gateway asks for. Raises ``PermissionDenied``."""
+    if asked and asked != identity.organisation and not runs_gateway(identity):
+        raise PermissionDenied("you are of another organisation", param="organisation", code=_ELSEWHERE)
+    return asked or identity.organisation
 
 
 def platform_only(own: str, what: str) -> None:

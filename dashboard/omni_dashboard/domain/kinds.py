@@ -25,6 +25,7 @@ KINDS = (
     Kind("users", "user", "dora@example.org", own=True),
     Kind("memberships", "membership", "research/dora@example.org", own=True),
     Kind("tags", "tag", "eu", own=True, at="request-tags"),  # /api/tags is Ollama's list of models
+    Kind("proxies", "proxy", "office"),
     Kind("providers", "provider", "acme"),
     Kind("accounts", "account", "acme/main"),
     Kind("combos", "combo", "best"),

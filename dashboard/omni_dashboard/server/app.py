@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from omni_dashboard.domain.access import ADMIN, DEVELOPER
+from omni_dashboard.domain.access import ADMIN, DEVELOPER, sees_organisation
 from omni_dashboard.domain.values import epoch_ms
 from omni_dashboard.ports import Asset, FleetView, ProcessChecks
 from omni_dashboard.server import (
@@ -27,6 +27,7 @@ from omni_dashboard.server import (
     live,
     logs,
     page,
+    people,
     problems,
     reports,
 )
@@ -98,6 +99,7 @@ class Api:
             *live.rows(),
             *dead.rows(),
             *bodies.rows(),
+            *people.rows(),
             Row("GET", "/api/requests/{id}", DEVELOPER, self.request, RequestOut, area="usage"),
             Row(
                 "POST",
@@ -159,7 +161,7 @@ class Api:
         return UsageAnswer(
             from_ms=start or None,
             until_ms=end or None,
-            key=key or (None if identity_of(request).role == ADMIN else identity_of(request).key_id),
+            key=key or (None if sees_organisation(identity_of(request)) else identity_of(request).key_id or None),
             group_by=group_by,
             totals=Totals.of(report.totals),
             groups=usage_groups(shown, report.points if latency else ()),

@@ -58,14 +58,19 @@ def rows() -> list[Row]:
 def _rows(kind: Kind) -> list[Row]:
     caller = Depends(_own if kind.own else _platform)
     every, one = kind.path, f"{kind.path}/{{name:path}}"
-    body = documents.body(kind.name)
+    body, what = documents.body(kind.name), kind.name if kind.name == "limits" else ""
     return [
-        Row("GET", every, ADMIN, _list(kind, caller), ObjectsOut, 200, AREA, (), f"list_{kind.name}"),
-        Row("GET", one, ADMIN, _get(kind, caller), ObjectOut, 200, AREA, (), f"get_{kind.word}"),
-        Row("PUT", one, ADMIN, _put(kind, caller), WrittenOut, 200, AREA, JSON, f"put_{kind.word}", body),
-        Row("DELETE", one, ADMIN, _delete(kind, caller), DeletedOut, 200, AREA, (), f"delete_{kind.word}"),
-        Row("POST", f"{one}/adopt", ADMIN, _adopt(kind, caller), ObjectOut, 200, AREA, (), f"adopt_{kind.word}"),
-    ]
+        Row("GET", every, ADMIN, _list(kind, caller), ObjectsOut, 200, AREA, (), f"list_{kind.name}", what=what),
+        Row("GET", one, ADMIN, _get(kind, caller), ObjectOut, 200, AREA, (), f"get_{kind.word}", what=what),
+        Row("PUT", one, ADMIN, _put(kind, caller), WrittenOut, 200, AREA, JSON, f"put_{kind.word}", body, what=what),
+        Row(
+            "DELETE", one, ADMIN, _delete(kind, caller), DeletedOut, 200, AREA, (), f"delete_{kind.word}", what=what
+        ),
+        Row(
+            "POST", f"{one}/adopt", ADMIN, _adopt(kind, caller), ObjectOut, 200, AREA, (), f"adopt_{kind.word}",
+            what=what,
+        ),
+    ]  # fmt: skip
 
 
 async def _own(request: Request, organisation: Organisation = "") -> Caller:

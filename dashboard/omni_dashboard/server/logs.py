@@ -113,7 +113,7 @@ def _none_of(given: Mapping[str, object], kind: str, *names: str) -> None:
 
 async def _audit(request: Request, response: Response, limit: int, after: str) -> LogsOut:
     identity = identity_of(request)
-    allow(identity.role, ADMIN)
+    allow(identity.role, ADMIN, "audit")
     allow_area(identity.scopes, "audit", False)
     page = await management_of(request).audit(identity, "", _number(after), limit)
     following = str(page.next or "")
@@ -123,7 +123,7 @@ async def _audit(request: Request, response: Response, limit: int, after: str) -
 
 async def _console(request: Request, response: Response, limit: int, after: str, text: str, process: str) -> LogsOut:
     identity = identity_of(request)
-    allow(identity.role, ADMIN)
+    allow(identity.role, ADMIN, "system")
     allow_area(identity.scopes, "system", False)
     found = await management_of(request).console(identity, _number(after), limit + 1, text, process)
     # Another process tells what fits into its answer, so there may be more behind fewer.

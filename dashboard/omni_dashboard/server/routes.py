@@ -1,12 +1,12 @@
 """A route that knows who may call it, and one row of the table that all of them stand in."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import Security
 from fastapi.routing import APIRoute
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from omni_core.ports.auth import Identity
 from omni_core.ports.context import CallContext
 from omni_wire.errors import InvalidRequest
@@ -14,7 +14,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from omni_dashboard.domain import browsers
 from omni_dashboard.domain.access import presented_key
+from omni_dashboard.domain.browsers import SAFE, check_call
 from omni_dashboard.server import problems
 from omni_dashboard.service import Management
 
@@ -28,6 +30,7 @@ class GuardedRoute(APIRoute):
 
     needs: str
     area: str
+    what: str
     takes: tuple[str, ...]
 
     def get_route_handler(self) -> Any:
@@ -35,25 +38,37 @@ class GuardedRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             headers = dict(request.scope["headers"])
+            write = request.method not in SAFE
+            token = "" if {b"authorization", b"x-api-key"} & headers.keys() else session_token(request)
+            if token:
+
+                def once_more() -> Awaitable[Identity]:
+                    return management_of(request).identify_person(token, self.needs, self.area, write, self.what)
+
+                if write:
+                    check_call(request.headers, token)
+                return await answered(request, once_more)
             key = presented_key(headers.get(b"authorization", b""), headers.get(b"x-api-key", b""))
             trace = headers.get(b"traceparent", b"")[:128].decode("latin-1")
             context = CallContext(problems.request_id_of(request), trace)
             peer = str(request.client.host) if request.client else ""
-            forwarded = [
-                value.decode("latin-1") for name, value in request.scope["headers"] if name == b"x-forwarded-for"
-            ]
+            forwarded = management_of(request).door.hops(request.scope["headers"])
 
             def again() -> Awaitable[Identity]:
                 return management_of(request).identify(
-                    context, key, self.needs, peer, forwarded, self.area, request.method != "GET"
+                    context, key, self.needs, peer, forwarded, self.area, write, self.what
                 )
 
+            return await answered(request, again)
+
+        async def answered(request: Request, again: Callable[[], Awaitable[Identity]]) -> Response:
             request.state.again = again  # for who goes on for long
             request.state.identity = await again()
             if self.takes and media_type(request) not in self.takes:
                 told = f"a body here is {' or '.join(self.takes)}: say so in Content-Type"
                 raise InvalidRequest(told, status=415, code="unsupported_media_type", param="Content-Type")
-            return await inner(request)
+            answer: Response = await inner(request)
+            return answer
 
         return handler
 
@@ -62,7 +77,8 @@ class Row(NamedTuple):
     """One route: who may call it, and what answers. ``area`` is what a key's own scopes call it, one of
     ``omni_catalogue.scopes.AREAS``; empty for what everyone known may see. ``takes`` are the media types of its body,
     none where it has none; ``name`` is its operation id, that of ``endpoint`` if empty; ``more`` goes into OpenAPI,
-    ``also`` are statuses of problems that do not follow from the rest."""
+    ``also`` are statuses of problems that do not follow from the rest. ``what`` of its area roles tell apart, where
+    they do."""
 
     method: str
     path: str
@@ -75,6 +91,7 @@ class Row(NamedTuple):
     name: str = ""
     more: dict[str, Any] | None = None
     also: tuple[int, ...] = ()
+    what: str = ""
 
     @property
     def statuses(self) -> tuple[int, ...]:
@@ -114,13 +131,14 @@ class Row(NamedTuple):
             generate_unique_id_function=lambda route: route.name,
         )
         if isinstance(route, GuardedRoute):
-            route.needs, route.area, route.takes = self.needs, self.area, self.takes
+            route.needs, route.area, route.what, route.takes = self.needs, self.area, self.what, self.takes
         return route
 
 
 _SCHEMES = [
     Security(HTTPBearer(auto_error=False, description="an API key")),
     Security(APIKeyHeader(name="x-api-key", auto_error=False)),
+    Security(APIKeyCookie(name=browsers.SECURE, auto_error=False, description="a session, see /api/session")),
 ]
 
 
@@ -132,6 +150,11 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def management_of(request: Request) -> Management:
     found: Management = request.app.state.management
     return found
+
+
+def session_token(request: Request) -> str:
+    """Of the session that came along, "" without one."""
+    return browsers.session_of(request.cookies, request.headers.get("host", ""))
 
 
 def link_next(request: Request, response: Response, limit: int, following: str) -> None:

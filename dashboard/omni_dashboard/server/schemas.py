@@ -22,7 +22,7 @@ from omni_dashboard.server.quota_schemas import AccountQuotaOut
 
 GroupBy = Literal["key", "model", "provider", "account", "status"]
 Grain = Literal["minute", "hour", "day"]
-Role = Literal["admin", "developer"]
+Role = Literal["admin", "developer", "billing", "viewer"]
 Endpoint = Literal["chat", "responses", "messages", "gemini", "ollama", "count_tokens", "models"]
 Managed = Literal[
     "usage", "usage:read", "keys", "keys:read", "quota", "quota:read", "system", "system:read",

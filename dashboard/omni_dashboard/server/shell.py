@@ -1,12 +1,15 @@
-"""What surrounds every request: its id, a bound on its body, security headers, metrics, and the last resort."""
+"""What surrounds every request: who may come at all, its id, a bound on its body, security headers, metrics, and the
+last resort."""
 
 import logging
 import re
 from collections.abc import Callable, Mapping
 
+from omni_catalogue.doorway import Doorway, is_preflight, origin_of
 from omni_core.ids import new_id
-from omni_wire.errors import BodyTooLarge
+from omni_wire.errors import BodyTooLarge, GatewayError, UnsupportedMediaType
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omni_dashboard.server.problems import problem
@@ -14,6 +17,8 @@ from omni_dashboard.server.problems import problem
 logger = logging.getLogger("omniroute.dashboard")
 
 _REQUEST_ID = re.compile(rb"(?!or-|sk-)[A-Za-z0-9._-]{8,128}")  # what looks like a key is no id: ids are logged
+
+_PROBES = ("/healthz", "/readyz", "/metrics")
 
 # The page brings everything it needs; nothing foreign is loaded, framed or sent to.
 CONTENT_SECURITY_POLICY = (
@@ -32,7 +37,8 @@ HEADERS = (
 
 class Shell:
     """The outermost ASGI layer around ``app``. A body has at most ``max_body_bytes``, or what ``sizes`` says of its
-    path. ``clock`` is monotonic, in seconds."""
+    path. ``door`` is who may come, as configured; probes may always. ``clock`` is monotonic, in seconds, ``wall`` in
+    epoch seconds."""
 
     def __init__(
         self,
@@ -41,12 +47,16 @@ class Shell:
         *,
         max_body_bytes: int,
         sizes: Mapping[str, int],
+        door: Callable[[], Doorway],
         clock: Callable[[], float],
+        wall: Callable[[], int],
     ) -> None:
         self._app = app
         self._max_body = max_body_bytes
         self._sizes = sizes
+        self._door = door
         self._clock = clock
+        self._wall = wall
         self._requests = Counter(
             "omniroute_dashboard_requests",
             "Requests to the management surface, by route and status class.",
@@ -67,21 +77,31 @@ class Shell:
         scope["omniroute.request_id"] = request_id
         status = 0
         began = self._clock()
+        door = self._door()
+        origin = origin_of(scope["headers"]) if door.management.any and scope["path"].startswith("/api/") else b""
+        allowed = door.management.headers(origin) if origin else []
 
         async def guarded_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                extra = [*HEADERS, (b"x-request-id", request_id.encode())]
+                extra = [*HEADERS, *allowed, (b"x-request-id", request_id.encode())]
                 if not any(name.lower() == b"cache-control" for name, _ in message["headers"]):
                     extra.append((b"cache-control", b"no-store"))
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
         try:
+            if origin and is_preflight(scope["method"], scope["headers"]):
+                allowed = door.management.preflight(origin)
+                await Response(status_code=204)(scope, receive, guarded_send)
+                return
+            if door.active and scope["path"] not in _PROBES:
+                client = scope.get("client")
+                door.check(str(client[0]) if client else "", scope["headers"], self._wall())
             body = await self._read(scope, receive, headers)
             await self._app(scope, body, guarded_send)
-        except BodyTooLarge as error:
+        except GatewayError as error:
             await problem(error, request_id)(scope, receive, guarded_send)
         except Exception:
             # The application has answered already; what is left is to say it in the log.
@@ -99,6 +119,8 @@ class Shell:
             raise BodyTooLarge(f"a body here has at most {most} bytes")
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return receive
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise UnsupportedMediaType("a body here is not compressed", param="Content-Encoding")
         body = bytearray()
         while True:
             message = await receive()

@@ -1,18 +1,22 @@
-// The page: asks /api/* with the key of this tab and shows what it says. Everything is set as text, never as HTML.
+// The page: asks /api/* with the key of this tab, or as who has logged in, and shows what it says. Everything is set as text, never as HTML.
 "use strict";
 
 const EVERY_MS = 3000;
 const SLOT = "omniroute.key";
 const $ = (id) => document.getElementById(id);
-const state = { key: sessionStorage.getItem(SLOT) || "", me: null, names: {}, timer: 0, round: 0 };
+const state = { key: sessionStorage.getItem(SLOT) || "", csrf: "", me: null, names: {}, timer: 0, round: 0 };
 
 class Problem extends Error {
   constructor(status, message) { super(message); this.status = status; }
 }
 
-function proof() { return { Authorization: `Bearer ${state.key}` }; }
+// A key, or (the cookie goes along by itself) that it is this page that asks.
+function proof(method) {
+  if (state.key) return { Authorization: `Bearer ${state.key}` };
+  return method === "GET" ? {} : { "X-OmniRoute-CSRF": state.csrf };
+}
 
-const manages = () => state.me.role === "admin";
+const manages = () => ["owner", "admin"].includes(state.me.role);
 
 async function ask(path, method = "GET") {
   const answer = await fetch(path, {
@@ -273,7 +277,7 @@ async function refresh() {
     admin ? ask("/api/limit-events?limit=5") : null,
   ]);
   if (round !== state.round) return; // a newer one is under way
-  state.names = Object.fromEntries(keys ? keys.keys.map((one) => [one.id, one.name]) : [[state.me.key_id, state.me.name]]);
+  state.names = Object.fromEntries(keys ? keys.keys.map((one) => [one.id, one.name]) : state.key ? [[state.me.key_id, state.me.name]] : []);
   draw("tiles", byModel.totals, tiles);
   const none = byModel.totals.requests === 0 && byModel.totals.attempts === 0;
   $("empty").hidden = !none;
@@ -303,7 +307,7 @@ async function tick() {
       live("live");
       warn("");
     } catch (problem) {
-      if (problem.status === 401) return leave("This key is not known any more.");
+      if (problem.status === 401) return leave(state.key ? "This key is not known any more." : "Your session has ended. Log in again.");
       live("waiting", true);
       warn(problem.status ? problem.message : "The server does not answer; trying again.");
     }
@@ -319,12 +323,15 @@ async function enter() {
       ? leave("This key is not known. Check that all of it was pasted.")
       : (warn(problem.status ? problem.message : "The server does not answer; try again."), undefined);
   }
-  sessionStorage.setItem(SLOT, state.key);
+  if (state.key) sessionStorage.setItem(SLOT, state.key);
   $("who").textContent = `${state.me.name} (${state.me.role})`;
-  $("enter").hidden = true;
+  $("enter").hidden = $("login-link").hidden = true;
+  $("leave").textContent = state.key ? "Forget key" : "Log out";
+  $("own").hidden = Boolean(state.key);
+  $("people-link").hidden = !manages();
   $("leave").hidden = $("inside").hidden = false;
   warn("");
-  nameModel();
+  if (state.key) nameModel();
   document.dispatchEvent(new Event("omniroute:entered"));
   await tick();
 }
@@ -332,11 +339,12 @@ async function enter() {
 function leave(why = "") {
   clearTimeout(state.timer);
   sessionStorage.removeItem(SLOT);
-  Object.assign(state, { key: "", me: null });
+  Object.assign(state, { key: "", csrf: "", me: null });
   state.round += 1;
   document.dispatchEvent(new Event("omniroute:left"));
   $("who").textContent = "";
-  $("enter").hidden = false;
+  $("enter").hidden = $("login-link").hidden = false;
+  $("own").hidden = true;
   $("leave").hidden = $("inside").hidden = $("pulse").hidden = true;
   for (const id of ["tiles", "models", "keys", "breakers", "accounts", "rates", "budgets", "reached", "system", "fleet"]) { fill(id); delete $(id).dataset.seen; }
   warn(why);
@@ -398,7 +406,10 @@ async function start() {
     if (/[^\x21-\x7e]/.test(state.key)) leave("This is not an API key: it has characters that no key has.");
     else if (state.key) enter();
   });
-  $("leave").addEventListener("click", () => leave());
+  $("leave").addEventListener("click", async () => {
+    if (!state.key) await ask("/api/session", "DELETE").catch(() => {});
+    leave();
+  });
   for (const choice of document.querySelectorAll("input[name=span]")) choice.addEventListener("change", tick);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
   try {
@@ -406,7 +417,13 @@ async function start() {
     $("version").textContent = about.version;
     if (about.endpoint) { $("endpoint").textContent = about.endpoint.replace(/\/+$/, ""); example("MODEL"); }
   } catch { /* the page works without it */ }
-  if (state.key) await enter();
+  if (!state.key) {
+    const found = await ask("/api/session").catch(() => null);
+    state.csrf = found?.csrf || "";
+    if (found?.must_enrol) return location.replace("/account");
+    if (!found?.person && found?.needs_setup) $("login-link").textContent = "Set up";
+  }
+  if (state.key || state.csrf) await enter();
 }
 
 start();

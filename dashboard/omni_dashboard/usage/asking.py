@@ -7,7 +7,7 @@ from omni_core.ports.analytics import Breakdown, Slice
 from omni_core.ports.auth import Identity
 from omni_wire.errors import PermissionDenied
 
-from omni_dashboard.domain.access import ADMIN, PLATFORM
+from omni_dashboard.domain.access import runs_gateway, sees_organisation
 from omni_dashboard.usage.analysis import Analysis, Answer, answer
 from omni_dashboard.usage.measures import OWNERS
 from omni_dashboard.usage.owners import Owner, Values, of_keys, values_of
@@ -26,23 +26,30 @@ async def analysed(identity: Identity, asked: Analysis, ask: Ask, owners: Owners
     return answer(asked, now, before, values_of(asked.names, question.dimensions, known))
 
 
+async def own_keys(identity: Identity, owners: Owners) -> Mapping[str, Owner]:
+    """The one that somebody came with, or all that are a person's."""
+    if not identity.person:
+        return {identity.key_id: Owner(identity.organisation, name=identity.name)}
+    return {key: owner for key, owner in (await owners(identity)).items() if owner.user == identity.name}
+
+
 async def visible(
     identity: Identity, filters: Mapping[str, Values], owners: Owners, names: Values = ()
 ) -> tuple[dict[str, Values], Mapping[str, Owner]]:
     """What passes ``filters`` of what ``identity`` may see, in words that analytics knows, and whose the keys are where
     that matters. ``names`` are the dimensions asked for beside. Raises ``PermissionDenied`` where a developer asks
-    beyond their own key."""
+    beyond their own keys."""
     of_owners = any(name in OWNERS for name in (*names, *filters))
-    if identity.role != ADMIN:
+    if not sees_organisation(identity):
         if of_owners:
-            raise PermissionDenied("a developer sees their own key only, and not by its owners", param="by")
-        if any(key != identity.key_id for key in filters.get("key", ())):
-            raise PermissionDenied("a developer sees the usage of their own key only", param="filter")
-        known: Mapping[str, Owner] = {identity.key_id: Owner(identity.organisation, name=identity.name)}
+            raise PermissionDenied("a developer sees their own keys only, and not by owners", param="by")
+        known = await own_keys(identity, owners)
+        if any(key not in known for key in filters.get("key", ())):
+            raise PermissionDenied("a developer sees the usage of their own keys only", param="filter")
     else:
-        known = await owners(identity) if of_owners or identity.organisation != PLATFORM else {}
+        known = await owners(identity) if of_owners or not runs_gateway(identity) else {}
     found = of_keys(filters, known)
-    if identity.role != ADMIN or identity.organisation != PLATFORM:
+    if not runs_gateway(identity):
         wanted = found.get("key")
         found["key"] = tuple(key for key in known if wanted is None or key in wanted)
     return found, known

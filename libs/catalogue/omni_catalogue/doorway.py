@@ -27,7 +27,7 @@ _EXPOSED = b"x-request-id, retry-after, ratelimit, ratelimit-policy, server-timi
 
 
 class Doorway:
-    """``active`` is whether ``refusal`` or ``Origins`` could have anything to say at all."""
+    """``active`` is whether ``check`` or ``Origins`` could have anything to say at all."""
 
     def __init__(self, server: Server) -> None:
         """Raises ``ValueError`` for networks that are none."""
@@ -59,18 +59,18 @@ class Doorway:
     def trusted(self) -> tuple[Network, ...]:
         return self._trusted
 
-    def refusal(self, peer: str, headers: Head, now: int) -> GatewayError | None:
-        """Why whoever sends this may not come in. ``now`` in epoch seconds."""
+    def check(self, peer: str, headers: Head, now: int) -> None:
+        """Whether whoever sends this may come in. ``now`` in epoch seconds. Raises ``InvalidRequest``,
+        ``PermissionDenied``."""
         if self.names_hosts and not self._is_named(_host(headers)):
-            return wrong_host()
+            raise wrong_host()
         if not self.filters:
-            return None
+            return
         client = self.client(peer, headers)
         if client is None or self._is_kept_out(client, now):
-            return PermissionDenied(
+            raise PermissionDenied(
                 f"Requests from {client or 'an unknown address'} are not taken here.", code="address_not_allowed"
             )
-        return None
 
     def _is_kept_out(self, client: Address, now: int) -> bool:
         if any(client in network and (not until or now < until) for network, until in self._bans):

@@ -47,7 +47,7 @@ def forwarded_hops(values: Iterable[str]) -> list[str]:
     """The hops that ``Forwarded`` (RFC 7239) names, as ``X-Forwarded-For`` has them. It is cut at every comma, also at
     one that somebody has put between quotes: what our own proxies say comes last, and has none."""
     hops = []
-    for element in ",".join(values).split(","):
+    for element in (element for value in values for element in value.split(",")):
         said = [pair.partition("=") for pair in element.split(";")]
         hops.append(next((value for name, _, value in said if name.strip().lower() == "for"), ""))
     return hops

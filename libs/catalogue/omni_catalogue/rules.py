@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import msgspec
 from omni_wire.formats import WireFormat
 
+from omni_catalogue.guards import BLOCK, KINDS, MASK, OFF, AnswerGuards, RequestGuards
+
 KEEP_ALIVE_OFF = -1.0
 
 # Whose Chat endpoints know the developer role: OpenAI's own, Azure's of it, GitHub's.
@@ -39,6 +41,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``semantic_cache`` which of these it answers by meaning.
     ``prompt_prefix`` and ``prompt_suffix`` go before and after a request's system prompt, which ``prompt_skippable``
     lets a client refuse.
+
+    ``pii_request`` and ``pii_answer`` are modes of the guard over personal data, ``pii_kinds`` what it looks for,
+    ``pii_patterns`` kinds of the operator's own by name; ``injection`` is the other guard's mode, ``injection_rules``
+    what is done about a rule of it (see ``omni_catalogue.guards``).
     """
 
     developer_to_system: str | None = None
@@ -55,13 +61,20 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keep_alive: float | None = None
     cache: str | None = None
     semantic_cache: str | None = None
+    pii_request: str | None = None
+    pii_answer: str | None = None
+    pii_kinds: tuple[str, ...] | None = None
+    pii_patterns: dict[str, str] | None = None
+    pii_restore: bool | None = None
+    injection: str | None = None
+    injection_rules: dict[str, str] | None = None
 
 
 class RequestRules(msgspec.Struct, frozen=True, kw_only=True):
     """What to do to a request. ``strip_thinking`` is for a model that does not reason.
 
     With ``clamp`` its parameters are brought within what the target takes: ``max_output`` and ``context`` tokens,
-    0 when unknown, and the bounds of its format.
+    0 when unknown, and the bounds of its format. ``guards`` None: none.
     """
 
     developer_to_system: bool = False
@@ -73,6 +86,7 @@ class RequestRules(msgspec.Struct, frozen=True, kw_only=True):
     clamp: bool = False
     max_output: int = 0
     context: int = 0
+    guards: RequestGuards | None = None
 
 
 class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +94,7 @@ class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
 
     sanitize: bool = False
     think_tags: bool = False
+    guards: AnswerGuards | None = None
 
 
 class Effective(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +114,12 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     stream_on_accept: bool = False
     progress: str = "asked"
     keep_alive: float = 0.0
+
+    @property
+    def keeps_in(self) -> bool:
+        """Whether what a client says must not go to the provider as it stands."""
+        guards = self.relayed.guards if self.relayed is not None else None
+        return guards is not None and (guards.pii in (MASK, BLOCK) or guards.injection == BLOCK)
 
     def touch(self, body: bytes) -> bool:
         """Whether ``relayed`` could change this body."""
@@ -156,10 +177,12 @@ def resolve(facts: Facts, *places: Rules) -> Effective:
         clamp=rules.clamp == "on",
         max_output=facts.max_output,
         context=facts.context,
+        guards=_of_request(rules),
     )
     translated = msgspec.structs.replace(relayed, clamp=rules.clamp != "off")
     answer = AnswerRules(
-        sanitize=bool(rules.sanitize), think_tags=_on(rules.think_tags, auto=thinks_in_tags(name))
+        sanitize=bool(rules.sanitize), think_tags=_on(rules.think_tags, auto=thinks_in_tags(name)),
+        guards=_of_answer(rules),
     )  # fmt: skip
     added = relayed.prefix + relayed.suffix
     return Effective(
@@ -210,6 +233,38 @@ def thinks_in_tags(model: str) -> bool:
     return any(word in model for word in _THINK_IN_TAGS)
 
 
+def keeps_in(rules: Rules) -> bool:
+    """Whether what a client says must not go to others as it stands."""
+    return rules.pii_request in (MASK, BLOCK)
+
+
+def _of_request(rules: Rules) -> RequestGuards | None:
+    pii, injection = rules.pii_request or OFF, rules.injection or OFF
+    if pii == injection == OFF:
+        return None
+    return RequestGuards(
+        pii=pii,
+        kinds=_kinds(rules),
+        patterns=tuple((rules.pii_patterns or {}).items()),
+        restore=bool(rules.pii_restore),
+        injection=injection,
+        rules=tuple((rules.injection_rules or {}).items()),
+    )
+
+
+def _of_answer(rules: Rules) -> AnswerGuards | None:
+    restore = bool(rules.pii_restore) and rules.pii_request == MASK
+    pii = rules.pii_answer or OFF
+    if pii == OFF and not restore:
+        return None
+    patterns = tuple((rules.pii_patterns or {}).items())
+    return AnswerGuards(pii=pii, kinds=_kinds(rules), patterns=patterns, restore=restore)
+
+
+def _kinds(rules: Rules) -> tuple[str, ...]:
+    return rules.pii_kinds if rules.pii_kinds is not None else KINDS
+
+
 def _on(switch: str | None, *, auto: bool) -> bool:
     return switch == "on" or (switch == "auto" and auto)
 
@@ -225,7 +280,7 @@ def _does(rules: RequestRules) -> bool:
 
 
 def _triggers(rules: RequestRules) -> tuple[bytes, ...]:
-    if rules.prefix or rules.suffix or rules.clamp:
+    if rules.prefix or rules.suffix or rules.clamp or rules.guards is not None:
         return ()
     if rules.thinking.mode in ("custom", "adaptive") and not rules.strip_thinking:
         return ()

@@ -12,7 +12,7 @@ from omni_catalogue.networks import networks
 ENDPOINTS = ("chat", "responses", "messages", "gemini", "ollama", "count_tokens", "models")
 
 # The areas of ``/api/*``, and the words of a key's ``management``: an area, or its reading alone.
-AREAS = ("usage", "keys", "quota", "system", "config", "audit", "bodies")
+AREAS = ("usage", "keys", "quota", "system", "config", "audit", "bodies", "people")
 MANAGEMENT = tuple(word for area in AREAS for word in (area, f"{area}:read"))
 
 

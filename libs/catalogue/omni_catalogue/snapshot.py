@@ -15,6 +15,7 @@ from omni_catalogue.guard import FORWARDED_FOR, Addresses, Ban, Cors, Guard
 from omni_catalogue.prices import Above as Above
 from omni_catalogue.prices import Dated, History, Terms, history
 from omni_catalogue.prices import Price as Price
+from omni_catalogue.proxies import Egress, Proxy
 from omni_catalogue.quotas import Quota
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import Scopes
@@ -80,7 +81,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     (Google's project, Kiro's profile ARN); ``identity`` the product of its vendor that requests shall look like, which
     nobody gets who did not ask for it; ``client_version`` and ``machine_id`` what that product says of itself.
     ``weight`` is its share where its provider's strategy is "weighted". ``quota`` is what its provider gives it, None
-    where nobody looks after that."""
+    where nobody looks after that. ``egress`` are the ways by which its calls go out, the next one where the
+    proxy of the one before is broken; empty for any connection."""
 
     id: str
     name: str
@@ -92,6 +94,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
     rate_limit: RateLimit = _ANY_RATE
     quota: Quota | None = None
+    egress: tuple[Egress, ...] = ()
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -502,7 +505,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     shape of ``keyshape``, so that what has not is none. ``providers`` and ``combos`` are those that are on, with the
     accounts and targets that are: a reader that does not know ``off`` yet uses nothing that is off either.
     ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each.
-    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too. ``bodies`` None keeps nobody's."""
+    ``auto`` is whether "auto/<id>" stands for an id that one provider lists too. ``proxies`` are all that there are,
+    and ``echo_url`` answers the address that it was asked from, "" where none is configured. ``bodies`` None keeps
+    nobody's."""
 
     revision: int
     created: int
@@ -518,6 +523,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     wildcards: tuple[Wildcard, ...] = ()
     aka: dict[str, str] = {}
     auto: bool = False
+    proxies: tuple[Proxy, ...] = ()
+    echo_url: str = ""
     bodies: Bodies | None = None
 
 

@@ -14,10 +14,14 @@ from omni_catalogue.proxies import SYSTEM, Proxy, Trust
 from omni_wire.errors import ProxyFailed, UpstreamTimeout, UpstreamUnreachable
 
 from omni_core.addresses import Resolver, check_literal
+from omni_core.ids import new_id
 from omni_core.outbound_handshake import failed, handshake
 from omni_core.outbound_health import ProxyHealth
 from omni_core.outbound_trust import Contexts
 from omni_core.outbound_tunnel import ProxyCut, Talk
+from omni_core.ports.auth import Credential
+from omni_core.ports.context import CallContext
+from omni_core.redaction import keep_secret
 
 Made = TypeVar("Made", bound=asyncio.Protocol)
 
@@ -32,6 +36,27 @@ class Secrets(Protocol):
     def refused(self, proxy: Proxy) -> None:
         """The proxy did not take it: ask anew next time."""
         ...
+
+
+class Credentials(Protocol):
+    """As much of AuthPort as it takes."""
+
+    async def credential(self, context: CallContext, account_id: str) -> Credential: ...
+
+
+class AskedSecrets:
+    """``Secrets`` for whoever connects seldom: auth is asked each time."""
+
+    def __init__(self, auth: Credentials) -> None:
+        self._auth = auth
+
+    async def secret(self, proxy: Proxy) -> str:
+        secret = (await self._auth.credential(CallContext(new_id()), proxy.id)).secret
+        keep_secret(secret)
+        return secret
+
+    def refused(self, proxy: Proxy) -> None:
+        """Nothing was kept."""
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -38,7 +38,9 @@ def handshake(proxy: Proxy, secret: str, host: str, port: int) -> Handshake:
 
 
 def failed(proxy: Proxy, what: str, code: str) -> ProxyFailed:
-    return ProxyFailed(f"the proxy {proxy.name} {what}", code=f"proxy_{code}")
+    error = ProxyFailed(f"the proxy {proxy.name} {what}", code=f"proxy_{code}")
+    error.proxy = proxy.name
+    return error
 
 
 def _connect(proxy: Proxy, secret: str, host: str, port: int) -> Handshake:
@@ -81,6 +83,8 @@ def _socks5(proxy: Proxy, secret: str, host: str, port: int) -> Handshake:
         raise failed(proxy, "does not speak SOCKS5", "not_socks")
     if method == 2 and secret:
         user, _, password = (part.encode() for part in secret.partition(":"))
+        if not 0 < len(user) < 256 or not 0 < len(password) < 256:
+            raise failed(proxy, "takes a user and a password of 1 to 255 bytes, as user:password", "authentication")
         said += yield b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password
         _, status = yield from _exactly(said, 2)
         if status:

@@ -16,6 +16,7 @@ from omni_core.outbound_handshake import failed
 
 FAILURES = 3
 OPEN_FOR = 15.0
+TUNNELS = "Tunnels through proxies, by what became of them."
 _OF_ONE_TARGET = "proxy_refused"  # its rules may forbid one and let others pass
 
 

@@ -16,6 +16,8 @@ class Contexts:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._given = tls
+        if tls is not None:
+            tls.set_alpn_protocols(["http/1.1"])
         self._made: dict[Trust, tuple[_Stamp, ssl.SSLContext]] = {}
 
     async def of(self, trust: Trust) -> ssl.SSLContext:

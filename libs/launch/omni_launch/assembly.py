@@ -74,6 +74,8 @@ class Assembly:
                 component = self._build(name)
                 self.components[name] = component
                 self._services[name] = component.service
+                if name == "auth":
+                    self._services["people"] = component.people
 
     @property
     def tls(self) -> "Tls | None":
@@ -115,6 +117,9 @@ class Assembly:
                 from omni_auth import server as auth
 
                 auth.register(server, service)
+                from omni_auth.adapters import people_server
+
+                people_server.register(server, self._services["people"])
             case "analytics":
                 from omni_analytics import server as analytics
 
@@ -178,6 +183,7 @@ class Assembly:
                     quota=port("quota"),
                     analytics=port("analytics"),
                     router=port("router"),
+                    people=port("people"),
                     checks=self.checks,
                 )
             case "edge":
@@ -201,7 +207,8 @@ class Assembly:
         from omni_core.rpc import open_channel
 
         settings = self._runtime.settings
-        channel = open_channel(settings.peers[name], self._me, name)
+        service = "auth" if name == "people" else name  # which serves both ports
+        channel = open_channel(settings.peers[service], self._me, service)
         self._channels.append(channel)
         return _client(name, channel)
 
@@ -224,6 +231,10 @@ def _client(name: str, channel: "ServiceChannel") -> Any:
             from omni_core.clients.auth import AuthClient
 
             return AuthClient(channel)
+        case "people":
+            from omni_core.clients.people import PeopleClient
+
+            return PeopleClient(channel)
         case "analytics":
             from omni_core.clients.analytics import AnalyticsClient
 

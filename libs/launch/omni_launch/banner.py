@@ -11,7 +11,8 @@ from rich.text import Text
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
-    """``key`` is empty where no key is needed. ``running`` are lines of what was started."""
+    """``key`` is empty where no key is needed, ``setup`` (a link for the first owner, good once) where somebody owns
+    the gateway or was given one. ``running`` are lines of what was started."""
 
     endpoint: str
     dashboard: str
@@ -21,6 +22,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     running: tuple[str, ...]
     config_file: str
     demo: bool
+    setup: str = ""
 
     def __repr__(self) -> str:
         return f"Welcome({self.endpoint!r})"
@@ -47,6 +49,8 @@ def show(welcome: Welcome, console: Console) -> None:
     if welcome.key:
         line("key", welcome.key, f"admin; kept in {welcome.key_file}")
     line("dashboard", welcome.dashboard)
+    if welcome.setup:
+        line("log-in", welcome.setup, "for the first owner: once, within a day; later 'omniroute people setup'")
     line(
         "config",
         welcome.config_file or "none yet",

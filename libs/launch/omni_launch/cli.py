@@ -17,6 +17,7 @@ from omni_launch.events_cli import events
 from omni_launch.explain_cli import explain
 from omni_launch.keys_cli import keys
 from omni_launch.options import PATH, Command, config, data_dir
+from omni_launch.people_cli import people
 from omni_launch.problems import CannotStart, told
 from omni_launch.quota_cli import quota
 from omni_launch.report_cli import report
@@ -297,6 +298,7 @@ cli.add_command(backup)
 cli.add_command(events)
 cli.add_command(certs)
 cli.add_command(keys)
+cli.add_command(people)
 cli.add_command(signing_key)
 
 

@@ -13,7 +13,7 @@ from omni_launch.problems import CannotStart
 MAX_BYTES = 4 * 1024 * 1024
 STDIN = Path("-")
 
-_SECRETS = ("api_key", "secret")
+_SECRETS = ("api_key", "credentials", "secret")
 _PROPERTIES = re.compile(r"([&!]\S*\s+)*")  # what may stand before a scalar: its anchor, its tag
 
 
@@ -50,7 +50,7 @@ def with_folder(text: str, folder: Path) -> str:
 
 
 def _files(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.ScalarNode]:
-    """The names in ``api_key: {file: NAME}`` and ``secret: {file: NAME}``, wherever they are."""
+    """The names in ``api_key: {file: NAME}`` and all like it, wherever they are."""
     if node is None or id(node) in seen:
         return
     seen.add(id(node))

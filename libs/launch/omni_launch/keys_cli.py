@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from omni_catalogue.roles import KEY_ROLES
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
 
 from omni_launch.environment import Flags, config_file
@@ -86,7 +87,7 @@ Examples:
   omniroute keys create bot --provider acme --endpoint chat --ip 10.0.0.0/8 --expires 30d""",
 )
 @click.argument("name")
-@click.option("--role", type=click.Choice(["developer", "admin"]), default="developer", show_default=True)
+@click.option("--role", type=click.Choice(KEY_ROLES), default="developer", show_default=True)
 @click.option("--model", "models", multiple=True, metavar="GLOB", help="What it may use; may be repeated. [*]")
 @click.option("--provider", "providers", multiple=True, metavar="GLOB", help="Whose models; may be repeated. [any]")
 @click.option(

@@ -44,7 +44,9 @@ def up(flags: Flags) -> int:
     from omni_auth.adapters.offline import ensure_local_key
 
     key = ensure_local_key(data_dir, env)  # before auth reads its store, so that the key we print works at once
-    return _run(plan, flags, key)
+    from omni_auth.adapters.offline_people import offer_setup
+
+    return _run(plan, flags, key, offer_setup(data_dir, env))
 
 
 def run(name: str, flags: Flags) -> int:
@@ -93,7 +95,7 @@ def _plan(chosen: Target, flags: Flags, env: dict[str, str], path: Path | None) 
     return plan
 
 
-def _run(plan: Plan, flags: Flags, key: str = "") -> int:
+def _run(plan: Plan, flags: Flags, key: str = "", setup: str = "") -> int:
     set_up_logging(plan.env)
     # The edge has its own bound on a drain; it follows the process' unless it is set by name.
     if seconds := plan.env.get("OMNIROUTE_DRAIN_SECONDS"):
@@ -101,7 +103,7 @@ def _run(plan: Plan, flags: Flags, key: str = "") -> int:
 
     async def announce(started: Started) -> None:
         if plan.embedded:
-            await _welcome(plan, flags, started, key)
+            await _welcome(plan, flags, started, key, setup)
         elif plan.inherited is None:  # a worker's stdout is the supervisor's
             _ready(plan, started)
 
@@ -109,7 +111,7 @@ def _run(plan: Plan, flags: Flags, key: str = "") -> int:
         return runner.run(Process(plan, announce).run())
 
 
-async def _welcome(plan: Plan, flags: Flags, started: Started, key: str) -> None:
+async def _welcome(plan: Plan, flags: Flags, started: Started, key: str, setup: str) -> None:
     auth: AuthPort = started.assembly.service("auth")
     snapshot = decode((await auth.configuration()).snapshot)
     from omni_auth.adapters.offline import LOCAL_KEY_FILE
@@ -130,6 +132,7 @@ async def _welcome(plan: Plan, flags: Flags, started: Started, key: str) -> None
         endpoint=f"http://{host}:{edge}/v1",
         dashboard=f"http://{host}:{dashboard}/",
         key=key if snapshot.server.require_api_key else "",
+        setup=f"http://{host}:{dashboard}/login#setup={setup}" if setup else "",
         key_file=str(Path(plan.env["DATA_DIR"]) / LOCAL_KEY_FILE),
         model=first_model(snapshot),
         running=tuple(running),

@@ -7,6 +7,7 @@ Everything that can go wrong between a client and a provider is one of these, wh
     │   ├── InvalidRequest        400   malformed body, bad field
     │   ├── AmbiguousModel        400   a bare model id that several providers offer
     │   ├── LossRefused           400   strict translation asked for, and something would be lost
+    │   ├── GuardRefused          400   a guard over content refuses what it found, in the request or the answer
     │   ├── Unauthenticated       401   no key, or a wrong one
     │   ├── BudgetExhausted       402   the USD budget is spent (or no priced candidate is left under one)
     │   ├── PermissionDenied      403   the key may not do this
@@ -93,6 +94,11 @@ class LossRefused(RequestError):
     code = "translation_loss"
 
 
+class GuardRefused(RequestError):
+    kind = "guard_refused"
+    code = "guard_refused"
+
+
 class Unauthenticated(RequestError):
     kind = "unauthenticated"
     status = 401
@@ -176,8 +182,11 @@ class UpstreamTimeout(UpstreamError):
 
 
 class ProxyFailed(UpstreamError):
+    """``proxy`` is its name, ``level`` whose word it was that it be used, where that is known."""
+
     kind = "proxy_failed"
     code = "proxy_failed"
+    proxy = level = ""
 
 
 class StreamInterrupted(UpstreamError):

@@ -4,14 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+from omni_catalogue.logins import Login as ProviderLogin
 
 from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.applied_keys import HeldKeys, KeyStep
 from omni_auth.domain.audit import Entry, Verdict
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
+from omni_auth.domain.logins.calls import Asked, ClientId
+from omni_auth.domain.logins.flow import Flow
+from omni_auth.domain.logins.steps import Answered
+from omni_auth.domain.logins.stored import Leased, StoredLogin
+from omni_auth.domain.logins.tokens import Grant, Tokens
 from omni_auth.domain.objects import Held
 from omni_auth.domain.own_keys import OwnKeys
+from omni_auth.domain.people import Login, OneTime, Session
 from omni_auth.domain.planning import Step
 from omni_auth.domain.sections.base import SecretSource
 from omni_auth.domain.whole import Fetch
@@ -194,6 +201,97 @@ class StoreSecrets(Protocol):
         ...
 
 
+class Noted(msgspec.Struct, frozen=True):
+    """What the audit log is told of a change."""
+
+    actor: str
+    action: str
+
+
+Decide = Callable[[Login, tuple[Login, ...]], Login]
+
+
+class PeopleStore(Protocol):
+    """Logins, sessions, one-time tokens and tries. Every call blocks, is one transaction, and raises
+    ``DependencyUnavailable``. Digests are SHA-256 of tokens; times in epoch ms."""
+
+    def all(self, organisation: str) -> tuple[Login, ...]: ...
+
+    def find(self, organisation: str, name: str) -> Login | None: ...
+
+    def has_owner(self) -> bool: ...
+
+    def by_subject(self, subject: str) -> Login | None: ...
+
+    def asks_for_totp(self, organisation: str) -> bool:
+        """Whether everybody of an organisation is asked for a second factor."""
+        ...
+
+    def offer_setup(self, digest: bytes, expires: int, now: int, *, renew: bool) -> bool: ...
+
+    def token(self, digest: bytes, now: int) -> OneTime | None: ...
+
+    def redeem(
+        self, digest: bytes, now: int, decide: Callable[[OneTime, Login | None], Login], session: tuple[bytes, Session]
+    ) -> Login: ...
+
+    def invite(self, login: Login, digest: bytes, expires: int, now: int, actor: str) -> Login: ...
+
+    def change(
+        self,
+        organisation: str,
+        login_id: str,
+        decide: Decide,
+        *,
+        note: Noted,
+        now: int,
+        end: bool = True,
+        token: tuple[bytes, str, int] | None = None,
+    ) -> Login: ...
+
+    def remove(
+        self, organisation: str, login_id: str, check: Callable[[Login, tuple[Login, ...]], None], now: int, actor: str
+    ) -> Login: ...
+
+    def log_in(
+        self,
+        login_id: str,
+        tried: Sequence[str],
+        session: tuple[bytes, Session],
+        now: int,
+        replaces: bytes = b"",
+        decide: Callable[[Login], Login] = ...,
+    ) -> Login: ...
+
+    def refused(self, login: Login | None, address: str, why: str, now: int) -> None: ...
+
+    def who(self, digest: bytes, now: int) -> tuple[Login, Session] | None: ...
+
+    def knows(self, digest: bytes, login_id: str) -> bool: ...
+
+    def sessions(self, login_id: str, now: int) -> list[Session]: ...
+
+    def end(self, login: Login, now: int, *, only: str = "", but: str = "", actor: str = "") -> int: ...
+
+    def attempt(self, subjects: Sequence[str], now: int) -> None: ...
+
+    def seal_totp(self, login: Login, secret: str, now: int) -> None: ...
+
+    def totp(self, login_id: str) -> str: ...
+
+
+class Passwords(Protocol):
+    """How passwords are kept; see ``omni_auth.adapters.passwords``."""
+
+    async def hashed(self, password: str) -> str: ...
+
+    async def matches(self, stored: str, password: str) -> bool: ...
+
+    def is_old(self, stored: str) -> bool: ...
+
+    def close(self) -> None: ...
+
+
 class InBucket(msgspec.Struct, frozen=True):
     """What is published: ``snapshot``, empty when there is none or none whose signature is believed; then ``fault``
     says why. ``is_current`` is whether it is signed as one would be now, and not with an older key."""
@@ -226,6 +324,87 @@ class AuthMetrics(Protocol):
 
     def not_ours(self) -> None:
         """Somebody else has written into the bucket."""
+        ...
+
+
+class LoginStore(Protocol):
+    """Logins with their tokens, and logins under way. Every call blocks and raises ``DependencyUnavailable``. Times are
+    epoch ms, and so is ``now``; leases go by the database's own clock."""
+
+    def all(self) -> list[StoredLogin]:
+        """By id, without tokens."""
+        ...
+
+    def get(self, login_id: str) -> StoredLogin | None: ...
+
+    def connect(self, kind: str, name: str, grant: Grant, *, ends: int, now: int, actor: str) -> StoredLogin:
+        """In place of what the same person had, under the name it had. Raises ``InvalidRequest`` (409) where the name
+        is another person's."""
+        ...
+
+    def forget(self, login_id: str, now: int, actor: str) -> bool:
+        """Whether it was there."""
+        ...
+
+    def lease(self, login_id: str, version: int, lasts: int) -> Leased | None:
+        """The right to renew it for ``lasts`` ms, and the mark that this has begun, if its tokens are of that version
+        still and nobody else has it; None where there is no such login."""
+        ...
+
+    def keep(self, login_id: str, fence: int, tokens: Tokens, *, ends: int, now: int, done: bool) -> StoredLogin | None:
+        """The next tokens, if the lease of that fence is the newest; else None, and nothing is changed. The lease ends
+        when it is ``done``."""
+        ...
+
+    def give_back(self, login_id: str, fence: int) -> None:
+        """The lease, with nothing won; the mark stays."""
+        ...
+
+    def close_login(self, login_id: str, fence: int, reason: str, now: int) -> bool:
+        """Nobody gets its tokens from now on; ``reason`` is for people. Whether the lease is the newest."""
+        ...
+
+    def put_flow(self, flow: Flow) -> None: ...
+
+    def take_flow(self, flow_id: str, now: int) -> Flow | None:
+        """That one, which is then gone: it is finished once. None where there is none, or it is over."""
+        ...
+
+    def look_flow(self, flow_id: str, now: int) -> Flow | None: ...
+
+    def turn(self, flow_id: str, now: int, gap: int) -> int:
+        """0, if a device's code may be asked about now, and then not again for ``gap`` ms; else the ms until then."""
+        ...
+
+    def sweep(self, now: int) -> None:
+        """Forget flows that are over."""
+        ...
+
+
+class LoginCatalogue(Protocol):
+    """The logins that there are, with what the operator says of them."""
+
+    @property
+    def logins(self) -> Mapping[str, ProviderLogin]: ...
+
+    def client(self, login: ProviderLogin) -> ClientId:
+        """Raises ``InvalidRequest`` where a secret is needed and not given; says which."""
+        ...
+
+
+class LoginWeb(Protocol):
+    async def fetch(self, asked: Asked, *, allow_private: bool, within: float) -> Answered:
+        """Raises an ``UpstreamError``."""
+        ...
+
+
+class LoginMetrics(Protocol):
+    def states(self, counts: Mapping[str, int]) -> None:
+        """How many logins are in which state."""
+        ...
+
+    def renewed(self, result: str) -> None:
+        """One renewal: "renewed", "failed" (and tried again), "closed" or "overtaken"."""
         ...
 
 

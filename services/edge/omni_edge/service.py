@@ -33,7 +33,14 @@ from prometheus_client import CollectorRegistry
 from omni_edge.domain.admission import WRONG_KEY, Holder, holder
 from omni_edge.domain.keys import KeyCache, Verdict
 from omni_edge.domain.limiter import Limiter
-from omni_edge.domain.request import Inbound, foreign_refusal, media_refusal, presented_key, untyped_refusal
+from omni_edge.domain.request import (
+    Inbound,
+    foreign_refusal,
+    loop_refusal,
+    media_refusal,
+    presented_key,
+    untyped_refusal,
+)
 from omni_edge.domain.shared import Decision
 from omni_edge.domain.silence import Silence
 from omni_edge.ports import NothingShared, SharedDecisions, SharedTallies
@@ -183,13 +190,14 @@ class EdgeService:
             else:
                 self.limiter.hear(kind, told, heard)
 
-    def refusal(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> GatewayError | None:
-        """Why whoever sends this may not come in, whatever it is."""
-        return self.door.refusal(peer, headers, self._wall())
-
     def enter(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
-        """Count a request of a client address, which is to leave by ``limiter.leave`` under the name returned. Raises
-        ``RateLimited``."""
+        """Whether whoever sends this may come in, whatever it is. Where addresses are counted it is one more, which is
+        to leave by ``limiter.leave`` under the name returned.
+
+        Raises ``InvalidRequest``, ``PermissionDenied``, ``RateLimited``."""
+        self.door.check(peer, headers, self._wall())
+        if not self.limiter.by_address:
+            return ""
         name = self.counted(peer, headers)
         self.limiter.enter(name, self._wall())
         return name
@@ -230,6 +238,9 @@ class EdgeService:
         refusal = media_refusal(inbound.content_type, inbound.content_encoding)
         if refusal is not None:
             raise refusal
+        loop = loop_refusal(inbound.headers)
+        if loop is not None:
+            raise loop
         if inbound.length > self.policy.max_body_bytes:
             raise self.too_large()
 

@@ -3,6 +3,9 @@
 from omni_catalogue.snapshot import Snapshot
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
+from omni_core.meters import Meter
+from omni_core.outbound import AskedSecrets, Outbound
+from omni_core.outbound_health import TUNNELS, ProxyHealth
 from omni_core.ports.auth import AuthPort
 from omni_core.runtime import Runtime
 from omni_core.signatures import PublicKeys
@@ -35,7 +38,10 @@ class QuotaComponent:
         def current() -> Snapshot | None:
             return self._feed.current
 
-        accounts = Accounts(self._book, self._janitor, HttpWeb(), auth, meter, current, settings)
+        tunnels = Meter("omniroute_quota_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
+        secrets = AskedSecrets(auth) if auth is not None else None
+        web = HttpWeb(outbound=Outbound(secrets=secrets, health=ProxyHealth(tunnels)))
+        accounts = Accounts(self._book, self._janitor, web, auth, meter, current, settings)
         self.service = QuotaService(self._janitor, self._courier, meter, current, settings, accounts)
 
     async def start(self) -> None:

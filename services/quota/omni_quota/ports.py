@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from omni_catalogue.proxies import Egress
 from omni_catalogue.windows import Window
 from omni_core.ports.auth import Credential
 from omni_core.ports.context import CallContext
@@ -67,9 +68,12 @@ class Secrets(Protocol):
 
 
 class Web(Protocol):
-    async def fetch(self, asked: Asked, *, allow_private: bool, within: float) -> WebAnswer:
-        """One call, no redirect followed, to an address that was looked at. Raises ``UpstreamUnreachable``,
-        ``UpstreamTimeout`` after ``within`` seconds, ``UpstreamFailed`` for what is no HTTP, or too much."""
+    async def fetch_for(
+        self, ways: Sequence[Egress], asked: Asked, *, allow_private: bool, within: float
+    ) -> WebAnswer:  # fmt: skip
+        """One call, no redirect followed, by an account's ways out, to an address that was looked at. Raises
+        ``UpstreamUnreachable``, ``UpstreamTimeout`` after ``within`` seconds, ``UpstreamFailed`` for what is no HTTP,
+        or too much, and ``ProxyFailed``."""
         ...
 
 

@@ -10,6 +10,9 @@ from omni_core.clock import now_ms
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.events import lost_slice
+from omni_core.meters import Meter
+from omni_core.outbound import Outbound
+from omni_core.outbound_health import TUNNELS, ProxyHealth
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.translator import TranslatorPort
 from omni_core.runtime import Runtime
@@ -26,7 +29,7 @@ from omni_router.adapters.local_embeddings import LocalEmbeddings
 from omni_router.adapters.meanings import RedisMeanings
 from omni_router.adapters.recordings import RedisRecordings
 from omni_router.domain.records import OWN_BUDGET
-from omni_router.service.credentials import Credentials
+from omni_router.service.credentials import Credentials, ProxySecrets
 from omni_router.service.embedding import Embedder
 from omni_router.service.held import Tools
 from omni_router.service.keeping import KeepingRouter
@@ -56,8 +59,11 @@ class RouterComponent:
             recovers=journals,
             refused_within=settings.redis_refused_for,
         )
-        self._upstream = HttpUpstream()
         self._credentials = Credentials(auth, settings.credential_ttl)
+        tunnels = Meter("omniroute_router_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
+        self._health = ProxyHealth(tunnels)
+        self._outbound = Outbound(secrets=ProxySecrets(self._credentials), health=self._health)
+        self._upstream = HttpUpstream(outbound=self._outbound)
         cache_file = runtime.settings.data_dir / "router" / "snapshot.json"
         keys = PublicKeys.of(runtime.settings)
         self._feed = ConfigFeed(runtime.bus, cache_file, keys, ConfigMetrics("router", runtime.metrics))

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
+from omni_catalogue.proxies import Egress
 from omni_catalogue.snapshot import Timeouts
 from omni_core.kept_bodies import KeptBody
 from omni_core.ports.context import CallContext
@@ -19,7 +20,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
 
     ``begin_within`` are the seconds from ``send`` to the answer's beginning: whatever is waited for until ``begun`` is
     called, a whole ``read`` too, ends by then in ``UpstreamTimeout``. 0 leaves only ``timeouts``. ``end_within`` are
-    the seconds to the answer's end, 0 for any number.
+    the seconds to the answer's end, 0 for any number. ``egress`` are the ways out, the next one where the proxy of the
+    one before is broken; empty for any connection.
     """
 
     url: str
@@ -29,14 +31,17 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     timeouts: Timeouts
     begin_within: float = 0.0
     end_within: float = 0.0
+    egress: tuple[Egress, ...] = ()
 
     def __repr__(self) -> str:
         return f"UpstreamRequest(url={self.url!r})"
 
 
 class UpstreamAnswer(Protocol):
-    """An answer whose headers have come. Header names are lower case."""
+    """An answer whose headers have come. Header names are lower case. ``way`` is the one of the request's ``egress``
+    that it took, None where that had none."""
 
+    way: Egress | None
     status: int
     headers: Mapping[str, str]
 
@@ -67,7 +72,8 @@ class UpstreamAnswer(Protocol):
 
 class Upstream(Protocol):
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
-        """Raises ``UpstreamUnreachable``, ``UpstreamTimeout``, ``StreamInterrupted`` or ``UpstreamFailed``."""
+        """Raises ``UpstreamUnreachable``, ``UpstreamTimeout``, ``StreamInterrupted``, ``UpstreamFailed``, or, where the
+        proxy of the last way is broken, ``ProxyFailed``; ``CredentialUnavailable`` where its password cannot be had."""
         ...
 
 

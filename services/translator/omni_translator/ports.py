@@ -5,6 +5,7 @@ from typing import Protocol
 
 from omni_core.ports.translator import EncodeCall, StreamCall
 
+from omni_translator.domain.guards.request import Finding
 from omni_translator.domain.losses import Loss
 
 
@@ -27,6 +28,10 @@ class Metrics(Protocol):
 
     def rules(self, names: Iterable[str]) -> None:
         """These of the product's own rules have changed something."""
+        ...
+
+    def guards(self, findings: Iterable[Finding]) -> None:
+        """What the guards found of a request or an answer."""
         ...
 
     def vault(self, outcome: str, count: int = 1) -> None:

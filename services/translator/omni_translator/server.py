@@ -3,13 +3,16 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 
+from omni_catalogue.guards import AnswerGuards, RequestGuards
 from omni_catalogue.rules import AnswerRules, RequestRules, ThinkingRule
 from omni_core import usage_message
 from omni_core.coalesce import coalesce
 from omni_core.ports.context import CallContext
 from omni_core.ports.translator import (
     EncodeCall,
+    Finding,
     Loss,
+    Mark,
     Parties,
     RenamedTool,
     StreamCall,
@@ -46,7 +49,13 @@ def register(server: RpcServer, port: TranslatorPort) -> None:
             for tool in encoded.tools
         ]
         return pb.EncodeRequestResponse(
-            body=encoded.body, losses=_losses(encoded.losses), tools=tools, rules=encoded.rules
+            body=encoded.body,
+            losses=_losses(encoded.losses),
+            tools=tools,
+            rules=encoded.rules,
+            findings=_findings(encoded.findings),
+            marks=[pb.Mark(token=mark.token, original=mark.original) for mark in encoded.marks],
+            guarded=encoded.guarded,
         )
 
     async def translate(
@@ -84,13 +93,12 @@ async def _head(requests: AsyncIterator[pb.TranslateStreamRequest]) -> StreamCal
         framing=head.framing or "sse",
         tools=tuple(RenamedTool(tool.sent, tool.name, tool.namespace, tool.freeform) for tool in head.tools),
         parties=_parties(head.parties),
-        rules=AnswerRules(sanitize=head.rules.sanitize, think_tags=head.rules.think_tags)
-        if head.HasField("rules")
-        else None,
+        rules=_answer_rules(head.rules) if head.HasField("rules") else None,
         whole_calls=head.whole_calls,
         begun=head.begun,
         prefill=head.prefill,
         used=usage_message.read(head.used),
+        marks=tuple(Mark(mark.token, mark.original) for mark in head.marks),
     )
 
 
@@ -107,7 +115,36 @@ def _request_rules(rules: pb.RequestRules) -> RequestRules:
         clamp=rules.clamp,
         max_output=rules.max_output,
         context=rules.context,
+        guards=RequestGuards(
+            pii=rules.guards.pii,
+            kinds=tuple(rules.guards.kinds),
+            patterns=_named(rules.guards.patterns),
+            restore=rules.guards.restore,
+            injection=rules.guards.injection,
+            rules=_named(rules.guards.rules),
+        )
+        if rules.HasField("guards")
+        else None,
     )
+
+
+def _answer_rules(rules: pb.AnswerRules) -> AnswerRules:
+    return AnswerRules(
+        sanitize=rules.sanitize,
+        think_tags=rules.think_tags,
+        guards=AnswerGuards(
+            pii=rules.guards.pii,
+            kinds=tuple(rules.guards.kinds),
+            patterns=_named(rules.guards.patterns),
+            restore=rules.guards.restore,
+        )
+        if rules.HasField("guards")
+        else None,
+    )
+
+
+def _named(values: Iterable[pb.Named]) -> tuple[tuple[str, str], ...]:
+    return tuple((each.name, each.value) for each in values)
 
 
 def _parties(parties: pb.Parties) -> Parties:
@@ -132,19 +169,27 @@ def _pack(batch: list[Translated]) -> pb.TranslateStreamResponse:
     first = batch[0]
     if len(batch) == 1:
         data, usage, reason, losses = first.data, first.usage, first.finish_reason, first.losses
+        findings = first.findings
     else:
         data = b"".join([item.data for item in batch])
         usage = next((item.usage for item in reversed(batch) if item.usage is not None), None)
         reason = next((item.finish_reason for item in reversed(batch) if item.finish_reason), "")
         losses = tuple(dict.fromkeys(loss for item in batch for loss in item.losses))
+        findings = next((item.findings for item in reversed(batch) if item.findings), ())
     begun = first.begun or (len(batch) > 1 and any(item.begun for item in batch))
     response = pb.TranslateStreamResponse(data=data, finished=batch[-1].finished, finish_reason=reason, begun=begun)
     if usage is not None:
         response.usage.CopyFrom(usage_message.written(usage))
     if losses:
         response.losses.extend(_losses(losses))
+    if findings:
+        response.findings.extend(_findings(findings))
     return response
 
 
 def _losses(losses: Iterable[Loss]) -> list[pb.Loss]:
     return [pb.Loss(field=loss.field, kind=loss.kind, reason=loss.reason) for loss in losses]
+
+
+def _findings(findings: Iterable[Finding]) -> list[pb.Finding]:
+    return [pb.Finding(guard=each.guard, rule=each.rule, action=each.action, count=each.count) for each in findings]

@@ -8,7 +8,16 @@ from typing import Final
 
 import msgspec
 from omni_catalogue.rules import AnswerRules
-from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, RenamedTool, StreamCall, Translated
+from omni_core.ports.translator import (
+    EncodeCall,
+    EncodedRequest,
+    Finding,
+    Loss,
+    Mark,
+    RenamedTool,
+    StreamCall,
+    Translated,
+)
 from omni_core.telemetry import about
 from omni_wire.errors import (
     InvalidRequest,
@@ -29,6 +38,10 @@ from omni_translator.domain.codec import ClientTool, Codec, Encoded, Reply, Stre
 from omni_translator.domain.codecs import CODECS
 from omni_translator.domain.contradictions import refuse_contradictions
 from omni_translator.domain.events import Event, Failed, KeepAlive, UsageReported, fold, unfold
+from omni_translator.domain.guards.answer import AnswerGuard
+from omni_translator.domain.guards.request import Finding as DomainFinding
+from omni_translator.domain.guards.request import Refused
+from omni_translator.domain.guards.scanner import Mark as DomainMark
 from omni_translator.domain.keeper import Keeper
 from omni_translator.domain.losses import Loss as DomainLoss
 from omni_translator.domain.model import Conversation, Part, Response
@@ -49,9 +62,13 @@ _ONE_TOKEN: Final = DomainLoss("max_tokens", "approximated", "the provider canno
 
 def _decode(call: EncodeCall, client: Codec) -> rules.Ruled:
     ruled = _ruled(call, client.decode_request(call.body))
-    conversation, losses = ruled.conversation, ruled.losses
     if call.begun:
-        conversation = continuation.asked(conversation, continuation.read(client, call.begun), call.prefill)
+        begun = continuation.read(client, call.begun)
+        ruled = msgspec.structs.replace(
+            ruled, conversation=continuation.asked(ruled.conversation, begun, call.prefill)
+        )  # fmt: skip
+    ruled = rules.guarded(ruled, call.rules)
+    conversation, losses = ruled.conversation, ruled.losses
     limit = call.max_output if call.max_output > 0 else conversation.max_output
     if conversation.max_output == 0 and call.provider_format is not WireFormat.ANTHROPIC_MESSAGES:
         limit, losses = 1, (*losses, _ONE_TOKEN)
@@ -75,14 +92,14 @@ def _ruled(call: EncodeCall, conversation: Conversation) -> rules.Ruled:
 
 def _relayed(call: EncodeCall, codec: Codec) -> tuple[bytes, rules.Ruled]:
     """The client's body with what the rules change. One that the codec cannot read stays as it is, unless the operator
-    wants his words in it."""
+    wants his words in it, or it guarded."""
     try:
         conversation = msgspec.structs.replace(codec.decode_request(call.body), model=call.model)
     except WireError:
-        if call.rules is not None and (call.rules.prefix or call.rules.suffix):
+        if call.rules is not None and (call.rules.prefix or call.rules.suffix or call.rules.guards is not None):
             raise
         return call.body, rules.Ruled(Conversation(origin=codec.format, model=call.model, messages=()))
-    ruled = _ruled(call, conversation)
+    ruled = rules.guarded(_ruled(call, conversation), call.rules)
     if ruled.conversation is conversation:
         return call.body, ruled
     return splice(call.body, conversation, ruled.conversation, codec), ruled
@@ -110,7 +127,7 @@ class TranslatorService:
         self._store = store
 
     async def encode_request(self, call: EncodeCall) -> EncodedRequest:
-        """Raises ``InvalidRequest``, ``LossRefused`` (strict) or ``NotBuilt``."""
+        """Raises ``InvalidRequest``, ``LossRefused`` (strict), ``GuardRefused`` or ``NotBuilt``."""
         client, provider = self._pair(call.client_format, call.provider_format)
         self._metrics.bytes(call, "request_in", len(call.body))
         try:
@@ -118,6 +135,10 @@ class TranslatorService:
         except WireError as error:
             self._metrics.request(call, "invalid")
             raise InvalidRequest(str(error), param=error.field) from error
+        except Refused as refused:
+            self._metrics.request(call, "refused")
+            self._metrics.guards(refused.findings)
+            raise refused.told() from None
         losses = (*ruled.losses, *encoded.losses)
         self._metrics.losses(call, losses)
         if call.strict and losses:
@@ -125,8 +146,17 @@ class TranslatorService:
             raise LossRefused(_refusal(losses, call.provider_format), param=losses[0].field)
         self._metrics.request(call, "lossy" if losses else "lossless")
         self._metrics.rules(ruled.names)
+        self._metrics.guards(ruled.findings)
         self._metrics.bytes(call, "request_out", len(encoded.body))
-        return EncodedRequest(body=encoded.body, losses=_to_port(losses), tools=tools, rules=ruled.names)
+        return EncodedRequest(
+            body=encoded.body,
+            losses=_to_port(losses),
+            tools=tools,
+            rules=ruled.names,
+            findings=_findings(ruled.findings),
+            marks=tuple(Mark(mark.token, mark.original) for mark in ruled.marks),
+            guarded=call.rules is not None and call.rules.guards is not None,
+        )
 
     async def _encoded(
         self, call: EncodeCall, client: Codec, provider: Codec
@@ -152,7 +182,8 @@ class TranslatorService:
         begun). What ``source`` raises passes through, unless it breaks off after the answer's end has come.
         """
         client, provider = self._pair(call.client_format, call.provider_format)
-        if _only_filters(call):
+        guard = _guard(call)
+        if guard is None and _only_filters(call):
             async for item in self._filtered(call, ChatFilter(call.rules or AnswerRules()), source):
                 yield item
             return
@@ -167,10 +198,10 @@ class TranslatorService:
         outcome, finished = "abandoned", False
         try:
             if call.provider_stream and call.stream:
-                splicing = Splicing(call, client, client.stream_encoder(reply))
+                splicing = Splicing(call, client, client.stream_encoder(reply), guard)
                 converting = self._stream(call, provider.stream_decoder(), splicing, source)
             else:
-                converting = self._whole(call, provider, client, reply, source)
+                converting = self._whole(call, provider, client, reply, source, guard)
             async with aclosing(converting):
                 async for item in converting:
                     finished = finished or item.finished
@@ -179,11 +210,22 @@ class TranslatorService:
         except UpstreamError:
             outcome = "failed"
             raise
+        except Refused as refused:
+            outcome = "refused"
+            raise refused.told() from None
         finally:
+            if guard is not None:
+                self._metrics.guards(guard.findings)
             self._metrics.answer(call, "finished" if finished else outcome)
 
     async def _whole(
-        self, call: StreamCall, provider: Codec, client: Codec, reply: Reply, source: AsyncIterator[bytes]
+        self,
+        call: StreamCall,
+        provider: Codec,
+        client: Codec,
+        reply: Reply,
+        source: AsyncIterator[bytes],
+        guard: AnswerGuard | None,
     ) -> AsyncGenerator[Translated, None]:
         """An answer that is whole on one side, or on both."""
         chunks: list[bytes] = []
@@ -199,10 +241,9 @@ class TranslatorService:
             response = _folded(body, provider) if call.provider_stream else provider.decode_response(body)
             if call.rules is not None and call.rules.think_tags:
                 response = self._apart(response)
+            said = guard.whole(response) if guard is not None else response
             encoded = (
-                _streamed(response, client.stream_encoder(reply))
-                if call.stream
-                else client.encode_response(response, reply)
+                _streamed(said, client.stream_encoder(reply)) if call.stream else client.encode_response(said, reply)
             )
         except WireError as error:
             if told_status(body):
@@ -222,6 +263,7 @@ class TranslatorService:
             finished=response.finish is not None,
             finish_reason=response.finish.value if response.finish is not None else "",
             losses=_to_port(encoded.losses),
+            findings=_findings(guard.findings) if guard is not None else (),
         )
 
     async def _stream(
@@ -251,7 +293,7 @@ class TranslatorService:
                         held = b""
                         sent += len(data)
                         if data or resumes:
-                            yield Translated(data=data, usage=_usage(tally), begun=resumes)
+                            yield Translated(data=data, usage=_usage(tally), begun=resumes, findings=encoder.news())
                             resumes = False
                     else:
                         held = data
@@ -277,7 +319,7 @@ class TranslatorService:
             if keeper is not None and keeper.parts and tally.finished is not None:
                 # Before the client has its last bytes, and could come back.
                 await self._keep(call, keeper.answer_id, keeper.parts)
-            yield _last(data, tally, encoder.losses)
+            yield _last(data, tally, encoder)
         except WireError as error:
             raise _not_its_format(call, error) from error
         finally:
@@ -390,11 +432,13 @@ def _streamed(response: Response, encoder: StreamEncoder) -> Encoded:
 
 
 class Splicing:
-    """An encoder that writes calls of tools when they are whole, where that is wanted, and the rest of an answer behind
-    its beginning. Raises ``WireError`` where there is none to go on with."""
+    """An encoder that writes what a guard lets pass, calls of tools when they are whole, where that is wanted, and the
+    rest of an answer behind its beginning. Raises ``WireError`` where there is none to go on with."""
 
-    def __init__(self, call: StreamCall, client: Codec, encoder: StreamEncoder) -> None:
+    def __init__(self, call: StreamCall, client: Codec, encoder: StreamEncoder, guard: AnswerGuard | None) -> None:
         self._encoder = encoder
+        self._guard = guard
+        self._found: tuple[DomainFinding, ...] = ()
         self.calls = continuation.WholeCalls() if call.whole_calls else None
         self._seam: continuation.Seam | None = None
         if call.begun:
@@ -404,9 +448,22 @@ class Splicing:
             self._seam = continuation.Seam(begun, call.used, call.prefill)
 
     def emit(self, event: Event) -> bytes:
+        """Raises ``Refused``."""
+        if self._guard is None:
+            return self._emit(event)
+        return b"".join([self._emit(passed) for passed in self._guard.see(event)])
+
+    def _emit(self, event: Event) -> bytes:
         if self._seam is None:
             return self._encoder.emit(event)
         return b"".join([self._encoder.emit(told) for told in self._seam.see(event)])
+
+    def news(self) -> tuple[Finding, ...]:
+        """What the guard has found, where there is more of it than was told."""
+        if self._guard is None or (found := self._guard.findings) == self._found:
+            return ()
+        self._found = found
+        return _findings(found)
 
     @property
     def losses(self) -> tuple[DomainLoss, ...]:
@@ -436,15 +493,26 @@ def _usage(tally: Tally) -> Usage | None:
     return tally.usage.usage if tally.usage is not None else None
 
 
-def _last(data: bytes, tally: Tally, losses: tuple[DomainLoss, ...]) -> Translated:
+def _last(data: bytes, tally: Tally, encoder: Splicing) -> Translated:
     finished = tally.finished
     return Translated(
         data=data,
         usage=_usage(tally),
         finished=finished is not None,
         finish_reason=finished.reason.value if finished is not None else "",
-        losses=_to_port(losses),
+        losses=_to_port(encoder.losses),
+        findings=encoder.news(),
     )
+
+
+def _guard(call: StreamCall) -> AnswerGuard | None:
+    if call.rules is None or call.rules.guards is None:
+        return None
+    return AnswerGuard(call.rules.guards, [DomainMark(mark.token, mark.original) for mark in call.marks])
+
+
+def _findings(findings: tuple[DomainFinding, ...]) -> tuple[Finding, ...]:
+    return tuple(Finding(each.guard, each.rule, each.action, each.count) for each in findings)
 
 
 def _to_port(losses: tuple[DomainLoss, ...]) -> tuple[Loss, ...]:

@@ -19,6 +19,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "users": {"name": "ann@example.com"},
     "memberships": {"role": "lead"},
     "tags": {"name": "batch"},
+    "proxies": {"name": "office", "url": "http://proxy.example.com:3128", "credentials": {"env": "OFFICE_PROXY"}},
     "providers": PROVIDER,
     "accounts": {"name": "main", "api_key": {"env": "ACME_KEY"}},
     "combos": {"name": "best", "targets": ["acme/large"]},

@@ -38,7 +38,7 @@ async def test_an_address_that_does_not_answer_is_followed_by_the_next(
         async def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
             return ["127.0.0.2", "127.0.0.1"]
 
-        monkeypatch.setattr(upstream._resolver, "resolve", resolve)
+        monkeypatch.setattr(upstream._outbound.resolver, "resolve", resolve)
         assert await ask(upstream, f"http://two.example.com:{server.port}") == (200, b"ok")
 
 

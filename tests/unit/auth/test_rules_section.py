@@ -1,6 +1,7 @@
 """The ``rules`` sections of a configuration file, and what is wrong with one."""
 
 import pytest
+from omni_auth.domain import key_rules
 from omni_auth.domain.compilation import compile_snapshot
 from omni_auth.domain.configuration import load
 from omni_auth.domain.problems import ConfigErrors
@@ -58,9 +59,43 @@ def test_each_place_keeps_what_it_says_and_leaves_the_rest() -> None:
         ("progress: sometimes", "rules.progress: must be asked, on or off"),
         ("system_prompt: {prefix: [1]}", "rules.system_prompt.prefix: must be a text"),
         ("system_prompt: Be nice.", "rules.system_prompt: must be a mapping"),
+        ("guards: {pii: hide}", "rules.guards.pii.request: must be one of off, report, mask, block"),
+        ("guards: {pii: {kinds: [emial]}}", "rules.guards.pii.kinds[0]: must be one of secret, email"),
+        ("guards: {pii: {restor: on}}", "rules.guards.pii.restor: unknown key; did you mean 'restore'?"),
+        (
+            "guards: {pii: {patterns: {a: '(x'}}}",
+            "rules.guards.pii.patterns.a: the pattern has a '(' that is not closed",
+        ),
+        ("guards: {pii: {patterns: {a: 'ab*c'}}}", "rules.guards.pii.patterns.a: the pattern repeats without an end"),
+        (
+            "guards: {pii: {patterns: {a: '(?:a{1,9}){2,9}b'}}}",
+            "rules.guards.pii.patterns.a: the pattern is too slow",
+        ),
+        ("guards: {pii: {patterns: {email: 'abc'}}}", "rules.guards.pii: patterns: 'email' is looked for already"),
+        ("guards: {injection: mask}", "rules.guards.injection.mode: must be one of off, report, block"),
+        (
+            "guards: {injection: {rules: {jailbrake: off}}}",
+            "rules.guards.injection: rules: unknown rule 'jailbrake'; did you mean 'jailbreak'?",
+        ),
     ],
 )
 def test_a_wrong_rule_is_told_with_its_line_and_key(written: str, told: str) -> None:
     with pytest.raises(ConfigErrors) as caught:
         snapshot(f"rules:\n  {written}\n")
     assert f"omniroute.yaml:2: {told}" in str(caught.value)
+
+
+def test_guards_are_rules_like_others_with_a_mode_for_both_ways_or_for_each() -> None:
+    pii = r"{request: mask, restore: on, patterns: {ticket: 'TKT-\d{6}'}, kinds: [email]}"
+    acme = FILE.replace("sanitize: on", f"guards: {{pii: {pii}, injection: block}}")
+    found = snapshot(acme.replace("thinking: adaptive", "guards: {pii: report}"))
+    assert (found.rules.pii_request, found.rules.pii_answer) == ("report", "report")
+    rules = Rules(
+        thinking=ThinkingRule(mode="custom", effort="low"), developer_to_system="off", pii_request="mask",
+        pii_restore=True, pii_patterns={"ticket": r"TKT-\d{6}"}, pii_kinds=("email",), injection="block",
+    )  # fmt: skip
+    assert found.providers[0].rules == rules
+    assert key_rules.read(f"{{guards: {{pii: {pii}, injection: {{rules: {{jailbreak: off}}}}}}}}").injection_rules == {
+        "jailbreak": "off"
+    }
+    assert key_rules.read(key_rules.written(rules)) == rules

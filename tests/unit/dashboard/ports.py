@@ -63,6 +63,8 @@ from omni_dashboard.settings import DashboardSettings
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, Unauthenticated
 from omni_wire.usage import Apart, Usage
 
+from tests.unit.dashboard.folk import Folk
+
 ADMIN = "or-admin-0123456789"
 DEV = "or-dev-0123456789"
 ODD = "or-odd-0123456789"
@@ -578,7 +580,7 @@ class House:
 
     def __init__(self, **changed: Any) -> None:
         self.auth, self.quota, self.analytics, self.fleet = Auth(), Quota(), Analytics(), Processes()
-        self.router = Router()
+        self.router, self.people = Router(), Folk()
         core = CoreSettings(
             data_dir=Path("unused"),
             redis_url="redis://127.0.0.1:1/0",
@@ -594,6 +596,7 @@ class House:
             analytics=self.analytics,
             router=self.router,  # type: ignore[arg-type]
             fleet=self.fleet,
+            people=self.people,
             settings=DashboardSettings(**({"call_timeout": 0.2, "probe_timeout": 0.2} | changed)),
         )
 

@@ -78,10 +78,20 @@ def test_a_key_is_a_bearer_token_or_x_api_key() -> None:
             presented_key(authorization, x_api_key)
 
 
-def test_roles_are_ranked_and_an_unknown_one_may_nothing() -> None:
-    allow("admin", "developer")
-    allow("admin", "admin")
-    allow("developer", "developer")
-    for role, needed in (("developer", "admin"), ("", "developer"), ("Admin", "admin")):
+def test_roles_have_what_their_table_says_and_an_unknown_one_has_nothing() -> None:
+    allow("admin", "developer", "usage")
+    allow("admin", "admin", "keys", write=True)
+    allow("developer", "developer", "usage", write=True)
+    allow("billing", "admin", "limits", write=True)
+    for role, needed, area, write in (
+        ("developer", "admin", "usage", False),
+        ("", "developer", "", False),
+        ("Admin", "admin", "usage", False),
+        ("billing", "admin", "keys", False),
+        ("viewer", "admin", "limits", True),
+        ("admin", "admin", "people", True),
+        ("owner", "admin", "an area that nobody named", False),
+        ("service", "developer", "usage", False),
+    ):
         with pytest.raises(PermissionDenied):
-            allow(role, needed)
+            allow(role, needed, area, write)

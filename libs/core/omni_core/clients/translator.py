@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from grpc import aio
+from omni_catalogue.guards import AnswerGuards, RequestGuards
 from omni_catalogue.rules import AnswerRules, RequestRules
 from omni_wire.errors import StreamInterrupted, UpstreamTimeout
 from omniroute_proto.common.v1 import common_pb2
@@ -15,7 +16,17 @@ from omniroute_proto.translator.v1 import translator_pb2 as pb
 
 from omni_core import usage_message
 from omni_core.coalesce import Gathered
-from omni_core.ports.translator import EncodeCall, EncodedRequest, Loss, Parties, RenamedTool, StreamCall, Translated
+from omni_core.ports.translator import (
+    EncodeCall,
+    EncodedRequest,
+    Finding,
+    Loss,
+    Mark,
+    Parties,
+    RenamedTool,
+    StreamCall,
+    Translated,
+)
 from omni_core.rpc import Peer, ServiceChannel
 
 # Seconds: a large body with media takes a while to convert.
@@ -83,7 +94,13 @@ class TranslatorClient:
         )
         tools = tuple(RenamedTool(tool.sent, tool.name, tool.namespace, tool.freeform) for tool in response.tools)
         return EncodedRequest(
-            body=response.body, losses=tuple(map(_loss, response.losses)), tools=tools, rules=tuple(response.rules)
+            body=response.body,
+            losses=tuple(map(_loss, response.losses)),
+            tools=tools,
+            rules=tuple(response.rules),
+            findings=tuple(map(_finding, response.findings)),
+            marks=tuple(Mark(mark.token, mark.original) for mark in response.marks),
+            guarded=response.guarded,
         )
 
     async def translate_stream(
@@ -149,6 +166,7 @@ async def _send(
         begun=call.begun,
         prefill=call.prefill,
         used=usage_message.written(call.used) if call.begun else None,
+        marks=[pb.Mark(token=mark.token, original=mark.original) for mark in call.marks],
     )
     if not await _write(rpc, pb.TranslateStreamRequest(head=head)):
         return
@@ -182,11 +200,16 @@ def _translated(message: pb.TranslateStreamResponse) -> Translated:
         finish_reason=message.finish_reason,
         losses=tuple(map(_loss, message.losses)),
         begun=message.begun,
+        findings=tuple(map(_finding, message.findings)) if message.findings else (),
     )
 
 
 def _loss(loss: pb.Loss) -> Loss:
     return Loss(field=loss.field, kind=loss.kind, reason=loss.reason)
+
+
+def _finding(finding: pb.Finding) -> Finding:
+    return Finding(finding.guard, finding.rule, finding.action, finding.count)
 
 
 def _parties(parties: Parties) -> pb.Parties:
@@ -215,8 +238,38 @@ def _request_rules(rules: RequestRules | None) -> pb.RequestRules | None:
         clamp=rules.clamp,
         max_output=rules.max_output,
         context=rules.context,
+        guards=_request_guards(rules.guards),
     )
 
 
 def _answer_rules(rules: AnswerRules | None) -> pb.AnswerRules | None:
-    return pb.AnswerRules(sanitize=rules.sanitize, think_tags=rules.think_tags) if rules is not None else None
+    if rules is None:
+        return None
+    return pb.AnswerRules(
+        sanitize=rules.sanitize, think_tags=rules.think_tags, guards=_answer_guards(rules.guards)
+    )  # fmt: skip
+
+
+def _request_guards(guards: RequestGuards | None) -> pb.RequestGuards | None:
+    if guards is None:
+        return None
+    return pb.RequestGuards(
+        pii=guards.pii,
+        kinds=guards.kinds,
+        patterns=_named(guards.patterns),
+        restore=guards.restore,
+        injection=guards.injection,
+        rules=_named(guards.rules),
+    )
+
+
+def _answer_guards(guards: AnswerGuards | None) -> pb.AnswerGuards | None:
+    if guards is None:
+        return None
+    return pb.AnswerGuards(
+        pii=guards.pii, kinds=guards.kinds, patterns=_named(guards.patterns), restore=guards.restore
+    )  # fmt: skip
+
+
+def _named(values: tuple[tuple[str, str], ...]) -> list[pb.Named]:
+    return [pb.Named(name=name, value=value) for name, value in values]

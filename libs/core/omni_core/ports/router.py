@@ -42,12 +42,13 @@ STAGES = ("plan", "queue", "retry", "admit", "encode", "provider")
 class Head(msgspec.Struct, frozen=True):
     """The first frame of an answer. ``losses`` are the dotted fields a translation could not keep.
 
-    ``rules`` names the product's own that changed the request or are in force on the answer. With ``progress`` a stream
-    tells how far it has come; ``keep_alive`` are the seconds of silence before a sign of life, 0 for the edge's own and
-    less for none. ``idempotent`` is "replay" or "attached" where the answer was made for an earlier request, ``cache``
-    "hit", "semantic", "miss" or "bypass" where the cache had a say; with "semantic" ``similarity`` is how near the
-    other words are, up to 1. ``trace`` says which way the request took (see ``TRACE``). ``stages`` are microseconds
-    until the first byte, as ``STAGES`` names them, where a provider was asked.
+    ``rules`` names the product's own that changed the request or are in force on the answer, and with ``FOUND`` before
+    it what a guard found so far, such as "guard:pii.email=masked". With ``progress`` a stream tells how far it has
+    come; ``keep_alive`` are the seconds of silence before a sign of life, 0 for the edge's own and less for none.
+    ``idempotent`` is "replay" or "attached" where the answer was made for an earlier request, ``cache`` "hit",
+    "semantic", "miss" or "bypass" where the cache had a say; with "semantic" ``similarity`` is how near the other
+    words are, up to 1. ``trace`` says which way the request took (see ``TRACE``). ``stages`` are microseconds until
+    the first byte, as ``STAGES`` names them, where a provider was asked.
     """
 
     status: int

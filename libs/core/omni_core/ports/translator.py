@@ -31,6 +31,26 @@ class RenamedTool(msgspec.Struct, frozen=True):
     freeform: bool = False
 
 
+class Finding(msgspec.Struct, frozen=True):
+    """What a guard found, and never its text. ``guard`` is "pii" or "injection", ``rule`` a kind or a rule's name,
+    ``action`` "report", "mask" or "block"."""
+
+    guard: str
+    rule: str
+    action: str
+    count: int
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What stands in a request for ``original``, which its provider must not see."""
+
+    token: str
+    original: str
+
+    def __repr__(self) -> str:
+        return f"Mark({self.token})"
+
+
 class Parties(msgspec.Struct, frozen=True):
     """Who asks, by the id of its key, and who answers: the ids of provider and account, and the provider's model.
 
@@ -73,12 +93,17 @@ class EncodeCall(msgspec.Struct, frozen=True):
 
 
 class EncodedRequest(msgspec.Struct, frozen=True):
-    """``tools`` are to be handed on in the ``StreamCall`` for the answer; ``rules`` names what changed something."""
+    """``tools`` and ``marks`` are to be handed on in the ``StreamCall`` for the answer; ``rules`` names what changed
+    something, ``findings`` are the guards', and ``guarded`` says that these were asked, as an older translator knows
+    none."""
 
     body: bytes
     losses: tuple[Loss, ...] = ()
     tools: tuple[RenamedTool, ...] = ()
     rules: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    guarded: bool = False
 
 
 class StreamCall(msgspec.Struct, frozen=True):
@@ -86,7 +111,7 @@ class StreamCall(msgspec.Struct, frozen=True):
 
     ``stream`` is whether the client gets a stream, ``provider_stream`` whether the provider's bytes are one; a whole
     body otherwise. ``framing`` is that of the client's stream: "sse", or "array" for Gemini's streams without
-    ``alt=sse``. ``tools`` are those of ``EncodedRequest``.
+    ``alt=sse``. ``tools`` and ``marks`` are those of ``EncodedRequest``.
 
     ``rules`` are the product's own. Of a Chat answer to a Chat client only what they change is written anew; such a
     call says nothing of usage or of how the answer ended, which its source knows.
@@ -112,6 +137,7 @@ class StreamCall(msgspec.Struct, frozen=True):
     begun: bytes = b""
     prefill: bool = False
     used: Usage = Usage()
+    marks: tuple[Mark, ...] = ()
 
 
 class Translated(msgspec.Struct, frozen=True):
@@ -119,7 +145,8 @@ class Translated(msgspec.Struct, frozen=True):
 
     ``usage`` is cumulative. ``finished`` is true on the last item of an answer that ended as its format prescribes;
     a stream whose items end without it was interrupted. ``begun`` is true once, where the provider begins with the rest
-    of an answer, even if it only says again what the client has.
+    of an answer, even if it only says again what the client has. ``findings`` are the guards' so far; empty where there
+    are no new ones.
     """
 
     data: bytes
@@ -128,19 +155,20 @@ class Translated(msgspec.Struct, frozen=True):
     finish_reason: str = ""
     losses: tuple[Loss, ...] = ()
     begun: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 class TranslatorPort(Protocol):
     async def encode_request(self, call: EncodeCall) -> EncodedRequest:
-        """Raises ``InvalidRequest`` (also for an answer that nobody can go on with), ``LossRefused`` (strict) or
-        ``NotBuilt``."""
+        """Raises ``InvalidRequest`` (also for an answer that nobody can go on with), ``LossRefused`` (strict),
+        ``GuardRefused`` or ``NotBuilt``."""
         ...
 
     def translate_stream(self, call: StreamCall, source: AsyncIterator[bytes]) -> AsyncGenerator[Translated, None]:
         """Convert an answer as it arrives.
 
         Raises ``UpstreamFailed`` where the provider's bytes are not its format, and the error they tell (data converted
-        before it has been yielded already; what only announces an answer waits until it has begun). What ``source``
-        raises passes through, unless it breaks off after the answer's end has come.
+        before it has been yielded already; what only announces an answer waits until it has begun), and
+        ``GuardRefused``. What ``source`` raises passes through, unless it breaks off after the answer's end has come.
         """
         ...

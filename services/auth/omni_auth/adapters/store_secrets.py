@@ -1,4 +1,4 @@
-"""The secrets that accounts of the store name, in a variable, in a file or sealed: the ``StoreSecrets`` port."""
+"""The secrets that objects of the store name, in a variable, in a file or sealed: the ``StoreSecrets`` port."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from omni_auth.adapters.config_file import MAX_SECRET_BYTES, bytes_of, secret_te
 from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.domain import secrecy
-from omni_auth.domain.objects import Held
+from omni_auth.domain.objects import Held, Named
 from omni_auth.domain.own_keys import OwnKeys
 from omni_auth.domain.secrecy import HINT, SecretUnreadable
 from omni_auth.domain.sections.base import SecretSource
@@ -39,8 +39,8 @@ class AccountSecrets:
                 raise SecretUnreadable("what is sealed for it is of another version" if secret else "nothing is sealed")
             return secret
 
-        def one(account: str, source: SecretSource) -> str:
-            entity = held.get("accounts", account)
+        def one(whose: Named, source: SecretSource) -> str:
+            entity = held.get(*whose)
             if source.kind == "vault":
                 secret = sealed(entity.id if entity is not None else "", source.where)
             else:

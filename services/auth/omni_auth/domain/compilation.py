@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from omni_catalogue.keyshape import is_wellformed
+from omni_catalogue.proxies import PREFIX
 from omni_catalogue.scopes import Scopes
 from omni_catalogue.snapshot import (
     Account,
@@ -44,6 +45,7 @@ from omni_auth.domain.compiled_combos import (
     other_names,
     strategy_fields,
 )
+from omni_auth.domain.compiled_egress import EgressCompiler
 from omni_auth.domain.compiled_quotas import compile_quota
 from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.configuration import Configuration
@@ -74,8 +76,11 @@ class DemoProvider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountSecret(msgspec.Struct, frozen=True):
+    """``login`` is the id of the login that the secret comes of, then ``secret`` is empty."""
+
     secret: str
     version: str
+    login: str = ""
 
     def __repr__(self) -> str:
         return f"AccountSecret(version={self.version!r})"
@@ -112,12 +117,17 @@ def compile_snapshot(
     accounts: dict[str, AccountSecret] = {}
     identities: dict[bytes, KeyPolicy] = {}
     providers = []
+    for index, proxy in enumerate(config.proxies):
+        needed = proxy.credentials.kind != "none"
+        password = configuration.secrets["proxies", index, "credentials"] if needed else None
+        _keep(accounts, PREFIX + proxy.name, password, pepper)
+    egress = EgressCompiler(config, {proxy.name: accounts[PREFIX + proxy.name].version for proxy in config.proxies})
     for index, provider in enumerate(config.providers):
         for number, account in enumerate(provider.accounts):
             needed = account.api_key.kind != "none"
             secret = configuration.secrets["providers", index, "accounts", number, "api_key"] if needed else None
-            _keep(accounts, f"{provider.id}/{account.name}", secret, pepper)
-        compiled = _provider(provider, accounts, strategy_fields(provider.strategy, config))
+            _keep(accounts, f"{provider.id}/{account.name}", secret, pepper, account.login)
+        compiled = _provider(provider, accounts, strategy_fields(provider.strategy, config), egress)
         providers.append(_priced(compiled, config.prices))
     if demo is not None and not providers:
         _keep(accounts, "demo/demo", demo.secret, pepper)
@@ -175,6 +185,8 @@ def compile_snapshot(
         wildcards=compiler.wildcards(),
         aka=other_names(config),
         auto=is_auto(config),
+        proxies=tuple(egress.proxies.values()),
+        echo_url=config.outbound.echo_url,
         bodies=compile_bodies(config.bodies, policies),
     )
     return Compiled(content, accounts, identities, aside)
@@ -219,15 +231,23 @@ def _priced(provider: Provider, prices: Iterable[PriceEntry]) -> Provider:
     return msgspec.structs.replace(provider, models=tuple(models))
 
 
-def _keep(accounts: dict[str, AccountSecret], account_id: str, secret: str | None, pepper: bytes) -> None:
-    """None is for an account that needs no secret, which its empty version tells."""
+def _keep(
+    accounts: dict[str, AccountSecret], account_id: str, secret: str | None, pepper: bytes, login: str = ""
+) -> None:
+    """None is for an account that needs no secret, which its empty version tells, unless it is logged in to: then the
+    version tells one login from another, and nothing of its tokens."""
+    if login:
+        accounts[account_id] = AccountSecret("", secret_version(pepper, account_id, f"login\n{login}"), login)
+        return
     if secret is None:
         accounts[account_id] = AccountSecret("", "")
         return
     accounts[account_id] = AccountSecret(secret, secret_version(pepper, account_id, secret))
 
 
-def _account(provider: ProviderSection, section: AccountSection, accounts: dict[str, AccountSecret]) -> Account:
+def _account(
+    provider: ProviderSection, section: AccountSection, accounts: dict[str, AccountSecret], egress: EgressCompiler
+) -> Account:
     account_id = f"{provider.id}/{section.name}"
     return Account(
         id=account_id,
@@ -240,6 +260,7 @@ def _account(provider: ProviderSection, section: AccountSection, accounts: dict[
         weight=section.weight,
         rate_limit=_rate_limit(section.rate_limit),
         quota=compile_quota(provider.quota, section.quota),
+        egress=egress.of(provider, section),
     )
 
 
@@ -247,14 +268,16 @@ def _rate_limit(section: RateLimitSection) -> RateLimit:
     return RateLimit(**section.model_dump(exclude_none=True))
 
 
-def _provider(section: ProviderSection, accounts: dict[str, AccountSecret], strategy: dict[str, Any]) -> Provider:
+def _provider(
+    section: ProviderSection, accounts: dict[str, AccountSecret], strategy: dict[str, Any], egress: EgressCompiler
+) -> Provider:
     return Provider(
         id=section.id,
         format=section.format,
         base_url=section.base_url,
         tier=section.tier,
         allow_private_address=section.allow_private_address,
-        accounts=tuple(_account(section, account, accounts) for account in section.accounts),
+        accounts=tuple(_account(section, account, accounts, egress) for account in section.accounts),
         models=tuple(_model(model) for model in section.models),
         streaming=section.streaming,
         rules=compile_rules(section.rules),

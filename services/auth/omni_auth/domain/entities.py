@@ -15,11 +15,12 @@ from omni_auth.domain import rules, scalars
 from omni_auth.domain.document import Tree
 from omni_auth.domain.problems import Problem, dotted
 from omni_auth.domain.schema import validate_section
-from omni_auth.domain.sections.base import Name, Section, Text
+from omni_auth.domain.sections.base import Flag, Name, Section, Text
 from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import LIMITED, LimitSection
+from omni_auth.domain.sections.outbound import OutboundSection, ProxySection
 from omni_auth.domain.sections.prices import ModelPriceSection
 from omni_auth.domain.sections.providers import AccountSection, ProviderDocument
 from omni_auth.domain.sections.routing import RoutingSection
@@ -30,10 +31,14 @@ MANAGERS = ("api", "file")
 
 
 class NamedSection(Section):
-    """An organisation, a team or a tag: a name to refer to it by, and one for people."""
+    """A team, a tag or (with more) an organisation: a name to refer to it by, and one for people."""
 
     name: Name
     title: str = ""
+
+
+class OrganisationSection(NamedSection):
+    require_totp: Flag = False  # of people who log in with a password
 
 
 class UserSection(Section):
@@ -51,6 +56,7 @@ class SettingsSection(Section):
     server: ServerSection = ServerSection()
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
+    outbound: OutboundSection = OutboundSection()
     bodies: BodiesSection = BodiesSection()
 
 
@@ -58,7 +64,7 @@ class Kind(msgspec.Struct, frozen=True):
     """``name`` is the plural, and the table. ``label`` is the field of the document that an entity is unique by, within
     its organisation and its owners; "" where there is one only. ``owners`` maps what it cannot be without to its kind,
     ``optional`` what it may belong to. ``words`` are fields of the document that name what it may
-    belong to instead, which is no entity, or not always one."""
+    belong to instead, which is no entity, or not always one. ``secret`` is the field that says where its secret is."""
 
     name: str
     word: str
@@ -67,6 +73,7 @@ class Kind(msgspec.Struct, frozen=True):
     owners: dict[str, str] = {}
     optional: dict[str, str] = {}
     words: tuple[str, ...] = ()
+    secret: str = ""
 
     @property
     def relations(self) -> dict[str, str]:
@@ -76,13 +83,14 @@ class Kind(msgspec.Struct, frozen=True):
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("organisations", "organisation", NamedSection),
+        Kind("organisations", "organisation", OrganisationSection),
         Kind("teams", "team", NamedSection),
         Kind("users", "user", UserSection),
         Kind("memberships", "membership", MembershipSection, "", owners={"team": "teams", "user": "users"}),
         Kind("tags", "tag", NamedSection),
+        Kind("proxies", "proxy", ProxySection, secret="credentials"),  # noqa: S106 - a field's name
         Kind("providers", "provider", ProviderDocument, "id"),
-        Kind("accounts", "account", AccountSection, owners={"provider": "providers"}),
+        Kind("accounts", "account", AccountSection, owners={"provider": "providers"}, secret="api_key"),  # noqa: S106
         Kind("combos", "combo", ComboSection),
         Kind("aliases", "alias", AliasSection),
         Kind(
@@ -171,14 +179,17 @@ def check(entity: Entity) -> None:
     if entity.kind == "providers":
         alone = rules.addresses({"providers": [entity.document]})
         problems += [Problem(problem.loc[2:], problem.message) for problem in alone]
+    if entity.kind == "proxies":
+        alone = rules.proxy_addresses({"proxies": [entity.document]})
+        problems += [Problem(problem.loc[2:], problem.message) for problem in alone]
     if not problems and kind.label and not entity.name.isprintable():
         problems = [Problem((kind.label,), "must not have control characters")]
     if problems:
         field = dotted(problems[0].loc)
         raise InvalidRequest(f"{field}: {problems[0].message}" if field else problems[0].message, param=field or None)
-    api_key = entity.document.get("api_key")
-    if isinstance(api_key, dict) and "value" in api_key:
-        raise InvalidRequest("api_key: a secret itself is not kept here; name an env or a file", param="api_key")
+    if kind.secret and isinstance(said := entity.document.get(kind.secret), dict) and "value" in said:
+        told = f"{kind.secret}: a secret itself is not kept here; name an env or a file"
+        raise InvalidRequest(told, param=kind.secret)
     if entity.managed_by not in MANAGERS:
         raise InvalidRequest(f"managed_by: must be one of {', '.join(MANAGERS)}", param="managed_by")
     for relation in kind.owners:

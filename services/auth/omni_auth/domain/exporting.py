@@ -30,6 +30,9 @@ def text(live: Tree, held: Held) -> str:
     limits += objects.limit_entries(held)
     if limits:
         tree[LIMITS] = limits
+    proxies = tree.get("proxies")
+    if isinstance(proxies, list):
+        tree["proxies"] = [_kept(item, "credentials") for item in proxies]
     providers = tree.get("providers")
     if isinstance(providers, list):
         tree["providers"] = [_provider(item) for item in providers]
@@ -39,11 +42,11 @@ def text(live: Tree, held: Held) -> str:
 def _provider(item: Tree) -> Tree:
     if not isinstance(item, dict) or not isinstance(accounts := item.get("accounts"), list):
         return item
-    return {**item, "accounts": [_account(account) for account in accounts]}
+    return {**item, "accounts": [_kept(account, "api_key") for account in accounts]}
 
 
-def _account(account: Tree) -> Tree:
-    key = account.get("api_key") if isinstance(account, dict) else None
-    if isinstance(account, dict) and isinstance(key, dict) and ("vault" in key or "value" in key):
-        return {**account, "api_key": {"vault": KEEP}}
-    return account
+def _kept(item: Tree, field: str) -> Tree:
+    secret = item.get(field) if isinstance(item, dict) else None
+    if isinstance(item, dict) and isinstance(secret, dict) and ("vault" in secret or "value" in secret):
+        return {**item, field: {"vault": KEEP}}
+    return item

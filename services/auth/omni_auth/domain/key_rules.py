@@ -12,7 +12,19 @@ from omni_auth.domain.problems import dotted
 from omni_auth.domain.schema import validate
 
 MAX_CHARACTERS = 16_384
-_PROMPT = {"prompt_prefix": "prefix", "prompt_suffix": "suffix", "prompt_skippable": "skippable"}
+# Rules that stand deeper in a file than here, and where.
+_PLACES: dict[str, tuple[str, ...]] = {
+    "prompt_prefix": ("system_prompt", "prefix"),
+    "prompt_suffix": ("system_prompt", "suffix"),
+    "prompt_skippable": ("system_prompt", "skippable"),
+    "pii_request": ("guards", "pii", "request"),
+    "pii_answer": ("guards", "pii", "answer"),
+    "pii_kinds": ("guards", "pii", "kinds"),
+    "pii_patterns": ("guards", "pii", "patterns"),
+    "pii_restore": ("guards", "pii", "restore"),
+    "injection": ("guards", "injection", "mode"),
+    "injection_rules": ("guards", "injection", "rules"),
+}
 
 
 def read(text: str) -> Rules:
@@ -33,8 +45,12 @@ def written(rules: Rules) -> str:
     for name, value in msgspec.structs.asdict(rules).items():
         if value is None:
             continue
-        if name in _PROMPT:
-            said.setdefault("system_prompt", {})[_PROMPT[name]] = value
+        if name in _PLACES:
+            *outer, last = _PLACES[name]
+            place = said
+            for key in outer:
+                place = place.setdefault(key, {})
+            place[last] = value
         elif name == "thinking":
             given = {key: item for key, item in msgspec.structs.asdict(value).items() if item}
             if value.mode == "custom" and not value.effort:

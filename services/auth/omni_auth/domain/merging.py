@@ -14,7 +14,14 @@ from omni_auth.domain.problems import Loc, Problem, dotted
 from omni_auth.domain.schema import Config
 from omni_auth.domain.sections.base import SecretSource, optional_source
 
-_LABELS = {"providers": "id", "combos": "name", "aliases": "name", "prices": "model", "limits": "name"}
+_LABELS = {
+    "proxies": "name",
+    "providers": "id",
+    "combos": "name",
+    "aliases": "name",
+    "prices": "model",
+    "limits": "name",
+}
 
 
 class StoreProblem(msgspec.Struct, frozen=True):
@@ -111,16 +118,21 @@ def problems(merged: Merged) -> tuple[Config | None, list[Problem], list[StorePr
     return config, of_file, of_store
 
 
-def sealed(merged: Merged) -> dict[Loc, tuple[str, SecretSource]]:
-    """Where secrets of the store's accounts are used: each place with the account's name and its source."""
-    found: dict[Loc, tuple[str, SecretSource]] = {}
+def sealed(merged: Merged) -> dict[Loc, tuple[Named, SecretSource]]:
+    """Where secrets of the store's accounts and proxies are used: each place with whose it is, and its source."""
+    found: dict[Loc, tuple[Named, SecretSource]] = {}
+    start = len(merged.kept.get("proxies", ()))
+    for index, name in enumerate(merged.added.get("proxies", ()), start):
+        source = optional_source(mappings(merged.tree, "proxies")[index].get("credentials", "none"))
+        if source.kind != "none":
+            found["proxies", index, "credentials"] = (("proxies", name), source)
     start = len(merged.kept.get("providers", ()))
     for index, name in enumerate(merged.added.get("providers", ()), start):
         for number, account in enumerate(mappings(mappings(merged.tree, "providers")[index], "accounts")):
-            source = optional_source(account.get("api_key"))
+            source = optional_source(account.get("api_key") or ("none" if account.get("login") else None))
             if source.kind != "none":
                 loc = ("providers", index, "accounts", number, "api_key")
-                found[loc] = (f"{name}/{account['name']}", source)
+                found[loc] = (("accounts", f"{name}/{account['name']}"), source)
     return found
 
 

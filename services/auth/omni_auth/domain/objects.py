@@ -19,12 +19,12 @@ from omni_auth.domain.problems import Loc, suggestion
 ANYWHERE = "*"
 SETTINGS, LIMITS = "settings", "limits"
 # What of a file is of no list: the settings.
-SECTIONS = ("server", "routing", "rules", "bodies")
+SECTIONS = ("server", "routing", "rules", "outbound", "bodies")
 
 # What the organisation that runs the gateway decides for all; the other kinds each organisation has for itself.
-PLATFORM = ("organisations", "providers", "accounts", "combos", "aliases", "prices", "settings")
+PLATFORM = ("organisations", "proxies", "providers", "accounts", "combos", "aliases", "prices", "settings")
 # What the configuration file has words for, in an order in which each comes after what it belongs to.
-IN_FILE = ("settings", "providers", "accounts", "combos", "aliases", "prices", "limits")
+IN_FILE = ("settings", "proxies", "providers", "accounts", "combos", "aliases", "prices", "limits")
 
 # The parts of a name before its last, by kind.
 _BEFORE: dict[str, tuple[str, ...]] = {
@@ -224,6 +224,8 @@ def of_tree(tree: Tree) -> dict[Named, FileObject]:
     said = {key: tree[key] for key in SECTIONS if tree.get(key)}
     if said:
         found.append(FileObject(SETTINGS, SETTINGS, said))
+    for index, proxy in enumerate(mappings(tree, "proxies")):
+        found.append(FileObject("proxies", str(proxy["name"]), proxy, ("proxies", index)))
     for index, provider in enumerate(mappings(tree, "providers")):
         loc: Loc = ("providers", index)
         document = {key: value for key, value in provider.items() if key != "accounts"}
@@ -255,7 +257,7 @@ def limit_entries(held: Held) -> list[Tree]:
 def file_tree(held: Held) -> dict[str, Tree]:
     """The other way: what a file would say of what is the platform's. Providers without an account are left out, for
     they serve nothing."""
-    lists: dict[str, list[Tree]] = {kind: [] for kind in ("providers", "combos", "aliases", "prices")}
+    lists: dict[str, list[Tree]] = {kind: [] for kind in ("proxies", "providers", "combos", "aliases", "prices")}
     tree: dict[str, Tree] = {}
     for (kind, name), entity in held.items():
         if kind == SETTINGS:

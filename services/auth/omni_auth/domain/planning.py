@@ -181,10 +181,12 @@ def out_of_order(held: Held, wanted: Mapping[Named, FileObject]) -> Iterator[Pro
 
 def shown(document: Mapping[str, Tree]) -> dict[str, Tree]:
     """A document without a secret in it."""
-    api_key = document.get("api_key")
-    if isinstance(api_key, dict) and "value" in api_key:
-        return {**document, "api_key": {"value": REDACTED}}
-    return dict(document)
+    hidden: dict[str, Tree] = {
+        kind.secret: {"value": REDACTED}
+        for kind in KINDS.values()
+        if kind.secret and isinstance(said := document.get(kind.secret), dict) and "value" in said
+    }
+    return {**document, **hidden}
 
 
 def _write_all(held: Held, writer: Writer, wanted: Iterable[FileObject]) -> list[Step]:
@@ -259,45 +261,46 @@ def given_upstream(kind: str, document: Mapping[str, Tree]) -> bool:
 
 
 def _with_key(entity: Entity, name: str, found: Entity | None, writer: Writer) -> tuple[Entity, str]:
-    """The account with its secret taken out of the document, and the secret. What is kept is what is sealed for it, or
-    stands in the live file."""
-    api_key = entity.document.get("api_key")
-    if found is None and api_key == {"vault": KEEP} and _has_value(live := writer.live.get((entity.kind, name))):
-        api_key = live.document["api_key"]
-    if entity.kind != "accounts" or not isinstance(api_key, dict) or len(api_key) != 1:
+    """The account or proxy with its secret taken out of the document, and the secret. What is kept is what is sealed
+    for it, or stands in the live file."""
+    field = KINDS[entity.kind].secret
+    said = entity.document.get(field)
+    if found is None and said == {"vault": KEEP} and _has_value(live := writer.live.get((entity.kind, name))):
+        said = live.document[field]
+    if not field or not isinstance(said, dict) or len(said) != 1:
         return entity, ""
     secret = ""
-    before = found.document.get("api_key") if found is not None else None
-    if isinstance(value := api_key.get("value"), str) and value:
+    before = found.document.get(field) if found is not None else None
+    if isinstance(value := said.get("value"), str) and value:
         if not value.isascii() or not value.isprintable() or value != value.strip():
-            raise InvalidRequest("api_key: has characters that no HTTP header can carry", param="api_key")
+            raise InvalidRequest(f"{field}: has characters that no HTTP header can carry", param=field)
         version = writer.version(entity.id, value)
         secret = value
-    elif isinstance(word := api_key.get("vault"), str):
+    elif isinstance(word := said.get("vault"), str):
         held = before.get("vault") if isinstance(before, dict) else None
         if not isinstance(held, str) or word not in (KEEP, held):
             raise InvalidRequest(
-                "api_key: nothing is sealed for this account under that version; give the secret as {value: …}, or "
-                "name an env or a file",
-                param="api_key",
+                f"{field}: nothing is sealed for this {KINDS[entity.kind].word} under that version; give the secret as "
+                "{value: …}, or name an env or a file",
+                param=field,
             )
         version = held
     else:
         return entity, ""
     if before == {"vault": version}:
         secret = ""
-    return msgspec.structs.replace(entity, document={**entity.document, "api_key": {"vault": version}}), secret
+    return msgspec.structs.replace(entity, document={**entity.document, field: {"vault": version}}), secret
 
 
-def _has_value(account: FileObject | None) -> TypeGuard[FileObject]:
-    api_key = account.document.get("api_key") if account is not None else None
-    return isinstance(api_key, dict) and "value" in api_key
+def _has_value(live: FileObject | None) -> TypeGuard[FileObject]:
+    said = live.document.get(KINDS[live.kind].secret) if live is not None else None
+    return isinstance(said, dict) and "value" in said
 
 
 def sealed_version(entity: Entity | None) -> str:
-    """Of what is sealed for an account; "" where nothing is."""
-    api_key = entity.document.get("api_key") if entity is not None else None
-    return str(api_key.get("vault", "")) if isinstance(api_key, dict) else ""
+    """Of what is sealed for an account or a proxy; "" where nothing is."""
+    said = entity.document.get(KINDS[entity.kind].secret) if entity is not None else None
+    return str(said.get("vault", "")) if isinstance(said, dict) else ""
 
 
 def is_sealed(entity: Entity | None) -> bool:
@@ -376,9 +379,10 @@ def outcome(step: Step, name: str, writer: Writer) -> Outcome:
     kind = step.entity.kind
     live = writer.live.get((kind, name))
     before, after = (_in_force(kind, entity, live) for entity in (step.before, step.after))
-    is_copied = step.before is None and _has_value(live) and live.document["api_key"] == {"value": step.secret}
+    field = KINDS[kind].secret
+    is_copied = step.before is None and _has_value(live) and live.document[field] == {"value": step.secret}
     if is_copied and before is not None and after is not None:  # sealed now, and the same
-        before = {**before, "api_key": after["api_key"]}
+        before = {**before, field: after[field]}
     if before is None or after is None:
         return Outcome(step.action, before, after)
     return Outcome("adopt" if same(kind, before, after) else "update", before, after)

@@ -14,6 +14,7 @@ from omni_auth.domain.hedge_rules import late_hedges
 from omni_auth.domain.naming import Names, items, model_of
 from omni_auth.domain.problems import Loc, Problem, suggestion
 from omni_auth.domain.sections.limits import LIMITED
+from omni_auth.domain.sections.outbound import NO_PROXY
 
 _IN_STORE = ("team", "user")
 _OWNERS = (*_IN_STORE, "key")
@@ -25,7 +26,7 @@ def cross_check(tree: Tree) -> list[Problem]:
     return [
         *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree, names), *_aliases(tree, names),
         *_aka(tree, names), *_prices(tree), *_blocked(tree), *_limited(tree, names), *_embeddings(tree, names),
-        *late_hedges(tree), *_kept(tree),
+        *late_hedges(tree), *proxy_addresses(tree), *_proxied(tree), *_kept(tree),
     ]  # fmt: skip
 
 
@@ -39,6 +40,7 @@ def sections(tree: Tree, loc: Loc, key: str) -> Items:
 
 def repeated(tree: Tree) -> Iterator[Problem]:
     """What one file says twice, whatever else there is."""
+    yield from _unique(sections(tree, (), "proxies"), "name", "proxy")
     yield from _unique(sections(tree, (), "providers"), "id", "provider")
     for loc, provider in sections(tree, (), "providers"):
         yield from _unique(sections(provider, loc, "accounts"), "name", "account of this provider")
@@ -123,6 +125,31 @@ def addresses(tree: Tree) -> Iterator[Problem]:
             yield Problem(
                 (*loc, "base_url"), "is a loopback or private address; set allow_private_address: true if it is meant"
             )
+
+
+def proxy_addresses(tree: Tree) -> Iterator[Problem]:
+    """As ``addresses``, of proxies."""
+    for loc, proxy in sections(tree, (), "proxies"):
+        url, allowed = proxy.get("url"), scalars.flag_or_none(proxy.get("allow_private_address"))
+        if isinstance(url, str) and not allowed and scalars.is_private(url):
+            yield Problem(
+                (*loc, "url"), "is a loopback or private address; set allow_private_address: true if it is meant"
+            )
+
+
+def _proxied(tree: Tree) -> Iterator[Problem]:
+    """Proxies that are named and not there."""
+    known = _words(sections(tree, (), "proxies"), "name")
+    outbound = tree.get("outbound") if isinstance(tree, dict) else None
+    named: list[tuple[Loc, Tree]] = []
+    if isinstance(outbound, dict):
+        named.append((("outbound", "proxy"), outbound.get("proxy")))
+    for loc, provider in sections(tree, (), "providers"):
+        named.append(((*loc, "proxy"), provider.get("proxy")))
+        named += [((*at, "proxy"), each.get("proxy")) for at, each in sections(provider, loc, "accounts")]
+    for loc, word in named:
+        if isinstance(word, str) and word != NO_PROXY and word not in known:
+            yield Problem(loc, f"there is no proxy '{word}'{suggestion(word, known)}")
 
 
 def _targets(tree: Tree, names: Names) -> Iterator[Problem]:

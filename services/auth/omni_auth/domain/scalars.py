@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from omni_catalogue import tags
+from omni_catalogue.logins import NAMES
 from omni_catalogue.windows import is_known
 from pydantic_core import PydanticCustomError
 
@@ -32,6 +33,7 @@ _DECIMAL = re.compile(r"[+-]?([0-9][0-9_]{0,24}(\.[0-9_]{0,24})?|\.[0-9]{1,24})(
 _PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9:.-]{0,62}")
 _PROFILE_ARN = re.compile(r"arn:aws[a-z-]*:codewhisperer:[a-z0-9-]*:[0-9]{12}:profile/[A-Za-z0-9_-]{1,128}")
 _MACHINE_ID = re.compile(r"[A-Za-z0-9-]{8,128}(/[A-Za-z0-9-]{8,128})?")
+_LOGIN = re.compile(r"[a-z0-9-]{1,40}/[A-Za-z0-9_.@+-]{1,60}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -109,6 +111,16 @@ def profile_arn(value: object) -> str:
     if not isinstance(value, str) or not _PROFILE_ARN.fullmatch(value):
         _refuse("must be a profile's ARN: arn:aws:codewhisperer:REGION:ACCOUNT:profile/ID")
     return value
+
+
+def login(value: object) -> str:
+    """A login by its id, "kind/name", with the kind's own id in the place of another name of it."""
+    if not isinstance(value, str) or not _LOGIN.fullmatch(value):
+        _refuse("must be a login: KIND/NAME, such as codex/work (omniroute login list)")
+    kind, _, name = value.partition("/")
+    if kind not in NAMES:
+        _refuse(f"names no login that there is{suggestion(kind, list(NAMES))}")
+    return f"{NAMES[kind]}/{name}"
 
 
 def machine_id(value: object) -> str:
@@ -385,6 +397,27 @@ def base_url(value: object) -> str:
     if not word.isascii() or (not _is_address(found) and (not _HOST.match(found) or _OLD_IPV4.match(found))):
         _refuse("must have a host name or a plain IP address as its host")
     return word.rstrip("/")
+
+
+def proxy_url(value: object) -> str:
+    """http, https, socks5 or socks5h://host[:port]. A password in it would end up in snapshots."""
+    word = text(value)
+    scheme, _, rest = word.partition("://")
+    if scheme not in ("http", "https", "socks5", "socks5h") or not rest:
+        _refuse("must be a URL such as http://proxy.example.com:3128, or one of https, socks5 or socks5h")
+    if "@" in rest:
+        _refuse("must not carry a password; that goes into credentials")
+    if rest.rstrip("/").count("/"):
+        _refuse("must be a host and a port, without a path")
+    return f"{scheme}://{base_url(f'http://{rest}').partition('://')[2]}"
+
+
+def pem_file(value: object) -> str:
+    """An absolute path, for whichever process makes the connection reads it."""
+    word = text(value)
+    if not word.startswith("/") or not word.isprintable():
+        _refuse("must be the absolute path of a PEM file, which each process that calls providers can read")
+    return word
 
 
 def _is_address(word: str) -> bool:

@@ -11,6 +11,7 @@ from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import KeySection, LimitEntry
+from omni_auth.domain.sections.outbound import OutboundSection, ProxySection
 from omni_auth.domain.sections.prices import PriceEntry
 from omni_auth.domain.sections.providers import ProviderSection
 from omni_auth.domain.sections.routing import RoutingSection
@@ -21,6 +22,7 @@ Part = TypeVar("Part", bound=Section)
 
 class Config(Section):
     server: ServerSection = ServerSection()
+    proxies: tuple[ProxySection, ...] = ()
     providers: tuple[ProviderSection, ...] = ()
     combos: tuple[ComboSection, ...] = ()
     aliases: tuple[AliasSection, ...] = ()
@@ -29,6 +31,7 @@ class Config(Section):
     limits: tuple[LimitEntry, ...] = ()
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
+    outbound: OutboundSection = OutboundSection()
     bodies: BodiesSection = BodiesSection()
 
 

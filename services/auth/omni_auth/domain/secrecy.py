@@ -34,6 +34,8 @@ def sources(tree: Tree) -> Iterator[tuple[Loc, SecretSource]]:
     for loc, provider in sections(tree, (), "providers"):
         for inner, account in sections(provider, loc, "accounts"):
             yield from _source((*inner, "api_key"), account.get("api_key"))
+    for loc, proxy in sections(tree, (), "proxies"):
+        yield from _source((*loc, "credentials"), proxy.get("credentials"))
     for loc, key in sections(tree, (), "keys"):
         yield from _source((*loc, "secret"), key.get("secret"))
 

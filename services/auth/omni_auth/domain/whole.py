@@ -7,6 +7,7 @@ import msgspec
 from omni_auth.domain import merging
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.document import Tree
+from omni_auth.domain.entities import KINDS, Entity
 from omni_auth.domain.merging import Merged, StoreProblem
 from omni_auth.domain.objects import SETTINGS, Held, Named
 from omni_auth.domain.problems import ConfigErrors, Loc, dotted
@@ -14,8 +15,8 @@ from omni_auth.domain.schema import Config
 from omni_auth.domain.secrecy import SecretUnreadable
 from omni_auth.domain.sections.base import SecretSource
 
-# The secret of the store's account of that name. Raises ``SecretUnreadable``.
-Fetch = Callable[[str, SecretSource], str]
+# The secret of the store's account or proxy of that name. Raises ``SecretUnreadable``.
+Fetch = Callable[[Named, SecretSource], str]
 
 
 class Misfit(Exception):
@@ -73,13 +74,18 @@ def _without(held: Held, problems: Collection[StoreProblem]) -> Held | None:
     """Without what the problems are about, and what belongs to it; None where that changes nothing. Of settings only
     what does not fit goes: were they gone as a whole, a gateway could be open that was closed."""
     found = [entity for problem in problems if (entity := held.get(*problem.named)) is not None]
-    gone = [entity for entity in found if entity.kind != SETTINGS]
+    gone = [entity for entity in found if entity.kind not in (SETTINGS, "proxies")]
     gone += [user for entity in gone for user in held.users(entity)]
-    put = []
+    put = [_closed(entity) for entity in found if entity.kind == "proxies" and entity != _closed(entity)]
     if (settings := held.get(SETTINGS, SETTINGS)) in found and settings is not None:
         less = _less(settings.document, [one.loc for one in problems if one.named == (SETTINGS, SETTINGS)])
-        put = [msgspec.structs.replace(settings, document=less)] if less != settings.document else []
+        put += [msgspec.structs.replace(settings, document=less)] if less != settings.document else []
     return held.changed(put=put, gone=gone) if gone or put else None
+
+
+def _closed(proxy: Entity) -> Entity:
+    """In the place of a proxy that cannot be had: were it gone, who names it could be without one."""
+    return msgspec.structs.replace(proxy, document={"name": proxy.name, "url": "http://left-out.invalid:9"})
 
 
 def _less(document: Mapping[str, Tree], places: Collection[Loc]) -> dict[str, Tree]:
@@ -98,17 +104,21 @@ def _item_less(item: Tree, places: Collection[Loc]) -> Tree:
 
 
 def _secrets(file: Configuration, merged: Merged, fetch: Fetch) -> tuple[dict[Loc, str], list[StoreProblem]]:
-    kept = {original: index for index, original in enumerate(merged.kept.get("providers", ()))}
+    kept = {
+        (part, original): index
+        for part in ("proxies", "providers")
+        for index, original in enumerate(merged.kept.get(part, ()))
+    }
     secrets: dict[Loc, str] = {}
     for loc, secret in file.secrets.items():
-        if loc[0] != "providers":
+        if loc[0] not in ("proxies", "providers"):
             secrets[loc] = secret
-        elif loc[1] in kept:
-            secrets["providers", kept[int(loc[1])], *loc[2:]] = secret
+        elif (at := (str(loc[0]), int(loc[1]))) in kept:
+            secrets[loc[0], kept[at], *loc[2:]] = secret
     missing = []
-    for place, (account, source) in merging.sealed(merged).items():
+    for place, (whose, source) in merging.sealed(merged).items():
         try:
-            secrets[place] = fetch(account, source)
+            secrets[place] = fetch(whose, source)
         except SecretUnreadable as error:
-            missing.append(StoreProblem(("accounts", account), ("api_key",), str(error)))
+            missing.append(StoreProblem(whose, (KINDS[whose[0]].secret,), str(error)))
     return secrets, missing

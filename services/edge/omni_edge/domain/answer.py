@@ -6,6 +6,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
+from omni_catalogue.guards import FOUND
 from omni_wire.errors import GatewayError, RateLimited, render_body, render_frame, render_item
 from omni_wire.formats import WireFormat
 
@@ -79,9 +80,12 @@ def success_headers(
     return [*told, (b"x-request-id", request_id)]
 
 
-def rules_header(rules: Sequence[str]) -> tuple[bytes, bytes]:
-    """What the configuration has changed, which no translation would have."""
-    return (b"x-omniroute-rules", header_value(",".join(rules)))
+def rules_headers(rules: Sequence[str]) -> Headers:
+    """What the configuration has changed, which no translation would have; and what its guards found, by name."""
+    changed = [name for name in rules if not name.startswith(FOUND)]
+    found = [name.removeprefix(FOUND) for name in rules if name.startswith(FOUND)]
+    told = ((b"x-omniroute-rules", changed), (b"x-omniroute-guard", found))
+    return [(header, header_value(",".join(names))) for header, names in told if names]
 
 
 def timing_header(total_us: int, stages: Sequence[int]) -> tuple[bytes, bytes]:

@@ -5,6 +5,7 @@ from hashlib import sha256
 from urllib.parse import parse_qsl
 
 import msgspec
+from omni_wire import loops
 from omni_wire.errors import GatewayError, InvalidRequest, PermissionDenied, UnsupportedMediaType
 from omni_wire.formats import WireFormat
 
@@ -17,6 +18,7 @@ _FORWARDED: dict[bytes, str] = {
         "accept",
         "anthropic-beta",
         "anthropic-version",
+        loops.HEADER,
         "idempotency-key",
         "openai-beta",
         "tracestate",
@@ -207,6 +209,18 @@ def encoding_of(content_encoding: bytes) -> bytes:
     """How a body is compressed; empty for one that is not."""
     word = content_encoding.strip().lower()
     return b"" if word == b"identity" else word
+
+
+def loop_refusal(headers: Mapping[str, str]) -> GatewayError | None:
+    """A provider whose address is ours, or that of another gateway which sends to us. A 400: what is wrong is the
+    configuration, and trying again would make it worse."""
+    said = headers.get(loops.HEADER)
+    if said is None or loops.passed(said) < loops.MOST:
+        return None
+    return InvalidRequest(
+        f"This request has passed {loops.MOST} gateways: a provider of theirs is a gateway, and sends it back.",
+        code="loop_detected",
+    )
 
 
 def slow_body(seconds: float) -> GatewayError:

@@ -39,7 +39,7 @@ from omni_edge.domain.answer import (
     knows_progress,
     last_frames,
     own_id,
-    rules_header,
+    rules_headers,
     stream_type,
     success_headers,
     timing_header,
@@ -383,7 +383,7 @@ class Exchange:
         if head.stages:
             headers.append(timing_header(int((monotonic() - self._started) * 1e6), head.stages))
         if head.rules:
-            headers.append(rules_header(head.rules))
+            headers += rules_headers(head.rules)
         if head.idempotent:
             headers.append((b"x-omniroute-idempotent", header_value(head.idempotent)))
         if head.cache:

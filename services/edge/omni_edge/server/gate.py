@@ -47,14 +47,8 @@ class Gate:
                 await _answer_preflight(send, origins.preflight(origin))
                 return
             send = _saying(send, origins.headers(origin))
-        peer = peer_of(scope)
-        name = ""
         try:
-            refusal = service.refusal(peer, headers)
-            if refusal is not None:
-                raise refusal
-            if service.limiter.by_address:
-                name = service.enter(peer, headers)
+            name = service.enter(peer_of(scope), headers)
         except GatewayError as error:
             self._metrics.refusals.labels(surface.name if ours else _ELSEWHERE, error.kind).inc()
             await self._refuse(error, scope, receive, send, ours=ours)

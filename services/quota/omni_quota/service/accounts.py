@@ -190,13 +190,19 @@ class Accounts:
         """What is said, and when that was by the provider's clock, else ours (epoch seconds)."""
         account, quota, secret = cared.account, cared.quota, ""
         if account.secret_version and self._secrets is not None:
-            secret = (await self._secrets.credential(CallContext(new_id()), account.id)).secret
+            found = await self._secrets.credential(CallContext(new_id()), account.id)
+            secret = found.usage_secret or found.secret
             keep_secret(secret)
+            if found.project and not account.project:  # what a login knows of its account
+                account = msgspec.structs.replace(account, project=found.project)
         asked = ask(quota, account, secret)
         if asked is None:
             raise NotBuilt(f"nobody here knows how to ask {quota.ask}")
-        answer = await self._web.fetch(
-            asked, allow_private=cared.provider.allow_private_address, within=self._settings.ask_within
+        answer = await self._web.fetch_for(
+            account.egress,
+            asked,
+            allow_private=cared.provider.allow_private_address,
+            within=self._settings.ask_within,
         )
         now = answer.date or clock.now_ms() / 1000
         return read(quota, answer.status, answer.headers, answer.body, now), now

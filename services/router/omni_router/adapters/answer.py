@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
+from omni_catalogue.proxies import Egress
 from omni_catalogue.snapshot import Timeouts
 from omni_wire.errors import StreamInterrupted, UpstreamError, UpstreamTimeout
 
@@ -58,10 +59,12 @@ class HttpAnswer:
         "status",
         "touched",
         "want",
+        "way",
     )
 
     def __init__(self, timeouts: Timeouts, begin_by: float, end_by: float = 0.0) -> None:
         """``begin_by`` and ``end_by`` are loop time, or 0 for none."""
+        self.way: Egress | None = None
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.parts: list[bytes] = []

@@ -84,7 +84,9 @@ class ProtobufEvents:
         self._last_bytes = b""
 
     def attempt(self, record: AttemptRecord) -> bytes:
-        key = (record.source, record.outcome, record.error_kind)
+        key: tuple[object, ...] = (record.source, record.outcome, record.error_kind)
+        if record.proxy:
+            key = (*key, record.proxy, record.proxy_level)
         same = self._attempts.get(key)
         if same is None:
             same = _remember(self._attempts, key, _same_of_attempt(record))
@@ -171,6 +173,8 @@ def _same_of_attempt(record: AttemptRecord) -> bytes:
         router_id=source.router_id,
         price_version=source.price_version,
         charged=" ".join(source.charged),
+        proxy=record.proxy,
+        proxy_level=record.proxy_level,
     ).SerializeToString()
 
 

@@ -1,10 +1,12 @@
 """Providers over HTTP/1.1: pooled, bounded in time, never redirected, no address connected to unchecked."""
 
 import asyncio
+import contextlib
 import ssl
 
-from omni_core.addresses import Resolver
-from omni_wire.errors import UpstreamUnreachable
+from omni_catalogue.proxies import DIRECT, Egress
+from omni_core.outbound import Outbound
+from omni_wire.errors import ProxyFailed, UpstreamUnreachable
 
 from omni_router.adapters.answer import HttpAnswer
 from omni_router.adapters.pool import Pool
@@ -19,23 +21,18 @@ _RACE = 1.0
 
 
 class HttpUpstream:
-    """``Upstream``. ``tls`` replaces the system's certificate authorities."""
+    """``Upstream``. ``tls`` replaces the system's certificate authorities; with ``outbound`` its word on them holds."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._given_tls = tls
-        self._tls: ssl.SSLContext | None = None
+    def __init__(self, tls: ssl.SSLContext | None = None, outbound: Outbound | None = None) -> None:
+        self._outbound = outbound or Outbound(tls=tls)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._resolver = Resolver()
         self._pools: dict[Origin, Pool] = {}
         self._routes: dict[tuple[str, bool], tuple[Route, Pool]] = {}
+        self._ways: dict[tuple[str, bool, Egress], tuple[Route, Pool]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        tls = self._given_tls
-        if tls is None:
-            tls = await asyncio.to_thread(ssl.create_default_context)
-        tls.set_alpn_protocols(["http/1.1"])
-        self._tls = tls
+        await self._outbound.context()  # which takes a while
         self._loop = asyncio.get_running_loop()
         self._sweeper = self._loop.call_later(_SWEEP_EVERY, self._sweep)
 
@@ -45,6 +42,7 @@ class HttpUpstream:
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._routes.clear()
+        self._ways.clear()
         for pool in list(self._pools.values()):
             await pool.close()
         self._pools.clear()
@@ -53,14 +51,38 @@ class HttpUpstream:
         """The answer, once its head is there. Cancelled, it closes the connection.
 
         A connection from the pool that is closed before the first byte of an answer, at once, is replaced by a new
-        one, once. Raises ``UpstreamUnreachable``, ``UpstreamTimeout``, ``UpstreamFailed`` (not HTTP) or
-        ``StreamInterrupted`` (cut within the head).
+        one, once. Raises ``UpstreamUnreachable``, ``UpstreamTimeout``, ``UpstreamFailed`` (not HTTP),
+        ``StreamInterrupted`` (cut within the head) or ``ProxyFailed``.
         """
+        if request.egress:
+            return await self._send_by_ways(request)
+        known = self._routes.get((request.url, request.allow_private))
+        route, pool = known if known is not None else self._route(request)
+        return await self._send(request, route, pool)
+
+    async def _send_by_ways(self, request: UpstreamRequest) -> HttpAnswer:
+        """A proxy fails before anything is sent, so the next way can be taken."""
+        *others, last = request.egress
+        for way in others:
+            with contextlib.suppress(ProxyFailed):
+                return await self._send_by(request, way)
+        return await self._send_by(request, last)
+
+    async def _send_by(self, request: UpstreamRequest, way: Egress) -> HttpAnswer:
+        known = self._ways.get((request.url, request.allow_private, way))
+        route, pool = known if known is not None else self._route(request, way)
+        try:
+            answer = await self._send(request, route, pool)
+        except ProxyFailed as error:
+            error.level = way.level
+            raise
+        answer.way = way
+        return answer
+
+    async def _send(self, request: UpstreamRequest, route: Route, pool: Pool) -> HttpAnswer:
         loop = self._loop
         if loop is None:
             raise UpstreamUnreachable("the router is not started")
-        known = self._routes.get((request.url, request.allow_private))
-        route, pool = known if known is not None else self._route(request)
         data = route.encode(request.headers, request.body)
         timeouts = request.timeouts
         now = loop.time()
@@ -84,15 +106,18 @@ class HttpUpstream:
         await answer.opened()
         return answer
 
-    def _route(self, request: UpstreamRequest) -> tuple[Route, Pool]:
-        route = Route(request.url, allow_private=request.allow_private)
+    def _route(self, request: UpstreamRequest, way: Egress | None = None) -> tuple[Route, Pool]:
+        route = Route(request.url, allow_private=request.allow_private, way=way or DIRECT)
         pool = self._pools.get(route.origin)
         if pool is None:
-            pool = Pool(route.origin, self._resolver, self._tls if route.origin.tls else None)
-            self._pools[route.origin] = pool
-        if len(self._routes) >= _MAX_ROUTES:
+            pool = self._pools[route.origin] = Pool(route.origin, self._outbound)
+        if len(self._routes) + len(self._ways) >= _MAX_ROUTES:
             self._routes.clear()
-        self._routes[request.url, request.allow_private] = route, pool
+            self._ways.clear()
+        if way is None:
+            self._routes[request.url, request.allow_private] = route, pool
+        else:
+            self._ways[request.url, request.allow_private, way] = route, pool
         return route, pool
 
     def _sweep(self) -> None:

@@ -1,9 +1,8 @@
 """Connections to one origin, kept for the next request."""
 
 import asyncio
-import ssl
 
-from omni_core.addresses import Resolver
+from omni_core.outbound import Outbound, Target
 from omni_wire.errors import StreamInterrupted, UpstreamTimeout, UpstreamUnreachable
 
 from omni_router.adapters.connection import LAG, Connection
@@ -17,11 +16,9 @@ class Pool:
     """Last in, first out: the connection used last is the least likely to have been closed by the server, and those
     that a quieter hour does not need grow old and go."""
 
-    def __init__(self, origin: Origin, resolver: Resolver, tls: ssl.SSLContext | None) -> None:
-        """``tls`` belongs to an origin that speaks it."""
+    def __init__(self, origin: Origin, outbound: Outbound) -> None:
         self._origin = origin
-        self._resolver = resolver
-        self._tls = tls
+        self._outbound = outbound
         self._idle: list[Connection] = []
         self._live: set[Connection] = set()
         self._closed = False
@@ -47,42 +44,22 @@ class Pool:
         self._idle = kept
 
     async def connect(self, seconds: float) -> Connection:
-        """A new connection, checked and within ``seconds``. The addresses are tried in order, and one that stays
-        silent leaves time for those after it.
+        """A new connection, checked and within ``seconds``.
 
-        Raises ``UpstreamUnreachable`` or ``UpstreamTimeout``.
+        Raises ``UpstreamUnreachable``, ``UpstreamTimeout`` or ``ProxyFailed``.
         """
         origin, loop = self._origin, asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        failure: OSError = TimeoutError()
+        tls = await self._outbound.context(origin.way.trust) if origin.tls else None
+        target = Target(origin.host, origin.port, tls, origin.allow_private)
         try:
-            async with asyncio.timeout_at(deadline):
-                addresses = await self._resolver.resolve(origin.host, origin.port, allow_private=origin.allow_private)
-                for place, address in enumerate(addresses):
-                    share = (deadline - loop.time()) / (len(addresses) - place)
-                    try:
-                        async with asyncio.timeout(share):
-                            return await self._open(address)
-                    except OSError as error:  # TimeoutError and SSLError are some
-                        failure = error
-                self._resolver.forget(origin.host, origin.port)
-        except TimeoutError as error:
-            failure = error
-        if isinstance(failure, TimeoutError):
-            late = loop.time() - deadline > LAG  # this process was held up
-            raise (Unheard if late else UpstreamTimeout)("no connection to the provider in time") from failure
-        raise UpstreamUnreachable(f"the provider cannot be reached ({type(failure).__name__})") from failure
-
-    async def _open(self, address: str) -> Connection:
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            lambda: Connection(loop, self._released, self._lost),
-            address,  # a literal: what was checked is what is connected to
-            self._origin.port,
-            ssl=self._tls,
-            # The certificate is the name's. A root dot is not part of a name in a certificate.
-            server_hostname=self._origin.host.rstrip(".").partition("%")[0] if self._tls is not None else None,
-        )
+            _, connection = await self._outbound.connect(
+                lambda: Connection(loop, self._released, self._lost), target, deadline - loop.time(), origin.way.proxy
+            )
+        except UpstreamTimeout as error:
+            if loop.time() - deadline > LAG:  # this process was held up
+                raise Unheard(error.message) from error
+            raise
         if self._closed:
             connection.abort()
             raise UpstreamUnreachable("the router is stopping")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
+from omni_catalogue.proxies import DIRECT, Egress
 from omni_wire.errors import UpstreamUnreachable
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")  # RFC 9110, 5.6.2
@@ -13,12 +14,13 @@ _MAX_TEMPLATES = 64
 
 class Origin(NamedTuple):
     """Where connections can be shared. Guarded and unguarded ones never are: a guarded request must not ride on a
-    connection to an address nobody checked."""
+    connection to an address nobody checked; nor are those that took another ``way``."""
 
     tls: bool
     host: str
     port: int
     allow_private: bool
+    way: Egress = DIRECT
 
 
 class Route:
@@ -26,9 +28,10 @@ class Route:
 
     __slots__ = ("_line", "_templates", "origin")
 
-    def __init__(self, url: str, *, allow_private: bool) -> None:
+    def __init__(self, url: str, *, allow_private: bool, way: Egress = DIRECT) -> None:
         """Raises ``UpstreamUnreachable`` for what is no http or https URL."""
-        self.origin, self._line = _take_apart(url, allow_private=allow_private)
+        origin, self._line = _take_apart(url, allow_private=allow_private)
+        self.origin = origin._replace(way=way)
         self._templates: dict[tuple[str, ...], str] = {}
 
     def encode(self, headers: Mapping[str, str], body: bytes) -> bytes:

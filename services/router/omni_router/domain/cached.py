@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import msgspec
-from omni_catalogue.rules import Rules
+from omni_catalogue.rules import Rules, keeps_in, merged
 from omni_catalogue.snapshot import Caching, KeyPolicy, Semantic, Snapshot
 from omni_wire.body import Body
 from omni_wire.errors import InvalidRequest, WireError
@@ -86,7 +86,9 @@ def takes(requests: str, said: dict[str, Any], asked: str) -> bool:
 
 def means(policy: Semantic, said: dict[str, Any], asked: str, *places: Rules) -> bool:
     """Whether a request that the cache takes may be answered by its meaning: by the rules of ``places``, the widest
-    first, and unless its client asks for the very same only."""
+    first, and unless its client asks for the very same only. Never where a guard masks or refuses what it says."""
+    if keeps_in(merged(*places)):  # what is compared is asked of an embedding model, as it stands
+        return False
     said_here = (place.semantic_cache for place in reversed(places) if place.semantic_cache is not None)
     requests = next(said_here, policy.requests)
     if asked in (EXACT, SEMANTIC):

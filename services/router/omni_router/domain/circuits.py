@@ -2,13 +2,14 @@
 
 A credential that is refused and a quota that is spent are the account's; a rate limit and a failing model are the
 account's for that model, so that one bad model does not take the others with it. The target's counts what any of its
-accounts runs into, so that ten of them need not be tried one by one.
+accounts runs into, so that ten of them need not be tried one by one. A proxy that is broken says nothing of any of
+them (``omni_core.outbound_health`` watches proxies).
 """
 
 import msgspec
 from omni_catalogue import circuits as names
 from omni_catalogue.catalogue import Candidate
-from omni_wire.errors import GatewayError, UpstreamError, UpstreamRejected, UpstreamUnreachable
+from omni_wire.errors import GatewayError, ProxyFailed, UpstreamError, UpstreamRejected, UpstreamUnreachable
 
 from omni_router.domain.verdict import QUOTA_SPENT, UNAFFORDABLE, Hurried, Unheard
 from omni_router.domain.waits import Spent
@@ -56,7 +57,7 @@ def evidence(circuits: Circuits, error: GatewayError | None, spent: Spent | None
             account = ("cool", "refused", told)
         elif error.status == 429:
             seat = ("cool", "rate_limit", told)
-    elif isinstance(error, UpstreamError) and not isinstance(error, Unheard | Hurried):
+    elif isinstance(error, UpstreamError) and not isinstance(error, Unheard | Hurried | ProxyFailed):
         target = ("failure", "failing", 0.0)
         if isinstance(error, UpstreamUnreachable):
             account = target

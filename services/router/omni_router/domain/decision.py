@@ -136,7 +136,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     """``candidates`` is how many there were; ``steps`` are those that were looked at, as it happened, without
     ``steps_left_out`` of them in the middle. The other counts of what is left out are of what comes last.
-    ``similarity`` is there where the cache told the answer to other words, which are as near as that, up to 1."""
+    ``similarity`` is there where the cache told the answer to other words, which are as near as that, up to 1.
+    ``guard`` is what guards found, by name, with what was done and how often; never what it says."""
 
     model: str
     revision: int
@@ -150,6 +151,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     losses: tuple[str, ...] = ()
     losses_left_out: int = 0
     similarity: float | None = None
+    guard: tuple[str, ...] = ()
 
 
 def retold(model: str, revision: int, router: str, similarity: float) -> Decision:
@@ -168,6 +170,7 @@ def decide(
     trail: Sequence[Skip | Failure | Outran],
     tried: Sequence[Tried],
     most: int = _MOST,
+    guard: Sequence[str] = (),
 ) -> Decision:
     """Of a walk's ``trail`` and those that were asked, in the order in which they ended; the last may not have."""
     last = tried[-1] if tried else None
@@ -199,6 +202,7 @@ def decide(
         steps_left_out=len(happened) - len(steps),
         losses=tuple(map(_short, losses[:most])),
         losses_left_out=max(0, len(losses) - most),
+        guard=tuple(map(_short, guard[:most])),
     )
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 from omni_catalogue.snapshot import Account, Model, Provider
-from omni_wire import aws_event_stream
+from omni_wire import aws_event_stream, loops
 from omni_wire.errors import NotBuilt
 from omni_wire.formats import WireFormat
 
@@ -18,7 +18,14 @@ from omni_router.domain import cursor_client, sigv4
 _JSON = "application/json"
 _EVENTS = "text/event-stream"
 _CONNECT = "application/connect+proto"
+_AUTHORIZATION = "authorization"
+_LISTS = frozenset({"anthropic-beta"})
 _LINES = "application/x-ndjson"
+# The formats in which a gateway like this one is asked.
+_SERVED = (
+    WireFormat.OPENAI_CHAT, WireFormat.OPENAI_RESPONSES, WireFormat.ANTHROPIC_MESSAGES, WireFormat.GEMINI_GENERATE,
+    WireFormat.OLLAMA_CHAT,
+)  # fmt: skip
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -189,8 +196,14 @@ def fixed_headers(provider: Provider, *, stream: bool, framing: str = "sse") -> 
         "accept": spoken.streamed if stream and framing != "array" else _JSON,
         "accept-encoding": "identity",
         "user-agent": "omniroute",
+        **({loops.HEADER: loops.NAME} if may_be_ours(provider) else {}),
         **spoken.fixed,
     }
+
+
+def may_be_ours(provider: Provider) -> bool:
+    """Whether a provider could be a gateway like this one: it speaks what one speaks, and is no vendor's own."""
+    return provider.format in _SERVED and provider.tier != "subscription"
 
 
 def headers(
@@ -201,18 +214,24 @@ def headers(
     request_id: str,
     traceparent: str = "",
     client: Mapping[str, str] = {},
+    loop: str = "",
     call: Call | None = None,
+    own: Mapping[str, str] = {},
 ) -> dict[str, str]:
     """Headers of a call; the client's own credentials never come here. ``secret`` is empty where none is needed.
 
-    ``client`` are the headers of a client of the provider's own format, of which a few are handed on. ``call`` is
-    needed where the format signs.
+    ``client`` are the headers of a client of the provider's own format, of which a few are handed on, ``loop`` is what
+    the request's own header says of the gateways that it has passed. ``call`` is needed where the format signs. ``own``
+    are those of the account's login, with its credential among them where that does not stand in the format's own
+    place.
     """
     spoken = wire(provider)
     result = {**fixed, "x-request-id": request_id}
+    if loop and loops.HEADER in fixed:
+        result[loops.HEADER] = loops.onward(loop)
     if traceparent:
         result["traceparent"] = traceparent
-    if secret:
+    if secret and _AUTHORIZATION not in own:
         if spoken.sign is not None and call is not None:
             result.update(spoken.sign(secret, call))
         else:
@@ -223,4 +242,17 @@ def headers(
             value = client.get(name, "")
             if value and value.isascii() and value.isprintable():  # or it could not be sent, and look like our doing
                 result[name] = value
+    for name, value in own.items():
+        # A list that both have words for is the words of both.
+        result[name] = _joined(result[name], value) if name in _LISTS and name in result else value
     return result
+
+
+def _joined(one: str, other: str) -> str:
+    words = [word.strip() for word in f"{one},{other}".split(",")]
+    return ",".join(dict.fromkeys(word for word in words if word))
+
+
+def at(url: str, provider: Provider, base_url: str) -> str:
+    """``url``, of a call to ``provider``, where its account is to be asked; ``base_url`` is "" for nowhere else."""
+    return base_url + url[len(provider.base_url.rstrip("/")) :] if base_url else url

@@ -30,7 +30,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
 class AttemptRecord(msgspec.Struct, frozen=True):
     """One call to one account. Times in milliseconds, ``first_byte_ms`` -1 when none came; money in nano-USD.
 
-    ``outcome`` is "ok", "failed", "partial", "cancelled" or "aborted"; a higher ``seq`` replaces a lower.
+    ``outcome`` is "ok", "failed", "partial", "cancelled" or "aborted"; a higher ``seq`` replaces a lower. ``proxy`` is
+    the one that it took, or that failed; ``proxy_level`` one of ``proxies.LEVELS``, where that was said.
     """
 
     id: str
@@ -47,6 +48,8 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     cost_nano_usd: int
     reserved_nano_usd: int
     overrun: bool
+    proxy: str = ""
+    proxy_level: str = ""
 
 
 class RequestRecord(msgspec.Struct, frozen=True):

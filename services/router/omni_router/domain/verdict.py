@@ -7,6 +7,7 @@ from omni_wire.errors import (
     ClientGone,
     CredentialUnavailable,
     GatewayError,
+    GuardRefused,
     LimitError,
     LossRefused,
     NotBuilt,
@@ -77,13 +78,19 @@ def same_account_may_help(error: GatewayError) -> bool:
 
 def other_account_may_help(error: GatewayError) -> bool:
     """False when the provider objected to the request itself, or its format cannot say all of it to a client who is
-    strict; the next provider in a combo may still take it."""
-    return not isinstance(error, LossRefused) and not (
+    strict, or a guard keeps the request from it; the next provider in a combo may still take it."""
+    return not isinstance(error, LossRefused | GuardRefused) and not (
         isinstance(error, UpstreamRejected) and error.status in _ABOUT_THE_REQUEST
     )
 
 
+# The code of an error that says that a guard refuses an answer: another would cost as much, and say as much.
+ANSWER_REFUSED = "answer_refused"
+
+
 def other_candidate_may_help(error: GatewayError) -> bool:
+    if isinstance(error, GuardRefused):
+        return error.code != ANSWER_REFUSED
     return isinstance(error, (UpstreamError, CredentialUnavailable, LossRefused, NotBuilt))
 
 

@@ -12,9 +12,27 @@ import msgspec
 from omni_catalogue.rules import AnswerRules, RequestRules
 from omni_core import clock
 from omni_core.ports.router import Head
-from omni_core.ports.translator import EncodeCall, Loss, Parties, RenamedTool, StreamCall, Translated
+from omni_core.ports.translator import (
+    EncodeCall,
+    Finding,
+    Loss,
+    Mark,
+    Parties,
+    RenamedTool,
+    StreamCall,
+    Translated,
+)
+from omni_wire import loops
 from omni_wire.body import Body
-from omni_wire.errors import LossRefused, StreamInterrupted, UpstreamError, UpstreamFailed, UpstreamTimeout
+from omni_wire.errors import (
+    DependencyUnavailable,
+    LossRefused,
+    ProxyFailed,
+    StreamInterrupted,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
 from omni_wire.formats import WireFormat
 from omni_wire.told_error import tells_error
 from omni_wire.usage import Usage
@@ -25,6 +43,7 @@ from omni_router.domain.taps import read_answer, stream_tap
 from omni_router.ports import UpstreamAnswer, UpstreamRequest
 from omni_router.service import ruling
 from omni_router.service.ahead import Ahead
+from omni_router.service.credentials import NONE
 from omni_router.service.held import Asked, Held, Tools
 
 MAX_LOSSES, MAX_LOSS_FIELD = 50, 100
@@ -65,7 +84,10 @@ class Attempt(Held):
     _translated: AsyncGenerator[Translated, None] | None = None
     _items: AsyncIterator[Translated] | None = None
     _renamed: tuple[RenamedTool, ...] = ()
-    _secret = ""
+    _marks: tuple[Mark, ...] = ()
+    _found: tuple[Finding, ...] = ()  # by guards of the request
+    _found_said: tuple[Finding, ...] = ()  # by those of the answer, so far
+    _credential = NONE
 
     def __init__(self, tools: Tools, asked: Asked, offer: Offer) -> None:
         super().__init__(tools, asked, offer)
@@ -81,8 +103,11 @@ class Attempt(Held):
         if rules.answer is not None:
             self._on_answer = ruling.on_answer(rules.answer, call.client_format, asked.request.choices)
             self.rules = ruling.names(self._on_answer)
-            if self._on_answer is not None and call.client_format is not WireFormat.OPENAI_CHAT:
-                self._passthrough = self._relays_body = False  # a thought moves the parts after it, which takes a codec
+            if self._on_answer is not None and (
+                call.client_format is not WireFormat.OPENAI_CHAT or self._on_answer.guards is not None
+            ):
+                # A thought moves the parts after it, which takes a codec, and so does what is cut across events.
+                self._passthrough = self._relays_body = False
         # The provider's stream: an array only for a client that gets its own.
         self._framing = asked.request.framing if self._passthrough else "sse"
 
@@ -91,7 +116,8 @@ class Attempt(Held):
     async def open(self) -> Head:
         """Call the provider and wait for the first byte worth passing on. Raises a ``GatewayError``."""
         asked, candidate = self._asked, self.candidate
-        context = asked.call.context
+        context, credentials = asked.call.context, self._tools.credentials
+        self._credential = await credentials.have(context, candidate.account)
         if self._relays_body:
             clamp = self._granted() if self._is_bounded else 0
             asking = asked.request
@@ -102,19 +128,23 @@ class Attempt(Held):
             body = await self._encode(self._rules.relayed if self._same_format else self._rules.translated)
         if self.unproved:
             body = self._without_proofs(body)
-        secret = self._tools.credentials.known(candidate.account) or await self._tools.credentials.ask(
-            context, candidate.account
-        )
-        self._secret = secret
-        request = self._request(body, secret)
+        request = self._request(body)
         self._input_estimate = counting.rough(body)
         self._awaited = True
         self.sent = clock.monotonic()
         try:
             answer = self._answer = await self._tools.upstream.send(request)
+            if answer.status in (401, 403):
+                fresh = await credentials.renewed(context, candidate.account, self._credential)
+                if fresh is not None:  # the same account once more
+                    self._credential = fresh
+                    answer.close()
+                    answer = self._answer = await self._tools.upstream.send(self._request(body))
             await self._await_first_byte(answer)
         except UpstreamError as error:
             self._awaited = False
+            if isinstance(error, ProxyFailed):
+                self._failed_proxy = error
             wire_format = candidate.provider.format
             if thoughts.doubted(wire_format, error) and not self.unproved and not (self._strict and self._proves()):
                 self.doubted = thoughts.without_proofs(wire_format, body) is not None
@@ -136,7 +166,7 @@ class Attempt(Held):
             candidate.model.id,
             self.losses,
             self._passthrough,
-            self.rules,
+            (*self.rules, *ruling.found(self.findings)),
             client_stream and ruling.shows_progress(self._rules, asked.call.headers),
             self._rules.keep_alive,
             stages=(
@@ -144,6 +174,11 @@ class Attempt(Held):
                 int((self.sent - self.admitted) * 1e6), int((now - self.sent) * 1e6),
             ),
         )  # fmt: skip
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What guards found of the request, and of the answer so far."""
+        return self._found + self._found_said
 
     @property
     def waited(self) -> float:
@@ -174,7 +209,7 @@ class Attempt(Held):
 
     def unsaid(self, text: str) -> str:
         """What a provider said, without the credential that it was shown."""
-        return unsaid.without(self._secret, text)
+        return unsaid.without(self._credential.secret, text)
 
     def _without_proofs(self, body: bytes) -> bytes:
         wire_format = self.candidate.provider.format
@@ -182,28 +217,33 @@ class Attempt(Held):
         self.losses = tuple(dict.fromkeys((*self.losses, *lost)))
         return thoughts.without_proofs(wire_format, body) or body
 
-    def _request(self, body: bytes, secret: str) -> UpstreamRequest:
+    def _request(self, body: bytes) -> UpstreamRequest:
         asked, offer, stream = self._asked, self.offer, self._provider_stream
         provider, context, timeouts = offer.candidate.provider, asked.call.context, self._timeouts
         url, fixed = offer.call(stream, self._framing)
+        credential = self._credential
+        url = provider_call.at(url, provider, credential.base_url)
         return UpstreamRequest(
             url,
             provider_call.headers(
                 provider,
-                secret,
+                credential.secret,
                 fixed,
                 request_id=context.request_id,
                 traceparent=context.traceparent,
                 client=asked.call.headers if self._same_format else {},
+                loop=asked.call.headers.get(loops.HEADER, ""),
                 call=provider_call.Call(url, body, clock.now_ms() // 1000, offer.candidate.account)
                 if offer.signs
                 else None,
+                own=credential.headers,
             ),
             body,
             provider.allow_private_address,
             timeouts,
             timeouts.first_byte if stream and asked.request.stream else timeouts.total,
             asked.haste.left(clock.monotonic()) if asked.haste is not None else 0.0,
+            offer.candidate.account.egress,
         )
 
     async def _encode(self, rules: RequestRules | None, *, relayed: bool = False) -> bytes:
@@ -226,9 +266,11 @@ class Attempt(Held):
                 prefill=self._prefills,
             )
         )
+        if rules is not None and rules.guards is not None and not encoded.guarded:
+            raise DependencyUnavailable("the translator is of a version that knows no guards", retry_after=1.0)
         self.losses = _named(encoded.losses)
         self.rules = (*encoded.rules, *self.rules)
-        self._renamed = encoded.tools
+        self._renamed, self._marks, self._found = encoded.tools, encoded.marks, encoded.findings
         return encoded.body
 
     async def _await_first_byte(self, answer: UpstreamAnswer) -> None:
@@ -453,6 +495,7 @@ class Attempt(Held):
                 begun=begun.sent if begun is not None else b"",
                 prefill=self._prefills,
                 used=begun.used if begun is not None else Usage(),
+                marks=self._marks if self._on_answer is not None and self._on_answer.guards is not None else (),
             ),
             source,
         )
@@ -475,13 +518,16 @@ class Attempt(Held):
 
     def _parties(self) -> Parties:
         provider, account, model = self.candidate.provider, self.candidate.account, self.candidate.model
-        return Parties(self._asked.policy.id, provider.id, account.id, model.id, account.project, account.identity)
+        project = account.project or self._credential.project
+        return Parties(self._asked.policy.id, provider.id, account.id, model.id, project, account.identity)
 
     def _note(self, item: Translated) -> None:
         if item.usage is not None:
             self._reported = item.usage
         if item.finished:
             self.finished = True
+        if item.findings:
+            self._found_said = item.findings
         if item.losses:
             self.losses = (self.losses + _named(item.losses))[:MAX_LOSSES]
         request = self._asked.request

@@ -9,6 +9,7 @@ from omni_core.ids import new_id
 from omni_core.ports.context import CallContext
 from omni_core.ports.translator import EncodeCall
 from omni_ledger import Hold, Refusal
+from omni_wire import loops
 from omni_wire.body import Body
 from omni_wire.errors import (
     CredentialUnavailable,
@@ -41,13 +42,15 @@ async def count(
     body: Body,
     headers: Mapping[str, str],
     timeouts: Callable[[str, Provider], Timeouts],
+    guarded: Callable[[Candidate], bool],
 ) -> int:
-    """``timeouts`` gives those of a combo and a provider. Raises ``InvalidRequest``, or ``UpstreamRejected`` where the
+    """``timeouts`` gives those of a combo and a provider, ``guarded`` whom a guard keeps from seeing a request as it
+    stands, and so from counting it. Raises ``InvalidRequest``, or ``UpstreamRejected`` where the
     provider objects to the request itself."""
     tried = 0
     for candidate in plan.candidates:
         url = provider_call.count_url(candidate.provider, candidate.model.id)
-        if not url:
+        if not url or guarded(candidate):
             continue
         if tried == _TRIES:
             break
@@ -59,7 +62,9 @@ async def count(
             else:
                 question = await _translated(tools, context, candidate, client_format, body)
             within = timeouts(plan.combo, candidate.provider)
-            return await _ask(tools, context, candidate, url, question, headers if own else {}, within)
+            return await _ask(
+                tools, context, candidate, url, question, headers if own else _loop_alone(headers), within
+            )
         except UpstreamRejected as error:
             if own and error.status == 400:
                 raise
@@ -69,6 +74,10 @@ async def count(
         except (UpstreamError, CredentialUnavailable, InvalidRequest, DependencyUnavailable):
             continue  # what the translator says of a request is for when it is made
     return counting.estimate(body)
+
+
+def _loop_alone(headers: Mapping[str, str]) -> dict[str, str]:
+    return {loops.HEADER: headers[loops.HEADER]} if loops.HEADER in headers else {}
 
 
 async def admit(tools: Tools, policy: KeyPolicy, limits: tuple[Limit, ...]) -> None:
@@ -131,23 +140,26 @@ async def _ask(
     timeouts: Timeouts,
 ) -> int:
     provider, account = candidate.provider, candidate.account
-    secret = tools.credentials.known(account) or await tools.credentials.ask(context, account)
+    credential = await tools.credentials.have(context, account)
     answer = await tools.upstream.send(
         UpstreamRequest(
-            url=url,
+            url=provider_call.at(url, provider, credential.base_url),
             headers=provider_call.headers(
                 provider,
-                secret,
+                credential.secret,
                 provider_call.fixed_headers(provider, stream=False),
                 request_id=context.request_id,
                 traceparent=context.traceparent,
                 client=headers,
+                loop=headers.get(loops.HEADER, ""),
                 call=provider_call.Call(url, question, clock.now_ms() // 1000, account),
+                own=credential.headers,
             ),
             body=question,
             allow_private=provider.allow_private_address,
             timeouts=timeouts,
             begin_within=min(_WITHIN, timeouts.total),
+            egress=account.egress,
         )
     )
     try:
@@ -156,7 +168,7 @@ async def _ask(
             if answer.status in (401, 403):
                 tools.credentials.forget(account.id)
             refusal = verdict.from_status(answer.status, answer.headers, told, clock.now_ms() / 1000)
-            refusal.message = unsaid.without(secret, refusal.message)
+            refusal.message = unsaid.without(credential.secret, refusal.message)
             raise refusal
     finally:
         answer.close()

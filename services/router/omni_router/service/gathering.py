@@ -109,6 +109,7 @@ class _HeardAnswer:
         self._gathered = gathered
         self.status = answer.status
         self.headers: Mapping[str, str] = answer.headers
+        self.way = answer.way
 
     async def read(self, limit: int) -> bytes:
         body = await self._answer.read(limit)

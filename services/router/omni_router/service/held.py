@@ -27,7 +27,7 @@ from omni_ledger import (
     Retrying,
     Settlement,
 )
-from omni_wire.errors import GatewayError
+from omni_wire.errors import GatewayError, ProxyFailed
 from omni_wire.usage import Usage
 
 from omni_router.domain import allowances, bounds, circuits, counting, pricing, waits
@@ -46,6 +46,7 @@ from omni_router.service.turns import Turn, Turns
 from omni_router.settings import RouterSettings
 
 _NOTHING, _NO_MORE = Usage(), Most()
+_NO_PROXY = ("", "")
 # Bytes, amply: what is said to ask for the rest of an answer.
 _REQUEST_FOR_THE_REST = 1000
 # Tokens that an answer is taken to have until it is there, where its limit is not lower.
@@ -119,6 +120,7 @@ class Held:
     failure: GatewayError | None = None  # its own, where the request's is another
     _awaited = False  # the request is with the provider, and nothing says that it failed
     _settled = False
+    _failed_proxy: ProxyFailed | None = None
 
     def __init__(self, tools: Tools, asked: Asked, offer: Offer) -> None:
         self.id = new_id()
@@ -380,7 +382,18 @@ class Held:
             self.cost,
             reserved,
             0 < reserved < self.cost,
+            *self._proxied(),
         )
+
+    def _proxied(self) -> tuple[str, str]:
+        """The proxy that it took, or that failed last, and whose word that was."""
+        if not self.candidate.account.egress:
+            return _NO_PROXY
+        way = self._answer.way if self._answer is not None else None
+        if way is not None and way.proxy is not None:
+            return way.proxy.name, way.level
+        failed = self._failed_proxy
+        return (failed.proxy, failed.level) if failed is not None and way is None else _NO_PROXY
 
     def _granted(self) -> int:
         return self._grant.granted_output if self._grant is not None else 0

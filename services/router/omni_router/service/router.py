@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 
 import msgspec
 from omni_catalogue import tags
-from omni_catalogue.catalogue import Catalogue
+from omni_catalogue.catalogue import Candidate, Catalogue
 from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Queue, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
@@ -124,7 +124,13 @@ class RouterService:
         plan = catalogue.plan_for(policy, model)
         policy, _ = _tagged(catalogue, policy, headers)
         await counting.admit(self._tools, policy, catalogue.limits(policy))
-        return await counting.count(self._tools, context, plan, client_format, opened, headers, catalogue.timeouts)
+
+        def guarded(candidate: Candidate) -> bool:
+            return catalogue.rules(policy, plan.combo, candidate.provider, candidate.model).keeps_in
+
+        return await counting.count(
+            self._tools, context, plan, client_format, opened, headers, catalogue.timeouts, guarded
+        )  # fmt: skip
 
     async def entitled(self, call: CompleteCall) -> tuple[KeyPolicy, tuple[Limit, ...], str]:
         """Whose a request is, with its tags, the limits that it shares, and the model it asks for, where nothing but

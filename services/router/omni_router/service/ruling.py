@@ -1,8 +1,10 @@
 """Which of the product's own rules hold for a request, and what they come to on its way."""
 
 import msgspec
+from omni_catalogue.guards import FOUND
 from omni_catalogue.rules import AnswerRules, Effective, without_prompt
 from omni_core.ports.router import CompleteCall
+from omni_core.ports.translator import Finding
 from omni_wire.body import Body
 from omni_wire.formats import WireFormat
 
@@ -27,10 +29,25 @@ def is_strict(headers: dict[str, str]) -> bool:
 
 def on_answer(rules: AnswerRules, client_format: WireFormat, choices: int) -> AnswerRules | None:
     """What is to be done to an answer in the client's dialect. Only Chat has fields to leave out; and of several
-    choices a rule sees the first alone, so that in other formats they all keep their thoughts in the text."""
+    choices a rule sees the first alone, so that in other formats they all keep their thoughts in the text. Guards see
+    them all."""
     if client_format is WireFormat.OPENAI_CHAT:
         return rules
-    return AnswerRules(think_tags=True) if rules.think_tags and choices == 1 else None
+    left = AnswerRules(think_tags=rules.think_tags and choices == 1, guards=rules.guards)
+    return left if left != AnswerRules() else None
+
+
+_DONE = {"report": "reported", "mask": "masked", "block": "blocked"}
+
+
+def found(findings: tuple[Finding, ...]) -> tuple[str, ...]:
+    """What a client is told of what guards found: names, without counts."""
+    return tuple(dict.fromkeys(f"{FOUND}{each.guard}.{each.rule}={_DONE.get(each.action, '')}" for each in findings))
+
+
+def counted(findings: tuple[Finding, ...]) -> tuple[str, ...]:
+    """The same with counts, for who looks into the request."""
+    return tuple(f"{each.guard}.{each.rule} {_DONE.get(each.action, '')} ×{each.count}" for each in findings)
 
 
 def names(rules: AnswerRules | None) -> tuple[str, ...]:

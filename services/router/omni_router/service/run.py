@@ -16,6 +16,7 @@ from omni_router.domain.offer import Offer
 from omni_router.domain.records import RequestRecord, Source
 from omni_router.domain.request import Request
 from omni_router.domain.walk import Walk
+from omni_router.service import ruling
 from omni_router.service.attempt import Attempt
 from omni_router.service.choosing import Line
 from omni_router.service.held import Asked, Tools
@@ -144,7 +145,9 @@ class Run:
             outcome,
             last.losses if last is not None else (),
             self.watch.traceparent if self.watch is not None else "",
-            decision.encode(self.decide()) if self.walk.trail or (self.orders and self.attempts) else b"",
+            decision.encode(self.decide())
+            if self.walk.trail or (self.orders and self.attempts) or (last is not None and last.findings)
+            else b"",
             self.tags,
             self.overhead_us,
         )
@@ -160,6 +163,7 @@ class Run:
             orders=self.orders,
             trail=self.walk.trail,
             tried=self.attempts,
+            guard=ruling.counted(self.attempts[-1].findings) if self.attempts else (),
         )
 
     def trace(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from omni_core.ports.translator import EncodeCall, StreamCall
 from prometheus_client import CollectorRegistry, Counter
 
+from omni_translator.domain.guards.request import Finding
 from omni_translator.domain.losses import Loss
 from omni_translator.settings import TranslatorSettings
 
@@ -34,6 +35,12 @@ class TranslatorMetrics:
         self._rules = Counter(
             "omniroute_translator_rules", "Requests and answers that a rule has changed", ("rule",), registry=registry
         )
+        self._guards = Counter(
+            "omniroute_translator_guard_findings",
+            "What guards over content have found",
+            ("guard", "rule", "action"),
+            registry=registry,
+        )
         self._children: dict[tuple[str, ...], Counter] = {}
         self._fields: set[str] = set()
         self._max_fields = settings.max_loss_fields
@@ -61,6 +68,11 @@ class TranslatorMetrics:
     def rules(self, names: Iterable[str]) -> None:
         for name in names:
             self._child(self._rules, "u", name).inc()
+
+    def guards(self, findings: Iterable[Finding]) -> None:
+        for each in findings:
+            # Kinds of the operator's own come from the configuration, and so are few.
+            self._child(self._guards, "g", each.guard, each.rule, each.action).inc(each.count)
 
     def vault(self, outcome: str, count: int = 1) -> None:
         """``outcome`` is "kept", "refused", "restored", "missing", "unfit" or "failed"."""

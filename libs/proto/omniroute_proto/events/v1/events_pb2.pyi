@@ -157,6 +157,8 @@ class AttemptEvent(_message.Message):
     ROUTER_ID_FIELD_NUMBER: _builtins.int
     PRICE_VERSION_FIELD_NUMBER: _builtins.int
     CHARGED_FIELD_NUMBER: _builtins.int
+    PROXY_FIELD_NUMBER: _builtins.int
+    PROXY_LEVEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The attempt id, also the reservation's name."""
     request_id: _builtins.str
@@ -191,6 +193,10 @@ class AttemptEvent(_message.Message):
     """The budgets that the cost was charged to, with a space between: "key" for the key's own, ids of limits for those
     that it shares. One text, as analytics reads thousands a second and keeps it as it is.
     """
+    proxy: _builtins.str
+    """The proxy that it took, or that failed; empty where it took none."""
+    proxy_level: _builtins.str
+    """At which level that was said: "account", "provider" or "global"."""
     @_builtins.property
     def usage(self) -> _common_pb2.Usage: ...
     def __init__(
@@ -219,10 +225,12 @@ class AttemptEvent(_message.Message):
         router_id: _builtins.str = ...,
         price_version: _builtins.str = ...,
         charged: _builtins.str = ...,
+        proxy: _builtins.str = ...,
+        proxy_level: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "request_id", b"request_id", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "config_revision", b"config_revision", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "proxy", b"proxy", "proxy_level", b"proxy_level", "request_id", b"request_id", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "seq", b"seq", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

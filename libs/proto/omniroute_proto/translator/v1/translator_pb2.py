@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from omniroute_proto.common.v1 import common_pb2 as omniroute_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(omniroute/translator/v1/translator.proto\x12\x17omniroute.translator.v1\x1a omniroute/common/v1/common.proto\"\xe4\x02\n\x14\x45ncodeRequestRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x15\n\rclient_format\x18\x02 \x01(\t\x12\x17\n\x0fprovider_format\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\r\n\x05model\x18\x05 \x01(\t\x12\x12\n\nmax_output\x18\x06 \x01(\x03\x12\x0e\n\x06strict\x18\x07 \x01(\x08\x12\x0e\n\x06stream\x18\x08 \x01(\x08\x12\x31\n\x07parties\x18\t \x01(\x0b\x32 .omniroute.translator.v1.Parties\x12\x34\n\x05rules\x18\n \x01(\x0b\x32%.omniroute.translator.v1.RequestRules\x12\x0f\n\x07relayed\x18\x0b \x01(\x08\x12\r\n\x05\x62\x65gun\x18\x0c \x01(\x0c\x12\x0f\n\x07prefill\x18\r \x01(\x08\"\xf8\x01\n\x0cRequestRules\x12\x1b\n\x13\x64\x65veloper_to_system\x18\x01 \x01(\x08\x12\x16\n\x0esystem_to_user\x18\x02 \x01(\x08\x12\x15\n\rthinking_mode\x18\x03 \x01(\t\x12\x17\n\x0fthinking_budget\x18\x04 \x01(\x03\x12\x17\n\x0fthinking_effort\x18\x05 \x01(\t\x12\x16\n\x0estrip_thinking\x18\x06 \x01(\x08\x12\x0e\n\x06prefix\x18\x07 \x01(\t\x12\x0e\n\x06suffix\x18\x08 \x01(\t\x12\r\n\x05\x63lamp\x18\t \x01(\x08\x12\x12\n\nmax_output\x18\n \x01(\x03\x12\x0f\n\x07\x63ontext\x18\x0b \x01(\x03\"3\n\x0b\x41nswerRules\x12\x10\n\x08sanitize\x18\x01 \x01(\x08\x12\x12\n\nthink_tags\x18\x02 \x01(\x08\"q\n\x07Parties\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07project\x18\x05 \x01(\t\x12\x10\n\x08identity\x18\x06 \x01(\t\"\x98\x01\n\x15\x45ncodeRequestResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12-\n\x06losses\x18\x02 \x03(\x0b\x32\x1d.omniroute.translator.v1.Loss\x12\x33\n\x05tools\x18\x03 \x03(\x0b\x32$.omniroute.translator.v1.RenamedTool\x12\r\n\x05rules\x18\x04 \x03(\t\"N\n\x0bRenamedTool\x12\x0c\n\x04sent\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x10\n\x08\x66reeform\x18\x04 \x01(\x08\"3\n\x04Loss\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"h\n\x16TranslateStreamRequest\x12\x33\n\x04head\x18\x01 \x01(\x0b\x32#.omniroute.translator.v1.StreamHeadH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\t\n\x07message\"\xf1\x03\n\nStreamHead\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x15\n\rclient_format\x18\x02 \x01(\t\x12\x17\n\x0fprovider_format\x18\x03 \x01(\t\x12\x0e\n\x06stream\x18\x04 \x01(\x08\x12\r\n\x05model\x18\x05 \x01(\t\x12\x15\n\rinclude_usage\x18\x06 \x01(\x08\x12\x0f\n\x07\x63reated\x18\x07 \x01(\x03\x12\x13\n\x0bresponse_id\x18\x08 \x01(\t\x12\x0f\n\x07\x66raming\x18\t \x01(\t\x12\x33\n\x05tools\x18\n \x03(\x0b\x32$.omniroute.translator.v1.RenamedTool\x12\x31\n\x07parties\x18\x0b \x01(\x0b\x32 .omniroute.translator.v1.Parties\x12\x17\n\x0fprovider_stream\x18\x0c \x01(\x08\x12\x33\n\x05rules\x18\r \x01(\x0b\x32$.omniroute.translator.v1.AnswerRules\x12\x13\n\x0bwhole_calls\x18\x0e \x01(\x08\x12\r\n\x05\x62\x65gun\x18\x0f \x01(\x0c\x12\x0f\n\x07prefill\x18\x10 \x01(\x08\x12(\n\x04used\x18\x11 \x01(\x0b\x32\x1a.omniroute.common.v1.Usage\"\xb9\x01\n\x17TranslateStreamResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12)\n\x05usage\x18\x02 \x01(\x0b\x32\x1a.omniroute.common.v1.Usage\x12\x10\n\x08\x66inished\x18\x03 \x01(\x08\x12-\n\x06losses\x18\x04 \x03(\x0b\x32\x1d.omniroute.translator.v1.Loss\x12\x15\n\rfinish_reason\x18\x05 \x01(\t\x12\r\n\x05\x62\x65gun\x18\x06 \x01(\x08\x32\xfa\x01\n\x0eTranslatorPort\x12n\n\rEncodeRequest\x12-.omniroute.translator.v1.EncodeRequestRequest\x1a..omniroute.translator.v1.EncodeRequestResponse\x12x\n\x0fTranslateStream\x12/.omniroute.translator.v1.TranslateStreamRequest\x1a\x30.omniroute.translator.v1.TranslateStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(omniroute/translator/v1/translator.proto\x12\x17omniroute.translator.v1\x1a omniroute/common/v1/common.proto\"\xe4\x02\n\x14\x45ncodeRequestRequest\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x15\n\rclient_format\x18\x02 \x01(\t\x12\x17\n\x0fprovider_format\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\r\n\x05model\x18\x05 \x01(\t\x12\x12\n\nmax_output\x18\x06 \x01(\x03\x12\x0e\n\x06strict\x18\x07 \x01(\x08\x12\x0e\n\x06stream\x18\x08 \x01(\x08\x12\x31\n\x07parties\x18\t \x01(\x0b\x32 .omniroute.translator.v1.Parties\x12\x34\n\x05rules\x18\n \x01(\x0b\x32%.omniroute.translator.v1.RequestRules\x12\x0f\n\x07relayed\x18\x0b \x01(\x08\x12\r\n\x05\x62\x65gun\x18\x0c \x01(\x0c\x12\x0f\n\x07prefill\x18\r \x01(\x08\"\xb0\x02\n\x0cRequestRules\x12\x1b\n\x13\x64\x65veloper_to_system\x18\x01 \x01(\x08\x12\x16\n\x0esystem_to_user\x18\x02 \x01(\x08\x12\x15\n\rthinking_mode\x18\x03 \x01(\t\x12\x17\n\x0fthinking_budget\x18\x04 \x01(\x03\x12\x17\n\x0fthinking_effort\x18\x05 \x01(\t\x12\x16\n\x0estrip_thinking\x18\x06 \x01(\x08\x12\x0e\n\x06prefix\x18\x07 \x01(\t\x12\x0e\n\x06suffix\x18\x08 \x01(\t\x12\r\n\x05\x63lamp\x18\t \x01(\x08\x12\x12\n\nmax_output\x18\n \x01(\x03\x12\x0f\n\x07\x63ontext\x18\x0b \x01(\x03\x12\x36\n\x06guards\x18( \x01(\x0b\x32&.omniroute.translator.v1.RequestGuards\"\xb0\x01\n\rRequestGuards\x12\x0b\n\x03pii\x18\x01 \x01(\t\x12\r\n\x05kinds\x18\x02 \x03(\t\x12\x30\n\x08patterns\x18\x03 \x03(\x0b\x32\x1e.omniroute.translator.v1.Named\x12\x0f\n\x07restore\x18\x04 \x01(\x08\x12\x11\n\tinjection\x18\x05 \x01(\t\x12-\n\x05rules\x18\x06 \x03(\x0b\x32\x1e.omniroute.translator.v1.Named\"m\n\x0c\x41nswerGuards\x12\x0b\n\x03pii\x18\x01 \x01(\t\x12\r\n\x05kinds\x18\x02 \x03(\t\x12\x30\n\x08patterns\x18\x03 \x03(\x0b\x32\x1e.omniroute.translator.v1.Named\x12\x0f\n\x07restore\x18\x04 \x01(\x08\"$\n\x05Named\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"E\n\x07\x46inding\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"\'\n\x04Mark\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08original\x18\x02 \x01(\t\"j\n\x0b\x41nswerRules\x12\x10\n\x08sanitize\x18\x01 \x01(\x08\x12\x12\n\nthink_tags\x18\x02 \x01(\x08\x12\x35\n\x06guards\x18( \x01(\x0b\x32%.omniroute.translator.v1.AnswerGuards\"q\n\x07Parties\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07project\x18\x05 \x01(\t\x12\x10\n\x08identity\x18\x06 \x01(\t\"\x8b\x02\n\x15\x45ncodeRequestResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12-\n\x06losses\x18\x02 \x03(\x0b\x32\x1d.omniroute.translator.v1.Loss\x12\x33\n\x05tools\x18\x03 \x03(\x0b\x32$.omniroute.translator.v1.RenamedTool\x12\r\n\x05rules\x18\x04 \x03(\t\x12\x32\n\x08\x66indings\x18( \x03(\x0b\x32 .omniroute.translator.v1.Finding\x12,\n\x05marks\x18) \x03(\x0b\x32\x1d.omniroute.translator.v1.Mark\x12\x0f\n\x07guarded\x18* \x01(\x08\"N\n\x0bRenamedTool\x12\x0c\n\x04sent\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x10\n\x08\x66reeform\x18\x04 \x01(\x08\"3\n\x04Loss\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"h\n\x16TranslateStreamRequest\x12\x33\n\x04head\x18\x01 \x01(\x0b\x32#.omniroute.translator.v1.StreamHeadH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\t\n\x07message\"\x9f\x04\n\nStreamHead\x12\x31\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .omniroute.common.v1.CallContext\x12\x15\n\rclient_format\x18\x02 \x01(\t\x12\x17\n\x0fprovider_format\x18\x03 \x01(\t\x12\x0e\n\x06stream\x18\x04 \x01(\x08\x12\r\n\x05model\x18\x05 \x01(\t\x12\x15\n\rinclude_usage\x18\x06 \x01(\x08\x12\x0f\n\x07\x63reated\x18\x07 \x01(\x03\x12\x13\n\x0bresponse_id\x18\x08 \x01(\t\x12\x0f\n\x07\x66raming\x18\t \x01(\t\x12\x33\n\x05tools\x18\n \x03(\x0b\x32$.omniroute.translator.v1.RenamedTool\x12\x31\n\x07parties\x18\x0b \x01(\x0b\x32 .omniroute.translator.v1.Parties\x12\x17\n\x0fprovider_stream\x18\x0c \x01(\x08\x12\x33\n\x05rules\x18\r \x01(\x0b\x32$.omniroute.translator.v1.AnswerRules\x12\x13\n\x0bwhole_calls\x18\x0e \x01(\x08\x12\r\n\x05\x62\x65gun\x18\x0f \x01(\x0c\x12\x0f\n\x07prefill\x18\x10 \x01(\x08\x12(\n\x04used\x18\x11 \x01(\x0b\x32\x1a.omniroute.common.v1.Usage\x12,\n\x05marks\x18( \x03(\x0b\x32\x1d.omniroute.translator.v1.Mark\"\xed\x01\n\x17TranslateStreamResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12)\n\x05usage\x18\x02 \x01(\x0b\x32\x1a.omniroute.common.v1.Usage\x12\x10\n\x08\x66inished\x18\x03 \x01(\x08\x12-\n\x06losses\x18\x04 \x03(\x0b\x32\x1d.omniroute.translator.v1.Loss\x12\x15\n\rfinish_reason\x18\x05 \x01(\t\x12\r\n\x05\x62\x65gun\x18\x06 \x01(\x08\x12\x32\n\x08\x66indings\x18( \x03(\x0b\x32 .omniroute.translator.v1.Finding2\xfa\x01\n\x0eTranslatorPort\x12n\n\rEncodeRequest\x12-.omniroute.translator.v1.EncodeRequestRequest\x1a..omniroute.translator.v1.EncodeRequestResponse\x12x\n\x0fTranslateStream\x12/.omniroute.translator.v1.TranslateStreamRequest\x1a\x30.omniroute.translator.v1.TranslateStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,23 +35,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENCODEREQUESTREQUEST']._serialized_start=104
   _globals['_ENCODEREQUESTREQUEST']._serialized_end=460
   _globals['_REQUESTRULES']._serialized_start=463
-  _globals['_REQUESTRULES']._serialized_end=711
-  _globals['_ANSWERRULES']._serialized_start=713
-  _globals['_ANSWERRULES']._serialized_end=764
-  _globals['_PARTIES']._serialized_start=766
-  _globals['_PARTIES']._serialized_end=879
-  _globals['_ENCODEREQUESTRESPONSE']._serialized_start=882
-  _globals['_ENCODEREQUESTRESPONSE']._serialized_end=1034
-  _globals['_RENAMEDTOOL']._serialized_start=1036
-  _globals['_RENAMEDTOOL']._serialized_end=1114
-  _globals['_LOSS']._serialized_start=1116
-  _globals['_LOSS']._serialized_end=1167
-  _globals['_TRANSLATESTREAMREQUEST']._serialized_start=1169
-  _globals['_TRANSLATESTREAMREQUEST']._serialized_end=1273
-  _globals['_STREAMHEAD']._serialized_start=1276
-  _globals['_STREAMHEAD']._serialized_end=1773
-  _globals['_TRANSLATESTREAMRESPONSE']._serialized_start=1776
-  _globals['_TRANSLATESTREAMRESPONSE']._serialized_end=1961
-  _globals['_TRANSLATORPORT']._serialized_start=1964
-  _globals['_TRANSLATORPORT']._serialized_end=2214
+  _globals['_REQUESTRULES']._serialized_end=767
+  _globals['_REQUESTGUARDS']._serialized_start=770
+  _globals['_REQUESTGUARDS']._serialized_end=946
+  _globals['_ANSWERGUARDS']._serialized_start=948
+  _globals['_ANSWERGUARDS']._serialized_end=1057
+  _globals['_NAMED']._serialized_start=1059
+  _globals['_NAMED']._serialized_end=1095
+  _globals['_FINDING']._serialized_start=1097
+  _globals['_FINDING']._serialized_end=1166
+  _globals['_MARK']._serialized_start=1168
+  _globals['_MARK']._serialized_end=1207
+  _globals['_ANSWERRULES']._serialized_start=1209
+  _globals['_ANSWERRULES']._serialized_end=1315
+  _globals['_PARTIES']._serialized_start=1317
+  _globals['_PARTIES']._serialized_end=1430
+  _globals['_ENCODEREQUESTRESPONSE']._serialized_start=1433
+  _globals['_ENCODEREQUESTRESPONSE']._serialized_end=1700
+  _globals['_RENAMEDTOOL']._serialized_start=1702
+  _globals['_RENAMEDTOOL']._serialized_end=1780
+  _globals['_LOSS']._serialized_start=1782
+  _globals['_LOSS']._serialized_end=1833
+  _globals['_TRANSLATESTREAMREQUEST']._serialized_start=1835
+  _globals['_TRANSLATESTREAMREQUEST']._serialized_end=1939
+  _globals['_STREAMHEAD']._serialized_start=1942
+  _globals['_STREAMHEAD']._serialized_end=2485
+  _globals['_TRANSLATESTREAMRESPONSE']._serialized_start=2488
+  _globals['_TRANSLATESTREAMRESPONSE']._serialized_end=2725
+  _globals['_TRANSLATORPORT']._serialized_start=2728
+  _globals['_TRANSLATORPORT']._serialized_end=2978
 # @@protoc_insertion_point(module_scope)

@@ -105,6 +105,7 @@ class RequestRules(_message.Message):
     CLAMP_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    GUARDS_FIELD_NUMBER: _builtins.int
     developer_to_system: _builtins.bool
     system_to_user: _builtins.bool
     thinking_mode: _builtins.str
@@ -121,6 +122,10 @@ class RequestRules(_message.Message):
     max_output: _builtins.int
     """The model's own bounds in tokens; 0 means unknown."""
     context: _builtins.int
+    @_builtins.property
+    def guards(self) -> Global___RequestGuards:
+        """Absent: none."""
+
     def __init__(
         self,
         *,
@@ -135,14 +140,174 @@ class RequestRules(_message.Message):
         clamp: _builtins.bool = ...,
         max_output: _builtins.int = ...,
         context: _builtins.int = ...,
+        guards: Global___RequestGuards | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["guards", b"guards"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clamp", b"clamp", "context", b"context", "developer_to_system", b"developer_to_system", "max_output", b"max_output", "prefix", b"prefix", "strip_thinking", b"strip_thinking", "suffix", b"suffix", "system_to_user", b"system_to_user", "thinking_budget", b"thinking_budget", "thinking_effort", b"thinking_effort", "thinking_mode", b"thinking_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clamp", b"clamp", "context", b"context", "developer_to_system", b"developer_to_system", "guards", b"guards", "max_output", b"max_output", "prefix", b"prefix", "strip_thinking", b"strip_thinking", "suffix", b"suffix", "system_to_user", b"system_to_user", "thinking_budget", b"thinking_budget", "thinking_effort", b"thinking_effort", "thinking_mode", b"thinking_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RequestRules: _TypeAlias = RequestRules  # noqa: Y015
+
+@_typing.final
+class RequestGuards(_message.Message):
+    """Guards over the content of a request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PII_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    PATTERNS_FIELD_NUMBER: _builtins.int
+    RESTORE_FIELD_NUMBER: _builtins.int
+    INJECTION_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    pii: _builtins.str
+    """"off", "report", "mask" or "block"."""
+    restore: _builtins.bool
+    """What is masked goes back into the answer."""
+    injection: _builtins.str
+    """"off", "report" or "block"."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What of personal data and secrets is looked for."""
+
+    @_builtins.property
+    def patterns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Named]:
+        """The operator's own, by name."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Named]:
+        """What is done about a rule of injection: "off", "report" or "block"."""
+
+    def __init__(
+        self,
+        *,
+        pii: _builtins.str = ...,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        patterns: _abc.Iterable[Global___Named] | None = ...,
+        restore: _builtins.bool = ...,
+        injection: _builtins.str = ...,
+        rules: _abc.Iterable[Global___Named] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["injection", b"injection", "kinds", b"kinds", "patterns", b"patterns", "pii", b"pii", "restore", b"restore", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestGuards: _TypeAlias = RequestGuards  # noqa: Y015
+
+@_typing.final
+class AnswerGuards(_message.Message):
+    """Guards over the content of an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PII_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    PATTERNS_FIELD_NUMBER: _builtins.int
+    RESTORE_FIELD_NUMBER: _builtins.int
+    pii: _builtins.str
+    restore: _builtins.bool
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def patterns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Named]: ...
+    def __init__(
+        self,
+        *,
+        pii: _builtins.str = ...,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        patterns: _abc.Iterable[Global___Named] | None = ...,
+        restore: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "patterns", b"patterns", "pii", b"pii", "restore", b"restore"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerGuards: _TypeAlias = AnswerGuards  # noqa: Y015
+
+@_typing.final
+class Named(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    value: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Named: _TypeAlias = Named  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    """What a guard found, and never its text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GUARD_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    guard: _builtins.str
+    """"pii" or "injection"."""
+    rule: _builtins.str
+    """A kind of personal data, or the name of a rule."""
+    action: _builtins.str
+    """"report", "mask" or "block"."""
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        guard: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        action: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "count", b"count", "guard", b"guard", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
+
+@_typing.final
+class Mark(_message.Message):
+    """What stands in a request for a text that its provider must not see."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    ORIGINAL_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    original: _builtins.str
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        original: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["original", b"original", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Mark: _TypeAlias = Mark  # noqa: Y015
 
 @_typing.final
 class AnswerRules(_message.Message):
@@ -152,19 +317,25 @@ class AnswerRules(_message.Message):
 
     SANITIZE_FIELD_NUMBER: _builtins.int
     THINK_TAGS_FIELD_NUMBER: _builtins.int
+    GUARDS_FIELD_NUMBER: _builtins.int
     sanitize: _builtins.bool
     """Leave OpenAI's own fields only (Chat clients)."""
     think_tags: _builtins.bool
     """Take thoughts between tags out of the text."""
+    @_builtins.property
+    def guards(self) -> Global___AnswerGuards:
+        """Absent: none."""
+
     def __init__(
         self,
         *,
         sanitize: _builtins.bool = ...,
         think_tags: _builtins.bool = ...,
+        guards: Global___AnswerGuards | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["guards", b"guards"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sanitize", b"sanitize", "think_tags", b"think_tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guards", b"guards", "sanitize", b"sanitize", "think_tags", b"think_tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -219,7 +390,12 @@ class EncodeRequestResponse(_message.Message):
     LOSSES_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    MARKS_FIELD_NUMBER: _builtins.int
+    GUARDED_FIELD_NUMBER: _builtins.int
     body: _builtins.bytes
+    guarded: _builtins.bool
+    """The guards that were given have seen the request; old servers never say so."""
     @_builtins.property
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Loss]: ...
     @_builtins.property
@@ -230,6 +406,12 @@ class EncodeRequestResponse(_message.Message):
     def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The rules that changed something."""
 
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]: ...
+    @_builtins.property
+    def marks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mark]:
+        """To be handed on in the StreamHead of the answer."""
+
     def __init__(
         self,
         *,
@@ -237,10 +419,13 @@ class EncodeRequestResponse(_message.Message):
         losses: _abc.Iterable[Global___Loss] | None = ...,
         tools: _abc.Iterable[Global___RenamedTool] | None = ...,
         rules: _abc.Iterable[_builtins.str] | None = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+        marks: _abc.Iterable[Global___Mark] | None = ...,
+        guarded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "losses", b"losses", "rules", b"rules", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "findings", b"findings", "guarded", b"guarded", "losses", b"losses", "marks", b"marks", "rules", b"rules", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,6 +540,7 @@ class StreamHead(_message.Message):
     BEGUN_FIELD_NUMBER: _builtins.int
     PREFILL_FIELD_NUMBER: _builtins.int
     USED_FIELD_NUMBER: _builtins.int
+    MARKS_FIELD_NUMBER: _builtins.int
     client_format: _builtins.str
     provider_format: _builtins.str
     stream: _builtins.bool
@@ -390,6 +576,8 @@ class StreamHead(_message.Message):
     def used(self) -> _common_pb2.Usage:
         """What was used for that beginning."""
 
+    @_builtins.property
+    def marks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mark]: ...
     def __init__(
         self,
         *,
@@ -410,10 +598,11 @@ class StreamHead(_message.Message):
         begun: _builtins.bytes = ...,
         prefill: _builtins.bool = ...,
         used: _common_pb2.Usage | None = ...,
+        marks: _abc.Iterable[Global___Mark] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "parties", b"parties", "rules", b"rules", "used", b"used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "client_format", b"client_format", "context", b"context", "created", b"created", "framing", b"framing", "include_usage", b"include_usage", "model", b"model", "parties", b"parties", "prefill", b"prefill", "provider_format", b"provider_format", "provider_stream", b"provider_stream", "response_id", b"response_id", "rules", b"rules", "stream", b"stream", "tools", b"tools", "used", b"used", "whole_calls", b"whole_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "client_format", b"client_format", "context", b"context", "created", b"created", "framing", b"framing", "include_usage", b"include_usage", "marks", b"marks", "model", b"model", "parties", b"parties", "prefill", b"prefill", "provider_format", b"provider_format", "provider_stream", b"provider_stream", "response_id", b"response_id", "rules", b"rules", "stream", b"stream", "tools", b"tools", "used", b"used", "whole_calls", b"whole_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -429,6 +618,7 @@ class TranslateStreamResponse(_message.Message):
     LOSSES_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     BEGUN_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     finished: _builtins.bool
     """True on the last message of an answer that ended as its format prescribes."""
@@ -444,6 +634,10 @@ class TranslateStreamResponse(_message.Message):
 
     @_builtins.property
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Loss]: ...
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """The guards' so far; empty where there are no new ones."""
+
     def __init__(
         self,
         *,
@@ -453,10 +647,11 @@ class TranslateStreamResponse(_message.Message):
         losses: _abc.Iterable[Global___Loss] | None = ...,
         finish_reason: _builtins.str = ...,
         begun: _builtins.bool = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "data", b"data", "finish_reason", b"finish_reason", "finished", b"finished", "losses", b"losses", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "data", b"data", "findings", b"findings", "finish_reason", b"finish_reason", "finished", b"finished", "losses", b"losses", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

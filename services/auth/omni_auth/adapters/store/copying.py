@@ -13,7 +13,7 @@ from sqlalchemy import Connection, MetaData, func, select
 
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.location import Location
-from omni_auth.adapters.store.tables import metadata, publication
+from omni_auth.adapters.store.tables import metadata, one_time_tokens, publication, sessions
 from omni_auth.adapters.store.upgrade import HEAD, bring_up, migrate, revision
 
 _PIECE = 500
@@ -62,6 +62,8 @@ def copy_in(file: Path, database: Database) -> None:
         with database.reading() as connection:
             last = connection.scalar(select(func.max(publication.c.revision))) or 0
         with copy.writing() as connection:
+            for gone in (sessions, one_time_tokens):  # some were ended, or used, since
+                connection.execute(gone.delete())
             if connection.scalar(select(publication.c.revision)) is None:  # of one that never published
                 connection.execute(publication.insert(), {"one": 1, "revision": 0, "content": b"", "created": 0})
             connection.execute(

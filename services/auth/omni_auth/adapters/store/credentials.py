@@ -1,4 +1,5 @@
-"""The vault: credentials of accounts, sealed in the database, each with the change of its account."""
+"""The vault: credentials of accounts, sealed in the database, each with the change of its account, and tokens of
+logins."""
 
 from collections.abc import Callable
 
@@ -11,9 +12,13 @@ from omni_auth.adapters.store.tables import credentials
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.vault import Binding, Chance, Sealed, VaultRefused, Wrapping, rewrap, seal, unseal
 
-KIND = "accounts"
+KIND = "accounts"  # in what each is bound to, a proxy's too: ids are of one kind only
+# What the ids begin with of what people and logins have sealed; an account's never do.
+OF_PEOPLE, LOGIN = "person:", "login"
 BATCH = 50
 TRIES = 3  # a key service may take its time for each
+
+_ELSEWHERE = credentials.c.id.startswith(OF_PEOPLE) | credentials.c.id.startswith(LOGIN)
 
 
 class Vault:
@@ -29,7 +34,8 @@ class Vault:
         """In the caller's transaction, in place of what was sealed for the account. ``now`` in epoch ms. Raises
         ``DependencyUnavailable`` without a key to seal with."""
         try:
-            sealed = seal(secret, Binding(organisation, KIND, account_id, version, now), self._keys, self._chance)
+            binding = Binding(organisation, _kind(account_id), account_id, version, now)
+            sealed = seal(secret, binding, self._keys, self._chance)
         except VaultRefused as error:
             raise DependencyUnavailable(f"the credential cannot be sealed: {error}") from None
         self.forget(connection, account_id)
@@ -42,10 +48,17 @@ class Vault:
     def forget(self, connection: Connection, account_id: str) -> None:
         connection.execute(credentials.delete().where(credentials.c.id == account_id))
 
+    def unsealed(self, connection: Connection, account_id: str) -> str:
+        """What is sealed under that id alone; "" for nothing. Raises ``VaultRefused``."""
+        row = connection.execute(select(credentials).where(credentials.c.id == account_id)).mappings().first()
+        return unseal(_sealed(row), _binding(row), self._keys) if row is not None else ""
+
     def opened(self) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-        """The secret and its version of every account by its id; and of those that do not open, why."""
+        """The secret and its version of every account by its id; and of those that do not open, why. What
+        people and logins have sealed here is theirs to open."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(credentials)).mappings().all()
+            own = select(credentials).where(~_ELSEWHERE)
+            rows = connection.execute(own).mappings().all()
         found: dict[str, tuple[str, str]] = {}
         refused: dict[str, str] = {}
         known: dict[tuple[str, bytes], str] = {}
@@ -59,6 +72,13 @@ class Vault:
                 found[row["id"]] = known[at], row["version"]
         self._open = known
         return found, refused
+
+    def opened_alone(self, connection: Connection, of: str) -> str:
+        """One secret, "" for none. Raises ``DependencyUnavailable`` for one that does not open."""
+        try:
+            return self.unsealed(connection, of)
+        except VaultRefused as error:
+            raise DependencyUnavailable(f"a second factor does not open: {error}") from None
 
     def used(self) -> dict[str, int]:
         """How many credentials each key wraps."""
@@ -131,4 +151,8 @@ def _sealed(row: RowMapping) -> Sealed:
 
 
 def _binding(row: RowMapping) -> Binding:
-    return Binding(row["organisation"], KIND, row["id"], row["version"], int(row["sealed_at"]))
+    return Binding(row["organisation"], _kind(row["id"]), row["id"], row["version"], int(row["sealed_at"]))
+
+
+def _kind(of: str) -> str:
+    return "people" if of.startswith(OF_PEOPLE) else KIND

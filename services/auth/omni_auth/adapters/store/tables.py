@@ -141,6 +141,89 @@ credentials = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+# People who log in, each a user of the configuration with that id. No reference: a version that knows nothing of logins
+# deletes users, and a login without one is nobody's. What has no column is in ``document``.
+logins = Table(
+    "logins",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organisation", Text, nullable=False, index=True),
+    Column("role", Text, nullable=False),
+    Column("disabled", Number, nullable=False),
+    Column("password", Text, nullable=False),
+    Column("subject", Text),
+    Column("document", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    Column("updated_at", Number, nullable=False),
+    Index("logins_subject", "subject", unique=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("login", Text, ForeignKey("logins.id"), nullable=False, index=True),
+    Column("created_at", Number, nullable=False),
+    Column("seen_at", Number, nullable=False),
+    Column("expires_at", Number, nullable=False),
+    Column("ended_at", Number, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+)
+
+# Good for one use; also what is under way with an OpenID provider.
+one_time_tokens = Table(
+    "one_time_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("organisation", Text, nullable=False),
+    Column("login", Text, ForeignKey("logins.id")),
+    Column("expires_at", Number, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+login_tries = Table(
+    "login_tries",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("count", Number, nullable=False),
+    Column("at", Number, nullable=False),
+    Index("login_tries_at", "at"),
+)
+
+
+# Logins at providers; their tokens are sealed among the credentials, under "login:" and the id. ``version`` is of the
+# tokens, and none comes twice. Who renews them holds a lease until ``lease_until`` by the database's clock, under a
+# fence that grows with each; ``begun_at`` is when tokens were asked for that have not been kept yet, 0 for none.
+logins = Table(
+    "logins",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("version", Number, nullable=False),
+    Column("fence", Number, nullable=False),
+    Column("lease_until", Number, nullable=False),
+    Column("begun_at", Number, nullable=False),
+    Column("ends_at", Number, nullable=False),
+    Column("renewed_at", Number, nullable=False),
+    Column("connected_at", Number, nullable=False),
+)
+
+# Logins under way; what they need to be finished is sealed among the credentials, under "login_flow:" and the id.
+login_flows = Table(
+    "login_flows",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("ends_at", Number, nullable=False),
+    Column("next_at", Number, nullable=False),
+)
+
 
 @event.listens_for(audit, "after_create")
 def _for_good(target: Table, connection: Connection, **_: Any) -> None:

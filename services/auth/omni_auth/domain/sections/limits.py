@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
+from omni_catalogue.roles import KEY_ROLES
 from omni_catalogue.scopes import ENDPOINTS, MANAGEMENT
 from omni_catalogue.snapshot import MODES, TIERS, UPSTREAM
 from omni_catalogue.tags import MOST as MOST_TAGS
@@ -14,7 +15,7 @@ from omni_auth.domain.sections.base import Flag, Name, Network, Secret, Section,
 from omni_auth.domain.sections.prices import PriceSection
 from omni_auth.domain.sections.rules import RulesSection
 
-ROLES = ("admin", "developer")
+ROLES = KEY_ROLES
 WINDOWS = ("day", "week", "month", "total")
 ROLLING = ("minute", "5h")
 # What a limit may be of beside what the store knows by a reference.

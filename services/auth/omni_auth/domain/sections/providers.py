@@ -2,6 +2,8 @@
 
 from typing import Annotated, NoReturn, Self
 
+from omni_catalogue.logins import LOGINS, NAMES
+from omni_catalogue.proxies import TLS_PROFILES
 from omni_catalogue.quotas import MEASURES as QUOTA_MEASURES
 from omni_catalogue.quotas import RESETS, SPANS, VENDORS, window_name
 from omni_catalogue.snapshot import IDENTITIES, RESUMES, TIERS
@@ -10,9 +12,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain import scalars
-from omni_auth.domain.sections.base import Flag, Name, OptionalSecret, Seconds, Section, Tokens
+from omni_auth.domain.sections.base import AccountSecret, Flag, Name, Seconds, Section, Text, Tokens
 from omni_auth.domain.sections.combos import DeadlinesSection, Hedged, Strategy, Streaming, Tags, Weight
 from omni_auth.domain.sections.limits import MOST_COUNTED
+from omni_auth.domain.sections.outbound import PemFile, ProxyName
 from omni_auth.domain.sections.prices import TariffSection
 from omni_auth.domain.sections.rules import RulesSection
 
@@ -157,7 +160,10 @@ _IDENTITIES = sorted({name for names in IDENTITIES.values() for name in names})
 class AccountSection(Section):
     name: Name
     enabled: Flag = True
-    api_key: OptionalSecret
+    login: Annotated[str, BeforeValidator(scalars.login)] = ""
+    # Looked at without being given, too: it is required unless the account is logged in to.
+    api_key: AccountSecret = Field(default=None, validate_default=True)
+    accept_terms: Text = ""
     project: Annotated[str, BeforeValidator(scalars.project)] = ""
     profile_arn: Annotated[str, BeforeValidator(scalars.profile_arn)] = ""
     identity: Annotated[str, BeforeValidator(scalars.one_of(_IDENTITIES))] = ""
@@ -166,6 +172,23 @@ class AccountSection(Section):
     weight: Weight = 1
     rate_limit: RateLimitSection = RateLimitSection()
     quota: Quotas = None
+    proxy: ProxyName = ""
+    tls_profile: Annotated[str, BeforeValidator(scalars.one_of(TLS_PROFILES))] = ""
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        message = ""
+        kind = self.login.partition("/")[0]
+        if self.login and "api_key" in self.model_fields_set:
+            message = "login: stands in the place of api_key; leave one of them out"
+        elif self.login and (risk := LOGINS[kind].risk):
+            if NAMES.get(self.accept_terms) != kind:
+                message = f"login: {risk} Whoever takes that risk says so: accept_terms: {kind}"
+        elif self.accept_terms:
+            message = "accept_terms: goes with a login whose provider minds its use here"
+        if message:
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
 
 
 class ProviderDocument(Section):
@@ -189,6 +212,10 @@ class ProviderDocument(Section):
     hedge: Hedged = None
     rate_limit: RateLimitSection = RateLimitSection()
     quota: Quotas = None
+    proxy: ProxyName = ""
+    ca_file: PemFile = ""
+    client_certificate: PemFile = ""
+    client_key: PemFile = ""
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
@@ -196,6 +223,13 @@ class ProviderDocument(Section):
             if why := model.rate_limit.beyond(self.rate_limit):
                 message = f"the model {model.id}: rate_limit: {why}"
                 raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_fits(self) -> Self:
+        if bool(self.client_certificate) is not bool(self.client_key):
+            message = "client_certificate and client_key belong together: give both or neither"
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
         return self
 
 

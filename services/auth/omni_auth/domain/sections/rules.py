@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from omni_auth.domain import scalars
 from omni_auth.domain.sections.base import Flag, Section
+from omni_auth.domain.sections.guards import GuardsSection
 
 CACHED = ("asked", "deterministic", "any")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -102,3 +103,4 @@ class RulesSection(Section):
     keep_alive: Annotated[float | None, BeforeValidator(_keep_alive)] = None
     cache: Annotated[str | None, BeforeValidator(_cached)] = None
     semantic_cache: Annotated[str | None, BeforeValidator(_cached)] = None
+    guards: GuardsSection | None = None

@@ -8,6 +8,8 @@ import msgspec
 from omni_catalogue.rules import RequestRules
 from omni_wire.formats import WireFormat
 
+from omni_translator.domain.guards.request import Finding, guard
+from omni_translator.domain.guards.scanner import Mark
 from omni_translator.domain.losses import Loss, Losses
 from omni_translator.domain.model import Conversation
 from omni_translator.domain.rules.bounds import clamp
@@ -17,11 +19,14 @@ from omni_translator.domain.rules.thinking import Target, strip, think
 
 
 class Ruled(msgspec.Struct, frozen=True):
-    """A request after its rules: the ``names`` of those that changed it, and what a clamp took away."""
+    """A request after its rules: the ``names`` of those that changed it, and what a clamp took away; after its guards,
+    also their ``findings``, and the ``marks`` of what is masked."""
 
     conversation: Conversation
     names: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 def apply(
@@ -51,3 +56,14 @@ def apply(
     if rules.clamp:
         conversation = clamp(conversation, rules, provider_format, losses)
     return Ruled(conversation, tuple(names), losses.all())
+
+
+def guarded(ruled: Ruled, rules: RequestRules | None) -> Ruled:
+    """Past the guards: the last step before a request is written, so that nothing comes in behind them. Raises
+    ``Refused``."""
+    if rules is None or rules.guards is None:
+        return ruled
+    past = guard(ruled.conversation, rules.guards)
+    return msgspec.structs.replace(
+        ruled, conversation=past.conversation, findings=past.findings, marks=past.marks
+    )  # fmt: skip
