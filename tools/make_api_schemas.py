@@ -19,7 +19,7 @@ from annotated_types import MinLen
 from omni_auth.domain import scalars
 from omni_auth.domain.entities import KINDS
 from omni_auth.domain.schema import Config
-from omni_auth.domain.sections import base, combos, guards, limits, providers, routing, rules
+from omni_auth.domain.sections import base, combos, guards, limits, prices, providers, routing, rules
 from omni_auth.domain.sections.base import Section
 from omni_auth.domain.sections.prices import PriceSection
 from omni_catalogue import tags
@@ -128,6 +128,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     combos._strategy_name: {"enum": list(combos.STRATEGY_WORDS)},
     combos._strategy: {"anyOf": [{"enum": list(combos.STRATEGY_WORDS)}, ref("StrategySection")]},
     combos._target: {"anyOf": [text(r"[\s\S]*\S[\s\S]*"), ref("TargetSection")]},
+    prices._batch: {"anyOf": [number(1, exclusiveMinimum=0), ref("RatesSection")]},
     limits._unpriced: {"anyOf": [{"enum": ["refuse", "serve"]}, ref("PriceSection")]},
     routing._cache: {"anyOf": [FLAG, ref("CacheSection")]},
     routing._semantic: {"anyOf": [{"const": "off"}, ref("SemanticCacheSection")]},

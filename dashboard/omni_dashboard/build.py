@@ -110,8 +110,8 @@ def build(
         wall=lambda: now_ms() // 1000,
         router=router,
         console=console,
-        consoles=NatsConsoles(runtime.bus),
         people=People(people, settings, monotonic),
+        consoles=NatsConsoles(runtime.bus),
     )
 
     def own() -> dict[str, dict[str, Check]]:

@@ -20,8 +20,8 @@ PATHS = {
     "/people": "people.html",
     "/static/app.css": "app.css",
     "/static/app.js": "app.js",
-    "/static/live.js": "live.js",
     "/static/people.js": "people.js",
+    "/static/live.js": "live.js",
     "/static/icon.svg": "icon.svg",
     "/favicon.ico": "icon.svg",
 }

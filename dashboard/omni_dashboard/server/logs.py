@@ -1,6 +1,7 @@
 """``/api/logs``: what was asked, which calls to providers came of it, and what was done to keys and configuration; and
 ``/api/export``: the same, and what it adds up to, as a file."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -15,13 +16,14 @@ from starlette.responses import Response, StreamingResponse
 
 from omni_dashboard.domain.access import ADMIN, DEVELOPER, allow, allow_area
 from omni_dashboard.domain.values import epoch_ms
+from omni_dashboard.server.parquet import ParquetWriter
 from omni_dashboard.server.request_schemas import CallOut, RequestLine
 from omni_dashboard.server.routes import Row, identity_of, link_next, management_of
 from omni_dashboard.server.schemas import AuditEntryOut, Totals
 from omni_dashboard.service import Management
 from omni_dashboard.usage import exporting
 from omni_dashboard.usage.analysis import read_filters
-from omni_dashboard.usage.measures import DIMENSIONS, OF_CALLS, OWNERS
+from omni_dashboard.usage.measures import DIMENSIONS, FILTERS, OF_CALLS, OWNERS
 
 Kind = Literal["request", "proxy", "audit", "console"]
 Exported = Literal["requests", "attempts", "usage"]
@@ -34,9 +36,8 @@ Filters = Annotated[
 _ROWS = {"request": "request", "proxy": "attempt", "requests": "request", "attempts": "attempt"}
 _DAY_MS = 86_400_000
 _A_PAGE = 500
-_FILES: dict[str, Any] = {
-    "responses": {"200": {"description": "the rows", "content": {"text/csv": {}, "application/x-ndjson": {}}}}
-}
+_TYPES = [kind.partition(";")[0] for kind in exporting.MEDIA_TYPES.values()]
+_FILES: dict[str, Any] = {"responses": {"200": {"description": "the rows", "content": {key: {} for key in _TYPES}}}}
 
 
 class ConsoleLine(BaseModel):
@@ -145,7 +146,7 @@ def _listing(
 ) -> Listing:
     """Raises ``InvalidRequest``."""
     rows_of = _ROWS[kind]
-    known = DIMENSIONS if rows_of == "request" else OF_CALLS
+    known = FILTERS if rows_of == "request" else OF_CALLS
     return Listing(rows_of, *_span(from_, until), read_filters(filters, known), text, after, limit)
 
 
@@ -160,15 +161,15 @@ def _span(from_: str, until: str) -> tuple[int, int]:
 async def export(
     request: Request,
     kind: Annotated[Exported, Query(description="usage is what rows add up to, a line an hour and kind")] = "requests",
-    format_: Annotated[Literal["csv", "jsonl"], Query(alias="format")] = "csv",
+    format_: Annotated[Literal["csv", "jsonl", "parquet"], Query(alias="format")] = "csv",
     from_: From = "",
     until: Until = "",
     filter_: Filters = [],  # noqa: B006 - never written to
 ) -> Response:
-    """Rows in the order in which they began, as a stream that holds a page at a time. Texts that a spreadsheet would
-    take for a formula begin with an apostrophe in CSV."""
+    """Rows in the order in which they began, as a stream that holds a page at a time, or in Parquet a row group. Texts
+    that a spreadsheet would take for a formula begin with an apostrophe in CSV."""
     management, identity = management_of(request), identity_of(request)
-    written = exporting.WRITERS[format_]()
+    writer = (exporting.WRITERS | {"parquet": ParquetWriter})[format_](exporting.columns(kind))
     if kind == "usage":
         pages = await _usage(management, identity, from_, until, filter_)
     else:
@@ -176,7 +177,8 @@ async def export(
 
     async def parts() -> AsyncIterator[bytes]:
         async for page in pages:
-            yield written(page)
+            yield await asyncio.to_thread(writer.add, page)
+        yield await asyncio.to_thread(writer.end)
 
     named = {"Content-Disposition": f'attachment; filename="{kind}.{format_}"'}
     return StreamingResponse(parts(), media_type=exporting.MEDIA_TYPES[format_], headers=named)

@@ -11,7 +11,7 @@ class Problem extends Error {
 }
 
 // A key, or (the cookie goes along by itself) that it is this page that asks.
-function proof(method) {
+function proof(method = "GET") {
   if (state.key) return { Authorization: `Bearer ${state.key}` };
   return method === "GET" ? {} : { "X-OmniRoute-CSRF": state.csrf };
 }

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import logging
+import sys
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -11,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omni_core.log_ring import LogLine, LogRing
 from omni_core.ports.analytics import Breakdown, Listing, UsageTotals
-from omni_dashboard.usage.exporting import as_csv
+from omni_dashboard.server import parquet
+from omni_dashboard.usage.exporting import CsvWriter, columns
 from omni_wire.errors import DependencyUnavailable, InvalidRequest
+from pyarrow.parquet import ParquetFile
 
 from tests.unit.dashboard.ports import ADMIN, DEV, FOUND, House, is_problem
 from tests.unit.dashboard.test_access import keep
@@ -131,9 +135,39 @@ async def test_an_export_is_all_pages_in_one_file(house: House) -> None:
     assert (table[0][0], table[1][0]) == ("id", "0191")
 
 
+@pytest.mark.parametrize("count", [0, 1, 23])
+async def test_a_parquet_file_has_the_same_rows_in_groups_its_numbers_exactly(
+    house: House, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(parquet, "GROUP", 10)
+    most = change(FOUND, cost_nano_usd=2**53 + 1, stream=True)
+    house.analytics.found = [change(most, id=f"r{number}") for number in range(count)]
+    answer = await house.call("GET", "/api/export?format=parquet&kind=requests", ADMIN)
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    assert answer.headers["content-disposition"] == 'attachment; filename="requests.parquet"'
+    file = ParquetFile(io.BytesIO(answer.content))
+    assert file.num_row_groups == -(-count // 10)
+    lines = (await house.call("GET", "/api/export?format=jsonl&kind=requests", ADMIN)).text.splitlines()
+    wanted = [json.loads(line) for line in lines]
+    found = file.read().to_pylist()
+    assert found == [row | {"cost_usd": Decimal(row["cost_usd"])} for row in wanted]
+    assert all(row["cost_nano_usd"] == 2**53 + 1 for row in found)
+    calls = await house.call("GET", "/api/export?format=parquet&kind=attempts", ADMIN)
+    assert ParquetFile(io.BytesIO(calls.content)).schema_arrow.names == [*columns("attempts")]
+
+
+async def test_without_the_library_of_parquet_it_is_said_how_to_get_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = await house.call("GET", "/api/export?format=parquet", ADMIN)
+    is_problem(answer, 400)
+    assert "pip install 'omniroute[parquet]'" in answer.text
+
+
 async def test_what_goes_wrong_before_the_first_row_has_a_status(house: House) -> None:
     is_problem(await house.call("GET", "/api/export?kind=usage", ADMIN), 400)
-    is_problem(await house.call("GET", "/api/export?format=parquet", ADMIN), 422)
+    is_problem(await house.call("GET", "/api/export?format=xlsx", ADMIN), 422)
     is_problem(await house.call("GET", "/api/export?filter=moon:1", ADMIN), 400)
     house.analytics.failure = DependencyUnavailable("analytics is away")
     is_problem(await house.call("GET", "/api/export", ADMIN), 503)
@@ -156,7 +190,7 @@ async def test_usage_is_exported_by_the_hour_and_asked_for_day_by_day(house: Hou
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20), min_size=1, max_size=4))
 def test_no_text_becomes_a_formula_and_none_is_lost(texts: list[str]) -> None:
-    written = as_csv()({"a": text, "n": -5, "b": True} for text in texts).decode()
+    written = CsvWriter({}).add({"a": text, "n": -5, "b": True} for text in texts).decode()
     rows = [*csv.reader(io.StringIO(written, newline=""))]
     assert rows[0] == ["a", "n", "b"]
     for text, (shown, number, truth) in zip(texts, rows[1:], strict=True):

@@ -210,6 +210,14 @@ def share(value: object) -> float:
     return float(found)
 
 
+def millionths(value: object) -> int:
+    """A number of more than 0 and at most 1, in millionths."""
+    found = _fraction(value, "a part of the price from 0 to 1, such as 0.5")
+    if not 0 < found <= 1 or (found * 1_000_000).denominator != 1:
+        _refuse("must be more than 0 and at most 1, to a millionth")
+    return int(found * 1_000_000)
+
+
 def account_id(value: object) -> str:
     """A provider's id and an account's name."""
     if not isinstance(value, str) or not _ACCOUNT.match(value):
