@@ -8,11 +8,12 @@ from omni_core.component import Check
 from omni_core.ports.audit import AuditPort
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.configuration import ConfigurationPort
+from omni_core.ports.logins import LoginPort
 
 from omni_dashboard.domain.fleet import Fleet
 
 
-class ControlPort(AuthPort, ConfigurationPort, AuditPort, Protocol):
+class ControlPort(AuthPort, ConfigurationPort, AuditPort, LoginPort, Protocol):
     """All that auth answers."""
 
 

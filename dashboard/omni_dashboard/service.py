@@ -37,7 +37,7 @@ from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, N
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
 from omni_core.ports.quota import AccountQuota, QuotaPort, QuotaSnapshot
-from omni_core.ports.router import CompleteCall, RouterPort
+from omni_core.ports.router import CompleteCall, ConnectionTest, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
 
@@ -366,6 +366,22 @@ class Management:
         if self._router is None:
             raise DependencyUnavailable("there is no router here to ask")
         return await self._ask("the router", self._router.explain(call))
+
+    async def test_account(self, identity: Identity, context: CallContext, account: str, model: str) -> ConnectionTest:
+        """Whether an account can be used (see ``RouterPort.test_account``). Raises ``InvalidRequest`` (404)."""
+        platform_only(identity.organisation, "test accounts")
+        asked = self._testing().test_account(context, account, model)
+        return await self._ask("the router", asked, self._settings.test_timeout)
+
+    async def test_proxy(self, identity: Identity, context: CallContext, name: str) -> ConnectionTest:
+        """Whether a proxy opens a tunnel. Raises ``InvalidRequest`` (404)."""
+        platform_only(identity.organisation, "test proxies")
+        return await self._ask("the router", self._testing().test_proxy(context, name), self._settings.test_timeout)
+
+    def _testing(self) -> RouterPort:
+        if self._router is None:
+            raise DependencyUnavailable("there is no router here to ask")
+        return self._router
 
     async def _simulated_key(self, identity: Identity, key: str, organisation: str) -> str:
         if identity.person:

@@ -3,7 +3,7 @@ breaker that opens."""
 
 import pytest
 from omni_core.redis import open_redis
-from omni_ledger import Counts, Grant, Level, Quotas, Refusal, Told
+from omni_ledger import Counts, Grant, Level, Pick, Quotas, Refusal, Told
 from omni_ledger.script import STEP_LUA
 
 from tests.support.ledger import CLOCKED_LUA, POLICY, START, Stage, allowance, hold, open_stage, settlement
@@ -233,4 +233,41 @@ async def test_what_no_version_of_ours_wrote_is_told_as_redis_fault(clean_redis:
         with pytest.raises(Exception, match="ledger") as raised:
             await book.look([(ACCOUNT, [])])
         assert type(raised.value).__name__ in ("DependencyUnavailable", "Internal")
+        await book.close()
+
+
+async def test_of_what_has_no_end_it_is_kept_what_was_used_of_it_by_the_day(clean_redis: str) -> None:
+    async with open_stage(clean_redis) as stage:
+        book = await quotas(stage)
+
+        async def days(used: int) -> list[tuple[int, int]]:
+            stage.ledger.told_soon(ACCOUNT, [told(used, 0.0, name="once", of="credits", counts=None)])
+            await stage.ledger.flush(5.0)
+            _, (found,) = await book.look([(ACCOUNT, [])])
+            return [((at - START) // 3_600_000, much) for at, much in found.windows[0].days]
+
+        assert await days(100) == [(0, 100)]
+        await stage.later(HOUR)
+        assert await days(150) == [(0, 100)]
+        await stage.later(24 * HOUR)
+        assert await days(300) == [(0, 100), (25, 300)]
+        assert await days(20) == [(25, 20)], "somebody has paid in"
+        for _ in range(9):
+            await stage.later(24 * HOUR)
+            await days(500)
+        assert len(await days(500)) == 7
+        await book.close()
+
+
+async def test_who_chooses_hears_what_is_left_until_nobody_looks_any_more(clean_redis: str) -> None:
+    async with open_stage(clean_redis) as stage:
+        book = await quotas(stage)
+        wanted = Pick(left=("acme/first", "acme/first big", "acme/second"))
+        assert (await stage.ledger.pick(wanted)).left == {}
+        await book.left({"acme/first": 0.25, "acme/first big": 0.0})
+        assert (await stage.ledger.pick(wanted)).left == {"acme/first": 0.25, "acme/first big": 0.0}
+        assert (await stage.ledger.dry().pick(wanted)).left == {"acme/first": 0.25, "acme/first big": 0.0}
+        await book.left({"acme/second": 1.0})
+        assert (await stage.ledger.pick(wanted)).left == {"acme/second": 1.0}
+        assert 0 < await stage.redis.pttl("quota:{omni}:left") <= 60_000
         await book.close()

@@ -78,7 +78,7 @@ OWN = {
     "quota": ("quota:", "circuit:"),
     "translator": ("vault:",),
 }
-OWN["gateway"] = ("quota:", "circuit:", "choice:", "idem:", "cache:", "vault:")
+OWN["gateway"] = ("quota:", "circuit:", "choice:", "idem:", "cache:", "vault:", "edgerl:")
 PREFIXES = ("quota:", "circuit:", "choice:", "vault:", "idem:", "cache:", "edgerl:", "")
 
 

@@ -96,3 +96,26 @@ async def test_who_has_no_quota_is_not_counted_and_tells_nothing(routers: Sequen
     assert await look(routers[0], FIVE) == ([(0, 0)], ())
     assert not [name async for name in routers[0].redis.scan_iter("quota:{omni}:count:*")]
     assert not [name async for name in routers[0].redis.scan_iter("quota:{omni}:told:*")]
+
+
+async def test_the_account_with_most_left_of_its_tightest_window_is_asked_first(routers: Sequence[Harness]) -> None:
+    accounts = tuple(
+        s.Account(id=f"acme/{name}", name=name, secret_version="1", quota=QUOTA) for name in ("first", "second")
+    )
+    for router in routers:
+        router.configure(
+            provider("acme", f"{router.simulator.url}/v1", accounts=accounts, strategy="usage-headroom"),
+            routing=s.Routing(timeouts=PATIENT, breaker=s.BreakerPolicy()),
+        )
+    book = Quotas(routers[0].redis)
+    for first, second, served in ((0.2, 0.7, "second"), (0.9, 0.7, "first")):
+        await book.left({"acme/first": first, "acme/second": second})
+        for router in routers:
+            await router.ask("acme/sim+tokens:5", max_tokens=5)
+        attempts = [(await router.events())[0][-1] for router in routers]
+        assert {each.account_id for each in attempts} == {f"acme/{served}"}
+    await book.left({"acme/first": 0.9, "acme/first sim+tokens:5": 0.1, "acme/second": 0.7})
+    await routers[0].ask("acme/sim+tokens:5", max_tokens=5)
+    attempts, _ = await routers[0].events()
+    assert attempts[-1].account_id == "acme/second", "this model's own window is the tightest"
+    await book.close()

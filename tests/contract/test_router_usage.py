@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from omni_catalogue import snapshot as s
-from omni_catalogue.prices import Dated, Price, Special, Terms, cost, version
+from omni_catalogue.prices import Dated, Price, Special, Terms, cost, scaled, version
 from omni_core import clock
 from omni_core.usage_message import read
 from omni_wire.errors import GatewayError
@@ -25,19 +25,19 @@ def http(body: bytes, kind: str = "application/json") -> bytes:
     return head.encode() + body
 
 
-def chat(usage: str, *, stream: bool) -> bytes:
+def chat(usage: str, *, stream: bool, more: str = "") -> bytes:
     """An answer of some twelve tokens by its bytes, with this for its usage."""
     said = "word " * 9
     if stream:
         chunk = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[%s]%s}'
         words = chunk % ('{"index":0,"delta":{"role":"assistant","content":"' + said + '"},"finish_reason":null}', "")
         end = chunk % ('{"index":0,"delta":{},"finish_reason":"stop"}', "")
-        count = chunk % ("", f',"usage":{usage}')
+        count = chunk % ("", f',"usage":{usage}{more}')
         body = "".join(f"data: {each}\n\n" for each in (words, end, count, "[DONE]"))
         return http(body.encode(), "text/event-stream")
     message = '{"index":0,"message":{"role":"assistant","content":"' + said + '"},"finish_reason":"stop"}'
-    whole = '{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[%s],"usage":%s}'
-    return http((whole % (message, usage)).encode())
+    whole = '{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[%s],"usage":%s%s}'
+    return http((whole % (message, usage, more)).encode())
 
 
 def messages(usage: str) -> bytes:
@@ -46,6 +46,32 @@ def messages(usage: str) -> bytes:
         '"stop_reason":"end_turn","stop_sequence":null,"usage":%s}'
     )
     return http((whole % ("word " * 9, usage)).encode())
+
+
+MESSAGES_STREAM = "".join(
+    f"event: {kind}\ndata: {data}\n\n"
+    for kind, data in (
+        (
+            "message_start",
+            '{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],'
+            '"usage":{"input_tokens":100,"output_tokens":1,"service_tier":"batch"}}}',
+        ),
+        (
+            "content_block_start",
+            '{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}',
+        ),
+        (
+            "content_block_delta",
+            '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"word"}}',
+        ),
+        ("content_block_stop", '{"type":"content_block_stop","index":0}'),
+        (
+            "message_delta",
+            '{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":20}}',
+        ),
+        ("message_stop", '{"type":"message_stop"}'),
+    )
+)
 
 
 async def used(gw: Harness, answer: bytes, *, stream: bool = False, **fields: Any) -> Any:
@@ -123,6 +149,56 @@ async def test_what_is_cached_for_an_hour_costs_its_own_rate_also_for_a_client_o
     attempt = await used(gw, messages(usage), wire_format=WireFormat.ANTHROPIC_MESSAGES, price=dear)
     assert attempt.usage.apart.cache_write_1h_tokens == 20
     assert attempt.cost_nano_usd == 10 * 1250 + 10 * 1250 + 20 * 2500 + 5 * 10_000
+
+
+HALF = msgspec.structs.replace(PRICE, batch=scaled(PRICE, 500_000))
+FLEX = ',"service_tier":"flex"'
+RESPONSE = (
+    '{"id":"r","object":"response","status":"completed","model":"m","service_tier":"flex","output":[{"type":"message",'
+    '"id":"i","role":"assistant","content":[{"type":"output_text","text":"word","annotations":[]}]}],'
+    '"usage":{"input_tokens":100,"output_tokens":20}}'
+)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("wire_format", "tier"),
+    [
+        (WireFormat.OPENAI_CHAT, "flex"),
+        (WireFormat.OPENAI_RESPONSES, "flex"),
+        (WireFormat.ANTHROPIC_MESSAGES, "batch"),
+    ],
+)
+async def test_what_is_answered_as_a_batch_costs_the_rates_of_batches_relayed_or_translated(
+    gw: Harness, stream: bool, wire_format: WireFormat, tier: str
+) -> None:
+    usage = '{"input_tokens": 100, "output_tokens": 20, "service_tier": "batch"}'
+    answers = {
+        WireFormat.OPENAI_CHAT: chat('{"prompt_tokens": 100, "completion_tokens": 20}', stream=stream, more=FLEX),
+        WireFormat.OPENAI_RESPONSES: http(RESPONSE.encode()),
+        WireFormat.ANTHROPIC_MESSAGES: messages(usage),
+    }
+    if stream and wire_format is WireFormat.OPENAI_RESPONSES:
+        event = f'data: {{"type":"response.completed","response":{RESPONSE}}}\n\n'
+        answers[wire_format] = http(event.encode(), "text/event-stream")
+    elif stream and wire_format is WireFormat.ANTHROPIC_MESSAGES:
+        answers[wire_format] = http(MESSAGES_STREAM.encode(), "text/event-stream")
+    attempt = await used(gw, answers[wire_format], stream=stream, wire_format=wire_format, price=HALF)
+    assert (attempt.outcome, attempt.usage.apart.tier) == ("ok", tier)
+    assert (attempt.usage.input_tokens, attempt.usage.output_tokens) == (100, 20)
+    assert attempt.cost_nano_usd == 100 * 625 + 20 * 5_000
+
+
+async def test_what_may_be_answered_as_a_batch_is_reserved_at_the_dearer_price(gw: Harness) -> None:
+    answer = chat('{"prompt_tokens": 100, "completion_tokens": 20}', stream=False, more=FLEX)
+    key = s.KeyPolicy(id="key-all", name="all", budget=s.Budget(nano_usd=10**12))
+    async with scripted(answering(answer)) as server:
+        models = (s.Model(id="*", price=HALF),)
+        gw.configure(provider("acme", server.url, models=models), keys=(key,))
+        await gw.ask("acme/m", max_tokens=30, service_tier="flex")
+    (attempt,), _ = await gw.events()
+    assert attempt.reserved_nano_usd >= 30 * 10_000
+    assert attempt.cost_nano_usd == 100 * 625 + 20 * 5_000
 
 
 # ---- prices by date and by who pays ----

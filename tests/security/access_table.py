@@ -109,6 +109,8 @@ GET    /api/audit                          audit  asked    401  401  403  403  2
 GET    /api/audit/verify                   audit  platform 401  401  403  403  200  200  403  200  403  403  403  403
 GET    /api/audit/usage                    audit  platform 401  401  403  403  200  200  403  200  403  403  403  403
 
+POST   /api/accounts/{account}/test        config platform 401  401  403  403  403  200  403  200  403  403  403  403
+POST   /api/proxies/{proxy}/test           config platform 401  401  403  403  403  200  403  200  403  403  403  403
 POST   /api/config/apply                   config platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/price-list                     config platform 401  401  403  403  200  200  403  200  403  403  403  403
 GET    /api/config/export                  config platform 401  401  403  403  200  200  403  200  403  403  403  403

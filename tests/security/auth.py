@@ -23,6 +23,8 @@ from omni_core.ids import new_id
 from omni_core.ports.auth import NewKey
 from prometheus_client import CollectorRegistry
 
+from tests.support.logins import logins_of
+
 NOW = 1_700_000_000
 
 
@@ -45,6 +47,7 @@ async def serving_keys(home: Path, count: int, chance: random.Random) -> AsyncIt
     vault = Vault(store.database, open_keyring(home, {}), os.urandom)
     service = AuthService(
         store=store, objects=SqlObjects(store.database, vault), audit=AuditLog(store.database),
+        logins=logins_of(store.database, vault),
         secrets=AccountSecrets({}, home, vault, OwnSecrets({}, home)),
         mint=new_id, source=None, bucket=_Bucket(), metrics=PrometheusMetrics(CollectorRegistry()),
         settings=AuthSettings(poll=3600, republish=3600), now=lambda: NOW, chance=chance.randbytes,

@@ -69,6 +69,7 @@ from omni_edge.settings import EdgeSettings
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from tests.support.logins import logins_of
 from tests.support.router import Harness, harness
 from tests.support.servers import redis_server
 from tests.unit.dashboard.ports import FOUND, KEPT
@@ -78,10 +79,12 @@ ORGANISATIONS = (PLATFORM, GUEST)
 OWN_ADDRESS, ELSEWHERE = ("127.0.0.0/8",), ("192.0.2.0/24",)
 
 FILE = """
+server: {{guard: {{failures: off}}}}
 providers:
   - {{id: acme, format: openai.chat, base_url: "{base}/v1", allow_private_address: true,
      accounts: [{{name: first, api_key: {{value: provider-secret-acme}}}}],
      models: [{{id: sim, price: {{input: 1.25, output: 10}}}}, {{id: "*", price: {{input: 1.25, output: 10}}}}]}}
+proxies: [{{name: office, url: "http://127.0.0.1:9", allow_private_address: true}}]
 keys:
   - {{name: ci, secret: {{value: {key}}}}}
 """
@@ -208,6 +211,7 @@ class World:
         objects = SqlObjects(self.store.database, vault)
         self.auth = AuthService(
             store=self.store, objects=objects, audit=AuditLog(self.store.database),
+            logins=logins_of(self.store.database, vault),
             secrets=AccountSecrets({}, home, vault, OwnSecrets({}, home)), mint=new_id,
             source=ConfigFile(file, {}, objects.held), bucket=Bucket(), metrics=PrometheusMetrics(CollectorRegistry()),
             settings=AuthSettings(poll=3600, republish=3600), now=lambda: self.now, chance=os.urandom,

@@ -60,7 +60,7 @@ def perform(model: Model, operation: list[Any], blobs: tuple[bytes, ...]) -> Res
     if name == "reap":
         return list(model.reap())
     if name == "pick":
-        _, _, cursor, uses, members, conversation = operation
+        _, _, cursor, uses, members, conversation, *_ = operation
         wanted = Pick(cursor=cursor, uses=uses, members=tuple(members), conversation=conversation)
         picked = model.pick(wanted)
         return [picked.cursor, list(picked.uses), [[each.place, each.tokens, each.ago] for each in picked.warm]]

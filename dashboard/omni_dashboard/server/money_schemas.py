@@ -13,10 +13,11 @@ from omni_dashboard.domain.values import MAX_MS, usd
 
 class RatesOut(BaseModel):
     """USD per million tokens, and of ``request`` for each, as decimal texts; what has no rate of its own is left out.
-    ``above`` are those of requests with more input than so many tokens."""
+    ``above`` are those of requests with more input than so many tokens, ``batch`` those of batches and flex."""
 
     rates: dict[str, str]
     above: list["AboveOut"] = []
+    batch: "RatesOut | None" = None
 
     @classmethod
     def of(cls, price: Price) -> "RatesOut":
@@ -26,6 +27,7 @@ class RatesOut(BaseModel):
         return cls(
             rates={name: usd(value) for name, value in told.items() if value is not None},
             above=[AboveOut(tokens=step.tokens, price=cls.of(step.price)) for step in price.above],
+            batch=cls.of(price.batch) if price.batch is not None else None,
         )
 
 

@@ -13,7 +13,7 @@ from omni_dashboard.domain.values import usd
 class UsageOut(BaseModel):
     """Input includes cached and cache-write tokens, output includes reasoning tokens. ``estimated`` where the provider
     gave no count; ``suspect`` is what was wrong with those that it gave. ``apart`` are parts of them that it counted
-    apart."""
+    apart; ``tier`` is flex or batch where it says that it answered so, which has rates of its own."""
 
     input_tokens: int
     cached_input_tokens: int
@@ -23,11 +23,13 @@ class UsageOut(BaseModel):
     estimated: bool
     suspect: str
     apart: dict[str, int]
+    tier: str = ""
 
     @classmethod
     def of(cls, usage: Usage) -> "UsageOut":
-        apart: dict[str, int] = msgspec.to_builtins(usage.apart) if usage.apart is not None else {}
-        return cls(**(msgspec.structs.asdict(usage) | {"apart": apart}))
+        apart: dict[str, Any] = msgspec.to_builtins(usage.apart) if usage.apart is not None else {}
+        tier = apart.pop("tier", "")
+        return cls(**(msgspec.structs.asdict(usage) | {"apart": apart, "tier": tier}))
 
 
 class AttemptOut(BaseModel):

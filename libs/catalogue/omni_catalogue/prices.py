@@ -31,7 +31,8 @@ class Special(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """``cached_input`` and ``cache_write`` default to ``input``; ``reasoning`` None is ``output``. ``above`` are what a
     whole request costs instead whose input has more tokens than so many, from the fewest; those have none themselves.
-    ``special`` is None where nothing has a rate of its own.
+    ``special`` is None where nothing has a rate of its own. ``batch`` is what an answer costs instead whose provider
+    says that it was processed as batches are (``Apart.tier``); it has neither steps nor a ``batch``.
     """
 
     input: int
@@ -41,6 +42,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: int | None = None
     above: tuple["Above", ...] = ()
     special: Special | None = None
+    batch: "Price | None" = None
 
 
 class Above(msgspec.Struct, frozen=True):
@@ -105,6 +107,27 @@ def _said(value: Any) -> Any:
     return list(map(_said, value)) if isinstance(value, list) else value
 
 
+def scaled(price: Price, millionths: int) -> Price:
+    """Each of its rates as so many millionths of it, rounded up; without steps."""
+
+    def part(rate: int) -> int:
+        return -(-rate * millionths // _MILLION)
+
+    special = price.special
+    return Price(
+        input=part(price.input),
+        output=part(price.output),
+        cached_input=part(price.cached_input),
+        cache_write=part(price.cache_write),
+        reasoning=part(price.reasoning) if price.reasoning is not None else None,
+        special=Special(
+            **{name: part(rate) for name in Special.__struct_fields__ if (rate := getattr(special, name)) is not None}
+        )
+        if special is not None
+        else None,
+    )
+
+
 # ---- what an answer costs -------------------------------------------------------------------------------------------
 
 
@@ -123,6 +146,8 @@ def cost(usage: Usage, price: Price | None) -> int:
         return 0
     if price.above:
         price = price_at(price, usage.input_tokens)
+    if price.batch is not None and usage.apart is not None and usage.apart.tier:
+        price = price.batch
     cached, written, thought = usage.cached_input_tokens, usage.cache_write_tokens, 0
     plain = max(usage.input_tokens - cached - written, 0)
     if price.reasoning is not None:
@@ -186,6 +211,7 @@ def ceilings(price: Price, most: int) -> Ceilings:
     """Whichever way tokens are billed, where the input has ``most`` of them, or fewer; rounded up, so that what is
     reserved never falls short."""
     reachable = [price, *(step.price for step in price.above if most > step.tokens)]
+    reachable += [each.batch for each in reachable if each.batch is not None]
     return Ceilings(
         max(max(_inputs(each)) for each in reachable),
         _up(max(max(_outputs(each)) for each in reachable)),
@@ -213,7 +239,8 @@ def prices_hours(price: Price) -> bool:
 
 def dearest(prices: Iterable[Price]) -> Price:
     """Of each kind of token the dearest, whatever the size of a request."""
-    every = [each for price in prices for each in (price, *(step.price for step in price.above))]
+    sizes = [each for price in prices for each in (price, *(step.price for step in price.above))]
+    every = sizes + [each.batch for each in sizes if each.batch is not None]
     special = [price.special for price in every if price.special is not None]
     return Price(
         input=max(price.input for price in every),

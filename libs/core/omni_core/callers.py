@@ -12,6 +12,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Models": ("edge", "dashboard"),
         "CountTokens": ("edge", "dashboard"),
         "Explain": ("dashboard",),
+        "TestAccount": ("dashboard",),
+        "TestProxy": ("dashboard",),
     },
     "omniroute.translator.v1.TranslatorPort": {
         "EncodeRequest": ("router", "dashboard"),
@@ -20,6 +22,14 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
     "omniroute.auth.v1.AuthPort": {
         "Authenticate": ("edge", "dashboard"),
         "Credential": ("router", "quota"),
+        "RefreshCredential": ("router", "quota"),
+        "BeginLogin": ("dashboard",),
+        "FinishLogin": ("dashboard",),
+        "PollLogin": ("dashboard",),
+        "ImportLogin": ("dashboard",),
+        "ListLogins": ("dashboard",),
+        "ForgetLogin": ("dashboard",),
+        "RefreshLogin": ("dashboard",),
         "Configuration": ("edge", "dashboard"),
         "CreateKey": ("dashboard",),
         "ListKeys": ("dashboard",),

@@ -39,4 +39,4 @@ def apart(message: common_pb2.Usage) -> Apart | None:
     """What was counted apart; None where nothing was."""
     if not message.HasField("apart"):
         return None
-    return Apart(*(getattr(message.apart, name) for name in _APART))
+    return Apart(**{name: getattr(message.apart, name) for name in _APART})

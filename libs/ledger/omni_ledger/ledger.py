@@ -209,7 +209,7 @@ class Ledger:
 
         Raises ``DependencyUnavailable`` within two seconds when Redis is away, ``Internal`` when it refuses.
         """
-        return operations.picked(await self._batcher.submit(operations.pick(wanted)).answer())
+        return operations.picked(await self._batcher.submit(operations.pick(wanted)).answer(), wanted)
 
     def dry(self) -> "DryLedger":
         """What this one would answer, while it changes nothing."""
@@ -285,7 +285,7 @@ class DryLedger(Ledger):
         return outcome
 
     async def pick(self, wanted: Pick) -> Picked:
-        return operations.picked(await self._batcher.submit(operations.pick(wanted, dry=True)).answer())
+        return operations.picked(await self._batcher.submit(operations.pick(wanted, dry=True)).answer(), wanted)
 
     def _soon(self, operation: Operation) -> None:
         return

@@ -4,6 +4,8 @@ Money in whole nano-USD, below 2^53 (9,007,199 USD) so that Lua's doubles hold i
 that bound. Limits, budgets and breakers are passed with every call, so the ledger needs no configuration of its own.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from omni_catalogue.lanes import Lane
 from omni_catalogue.snapshot import BreakerPolicy
@@ -231,13 +233,15 @@ class Pick(msgspec.Struct, frozen=True, kw_only=True):
     """What a choice among places wants to know of the fleet; "" for what it does not.
 
     ``cursor`` names a count of requests, taken one further. ``uses`` names counts of uses by member: of ``members``,
-    the first of the least used has one more afterwards. ``conversation`` is whose warm prompt caches are asked for.
+    the first of the least used has one more afterwards. ``conversation`` is whose warm prompt caches are asked for,
+    ``left`` are circuits whose quota is.
     """
 
     cursor: str = ""
     uses: str = ""
     members: tuple[str, ...] = ()
     conversation: str = ""
+    left: tuple[str, ...] = ()
 
 
 class WarmPlace(msgspec.Struct, frozen=True):
@@ -249,8 +253,10 @@ class WarmPlace(msgspec.Struct, frozen=True):
 
 
 class Picked(msgspec.Struct, frozen=True):
-    """``cursor`` is how many requests came before, ``uses`` the counts before this one, in the order of the members."""
+    """``cursor`` is how many requests came before, ``uses`` the counts before this one, in the order of the members.
+    ``left`` are the shares of quotas that are left (0 to 1) by circuit, of those that are known."""
 
     cursor: int = 0
     uses: tuple[int, ...] = ()
     warm: tuple[WarmPlace, ...] = ()
+    left: Mapping[str, float] = {}

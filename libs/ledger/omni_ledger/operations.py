@@ -328,7 +328,11 @@ def pick(wanted: Pick, *, dry: bool = False) -> Operation:
     if wanted.uses and not wanted.members:
         raise ValueError("uses without members")
     asked = wanted.cursor, wanted.uses, wanted.members, wanted.conversation
-    return [_pack(("pick", 0, *asked, *((1,) if dry else ())))]
+    more = (int(dry), wanted.left) if wanted.left else (1,) if dry else ()
+    return [_pack(("pick", 0, *asked, *more))]
+
+
+MILLIONTHS = 1_000_000
 
 
 def used(uses: str, member: str) -> Operation:
@@ -449,10 +453,12 @@ def lane_standing(result: Any) -> LaneStanding:
     return LaneStanding(name, int(requests), int(tokens), int(at_once), learned, *map(int, counts))
 
 
-def picked(result: Any) -> Picked:
-    cursor, uses, warm = result
+def picked(result: Any, wanted: Pick) -> Picked:
+    cursor, uses, warm, *left = result
+    shares = zip(wanted.left, left[0], strict=True) if left else ()
     return Picked(
         int(cursor),
         tuple(int(count) for count in uses),
         tuple(WarmPlace(place, int(tokens), float(ago)) for place, tokens, ago in warm),
+        {circuit: share / MILLIONTHS for circuit, share in shares if share >= 0},
     )

@@ -32,7 +32,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 class Known(msgspec.Struct, frozen=True):
     """A window as it was told at ``at_ms``, by ``how`` "header" or ``FETCHED``; ``ends_ms`` 0 is not known.
-    ``counted`` is what we had counted then, -1 where that is not counted."""
+    ``counted`` is what we had counted then, -1 where that is not counted; ``days`` are when, one a day at most, and how
+    much was used then of what has no end."""
 
     name: str
     of: str
@@ -44,6 +45,7 @@ class Known(msgspec.Struct, frozen=True):
     at_ms: int
     how: str
     counted: int
+    days: tuple[tuple[int, int], ...] = ()
 
 
 class Turn(msgspec.Struct, frozen=True):

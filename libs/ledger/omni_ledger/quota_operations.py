@@ -1,13 +1,13 @@
 """Packing of the operations of ``lua/quotas.lua`` and reading of their results, as ``operations`` does it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from omni_wire.errors import DependencyUnavailable
 
 from omni_ledger.model import ALLOWANCE_WINDOWS
-from omni_ledger.operations import MAX_AMOUNT, MAX_LASTING, Operation, as_window
+from omni_ledger.operations import MAX_AMOUNT, MAX_LASTING, MILLIONTHS, Operation, as_window
 from omni_ledger.quota_model import Counts, Known, QuotaStanding, Told, Turn
 
 # What a provider says must not fill Redis, nor our pages.
@@ -42,6 +42,11 @@ def quotas(asked: Sequence[tuple[str, Sequence[Counts]]]) -> Operation:
 def cut(circuits: Sequence[tuple[str, float]]) -> Operation:
     """``circuits`` with the seconds for which each is to be left alone, 0 for no longer."""
     return [_pack(("cut", 0, [(name, _ms(seconds)) for name, seconds in circuits]))]
+
+
+def left(shares: Mapping[str, float]) -> Operation:
+    """By circuit, from 0 to 1."""
+    return [_pack(("left", 0, [(circuit, round(share * MILLIONTHS)) for circuit, share in shares.items()]))]
 
 
 def cuts() -> Operation:
@@ -79,10 +84,11 @@ def _standing(told: Any, fetch: Any, counts: Any) -> QuotaStanding:
 
 def _known(
     name: str, of: str, used: Any, total: Any, ends: Any, unlimited: Any, models: Any, at: Any, how: str, counted: Any,
-    *_: Any,
+    days: Any = (), *_: Any,
 ) -> Known:  # fmt: skip
     numbers = int(used), int(total), int(ends)
-    return Known(name, of, *numbers, unlimited == 1, tuple(models), int(at), how, int(counted))
+    seen = tuple((int(when), int(much)) for when, much in days)
+    return Known(name, of, *numbers, unlimited == 1, tuple(models), int(at), how, int(counted), seen)
 
 
 def _windows(windows: Sequence[Told]) -> list[tuple[object, ...]]:

@@ -1,7 +1,7 @@
 """What the quota service does with the ledger for providers' quotas: ask in turn, keep what was said, leave alone what
 is used up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from omni_ledger import quota_operations as operations
 from omni_ledger.asking import Asking
@@ -38,6 +38,10 @@ class Quotas(Asking):
             now, some = operations.standings(await self._run(operations.quotas(asked[start : start + _CHUNK])))
             found += some
         return now, found
+
+    async def left(self, shares: Mapping[str, float]) -> None:
+        """Tell routers how much of each circuit's quota is left, from 0 to 1, for a minute; nothing of any other's."""
+        await self._run(operations.left(shares))
 
     async def cut(self, circuits: Sequence[tuple[str, float]]) -> int:
         """Leave each circuit alone for so many seconds, 0 for no longer than others ask for, and no other one that was

@@ -1,5 +1,6 @@
 """Token counts, in the one convention used behind the codecs."""
 
+from collections.abc import Callable
 from operator import add
 from typing import Any
 
@@ -38,37 +39,57 @@ def unreadable(*values: Any) -> str:
     return UNREADABLE if any(map(is_odd, values)) else ""
 
 
-class Apart(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens that some providers count apart, because they cost otherwise: of what is written to the cache for an hour
-    (Anthropic, ``cache_creation.ephemeral_1h_input_tokens``), of sound and of images. Each is part of a count of
-    ``Usage``."""
+# Service tiers, as answers name them, that are billed at the rates of batches: OpenAI's flex processing
+# (platform.openai.com/docs/guides/flex-processing), Anthropic's batches (docs.anthropic.com, service tiers).
+BATCH_TIERS = ("flex", "batch")
 
+
+class _Counts(msgspec.Struct, frozen=True, omit_defaults=True):
     cache_write_1h_tokens: int = 0
     audio_input_tokens: int = 0
     image_input_tokens: int = 0
     audio_output_tokens: int = 0
     image_output_tokens: int = 0
 
+
+class Apart(_Counts, frozen=True, omit_defaults=True, kw_only=True):
+    """Tokens that some providers count apart, because they cost otherwise: of what is written to the cache for an hour
+    (Anthropic, ``cache_creation.ephemeral_1h_input_tokens``), of sound and of images. Each is part of a count of
+    ``Usage``. ``tier`` is one of ``BATCH_TIERS`` where the whole answer was billed so, else ""."""
+
+    tier: str = ""
+
     def merge(self, other: "Apart | None") -> "Apart":
         """The larger of each."""
-        return self if other is None else Apart(*map(max, _counts(self), _counts(other)))
+        return self if other is None else self._with(max, other)
 
     def plus(self, other: "Apart | None") -> "Apart":
-        return self if other is None else Apart(*map(add, _counts(self), _counts(other)))
+        return self if other is None else self._with(add, other)
+
+    def _with(self, how: Callable[[int, int], int], other: "Apart") -> "Apart":
+        return Apart(*map(how, _counts(self), _counts(other)), tier=self.tier or other.tier)
 
 
 def _counts(apart: Apart) -> tuple[int, ...]:
-    return msgspec.structs.astuple(apart)
+    return msgspec.structs.astuple(apart)[:-1]
 
 
 def apart(
-    *, cache_write_1h: Any = 0, audio_input: Any = 0, image_input: Any = 0, audio_output: Any = 0, image_output: Any = 0
+    *,
+    cache_write_1h: Any = 0,
+    audio_input: Any = 0,
+    image_input: Any = 0,
+    audio_output: Any = 0,
+    image_output: Any = 0,
+    tier: Any = "",
 ) -> Apart | None:
-    """As ``count_of`` reads each; None where all are 0, as of nearly every answer."""
-    if not (cache_write_1h or audio_input or image_input or audio_output or image_output):
+    """As ``count_of`` reads each, and ``tier`` where it is one of ``BATCH_TIERS``; None where there is nothing of it,
+    as of nearly every answer."""
+    tier = tier if tier in BATCH_TIERS else ""
+    if not (cache_write_1h or audio_input or image_input or audio_output or image_output or tier):
         return None
-    found = Apart(*map(count_of, (cache_write_1h, audio_input, image_input, audio_output, image_output)))
-    return found if any(_counts(found)) else None
+    found = Apart(*map(count_of, (cache_write_1h, audio_input, image_input, audio_output, image_output)), tier=tier)
+    return found if tier or any(_counts(found)) else None
 
 
 def by_modality(details: Any) -> dict[str, int]:

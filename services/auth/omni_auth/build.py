@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,21 +11,27 @@ from omni_core.component import Check, ConfigState
 from omni_core.ids import new_id
 from omni_core.runtime import Runtime
 from omni_core.signatures import PublicKeys, SigningKey
+from omni_core.web import HttpWeb
 
 from omni_auth.adapters.bucket import KvBucket
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
-from omni_auth.adapters.metrics import PrometheusMetrics
+from omni_auth.adapters.login_catalogue import EnvironmentLogins
+from omni_auth.adapters.login_web import AuthorizationServers
+from omni_auth.adapters.metrics import PrometheusLogins, PrometheusMetrics
 from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.passwords import Argon2
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
+from omni_auth.adapters.store.logins import SqlLogins
 from omni_auth.adapters.store.objects import SqlObjects
 from omni_auth.adapters.store.people import SqlPeople
 from omni_auth.adapters.store_secrets import AccountSecrets
 from omni_auth.adapters.tracing import TracedAuth
 from omni_auth.domain.compilation import DemoProvider
+from omni_auth.logins.flows import Flows
+from omni_auth.logins.renewing import Renewing
 from omni_auth.people import PeopleService
 from omni_auth.service import AuthService
 from omni_auth.settings import AuthSettings
@@ -83,6 +89,14 @@ def build(
     objects = SqlObjects(store.database, vault)
     own = OwnSecrets(env, runtime.settings.data_dir, config_file)
     tracer = runtime.tracer(AuthComponent.name)
+    logins = partial(
+        _logins,
+        SqlLogins(store.database, vault),
+        AuthorizationServers(HttpWeb()),
+        EnvironmentLogins(env),
+        PrometheusLogins(runtime.metrics),
+        settings,
+    )
     service = (AuthService if tracer is None else partial(TracedAuth, tracer))(
         store=store,
         objects=objects,
@@ -100,7 +114,20 @@ def build(
         now=lambda: now_ms() // 1000,
         chance=os.urandom,
         mint=new_id,
+        logins=logins,
         demo=demo,
     )
     people = PeopleService(SqlPeople(store.database, vault), Argon2(), now=now_ms, chance=os.urandom, mint=new_id)
     return AuthComponent(service, people)
+
+
+def _logins(
+    store: SqlLogins,
+    web: AuthorizationServers,
+    catalogue: EnvironmentLogins,
+    metrics: PrometheusLogins,
+    settings: AuthSettings,
+    accounts: Callable[[], Mapping[str, tuple[str, ...]]],
+) -> tuple[Flows, Renewing]:
+    renewing = Renewing(store, web, catalogue, metrics, settings, now_ms)
+    return Flows(store, web, catalogue, renewing, settings, now_ms, os.urandom, accounts), renewing

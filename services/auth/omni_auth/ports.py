@@ -4,12 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+from omni_catalogue.logins import Login as ProviderLogin
 
 from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.applied_keys import HeldKeys, KeyStep
 from omni_auth.domain.audit import Entry, Verdict
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
+from omni_auth.domain.logins.calls import Asked, ClientId
+from omni_auth.domain.logins.flow import Flow
+from omni_auth.domain.logins.steps import Answered
+from omni_auth.domain.logins.stored import Leased, StoredLogin
+from omni_auth.domain.logins.tokens import Grant, Tokens
 from omni_auth.domain.objects import Held
 from omni_auth.domain.own_keys import OwnKeys
 from omni_auth.domain.people import Login, OneTime, Session
@@ -318,6 +324,87 @@ class AuthMetrics(Protocol):
 
     def not_ours(self) -> None:
         """Somebody else has written into the bucket."""
+        ...
+
+
+class LoginStore(Protocol):
+    """Logins with their tokens, and logins under way. Every call blocks and raises ``DependencyUnavailable``. Times are
+    epoch ms, and so is ``now``; leases go by the database's own clock."""
+
+    def all(self) -> list[StoredLogin]:
+        """By id, without tokens."""
+        ...
+
+    def get(self, login_id: str) -> StoredLogin | None: ...
+
+    def connect(self, kind: str, name: str, grant: Grant, *, ends: int, now: int, actor: str) -> StoredLogin:
+        """In place of what the same person had, under the name it had. Raises ``InvalidRequest`` (409) where the name
+        is another person's."""
+        ...
+
+    def forget(self, login_id: str, now: int, actor: str) -> bool:
+        """Whether it was there."""
+        ...
+
+    def lease(self, login_id: str, version: int, lasts: int) -> Leased | None:
+        """The right to renew it for ``lasts`` ms, and the mark that this has begun, if its tokens are of that version
+        still and nobody else has it; None where there is no such login."""
+        ...
+
+    def keep(self, login_id: str, fence: int, tokens: Tokens, *, ends: int, now: int, done: bool) -> StoredLogin | None:
+        """The next tokens, if the lease of that fence is the newest; else None, and nothing is changed. The lease ends
+        when it is ``done``."""
+        ...
+
+    def give_back(self, login_id: str, fence: int) -> None:
+        """The lease, with nothing won; the mark stays."""
+        ...
+
+    def close_login(self, login_id: str, fence: int, reason: str, now: int) -> bool:
+        """Nobody gets its tokens from now on; ``reason`` is for people. Whether the lease is the newest."""
+        ...
+
+    def put_flow(self, flow: Flow) -> None: ...
+
+    def take_flow(self, flow_id: str, now: int) -> Flow | None:
+        """That one, which is then gone: it is finished once. None where there is none, or it is over."""
+        ...
+
+    def look_flow(self, flow_id: str, now: int) -> Flow | None: ...
+
+    def turn(self, flow_id: str, now: int, gap: int) -> int:
+        """0, if a device's code may be asked about now, and then not again for ``gap`` ms; else the ms until then."""
+        ...
+
+    def sweep(self, now: int) -> None:
+        """Forget flows that are over."""
+        ...
+
+
+class LoginCatalogue(Protocol):
+    """The logins that there are, with what the operator says of them."""
+
+    @property
+    def logins(self) -> Mapping[str, ProviderLogin]: ...
+
+    def client(self, login: ProviderLogin) -> ClientId:
+        """Raises ``InvalidRequest`` where a secret is needed and not given; says which."""
+        ...
+
+
+class LoginWeb(Protocol):
+    async def fetch(self, asked: Asked, *, allow_private: bool, within: float) -> Answered:
+        """Raises an ``UpstreamError``."""
+        ...
+
+
+class LoginMetrics(Protocol):
+    def states(self, counts: Mapping[str, int]) -> None:
+        """How many logins are in which state."""
+        ...
+
+    def renewed(self, result: str) -> None:
+        """One renewal: "renewed", "failed" (and tried again), "closed" or "overtaken"."""
         ...
 
 

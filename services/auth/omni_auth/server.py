@@ -2,18 +2,21 @@
 
 from typing import Protocol
 
+import msgspec
 from omni_core import key_scopes
 from omni_core.config_objects import caller_from, change_message, entry_message, object_message
+from omni_core.login_messages import credential_message, kind_message, login_message, new_login_from
 from omni_core.ports.audit import AuditPort
 from omni_core.ports.auth import AuthPort, KeyInfo, NewKey
 from omni_core.ports.configuration import ConfigurationPort
 from omni_core.ports.context import CallContext
+from omni_core.ports.logins import LoginPort, NewLogin
 from omni_core.rpc import RpcServer, unary
 from omniroute_proto.auth.v1 import auth_pb2 as pb
 from omniroute_proto.common.v1 import common_pb2
 
 
-class Ports(AuthPort, ConfigurationPort, AuditPort, Protocol):
+class Ports(AuthPort, ConfigurationPort, AuditPort, LoginPort, Protocol):
     """All that is served."""
 
 
@@ -30,7 +33,11 @@ def register(server: RpcServer, port: Ports) -> None:
 
     async def credential(request: pb.CredentialRequest) -> pb.CredentialResponse:
         found = await port.credential(_context(request.context), request.account_id)
-        return pb.CredentialResponse(secret=found.secret, version=found.version)
+        return credential_message(found)
+
+    async def refresh_credential(request: pb.RefreshCredentialRequest) -> pb.CredentialResponse:
+        found = await port.refresh_credential(_context(request.context), request.account_id, request.version_seen)
+        return credential_message(found)
 
     async def configuration(_: pb.ConfigurationRequest) -> pb.ConfigurationResponse:
         found = await port.configuration()
@@ -144,11 +151,54 @@ def register(server: RpcServer, port: Ports) -> None:
         )
         return pb.RecordAuditResponse()
 
+    async def begin_login(request: pb.BeginLoginRequest) -> pb.BeginLoginResponse:
+        started = await port.begin_login(caller_from(request.caller), new_login_from(request))
+        return pb.BeginLoginResponse(**msgspec.structs.asdict(started))
+
+    async def finish_login(request: pb.FinishLoginRequest) -> pb.FinishLoginResponse:
+        ended = await port.finish_login(caller_from(request.caller), request.callback)
+        return pb.FinishLoginResponse(login=login_message(ended))
+
+    async def poll_login(request: pb.PollLoginRequest) -> pb.PollLoginResponse:
+        found = await port.poll_login(caller_from(request.caller), request.flow)
+        ended = login_message(found.login) if found.login is not None else None
+        return pb.PollLoginResponse(login=ended, wait=found.wait)
+
+    async def import_login(request: pb.ImportLoginRequest) -> pb.ImportLoginResponse:
+        new = NewLogin(
+            request.login,
+            request.account,
+            accept_terms=request.accept_terms,
+            parameters=dict(request.parameters),
+        )
+        ended = await port.import_login(caller_from(request.caller), new, request.tokens)
+        return pb.ImportLoginResponse(login=login_message(ended))
+
+    async def list_logins(request: pb.ListLoginsRequest) -> pb.ListLoginsResponse:
+        found = await port.list_logins(caller_from(request.caller))
+        return pb.ListLoginsResponse(logins=map(login_message, found.logins), kinds=map(kind_message, found.kinds))
+
+    async def forget_login(request: pb.ForgetLoginRequest) -> pb.ForgetLoginResponse:
+        await port.forget_login(caller_from(request.caller), request.login)
+        return pb.ForgetLoginResponse()
+
+    async def refresh_login(request: pb.RefreshLoginRequest) -> pb.RefreshLoginResponse:
+        found = await port.refresh_login(caller_from(request.caller), request.login)
+        return pb.RefreshLoginResponse(login=login_message(found))
+
     server.add(
         "omniroute.auth.v1.AuthPort",
         {
             "Authenticate": unary(pb.AuthenticateRequest, authenticate),
             "Credential": unary(pb.CredentialRequest, credential),
+            "RefreshCredential": unary(pb.RefreshCredentialRequest, refresh_credential),
+            "BeginLogin": unary(pb.BeginLoginRequest, begin_login),
+            "FinishLogin": unary(pb.FinishLoginRequest, finish_login),
+            "PollLogin": unary(pb.PollLoginRequest, poll_login),
+            "ImportLogin": unary(pb.ImportLoginRequest, import_login),
+            "ListLogins": unary(pb.ListLoginsRequest, list_logins),
+            "ForgetLogin": unary(pb.ForgetLoginRequest, forget_login),
+            "RefreshLogin": unary(pb.RefreshLoginRequest, refresh_login),
             "Configuration": unary(pb.ConfigurationRequest, configuration),
             "CreateKey": unary(pb.CreateKeyRequest, create_key),
             "ListKeys": unary(pb.ListKeysRequest, list_keys),

@@ -10,7 +10,7 @@ neither NATS nor the disk is needed to say who a key is.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -34,6 +34,9 @@ from omni_auth.domain.own_keys import OwnKeys, own_keys
 from omni_auth.domain.problems import ConfigErrors
 from omni_auth.domain.secrecy import secret_version
 from omni_auth.keys import changed_meanwhile, check_new, make_key, policy_info, stored_info
+from omni_auth.logins.answering import LoggingIn
+from omni_auth.logins.flows import Flows
+from omni_auth.logins.renewing import Renewing
 from omni_auth.ports import (
     AuditReader,
     AuthMetrics,
@@ -85,8 +88,9 @@ class InForce(msgspec.Struct, frozen=True):
         return tuple(key.name for key in own if key.name not in self.compiled.aside)
 
 
-class AuthService(Configuring):
-    """AuthPort, AuditPort, as ``Configuring`` ConfigurationPort, and the three loops. ``now`` gives epoch seconds."""
+class AuthService(Configuring, LoggingIn):
+    """AuthPort, AuditPort, as ``Configuring`` ConfigurationPort and as ``LoggingIn`` LoginPort, and the loops. ``now``
+    gives epoch seconds."""
 
     def __init__(
         self,
@@ -102,12 +106,14 @@ class AuthService(Configuring):
         now: Callable[[], int],
         chance: Chance,
         mint: Callable[[], str],
+        logins: Callable[[Callable[[], Mapping[str, tuple[str, ...]]]], tuple[Flows, Renewing]],
         demo: DemoProvider | None = None,
     ) -> None:
         super().__init__(objects, secrets, mint=mint, now=lambda: now() * 1000)
         self._store, self._source, self._bucket, self._metrics = store, source, bucket, metrics
         self._audit = audit
         self._settings, self._now, self._chance, self._demo = settings, now, chance, demo
+        self._flows, self._renewing = logins(self._accounts_by_login)
         self._left_out: tuple[str, ...] = ()
         self._state: InForce | None = None
         self._store_version = -1
@@ -133,7 +139,9 @@ class AuthService(Configuring):
         except BaseException:
             await asyncio.to_thread(self._store.close)
             raise
-        self._tasks = [asyncio.create_task(loop) for loop in (self._watch_keys(), self._publish())]
+        self._tasks = [
+            asyncio.create_task(loop) for loop in (self._watch_keys(), self._publish(), self._watch_logins())
+        ]
         if self._source is not None:
             self._tasks.append(asyncio.create_task(self._watch_file(self._source)))
         await self._until_published(self._settings.first_publication)
@@ -155,6 +163,7 @@ class AuthService(Configuring):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        await self._renewing.close()
         await asyncio.to_thread(self._store.close)
 
     def checks(self) -> dict[str, Check]:
@@ -165,6 +174,7 @@ class AuthService(Configuring):
             "config": Check(self._state is not None, detail),
             "store": self._check("store", "storing"),
             "nats": self._bucket_check(),
+            "logins": self._logins_check(),
         }
 
     def config_state(self) -> ConfigState:
@@ -176,6 +186,11 @@ class AuthService(Configuring):
         at all were we to call ourselves not ready."""
         told = self._troubles.get("nats", "")
         return Check(not told or self._published > 0, told and f"revision {self._published} is published; {told}")
+
+    def _logins_check(self) -> Check:
+        """Who has to log in again. It keeps nobody from working with all else."""
+        told = self._troubles.get("logins", "")
+        return Check(True, "; ".join((*self._renewing.notices(), *([told] if told else []))))
 
     def _check(self, *names: str) -> Check:
         told = next((self._troubles[name] for name in names if name in self._troubles), "")
@@ -197,7 +212,22 @@ class AuthService(Configuring):
         account = self._in_force().compiled.accounts.get(account_id)
         if account is None:
             raise CredentialUnavailable(f"there is no account '{account_id}' in the configuration in force")
+        if account.login:
+            return await self._renewing.credential(account.login)
         return Credential(account.secret, account.version)
+
+    async def refresh_credential(self, context: CallContext, account_id: str, version_seen: str) -> Credential:
+        account = self._in_force().compiled.accounts.get(account_id)
+        if account is None or not account.login:
+            return await self.credential(context, account_id)
+        return await self._renewing.refused(account.login, version_seen)
+
+    def _accounts_by_login(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for account_id, account in self._in_force().compiled.accounts.items():
+            if account.login:
+                found[account.login] = (*found.get(account.login, ()), account_id)
+        return found
 
     async def configuration(self) -> PublishedConfiguration:
         state = self._in_force()
@@ -378,6 +408,18 @@ class AuthService(Configuring):
         if self._published >= state.revision and state.change > self._told:
             await asyncio.to_thread(self._objects.told, state.change)
             self._told = state.change
+
+    async def _watch_logins(self) -> None:
+        while True:
+            try:
+                await self._renewing.look()
+            except DependencyUnavailable as error:
+                self._trouble("logins", error.message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+                self._fault("logins", "logins cannot be looked after", error)
+            else:
+                self._well("logins")
+            await asyncio.sleep(self._settings.login_look)
 
     async def _watch_file(self, source: ConfigSource) -> None:
         before = b""

@@ -60,6 +60,8 @@ class QuotaBook(Protocol):
 
     async def cut(self, circuits: Sequence[tuple[str, float]]) -> int: ...
 
+    async def left(self, shares: Mapping[str, float]) -> None: ...
+
 
 class Secrets(Protocol):
     async def credential(self, context: CallContext, account_id: str) -> Credential:

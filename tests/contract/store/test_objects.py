@@ -38,6 +38,7 @@ from omni_core.rpc import CALL_TIMEOUT, RpcServer, open_channel
 from omni_wire.errors import InvalidRequest, PermissionDenied
 from prometheus_client import CollectorRegistry
 
+from tests.support.logins import logins_of
 from tests.support.store import Place
 
 FILE = """\
@@ -80,6 +81,7 @@ class House:
         own = OwnSecrets(self.env, self.place.data_dir, self.file)
         self.service = AuthService(
             store=self.store, objects=objects, audit=AuditLog(self.store.database),
+            logins=logins_of(self.store.database, self.vault),
             secrets=AccountSecrets(self.env, self.file.parent, self.vault, own),
             mint=new_id, source=ConfigFile(self.file, self.env, objects.held), bucket=self.bucket,
             now=lambda: self.now,

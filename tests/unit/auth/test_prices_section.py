@@ -54,9 +54,26 @@ def test_what_a_provider_bills_apart_has_rates_of_its_own() -> None:
     assert found.price == Price(input=USD, output=USD, cached_input=USD, cache_write=USD, special=special)
 
 
+def test_batches_cost_a_part_of_each_rate_or_rates_of_their_own_whatever_their_size() -> None:
+    above = "above: [{tokens: 10, input: 2, output: 4}]"
+    half = model("n", entry=f"input: 1, output: 3, {above}, batch: 0.5").price
+    assert half is not None
+    assert half.batch == Price(input=USD // 2, output=3 * USD // 2, cached_input=USD // 2, cache_write=USD // 2)
+    assert [step.price.batch for step in half.above] == [
+        Price(input=USD, output=2 * USD, cached_input=USD, cache_write=USD)
+    ]
+    own = model("n", entry=f"input: 1, output: 3, {above}, batch: {{input: 0.25, output: 1}}").price
+    assert own is not None
+    assert own.batch == own.above[0].price.batch
+    assert own.batch == Price(input=USD // 4, output=USD, cached_input=USD // 4, cache_write=USD // 4)
+
+
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
+        ("batch: 1.5", "prices[0].batch: must be more than 0 and at most 1"),
+        ("batch: half", "prices[0].batch: must be a part of the price from 0 to 1, such as 0.5"),
+        ("batch: {input: 1}", "prices[0].batch.output: is required"),
         ("changes: [{since: soon, input: 1, output: 1}]", "prices[0].changes[0].since: must be a date"),
         (
             "changes: [{since: 2027-01-01, input: 1, output: 1}, {since: 2026-01-01, input: 1, output: 1}]",

@@ -28,6 +28,8 @@ from omni_core.ports.context import CallContext
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, Unauthenticated
 from prometheus_client import CollectorRegistry
 
+from tests.support.logins import logins_of
+
 SETTINGS = AuthSettings(poll=0.005, republish=0.02, retry=0.01, first_publication=1.0, visible=0.2)
 
 
@@ -96,6 +98,7 @@ async def started(tmp_path):
         vault = Vault(store.database, open_keyring(tmp_path, {}), os.urandom)
         service = AuthService(
             store=store, objects=SqlObjects(store.database, vault), audit=AuditLog(store.database),
+            logins=logins_of(store.database, vault),
             secrets=AccountSecrets({}, tmp_path, vault, OwnSecrets({}, tmp_path)),
             mint=new_id, source=source, bucket=bucket or Bucket(), settings=SETTINGS,
             metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: Time.now, chance=os.urandom,
@@ -335,6 +338,7 @@ async def test_nothing_is_answered_before_the_start(tmp_path):
     vault = Vault(store.database, open_keyring(tmp_path, {}), os.urandom)
     service = AuthService(
         store=store, objects=SqlObjects(store.database, vault), audit=AuditLog(store.database),
+        logins=logins_of(store.database, vault),
         secrets=AccountSecrets({}, tmp_path, vault, OwnSecrets({}, tmp_path)),
         mint=new_id, source=None, bucket=Bucket(), settings=SETTINGS,
         metrics=PrometheusMetrics(CollectorRegistry()), now=lambda: 0, chance=os.urandom,

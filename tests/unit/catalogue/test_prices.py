@@ -1,9 +1,10 @@
 """What somebody pays, when, and what an answer costs then."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_catalogue.prices import Above, Dated, Price, Special, Terms, cost, history, in_force, version
+from omni_catalogue.prices import Above, Dated, Price, Special, Terms, cost, history, in_force, scaled, version
 from omni_wire.usage import Apart, Usage
 
 nano = st.integers(0, 10**12)
@@ -76,6 +77,23 @@ def test_what_a_provider_counts_apart_costs_its_own_rate_and_counts_once() -> No
     said = 15 * 3 + (50 - 15 - 10) * 2 + 10 * 100
     assert cost(usage, price) == given + said + 5
     assert cost(Usage(), price) == 0, "nothing was used"
+
+
+def test_an_answer_of_a_batch_costs_the_rates_of_batches_where_there_are_any() -> None:
+    price = Price(
+        input=3 * 10**6, output=11, cached_input=3 * 10**5, cache_write=3 * 10**6, reasoning=7,
+        special=Special(audio_input=5, request=3),
+    )  # fmt: skip
+    half = scaled(price, 500_000)
+    assert half == Price(
+        input=1_500_000, output=6, cached_input=150_000, cache_write=1_500_000, reasoning=4,
+        special=Special(audio_input=3, request=2),
+    )  # fmt: skip
+    with_batch = msgspec.structs.replace(price, batch=half)
+    plain, flex = Usage(100, 20, output_tokens=5), Usage(100, 20, output_tokens=5, apart=Apart(tier="flex"))
+    assert cost(plain, with_batch) == cost(flex, price) == cost(plain, price)
+    assert cost(flex, with_batch) == cost(plain, half) < cost(plain, price)
+    assert version(Dated(0, with_batch)) != version(Dated(0, price))
 
 
 def test_more_than_there_is_of_something_counts_for_no_more_than_there_is() -> None:

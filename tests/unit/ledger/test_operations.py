@@ -81,7 +81,12 @@ def test_a_pick_says_what_it_wants_and_counts_of_nobody_are_a_mistake() -> None:
     assert msgspec.msgpack.decode(head) == ["pick", 0, "c", "u", ["a", "b"], "t"]
     with pytest.raises(ValueError):
         operations.pick(Pick(uses="u"))
-    assert operations.picked([3, [1, 2], [["a m", 5, 1.5]]]) == Picked(3, (1, 2), (WarmPlace("a m", 5, 1.5),))
+    found = operations.picked([3, [1, 2], [["a m", 5, 1.5]]], Pick())
+    assert found == Picked(3, (1, 2), (WarmPlace("a m", 5, 1.5),))
+    left = Pick(left=("a", "b"))
+    assert msgspec.msgpack.decode(operations.pick(left)[0])[6:] == [0, ["a", "b"]]
+    assert msgspec.msgpack.decode(operations.pick(left, dry=True)[0])[6:] == [1, ["a", "b"]]
+    assert operations.picked([0, [], [], [250_000, -1]], left).left == {"a": 0.25}
 
 
 def test_results_are_read_back_as_what_callers_know() -> None:

@@ -2,7 +2,7 @@
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from omni_quota.domain.forecast import exhausted_at
+from omni_quota.domain.forecast import exhausted_at, used_up_at
 
 BEGINS, ENDS = 1_000_000.0, 1_018_000.0
 inside = st.floats(BEGINS, ENDS, exclude_min=True, exclude_max=True)
@@ -52,3 +52,13 @@ def test_nothing_is_said_at_its_very_beginning_nor_where_nobody_knows() -> None:
     assert exhausted_at(0, 100, BEGINS, ENDS, BEGINS + 6_000) is None
     assert exhausted_at(50, 0, BEGINS, ENDS, BEGINS + 6_000) is None
     assert exhausted_at(50, 100, ENDS, BEGINS, BEGINS + 6_000) is None
+
+
+def test_what_is_given_once_goes_on_as_in_the_last_days() -> None:
+    now, day = 1_000_000.0, 86_400.0
+    assert used_up_at(40, 100, [(now - 2 * day, 20), (now - day, 35)], now) == now + 6 * day
+    assert used_up_at(100, 100, [], now) == now
+    assert used_up_at(40, 100, [(now - 3_600, 20)], now) is None, "an hour says nothing"
+    assert used_up_at(40, 100, [(now - 2 * day, 40)], now) is None, "nothing of late"
+    assert used_up_at(40, 10**9, [(now - 2 * day, 39)], now) is None, "nobody foresees years"
+    assert used_up_at(40, 0, [(now - 2 * day, 20)], now) is None, "nobody knows how much there is"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from omni_catalogue.quota_states import QuotaWindowState
 from omni_catalogue.quotas import SPANS, Quota, QuotaWindow
 from omni_ledger import Known, QuotaStanding
-from omni_quota.domain.standing import counts_of, is_used_up, pauses, state_of
+from omni_quota.domain.standing import counts_of, is_used_up, pauses, shares_left, state_of
 
 NOW = 1_900_000_000_000  # ms; 2030-03-17T17:46:40Z, a Sunday
 HOUR = 3_600_000
@@ -180,3 +180,22 @@ def test_the_ledger_is_asked_for_what_is_counted_only() -> None:
         ("account:a/b", "tokens"), ("account:a/b week:*opus*", "requests"), ("account:a/b", "usd"),
     ]  # fmt: skip
     assert [each.window for each in asked][::2] == [("5h", 18_000), "total"]
+
+
+def test_credits_are_used_up_as_fast_as_in_the_last_days() -> None:
+    days = ((NOW - 48 * HOUR, 1_000), (NOW - 24 * HOUR, 1_500))
+    credits = known("once", 2_000, of="credits", ends_ms=0, how="fetched", days=days)
+    state = state_of("acme/first", Quota(), standing(credits), NOW)
+    assert state.windows[0].exhausts_at == state.forecast_exhausted_at == NOW / 1000 + 16 * 86_400
+    told = known("once", 2_000, of="credits", ends_ms=0, how="fetched", days=days, unlimited=True)
+    assert state_of("acme/first", Quota(), standing(told), NOW).forecast_exhausted_at == 0
+
+
+def test_an_account_has_as_much_left_as_the_tightest_of_its_windows() -> None:
+    windows = (
+        known("5h", 4_000), known("week", 9_000), known("day", 7_000, models=("big*",)),
+        known("once:tools", 9_900), known("month", 9_999, at_ms=NOW - 9 * HOUR),
+    )  # fmt: skip
+    state = state_of("acme/first", Quota(), standing(*windows), NOW)
+    assert shares_left(state, ["big-1", "small"]) == (0.1, {"big-1": 0.3})
+    assert shares_left(state_of("acme/first", Quota(), standing(), NOW), ["m"]) == (None, {})

@@ -14,7 +14,9 @@ from omniroute_proto.events.v1 import events_pb2
 
 counts = st.integers(0, 2**53)
 words = st.text(max_size=200)
-parts = st.builds(Apart, counts, counts, counts, counts, counts).filter(lambda apart: apart != Apart())
+parts = st.builds(Apart, counts, counts, counts, counts, counts, tier=st.sampled_from(("", "flex", "batch"))).filter(
+    lambda apart: apart != Apart()
+)
 usages = st.builds(Usage, *[counts] * 5, st.booleans(), st.none() | parts, words)
 several = st.lists(words, max_size=3).map(tuple)
 sources = st.builds(

@@ -19,11 +19,14 @@ special = st.none() | st.builds(
 rates = {
     "input": nano, "output": nano, "cached_input": nano, "cache_write": nano, "reasoning": unsaid, "special": special,
 }  # fmt: skip
-flat = st.builds(Price, **rates)
+flat = st.builds(Price, **rates, batch=st.none() | st.builds(Price, **rates))
 steps = st.lists(st.integers(1, 10**6), max_size=3, unique=True).map(sorted)
 prices = steps.flatmap(
     lambda tokens: st.builds(
-        Price, above=st.tuples(*(st.builds(Above, st.just(most), flat) for most in tokens)), **rates
+        Price,
+        above=st.tuples(*(st.builds(Above, st.just(most), flat) for most in tokens)),
+        batch=st.none() | st.builds(Price, **rates),
+        **rates,
     )
 )
 
@@ -34,7 +37,8 @@ def test_whatever_the_provider_counts_within_the_bounds_costs_at_most_what_was_h
     cached = data.draw(st.integers(0, used_in))
     written = data.draw(st.integers(0, used_in - cached))
     used_out = data.draw(st.integers(0, output))
-    told = data.draw(st.none() | st.builds(Apart, *[st.integers(0, 10**6)] * 5))
+    tiers = st.sampled_from(("", "flex", "batch"))
+    told = data.draw(st.none() | st.builds(Apart, *[st.integers(0, 10**6)] * 5, tier=tiers))
     usage = Usage(used_in, cached, written, used_out, data.draw(st.integers(0, used_out)), apart=told)
     most = ceilings(price, bound)
     assert 0 <= cost(usage, price) <= most.of_input(bound) + output * most.output

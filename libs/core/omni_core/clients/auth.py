@@ -6,20 +6,30 @@ from omniroute_proto.common.v1 import common_pb2
 
 from omni_core import key_scopes
 from omni_core.config_objects import caller_message, change_from, entry_from, object_from
+from omni_core.login_messages import credential_from, kind_from, login_from
 from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, APPLY_TIMEOUT, Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
+from omni_core.ports.logins import LOGIN_TIMEOUT, LoginInfo, LoginPoll, Logins, LoginStart, NewLogin
 from omni_core.rpc import Peer, ServiceChannel
 
 
 class AuthClient:
-    """Satisfies ``AuthPort``, ``ConfigurationPort`` and ``AuditPort``."""
+    """Satisfies ``AuthPort``, ``ConfigurationPort``, ``AuditPort`` and ``LoginPort``."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         peer = Peer(channel, "omniroute.auth.v1.AuthPort", "auth")
         self._authenticate = peer.unary("Authenticate", pb.AuthenticateResponse)
         self._credential = peer.unary("Credential", pb.CredentialResponse)
+        self._refresh = peer.unary("RefreshCredential", pb.CredentialResponse, LOGIN_TIMEOUT)
+        self._begin_login = peer.unary("BeginLogin", pb.BeginLoginResponse, LOGIN_TIMEOUT)
+        self._finish_login = peer.unary("FinishLogin", pb.FinishLoginResponse, LOGIN_TIMEOUT)
+        self._poll_login = peer.unary("PollLogin", pb.PollLoginResponse, LOGIN_TIMEOUT)
+        self._import_login = peer.unary("ImportLogin", pb.ImportLoginResponse, LOGIN_TIMEOUT)
+        self._list_logins = peer.unary("ListLogins", pb.ListLoginsResponse)
+        self._forget_login = peer.unary("ForgetLogin", pb.ForgetLoginResponse)
+        self._refresh_login = peer.unary("RefreshLogin", pb.RefreshLoginResponse, LOGIN_TIMEOUT)
         self._configuration = peer.unary("Configuration", pb.ConfigurationResponse)
         self._create_key = peer.unary("CreateKey", pb.CreateKeyResponse)
         self._list_keys = peer.unary("ListKeys", pb.ListKeysResponse)
@@ -48,7 +58,13 @@ class AuthClient:
 
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         response = await self._credential(pb.CredentialRequest(context=_context(context), account_id=account_id))
-        return Credential(secret=response.secret, version=response.version)
+        return credential_from(response)
+
+    async def refresh_credential(self, context: CallContext, account_id: str, version_seen: str) -> Credential:
+        request = pb.RefreshCredentialRequest(
+            context=_context(context), account_id=account_id, version_seen=version_seen
+        )
+        return credential_from(await self._refresh(request))
 
     async def configuration(self) -> Configuration:
         response = await self._configuration(pb.ConfigurationRequest())
@@ -183,6 +199,50 @@ class AuthClient:
                 caller=caller_message(caller), action=action, target=target, before=before, after=after
             )
         )
+
+    async def begin_login(self, caller: Caller, new: NewLogin) -> LoginStart:
+        found = await self._begin_login(
+            pb.BeginLoginRequest(
+                caller=caller_message(caller),
+                login=new.login,
+                account=new.account,
+                flow=new.flow,
+                port=new.port,
+                accept_terms=new.accept_terms,
+                parameters=new.parameters,
+            )
+        )
+        return LoginStart(found.id, found.flow, found.url, found.ends, found.redirect, found.user_code, found.interval)
+
+    async def finish_login(self, caller: Caller, callback: str) -> LoginInfo:
+        asked = pb.FinishLoginRequest(caller=caller_message(caller), callback=callback)
+        return login_from((await self._finish_login(asked)).login)
+
+    async def poll_login(self, caller: Caller, flow: str) -> LoginPoll:
+        found = await self._poll_login(pb.PollLoginRequest(caller=caller_message(caller), flow=flow))
+        return LoginPoll(login_from(found.login) if found.HasField("login") else None, found.wait)
+
+    async def import_login(self, caller: Caller, new: NewLogin, tokens: str) -> LoginInfo:
+        asked = pb.ImportLoginRequest(
+            caller=caller_message(caller),
+            login=new.login,
+            account=new.account,
+            accept_terms=new.accept_terms,
+            parameters=new.parameters,
+            tokens=tokens,
+        )
+        return login_from((await self._import_login(asked)).login)
+
+    async def list_logins(self, caller: Caller) -> Logins:
+        found = await self._list_logins(pb.ListLoginsRequest(caller=caller_message(caller)))
+        return Logins(tuple(map(login_from, found.logins)), tuple(map(kind_from, found.kinds)))
+
+    async def forget_login(self, caller: Caller, login: str) -> None:
+        await self._forget_login(pb.ForgetLoginRequest(caller=caller_message(caller), login=login))
+
+    async def refresh_login(self, caller: Caller, login: str) -> LoginInfo:
+        asked = pb.RefreshLoginRequest(caller=caller_message(caller), login=login)
+        return login_from((await self._refresh_login(asked)).login)
 
 
 def _context(context: CallContext) -> common_pb2.CallContext:

@@ -1,5 +1,6 @@
 """AuthPort: who a key is, what an account's credential is, which configuration is in force."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -24,10 +25,21 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """One account's secret. Kept in memory at most 60 s, never on disk, never in a repr."""
+    """One account's secret. Kept in memory at most 60 s, never on disk, never in a repr.
+
+    One that came of a login has its id in ``login``: requests then carry ``headers``, with the credential among them
+    where it does not stand where the format has an API key; ``expires`` (epoch ms, 0: never) is when it is over.
+    ``project`` and ``base_url`` stand for the account's and the provider's, where they are not empty, and
+    ``usage_secret`` is what the provider is asked with for the account's quota, where that is another."""
 
     secret: str
     version: str
+    login: str = ""
+    headers: Mapping[str, str] = {}
+    expires: int = 0
+    project: str = ""
+    base_url: str = ""
+    usage_secret: str = ""
 
     def __repr__(self) -> str:
         return f"Credential(version={self.version!r})"
@@ -101,6 +113,11 @@ class AuthPort(Protocol):
 
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         """Raises ``CredentialUnavailable``."""
+        ...
+
+    async def refresh_credential(self, context: CallContext, account_id: str, version_seen: str) -> Credential:
+        """The provider refused the one of that version: another, if there is one or can be one. Raises
+        ``CredentialUnavailable``."""
         ...
 
     async def configuration(self) -> Configuration: ...

@@ -3,14 +3,17 @@
 --
 --   quota:{omni}:told:<account>   {plan, message, when it was fetched (ms; 0 never), {window…}}, a window being
 --     {name, of, used, total (0 not known), ends (ms; 0 not known), unlimited 0|1, {model pattern…}, when (ms), how, what
---      was counted then or -1}; `how` is "header" or "fetched"
+--      was counted then or -1, {{when (ms), used}…} of the last days}; `how` is "header" or "fetched"
 --   quota:{omni}:fetch:<account>  {fence, lease until (ms), due (ms), begun (ms), failures in a row, reason}
 --   quota:{omni}:cut:<circuit>    until when (ms) its breaker was opened because a quota is used up
 --   quota:{omni}:cuts             those circuits, by the same
+--   quota:{omni}:left             what is left of each circuit's quota, in millionths, as of the last look at all of them
 --
 -- Amounts are whole numbers. All times are by Redis' clock: a provider's are told as how long they are away. What lies in
 -- the future that cannot is of a clock that was put back, and counts as nothing.
 local TOLD_TTL, FETCH_LATEST, CUT_STEP = 2678400000, 86400000, 30000
+local DAY, DAYS = 86400000, 7
+local LEFT, LEFT_TTL = QUOTA .. 'left', 60000 -- a dozen looks
 
 local function told_read(account)
   local raw = call('GET', QUOTA .. 'told:' .. account)
@@ -43,11 +46,32 @@ local function told_counted(counts, ends_in)
   return count_read(owner, counts[2], window).spent
 end
 
+-- What was used of what has no end, one a day, from the first: anew where there is less of it used than there was, as
+-- that is somebody's payment.
+local function told_days(said, old)
+  if said[5] > 0 then
+    return {}
+  end
+  local days = old and old[11] or {}
+  local last = days[#days]
+  if last and (last[1] > now or last[2] > said[3]) then
+    days, last = {}, nil
+  end
+  if not last or now - last[1] >= DAY then
+    days[#days + 1] = { now, said[3] }
+  end
+  if #days > DAYS then
+    table.remove(days, 1)
+  end
+  return days
+end
+
 -- `said` is {name, of, used, total, ends in (ms; -1 not told), unlimited, {pattern…}, counts or 0}.
-local function told_window(said, how, at)
+local function told_window(said, how, at, old)
   local counts = type(said[8]) == 'table' and said[8] or nil
   local counted = told_counted(counts, said[5])
-  return { said[1], said[2], said[3], said[4], said[5] > 0 and now + said[5] or 0, said[6], said[7], at, how, counted }
+  local ends = said[5] > 0 and now + said[5] or 0
+  return { said[1], said[2], said[3], said[4], ends, said[6], said[7], at, how, counted, told_days(said, old) }
 end
 
 -- Puts what was said into the record. What was said later, of what was asked for before, stands; what was fetched is all
@@ -61,7 +85,7 @@ local function told_take(account, how, at, plan, message, said)
   for _, each in ipairs(said) do
     local old = known[each[1]]
     named[each[1]] = true
-    windows[#windows + 1] = old and old[8] > at and old[8] <= now and old or told_window(each, how, at)
+    windows[#windows + 1] = old and old[8] > at and old[8] <= now and old or told_window(each, how, at, old)
   end
   for _, window in ipairs(record[4]) do
     if not named[window[1]] and (how == 'header' or window[9] == 'header') then
@@ -97,6 +121,24 @@ end
 local function fetch_mine(account, fence)
   local record = fetch_read(account)
   return record[1] == fence and record[2] > 0 and record or nil
+end
+
+-- In the place of what was left as of the look before.
+local function left_write(shares)
+  call('DEL', LEFT)
+  for _, each in ipairs(shares) do
+    call('HSET', LEFT, each[1], each[2])
+  end
+  call('PEXPIRE', LEFT, LEFT_TTL)
+end
+
+-- Of each circuit in millionths, -1 where nobody knows.
+local function left_read(circuits)
+  local found = {}
+  for i, share in ipairs(call('HMGET', LEFT, unpack(circuits))) do
+    found[i] = tonumber(share) or -1
+  end
+  return found
 end
 
 -- Leaves a circuit alone for so long (ms), 0 for no longer; what opened it for another reason is let be.

@@ -213,13 +213,14 @@ function ops.forget(op)
   return { lane_forget(op[3]) }
 end
 
--- {pick, 0, cursor or '', uses or '', {member…}, conversation or '', dry 1?}
--- → {cursor, {uses…}, {{place, tokens, seconds ago}…}}. A dry one counts nothing.
+-- {pick, 0, cursor or '', uses or '', {member…}, conversation or '', dry 1 or 0 or nothing, {circuit…} or nothing}
+-- → {cursor, {uses…}, {{place, tokens, seconds ago}…}, {millionths of the quota that are left, or -1…} where circuits are
+-- asked about}. A dry one counts nothing.
 function ops.pick(op)
   local dry = op[7] == 1
   local cursor = op[3] ~= '' and choice_cursor(op[3], dry) or 0
   local uses = op[4] ~= '' and choice_uses(op[4], op[5], dry) or {}
-  return { cursor, uses, op[6] ~= '' and choice_warm(op[6]) or {} }
+  return { cursor, uses, op[6] ~= '' and choice_warm(op[6]) or {}, op[8] and left_read(op[8]) or nil }
 end
 
 -- {used, 0, uses, member} → {}: one that was not the first choice was used
@@ -413,6 +414,12 @@ function ops.cut(op)
     count = count + cut_set(each[1], each[2])
   end
   return { count }
+end
+
+-- {left, 0, {{circuit, millionths}…}} → {}: of all that are known
+function ops.left(op)
+  left_write(op[3])
+  return {}
 end
 
 -- {cuts, 0} → {circuit that is cut…}

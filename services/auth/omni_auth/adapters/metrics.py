@@ -1,5 +1,7 @@
 """``omniroute_auth_…``."""
 
+from collections.abc import Mapping
+
 from omni_core.clock import now_ms
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -50,3 +52,20 @@ class PrometheusMetrics:
 
     def not_ours(self) -> None:
         self._not_signed.inc()
+
+
+class PrometheusLogins:
+    """The ``LoginMetrics`` port."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._states = Gauge("omniroute_auth_logins", "Logins at providers, by state.", ["state"], registry=registry)
+        self._renewals = Counter(
+            "omniroute_auth_login_renewals", "Renewals of a login's tokens, by result.", ["result"], registry=registry
+        )
+
+    def states(self, counts: Mapping[str, int]) -> None:
+        for state, count in counts.items():
+            self._states.labels(state).set(count)
+
+    def renewed(self, result: str) -> None:
+        self._renewals.labels(result).inc()

@@ -296,6 +296,8 @@ def _price(price: Price) -> dict[str, object]:
     told: dict[str, object] = {name: _usd(value) for name in rates if (value := getattr(price, name)) is not None}
     if price.special is not None:
         told |= {name: _usd(value) for name, value in msgspec.to_builtins(price.special).items()}
+    if price.batch is not None:
+        told["batch"] = _price(price.batch)
     if price.above:
         told["above"] = [{"tokens": step.tokens} | _price(step.price) for step in price.above]
     return told

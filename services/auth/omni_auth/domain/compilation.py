@@ -76,8 +76,11 @@ class DemoProvider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountSecret(msgspec.Struct, frozen=True):
+    """``login`` is the id of the login that the secret comes of, then ``secret`` is empty."""
+
     secret: str
     version: str
+    login: str = ""
 
     def __repr__(self) -> str:
         return f"AccountSecret(version={self.version!r})"
@@ -123,7 +126,7 @@ def compile_snapshot(
         for number, account in enumerate(provider.accounts):
             needed = account.api_key.kind != "none"
             secret = configuration.secrets["providers", index, "accounts", number, "api_key"] if needed else None
-            _keep(accounts, f"{provider.id}/{account.name}", secret, pepper)
+            _keep(accounts, f"{provider.id}/{account.name}", secret, pepper, account.login)
         compiled = _provider(provider, accounts, strategy_fields(provider.strategy, config), egress)
         providers.append(_priced(compiled, config.prices))
     if demo is not None and not providers:
@@ -228,8 +231,14 @@ def _priced(provider: Provider, prices: Iterable[PriceEntry]) -> Provider:
     return msgspec.structs.replace(provider, models=tuple(models))
 
 
-def _keep(accounts: dict[str, AccountSecret], account_id: str, secret: str | None, pepper: bytes) -> None:
-    """None is for an account that needs no secret, which its empty version tells."""
+def _keep(
+    accounts: dict[str, AccountSecret], account_id: str, secret: str | None, pepper: bytes, login: str = ""
+) -> None:
+    """None is for an account that needs no secret, which its empty version tells, unless it is logged in to: then the
+    version tells one login from another, and nothing of its tokens."""
+    if login:
+        accounts[account_id] = AccountSecret("", secret_version(pepper, account_id, f"login\n{login}"), login)
+        return
     if secret is None:
         accounts[account_id] = AccountSecret("", "")
         return

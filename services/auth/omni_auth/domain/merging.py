@@ -129,7 +129,7 @@ def sealed(merged: Merged) -> dict[Loc, tuple[Named, SecretSource]]:
     start = len(merged.kept.get("providers", ()))
     for index, name in enumerate(merged.added.get("providers", ()), start):
         for number, account in enumerate(mappings(mappings(merged.tree, "providers")[index], "accounts")):
-            source = optional_source(account.get("api_key"))
+            source = optional_source(account.get("api_key") or ("none" if account.get("login") else None))
             if source.kind != "none":
                 loc = ("providers", index, "accounts", number, "api_key")
                 found[loc] = (("accounts", f"{name}/{account['name']}"), source)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from omni_catalogue import tags
+from omni_catalogue.logins import NAMES
 from omni_catalogue.windows import is_known
 from pydantic_core import PydanticCustomError
 
@@ -32,6 +33,7 @@ _DECIMAL = re.compile(r"[+-]?([0-9][0-9_]{0,24}(\.[0-9_]{0,24})?|\.[0-9]{1,24})(
 _PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9:.-]{0,62}")
 _PROFILE_ARN = re.compile(r"arn:aws[a-z-]*:codewhisperer:[a-z0-9-]*:[0-9]{12}:profile/[A-Za-z0-9_-]{1,128}")
 _MACHINE_ID = re.compile(r"[A-Za-z0-9-]{8,128}(/[A-Za-z0-9-]{8,128})?")
+_LOGIN = re.compile(r"[a-z0-9-]{1,40}/[A-Za-z0-9_.@+-]{1,60}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -109,6 +111,16 @@ def profile_arn(value: object) -> str:
     if not isinstance(value, str) or not _PROFILE_ARN.fullmatch(value):
         _refuse("must be a profile's ARN: arn:aws:codewhisperer:REGION:ACCOUNT:profile/ID")
     return value
+
+
+def login(value: object) -> str:
+    """A login by its id, "kind/name", with the kind's own id in the place of another name of it."""
+    if not isinstance(value, str) or not _LOGIN.fullmatch(value):
+        _refuse("must be a login: KIND/NAME, such as codex/work (omniroute login list)")
+    kind, _, name = value.partition("/")
+    if kind not in NAMES:
+        _refuse(f"names no login that there is{suggestion(kind, list(NAMES))}")
+    return f"{NAMES[kind]}/{name}"
 
 
 def machine_id(value: object) -> str:
@@ -196,6 +208,14 @@ def share(value: object) -> float:
     if not 0 <= found <= 1:
         _refuse("must be from 0 to 1")
     return float(found)
+
+
+def millionths(value: object) -> int:
+    """A number of more than 0 and at most 1, in millionths."""
+    found = _fraction(value, "a part of the price from 0 to 1, such as 0.5")
+    if not 0 < found <= 1 or (found * 1_000_000).denominator != 1:
+        _refuse("must be more than 0 and at most 1, to a millionth")
+    return int(found * 1_000_000)
 
 
 def account_id(value: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from omni_catalogue.prices import Dated, History, Special, Terms
+from omni_catalogue.prices import Dated, History, Special, Terms, scaled
 from omni_catalogue.snapshot import UPSTREAM, Above, Allowance, Budget, Limit, Price
 
 from omni_auth.domain.apikeys import file_key_id
@@ -91,10 +91,19 @@ def compile_budget(section: BudgetSection) -> Budget:
 
 
 def compile_price(section: PriceSection) -> Price:
-    price = _rates(section)
+    price = _with_batch(_rates(section), section)
     if not section.above:
         return price
-    return msgspec.structs.replace(price, above=tuple(Above(each.tokens, _rates(each)) for each in section.above))
+    above = tuple(Above(each.tokens, _with_batch(_rates(each), section)) for each in section.above)
+    return msgspec.structs.replace(price, above=above)
+
+
+def _with_batch(price: Price, section: PriceSection) -> Price:
+    batch = section.batch
+    if batch is None:
+        return price
+    rates = scaled(price, batch) if isinstance(batch, int) else _rates(batch)
+    return msgspec.structs.replace(price, batch=rates)
 
 
 def compile_changes(section: DatedSection) -> History:

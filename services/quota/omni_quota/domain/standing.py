@@ -10,7 +10,7 @@ from omni_catalogue.quota_states import AccountQuota, QuotaWindowState
 from omni_catalogue.quotas import PERCENT, SPANS, Quota, QuotaWindow, matches
 from omni_ledger import FETCHED, Counts, Known, QuotaStanding
 
-from omni_quota.domain.forecast import exhausted_at
+from omni_quota.domain.forecast import exhausted_at, used_up_at
 
 COUNTED = "counted"
 # Milliseconds that two clocks may be apart; what was told later than that by ours is of one that was put back.
@@ -101,17 +101,19 @@ def _told(
     models = known.models or (window.models if window is not None else ())
     return _shown(
         known.name, known.of, known.used + since, known.total, known.ends_ms / 1000, known.unlimited, models,
-        known.how, known.at_ms, stale, now_ms, window,
+        known.how, known.at_ms, stale, now_ms, window, known.days,
     )  # fmt: skip
 
 
 def _shown(
     name: str, of: str, used: int, total: int, ends: float, unlimited: bool, models: tuple[str, ...], source: str,
-    as_of_ms: int, stale: bool, now_ms: int, window: QuotaWindow | None,
+    as_of_ms: int, stale: bool, now_ms: int, window: QuotaWindow | None, days: Sequence[tuple[int, int]] = (),
 ) -> QuotaWindowState:  # fmt: skip
     now = now_ms / 1000
     begins = _begins(window, ends, now) if window is not None else ends - _span(name)
     foreseen = exhausted_at(used, total, begins, ends, now) if not unlimited and ends > begins else None
+    if not unlimited and not ends and days and not _span(name):
+        foreseen = used_up_at(used, total, [(at / 1000, then) for at, then in days], now)
     return QuotaWindowState(
         name=name,
         of=of,
@@ -157,4 +159,22 @@ def pauses(quota: AccountQuota, models: Sequence[str], now: float) -> tuple[floa
         for model in models:
             if matches(window.models, model):
                 parts[model] = max(parts.get(model, 0.0), wait)
+    return whole, parts
+
+
+def shares_left(quota: AccountQuota, models: Sequence[str]) -> tuple[float | None, dict[str, float]]:
+    """Of the account's tightest window that is for all models, and of the tightest for each of the ``models`` that a
+    window of its own is for: from 0 to 1, None where nobody knows. What is stale says nothing."""
+    whole: float | None = None
+    parts = dict[str, float]()
+    for window in quota.windows:
+        left = window.share_left
+        if left is None or window.stale or window.is_aside:
+            continue
+        if not window.models:
+            whole = left if whole is None else min(whole, left)
+            continue
+        for model in models:
+            if matches(window.models, model):
+                parts[model] = min(parts.get(model, 1.0), left)
     return whole, parts

@@ -21,7 +21,7 @@ from omni_core.redaction import keep_secret, redact_shapes
 from omni_ledger import QuotaTurn, Told
 from omni_wire.errors import GatewayError, InvalidRequest, NotBuilt, RateLimited
 
-from omni_quota.domain.standing import counts_of, is_used_up, pauses, state_of
+from omni_quota.domain.standing import counts_of, is_used_up, pauses, shares_left, state_of
 from omni_quota.domain.usage import Usage, UsageUnreadable, ask, read
 from omni_quota.ports import AccountMeter, Lanes, QuotaBook, Secrets, Web
 from omni_quota.settings import MOST_LANES, QuotaSettings
@@ -86,8 +86,8 @@ class Accounts:
     # ---- who has nothing left ---------------------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Measure all, tell of those that have little left, and open the breakers of those that have nothing, or close
-        those that this has opened. Raises ``DependencyUnavailable``."""
+        """Measure all, tell of those that have little left and routers how much each has, and open the breakers of
+        those that have nothing, or close those that this has opened. Raises ``DependencyUnavailable``."""
         cared = list(self._cared())
         states = await self._look(cared)
         self._meter.remaining(
@@ -97,18 +97,20 @@ class Accounts:
         configuration = self._configuration()
         if configuration is None:
             return
-        if configuration.routing.breaker is None:
-            await self._book.cut([])
-            return
         used = await self._models_used() if any(window.models for state in states for window in state.windows) else {}
         wanted: list[tuple[str, float]] = []
+        left = dict[str, float]()
         for each, state in zip(cared, states, strict=True):
             account = each.account.id
             models = {model.id for model in each.provider.models if model.id != "*"} | used.get(account, set())
             whole, parts = pauses(state, sorted(models), clock.now_ms() / 1000)
             wanted.append((account, whole))
             wanted += [(circuits.seat(account, model), wait) for model, wait in parts.items()]
-        await self._book.cut(wanted)
+            share, shares = shares_left(state, sorted(models))
+            left |= {circuits.seat(account, model): each for model, each in shares.items()}
+            left |= {account: share} if share is not None else {}
+        await self._book.left(left)
+        await self._book.cut(wanted if configuration.routing.breaker is not None else [])
 
     async def _models_used(self) -> dict[str, set[str]]:
         """Of each account the models that it was asked for of late."""
@@ -190,8 +192,11 @@ class Accounts:
         """What is said, and when that was by the provider's clock, else ours (epoch seconds)."""
         account, quota, secret = cared.account, cared.quota, ""
         if account.secret_version and self._secrets is not None:
-            secret = (await self._secrets.credential(CallContext(new_id()), account.id)).secret
+            found = await self._secrets.credential(CallContext(new_id()), account.id)
+            secret = found.usage_secret or found.secret
             keep_secret(secret)
+            if found.project and not account.project:  # what a login knows of its account
+                account = msgspec.structs.replace(account, project=found.project)
         asked = ask(quota, account, secret)
         if asked is None:
             raise NotBuilt(f"nobody here knows how to ask {quota.ask}")

@@ -39,20 +39,21 @@ class ProviderEmbeddings:
 
     async def embed(self, context: CallContext, text: str, within: float) -> Embedding:
         provider, account = self._place.provider, self._place.account
-        secret = self._credentials.known(account) or await self._credentials.ask(context, account)
+        credential = await self._credentials.have(context, account)
         body = msgspec.json.encode({"model": self._place.model.id, "input": text, "encoding_format": "float"})
         url = provider.base_url.rstrip("/") + "/embeddings"
         try:
             answer = await self._upstream.send(
                 UpstreamRequest(
-                    url=url,
+                    url=provider_call.at(url, provider, credential.base_url),
                     headers=provider_call.headers(
                         provider,
-                        secret,
+                        credential.secret,
                         provider_call.fixed_headers(provider, stream=False),
                         request_id=context.request_id,
                         traceparent=context.traceparent,
                         call=provider_call.Call(url, body, clock.now_ms() // 1000, account),
+                        own=credential.headers,
                     ),
                     body=body,
                     allow_private=provider.allow_private_address,
@@ -71,7 +72,7 @@ class ProviderEmbeddings:
             finally:
                 answer.close()
         except UpstreamError as error:
-            error.message = unsaid.without(secret, error.message)
+            error.message = unsaid.without(credential.secret, error.message)
             raise
         return _read(told)
 

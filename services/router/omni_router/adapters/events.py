@@ -69,7 +69,10 @@ _USAGE_TAGS = tuple(
     if field not in ("apart", "suspect")
 )
 _APART_TAG = bytes_tag(common_pb2.Usage.DESCRIPTOR, "apart")
-_APART_TAGS = tuple(number_tag(common_pb2.Apart.DESCRIPTOR, field) for field in Apart.__struct_fields__)
+_APART_TAGS = tuple(
+    number_tag(common_pb2.Apart.DESCRIPTOR, field) for field in Apart.__struct_fields__ if field != "tier"
+)
+_TIER_TAG = bytes_tag(common_pb2.Apart.DESCRIPTOR, "tier")
 _SUSPECT_TAG = bytes_tag(common_pb2.Usage.DESCRIPTOR, "suspect")
 
 
@@ -150,8 +153,10 @@ def _besides(usage: Usage) -> bytes:
     """What few answers have."""
     parts = []
     if usage.apart is not None:
-        counts = zip(_APART_TAGS, msgspec.structs.astuple(usage.apart), strict=True)
+        counts = zip(_APART_TAGS, msgspec.structs.astuple(usage.apart)[:-1], strict=True)
         apart = b"".join([tag + varint(count) for tag, count in counts if count])
+        if usage.apart.tier:
+            apart += _TIER_TAG + text(usage.apart.tier)
         parts += [_APART_TAG, varint(len(apart)), apart]
     if usage.suspect:
         parts += [_SUSPECT_TAG, text(usage.suspect)]

@@ -158,6 +158,18 @@ def _expected_cost(offer: Offer, size: Size, warm: int, now_ms: int) -> int | No
     return pricing.expected_cost(offer.candidate.provider, price, size, warm)
 
 
+def share_left(option: Option, left: Mapping[str, float]) -> float | None:
+    """Of what its accounts' providers give, the share that is left where there is most: an account has as much as the
+    tightest of its windows. ``left`` is by circuit; None where nobody knows."""
+    most = None
+    for offer in option.offers:
+        names = offer.circuits.account, offer.circuits.seat
+        known = min([left[name] for name in names if name in left], default=None)
+        if known is not None and (most is None or known > most):
+            most = known
+    return most
+
+
 def _is_alike(one: Offer, other: Offer) -> bool:
     """Whether both cost the same."""
     return (

@@ -52,13 +52,15 @@ Rule = Callable[[Sequence[Place], Turn], list[Place]]
 
 class Strategy(msgspec.Struct, frozen=True):
     """``rule`` and what it wants to know that is not at hand for nothing: ``cursor`` and ``uses`` are the fleet's,
-    ``costs`` takes the request's size, prices and the warm prompt caches, ``sees`` what this router has seen."""
+    ``costs`` takes the request's size, prices and the warm prompt caches, ``sees`` what this router has seen,
+    ``quotas`` what the fleet knows to be left of accounts' quotas."""
 
     rule: Rule
     cursor: bool = False
     uses: bool = False
     costs: bool = False
     sees: bool = False
+    quotas: bool = False
 
 
 def order(strategy: Strategy, places: Sequence[Place], turn: Turn) -> list[Place]:
@@ -180,7 +182,7 @@ STRATEGIES = {
     "least-used": Strategy(least_used, uses=True, sees=True),
     "cost-optimized": Strategy(cost_optimized, costs=True),
     "lowest-latency": Strategy(lowest_latency, sees=True),
-    "usage-headroom": Strategy(usage_headroom, sees=True),
+    "usage-headroom": Strategy(usage_headroom, sees=True, quotas=True),
     "cache-affinity": Strategy(cache_affinity, costs=True),
 }
 

@@ -43,6 +43,7 @@ from omni_router.domain.taps import read_answer, stream_tap
 from omni_router.ports import UpstreamAnswer, UpstreamRequest
 from omni_router.service import ruling
 from omni_router.service.ahead import Ahead
+from omni_router.service.credentials import NONE
 from omni_router.service.held import Asked, Held, Tools
 
 MAX_LOSSES, MAX_LOSS_FIELD = 50, 100
@@ -86,7 +87,7 @@ class Attempt(Held):
     _marks: tuple[Mark, ...] = ()
     _found: tuple[Finding, ...] = ()  # by guards of the request
     _found_said: tuple[Finding, ...] = ()  # by those of the answer, so far
-    _secret = ""
+    _credential = NONE
 
     def __init__(self, tools: Tools, asked: Asked, offer: Offer) -> None:
         super().__init__(tools, asked, offer)
@@ -115,7 +116,8 @@ class Attempt(Held):
     async def open(self) -> Head:
         """Call the provider and wait for the first byte worth passing on. Raises a ``GatewayError``."""
         asked, candidate = self._asked, self.candidate
-        context = asked.call.context
+        context, credentials = asked.call.context, self._tools.credentials
+        self._credential = await credentials.have(context, candidate.account)
         if self._relays_body:
             clamp = self._granted() if self._is_bounded else 0
             asking = asked.request
@@ -126,16 +128,18 @@ class Attempt(Held):
             body = await self._encode(self._rules.relayed if self._same_format else self._rules.translated)
         if self.unproved:
             body = self._without_proofs(body)
-        secret = self._tools.credentials.known(candidate.account) or await self._tools.credentials.ask(
-            context, candidate.account
-        )
-        self._secret = secret
-        request = self._request(body, secret)
+        request = self._request(body)
         self._input_estimate = counting.rough(body)
         self._awaited = True
         self.sent = clock.monotonic()
         try:
             answer = self._answer = await self._tools.upstream.send(request)
+            if answer.status in (401, 403):
+                fresh = await credentials.renewed(context, candidate.account, self._credential)
+                if fresh is not None:  # the same account once more
+                    self._credential = fresh
+                    answer.close()
+                    answer = self._answer = await self._tools.upstream.send(self._request(body))
             await self._await_first_byte(answer)
         except UpstreamError as error:
             self._awaited = False
@@ -205,7 +209,7 @@ class Attempt(Held):
 
     def unsaid(self, text: str) -> str:
         """What a provider said, without the credential that it was shown."""
-        return unsaid.without(self._secret, text)
+        return unsaid.without(self._credential.secret, text)
 
     def _without_proofs(self, body: bytes) -> bytes:
         wire_format = self.candidate.provider.format
@@ -213,15 +217,17 @@ class Attempt(Held):
         self.losses = tuple(dict.fromkeys((*self.losses, *lost)))
         return thoughts.without_proofs(wire_format, body) or body
 
-    def _request(self, body: bytes, secret: str) -> UpstreamRequest:
+    def _request(self, body: bytes) -> UpstreamRequest:
         asked, offer, stream = self._asked, self.offer, self._provider_stream
         provider, context, timeouts = offer.candidate.provider, asked.call.context, self._timeouts
         url, fixed = offer.call(stream, self._framing)
+        credential = self._credential
+        url = provider_call.at(url, provider, credential.base_url)
         return UpstreamRequest(
             url,
             provider_call.headers(
                 provider,
-                secret,
+                credential.secret,
                 fixed,
                 request_id=context.request_id,
                 traceparent=context.traceparent,
@@ -230,6 +236,7 @@ class Attempt(Held):
                 call=provider_call.Call(url, body, clock.now_ms() // 1000, offer.candidate.account)
                 if offer.signs
                 else None,
+                own=credential.headers,
             ),
             body,
             provider.allow_private_address,
@@ -511,7 +518,8 @@ class Attempt(Held):
 
     def _parties(self) -> Parties:
         provider, account, model = self.candidate.provider, self.candidate.account, self.candidate.model
-        return Parties(self._asked.policy.id, provider.id, account.id, model.id, account.project, account.identity)
+        project = account.project or self._credential.project
+        return Parties(self._asked.policy.id, provider.id, account.id, model.id, project, account.identity)
 
     def _note(self, item: Translated) -> None:
         if item.usage is not None:

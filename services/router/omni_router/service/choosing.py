@@ -13,7 +13,7 @@ from omni_ledger import Ledger, Pick
 from omni_wire.errors import DependencyUnavailable, GatewayError, Internal
 
 from omni_router.domain import counting, verdict
-from omni_router.domain.choice import Choice, Level, Option, Warm, expected_cost, seat
+from omni_router.domain.choice import Choice, Level, Option, Warm, expected_cost, seat, share_left
 from omni_router.domain.conversation import WARM_FOR, Size, fingerprint, is_marked, kept
 from omni_router.domain.decision import Ordered
 from omni_router.domain.offer import Offer
@@ -185,8 +185,8 @@ class Line:
         if self._standings.has_cooling:
             cooling = frozenset(option.name for option in options if self._is_cooling(option, now))
             ready = [each for each in options if each.name not in cooling] or options
-        cursor, uses = await self._shared(level, ready)
-        places = self._places(level.strategy, options, uses, cooling, now)
+        cursor, uses, left = await self._shared(level, ready)
+        places = self._places(level.strategy, options, uses, left, cooling, now)
         turn = Turn(self._draw, cursor, level.sticky)
         placed = order(level.strategy, places, turn)
         self.orders.append(Ordered(level, placed, cursor))
@@ -194,7 +194,13 @@ class Line:
         return [named[place.name] for place in placed]
 
     def _places(
-        self, strategy: Strategy, options: Sequence[Option], uses: Mapping[str, int], cooling: Set[str], now: float
+        self,
+        strategy: Strategy,
+        options: Sequence[Option],
+        uses: Mapping[str, int],
+        left: Mapping[str, float],
+        cooling: Set[str],
+        now: float,
     ) -> list[Place]:
         """The options as ``strategy`` goes by them; what it does not look at is left out."""
         if strategy.costs and self._size is not None:
@@ -209,45 +215,53 @@ class Line:
                 for option in options
             ]
         if strategy.sees:
-            return [self._seen(option, uses, option.name in cooling, now) for option in options]
+            return [self._seen(option, uses, left, option.name in cooling, now) for option in options]
         if not cooling:
             return [option.place for option in options]
         return [Place(option.name, option.weight, cooling=option.name in cooling) for option in options]
 
-    def _seen(self, option: Option, uses: Mapping[str, int], cooling: bool, now: float) -> Place:
+    def _seen(
+        self, option: Option, uses: Mapping[str, int], left: Mapping[str, float], cooling: bool, now: float
+    ) -> Place:
         standing, name = self._standings.of(option.name), option.name
+        headroom = standing.headroom(now)
+        if left and (share := share_left(option, left)) is not None:
+            headroom = share if headroom is None else min(headroom, share)
         return Place(
             name,
             option.weight,
             uses.get(name, standing.uses),
             standing.in_flight,
             standing.first_byte(now),
-            standing.headroom(now),
+            headroom,
             cooling=cooling,
         )
 
-    async def _shared(self, level: Level, options: Sequence[Option]) -> tuple[int, dict[str, int]]:
-        """What the fleet knows: the turn, and the uses by name. Where it cannot be asked, this router goes on with what
-        it knows itself."""
+    async def _shared(self, level: Level, options: Sequence[Option]) -> tuple[int, dict[str, int], Mapping[str, float]]:
+        """What the fleet knows: the turn, the uses by name, and what is left of quotas by circuit. Where it cannot be
+        asked, this router goes on with what it knows itself."""
         strategy, asks_warm = level.strategy, level.strategy.costs and self._warm is None
-        if not (strategy.cursor or strategy.uses or asks_warm):
-            return 0, {}
+        about = _with_quota(options) if strategy.quotas else ()
+        if not (strategy.cursor or strategy.uses or about or asks_warm):
+            return 0, {}, {}
         wanted = Pick(
             cursor=level.scope if strategy.cursor else "",
             uses=level.scope if strategy.uses else "",
             members=tuple(option.member for option in options) if strategy.uses else (),
             conversation=self._conversation if asks_warm else "",
+            left=about,
         )
         try:
             picked = await self._ledger.pick(wanted)
         except (DependencyUnavailable, Internal):
-            return self._standings.turn(level.scope), {}
+            return self._standings.turn(level.scope), {}, {}
         if asks_warm:
             self._warm = {each.place: Warm(each.tokens, each.ago) for each in picked.warm if each.ago < WARM_FOR}
         if strategy.uses:  # the ledger has counted one of these already
             first = min(range(len(options)), key=picked.uses.__getitem__)
             self._counted[level.scope] = options[first].member
-        return picked.cursor, {option.name: uses for option, uses in zip(options, picked.uses, strict=False)}
+        counts = {option.name: uses for option, uses in zip(options, picked.uses, strict=False)}
+        return picked.cursor, counts, picked.left
 
     def _is_cooling(self, option: Option, now: float) -> bool:
         return all(self._standings.is_cooling(offer.circuits, now) for offer in option.offers)
@@ -260,6 +274,12 @@ class Line:
         self._conversation = fingerprint(
             call.client_format, request.body, self._asked.policy.id, request.model, marked=marked
         )
+
+
+def _with_quota(options: Sequence[Option]) -> tuple[str, ...]:
+    """The circuits of those accounts of which anything is known beside what answers tell."""
+    offers = [offer for option in options for offer in option.offers if offer.quota is not None]
+    return tuple(dict.fromkeys(name for offer in offers for name in (offer.circuits.account, offer.circuits.seat)))
 
 
 def _warm_ago(option: Option, warm: Mapping[str, Warm]) -> float | None:

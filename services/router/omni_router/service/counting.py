@@ -140,19 +140,20 @@ async def _ask(
     timeouts: Timeouts,
 ) -> int:
     provider, account = candidate.provider, candidate.account
-    secret = tools.credentials.known(account) or await tools.credentials.ask(context, account)
+    credential = await tools.credentials.have(context, account)
     answer = await tools.upstream.send(
         UpstreamRequest(
-            url=url,
+            url=provider_call.at(url, provider, credential.base_url),
             headers=provider_call.headers(
                 provider,
-                secret,
+                credential.secret,
                 provider_call.fixed_headers(provider, stream=False),
                 request_id=context.request_id,
                 traceparent=context.traceparent,
                 client=headers,
                 loop=headers.get(loops.HEADER, ""),
                 call=provider_call.Call(url, question, clock.now_ms() // 1000, account),
+                own=credential.headers,
             ),
             body=question,
             allow_private=provider.allow_private_address,
@@ -167,7 +168,7 @@ async def _ask(
             if answer.status in (401, 403):
                 tools.credentials.forget(account.id)
             refusal = verdict.from_status(answer.status, answer.headers, told, clock.now_ms() / 1000)
-            refusal.message = unsaid.without(secret, refusal.message)
+            refusal.message = unsaid.without(credential.secret, refusal.message)
             raise refusal
     finally:
         answer.close()

@@ -11,6 +11,7 @@ from omni_catalogue.pricebook import Listed, PriceBook
 from omni_catalogue.prices import Dated, Price, Terms, cost, version
 from omni_core.ports.analytics import Charge, Repriced, RepricedGroup, StatementLine, UsageQuery
 from omni_wire.errors import DependencyUnavailable, WireError
+from omni_wire.usage import Apart
 
 from tests.support.usage_store import Usage
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
@@ -36,6 +37,17 @@ async def test_where_no_price_has_changed_nothing_comes_out_otherwise(store: Sql
     assert cost(usage_of(ATTEMPT), flat(4 * 10**9)) == ATTEMPT.cost_nano_usd == COST
     await store.record([ATTEMPT, REQUEST])
     assert await store.reprice(DAY, END, book(), apply=True) == Repriced((), attempts=1)
+
+
+async def test_what_was_answered_as_a_batch_is_corrected_by_the_rates_of_batches(store: SqlStore) -> None:
+    flex = change(ATTEMPT, apart='{"tier":"flex"}')
+    await store.record([flex, REQUEST])
+    price = msgspec.structs.replace(flat(4 * 10**9), batch=flat(10**9))
+    corrected = await store.reprice(DAY, END, book(Dated(1, price)), apply=True)
+    assert [(group.old_nano_usd, group.new_nano_usd) for group in corrected.groups] == [(COST, COST // 4)]
+    request = await store.find_request(REQUEST.id, None)
+    assert request is not None
+    assert request.attempts[0].usage.apart == Apart(tier="flex")
 
 
 async def test_from_its_date_on_a_new_price_is_shown_first_and_then_written_with_all_that_it_adds_up_to(

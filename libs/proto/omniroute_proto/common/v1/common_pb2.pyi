@@ -145,11 +145,16 @@ class Apart(_message.Message):
     IMAGE_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     AUDIO_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     IMAGE_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
     cache_write_1h_tokens: _builtins.int
     audio_input_tokens: _builtins.int
     image_input_tokens: _builtins.int
     audio_output_tokens: _builtins.int
     image_output_tokens: _builtins.int
+    tier: _builtins.str
+    """"flex" or "batch": the service tier that the provider says it answered in, where it bills that at the rates of
+    batches; else empty.
+    """
     def __init__(
         self,
         *,
@@ -158,10 +163,11 @@ class Apart(_message.Message):
         image_input_tokens: _builtins.int = ...,
         audio_output_tokens: _builtins.int = ...,
         image_output_tokens: _builtins.int = ...,
+        tier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_input_tokens", b"audio_input_tokens", "audio_output_tokens", b"audio_output_tokens", "cache_write_1h_tokens", b"cache_write_1h_tokens", "image_input_tokens", b"image_input_tokens", "image_output_tokens", b"image_output_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_input_tokens", b"audio_input_tokens", "audio_output_tokens", b"audio_output_tokens", "cache_write_1h_tokens", b"cache_write_1h_tokens", "image_input_tokens", b"image_input_tokens", "image_output_tokens", b"image_output_tokens", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

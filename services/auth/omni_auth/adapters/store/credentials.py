@@ -1,4 +1,5 @@
-"""The vault: credentials of accounts, sealed in the database, each with the change of its account."""
+"""The vault: credentials of accounts, sealed in the database, each with the change of its account, and tokens of
+logins."""
 
 from collections.abc import Callable
 
@@ -12,11 +13,12 @@ from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.vault import Binding, Chance, Sealed, VaultRefused, Wrapping, rewrap, seal, unseal
 
 KIND = "accounts"  # in what each is bound to, a proxy's too: ids are of one kind only
-OF_LOGINS = "login:"  # what the id of a person's second factor begins with
+# What the ids begin with of what people and logins have sealed; an account's never do.
+OF_PEOPLE, LOGIN = "person:", "login"
 BATCH = 50
 TRIES = 3  # a key service may take its time for each
 
-_OF_LOGIN = credentials.c.id.startswith(OF_LOGINS, autoescape=True)
+_ELSEWHERE = credentials.c.id.startswith(OF_PEOPLE) | credentials.c.id.startswith(LOGIN)
 
 
 class Vault:
@@ -46,10 +48,17 @@ class Vault:
     def forget(self, connection: Connection, account_id: str) -> None:
         connection.execute(credentials.delete().where(credentials.c.id == account_id))
 
+    def unsealed(self, connection: Connection, account_id: str) -> str:
+        """What is sealed under that id alone; "" for nothing. Raises ``VaultRefused``."""
+        row = connection.execute(select(credentials).where(credentials.c.id == account_id)).mappings().first()
+        return unseal(_sealed(row), _binding(row), self._keys) if row is not None else ""
+
     def opened(self) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-        """The secret and its version of every account by its id; and of those that do not open, why."""
+        """The secret and its version of every account by its id; and of those that do not open, why. What
+        people and logins have sealed here is theirs to open."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(credentials).where(~_OF_LOGIN)).mappings().all()
+            own = select(credentials).where(~_ELSEWHERE)
+            rows = connection.execute(own).mappings().all()
         found: dict[str, tuple[str, str]] = {}
         refused: dict[str, str] = {}
         known: dict[tuple[str, bytes], str] = {}
@@ -66,9 +75,8 @@ class Vault:
 
     def opened_alone(self, connection: Connection, of: str) -> str:
         """One secret, "" for none. Raises ``DependencyUnavailable`` for one that does not open."""
-        row = connection.execute(select(credentials).where(credentials.c.id == of)).mappings().first()
         try:
-            return unseal(_sealed(row), _binding(row), self._keys) if row is not None else ""
+            return self.unsealed(connection, of)
         except VaultRefused as error:
             raise DependencyUnavailable(f"a second factor does not open: {error}") from None
 
@@ -147,4 +155,4 @@ def _binding(row: RowMapping) -> Binding:
 
 
 def _kind(of: str) -> str:
-    return "people" if of.startswith(OF_LOGINS) else KIND
+    return "people" if of.startswith(OF_PEOPLE) else KIND

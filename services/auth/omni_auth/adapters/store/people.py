@@ -8,7 +8,7 @@ from omni_wire.errors import InvalidRequest, RateLimited
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, or_, select
 
 from omni_auth.adapters.store import audit
-from omni_auth.adapters.store.credentials import OF_LOGINS, Vault
+from omni_auth.adapters.store.credentials import OF_PEOPLE, Vault
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.entities import Repository
 from omni_auth.adapters.store.tables import ENTITIES, login_tries, logins, one_time_tokens, sessions
@@ -133,7 +133,7 @@ class SqlPeople:
             login = decide(held, _all(connection, organisation))
             _write(connection, login, now)
             if held.has_totp and not login.has_totp and self._vault is not None:
-                self._vault.forget(connection, OF_LOGINS + login.id)
+                self._vault.forget(connection, OF_PEOPLE + login.id)
             if end:
                 _end(connection, login.id, now)
             if token is not None:
@@ -152,7 +152,7 @@ class SqlPeople:
                 raise people.unknown_person()
             check(held, _all(connection, organisation))
             if self._vault is not None:
-                self._vault.forget(connection, OF_LOGINS + held.id)
+                self._vault.forget(connection, OF_PEOPLE + held.id)
             _forget(connection, held.id)
             _note(connection, now, held, actor, "people.remove", before=_told(held))
         return held
@@ -278,14 +278,14 @@ class SqlPeople:
         """Keep a second factor's secret; it counts once the login says so."""
         with self._database.writing() as connection:
             self._sealing().seal(
-                connection, organisation=login.organisation, account_id=OF_LOGINS + login.id, version="1",
+                connection, organisation=login.organisation, account_id=OF_PEOPLE + login.id, version="1",
                 secret=secret, now=now,
             )  # fmt: skip
 
     def totp(self, login_id: str) -> str:
         """Its secret, "" for none."""
         with self._database.reading() as connection:
-            return self._sealing().opened_alone(connection, OF_LOGINS + login_id)
+            return self._sealing().opened_alone(connection, OF_PEOPLE + login_id)
 
     def _sealing(self) -> Vault:
         if self._vault is None:

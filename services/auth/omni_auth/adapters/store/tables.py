@@ -194,6 +194,37 @@ login_tries = Table(
 )
 
 
+# Logins at providers; their tokens are sealed among the credentials, under "login:" and the id. ``version`` is of the
+# tokens, and none comes twice. Who renews them holds a lease until ``lease_until`` by the database's clock, under a
+# fence that grows with each; ``begun_at`` is when tokens were asked for that have not been kept yet, 0 for none.
+logins = Table(
+    "logins",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("version", Number, nullable=False),
+    Column("fence", Number, nullable=False),
+    Column("lease_until", Number, nullable=False),
+    Column("begun_at", Number, nullable=False),
+    Column("ends_at", Number, nullable=False),
+    Column("renewed_at", Number, nullable=False),
+    Column("connected_at", Number, nullable=False),
+)
+
+# Logins under way; what they need to be finished is sealed among the credentials, under "login_flow:" and the id.
+login_flows = Table(
+    "login_flows",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("ends_at", Number, nullable=False),
+    Column("next_at", Number, nullable=False),
+)
+
+
 @event.listens_for(audit, "after_create")
 def _for_good(target: Table, connection: Connection, **_: Any) -> None:
     append_only.make(connection, target.name)

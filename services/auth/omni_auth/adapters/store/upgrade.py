@@ -16,7 +16,7 @@ from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.tables import ENTITIES, meta, metadata
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0013")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
 HEAD = REVISIONS[-1]
 # Revisions of before Alembic: a SQLite file had its number in ``user_version``. The last of those versions runs on our
 # schema too, so that number stays what it looks for.

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain import scalars
@@ -51,8 +51,18 @@ def optional_source(value: object) -> SecretSource:
         raise PydanticCustomError("omniroute", "{message}", {"message": message}) from None
 
 
+def account_key(value: object, info: ValidationInfo) -> SecretSource:
+    """As ``optional_source``; none, too, for an account that is logged in to."""
+    if value is not None:
+        return optional_source(value)
+    if not info.data.get("login"):
+        raise PydanticCustomError("missing", "is required")
+    return SecretSource("none", "")
+
+
 Secret = Annotated[SecretSource, PlainValidator(secret_source)]
 OptionalSecret = Annotated[SecretSource, PlainValidator(optional_source)]
+AccountSecret = Annotated[SecretSource, PlainValidator(account_key)]
 
 
 class Section(BaseModel):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain import scalars
@@ -31,8 +31,16 @@ class AboveSection(RatesSection):
     tokens: Tokens
 
 
+def _batch(value: object) -> object:
+    return RatesSection.model_validate(value) if isinstance(value, dict) else scalars.millionths(value)
+
+
 class PriceSection(RatesSection):
+    """``batch`` is what an answer of a batch or of flex processing costs: a part of each rate, in millionths here, or
+    rates of its own whatever its size."""
+
     above: tuple[AboveSection, ...] = ()
+    batch: Annotated[int | RatesSection | None, PlainValidator(_batch)] = None
 
     @model_validator(mode="after")
     def _rise(self) -> Self:

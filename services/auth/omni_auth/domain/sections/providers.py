@@ -2,7 +2,7 @@
 
 from typing import Annotated, NoReturn, Self
 
-from omni_catalogue.proxies import TLS_PROFILES
+from omni_catalogue.logins import LOGINS, NAMES
 from omni_catalogue.quotas import MEASURES as QUOTA_MEASURES
 from omni_catalogue.quotas import RESETS, SPANS, VENDORS, window_name
 from omni_catalogue.snapshot import IDENTITIES, RESUMES, TIERS
@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain import scalars
-from omni_auth.domain.sections.base import Flag, Name, OptionalSecret, Seconds, Section, Tokens
+from omni_auth.domain.sections.base import AccountSecret, Flag, Name, Seconds, Section, Text, Tokens
 from omni_auth.domain.sections.combos import DeadlinesSection, Hedged, Strategy, Streaming, Tags, Weight
 from omni_auth.domain.sections.limits import MOST_COUNTED
 from omni_auth.domain.sections.outbound import PemFile, ProxyName
@@ -159,7 +159,10 @@ _IDENTITIES = sorted({name for names in IDENTITIES.values() for name in names})
 class AccountSection(Section):
     name: Name
     enabled: Flag = True
-    api_key: OptionalSecret
+    login: Annotated[str, BeforeValidator(scalars.login)] = ""
+    # Looked at without being given, too: it is required unless the account is logged in to.
+    api_key: AccountSecret = Field(default=None, validate_default=True)
+    accept_terms: Text = ""
     project: Annotated[str, BeforeValidator(scalars.project)] = ""
     profile_arn: Annotated[str, BeforeValidator(scalars.profile_arn)] = ""
     identity: Annotated[str, BeforeValidator(scalars.one_of(_IDENTITIES))] = ""
@@ -169,7 +172,21 @@ class AccountSection(Section):
     rate_limit: RateLimitSection = RateLimitSection()
     quota: Quotas = None
     proxy: ProxyName = ""
-    tls_profile: Annotated[str, BeforeValidator(scalars.one_of(TLS_PROFILES))] = ""
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        message = ""
+        kind = self.login.partition("/")[0]
+        if self.login and "api_key" in self.model_fields_set:
+            message = "login: stands in the place of api_key; leave one of them out"
+        elif self.login and (risk := LOGINS[kind].risk):
+            if NAMES.get(self.accept_terms) != kind:
+                message = f"login: {risk} Whoever takes that risk says so: accept_terms: {kind}"
+        elif self.accept_terms:
+            message = "accept_terms: goes with a login whose provider minds its use here"
+        if message:
+            raise PydanticCustomError("omniroute", "{message}", {"message": message})
+        return self
 
 
 class ProviderDocument(Section):

@@ -71,6 +71,7 @@ class _Used(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: Any = None
     error: Any = None
 
 
@@ -79,13 +80,14 @@ _USED = msgspec.json.Decoder(_Used)
 _NO_INPUTS, _NO_OUTPUTS = _Inputs(), _Outputs()
 
 
-def _usage(raw: msgspec.Raw) -> Usage | None:
+def _usage(raw: msgspec.Raw, tier: Any) -> Usage | None:
+    """``tier`` is told beside it."""
     if bytes(raw) == b"null":  # on every chunk but the last
         return None
     try:
         used = _USED.decode(raw)
     except msgspec.ValidationError:
-        return _odd_usage(msgspec.json.decode(raw))
+        return _odd_usage(msgspec.json.decode(raw), tier)
     inputs, outputs = used.prompt_tokens_details or _NO_INPUTS, used.completion_tokens_details or _NO_OUTPUTS
     return _summed(
         used.prompt_tokens or 0,
@@ -99,11 +101,12 @@ def _usage(raw: msgspec.Raw) -> Usage | None:
             image_input=inputs.image_tokens,
             audio_output=outputs.audio_tokens,
             image_output=outputs.image_tokens,
+            tier=tier,
         ),
     )
 
 
-def _odd_usage(found: Any) -> Usage | None:
+def _odd_usage(found: Any, tier: Any) -> Usage | None:
     """Of one whose fields are not all what they should be: what can be read of it."""
     if not isinstance(found, dict):
         return None
@@ -120,6 +123,7 @@ def _odd_usage(found: Any) -> Usage | None:
             image_input=inputs.get("image_tokens"),
             audio_output=outputs.get("audio_tokens"),
             image_output=outputs.get("image_tokens"),
+            tier=tier,
         ),
         unreadable(found.get("prompt_tokens"), found.get("completion_tokens")),
     )
@@ -173,7 +177,7 @@ class ChatStreamTap(StreamTap):
         for choice in chunk.choices or ():
             self._watch(choice)
         if bytes(chunk.usage) != b"null":
-            self._used(_usage(chunk.usage))
+            self._used(_usage(chunk.usage, chunk.service_tier))
             return self._relay_usage or bool(chunk.choices)
         return True
 
@@ -218,4 +222,4 @@ def read_answer(body: bytes) -> tuple[Usage | None, int]:
         refuse_error(body)
     if not answer.choices:
         raise UpstreamFailed("the provider's answer has no choices")
-    return _usage(answer.usage), tokens_in(sum(len(choice.message) for choice in answer.choices))
+    return _usage(answer.usage, answer.service_tier), tokens_in(sum(len(choice.message) for choice in answer.choices))

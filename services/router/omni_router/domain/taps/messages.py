@@ -74,7 +74,7 @@ def _usage(found: Any) -> Usage | None:
         cached,
         written,
         said,
-        apart=apart(cache_write_1h=hour) if hour else None,
+        apart=apart(cache_write_1h=hour, tier=found.get("service_tier")),
         suspect="" if fresh and said else unreadable(*told),
     )
 

@@ -9,7 +9,7 @@ import msgspec
 from omni_wire.errors import UpstreamError, UpstreamFailed
 from omni_wire.sse import parse_event
 from omni_wire.surrogates import decode
-from omni_wire.usage import Usage, count_of, unreadable
+from omni_wire.usage import Usage, apart, count_of, unreadable
 
 from omni_router.domain.taps.base import (
     NOT_JSON,
@@ -35,6 +35,7 @@ class _Response(msgspec.Struct):
     output: msgspec.Raw = msgspec.Raw()
     incomplete_details: Any = None
     usage: Any = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -55,7 +56,8 @@ _EVENT = msgspec.json.Decoder(_Event)
 _ANSWER = msgspec.json.Decoder(_Response)
 
 
-def _usage(found: Any) -> Usage | None:
+def _usage(response: _Response) -> Usage | None:
+    found = response.usage
     if not isinstance(found, dict):
         return None
     inputs, outputs = inner(found, "input_tokens_details"), inner(found, "output_tokens_details")
@@ -64,7 +66,16 @@ def _usage(found: Any) -> Usage | None:
     told = found.get("input_tokens"), found.get("output_tokens")
     given, said = map(count_of, told)
     suspect = "" if given and said else unreadable(*told)
-    return Usage(max(given, cached + written), cached, written, max(said, reasoning), reasoning, suspect=suspect)
+    told_apart = apart(tier=response.service_tier)
+    return Usage(
+        max(given, cached + written),
+        cached,
+        written,
+        max(said, reasoning),
+        reasoning,
+        apart=told_apart,
+        suspect=suspect,
+    )
 
 
 class ResponsesStreamTap(StreamTap):
@@ -92,7 +103,7 @@ class ResponsesStreamTap(StreamTap):
         elif kind == "error" or (not kind and event.error is not None):
             raise broke_off(data)
         elif kind in _FAILURES:
-            self._used(_usage(event.response.usage) if event.response is not None else None)
+            self._used(_usage(event.response) if event.response is not None else None)
             raise _failed(event.response)
         elif kind in _ENDS:
             self._finish(kind, event.response)
@@ -106,7 +117,7 @@ class ResponsesStreamTap(StreamTap):
         self.finish_reason = "completed"
         if response is None:
             return
-        self._used(_usage(response.usage))
+        self._used(_usage(response))
         if kind == "response.incomplete" or response.status == "incomplete":
             details = response.incomplete_details
             reason = details.get("reason") if isinstance(details, dict) else None
@@ -129,4 +140,4 @@ def read_answer(body: bytes) -> tuple[Usage | None, int]:
         raise UpstreamFailed("the provider's answer has no output")
     if answer.status not in (None, "completed", "incomplete"):
         raise UpstreamFailed(f"the provider gave an incomplete answer: it is {str(answer.status)[:40]}")
-    return _usage(answer.usage), tokens_in(len(answer.output))
+    return _usage(answer), tokens_in(len(answer.output))

@@ -68,9 +68,10 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
     fresh, output = map(count_of, told)
     cached = count_of(rest.pop("cache_read_input_tokens", 0))
     written, made = count_of(rest.pop("cache_creation_input_tokens", 0)), rest.get("cache_creation")
-    hour = apart(cache_write_1h=made.get("ephemeral_1h_input_tokens")) if isinstance(made, dict) else None
+    hour = made.get("ephemeral_1h_input_tokens") if isinstance(made, dict) else 0
+    told_apart = apart(cache_write_1h=hour, tier=rest.get("service_tier"))
     suspect = unreadable(*told)
-    return Usage(fresh + cached + written, cached, written, output, apart=hour, suspect=suspect), rest
+    return Usage(fresh + cached + written, cached, written, output, apart=told_apart, suspect=suspect), rest
 
 
 def write_usage(usage: Usage, losses: Losses) -> Json:

@@ -79,8 +79,9 @@ def write_reason(reason: FinishReason, detail: str, stop_sequence: str, home: bo
 # ---- usage ----------------------------------------------------------------------------------------------------------
 
 
-def read_usage(value: Any) -> tuple[Usage | None, Json]:
-    """Usage in our convention, and the keys of it that have no place there. None when there is none."""
+def read_usage(value: Any, tier: Any = None) -> tuple[Usage | None, Json]:
+    """Usage in our convention, and the keys of it that have no place there. None when there is none. ``tier`` is told
+    beside it."""
     if not isinstance(value, dict):
         return None, {}
     rest = dict(value)
@@ -99,12 +100,12 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
         written,
         max(output, reasoning),
         reasoning,
-        apart=_apart(rest),
+        apart=_apart(rest, tier),
         suspect=unreadable(*told),
     ), rest
 
 
-def _apart(rest: Json) -> Apart | None:
+def _apart(rest: Json, tier: Any) -> Apart | None:
     """Looked at only: they go on to a client of this format as they are."""
     inputs, outputs = rest.get("prompt_tokens_details", {}), rest.get("completion_tokens_details", {})
     return apart(
@@ -112,6 +113,7 @@ def _apart(rest: Json) -> Apart | None:
         image_input=inputs.get("image_tokens"),
         audio_output=outputs.get("audio_tokens"),
         image_output=outputs.get("image_tokens"),
+        tier=tier,
     )
 
 
@@ -164,7 +166,7 @@ def decode_response(body: bytes) -> Response:
     first, *others = [_read_choice(Fields(choice, ("choices", at)), answer_id, at) for at, choice in enumerate(choices)]
     if first.extra:
         top.put_back("choices", [first.extra])
-    usage, usage_rest = read_usage(top.take("usage"))
+    usage, usage_rest = read_usage(top.take("usage"), top.peek("service_tier"))
     if usage_rest:
         top.put_back("usage", usage_rest)
     return Response(

@@ -3,11 +3,11 @@
 A ``response`` object also repeats the request's settings. They say nothing about the answer, so they are left behind.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from omni_wire.errors import WireError, upstream_message
-from omni_wire.usage import Usage, count_of, unreadable
+from omni_wire.usage import Usage, apart, count_of, unreadable
 
 from omni_translator.domain.citations import take_citations
 from omni_translator.domain.codecs.openai_responses.content import HOME, read_part
@@ -99,8 +99,9 @@ def error_of(response: Json) -> str | None:
 # ---- usage ----------------------------------------------------------------------------------------------------------
 
 
-def read_usage(value: Any) -> tuple[Usage | None, Json]:
+def read_usage(response: Json) -> tuple[Usage | None, Json]:
     """Usage in our convention (it is OpenAI's: input includes the cached, output the thoughts), and its other keys."""
+    value = response.get("usage")
     if not isinstance(value, dict):
         return None, {}
     rest = dict(value)
@@ -109,8 +110,15 @@ def read_usage(value: Any) -> tuple[Usage | None, Json]:
     rest.pop("total_tokens", None)
     cached, written = _details(rest, "input_tokens_details", "cached_tokens", "cache_write_tokens")
     reasoning, _ = _details(rest, "output_tokens_details", "reasoning_tokens", "")
-    suspect = unreadable(*told)
-    return Usage(max(given, cached + written), cached, written, max(said, reasoning), reasoning, suspect=suspect), rest
+    return Usage(
+        max(given, cached + written),
+        cached,
+        written,
+        max(said, reasoning),
+        reasoning,
+        apart=apart(tier=response.get("service_tier")),
+        suspect=unreadable(*told),
+    ), rest
 
 
 def _details(rest: Json, key: str, first: str, second: str) -> tuple[int, int]:
@@ -160,7 +168,7 @@ def decode_response(body: bytes) -> Response:
         residues.append(item.rest() if shared else {})
     called = any(isinstance(part, ToolCall) for part in parts)
     reason, detail = read_end(whole, called)
-    usage, usage_rest = read_usage(whole.get("usage"))
+    usage, usage_rest = read_usage(whole)
     extra = residue(whole)
     if any(residues):
         extra["output"] = residues

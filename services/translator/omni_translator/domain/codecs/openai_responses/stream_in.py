@@ -263,7 +263,7 @@ class Decoder(SseDecoder):
             if at not in self._seen:
                 self._item_done(at, data, events)
         self._parts.finish(events)
-        usage, usage_rest = read_usage(response.get("usage"))
+        usage, usage_rest = read_usage(response)
         if usage is not None:
             events.append(UsageReported(usage))
         reason, detail = read_end(response, self._called)
@@ -280,7 +280,7 @@ class Decoder(SseDecoder):
 
     def _failed(self, response: Any, events: list[Event]) -> None:
         told = response if isinstance(response, dict) else {}
-        usage, _ = read_usage(told.get("usage"))
+        usage, _ = read_usage(told)
         if usage is not None:
             events.append(UsageReported(usage))
         message = error_of(told) or "the provider says that it failed"
