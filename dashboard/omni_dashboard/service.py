@@ -57,7 +57,7 @@ from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.people import People
-from omni_dashboard.ports import ControlPort
+from omni_dashboard.ports import Consoles, ControlPort
 from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
 from omni_dashboard.usage.asking import analysed, of_tags, own_keys, reported, visible
@@ -111,6 +111,7 @@ class Management:
         router: RouterPort | None = None,
         console: LogRing | None = None,
         people: People | None = None,
+        consoles: Consoles | None = None,
     ) -> None:
         self._auth = auth
         self._quota = quota
@@ -126,6 +127,7 @@ class Management:
         self._owners: dict[tuple[str, bool], tuple[float, dict[str, Owner]]] = {}
         self._ending = asyncio.Event()
         self._console = console or LogRing()
+        self._consoles = consoles
         self._ended = 0  # how often a key ended here: an answer that was under way then may be of before
         self.checks = {name: Check(False, "not asked yet") for name in ("auth", "quota", "analytics")}
 
@@ -221,10 +223,15 @@ class Management:
         filters, _ = await visible(identity, asked.filters, self.owners)
         return await self.page(msgspec.structs.replace(asked, filters=filters))
 
-    def console(self, identity: Identity, before: int, limit: int, text: str) -> list[LogLine]:
-        """Lines of this process' log, newest first. Raises ``PermissionDenied`` but for who runs the gateway."""
+    async def console(self, identity: Identity, before: int, limit: int, text: str, process: str = "") -> list[LogLine]:
+        """Lines of a process' log, newest first: of this one, or of the instance ``process``. Raises
+        ``PermissionDenied`` but for who runs the gateway, ``InvalidRequest`` (404) where no such process answers."""
         platform_only(identity.organisation, "see its log")
-        return self._console.newest(before, limit, text)
+        if not process:
+            return self._console.newest(before, limit, text)
+        if self._consoles is None:
+            raise DependencyUnavailable("other processes cannot be asked from here")
+        return await self._ask("the process", self._consoles.lines(process, before, limit, text))
 
     async def sees(self, identity: Identity) -> tuple[str, ...] | None:
         """The keys whose requests ``identity`` may see, None for all."""

@@ -50,7 +50,7 @@ class ConsoleLine(BaseModel):
 class LogsOut(BaseModel):
     """Newest first. ``next`` is the ``after`` of the page that follows, null after the last. Of ``kind`` request: what
     clients asked, one with its stages, attempts and decision at ``/api/requests/{id}``; proxy: calls to providers;
-    audit: what was done; console: the last lines of the log of the process that answers."""
+    audit: what was done; console: the last lines of a process' log."""
 
     kind: str
     items: list[RequestLine | CallOut | AuditEntryOut | ConsoleLine]
@@ -76,16 +76,25 @@ async def logs(
     text: Annotated[str, Query(max_length=200, description="an id, or a part of a name (model, account, error)")] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     after: Annotated[str, Query(max_length=220, description="`next` of the page before")] = "",
+    process: Annotated[
+        str,
+        Query(
+            pattern=r"^[A-Za-z0-9-]{0,100}$",
+            description="of console: an `instance` of `/api/system`; else the one that answers",
+        ),
+    ] = "",
 ) -> LogsOut:
     """What happened, a page at a time. An admin sees all keys', a developer those of their own."""
     management, identity = management_of(request), identity_of(request)
+    if process and kind != "console":
+        raise InvalidRequest(f"process does not go with kind={kind}", param="process")
     given = {"from": from_, "until": until, "filter": filter_, "text": text}
     if kind == "audit":
         _none_of(given, kind, "from", "until", "filter", "text")
         return await _audit(request, response, limit, after)
     if kind == "console":
         _none_of(given, kind, "from", "until", "filter")
-        return _console(request, response, limit, after, text)
+        return await _console(request, response, limit, after, text, process)
     asked = _listing(kind, from_, until, filter_, text, after, limit)
     page = await management.listed(identity, asked)
     link_next(request, response, limit, page.next)
@@ -113,12 +122,14 @@ async def _audit(request: Request, response: Response, limit: int, after: str) -
     return LogsOut(kind="audit", items=list(map(AuditEntryOut.of, page.items)), next=following or None)
 
 
-def _console(request: Request, response: Response, limit: int, after: str, text: str) -> LogsOut:
+async def _console(request: Request, response: Response, limit: int, after: str, text: str, process: str) -> LogsOut:
     identity = identity_of(request)
     allow(identity.role, ADMIN, "system")
     allow_area(identity.scopes, "system", False)
-    found = management_of(request).console(identity, _number(after), limit + 1, text)
-    following = str(found[limit - 1].number) if len(found) > limit else ""
+    found = await management_of(request).console(identity, _number(after), limit + 1, text, process)
+    # Another process tells what fits into its answer, so there may be more behind fewer.
+    more = len(found) > limit or (process and found and found[-1].number > 1)
+    following = str(found[:limit][-1].number) if more else ""
     link_next(request, response, limit, following)
     lines = [ConsoleLine(number=line.number, line=msgspec.json.decode(line.text)) for line in found[:limit]]
     return LogsOut(kind="console", items=[*lines], next=following or None)

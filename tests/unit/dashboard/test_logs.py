@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_core.log_ring import LogRing
+from omni_core.log_ring import LogLine, LogRing
 from omni_core.ports.analytics import Breakdown, Listing, UsageTotals
 from omni_dashboard.server import parquet
 from omni_dashboard.usage.exporting import CsvWriter, columns
-from omni_wire.errors import DependencyUnavailable
+from omni_wire.errors import DependencyUnavailable, InvalidRequest
 from pyarrow.parquet import ParquetFile
 
 from tests.unit.dashboard.ports import ADMIN, DEV, FOUND, House, is_problem
@@ -95,6 +95,30 @@ async def test_the_log_of_this_process_is_shown_to_who_runs_it_alone(house: Hous
     be_of(house, "guests")
     house.component.service.forget()
     is_problem(await house.call("GET", "/api/logs?kind=console", ADMIN), 403, "organisation_not_allowed")
+
+
+class Consoles:
+    """Satisfies ``Consoles``: one process, whose long lines fill an answer with two."""
+
+    async def lines(self, instance: str, before: int, limit: int, text: str) -> list[LogLine]:
+        if instance != "router-1":
+            raise InvalidRequest("no such process answers", status=404, code="not_found", param="process")
+        lines = [LogLine(number, '{"msg": "of the router"}') for number in range(5, 0, -1)]
+        return [line for line in lines if line.number < (before or 99) and text in line.text][: min(limit, 2)]
+
+
+async def test_the_log_of_any_process_is_asked_of_it(house: House) -> None:
+    house.component.service._consoles = Consoles()
+    seen, after = [], ""
+    while after is not None:
+        page = await house.call("GET", f"/api/logs?kind=console&process=router-1&after={after}", ADMIN)
+        seen += [item["number"] for item in page.json()["items"]]
+        after = page.json()["next"]
+    assert seen == [5, 4, 3, 2, 1]
+    is_problem(await house.call("GET", "/api/logs?kind=console&process=router-2", ADMIN), 404, "not_found")
+    is_problem(await house.call("GET", "/api/logs?kind=audit&process=router-1", ADMIN), 400)
+    is_problem(await house.call("GET", "/api/logs?kind=console&process=../x", ADMIN), 422)
+    is_problem(await house.call("GET", "/api/logs?kind=console&process=router-1", DEV), 403)
 
 
 async def test_an_export_is_all_pages_in_one_file(house: House) -> None:
