@@ -18,7 +18,7 @@ LOCK_FLAGS := --quiet --universal --no-strip-extras --generate-hashes --no-emit-
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto fmt check test e2e security chaos money bench bench-analytics bench-codecs bench-leases bench-planning fleet up observe dashboards api-schemas wire-formats laws simulate clients-js clients-frameworks matrix clients fuzz atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
+.PHONY: help setup proto fmt check test e2e security chaos money bench bench-analytics bench-codecs bench-leases bench-planning fleet up observe dashboards api-schemas wire-formats laws simulate clients-js clients-frameworks matrix clients fuzz clickhouse atheris lock permissions compose-secrets compose-certs k8s-secrets k8s-lint cluster-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -132,6 +132,11 @@ simulate: $(READY) ## the router's logic in virtual time, under faults of many s
 
 fuzz: $(READY) ## hostile bytes for every decoder, a JSON line each; under atheris where it is installed (SEED=1 N=20000 EVERY=1 ARGS=target)
 	@SEED=$(or $(SEED),1) N=$(or $(N),20000) $(BIN)/python -m tests.fuzz $(ARGS)
+
+clickhouse: $(READY) ## the store of usage on ClickHouse's engine, which it installs (500 MB): its tests, then figures, a JSON line each (N=10000)
+	$(PIP) install 'chdb>=4.4'
+	$(BIN)/pytest -k clickhouse tests/contract/store/usage
+	@$(BIN)/python -m tests.bench.analytics_clickhouse
 
 atheris: $(READY) ## install the fuzzer that `make fuzz` then runs under
 	$(PIP) install 'atheris>=3.0' || { echo "atheris has no wheel for this Python; make fuzz goes on without it" >&2; exit 1; }

@@ -14,6 +14,7 @@ import trustme
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support.clickhouse import ClickhouseServer, clickhouse_server
 from tests.support.dividing import group
 from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.prometheus import programs
@@ -83,6 +84,13 @@ def nats_url() -> Iterator[str]:
 def postgres() -> Iterator[PostgresServer]:
     """One real PostgreSQL for the whole run; ``database()`` gives a test one of its own in it."""
     with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[ClickhouseServer]:
+    """The engine of ClickHouse for the whole run; ``database()`` gives a test one of its own in it."""
+    with clickhouse_server() as server:
         yield server
 
 

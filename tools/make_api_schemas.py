@@ -19,11 +19,13 @@ from annotated_types import MinLen
 from omni_auth.domain import scalars
 from omni_auth.domain.entities import KINDS
 from omni_auth.domain.schema import Config
-from omni_auth.domain.sections import base, combos, limits, prices, providers, routing, rules
+from omni_auth.domain.sections import base, combos, guards, limits, prices, providers, routing, rules
 from omni_auth.domain.sections.base import Section
 from omni_auth.domain.sections.prices import PriceSection
 from omni_catalogue import tags
+from omni_catalogue.guards import INJECTION_MODES, PII_MODES
 from omni_catalogue.logins import LOGINS
+from omni_catalogue.patterns import MAX_LENGTH
 from pydantic import BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
@@ -120,6 +122,9 @@ READERS: dict[Callable[..., Any], Schema] = {
     rules._cached: {"enum": [*rules.CACHED, "on", "off"]},
     rules._prompt: {"type": "string"},
     rules._thinking: {"anyOf": [{"enum": ["passthrough", "auto", "adaptive", "custom"]}, ref("ThinkingSection")]},
+    guards._pii: {"anyOf": [{"enum": list(PII_MODES)}, ref("PiiSection")]},
+    guards._injection: {"anyOf": [{"enum": list(INJECTION_MODES)}, ref("InjectionSection")]},
+    guards._pattern: {"type": "string", "maxLength": MAX_LENGTH},
     combos._strategy_name: {"enum": list(combos.STRATEGY_WORDS)},
     combos._strategy: {"anyOf": [{"enum": list(combos.STRATEGY_WORDS)}, ref("StrategySection")]},
     combos._target: {"anyOf": [text(r"[\s\S]*\S[\s\S]*"), ref("TargetSection")]},
@@ -134,10 +139,12 @@ READERS: dict[Callable[..., Any], Schema] = {
     routing._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     base.secret_source: SECRET,
     base.account_key: {"anyOf": [SECRET, {"const": "none"}]},
+    base.optional_source: {"anyOf": [SECRET, {"const": "none"}]},
 }  # fmt: skip
 MADE: dict[str, Callable[..., Schema]] = {
     "within_provider": lambda **_: text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[^\s]{1,255}"),
     "lasting": lambda most: lasting(most),
+    "_mode": lambda words, **_: {"enum": list(words)},
     "one_of": lambda words: {"enum": list(words)},
     "count_or_off": lambda most: {"anyOf": [{"type": "integer", "minimum": 0, "maximum": most}, {"const": "off"}]},
     "whole": lambda low, high, **_: {"type": "integer", "minimum": low, "maximum": high},
@@ -185,6 +192,8 @@ class Writer:
             items = self._type(get_args(annotation)[0], [])
             least = next((item.min_length for item in metadata if isinstance(item, MinLen)), 0)
             return {"type": "array", "items": items, **({"minItems": least} if least else {})}
+        if get_origin(annotation) is dict:
+            return {"type": "object", "additionalProperties": self._type(get_args(annotation)[1], [])}
         if get_origin(annotation) in (Union, UnionType):
             (some,) = [part for part in get_args(annotation) if part is not NoneType]
             return self._type(some, metadata)

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from omni_analytics import settings as analytics
-from omni_core import config_feed, kept_bodies, members
+from omni_core import config_feed, console, kept_bodies, members
 from omni_edge.adapters import shared_keys
 from omni_launch.targets import PARTS, TARGETS
 from omni_ledger import outbox
@@ -150,7 +150,7 @@ NATS: dict[str, tuple[list[str], str]] = {
         [*_made(outbox.STREAM), *_USAGE_READ, *_DEAD_WRITE, *_DEAD_READ, *_BODIES_READ, *_SHAPE],
         "",
     ),
-    "dashboard": ([], ">"),
+    "dashboard": ([f"{console.SUBJECT}.*.*"], ">"),
 }
 
 
@@ -166,9 +166,10 @@ def publishes(user: str) -> list[str]:
 
 
 def subscribes(user: str) -> list[str]:
-    """The subjects that it may listen to: answers to itself, and announcements."""
+    """The subjects that it may listen to: answers to itself, questions about its log, and announcements."""
     heard = [NATS[service][1] for service in USERS[user]]
-    return [f"_INBOX_{user}.>", *(f"$KV.{members.BUCKET}.{each}" for each in heard if each)]
+    own = [f"_INBOX_{user}.>", f"{console.SUBJECT}.{user}.*"]
+    return [*own, *(f"$KV.{members.BUCKET}.{each}" for each in heard if each)]
 
 
 def permissions_conf() -> str:
@@ -187,6 +188,8 @@ def permissions_conf() -> str:
             "    subscribe: { allow: [",
             *(f'      "{subject}"' for subject in subscribes(user)),
             "    ] }",
+            # To whoever asked it, once each, and soon.
+            '    allow_responses: { max: 1, expires: "10s" }',
             "  } }",
         ]
     return "\n".join([*lines, "]", ""])

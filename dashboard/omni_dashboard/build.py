@@ -16,7 +16,7 @@ from omni_core.telemetry import console
 from starlette.types import ASGIApp
 
 from omni_dashboard.adapters import installation
-from omni_dashboard.adapters.members import NatsFleet
+from omni_dashboard.adapters.members import NatsConsoles, NatsFleet
 from omni_dashboard.adapters.metrics import ReconciliationMeter
 from omni_dashboard.money import Money
 from omni_dashboard.people import People
@@ -111,6 +111,7 @@ def build(
         router=router,
         console=console,
         people=People(people, settings, monotonic),
+        consoles=NatsConsoles(runtime.bus),
     )
 
     def own() -> dict[str, dict[str, Check]]:

@@ -14,7 +14,7 @@ from omni_core.ports.configuration import Caller
 from omni_core.ports.quota import QuotaPort
 from omni_wire.errors import DependencyUnavailable, InvalidRequest, WireError
 
-from omni_dashboard.asking import within
+from omni_dashboard.asking import PAGE, every, within
 from omni_dashboard.auditing import audited
 from omni_dashboard.domain.access import actor, platform_only
 from omni_dashboard.domain.pricelist import Offered, offered
@@ -109,12 +109,10 @@ class Money:
 
     async def _named(self, caller: Caller) -> frozenset[str]:
         """The prices that stand for themselves in the configuration, as it names them."""
-        names, after, more = set[str](), "", True
-        while more:
-            page = await self._within("auth", self._auth.list_objects(caller, "prices", after=after, limit=1000))
-            names.update(found.name for found in page.items)
-            after, more = page.next, bool(page.next)
-        return frozenset(names)
+        found = await every(
+            lambda after: self._within("auth", self._auth.list_objects(caller, "prices", after=after, limit=PAGE))
+        )
+        return frozenset(each.name for each in found)
 
     async def _usage(self, query: UsageQuery) -> UsageReport:
         return await self._asked(self._analytics.query(query))

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 from omni_core.component import Check
+from omni_core.log_ring import LogLine
 from omni_core.ports.audit import AuditPort
 from omni_core.ports.auth import AuthPort
 from omni_core.ports.configuration import ConfigurationPort
@@ -20,6 +21,14 @@ class ControlPort(AuthPort, ConfigurationPort, AuditPort, LoginPort, Protocol):
 class ProcessChecks(Protocol):
     def __call__(self) -> Mapping[str, Mapping[str, Check]]:
         """What every component of this process says of its dependencies. Answers at once."""
+        ...
+
+
+class Consoles(Protocol):
+    """Logs of other processes."""
+
+    async def lines(self, instance: str, before: int, limit: int, text: str) -> list[LogLine]:
+        """See ``omni_core.console.console_of``."""
         ...
 
 

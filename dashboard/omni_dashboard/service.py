@@ -37,11 +37,11 @@ from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, N
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
 from omni_core.ports.quota import AccountQuota, QuotaPort, QuotaSnapshot
-from omni_core.ports.router import CompleteCall, RouterPort
+from omni_core.ports.router import CompleteCall, ConnectionTest, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
 from omni_wire.latency import added
 
-from omni_dashboard.asking import within
+from omni_dashboard.asking import PAGE, every, within
 from omni_dashboard.domain.access import (
     PERSON,
     actor,
@@ -57,10 +57,10 @@ from omni_dashboard.domain.kinds import Kind
 from omni_dashboard.domain.preconditions import Match, stale
 from omni_dashboard.domain.simulation import Simulation
 from omni_dashboard.people import People
-from omni_dashboard.ports import ControlPort
+from omni_dashboard.ports import Consoles, ControlPort
 from omni_dashboard.settings import DashboardSettings
 from omni_dashboard.usage.analysis import Analysis, Answer
-from omni_dashboard.usage.asking import analysed, own_keys, visible
+from omni_dashboard.usage.asking import analysed, of_tags, own_keys, reported, visible
 from omni_dashboard.usage.owners import Owner
 
 T = TypeVar("T")
@@ -111,6 +111,7 @@ class Management:
         router: RouterPort | None = None,
         console: LogRing | None = None,
         people: People | None = None,
+        consoles: Consoles | None = None,
     ) -> None:
         self._auth = auth
         self._quota = quota
@@ -123,8 +124,10 @@ class Management:
         self.door = Doorway(Server())
         self._door_of = 0  # the revision that says so
         self._identities: dict[bytes, tuple[float, Identity]] = {}
+        self._owners: dict[tuple[str, bool], tuple[float, dict[str, Owner]]] = {}
         self._ending = asyncio.Event()
         self._console = console or LogRing()
+        self._consoles = consoles
         self._ended = 0  # how often a key ended here: an answer that was under way then may be of before
         self.checks = {name: Check(False, "not asked yet") for name in ("auth", "quota", "analytics")}
 
@@ -185,9 +188,11 @@ class Management:
     def forget(self) -> None:
         """Ask about every key again."""
         self._identities.clear()
+        self._owners.clear()
 
-    async def usage(self, identity: Identity, query: UsageQuery) -> UsageReport:
-        """Raises ``PermissionDenied`` when a developer asks for a key that is not theirs."""
+    async def usage(self, identity: Identity, query: UsageQuery, tags: tuple[str, ...] = ()) -> UsageReport:
+        """With ``tags`` of requests that have one of them. Raises ``PermissionDenied`` when a developer asks for a key
+        that is not theirs."""
         if query.from_ms and query.until_ms and query.from_ms > query.until_ms:
             raise InvalidRequest("from is after until", param="from")
         if not sees_organisation(identity):
@@ -195,13 +200,15 @@ class Management:
             if query.key_id and query.key_id not in mine:
                 raise PermissionDenied("a developer sees the usage of their own keys only", param="key")
             asked = [query.key_id] if query.key_id else [*mine]
-            return combined([await self._usage(msgspec.structs.replace(query, key_id=key)) for key in asked])
+            return combined([await self._usage(msgspec.structs.replace(query, key_id=key), tags) for key in asked])
         if not runs_gateway(identity):
             own = [key.id for key in await self.keys(identity) if query.key_id in ("", key.id)]
-            return combined([await self._usage(msgspec.structs.replace(query, key_id=key)) for key in own])
-        return await self._usage(query)
+            return combined([await self._usage(msgspec.structs.replace(query, key_id=key), tags) for key in own])
+        return await self._usage(query, tags)
 
-    async def _usage(self, query: UsageQuery) -> UsageReport:
+    async def _usage(self, query: UsageQuery, tags: tuple[str, ...]) -> UsageReport:
+        if tags:
+            return combined(reported(query, await self.breakdown(of_tags(query, tags))))
         return await self._ask("analytics", self._analytics.query(query), self._settings.query_timeout)
 
     async def analyse(self, identity: Identity, asked: Analysis) -> Answer:
@@ -216,10 +223,15 @@ class Management:
         filters, _ = await visible(identity, asked.filters, self.owners)
         return await self.page(msgspec.structs.replace(asked, filters=filters))
 
-    def console(self, identity: Identity, before: int, limit: int, text: str) -> list[LogLine]:
-        """Lines of this process' log, newest first. Raises ``PermissionDenied`` but for who runs the gateway."""
+    async def console(self, identity: Identity, before: int, limit: int, text: str, process: str = "") -> list[LogLine]:
+        """Lines of a process' log, newest first: of this one, or of the instance ``process``. Raises
+        ``PermissionDenied`` but for who runs the gateway, ``InvalidRequest`` (404) where no such process answers."""
         platform_only(identity.organisation, "see its log")
-        return self._console.newest(before, limit, text)
+        if not process:
+            return self._console.newest(before, limit, text)
+        if self._consoles is None:
+            raise DependencyUnavailable("other processes cannot be asked from here")
+        return await self._ask("the process", self._consoles.lines(process, before, limit, text))
 
     async def sees(self, identity: Identity) -> tuple[str, ...] | None:
         """The keys whose requests ``identity`` may see, None for all."""
@@ -259,27 +271,37 @@ class Management:
         """For whoever may see what passes."""
         return await self._ask("analytics", self._analytics.listed(asked), self._settings.query_timeout)
 
-    async def owners(self, identity: Identity) -> dict[str, Owner]:
+    async def owners(self, identity: Identity) -> Mapping[str, Owner]:
         """Of the keys that ``identity`` may see, by id, and of those that were revoked: of all organisations, or of
-        its own."""
+        its own. As they were at most ``identity_ttl`` ago: a page asks several times."""
+        now = self._clock()
+        whose = (identity.organisation, runs_gateway(identity))
+        known = self._owners.get(whose)
+        if known is not None and now < known[0]:
+            return known[1]
+        ended = self._ended
+        found = await self._owners_now(identity)
+        if ended == self._ended:
+            self._owners = {asked: entry for asked, entry in self._owners.items() if now < entry[0]}
+            self._owners[whose] = (now + self._settings.identity_ttl, found)
+        return found
+
+    async def _owners_now(self, identity: Identity) -> dict[str, Owner]:
         whose = {identity.organisation: None}
         if runs_gateway(identity):
-            whose |= dict.fromkeys(found.name for found in await self._organisations(identity))
+            caller = self.caller(identity)
+            organisations = await every(
+                lambda after: self._ask(
+                    "auth", self._auth.list_objects(caller, "organisations", after=after, limit=PAGE)
+                )
+            )
+            whose |= dict.fromkeys(found.name for found in organisations)
         return {
-            key.id: Owner(organisation, key.team, key.user, key.name)
+            key.id: Owner(organisation, key.team, key.user)
             for organisation in whose
             for revoked in (False, True)  # one that is revoked meanwhile is in both, and not in neither
             for key in await self.keys(identity, organisation, revoked=revoked)
         }
-
-    async def _organisations(self, identity: Identity) -> list[ConfigObject]:
-        caller, found, after = self.caller(identity), list[ConfigObject](), ""
-        while True:
-            page = await self._ask("auth", self._auth.list_objects(caller, "organisations", after=after, limit=1000))
-            found += page.items
-            after = page.next
-            if not after:
-                return found
 
     def now_ms(self) -> int:
         return self._wall() * 1000
@@ -352,6 +374,22 @@ class Management:
             raise DependencyUnavailable("there is no router here to ask")
         return await self._ask("the router", self._router.explain(call))
 
+    async def test_account(self, identity: Identity, context: CallContext, account: str, model: str) -> ConnectionTest:
+        """Whether an account can be used (see ``RouterPort.test_account``). Raises ``InvalidRequest`` (404)."""
+        platform_only(identity.organisation, "test accounts")
+        asked = self._testing().test_account(context, account, model)
+        return await self._ask("the router", asked, self._settings.test_timeout)
+
+    async def test_proxy(self, identity: Identity, context: CallContext, name: str) -> ConnectionTest:
+        """Whether a proxy opens a tunnel. Raises ``InvalidRequest`` (404)."""
+        platform_only(identity.organisation, "test proxies")
+        return await self._ask("the router", self._testing().test_proxy(context, name), self._settings.test_timeout)
+
+    def _testing(self) -> RouterPort:
+        if self._router is None:
+            raise DependencyUnavailable("there is no router here to ask")
+        return self._router
+
     async def _simulated_key(self, identity: Identity, key: str, organisation: str) -> str:
         if identity.person:
             return await self._simulated_for(identity, key, organisation)
@@ -391,6 +429,7 @@ class Management:
         if not gives(identity.role, new.role):
             raise PermissionDenied(f"who is {identity.role} gives nobody the role {new.role}", param="role")
         may_hand_out(identity.scopes, new.role, new.scopes)
+        self._owners.clear()
         return await self._ask("auth", self._auth.create_key(new, self.caller(identity, organisation)))
 
     async def rotate_key(self, identity: Identity, key: str, overlap: int, organisation: str = "") -> CreatedKey:
@@ -414,6 +453,7 @@ class Management:
 
     def _forget(self, key_id: str) -> None:
         self._ended += 1
+        self._owners.clear()
         self._identities = {digest: entry for digest, entry in self._identities.items() if entry[1].key_id != key_id}
 
     # ---- the configuration's objects --------------------------------------------------------------------------------
@@ -534,11 +574,6 @@ class Management:
         platform_only(identity.organisation, "ask for an account's quota")
         asked = self._quota.refresh_quota(account_id)
         return await self._ask("quota", asked, self._settings.refresh_timeout)
-
-    @property
-    def now(self) -> int:
-        """Epoch seconds."""
-        return self._wall()
 
     async def forget_rates(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "forget rate limits")

@@ -25,8 +25,7 @@ from omniroute_proto.events.v1 import events_pb2
 
 from tests.support.postgres import PostgresServer
 from tests.support.servers import NatsServer
-from tests.support.store import KINDS
-from tests.support.usage_store import Usage
+from tests.support.usage_store import KINDS, Usage
 from tests.unit.analytics.events import T0, attempt_event, batch, request_event
 
 FAST = AnalyticsSettings(
@@ -196,7 +195,7 @@ async def test_a_crash_between_commit_and_acknowledgement_counts_nothing_twice(
     bus: Bus, nats: NatsServer, kind: str, request: pytest.FixtureRequest, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    usage = Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
+    usage = Usage.of(request, kind, tmp_path)
     crashes = 0
     record = SqlStore.record
 

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from hashlib import sha256
 
 import httpx
 import msgspec
@@ -12,13 +13,26 @@ import pytest
 from omni_catalogue.guard import Addresses, Ban, Cors, Guard
 from omni_core.crowd import Crowd
 from omni_core.http_protocol import BoundedHttpProtocol
+from omni_core.ports.auth import Identity
 from omni_core.ports.router import CompleteCall, Frame
 from omni_core.redis import open_redis
 from omni_edge.adapters.shared_tallies import RedisTallies
+from omni_edge.domain.limiter import Limiter
 from omni_wire.errors import RateLimited
 from starlette.types import Receive, Scope, Send
 
-from tests.support.edge import BEARER, WHOLE, Edge, completion, running_edge, serving, snapshot
+from tests.support.edge import (
+    BEARER,
+    KEY,
+    WHOLE,
+    Edge,
+    completion,
+    read_answer,
+    running_edge,
+    serving,
+    snapshot,
+)
+from tests.support.router import harness, provider
 from tests.support.servers import redis_server
 
 CHAT, BODY = "/v1/chat/completions", {"model": "a/b", "messages": [{"role": "user", "content": "hi"}]}
@@ -96,7 +110,7 @@ async def test_only_hosts_that_are_named_are_answered_for(edge: Edge, client: ht
     for host in ("evil.example.org", "example.net", "ai.example.org.evil.org", "gateway"):
         refused = await client.post(CHAT, json=BODY, headers={"host": host})
         assert (refused.status_code, refused.json()["error"]["code"]) == (421, "host_not_allowed"), host
-    assert (await client.get("/readyz", headers={"host": "10.1.2.3"})).status_code == 200
+    assert (await client.get("/healthz", headers={"host": "pod.example"})).status_code == 200
 
 
 async def test_a_name_that_was_pointed_at_this_machine_reads_nothing_that_needs_no_key(edge: Edge) -> None:
@@ -107,8 +121,13 @@ async def test_a_name_that_was_pointed_at_this_machine_reads_nothing_that_needs_
             assert (refused.status_code, refused.json()["error"]["code"]) == (421, "host_not_allowed")
             assert (await client.get("/v1/models", headers={"host": host})).status_code == 421
             assert (await client.post(CHAT, json=BODY, headers={"host": host, **BEARER})).status_code == 200
+        assert "server.hosts" in refused.json()["error"]["message"]
         for host in ("localhost", "127.0.0.1:20128", "[::1]", "edge", "host.docker.internal:20128", "nas.local"):
             assert (await client.post(CHAT, json=BODY, headers={"host": host})).status_code == 200, host
+        found = snapshot(3, require_api_key=False)
+        proxied = msgspec.structs.replace(found.server, trusted_proxies=PROXIED)  # which keeps the host, as nginx may
+        edge.service.configure(msgspec.structs.replace(found, server=proxied))
+        assert (await client.post(CHAT, json=BODY, headers={"host": "ai.example.org"})).status_code == 200
 
 
 async def test_pages_of_known_origins_may_read_answers_and_preflights_need_no_key(edge: Edge) -> None:
@@ -214,12 +233,8 @@ async def test_wrong_keys_of_an_address_are_looked_at_so_often_and_no_more(
             assert refused.headers["ratelimit-policy"] == '"failures";q=5;w=60'
     assert edge.auth.asked == asked
     configured(edge, guard=Guard(failures=5))  # and so every key is asked about again
-    assert (await client.post(CHAT, json=BODY, headers=of("192.0.2.7"))).status_code == 200, (
-        "no guess: it was good once"
-    )
-    assert (await client.post(CHAT, json=BODY, headers=of("192.0.2.8", **WRONG))).status_code == 401, (
-        "of others nothing"
-    )
+    assert (await client.post(CHAT, json=BODY, headers=of("192.0.2.7"))).status_code == 200, "it was good once"
+    assert (await client.post(CHAT, json=BODY, headers=of("192.0.2.8", **WRONG))).status_code == 401, "another address"
     async with httpx.AsyncClient(base_url=edge.url, timeout=30) as keyless:
         for _ in range(7):
             assert (await keyless.post(CHAT, json=BODY, headers=of("192.0.2.9"))).status_code == 401, "none is no guess"
@@ -321,8 +336,6 @@ async def test_a_request_that_has_been_through_three_gateways_is_not_sent_on(
 
 
 def test_a_limit_lets_through_what_it_says_and_forgets_who_does_not_come() -> None:
-    from omni_edge.domain.limiter import Limiter
-
     limiter, now = Limiter(), 1_700_000_000.0
     limiter.configure(Guard(requests=5))
     admitted = 0
@@ -333,3 +346,79 @@ def test_a_limit_lets_through_what_it_says_and_forgets_who_does_not_come() -> No
             limiter.leave("a")
             admitted += 1
     assert 48 <= admitted <= 56, "five a minute, for ten minutes, and a minute's worth at once"
+
+
+async def test_a_provider_that_is_this_gateway_itself_is_found_out() -> None:
+    with redis_server() as url:
+        async with harness(url) as router, running_edge(router=router.service) as edge:
+            secrets = (KEY, "secret-of-self/first")
+            edge.auth.known = {
+                sha256(one.encode()).digest(): Identity("key-all", "all", "developer") for one in secrets
+            }
+            router.configure(provider("self", f"{edge.url}/v1"))
+            async with httpx.AsyncClient(base_url=edge.url, headers=BEARER, timeout=30) as client:
+                answer = await client.post(CHAT, json={**BODY, "model": "self/self/self/self/self/self/sim"})
+                assert answer.status_code == 400
+                assert "has passed 3 gateways" in answer.json()["error"]["message"]
+            assert edge.sample("omniroute_edge_requests_total", surface="chat", status_class="4xx") == 4
+
+
+# Every header that a client may send and the router is told of; nothing else leaves the edge.
+TOLD = {
+    "accept", "anthropic-beta", "anthropic-version", "cdn-loop", "idempotency-key", "openai-beta", "tracestate",
+    "user-agent",
+}  # fmt: skip
+SECRET_HEADERS = (
+    "authorization", "x-api-key", "x-goog-api-key", "api-key", "ocp-apim-subscription-key", "proxy-authorization",
+    "cookie", "cookie2", "x-auth-token", "x-access-token", "x-amz-security-token", "x-csrf-token", "x-forwarded-for",
+    "forwarded", "via", "x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip", "x-goog-user-project",
+    "x-goog-iam-authorization-token", "openai-organization", "openai-project", "x-stainless-lang", "referer", "origin",
+    "te", "trailer", "keep-alive", "proxy-connection", "x-session-id", "authentication", "x-vault-token",
+    "private-token",
+)  # fmt: skip
+
+
+async def test_nothing_of_a_clients_head_is_told_but_what_is_listed(edge: Edge, client: httpx.AsyncClient) -> None:
+    canary = "canary-0123456789abcdef"
+    for name in SECRET_HEADERS:
+        await client.post(CHAT, json=BODY, headers={"authorization": f"Bearer {KEY}", name: canary})
+    for query in (f"key={canary}", f"api_key={canary}", f"access_token={canary}&alt=sse"):
+        await client.post(f"{CHAT}?{query}", json=BODY)
+        await client.post(f"/v1beta/models/a/b:generateContent?{query}", json=BODY)
+    assert len(edge.router.calls) > 30
+    for call in edge.router.calls:
+        assert canary not in repr(call)
+        assert set(call.headers) <= TOLD
+
+
+PATHS = (
+    "/v1/../api/keys", "/v1/%2e%2e/%2e%2e/etc/passwd", "/v1/..%2f..%2fetc/passwd", "/v1//chat/completions",
+    "/v1/./chat/completions", "/v1/chat/completions/", "/v1/chat%2fcompletions%00", "/v1/chat/completions;x=1",
+    "/v1\\chat\\completions", "/V1/CHAT/COMPLETIONS", "/v1/chat/completions%20", "/%2e%2e/v1/chat/completions",
+    "/v1/models/..%2f..%2f..%2fmetrics/x:generateContentx", "/v1/chat/completions%0d%0aX:y",
+)  # fmt: skip
+
+
+MEDIA = (
+    "text/plain", "text/html", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/svg+xml",
+    "application/xml", "application/json; charset=utf-16", "application/x-javascript",
+)  # fmt: skip
+
+
+async def test_no_spelling_of_a_path_is_taken_for_another_and_no_method_for_another(edge: Edge) -> None:
+    async def status(request: bytes) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(request)
+        answer = await read_answer(reader)
+        writer.close()
+        return answer.status
+
+    head = f"Host: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+    for path in PATHS:
+        assert await status(f"POST {path} HTTP/1.1\r\n{head}".encode()) in (400, 404, 405), path
+    for method in ("GET", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "MKCOL", "LOCK", "SEARCH"):
+        assert await status(f"{method} /v1/chat/completions HTTP/1.1\r\n{head}".encode()) == 405, method
+    for media in MEDIA:
+        wrong = head.replace("application/json", media)
+        assert await status(f"POST /v1/chat/completions HTTP/1.1\r\n{wrong}".encode()) == 415, media
+    assert edge.router.calls == []

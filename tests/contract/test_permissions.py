@@ -78,7 +78,7 @@ OWN = {
     "quota": ("quota:", "circuit:"),
     "translator": ("vault:",),
 }
-OWN["gateway"] = ("quota:", "circuit:", "choice:", "idem:", "cache:", "vault:")
+OWN["gateway"] = ("quota:", "circuit:", "choice:", "idem:", "cache:", "vault:", "edgerl:")
 PREFIXES = ("quota:", "circuit:", "choice:", "vault:", "idem:", "cache:", "edgerl:", "")
 
 
@@ -241,6 +241,11 @@ WRITES = {
     "$KV.omniroute_config.snapshot": {"auth"},
     "omniroute.usage.router-1": {"router", "quota", "gateway"},
     "omniroute.dead.usage": {"analytics"},
+    "omniroute.bodies.router-1": {"router", "gateway"},
+    "omniroute.logs.router.router-1": {"dashboard"},
+    "$JS.API.CONSUMER.MSG.NEXT.OMNIROUTE_BODIES.bodies": {"analytics"},
+    "$JS.API.STREAM.DELETE.OMNIROUTE_BODIES": set(),
+    "_INBOX_dashboard.x": set(),
     "$JS.API.CONSUMER.MSG.NEXT.OMNIROUTE_USAGE.analytics": {"analytics"},
     "$JS.API.STREAM.UPDATE.OMNIROUTE_USAGE": {"analytics"},
     "$JS.API.STREAM.DELETE.OMNIROUTE_USAGE": set(),
@@ -268,7 +273,9 @@ HEARS: dict[str, set[str]] = {
     "_INBOX.>": set(),
     ">": set(),
     "$SYS.>": set(),
+    "omniroute.bodies.*": set(),
     **{f"_INBOX_{user}.>": {user} for user in USERS},
+    **{f"omniroute.logs.{user}.*": {user} for user in USERS},
 }
 
 

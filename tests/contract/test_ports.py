@@ -65,7 +65,7 @@ from omni_core.ports.quota import (
     QuotaSnapshot,
     QuotaWindowState,
 )
-from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
+from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, Head, ModelEntry, RouterPort
 from omni_core.ports.translator import (
     EncodeCall,
     EncodedRequest,
@@ -189,6 +189,16 @@ class Router:
         self.call = call
         return b'{"model":"\xc3\xa4"}'
 
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        assert context == CONTEXT
+        return ConnectionTest(
+            False, "completion", f"{account_id} {model}", 404, 12, "upstream_rejected", model, "p", "global", "1.2.3.4"
+        )
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        assert context == CONTEXT
+        return ConnectionTest(True, "tunnel", name)
+
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         assert (context, key_id) == (CONTEXT, "key-1")
         return [ModelEntry("always-on", "omniroute"), ModelEntry("acme/gpt-x", "acme", 1, 272_000, 128_000)]
@@ -256,6 +266,14 @@ async def test_an_explanation_is_asked_for_as_a_request_is_made(reach: Reach) ->
     call = CompleteCall(CONTEXT, "key-1", WireFormat.GEMINI_GENERATE, b"{}", "", {"a": "b"}, model="m", stream=True)
     assert await port.explain(call) == b'{"model":"\xc3\xa4"}'
     assert router.call == call
+
+
+async def test_a_test_of_a_connection_comes_back_whole(reach: Reach) -> None:
+    port: RouterPort = await reach(Router(), RouterClient)
+    assert await port.test_account(CONTEXT, "acme/first", "gpt-x") == ConnectionTest(
+        False, "completion", "acme/first gpt-x", 404, 12, "upstream_rejected", "gpt-x", "p", "global", "1.2.3.4"
+    )
+    assert await port.test_proxy(CONTEXT, "office") == ConnectionTest(True, "tunnel", "office")
 
 
 async def test_models_keep_their_order_and_their_numbers(reach: Reach) -> None:

@@ -59,6 +59,15 @@ def test_a_router_may_do_all_that_it_takes_to_tell_an_answer_again(fleet: Guarde
     assert min(each.metric("omniroute_router_recordings_total") for each in (*fleet["router"][:1], second)) > 0
 
 
+def test_the_console_of_every_process_answers_the_dashboard(fleet: GuardedFleet) -> None:
+    found = fleet.get("/api/system").json()["processes"]
+    instances = {process["instance"] for process in found}
+    assert len(instances) >= 7
+    for instance in instances:
+        lines = fleet.get(f"/api/logs?kind=console&limit=1&process={instance}").json()["items"]
+        assert lines[0]["line"]["msg"], instance
+
+
 def test_everybody_is_ready_and_nobody_was_refused_anything(fleet: GuardedFleet) -> None:
     for replica in fleet:
         assert replica.is_ready(), replica.readyz()

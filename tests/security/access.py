@@ -196,6 +196,8 @@ class Walk:
             return f"{template}?provider=acme&from=0&until=86400000", None
         if template == "/api/usage/reprice":
             return template, {"from_ms": 0, "until_ms": 86_400_000}
+        if "{proxy}" in template:
+            return template.replace("{proxy}", "office"), None
         if "{account}" in template:
             return template.replace("{account}", "acme/first"), None
         if template == "/api/keys" and method == "POST":

@@ -52,6 +52,7 @@ GET    /                                   -      -        200  200  200  200  2
 GET    /favicon.ico                        -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /static/app.css                     -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /static/app.js                      -      -        200  200  200  200  200  200  200  200  200  200  200  200
+GET    /static/live.js                     -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /static/icon.svg                    -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /healthz                            -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /readyz                             -      -        200  200  200  200  200  200  200  200  200  200  200  200
@@ -109,6 +110,8 @@ GET    /api/audit                          audit  asked    401  401  403  403  2
 GET    /api/audit/verify                   audit  platform 401  401  403  403  200  200  403  200  403  403  403  403
 GET    /api/audit/usage                    audit  platform 401  401  403  403  200  200  403  200  403  403  403  403
 
+POST   /api/accounts/{account}/test        config platform 401  401  403  403  403  200  403  200  403  403  403  403
+POST   /api/proxies/{proxy}/test           config platform 401  401  403  403  403  200  403  200  403  403  403  403
 POST   /api/config/apply                   config platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/price-list                     config platform 401  401  403  403  200  200  403  200  403  403  403  403
 GET    /api/config/export                  config platform 401  401  403  403  200  200  403  200  403  403  403  403

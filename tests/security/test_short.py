@@ -4,8 +4,23 @@ import random
 from pathlib import Path
 
 import pytest
+from omni_core import addresses
 
-from tests.security import access, access_table, canary, flood, listing, schema, timing, vault
+from tests.security import (
+    access,
+    access_table,
+    bombs,
+    canary,
+    content,
+    flood,
+    listing,
+    schema,
+    siege,
+    smuggling,
+    ssrf,
+    timing,
+    vault,
+)
 from tests.security.welch import THRESHOLD, cropped, welch
 from tests.security.world import world
 
@@ -24,6 +39,37 @@ def test_equal_samples_are_not_told_apart_and_a_small_shift_is() -> None:
 async def test_noise_never_reaches_auth_and_guesses_do_once() -> None:
     figures = await flood.of_noise_and_guesses(2_000, seed=1)
     assert figures["pass"], figures
+
+
+async def test_no_request_hides_another(tmp_path: Path) -> None:
+    figures = await smuggling.of_the_corpus(tmp_path, 1)
+    assert figures["pass"], figures["first"]
+    assert figures["refused"] >= 80
+
+
+async def test_heads_that_never_end_are_ended() -> None:
+    figures = await siege.of_slow_heads(100, 1.5, quiet=0)
+    assert figures["in_time"], figures
+
+
+async def test_a_flood_of_connections_is_turned_away_at_the_door() -> None:
+    figures = await siege.of_connections(200, 20, quiet=0)
+    assert figures["in_time"], figures
+
+
+async def test_a_flood_of_wrong_keys_is_looked_at_so_far_and_no_further() -> None:
+    figures = await siege.of_requests(4, 50, seconds=1.5, quiet=0)
+    assert figures["in_time"], figures
+
+
+async def test_a_small_body_that_becomes_a_large_one_is_let_grow_no_further() -> None:
+    figures = await bombs.of_gzip(1_024)
+    assert figures["pass"], figures
+
+
+async def test_documents_without_end_are_refused_in_every_dialect(tmp_path: Path) -> None:
+    figures = await bombs.of_nested(tmp_path, 1)
+    assert figures["pass"], figures["first"]
 
 
 @pytest.mark.parametrize("measured", [timing.in_auth, timing.at_the_edge], ids=["auth", "edge"])
@@ -77,8 +123,33 @@ def test_no_secret_stands_where_it_was_not_put(tmp_path: Path) -> None:
     assert figures["places"] > 100
 
 
+@pytest.mark.parametrize("held_to", [ssrf.of_every_spelling, ssrf.of_rebinding, ssrf.of_leave])
+async def test_no_url_leads_where_nobody_may_go(held_to: object) -> None:
+    figures = await held_to(1)  # type: ignore[operator]
+    assert figures["pass"], figures["first"]
+
+
+async def test_a_guard_with_a_gap_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "_SPECIAL", ())
+    figures = await ssrf.of_every_spelling(1)
+    assert figures["let_through"] > 10
+
+
 def test_a_key_is_shown_the_models_that_it_may_call_and_no_others() -> None:
     figures = listing.of_random_catalogues(60, 1)
     assert figures["pass"], figures["first"]
     assert 0 < figures["callable"] < figures["models"]
     assert figures["off"] > 0
+
+
+def test_personal_data_is_found_in_labelled_texts_and_no_cut_hides_any() -> None:
+    figures = content.of_pii(every=7)
+    assert figures["pass"], figures
+    assert figures["texts"] >= 300
+
+
+def test_injections_are_found_in_labelled_requests_and_harmless_ones_pass() -> None:
+    figures = content.of_injection()
+    assert figures["pass"], figures
+    assert figures["attempts"] >= 200
+    assert figures["benign"] >= 300

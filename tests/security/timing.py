@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from omni_catalogue.guard import Guard
 from omni_catalogue.snapshot import Routing, Server, Snapshot
 from omni_core.ports.context import CallContext
 from omni_core.telemetry import new_registry
@@ -90,8 +91,8 @@ async def at_the_edge(home: Path, count: int, seed: int) -> dict[str, Any]:
         edge = EdgeService(ScriptedRouter(), auth, settings, registry)
         edge.configure(
             Snapshot(
-                revision=1, created=0, server=Server(), providers=(), combos=(), keys=(), routing=Routing(),
-                checked_keys=True,
+                revision=1, created=0, server=Server(guard=Guard(failures=0)), providers=(), combos=(), keys=(),
+                routing=Routing(), checked_keys=True,
             )
         )  # fmt: skip
         app = EdgeApp(edge, build_pages(edge, registry, edge.checks, "0"), EdgeMetrics(registry), settings)

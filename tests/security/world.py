@@ -79,10 +79,12 @@ ORGANISATIONS = (PLATFORM, GUEST)
 OWN_ADDRESS, ELSEWHERE = ("127.0.0.0/8",), ("192.0.2.0/24",)
 
 FILE = """
+server: {{guard: {{failures: off}}}}
 providers:
   - {{id: acme, format: openai.chat, base_url: "{base}/v1", allow_private_address: true,
      accounts: [{{name: first, api_key: {{value: provider-secret-acme}}}}],
      models: [{{id: sim, price: {{input: 1.25, output: 10}}}}, {{id: "*", price: {{input: 1.25, output: 10}}}}]}}
+proxies: [{{name: office, url: "http://127.0.0.1:9", allow_private_address: true}}]
 keys:
   - {{name: ci, secret: {{value: {key}}}}}
 """

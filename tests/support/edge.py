@@ -14,7 +14,7 @@ from omni_core.http_protocol import BoundedHttpProtocol
 from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import ANYBODY, Caller
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry, RouterPort
+from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, Head, ModelEntry, RouterPort
 from omni_core.telemetry import new_registry
 from omni_edge.server.app import EdgeApp
 from omni_edge.server.metrics import EdgeMetrics
@@ -99,6 +99,12 @@ class ScriptedRouter:
             self.closed.set()
 
     async def explain(self, call: CompleteCall) -> bytes:
+        raise NotImplementedError
+
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        raise NotImplementedError
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
         raise NotImplementedError
 
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:

@@ -9,7 +9,7 @@ import omni_router.server
 import omni_translator.server
 from omni_core.identity import Caller
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
+from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, Head, ModelEntry
 from omni_core.ports.translator import EncodeCall, EncodedRequest, StreamCall, Translated
 from omni_core.rpc import RpcServer
 from omni_wire.formats import WireFormat
@@ -59,6 +59,12 @@ class Router:
     async def explain(self, call: CompleteCall) -> bytes:
         self.calls.append(call)
         return self.name.encode()
+
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        return ConnectionTest(True, "models", self.name)
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        return ConnectionTest(True, "tunnel", self.name)
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         self.calls.append(call)

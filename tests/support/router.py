@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from omni_catalogue import snapshot as s
+from omni_catalogue.networks import networks
+from omni_core.addresses import Resolver
 from omni_core.ids import new_id
 from omni_core.outbound import Outbound
 from omni_core.ports.auth import Credential
@@ -21,6 +23,7 @@ from omni_ledger.batcher import DEADLINE
 from omni_router.adapters.bells import TURNS, Bells
 from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
+from omni_router.adapters.probing import OutboundProbe
 from omni_router.service.credentials import Credentials, ProxySecrets
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
@@ -89,7 +92,9 @@ class Harness:
         self.router_id = f"router-{new_id()}"
         self.auth = FixedCredentials()
         credentials = Credentials(self.auth, 60.0)  # type: ignore[arg-type]
-        self.upstream = HttpUpstream(outbound=Outbound(secrets=ProxySecrets(credentials)))
+        secrets = ProxySecrets(credentials)
+        self.upstream = HttpUpstream(outbound=Outbound(secrets=secrets))
+        here = Resolver(networks(["127.0.0.0/8"]))  # where a test's echo is
         self.registry = registry = new_registry()
         leasing = leasing_of(self.router_id, journals, hot=1) if journals is not None else None
         within = RouterSettings().redis_refused_for if journals is not None else DEADLINE
@@ -100,6 +105,7 @@ class Harness:
             translator=translator,
             upstream=self.upstream,
             credentials=credentials,
+            probe=OutboundProbe(Outbound(resolver=here, secrets=secrets)),
             events=ProtobufEvents(),
             settings=RouterSettings(retry_pause=0.01, new_key_wait=0.1),
             router_id=self.router_id,

@@ -21,6 +21,7 @@ PATHS = {
     "/static/app.css": "app.css",
     "/static/app.js": "app.js",
     "/static/people.js": "people.js",
+    "/static/live.js": "live.js",
     "/static/icon.svg": "icon.svg",
     "/favicon.ico": "icon.svg",
 }

@@ -1,6 +1,8 @@
-"""The processes that announce themselves over NATS."""
+"""The processes that announce themselves over NATS, and their logs."""
 
 from omni_core.bus import Bus
+from omni_core.console import console_of
+from omni_core.log_ring import LogLine
 from omni_core.members import Member, MemberFeed
 
 from omni_dashboard.domain.fleet import FOLLOWERS, Fleet, Process, ordered
@@ -22,6 +24,16 @@ class NatsFleet:
 
     def now(self) -> Fleet:
         return Fleet(ordered(map(_process, self._feed.members.values())), self._bus.connected)
+
+
+class NatsConsoles:
+    """Satisfies ``omni_dashboard.ports.Consoles``."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def lines(self, instance: str, before: int, limit: int, text: str) -> list[LogLine]:
+        return await console_of(self._bus, instance, before, limit, text)
 
 
 def _process(member: Member) -> Process:

@@ -21,6 +21,7 @@ from omni_dashboard.server import (
     analytics,
     bodies,
     configuration,
+    connection_tests,
     dead,
     documents,
     limit_events,
@@ -128,6 +129,7 @@ class Api:
                 area="quota",
                 also=(429,),
             ),
+            *connection_tests.rows(),
             Row("GET", "/api/audit", ADMIN, self.audit, AuditOut, area="audit"),
             Row("GET", "/api/audit/verify", ADMIN, self.verify_audit, AuditVerdictOut, area="audit"),
             Row("GET", "/api/system", ADMIN, self.system, System, area="system"),
@@ -150,12 +152,16 @@ class Api:
         key: Annotated[str, Query(max_length=128, description="a key's id; a developer's is always their own")] = "",
         grain: Annotated[Grain | None, Query(description="points for each minute, hour or day of UTC")] = None,
         latency: Annotated[bool, Query(description="p50, p95 and p99 of requests, from histograms")] = False,
+        tag: Annotated[
+            list[Annotated[str, Query(max_length=128)]],
+            Query(max_length=50, description="of requests that have it, or one of several; while their rows are kept"),
+        ] = [],  # noqa: B006 - never written to
     ) -> UsageAnswer:
         """Totals of recorded usage. An admin sees all keys, a developer their own."""
         start = epoch_ms(from_, "from") if from_ else 0
         end = epoch_ms(until, "until") if until else 0
         asked = UsageQuery(start, end, key, group_by or "", grain=grain or "", latency=latency)
-        report = await self._management.usage(identity_of(request), asked)
+        report = await self._management.usage(identity_of(request), asked, tuple(tag))
         ranked = sorted(report.groups.items(), key=lambda item: (-item[1].cost_nano_usd, -item[1].requests, item[0]))
         shown = ranked[: self._settings.max_groups]
         return UsageAnswer(
@@ -214,7 +220,7 @@ class Api:
 
     async def quota(self, request: Request) -> Quota:
         """Limits, budgets, breakers, providers' rate limits and accounts' quotas as they stand."""
-        return Quota.of(await self._management.quota(identity_of(request)), self._management.now)
+        return Quota.of(await self._management.quota(identity_of(request)), self._management.now_ms() // 1000)
 
     async def reset_breaker(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
         """Close an account's breaker, and those of its models and of combos' targets at its provider."""
@@ -223,7 +229,7 @@ class Api:
     async def refresh_quota(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> AccountQuotaOut:
         """Ask an account's provider now how much of its quota is left. 429 where that was only just done."""
         found = await self._management.refresh_quota(identity_of(request), account)
-        return AccountQuotaOut.of_state(found, self._management.now)
+        return AccountQuotaOut.of_state(found, self._management.now_ms() // 1000)
 
     async def forget_rates(self, request: Request, account: Annotated[str, Path(pattern=_ACCOUNT)]) -> None:
         """Forget what was learned of the rate limits of an account and its models; they are learned anew."""

@@ -1,6 +1,7 @@
 """``/api/logs``: what was asked, which calls to providers came of it, and what was done to keys and configuration; and
 ``/api/export``: the same, and what it adds up to, as a file."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -15,13 +16,14 @@ from starlette.responses import Response, StreamingResponse
 
 from omni_dashboard.domain.access import ADMIN, DEVELOPER, allow, allow_area
 from omni_dashboard.domain.values import epoch_ms
+from omni_dashboard.server.parquet import ParquetWriter
 from omni_dashboard.server.request_schemas import CallOut, RequestLine
 from omni_dashboard.server.routes import Row, identity_of, link_next, management_of
 from omni_dashboard.server.schemas import AuditEntryOut, Totals
 from omni_dashboard.service import Management
 from omni_dashboard.usage import exporting
 from omni_dashboard.usage.analysis import read_filters
-from omni_dashboard.usage.measures import DIMENSIONS, OF_CALLS, OWNERS
+from omni_dashboard.usage.measures import DIMENSIONS, FILTERS, OF_CALLS, OWNERS
 
 Kind = Literal["request", "proxy", "audit", "console"]
 Exported = Literal["requests", "attempts", "usage"]
@@ -34,9 +36,8 @@ Filters = Annotated[
 _ROWS = {"request": "request", "proxy": "attempt", "requests": "request", "attempts": "attempt"}
 _DAY_MS = 86_400_000
 _A_PAGE = 500
-_FILES: dict[str, Any] = {
-    "responses": {"200": {"description": "the rows", "content": {"text/csv": {}, "application/x-ndjson": {}}}}
-}
+_TYPES = [kind.partition(";")[0] for kind in exporting.MEDIA_TYPES.values()]
+_FILES: dict[str, Any] = {"responses": {"200": {"description": "the rows", "content": {key: {} for key in _TYPES}}}}
 
 
 class ConsoleLine(BaseModel):
@@ -49,7 +50,7 @@ class ConsoleLine(BaseModel):
 class LogsOut(BaseModel):
     """Newest first. ``next`` is the ``after`` of the page that follows, null after the last. Of ``kind`` request: what
     clients asked, one with its stages, attempts and decision at ``/api/requests/{id}``; proxy: calls to providers;
-    audit: what was done; console: the last lines of the log of the process that answers."""
+    audit: what was done; console: the last lines of a process' log."""
 
     kind: str
     items: list[RequestLine | CallOut | AuditEntryOut | ConsoleLine]
@@ -75,16 +76,25 @@ async def logs(
     text: Annotated[str, Query(max_length=200, description="an id, or a part of a name (model, account, error)")] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     after: Annotated[str, Query(max_length=220, description="`next` of the page before")] = "",
+    process: Annotated[
+        str,
+        Query(
+            pattern=r"^[A-Za-z0-9-]{0,100}$",
+            description="of console: an `instance` of `/api/system`; else the one that answers",
+        ),
+    ] = "",
 ) -> LogsOut:
     """What happened, a page at a time. An admin sees all keys', a developer those of their own."""
     management, identity = management_of(request), identity_of(request)
+    if process and kind != "console":
+        raise InvalidRequest(f"process does not go with kind={kind}", param="process")
     given = {"from": from_, "until": until, "filter": filter_, "text": text}
     if kind == "audit":
         _none_of(given, kind, "from", "until", "filter", "text")
         return await _audit(request, response, limit, after)
     if kind == "console":
         _none_of(given, kind, "from", "until", "filter")
-        return _console(request, response, limit, after, text)
+        return await _console(request, response, limit, after, text, process)
     asked = _listing(kind, from_, until, filter_, text, after, limit)
     page = await management.listed(identity, asked)
     link_next(request, response, limit, page.next)
@@ -112,12 +122,14 @@ async def _audit(request: Request, response: Response, limit: int, after: str) -
     return LogsOut(kind="audit", items=list(map(AuditEntryOut.of, page.items)), next=following or None)
 
 
-def _console(request: Request, response: Response, limit: int, after: str, text: str) -> LogsOut:
+async def _console(request: Request, response: Response, limit: int, after: str, text: str, process: str) -> LogsOut:
     identity = identity_of(request)
     allow(identity.role, ADMIN, "system")
     allow_area(identity.scopes, "system", False)
-    found = management_of(request).console(identity, _number(after), limit + 1, text)
-    following = str(found[limit - 1].number) if len(found) > limit else ""
+    found = await management_of(request).console(identity, _number(after), limit + 1, text, process)
+    # Another process tells what fits into its answer, so there may be more behind fewer.
+    more = len(found) > limit or (process and found and found[-1].number > 1)
+    following = str(found[:limit][-1].number) if more else ""
     link_next(request, response, limit, following)
     lines = [ConsoleLine(number=line.number, line=msgspec.json.decode(line.text)) for line in found[:limit]]
     return LogsOut(kind="console", items=[*lines], next=following or None)
@@ -134,7 +146,7 @@ def _listing(
 ) -> Listing:
     """Raises ``InvalidRequest``."""
     rows_of = _ROWS[kind]
-    known = DIMENSIONS if rows_of == "request" else OF_CALLS
+    known = FILTERS if rows_of == "request" else OF_CALLS
     return Listing(rows_of, *_span(from_, until), read_filters(filters, known), text, after, limit)
 
 
@@ -149,15 +161,15 @@ def _span(from_: str, until: str) -> tuple[int, int]:
 async def export(
     request: Request,
     kind: Annotated[Exported, Query(description="usage is what rows add up to, a line an hour and kind")] = "requests",
-    format_: Annotated[Literal["csv", "jsonl"], Query(alias="format")] = "csv",
+    format_: Annotated[Literal["csv", "jsonl", "parquet"], Query(alias="format")] = "csv",
     from_: From = "",
     until: Until = "",
     filter_: Filters = [],  # noqa: B006 - never written to
 ) -> Response:
-    """Rows in the order in which they began, as a stream that holds a page at a time. Texts that a spreadsheet would
-    take for a formula begin with an apostrophe in CSV."""
+    """Rows in the order in which they began, as a stream that holds a page at a time, or in Parquet a row group. Texts
+    that a spreadsheet would take for a formula begin with an apostrophe in CSV."""
     management, identity = management_of(request), identity_of(request)
-    written = exporting.WRITERS[format_]()
+    writer = (exporting.WRITERS | {"parquet": ParquetWriter})[format_](exporting.columns(kind))
     if kind == "usage":
         pages = await _usage(management, identity, from_, until, filter_)
     else:
@@ -165,7 +177,8 @@ async def export(
 
     async def parts() -> AsyncIterator[bytes]:
         async for page in pages:
-            yield written(page)
+            yield await asyncio.to_thread(writer.add, page)
+        yield await asyncio.to_thread(writer.end)
 
     named = {"Content-Disposition": f'attachment; filename="{kind}.{format_}"'}
     return StreamingResponse(parts(), media_type=exporting.MEDIA_TYPES[format_], headers=named)

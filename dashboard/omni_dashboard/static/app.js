@@ -11,7 +11,7 @@ class Problem extends Error {
 }
 
 // A key, or (the cookie goes along by itself) that it is this page that asks.
-function proof(method) {
+function proof(method = "GET") {
   if (state.key) return { Authorization: `Bearer ${state.key}` };
   return method === "GET" ? {} : { "X-OmniRoute-CSRF": state.csrf };
 }
@@ -332,6 +332,7 @@ async function enter() {
   $("leave").hidden = $("inside").hidden = false;
   warn("");
   if (state.key) nameModel();
+  document.dispatchEvent(new Event("omniroute:entered"));
   await tick();
 }
 
@@ -340,6 +341,7 @@ function leave(why = "") {
   sessionStorage.removeItem(SLOT);
   Object.assign(state, { key: "", csrf: "", me: null });
   state.round += 1;
+  document.dispatchEvent(new Event("omniroute:left"));
   $("who").textContent = "";
   $("enter").hidden = $("login-link").hidden = false;
   $("own").hidden = true;

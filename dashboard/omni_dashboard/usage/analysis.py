@@ -10,7 +10,7 @@ from omni_wire.errors import InvalidRequest
 from omni_wire.latency import Counts, percentile
 
 from omni_dashboard.usage import measures
-from omni_dashboard.usage.measures import ALL, DIMENSIONS, GRAINS, MEASURES, OWNERS, Dimension, Measure, named
+from omni_dashboard.usage.measures import ALL, DIMENSIONS, FILTERS, GRAINS, MEASURES, OWNERS, Dimension, Measure, named
 
 Values = tuple[str, ...]
 MOST_LINES = 1000
@@ -105,7 +105,7 @@ def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")] if text.strip() else []
 
 
-def read_filters(given: Sequence[str], known: dict[str, Dimension] = DIMENSIONS) -> dict[str, Values]:
+def read_filters(given: Sequence[str], known: dict[str, Dimension] = FILTERS) -> dict[str, Values]:
     """Of "dimension:value" each. Raises ``InvalidRequest``, which says what there is."""
     found: dict[str, Values] = {}
     for text in given:

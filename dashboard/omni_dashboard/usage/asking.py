@@ -1,11 +1,12 @@
 """Questions about usage: what somebody may see of it, whose keys there are, and what analytics answers."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import msgspec
-from omni_core.ports.analytics import Breakdown, Slice
+from omni_core.ports.analytics import TAG, Breakdown, Slice, UsagePoint, UsageQuery, UsageReport
 from omni_core.ports.auth import Identity
 from omni_wire.errors import PermissionDenied
+from omni_wire.latency import TOTAL, TTFT
 
 from omni_dashboard.domain.access import runs_gateway, sees_organisation
 from omni_dashboard.usage.analysis import Analysis, Answer, answer
@@ -29,7 +30,7 @@ async def analysed(identity: Identity, asked: Analysis, ask: Ask, owners: Owners
 async def own_keys(identity: Identity, owners: Owners) -> Mapping[str, Owner]:
     """The one that somebody came with, or all that are a person's."""
     if not identity.person:
-        return {identity.key_id: Owner(identity.organisation, name=identity.name)}
+        return {identity.key_id: Owner(identity.organisation)}
     return {key: owner for key, owner in (await owners(identity)).items() if owner.user == identity.name}
 
 
@@ -53,3 +54,23 @@ async def visible(
         wanted = found.get("key")
         found["key"] = tuple(key for key in known if wanted is None or key in wanted)
     return found, known
+
+
+def of_tags(query: UsageQuery, tags: Values) -> Breakdown:
+    """The same question of requests that have one of ``tags``."""
+    filters = {TAG: tags, **({"key": (query.key_id,)} if query.key_id else {})}
+    by = (query.group_by,) if query.group_by else ()
+    latency = (TOTAL, TTFT) if query.latency else ()
+    return Breakdown(query.from_ms, query.until_ms, by, filters, query.grain, latency)
+
+
+def reported(query: UsageQuery, slices: Sequence[Slice]) -> Iterator[UsageReport]:
+    """Each of the slices that answer it, as a report of its own."""
+    for one in slices:
+        value = "".join(one.values)
+        point = UsagePoint(one.at_ms, value, one.totals, one.latency.get(TOTAL, {}), one.latency.get(TTFT, {}))
+        yield UsageReport(
+            one.totals,
+            {value: one.totals} if query.group_by else {},
+            (point,) if query.grain or query.latency else (),
+        )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
-from omni_core.ports.analytics import OF_ATTEMPTS, OF_REQUESTS, ROLLED, UsageTotals
+from omni_core.ports.analytics import OF_ATTEMPTS, OF_REQUESTS, ROLLED, TAG, UsageTotals
 from omni_wire.errors import InvalidRequest
 from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
@@ -112,8 +112,10 @@ DIMENSIONS = {
     for names, kept in ((ROLLED, "rollups"), (OF_REQUESTS, "rows"), (OWNERS, "keys"))
     for name in names
 }
+# What requests may be filtered by: also by their tags, of which one has any number.
+FILTERS = DIMENSIONS | {TAG: Dimension(TAG, "one of a request's", "rows")}
 # Of attempts, which know less.
-OF_CALLS = {name: DIMENSIONS[name] for name in (*OF_ATTEMPTS, *OWNERS)}
+OF_CALLS = {name: FILTERS[name] for name in (*OF_ATTEMPTS, *OWNERS, TAG)}
 GRAINS = ("minute", "hour", "day")
 
 T = TypeVar("T")

@@ -11,12 +11,11 @@ Values = tuple[str, ...]
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Empty is nobody's. ``name`` is the key's own."""
+    """Empty is nobody's."""
 
     organisation: str = ""
     team: str = ""
     user: str = ""
-    name: str = ""
 
 
 _NOBODY = Owner()

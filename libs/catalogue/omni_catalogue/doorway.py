@@ -55,6 +55,10 @@ class Doorway:
         said = [value.decode("latin-1") for name, value in headers if name == self._header]
         return forwarded_hops(said) if self._reads_forwarded else said
 
+    def is_proxy(self, peer: str) -> bool:
+        found = _peer(peer) if self._trusted else None
+        return found is not None and within(found, self._trusted)
+
     @property
     def trusted(self) -> tuple[Network, ...]:
         return self._trusted
@@ -139,7 +143,12 @@ def is_rebound(headers: Head, own: str) -> bool:
 
 
 def wrong_host() -> GatewayError:
-    return InvalidRequest("This gateway does not answer for that host.", status=421, code="host_not_allowed")
+    return InvalidRequest(
+        "This gateway does not answer for that host: server.hosts names those for which it does, "
+        "server.trusted_proxies the proxy that sends it.",
+        status=421,
+        code="host_not_allowed",
+    )
 
 
 def _host(headers: Head) -> str:

@@ -1,4 +1,4 @@
-"""How calls go out for an account: through which proxy, whom TLS trusts, and what its handshake looks like.
+"""How calls go out for an account: through which proxy, and whom TLS trusts.
 
 A proxy is said at three levels, ``global``, ``provider`` and ``account``; the most specific word holds.
 """
@@ -11,7 +11,6 @@ RESOLVES = ("here", "remote")
 LEVELS = ("account", "provider", "global")
 # What becomes of a call whose proxy is broken: it fails, goes out without one, or through that of the next level.
 FALLBACKS = ("fail", "direct", "next")
-TLS_PROFILES = ("chrome",)
 
 PREFIX = "proxy:"  # no account's id has a colon before its slash
 
@@ -48,13 +47,11 @@ class Proxy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Egress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One way out. ``proxy`` None is none, ``level`` the one of ``LEVELS`` that said so, "" where nobody did.
-    ``tls_profile`` is one of ``TLS_PROFILES``, "" for a handshake as Python makes it."""
+    """One way out. ``proxy`` None is none, ``level`` the one of ``LEVELS`` that said so, "" where nobody did."""
 
     proxy: Proxy | None = None
     level: str = ""
     trust: Trust = SYSTEM
-    tls_profile: str = ""
 
 
 DIRECT = Egress()

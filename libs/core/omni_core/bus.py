@@ -213,6 +213,36 @@ class Bus:
             except NotFoundError:
                 return 0
 
+    async def ask(self, subject: str, data: bytes, timeout: float) -> bytes | None:
+        """What whoever listens to ``subject`` answers; None where nobody does, or not in ``timeout`` seconds. Not by
+        JetStream: nothing of it is kept."""
+        await self.connect(timeout)
+        with _told(f"ask {subject}"):
+            try:
+                return (await self._client.request(subject, data, timeout=timeout)).data
+            except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+                return None
+
+    async def answer(self, subject: str, reply: Callable[[bytes], bytes]) -> None:
+        """Answer all that is asked of ``subject``. Goes on through disconnections; never ends."""
+        while True:
+            try:
+                await self.connect(timeout=60.0)
+                lost = self._lost
+                with _cancellable():
+                    asked = await self._client.subscribe(subject)
+                try:
+                    while not lost.is_set():
+                        msg = await _unless(lost, _heard(asked))
+                        if msg is not None and msg.reply:
+                            await self._client.publish(msg.reply, reply(msg.data))
+                finally:
+                    with contextlib.suppress(nats.errors.Error, OSError):
+                        await asked.unsubscribe()
+            except (nats.errors.Error, TimeoutError, OSError, DependencyUnavailable) as error:
+                log.debug("answering %s again: %s", subject, type(error).__name__)
+                await asyncio.sleep(_RETRY)
+
     async def kv_put(self, bucket: str, key: str, value: bytes, *, ttl: float = 0.0) -> int:
         """Store, and return the bucket's revision. The bucket is made when there is none: one that forgets what was not
         stored again within ``ttl`` seconds, and all of it when NATS ends, where a ``ttl`` is given."""

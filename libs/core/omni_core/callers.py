@@ -12,6 +12,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
         "Models": ("edge", "dashboard"),
         "CountTokens": ("edge", "dashboard"),
         "Explain": ("dashboard",),
+        "TestAccount": ("dashboard",),
+        "TestProxy": ("dashboard",),
     },
     "omniroute.translator.v1.TranslatorPort": {
         "EncodeRequest": ("router", "dashboard"),

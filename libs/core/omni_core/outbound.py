@@ -13,7 +13,7 @@ import msgspec
 from omni_catalogue.proxies import SYSTEM, Proxy, Trust
 from omni_wire.errors import ProxyFailed, UpstreamTimeout, UpstreamUnreachable
 
-from omni_core.addresses import Resolver, check_literal
+from omni_core.addresses import Resolver
 from omni_core.ids import new_id
 from omni_core.outbound_handshake import failed, handshake
 from omni_core.outbound_health import ProxyHealth
@@ -135,8 +135,7 @@ class Outbound:
     async def _addresses(self, target: Target, via: Proxy | None) -> list[str]:
         if via is None or via.resolves == "here":
             return await self.resolver.resolve(target.host, target.port, allow_private=target.allow_private)
-        if not target.allow_private:
-            check_literal(target.host)
+        self.resolver.check_literal(target.host, allow_private=target.allow_private)
         return [target.host.partition("%")[0]]
 
     async def _tunnel(

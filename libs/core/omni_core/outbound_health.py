@@ -64,9 +64,9 @@ class ProxyHealth:
         """Names of those that are left alone now."""
         return tuple(sorted(proxy.name for proxy, state in self._states.items() if state.failures >= FAILURES))
 
-    def keep(self, proxies: frozenset[Proxy]) -> None:
-        """Forget all others: they are not configured any more."""
-        self._states = {proxy: state for proxy, state in self._states.items() if proxy in proxies}
+    def forget(self) -> None:
+        """Try each again."""
+        self._states.clear()
 
     def _well(self, proxy: Proxy, outcome: str) -> None:
         self._count(proxy, outcome)

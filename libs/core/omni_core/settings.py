@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from omni_catalogue.networks import Network, networks
 
 from omni_core.tls import TlsFiles
 from omni_core.tracing import TraceSettings
@@ -53,6 +54,7 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     NATS cluster hold each stream and bucket. ``tls`` is this process' certificate for calls between services, and for
     Redis and NATS where their URLs say rediss:// and tls://; ``redis_ca`` and ``nats_ca`` are the CAs of those two
     where they have another ("system" for those this machine trusts). ``config_keys`` are for published configurations.
+    ``allowed_networks`` are private ones that providers' names may stand for.
     """
 
     data_dir: Path
@@ -72,6 +74,7 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_ca: str = ""
     nats_ca: str = ""
     config_keys: ConfigKeys = ConfigKeys()
+    allowed_networks: tuple[Network, ...] = ()
 
     def __repr__(self) -> str:
         return f"CoreSettings(data_dir={str(self.data_dir)!r}, peers={self.peers!r})"
@@ -82,10 +85,12 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         ``OMNIROUTE_NATS_REPLICAS`` (1 to 5),
         ``OMNIROUTE_CONFIG_SIGNING_KEY``, ``OMNIROUTE_CONFIG_PUBLIC_KEYS`` and each with ``_FILE``,
         ``OMNIROUTE_TLS_CA``, ``_CERT`` and ``_KEY`` (all or none), ``OMNIROUTE_REDIS_CA``, ``OMNIROUTE_NATS_CA``,
+        ``OMNIROUTE_ALLOWED_NETWORKS``,
         ``OMNIROUTE_ADVERTISE``, ``OMNIROUTE_HTTP_HOST``, ``OMNIROUTE_LOG_LEVEL`` and ``OMNIROUTE_LOG_FORMAT`` ("text"
         or "json"); the URLs and the token are the caller's, because they may be of servers it has just started.
 
-        Raises ``ValueError`` for an age that is no number of seconds, replicas that are none, or half a certificate."""
+        Raises ``ValueError`` for an age that is no number of seconds, replicas or networks that are none, or half a
+        certificate."""
         return cls(
             data_dir=Path(env.get("DATA_DIR") or Path.home() / ".omniroute").expanduser(),
             redis_url=redis_url,
@@ -107,6 +112,7 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
             tls=_tls(env),
             redis_ca=env.get("OMNIROUTE_REDIS_CA", "").strip(),
             nats_ca=env.get("OMNIROUTE_NATS_CA", "").strip(),
+            allowed_networks=_networks(env, "OMNIROUTE_ALLOWED_NETWORKS"),
             config_keys=ConfigKeys(
                 signing=env.get("OMNIROUTE_CONFIG_SIGNING_KEY", "").strip(),
                 signing_file=env.get("OMNIROUTE_CONFIG_SIGNING_KEY_FILE", "").strip(),
@@ -125,6 +131,14 @@ def _tls(env: Mapping[str, str]) -> TlsFiles | None:
     if missing:
         raise ValueError(f"{' and '.join(missing)} must be set, too: a CA, a certificate and its key belong together")
     return TlsFiles(*(Path(path).expanduser() for path in paths))
+
+
+def _networks(env: Mapping[str, str], name: str) -> tuple[Network, ...]:
+    text = env.get(name, "")
+    try:
+        return networks(word for part in text.split(",") if (word := part.strip()))
+    except ValueError as error:
+        raise ValueError(f"{name} is '{text}': networks in CIDR with commas between, such as 10.8.0.0/16") from error
 
 
 def _replicas(env: Mapping[str, str], name: str) -> int:

@@ -93,8 +93,11 @@ class HttpWeb:
         return await self.fetch(asked, allow_private=allow_private, within=within, via=way.proxy, trust=way.trust)
 
     async def _prepared(self, asked: WebCall, allow_private: bool, trust: Trust) -> tuple[bytes, Target]:
-        url = urlsplit(asked.url)
-        host, port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
+        try:
+            url = urlsplit(asked.url)
+            host, port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
+        except ValueError as error:
+            raise UpstreamUnreachable("its address is malformed") from error
         if not host or not port:
             raise UpstreamUnreachable("its address is not one of http or https")
         request = _request(asked, url.netloc.rpartition("@")[2], url.path or "/", url.query)

@@ -55,10 +55,10 @@ def rebuild(check: bool, data_dir: Path | None) -> None:
 
 
 @analytics.command()
-@click.option("--to", "url", required=True, metavar="URL", help="postgresql://user@host:5432/name, an empty database.")
+@click.option("--to", "url", required=True, metavar="URL", help="postgresql://… or clickhouse://…, an empty database.")
 @data_dir
 def copy(url: str, data_dir: Path | None) -> None:
-    """Copy all usage into a PostgreSQL: rows, what they add up to, and what is known of limits.
+    """Copy all usage into a PostgreSQL or a ClickHouse: rows, what they add up to, and what is known of limits.
 
     The database must be there and empty; its password is in URL, or in the file that
     OMNIROUTE_ANALYTICS_DATABASE_PASSWORD_FILE names. In the end counts and sums of both are compared, and nothing
@@ -97,7 +97,7 @@ def copy(url: str, data_dir: Path | None) -> None:
 
 @analytics.command(
     "export",
-    short_help="Requests, attempts or usage as CSV or JSON lines.",
+    short_help="Requests, attempts or usage as CSV, JSON lines or Parquet.",
     epilog="""\b
 Examples:
   omniroute analytics export requests --from 2026-11-01 -o november.csv
@@ -108,7 +108,9 @@ Examples:
 @click.option("--from", "from_", metavar="TIME", default="", help="ISO 8601 or epoch ms, inclusive.")
 @click.option("--until", metavar="TIME", default="", help="The same, exclusive.")
 @click.option("--filter", "filters", metavar="DIMENSION:VALUE", multiple=True, help="What passes; again for more.")
-@click.option("--format", "kind_of_file", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+@click.option(
+    "--format", "kind_of_file", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True
+)
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="Where to write. [stdout]")
 @asking
 def export_usage(
@@ -121,7 +123,8 @@ def export_usage(
     access: "Access",
 ) -> None:
     """Write out what is recorded, in the order in which it began, a row a line. Texts that a spreadsheet would take for
-    a formula begin with an apostrophe in CSV."""
+    a formula begin with an apostrophe in CSV. Parquet needs pyarrow where the dashboard runs: pip install
+    'omniroute[parquet]'."""
     from omni_launch.management import gateway
 
     given = {"kind": kind, "format": kind_of_file, "from": from_, "until": until}

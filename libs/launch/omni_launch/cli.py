@@ -12,6 +12,7 @@ from omni_launch.backup_cli import backup
 from omni_launch.bodies_cli import bodies
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
+from omni_launch.connection_cli import test
 from omni_launch.environment import Flags, config_file, merged
 from omni_launch.events_cli import events
 from omni_launch.explain_cli import explain
@@ -288,7 +289,7 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain, quota, report, bodies):
+for verb in (apply, diff, export, take_in, explain, quota, report, bodies, test):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)

@@ -26,11 +26,13 @@ from omni_launch.problems import CannotStart
 URL, KEY, KEY_FILE = "OMNIROUTE_MANAGEMENT_URL", "OMNIROUTE_MANAGEMENT_KEY", "OMNIROUTE_MANAGEMENT_KEY_FILE"
 TIMEOUT = 30.0
 APPLY_WITHIN = APPLY_TIMEOUT + 10  # more than the dashboard gives auth, so that what it says of that is heard
+TEST_WITHIN = 40.0
 REFRESH_WITHIN = REFRESH_TIMEOUT + 10
 REPRICE_WITHIN = 2 * REPRICE_TIMEOUT + 10  # it is looked at, and then written
 _MOST = 64 * 1024 * 1024
 _PLATFORM = "This needs an admin's key of who runs the gateway"
 _NEEDS_QUOTA = f"{_PLATFORM}, with the area quota"
+_NEEDS_CONFIG = f"{_PLATFORM}, with the area config"
 _NEEDS_SYSTEM = f"{_PLATFORM}, with the area system"
 _NEEDS_BODIES = "This needs an admin's key, with the area bodies"
 _NEEDS = "This needs an admin's key, with the area config, and keys for a file's keys"
@@ -160,6 +162,28 @@ class Remote:
             "POST", f"/api/simulate-route{query}", msgspec.json.encode(asked), kind="application/json", needs=needs
         )
         return self._told(body)
+
+    def test_account(self, account: str, model: str = "") -> dict[str, Any]:
+        """What ``POST /api/accounts/{account}/test`` answers."""
+        query = f"?{urllib.parse.urlencode({'model': model})}" if model else ""
+        path = f"/api/accounts/{urllib.parse.quote(account, safe='/')}/test{query}"
+        return self._told(self._ask("POST", path, b"", TEST_WITHIN, needs=_NEEDS_CONFIG))
+
+    def test_proxy(self, name: str) -> dict[str, Any]:
+        """What ``POST /api/proxies/{name}/test`` answers."""
+        path = f"/api/proxies/{urllib.parse.quote(name, safe='')}/test"
+        return self._told(self._ask("POST", path, b"", TEST_WITHIN, needs=_NEEDS_CONFIG))
+
+    def accounts_of(self, provider: str) -> list[str]:
+        """Names of a provider's accounts."""
+        found, after = list[str](), ""
+        while True:
+            query = urllib.parse.urlencode({"limit": 1000, "after": after})
+            page = self._got(f"/api/accounts?{query}", needs=_NEEDS_CONFIG)
+            found += [str(one["name"]) for one in page["items"]]
+            after = page.get("next") or ""
+            if not after:
+                return [name for name in found if name.partition("/")[0] == provider]
 
     def audit_usage(self) -> dict[str, Any]:
         """What ``GET /api/audit/usage`` answers."""

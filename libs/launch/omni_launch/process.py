@@ -20,9 +20,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from omni_core.component import Component
+from omni_core.console import ConsoleAnswers
 from omni_core.ids import new_id
 from omni_core.runtime import Runtime, close_runtime, open_runtime
 from omni_core.settings import CoreSettings
+from omni_core.telemetry import console
 from omni_core.tls import CannotUse
 from prometheus_client import generate_latest
 
@@ -162,6 +164,9 @@ class Process:
             self._membership = Membership(runtime, own, plan.target.over_grpc, grpc_port)
             self._undo.append(("membership", self._membership.stop))
             await self._membership.start()
+            answers = ConsoleAnswers(runtime.bus, runtime.instance_id, console)
+            self._undo.append(("console", answers.stop))
+            await answers.start()
         self._put_notice()
         _settle_down()
         await self._announce(

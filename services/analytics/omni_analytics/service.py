@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from operator import add, attrgetter
+from typing import TypeVar
 
 import msgspec
 from omni_catalogue import pricebook
@@ -19,6 +20,7 @@ from omni_core.ports.analytics import (
     OF_ATTEMPTS,
     OF_REQUESTS,
     ROLLED,
+    TAG,
     Breakdown,
     Charge,
     DeadLetter,
@@ -50,6 +52,8 @@ from omni_analytics.settings import AnalyticsSettings
 from omni_analytics.watching import Watchers
 
 logger = logging.getLogger("omniroute.analytics")
+
+Source = TypeVar("Source")
 
 _STARTED, _DURATION = attrgetter("started_ms"), attrgetter("duration_ms")
 
@@ -111,8 +115,10 @@ class Analytics:
         """Raises ``InvalidRequest`` for what there is not, and names what there is."""
         _known("grain", asked.grain, GRAINS)
         _check_times(asked.from_ms, asked.until_ms)
-        for name in (*asked.dimensions, *asked.filters):
+        for name in asked.dimensions:
             _known("dimension", name, DIMENSIONS)
+        for name in asked.filters:
+            _known("filter", name, (*DIMENSIONS, TAG))
         for name in asked.latency:
             _known("latency", name, MEASURED)
         if len(set(asked.dimensions)) < len(asked.dimensions):
@@ -127,7 +133,7 @@ class Analytics:
         _known("kind", asked.kind, ("request", "attempt"))
         _check_times(asked.from_ms, asked.until_ms)
         for name in asked.filters:
-            _known("filter", name, DIMENSIONS if asked.kind == "request" else OF_ATTEMPTS)
+            _known("filter", name, (*(DIMENSIONS if asked.kind == "request" else OF_ATTEMPTS), TAG))
         if not 0 < asked.limit <= MOST_LISTED:
             raise InvalidRequest(f"limit is from 1 to {MOST_LISTED}", param="limit")
         if asked.after and not CURSOR.fullmatch(asked.after):
@@ -154,7 +160,7 @@ class Analytics:
     async def redrive(self, ids: tuple[int, ...]) -> Redriven:
         counted, stayed = list[int](), dict[int, str]()
         for letter in await self._letters_of(ids):
-            decoded = self._decode(letter.data)
+            ((_, decoded),) = self._dated([(letter, self._decode(letter.data))])
             fault = await self._count_alone(decoded)
             if fault:
                 stayed[letter.id] = fault
@@ -244,7 +250,7 @@ class Analytics:
 
     async def _count(self, messages: Sequence[UsageMessage]) -> list[tuple[UsageMessage, str]]:
         """Every message with what is wrong with it; what is right in it is on disk."""
-        decoded = [(message, self._decode(message.data)) for message in messages]
+        decoded = self._dated([(message, self._decode(message.data)) for message in messages])
         await self._tell([reached for _, found in decoded for reached in found.reached])
         try:
             await self._record([row for _, found in decoded for row in found.rows], len(messages))
@@ -267,7 +273,6 @@ class Analytics:
 
     async def _record(self, rows: Sequence[UsageRow], messages: int) -> None:
         began = self._clock()
-        rows = self._dated(rows)
         recorded = await self._store.record(rows)
         self._meter.committed(recorded, messages, self._clock() - began)
         if recorded.requests_stored:
@@ -276,21 +281,16 @@ class Analytics:
             oldest = min(map(add, map(_STARTED, rows), map(_DURATION, rows)))
             self._meter.behind(max(0.0, (self._now_ms() - oldest) / 1000))
 
-    def _dated(self, rows: Sequence[UsageRow]) -> Sequence[UsageRow]:
+    def _dated(self, found: list[tuple[Source, Decoded]]) -> list[tuple[Source, Decoded]]:
         """Attempts that are yet to begin are marked: their router's clock is wrong, or ours. They stand where they say,
         for moving them would count a second delivery as another."""
         latest = self._now_ms() + self._settings.clock_slack * 1000
-        if not rows or max(map(_STARTED, rows)) <= latest:
-            return rows
-        ahead = sum(row.started_ms > latest for row in rows)
+        ahead = sum(row.started_ms > latest for _, decoded in found for row in decoded.rows)
+        if not ahead:
+            return found
         self._meter.ahead(ahead)
         logger.warning("usage of the future was recorded", extra={"fields": {"rows": ahead}})
-        return [
-            msgspec.structs.replace(row, suspect=row.suspect or CLOCK_AHEAD)
-            if isinstance(row, AttemptRow) and row.started_ms > latest
-            else row
-            for row in rows
-        ]
+        return [(source, msgspec.structs.replace(each, rows=_marked(each.rows, latest))) for source, each in found]
 
     async def _refuse(self, message: UsageMessage, reason: str) -> None:
         """Try a faulty message again later (a newer version of us may understand it), then put it aside for good."""
@@ -320,3 +320,12 @@ class Analytics:
 def _known(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise InvalidRequest(f"{name} {value!r} is not one of {', '.join(filter(None, known))}", param=name)
+
+
+def _marked(rows: Sequence[UsageRow], latest: int) -> tuple[UsageRow, ...]:
+    return tuple(
+        msgspec.structs.replace(row, suspect=row.suspect or CLOCK_AHEAD)
+        if isinstance(row, AttemptRow) and row.started_ms > latest
+        else row
+        for row in rows
+    )

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from omni_catalogue.doorway import Doorway, is_rebound, wrong_host
 from omni_catalogue.keyshape import is_wellformed
-from omni_catalogue.networks import counted_as, within
+from omni_catalogue.networks import counted_as
 from omni_catalogue.snapshot import Server, Snapshot
 from omni_core.clock import monotonic, now_ms
 from omni_core.component import Check
@@ -179,7 +179,7 @@ class EdgeService:
     def _counted_connection(self, peer: str) -> str:
         """Proxies of ours have those of all their clients."""
         found = self.door.client(peer, ())
-        return counted_as(found) if found is not None and not within(found, self.door.trusted) else ""
+        return counted_as(found) if found is not None and not self.door.is_proxy(peer) else ""
 
     async def share(self, shared: SharedTallies) -> None:
         """Tell the other edges what was counted here since the last time, and hear what they did."""
@@ -226,13 +226,16 @@ class EdgeService:
         if refusal is not None:
             raise refusal
 
-    def check(self, inbound: Inbound, own: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        """Whether a body of this kind and announced size may come in. ``own`` is our address on the connection.
+    def check(
+        self, inbound: Inbound, peer: str = "", own: str = "", headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Whether a body of this kind and announced size may come in. ``peer`` and ``own`` are the addresses at the two
+        ends of the connection.
 
         Raises ``PermissionDenied``, ``InvalidRequest``, ``UnsupportedMediaType``, ``BodyTooLarge``.
         """
         if inbound.key_digest is None:
-            self.check_origin(inbound, own, headers)
+            self.check_origin(inbound, peer, own, headers)
             if not inbound.content_type:
                 raise untyped_refusal()
         refusal = media_refusal(inbound.content_type, inbound.content_encoding)
@@ -244,7 +247,9 @@ class EdgeService:
         if inbound.length > self.policy.max_body_bytes:
             raise self.too_large()
 
-    def check_origin(self, inbound: Inbound, own: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    def check_origin(
+        self, inbound: Inbound, peer: str = "", own: str = "", headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
         """Where no key is needed, whoever reaches the gateway may use it, and any page that a user opens makes the
         browser reach it. Raises ``PermissionDenied`` for those pages, ``InvalidRequest`` for one whose own name was
         pointed at this machine."""
@@ -252,7 +257,7 @@ class EdgeService:
             return
         if inbound.foreign:
             raise foreign_refusal()
-        if not self.door.names_hosts and is_rebound(headers, own):
+        if not self.door.names_hosts and is_rebound(headers, own) and not self.door.is_proxy(peer):
             raise wrong_host()
 
     async def _ask_once(self, digest: bytes, context: CallContext) -> Holder:

@@ -1,6 +1,7 @@
 """Put quota together."""
 
 from omni_catalogue.snapshot import Snapshot
+from omni_core.addresses import Resolver
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.meters import Meter
@@ -40,7 +41,8 @@ class QuotaComponent:
 
         tunnels = Meter("omniroute_quota_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
         secrets = AskedSecrets(auth) if auth is not None else None
-        web = HttpWeb(outbound=Outbound(secrets=secrets, health=ProxyHealth(tunnels)))
+        resolver = Resolver(runtime.settings.allowed_networks)
+        web = HttpWeb(outbound=Outbound(resolver=resolver, secrets=secrets, health=ProxyHealth(tunnels)))
         accounts = Accounts(self._book, self._janitor, web, auth, meter, current, settings)
         self.service = QuotaService(self._janitor, self._courier, meter, current, settings, accounts)
 

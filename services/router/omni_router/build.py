@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from omni_catalogue.snapshot import LIMIT_OWNER
+from omni_core.addresses import Resolver
 from omni_core.clock import now_ms
 from omni_core.component import Check, ConfigState
 from omni_core.config_feed import ConfigFeed, ConfigMetrics
@@ -27,6 +28,7 @@ from omni_router.adapters.events import ProtobufEvents
 from omni_router.adapters.http import HttpUpstream
 from omni_router.adapters.local_embeddings import LocalEmbeddings
 from omni_router.adapters.meanings import RedisMeanings
+from omni_router.adapters.probing import OutboundProbe
 from omni_router.adapters.recordings import RedisRecordings
 from omni_router.domain.records import OWN_BUDGET
 from omni_router.service.credentials import Credentials, ProxySecrets
@@ -61,9 +63,9 @@ class RouterComponent:
         )
         self._credentials = Credentials(auth, settings.credential_ttl)
         tunnels = Meter("omniroute_router_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
-        self._health = ProxyHealth(tunnels)
-        self._outbound = Outbound(secrets=ProxySecrets(self._credentials), health=self._health)
-        self._upstream = HttpUpstream(outbound=self._outbound)
+        resolver, secrets = Resolver(runtime.settings.allowed_networks), ProxySecrets(self._credentials)
+        outbound = Outbound(resolver=resolver, secrets=secrets, health=ProxyHealth(tunnels))
+        self._upstream = HttpUpstream(outbound=outbound)
         cache_file = runtime.settings.data_dir / "router" / "snapshot.json"
         keys = PublicKeys.of(runtime.settings)
         self._feed = ConfigFeed(runtime.bus, cache_file, keys, ConfigMetrics("router", runtime.metrics))
@@ -79,6 +81,7 @@ class RouterComponent:
             router_id=runtime.instance_id,
             turns=Turns(self._ledger, runtime.instance_id, self._bells),
             tracer=tracer,
+            probe=OutboundProbe(Outbound(resolver=resolver, secrets=secrets)),
         )
         metrics = RouterMetrics(runtime.metrics, lambda: tools.turns.waiting)
         router = RouterService(tools, metrics)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
-from omni_catalogue.proxies import Egress
+from omni_catalogue.proxies import Egress, Proxy
 from omni_catalogue.snapshot import Timeouts
 from omni_core.kept_bodies import KeptBody
 from omni_core.ports.context import CallContext
@@ -74,6 +74,28 @@ class Upstream(Protocol):
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         """Raises ``UpstreamUnreachable``, ``UpstreamTimeout``, ``StreamInterrupted``, ``UpstreamFailed``, or, where the
         proxy of the last way is broken, ``ProxyFailed``; ``CredentialUnavailable`` where its password cannot be had."""
+        ...
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """An answer to a GET, by the way that it took."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    way: Egress | None = None
+
+
+class Probe(Protocol):
+    """Connections that are made to see whether they can be: every proxy is tried, also one that is left alone for now.
+    Raise what ``Upstream`` does."""
+
+    async def get(
+        self, url: str, headers: Mapping[str, str], ways: Sequence[Egress], *, allow_private: bool, within: float
+    ) -> Probed: ...
+
+    async def tunnel(self, proxy: Proxy, host: str, port: int, *, allow_private: bool, within: float) -> None:
+        """Open one, and close it."""
         ...
 
 

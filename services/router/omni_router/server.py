@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import msgspec
 from omni_core.coalesce import coalesce
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import CompleteCall, Frame, Head, RouterPort
@@ -61,6 +62,15 @@ def register(server: RpcServer, port: RouterPort) -> None:
         )
         return pb.ExplainResponse(document=await port.explain(call))
 
+    async def test_account(request: pb.TestAccountRequest) -> pb.TestAccountResponse:
+        context = CallContext(request.context.request_id, request.context.traceparent)
+        found = await port.test_account(context, request.account_id, request.model)
+        return pb.TestAccountResponse(document=msgspec.json.encode(found))
+
+    async def test_proxy(request: pb.TestProxyRequest) -> pb.TestProxyResponse:
+        context = CallContext(request.context.request_id, request.context.traceparent)
+        return pb.TestProxyResponse(document=msgspec.json.encode(await port.test_proxy(context, request.name)))
+
     server.add(
         "omniroute.router.v1.RouterPort",
         {
@@ -68,6 +78,8 @@ def register(server: RpcServer, port: RouterPort) -> None:
             "Models": unary(pb.ModelsRequest, models),
             "CountTokens": unary(pb.CountTokensRequest, count_tokens),
             "Explain": unary(pb.ExplainRequest, explain),
+            "TestAccount": unary(pb.TestAccountRequest, test_account),
+            "TestProxy": unary(pb.TestProxyRequest, test_proxy),
         },
     )
 

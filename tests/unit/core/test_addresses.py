@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from omni_core.addresses import Resolver, check_literal, is_public
+from omni_core.addresses import Resolver, is_public
 from omni_wire.errors import UpstreamUnreachable
 
 SPECIAL = [
@@ -31,18 +31,18 @@ PUBLIC = [
 
 @pytest.mark.parametrize("host", SPECIAL)
 def test_a_special_address_is_refused(host: str) -> None:
-    with pytest.raises(UpstreamUnreachable, match="allow_private_address"):
-        check_literal(host)
+    with pytest.raises(UpstreamUnreachable, match=r"allow_private_address|cloud"):
+        Resolver().check_literal(host, allow_private=False)
 
 
 @pytest.mark.parametrize("host", PUBLIC)
 def test_an_ordinary_address_passes(host: str) -> None:
-    check_literal(host)
+    Resolver().check_literal(host, allow_private=False)
     assert is_public(host)
 
 
 def test_a_name_is_left_to_the_resolver() -> None:
-    check_literal("api.example.com")
+    Resolver().check_literal("api.example.com", allow_private=False)
 
 
 async def test_a_name_that_stands_for_a_private_address_is_refused() -> None:

@@ -52,7 +52,7 @@ from omni_core.ports.quota import (
     QuotaSnapshot,
     QuotaWindowState,
 )
-from omni_core.ports.router import CompleteCall
+from omni_core.ports.router import CompleteCall, ConnectionTest
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
 from omni_core.settings import CoreSettings
@@ -535,6 +535,19 @@ class Router:
         if self.failure is not None:
             raise self.failure
         return self.document
+
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        if self.failure is not None:
+            raise self.failure
+        if account_id != "acme/first":
+            raise InvalidRequest(f"there is no account '{account_id}'", status=404, code="not_found")
+        told = "the provider takes the key"
+        return ConnectionTest(True, "models", told, 200, 7, proxy="office", level="global", egress="203.0.113.7")
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        if self.failure is not None:
+            raise self.failure
+        return ConnectionTest(False, "tunnel", "the proxy office cannot be reached", 0, 9, "proxy_unreachable")
 
 
 class Processes:

@@ -73,6 +73,8 @@ MATRIX = [
     ("POST", "/api/quota/breakers/acme/first/reset", None, (401, 401, 403, 403, 204)),
     ("POST", "/api/quota/rates/acme/first/forget", None, (401, 401, 403, 403, 204)),
     ("POST", "/api/quota/accounts/acme/first/refresh", None, (401, 401, 403, 403, 200)),
+    ("POST", "/api/accounts/acme/first/test", None, (401, 401, 403, 403, 200)),
+    ("POST", "/api/proxies/office/test", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/audit", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/audit/verify", None, (401, 401, 403, 403, 200)),
     ("GET", "/api/audit/usage", None, (401, 401, 403, 403, 200)),

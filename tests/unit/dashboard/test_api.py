@@ -354,6 +354,7 @@ async def test_metrics_count_by_route_and_never_by_what_was_asked(house: House) 
     assert "wp-login" not in text
 
 
+PARQUET = "application/vnd.apache.parquet"
 PUBLIC = {("get", "/api/session"), *(("post", f"/api/session{path}") for path in ("", "/look", "/redeem"))}
 
 
@@ -367,7 +368,7 @@ async def test_openapi_describes_every_answer_and_problem(house: House) -> None:
             good = {status: found for status, found in operation["responses"].items() if status < "300"}
             status, *more = sorted(good)
             assert more == (["201"] if method == "put" else []), name
-            files = {"/api/config/export": {"text/yaml"}, "/api/export": {"text/csv", "application/x-ndjson"}}
+            files = {"/api/config/export": {"text/yaml"}, "/api/export": {"text/csv", "application/x-ndjson", PARQUET}}
             files |= {"/api/live": {"text/event-stream"}}
             if path in files:
                 assert set(good[status]["content"]) == files[path]
@@ -379,7 +380,7 @@ async def test_openapi_describes_every_answer_and_problem(house: House) -> None:
     assert "$defs" not in str(document)
     assert set(document["paths"]["/api/usage"]["get"]["responses"]) == {"200", "400", "401", "403", "422", "500", "503"}
     names = [parameter["name"] for parameter in document["paths"]["/api/usage"]["get"]["parameters"]]
-    assert names == ["from", "until", "group_by", "key", "grain", "latency"]
+    assert names == ["from", "until", "group_by", "key", "grain", "latency", "tag"]
     refs = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert refs <= set(document["components"]["schemas"])
 

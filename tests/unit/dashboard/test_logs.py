@@ -4,15 +4,19 @@ import csv
 import io
 import json
 import logging
+import sys
+from decimal import Decimal
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omni_core.log_ring import LogRing
+from omni_core.log_ring import LogLine, LogRing
 from omni_core.ports.analytics import Breakdown, Listing, UsageTotals
-from omni_dashboard.usage.exporting import as_csv
-from omni_wire.errors import DependencyUnavailable
+from omni_dashboard.server import parquet
+from omni_dashboard.usage.exporting import CsvWriter, columns
+from omni_wire.errors import DependencyUnavailable, InvalidRequest
+from pyarrow.parquet import ParquetFile
 
 from tests.unit.dashboard.ports import ADMIN, DEV, FOUND, House, is_problem
 from tests.unit.dashboard.test_access import keep
@@ -93,6 +97,30 @@ async def test_the_log_of_this_process_is_shown_to_who_runs_it_alone(house: Hous
     is_problem(await house.call("GET", "/api/logs?kind=console", ADMIN), 403, "organisation_not_allowed")
 
 
+class Consoles:
+    """Satisfies ``Consoles``: one process, whose long lines fill an answer with two."""
+
+    async def lines(self, instance: str, before: int, limit: int, text: str) -> list[LogLine]:
+        if instance != "router-1":
+            raise InvalidRequest("no such process answers", status=404, code="not_found", param="process")
+        lines = [LogLine(number, '{"msg": "of the router"}') for number in range(5, 0, -1)]
+        return [line for line in lines if line.number < (before or 99) and text in line.text][: min(limit, 2)]
+
+
+async def test_the_log_of_any_process_is_asked_of_it(house: House) -> None:
+    house.component.service._consoles = Consoles()
+    seen, after = [], ""
+    while after is not None:
+        page = await house.call("GET", f"/api/logs?kind=console&process=router-1&after={after}", ADMIN)
+        seen += [item["number"] for item in page.json()["items"]]
+        after = page.json()["next"]
+    assert seen == [5, 4, 3, 2, 1]
+    is_problem(await house.call("GET", "/api/logs?kind=console&process=router-2", ADMIN), 404, "not_found")
+    is_problem(await house.call("GET", "/api/logs?kind=audit&process=router-1", ADMIN), 400)
+    is_problem(await house.call("GET", "/api/logs?kind=console&process=../x", ADMIN), 422)
+    is_problem(await house.call("GET", "/api/logs?kind=console&process=router-1", DEV), 403)
+
+
 async def test_an_export_is_all_pages_in_one_file(house: House) -> None:
     house.analytics.found = [change(FOUND, id=f"r{number}") for number in range(5)]
     answer = await house.call("GET", "/api/export?format=jsonl&kind=requests", ADMIN)
@@ -107,9 +135,39 @@ async def test_an_export_is_all_pages_in_one_file(house: House) -> None:
     assert (table[0][0], table[1][0]) == ("id", "0191")
 
 
+@pytest.mark.parametrize("count", [0, 1, 23])
+async def test_a_parquet_file_has_the_same_rows_in_groups_its_numbers_exactly(
+    house: House, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(parquet, "GROUP", 10)
+    most = change(FOUND, cost_nano_usd=2**53 + 1, stream=True)
+    house.analytics.found = [change(most, id=f"r{number}") for number in range(count)]
+    answer = await house.call("GET", "/api/export?format=parquet&kind=requests", ADMIN)
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    assert answer.headers["content-disposition"] == 'attachment; filename="requests.parquet"'
+    file = ParquetFile(io.BytesIO(answer.content))
+    assert file.num_row_groups == -(-count // 10)
+    lines = (await house.call("GET", "/api/export?format=jsonl&kind=requests", ADMIN)).text.splitlines()
+    wanted = [json.loads(line) for line in lines]
+    found = file.read().to_pylist()
+    assert found == [row | {"cost_usd": Decimal(row["cost_usd"])} for row in wanted]
+    assert all(row["cost_nano_usd"] == 2**53 + 1 for row in found)
+    calls = await house.call("GET", "/api/export?format=parquet&kind=attempts", ADMIN)
+    assert ParquetFile(io.BytesIO(calls.content)).schema_arrow.names == [*columns("attempts")]
+
+
+async def test_without_the_library_of_parquet_it_is_said_how_to_get_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = await house.call("GET", "/api/export?format=parquet", ADMIN)
+    is_problem(answer, 400)
+    assert "pip install 'omniroute[parquet]'" in answer.text
+
+
 async def test_what_goes_wrong_before_the_first_row_has_a_status(house: House) -> None:
     is_problem(await house.call("GET", "/api/export?kind=usage", ADMIN), 400)
-    is_problem(await house.call("GET", "/api/export?format=parquet", ADMIN), 422)
+    is_problem(await house.call("GET", "/api/export?format=xlsx", ADMIN), 422)
     is_problem(await house.call("GET", "/api/export?filter=moon:1", ADMIN), 400)
     house.analytics.failure = DependencyUnavailable("analytics is away")
     is_problem(await house.call("GET", "/api/export", ADMIN), 503)
@@ -132,7 +190,7 @@ async def test_usage_is_exported_by_the_hour_and_asked_for_day_by_day(house: Hou
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20), min_size=1, max_size=4))
 def test_no_text_becomes_a_formula_and_none_is_lost(texts: list[str]) -> None:
-    written = as_csv()({"a": text, "n": -5, "b": True} for text in texts).decode()
+    written = CsvWriter({}).add({"a": text, "n": -5, "b": True} for text in texts).decode()
     rows = [*csv.reader(io.StringIO(written, newline=""))]
     assert rows[0] == ["a", "n", "b"]
     for text, (shown, number, truth) in zip(texts, rows[1:], strict=True):

@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 
 from omni_core.bus import Bus
 from omni_core.clients.picking import addresses
-from omni_core.clients.router import COUNT_TIMEOUT, RouterClient
+from omni_core.clients.router import COUNT_TIMEOUT, TEST_TIMEOUT, RouterClient
 from omni_core.clients.seats import Place, Seat, Seats
 from omni_core.clients.translator import ENCODE_TIMEOUT, Feed, TranslatorClient
 from omni_core.clock import monotonic
@@ -36,7 +36,7 @@ from omni_core.identity import Caller
 from omni_core.members import MemberFeed, Members
 from omni_core.meters import Meter
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, Frame, ModelEntry
+from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, ModelEntry
 from omni_core.ports.translator import EncodeCall, EncodedRequest, StreamCall, Translated
 from omni_core.rpc import CALL_TIMEOUT, ServiceChannel
 from omni_core.settings import DISCOVER
@@ -263,6 +263,15 @@ class RouterPool(Pool[RouterClient]):
 
     async def explain(self, call: CompleteCall) -> bytes:
         return await self.ask(lambda client, seconds: client.explain(call, seconds), CALL_TIMEOUT, MODELS_SHARE)
+
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        # As with a count: one try has all the time.
+        return await self.ask(
+            lambda client, _: client.test_account(context, account_id, model), TEST_TIMEOUT, TEST_TIMEOUT
+        )
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        return await self.ask(lambda client, _: client.test_proxy(context, name), TEST_TIMEOUT, TEST_TIMEOUT)
 
     async def count_tokens(
         self,

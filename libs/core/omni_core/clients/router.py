@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncGenerator
 
+import msgspec
 from omni_wire.formats import WireFormat
 from omniroute_proto.common.v1 import common_pb2
 from omniroute_proto.router.v1 import router_pb2 as pb
 
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, Frame, Head, ModelEntry
+from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, Head, ModelEntry
 from omni_core.rpc import CALL_TIMEOUT, Peer, ServiceChannel, from_failure
 
 # Seconds: a provider may be asked, and its own bound on an answer is longer than anybody waits for a count.
 COUNT_TIMEOUT = 30.0
+# A test has a deadline of its own, which comes before.
+TEST_TIMEOUT = 30.0
 
 
 class RouterClient:
@@ -24,6 +27,8 @@ class RouterClient:
         self._models = peer.unary("Models", pb.ModelsResponse)
         self._explain = peer.unary("Explain", pb.ExplainResponse)
         self._count = peer.unary("CountTokens", pb.CountTokensResponse, COUNT_TIMEOUT)
+        self._test_account = peer.unary("TestAccount", pb.TestAccountResponse, TEST_TIMEOUT)
+        self._test_proxy = peer.unary("TestProxy", pb.TestProxyResponse, TEST_TIMEOUT)
 
     async def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         request = pb.CompleteRequest(
@@ -83,6 +88,21 @@ class RouterClient:
         document: bytes = (await self._explain(request, timeout)).document
         return document
 
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        request = pb.TestAccountRequest(
+            context=common_pb2.CallContext(request_id=context.request_id, traceparent=context.traceparent),
+            account_id=account_id,
+            model=model,
+        )
+        return _tested((await self._test_account(request)).document)
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        request = pb.TestProxyRequest(
+            context=common_pb2.CallContext(request_id=context.request_id, traceparent=context.traceparent),
+            name=name,
+        )
+        return _tested((await self._test_proxy(request)).document)
+
     async def count_tokens(
         self,
         context: CallContext,
@@ -101,6 +121,10 @@ class RouterClient:
             headers=headers,
         )
         return (await self._count(request)).tokens
+
+
+def _tested(document: bytes) -> ConnectionTest:
+    return msgspec.json.decode(document, type=ConnectionTest)
 
 
 def _head(head: pb.Head) -> Head:

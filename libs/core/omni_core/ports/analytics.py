@@ -63,14 +63,17 @@ class UsageReport(msgspec.Struct, frozen=True):
 # What usage is told apart by: kept in the rollups, or known of the rows of requests alone.
 ROLLED = ("key", "provider", "account", "model", "status")
 OF_REQUESTS = ("requested", "combo", "surface", "outcome", "error", "stream", "router")
+# What requests are only filtered by: one has any number of tags.
+TAG = "tag"
 
 
 class Breakdown(msgspec.Struct, frozen=True):
     """Usage told apart by any ``dimensions``, of what has one of the values that ``filters`` gives for a dimension.
 
     Times and ``grain`` as ``UsageQuery``. With a dimension of ``OF_REQUESTS`` all is counted from the requests' rows
-    while they are kept: tokens and cost are then what a request says of its attempts. ``latency`` are the measures of
-    which histograms are asked for.
+    while they are kept: tokens and cost are then what a request says of its attempts. A filter by ``TAG`` is counted
+    from the rows as well, those of the requests that have one of the tags and those of their attempts, as the rollups
+    count them. ``latency`` are the measures of which histograms are asked for.
     """
 
     from_ms: int = 0

@@ -81,6 +81,24 @@ class ModelEntry(msgspec.Struct, frozen=True):
     max_output: int = 0
 
 
+class ConnectionTest(msgspec.Struct, frozen=True):
+    """How a call went that was made to see whether it can be. ``asked`` is what for: "models", "completion", "echo"
+    or "tunnel". ``status`` is the HTTP status, 0 where none came; ``code`` that of an error, "" where it went well;
+    ``message`` says what to do. ``proxy`` and ``level`` are of the way that it took or that failed; ``egress`` is the
+    address that the outside saw, "" where nobody was there to tell (``outbound.echo_url``)."""
+
+    ok: bool
+    asked: str
+    message: str
+    status: int = 0
+    latency_ms: int = 0
+    code: str = ""
+    model: str = ""
+    proxy: str = ""
+    level: str = ""
+    egress: str = ""
+
+
 class RouterPort(Protocol):
     def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         """Yield one ``Head``, then bytes in the client's dialect, whole SSE events at a time (or, framed as an array,
@@ -102,6 +120,19 @@ class RouterPort(Protocol):
 
         Raises ``DependencyUnavailable``.
         """
+        ...
+
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        """Whether the account "provider/name" can be used: its provider's list of models, or a call for one token to
+        ``model`` or to the first that is listed. No key's limits are touched; what is used is the account's.
+
+        Raises ``InvalidRequest`` (404) for one that is not there or off, ``DependencyUnavailable``.
+        """
+        ...
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        """Whether a tunnel opens through a proxy, and from which address its calls come. Raises ``InvalidRequest``
+        (404)."""
         ...
 
     async def count_tokens(

@@ -12,7 +12,7 @@ from omni_wire.errors import DependencyUnavailable
 
 from omni_analytics.adapters.bodies_keys import BodiesKeys
 from omni_analytics.adapters.bodies_tables import BodiesFile
-from omni_analytics.adapters.database import Database
+from omni_analytics.adapters.database import SqlDatabase
 from omni_analytics.domain.sealing import Chance, SealBroken, place, seal, unseal
 from omni_analytics.ports import Swept
 
@@ -42,7 +42,7 @@ _AT_ONCE = 100
 class SqlBodies:
     """Satisfies ``BodiesStore``: one connection, one thread. A database that was away is opened by the next call."""
 
-    def __init__(self, database: Database, keys: BodiesKeys, chance: Chance = os.urandom) -> None:
+    def __init__(self, database: SqlDatabase, keys: BodiesKeys, chance: Chance = os.urandom) -> None:
         self._database, self._keys, self._chance = database, keys, chance
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bodies-store")
         self._ended = False

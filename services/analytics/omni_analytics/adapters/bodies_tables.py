@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from omni_core.database_url import database_url
+from omni_core.database_url import CLICKHOUSE, POSTGRESQL, database_url
 from omni_wire.errors import Internal
 
-from omni_analytics.adapters.database import Database
+from omni_analytics.adapters.database import SqlDatabase
 from omni_analytics.adapters.location import PASSWORD_FILE, URL
 from omni_analytics.adapters.postgres import PostgresDatabase
 from omni_analytics.adapters.sqlite import SqliteDatabase
@@ -80,7 +80,10 @@ def _refuse_newer(version: int) -> None:
         raise Internal(f"the store of bodies has schema version {version}; this version knows {len(MIGRATIONS)}")
 
 
-def bodies_database(data_dir: Path, env: Mapping[str, str]) -> Database:
-    """Where usage is, as ``location.usage_database`` reads it. Not open yet; raises as that."""
-    found = database_url(env, URL, PASSWORD_FILE)
-    return BodiesFile(data_dir / "analytics" / "bodies.sqlite3") if found is None else BodiesPostgres(found)
+def bodies_database(data_dir: Path, env: Mapping[str, str]) -> SqlDatabase:
+    """Where usage is, as ``location.usage_database`` reads it; beside a ClickHouse, which deletes nothing at once, the
+    file. Not open yet; raises as that."""
+    found = database_url(env, URL, PASSWORD_FILE, (POSTGRESQL, CLICKHOUSE))
+    if found is None or found.scheme == CLICKHOUSE:
+        return BodiesFile(data_dir / "analytics" / "bodies.sqlite3")
+    return BodiesPostgres(found)

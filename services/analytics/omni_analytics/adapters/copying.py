@@ -1,16 +1,17 @@
 """All of one usage database into another that is empty: rows a page at a time, so that a copy that was cut short goes
-on where it was; then, in one transaction, what they add up to, and the proof that both have the same."""
+on where it was; then, in one transaction, what they add up to; and in the end the proof that both have the same."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from omni_wire.errors import InvalidRequest
 
 from omni_analytics.adapters import limit_events
-from omni_analytics.adapters.database import Database
-from omni_analytics.adapters.tables import CELL, RowTable, Tables
+from omni_analytics.adapters.database import Database, RowTable, Tables
+from omni_analytics.adapters.tables import CELL
 from omni_analytics.domain.rollup import GRAINS, MEASURES
+from omni_analytics.domain.rows import RequestRow
 
 # Rows a transaction.
 PAGE = 2000
@@ -53,28 +54,34 @@ def copy(source: Database, target: Database, told: Callable[[int], None]) -> Cop
     source has changed since a copy of it was cut short.
     """
     with source.writing():
-        found = _begin(target)
-        here, there = Tables(source), Tables(target)
+        here, there = source.tables(), target.tables()
+        found = _begin(target, there)
         for name, table, into in (
             ("attempt", here.attempts, there.attempts),
             ("request", here.requests, there.requests),
         ):
-            _rows(source, target, name, table, into, told)
+            _rows(source, target, name, table, into, there, told)
         with target.writing():
-            _end(source, target)
-            _prove(source, target)
+            for name, columns in AT_THE_END.items():
+                if found:
+                    there.empty(name)  # of a copy that was cut short in the end
+                there.fill(name, columns, source.execute(f"SELECT {columns} FROM {name}"))  # noqa: S608 - as above
+            there.note(MARK, 1)
+        _prove(source, target)
+        with target.writing():
+            there.note(MARK, None)
         attempts, requests = _count(target, "attempt_row"), _count(target, "request_row")
         return Copied(attempts, requests, sum(_count(target, f"usage_{grain}") for grain in GRAINS), found)
 
 
-def _begin(target: Database) -> int:
+def _begin(target: Database, there: Tables) -> int:
     """How many rows an earlier copy has brought."""
+    if target.execute("SELECT value FROM meta WHERE name = ?", (MARK,)).fetchone():
+        return _count(target, "attempt_row") + _count(target, "request_row")
     with target.writing():
-        if target.execute("SELECT value FROM meta WHERE name = ?", (MARK,)).fetchone():
-            return _count(target, "attempt_row") + _count(target, "request_row")
         if any(_count(target, name) for name in (*_PROOFS, "meta")):
             raise InvalidRequest(f"there is usage in {target.shown} already: a copy goes into an empty database")
-        target.execute("INSERT INTO meta (name, value) VALUES (?, 1)", (MARK,))
+        there.note(MARK, 1)
     return 0
 
 
@@ -84,6 +91,7 @@ def _rows(
     name: str,
     table: RowTable[Any],
     into: RowTable[Any],
+    there: Tables,
     told: Callable[[int], None],
 ) -> None:
     """By id, in the order of the source: in the target another collation may hold."""
@@ -92,40 +100,31 @@ def _rows(
     last = source.execute(at, (count - 1,)).fetchone() if count else None
     after = last[0] if last else ""
     while page := table.behind(after, PAGE):
-        ids = [row.id for row in page]
+        after, count = page[-1].id, count + len(page)
+        if name == "request":
+            page = _whole(source, page)
         with target.writing():
             into.insert(page)
             if name == "request":
-                for beside, columns in BESIDE.items():
-                    where, values = source.among("id", ids)
-                    asked = f"SELECT {columns} FROM {beside} WHERE {where}"  # noqa: S608 - as above
-                    _insert(target, beside, columns, source.execute(asked, values).fetchall())
-        after, count = ids[-1], count + len(ids)
+                there.decide(page)
         told(count)
 
 
-def _end(source: Database, target: Database) -> None:
-    target.execute("DELETE FROM meta WHERE name = ?", (MARK,))
-    for name, columns in AT_THE_END.items():
-        for some in _pages(source, f"SELECT {columns} FROM {name}"):  # noqa: S608 - as above
-            _insert(target, name, columns, some)
-
-
-def _pages(source: Database, sql: str) -> Iterator[list[Sequence[Any]]]:
-    some: list[Sequence[Any]] = []
-    for row in source.execute(sql):
-        some.append(tuple(row))
-        if len(some) == PAGE:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
-def _insert(target: Database, name: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
-    marks = ", ".join("?" * (columns.count(",") + 1))
-    if rows:
-        target.executemany(f"INSERT INTO {name} ({columns}) VALUES ({marks})", rows)  # noqa: S608 - as above
+def _whole(source: Database, rows: Sequence[RequestRow]) -> list[RequestRow]:
+    """With what goes along with them."""
+    beside: dict[str, dict[str, list[Any]]] = {}
+    where, values = source.among("id", [row.id for row in rows])
+    for name, columns in BESIDE.items():
+        asked = f"SELECT {columns} FROM {name} WHERE {where}"  # noqa: S608 - names from this code only
+        for id_, value in source.execute(asked, values):
+            beside.setdefault(name, {}).setdefault(id_, []).append(value)
+    decided, tagged = beside.get("decision", {}), beside.get("request_tag", {})
+    return [
+        msgspec.structs.replace(
+            row, decision=bytes(decided.get(row.id, [b""])[0]), tags=tuple(sorted(tagged.get(row.id, ())))
+        )
+        for row in rows
+    ]
 
 
 def _prove(source: Database, target: Database) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from omni_core.ports.analytics import LimitEvent, LimitEvents
 
 from omni_analytics.adapters.database import Database
-from omni_analytics.domain.notices import PAUSES, Notice, pause_ms
+from omni_analytics.domain.notices import Notice, claimed_until
 from omni_analytics.domain.reached import Reached
 
 _REACHED = "id, at_ms, percent, used, limit_id, name, organisation, measure, span, most"
@@ -42,8 +42,7 @@ def claim(database: Database, now_ms: int, most: int) -> list[Notice]:
     transaction of the caller's."""
     found = []
     for *event, tries, due_ms in database.execute(_DUE, (now_ms, most)).fetchall():
-        pause = pause_ms(tries + 1) or PAUSES[-1] * 1000  # the last try has as long to tell how it ended
-        if database.execute(_CLAIM, (now_ms + pause, event[0], due_ms)).rowcount == 1:
+        if database.execute(_CLAIM, (claimed_until(now_ms, tries + 1), event[0], due_ms)).rowcount == 1:
             found.append(Notice(Reached(*event), tries + 1))
     return found
 

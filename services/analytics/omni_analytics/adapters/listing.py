@@ -3,18 +3,13 @@ ended, so that no page costs more than another."""
 
 from typing import Any
 
-from omni_core.ports.analytics import OF_ATTEMPTS, Listed, Listing
+from omni_core.ports.analytics import Listed, Listing
 
-from omni_analytics.adapters.asking import OF_REQUEST, filtered
+from omni_analytics.adapters.asking import OF_ATTEMPT, OF_REQUEST, filtered
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.finding import ATTEMPT, REQUEST, attempt_found, request_found
 
 # ruff: noqa: S608 - names from this code only
-_OF_ATTEMPT = {
-    **{name: OF_REQUEST[name] for name in OF_ATTEMPTS},
-    "model": "model",
-    "status": "CASE WHEN provider_status BETWEEN 100 AND 599 THEN (provider_status / 100) || 'xx' ELSE 'none' END",
-}
 # What ``text`` may be the whole of, and a part of.
 _IDS = {"request": ("id", "request_id"), "attempt": ("id", "request_id")}
 _NAMES = {
@@ -25,8 +20,8 @@ _NAMES = {
 
 def listed(database: Database, asked: Listing) -> Listed:
     """One page, and where the next begins."""
-    column, names = (OF_REQUEST, REQUEST) if asked.kind == "request" else (_OF_ATTEMPT, ATTEMPT)
-    where, values = filtered(database, asked.filters, column)
+    column, names = (OF_REQUEST, REQUEST) if asked.kind == "request" else (OF_ATTEMPT, ATTEMPT)
+    where, values = filtered(database, asked.filters, column, "id" if asked.kind == "request" else "request_id")
     for sign, at in ((">=", asked.from_ms), ("<", asked.until_ms)):
         if at:
             where.append(f"started_ms {sign} ?")

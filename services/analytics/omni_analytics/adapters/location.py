@@ -1,9 +1,10 @@
-"""Where usage is kept: a file of the data directory, or the PostgreSQL that a setting names."""
+"""Where usage is kept: a file of the data directory, or the server that a setting names."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from omni_core.database_url import database_url
+from omni_core.database_url import CLICKHOUSE, POSTGRESQL, DatabaseUrl, database_url
+from omni_wire.errors import DependencyUnavailable
 
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.sqlite import SqliteDatabase
@@ -17,19 +18,31 @@ def usage_path(data_dir: Path) -> Path:
 
 
 def database_at(url: str, env: Mapping[str, str]) -> Database:
-    """The PostgreSQL at ``url``, its password from there or from ``OMNIROUTE_ANALYTICS_DATABASE_PASSWORD_FILE``. Raises
+    """The server at ``url``, its password from there or from ``OMNIROUTE_ANALYTICS_DATABASE_PASSWORD_FILE``. Raises
     as ``usage_database``."""
-    return usage_database(Path(), {**env, URL: url or "-"})
+    found = _server({**env, URL: url})
+    if found is None:
+        raise DependencyUnavailable("name a database: postgresql://user@host:5432/name or clickhouse://user@host/name")
+    return found
 
 
 def usage_database(data_dir: Path, env: Mapping[str, str]) -> Database:
-    """``OMNIROUTE_ANALYTICS_DATABASE_URL`` (postgresql://user@host:port/name), its password from there or from
-    ``OMNIROUTE_ANALYTICS_DATABASE_PASSWORD_FILE``; without one ``<data dir>/analytics/usage.sqlite3``. Not open yet.
+    """``OMNIROUTE_ANALYTICS_DATABASE_URL`` (postgresql://user@host:port/name or clickhouse://user@host:port/name), its
+    password from there or from ``OMNIROUTE_ANALYTICS_DATABASE_PASSWORD_FILE``; without one
+    ``<data dir>/analytics/usage.sqlite3``. Not open yet.
 
     Raises ``DependencyUnavailable`` for what is no such URL, without repeating it, and where the driver is missing."""
-    found = database_url(env, URL, PASSWORD_FILE)
+    return _server(env) or SqliteDatabase(usage_path(data_dir))
+
+
+def _server(env: Mapping[str, str]) -> Database | None:
+    found: DatabaseUrl | None = database_url(env, URL, PASSWORD_FILE, (POSTGRESQL, CLICKHOUSE))
     if found is None:
-        return SqliteDatabase(usage_path(data_dir))
+        return None
+    if found.scheme == CLICKHOUSE:
+        from omni_analytics.adapters.clickhouse import ClickhouseDatabase
+
+        return ClickhouseDatabase(found)
     from omni_analytics.adapters.postgres import PostgresDatabase
 
     return PostgresDatabase(found)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from omni_core.database_url import DatabaseUrl
 from omni_wire.errors import DependencyUnavailable, GatewayError, Internal, WireError
 
-from omni_analytics.adapters.database import TOO_LONG, Rows, Values
+from omni_analytics.adapters.database import TOO_LONG, Rows, Tables, Values
 from omni_analytics.adapters.schema_postgres import MIGRATIONS
+from omni_analytics.adapters.tables import SqlTables
 
 if TYPE_CHECKING:
     import psycopg
@@ -23,9 +24,10 @@ ANSWER_SECONDS = 30
 
 
 class PostgresDatabase:
-    """Satisfies ``Database``. ``busy`` in seconds, how long to wait for another writer."""
+    """Satisfies ``SqlDatabase``. ``busy`` in seconds, how long to wait for another writer."""
 
     may_be_away = True
+    outrun: tuple[type[Exception], ...] = ()
 
     def __init__(self, where: DatabaseUrl, *, busy: int = LOCK_SECONDS, answer: int = ANSWER_SECONDS) -> None:
         try:
@@ -73,6 +75,9 @@ class PostgresDatabase:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def tables(self) -> Tables:
+        return SqlTables(self)
 
     def execute(self, sql: str, values: Values = ()) -> Rows:
         return self._opened().execute(_in_its_words(sql), values)
@@ -141,7 +146,7 @@ class PostgresDatabase:
 
 @cache
 def _in_its_words(sql: str) -> bytes:
-    return sql.replace("?", "%s").encode()
+    return sql.replace("%", "%%").replace("?", "%s").encode()
 
 
 def _read_as_sqlite_does(connection: "psycopg.Connection[Any]") -> None:

@@ -4,7 +4,6 @@ import msgspec
 
 from omni_analytics.adapters.database import Database
 from omni_analytics.adapters.retention import kept_from
-from omni_analytics.adapters.tables import Tables
 from omni_analytics.domain.rollup import DAY_MS, GRAINS, HOUR_MS, Tally, coarser, merge, tally
 
 
@@ -23,7 +22,7 @@ def rebuild(database: Database, *, check: bool = False) -> Rebuilt:
 
     Days whose rows retention has forgotten stay as they are.
     """
-    tables = Tables(database)
+    tables = database.tables()
     begin = kept_from(database)
     days = cells = wrong = 0
     day = _next_day(database, begin)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from omni_catalogue.pricebook import PriceBook
 from omni_core.ports.analytics import Repriced, RepricedGroup
 
-from omni_analytics.adapters.tables import Tables
+from omni_analytics.adapters.database import Tables
 from omni_analytics.domain.repricing import Correction, Looked, correct, corrected, together
 from omni_analytics.domain.rollup import HOUR_MS, less, tally
 

@@ -6,7 +6,7 @@ from omni_analytics.domain.rollup import DAY_MS
 
 # Rows a transaction: recording waits meanwhile.
 AT_ONCE = 2000
-_KEPT = "kept_from_ms"
+KEPT = "kept_from_ms"
 
 
 _ROWS = "DELETE FROM {0}_row WHERE id IN (SELECT id FROM {0}_row WHERE started_ms < ? ORDER BY started_ms, id LIMIT ?)"
@@ -18,7 +18,7 @@ _BESIDE = (
 
 def kept_from(database: Database) -> int:
     """Epoch milliseconds; 0: nothing was ever forgotten."""
-    found = database.execute("SELECT value FROM meta WHERE name = ?", (_KEPT,)).fetchone()
+    found = database.execute("SELECT value FROM meta WHERE name = ?", (KEPT,)).fetchone()
     return int(found[0]) if found else 0
 
 
@@ -28,13 +28,7 @@ def horizon(now_ms: int, days: int) -> int:
 
 
 def forget_some(database: Database, before_ms: int) -> bool:
-    """Forget some of the rows that started before then; whether there may be more. First, and for good, it is said
-    that they are not all there. In a transaction of the caller's."""
-    if before_ms > kept_from(database):
-        database.execute(
-            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            (_KEPT, before_ms),
-        )
+    """Forget some of the rows that started before then; whether there may be more. In a transaction of the caller's."""
     for table in ("decision", "request_tag"):
         database.execute(_BESIDE.format(table), (before_ms, AT_ONCE))
     more = database.execute(_LIMITS, (before_ms, AT_ONCE)).rowcount >= AT_ONCE

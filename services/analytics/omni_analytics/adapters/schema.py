@@ -194,10 +194,13 @@ _LIMITS = (
     "CREATE TABLE request_tag (id TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (id, tag)) STRICT, WITHOUT ROWID",
 )
 
+_TAGGED = ("CREATE INDEX request_tag_of ON request_tag (tag, id)",)
+
 # Never edit a statement above once a version of it was released: add a tuple here.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
     _LIMITS,
+    _TAGGED,
 )
 # Since when rows are rolled up as they are now.
 _ROLLED_UP = 4

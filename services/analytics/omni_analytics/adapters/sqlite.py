@@ -9,18 +9,20 @@ from pathlib import Path
 import msgspec
 from omni_wire.errors import DependencyUnavailable, GatewayError, WireError
 
-from omni_analytics.adapters.database import TOO_LONG, Rows, Values
+from omni_analytics.adapters.database import TOO_LONG, Rows, Tables, Values
 from omni_analytics.adapters.rebuild import rebuild
 from omni_analytics.adapters.schema import migrate
+from omni_analytics.adapters.tables import SqlTables
 
 
 class SqliteDatabase:
-    """Satisfies ``Database``."""
+    """Satisfies ``SqlDatabase``."""
 
     may_be_away = False
     # In this order: the first that is written makes the file.
     pragmas: tuple[str, ...] = ("journal_mode = WAL", "synchronous = FULL")
     conflict: type[Exception] = sqlite3.IntegrityError
+    outrun: tuple[type[Exception], ...] = ()
     failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError, OverflowError)
 
     def __init__(self, path: Path, *, busy: float = 5.0) -> None:
@@ -55,6 +57,9 @@ class SqliteDatabase:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def tables(self) -> Tables:
+        return SqlTables(self)
 
     def execute(self, sql: str, values: Values = ()) -> Rows:
         return self._opened().execute(sql, values)

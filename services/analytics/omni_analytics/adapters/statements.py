@@ -11,7 +11,7 @@ _TOLD = f"""CASE WHEN charged = '{UNTOLD}' THEN 0 WHEN price_version <> '' THEN 
   WHEN cost_nano_usd = repriced_nano_usd THEN 1 ELSE 0 END"""
 _CHARGES = f"""SELECT key_id, charged, {_TOLD}, sum(cost_nano_usd - repriced_nano_usd), sum(cost_nano_usd)
   FROM attempt_event WHERE started_ms >= ? AND started_ms < ? GROUP BY 1, 2, 3"""  # noqa: S608 - from this file only
-_STATEMENT = f"""SELECT started_ms / {DAY_MS} * {DAY_MS}, model, outcome, pricing, estimated, suspect, count(*),
+_STATEMENT = f"""SELECT started_ms - started_ms % {DAY_MS}, model, outcome, pricing, estimated, suspect, count(*),
     sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens), sum(cost_nano_usd)
   FROM attempt_event WHERE provider = ? AND started_ms >= ? AND started_ms < ? GROUP BY 1, 2, 3, 4, 5, 6
   ORDER BY 1, 2, 3, 4, 5, 6"""  # noqa: S608 - as above

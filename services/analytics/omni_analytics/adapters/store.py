@@ -29,13 +29,12 @@ from omni_core.ports.analytics import (
 from omni_wire.errors import DependencyUnavailable
 
 from omni_analytics.adapters import asking, limit_events
-from omni_analytics.adapters.database import Database
+from omni_analytics.adapters.database import Database, Tables
 from omni_analytics.adapters.finding import find_request
 from omni_analytics.adapters.listing import listed
 from omni_analytics.adapters.repricing import reprice, repriced, told
-from omni_analytics.adapters.retention import forget_some, kept_from
+from omni_analytics.adapters.retention import kept_from
 from omni_analytics.adapters.statements import charges, statement
-from omni_analytics.adapters.tables import Tables
 from omni_analytics.domain.notices import Notice
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.repricing import Looked, together
@@ -45,6 +44,9 @@ from omni_analytics.ports import Recorded
 
 T = TypeVar("T")
 
+# How often a transaction is begun that another writer has outrun.
+_TRIES = 10
+
 
 class SqlStore:
     """Satisfies ``UsageStore``. ``query_timeout`` in seconds. A database that was away is opened again by the next
@@ -52,7 +54,7 @@ class SqlStore:
 
     def __init__(self, database: Database, *, query_timeout: float = 5.0) -> None:
         self._database = database
-        self._tables = Tables(database)
+        self._tables = database.tables()
         self._query_timeout = query_timeout
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="usage-store")
         self._ended = False
@@ -90,13 +92,13 @@ class SqlStore:
         return await self._run(lambda: self._in_time(lambda: find_request(self._database, id_, key_ids)))
 
     async def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
-        return await self._run(lambda: self._write(lambda: limit_events.keep(self._database, reached, notify=notify)))
+        return await self._run(lambda: self._transact(lambda tables: tables.keep_reached(reached, notify=notify)))
 
     async def due_notices(self, now_ms: int, most: int) -> list[Notice]:
-        return await self._run(lambda: self._write(lambda: limit_events.claim(self._database, now_ms, most)))
+        return await self._run(lambda: self._transact(lambda tables: tables.claim(now_ms, most)))
 
     async def settle_notice(self, event_id: str, state: str) -> None:
-        await self._run(lambda: self._write(lambda: limit_events.settle(self._database, event_id, state)))
+        await self._run(lambda: self._transact(lambda tables: tables.settle(event_id, state)))
 
     async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
         return await self._run(lambda: self._in_time(lambda: limit_events.listed(self._database, asked)))
@@ -119,7 +121,7 @@ class SqlStore:
         return await self._run(lambda: self._in_time(lambda: kept_from(self._database)))
 
     async def forget_some(self, before_ms: int) -> bool:
-        return await self._run(lambda: self._forget_some(before_ms))
+        return await self._run(lambda: self._transact(lambda tables: tables.forget_before(before_ms)))
 
     # ---- below: in the store's own thread ---------------------------------------------------------------------------
 
@@ -152,23 +154,22 @@ class SqlStore:
             return self._transact(lambda tables: _reconcile(tables, attempts, requests))
 
     def _transact(self, work: Callable[[Tables], T]) -> T:
-        try:
-            with self._database.writing():
-                return work(self._tables)
-        except BaseException:
-            self._tables.forget()
-            raise
-
-    def _write(self, work: Callable[[], T]) -> T:
-        with self._database.writing():
-            return work()
+        tries = 1
+        while True:
+            try:
+                with self._database.writing():
+                    return work(self._tables)
+            except self._database.outrun:
+                if tries == _TRIES:
+                    raise
+                tries += 1
+                self._database.open()
+            except BaseException:
+                self._tables.forget()
+                raise
 
     def _reprice(self, from_ms: int, until_ms: int, book: PriceBook) -> Looked:
         return self._transact(lambda tables: reprice(tables, from_ms, until_ms, book))
-
-    def _forget_some(self, before_ms: int) -> bool:
-        with self._database.writing():
-            return forget_some(self._database, before_ms)
 
     def _in_time(self, question: Callable[[], T]) -> T:
         with self._database.asking(self._query_timeout):

@@ -1,4 +1,4 @@
-"""How rows are written to and read from the tables of ``adapters.schema``."""
+"""How rows are written to and read from the tables of ``adapters.schema``, by SQL."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic
@@ -6,8 +6,11 @@ from typing import Any, Generic
 import msgspec
 from omni_wire.latency import Counts, added, packed, unpacked
 
-from omni_analytics.adapters.database import Database
-from omni_analytics.domain.rollup import GRAINS, HOUR_MS, MEASURES, Cell, Row, Tally, Timed, coarser
+from omni_analytics.adapters import limit_events, retention
+from omni_analytics.adapters.database import SqlDatabase
+from omni_analytics.domain.notices import Notice
+from omni_analytics.domain.reached import Reached
+from omni_analytics.domain.rollup import GRAINS, MEASURES, Cell, Row, Tally, Timed, by_grain
 from omni_analytics.domain.rows import AttemptRow, Parts, RequestRow, parts
 
 Values = tuple[str | int, ...]
@@ -68,10 +71,10 @@ _STANDING = {
 }
 
 
-class RowTable(Generic[Row]):
-    """The rows of one type: ``{name}_row``, ``{name}_kind`` and the view of both, ``{name}_event``."""
+class SqlRows(Generic[Row]):
+    """Satisfies ``RowTable``: ``{name}_row``, ``{name}_kind`` and the view of both, ``{name}_event``."""
 
-    def __init__(self, database: Database, name: str, row: type[Row]) -> None:
+    def __init__(self, database: SqlDatabase, name: str, row: type[Row]) -> None:
         self._database = database
         self._row: type[Row] = row
         names: Parts = parts(row)
@@ -89,7 +92,6 @@ class RowTable(Generic[Row]):
         self._behind = f"{self._find}id > ? ORDER BY id LIMIT ?"
 
     def insert(self, rows: Sequence[Row], *, over: bool = False) -> None:
-        """Write ``rows``. Raises the database's ``conflict`` for an id that is there, unless they are put over it."""
         single, kinds = self._single, self._kinds
         for start in range(0, len(rows), AT_ONCE):
             some = rows[start : start + AT_ONCE]
@@ -102,20 +104,16 @@ class RowTable(Generic[Row]):
             self._database.execute(sql, values)
 
     def stored(self, rows: Sequence[Row]) -> dict[str, Row]:
-        """What is stored under the ids of ``rows``."""
         return self.of([row.id for row in rows])
 
     def of(self, ids: Sequence[str]) -> dict[str, Row]:
-        """What is stored under ``ids``."""
         where, values = self._database.among("id", ids)
         return {found[0]: self._row(*found) for found in self._database.execute(self._find + where, values)}
 
     def within(self, from_ms: int, until_ms: int) -> list[Row]:
-        """What started then."""
         return [self._row(*found) for found in self._database.execute(self._within, (from_ms, until_ms))]
 
     def behind(self, id_: str, most: int) -> list[Row]:
-        """At most so many rows of ids that come after that one."""
         return [self._row(*found) for found in self._database.execute(self._behind, (id_, most))]
 
     def forget(self) -> None:
@@ -131,16 +129,15 @@ class RowTable(Generic[Row]):
         return int(number)
 
 
-class Tables:
-    """All that is written. Used in the store's thread, within its transactions."""
+class SqlTables:
+    """Satisfies ``Tables``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqlDatabase) -> None:
         self._database = database
-        self.attempts = RowTable(database, "attempt", AttemptRow)
-        self.requests = RowTable(database, "request", RequestRow)
+        self.attempts = SqlRows(database, "attempt", AttemptRow)
+        self.requests = SqlRows(database, "request", RequestRow)
 
     def decide(self, rows: Sequence[RequestRow], *, again: bool = False) -> None:
-        """Keep the decisions and tags of ``rows``; ``again`` where others of the same ids may be there."""
         if again:
             for table in ("decision", "request_tag"):
                 self._database.executemany(f"DELETE FROM {table} WHERE id = ?", [(row.id,) for row in rows])
@@ -150,13 +147,10 @@ class Tables:
             self._database.executemany("INSERT INTO decision (id, document) VALUES (?, ?)", decided)
 
     def roll_up(self, found: Tally) -> None:
-        """Add the differences, which are by the minute, to the rollups of all grains."""
-        hours = coarser(found, HOUR_MS)
-        for grain, tally in (("minute", found), ("hour", hours), ("day", coarser(hours, GRAINS["day"]))):
+        for grain, tally in by_grain(found):
             self.add(grain, tally)
 
     def add(self, grain: str, found: Tally) -> None:
-        """Add the differences to the rollup of one grain."""
         run = self._database.executemany
         run(_ADD_CELL[grain], [(*msgspec.structs.astuple(cell), *sums) for cell, sums in found.cells.items()])
         if shrunk := [msgspec.structs.astuple(cell) for cell, sums in found.cells.items() if min(sums) < 0]:
@@ -181,7 +175,6 @@ class Tables:
         return found
 
     def rolled(self, grain: str, from_ms: int, until_ms: int) -> Tally:
-        """The rollup as it stands."""
         span = "at_ms >= ? AND at_ms < ?"
         cells, timed = f"SELECT {CELL}, {', '.join(MEASURES)}", f"SELECT {_TIMED}, counts"
         ask, bounds = self._database.execute, (from_ms, until_ms)
@@ -194,13 +187,37 @@ class Tables:
         )
 
     def clear(self, grain: str, from_ms: int, until_ms: int) -> None:
-        """Forget that part of a rollup."""
         for table in ("usage", "latency"):
             sql = f"DELETE FROM {table}_{grain} WHERE at_ms >= ? AND at_ms < ?"
             self._database.execute(sql, (from_ms, until_ms))
 
+    def note(self, name: str, value: int | None) -> None:
+        self._database.execute("DELETE FROM meta WHERE name = ?", (name,))
+        if value is not None:
+            self._database.execute("INSERT INTO meta (name, value) VALUES (?, ?)", (name, value))
+
+    def forget_before(self, before_ms: int) -> bool:
+        if before_ms > retention.kept_from(self._database):
+            self.note(retention.KEPT, before_ms)
+        return retention.forget_some(self._database, before_ms)
+
+    def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
+        return limit_events.keep(self._database, reached, notify=notify)
+
+    def claim(self, now_ms: int, most: int) -> list[Notice]:
+        return limit_events.claim(self._database, now_ms, most)
+
+    def settle(self, event_id: str, state: str) -> None:
+        limit_events.settle(self._database, event_id, state)
+
+    def fill(self, table: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
+        marks = _marks(columns.count(",") + 1)
+        self._database.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+
+    def empty(self, table: str) -> None:
+        self._database.execute(f"DELETE FROM {table}")
+
     def forget(self) -> None:
-        """Kinds that were learned in a transaction that failed are not there."""
         self.attempts.forget()
         self.requests.forget()
 

@@ -84,3 +84,8 @@ def signature(key: bytes, name: str, now: int, body: bytes) -> str:
 def pause_ms(tries: int) -> int | None:
     """Milliseconds until it is tried again after ``tries`` of them, from 1; None where it is given up."""
     return PAUSES[tries - 1] * 1000 if tries <= len(PAUSES) else None
+
+
+def claimed_until(now_ms: int, tries: int) -> int:
+    """When one whose try has begun is due again, should nobody say how it ended; the last try has as long as others."""
+    return now_ms + (pause_ms(tries) or PAUSES[-1] * 1000)

@@ -236,6 +236,12 @@ def coarser(found: Tally, grain_ms: int) -> Tally:
     return result
 
 
+def by_grain(found: Tally) -> Iterator[tuple[str, Tally]]:
+    """What is by the minute, by each grain."""
+    hours = coarser(found, HOUR_MS)
+    yield from (("minute", found), ("hour", hours), ("day", coarser(hours, DAY_MS)))
+
+
 def _add_to(found: Tally, cells: Iterable[tuple[Cell, Sums]], latencies: Iterable[tuple[Timed, Counts]]) -> None:
     for cell, sums in cells:
         known = found.cells.get(cell)

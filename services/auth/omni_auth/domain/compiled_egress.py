@@ -25,10 +25,10 @@ class EgressCompiler:
         ca_files = tuple(dict.fromkeys(filter(None, (self._outbound.ca_file, provider.ca_file))))
         trust = Trust(ca_files=ca_files, client_certificate=provider.client_certificate, client_key=provider.client_key)
         found = tuple(
-            Egress(proxy=proxy, level=level, trust=trust, tls_profile=account.tls_profile)
+            Egress(proxy=proxy, level=level, trust=trust)
             for proxy, level in self._ways((account.proxy, provider.proxy, self._outbound.proxy))
         )
-        is_plain = trust == SYSTEM and not account.tls_profile and not any(way.proxy for way in found)
+        is_plain = trust == SYSTEM and not any(way.proxy for way in found)
         return () if is_plain else found
 
     def _ways(self, said: tuple[str, ...]) -> Iterator[tuple[Proxy | None, str]]:

@@ -157,7 +157,7 @@ class Exchange:
             if who.limited:
                 service.admit(who, point.surface.endpoint, peer_of(self._scope), self._scope["headers"])
             self._key_id = key_id = who.key_id
-            service.check(inbound, own_of(self._scope), self._scope["headers"])
+            service.check(inbound, peer_of(self._scope), own_of(self._scope), self._scope["headers"])
             if service.limiter.by_key:
                 service.enter_key(key_id)
                 self._entered = True

@@ -58,7 +58,7 @@ def build_pages(service: EdgeService, registry: CollectorRegistry, checks: Check
         who = await service.identify(asked.inbound.key_digest, context, asked.noise, service.counted(peer, headers))
         endpoint = match(request.scope["path"]).endpoint
         service.admit(who, endpoint, peer, headers)
-        service.check_origin(asked.inbound, own_of(request.scope), headers)
+        service.check_origin(asked.inbound, peer, own_of(request.scope), headers)
         if service.limiter.by_key:
             service.enter_key(who.key_id)
             service.limiter.leave_key(who.key_id)  # lists are short: they count, and do not run

@@ -46,7 +46,7 @@ class Wire(msgspec.Struct, frozen=True):
     is the content type of a stream. ``fixed`` headers go with every call; ``of_the_client`` are those that a client of
     the same format may set. ``streams_only``: it has no other answers than streams. ``takes_limit``: a request can
     bound its output, so that a budget can be held. ``count`` is the path where it counts tokens for nothing, made of
-    the model; None where it cannot.
+    the model; None where it cannot. ``models`` is the path of the list of its models, "" where there is none.
     """
 
     path: Callable[[str, bool, str], str]
@@ -58,6 +58,7 @@ class Wire(msgspec.Struct, frozen=True):
     streams_only: bool = False
     takes_limit: bool = True
     count: Callable[[str], str] | None = None
+    models: str = ""
 
 
 def _at(path: str) -> Callable[[str, bool, str], str]:
@@ -94,9 +95,12 @@ def _converse(model: str, stream: bool, framing: str) -> str:
 
 # Base URLs are what each vendor's own SDK takes: OpenAI's with its version, all others' without.
 WIRES: Mapping[WireFormat, Wire] = {
-    WireFormat.OPENAI_CHAT: Wire(path=_at("/chat/completions"), of_the_client=("openai-beta",)),
+    WireFormat.OPENAI_CHAT: Wire(path=_at("/chat/completions"), of_the_client=("openai-beta",), models="/models"),
     WireFormat.OPENAI_RESPONSES: Wire(
-        path=_at("/responses"), of_the_client=("openai-beta",), count=lambda model: "/responses/input_tokens"
+        path=_at("/responses"),
+        of_the_client=("openai-beta",),
+        count=lambda model: "/responses/input_tokens",
+        models="/models",
     ),
     WireFormat.ANTHROPIC_MESSAGES: Wire(
         path=_at("/v1/messages"),
@@ -105,11 +109,13 @@ WIRES: Mapping[WireFormat, Wire] = {
         fixed={"anthropic-version": "2023-06-01"},
         of_the_client=("anthropic-version", "anthropic-beta"),
         count=lambda model: "/v1/messages/count_tokens",
+        models="/v1/models",
     ),
     WireFormat.GEMINI_GENERATE: Wire(
         path=_gemini,
         credential=("x-goog-api-key", ""),
         count=lambda model: _verb(model, "countTokens"),
+        models="/v1beta/models",
     ),
     WireFormat.CLOUDCODE_GENERATE: Wire(path=_cloudcode, count=lambda model: "/v1internal:countTokens"),
     WireFormat.CURSOR_CHAT: Wire(
@@ -135,8 +141,8 @@ WIRES: Mapping[WireFormat, Wire] = {
         streams_only=True,
         takes_limit=False,
     ),
-    WireFormat.OLLAMA_CHAT: Wire(path=_at("/api/chat"), streamed=_LINES),
-    WireFormat.COHERE_CHAT: Wire(path=_at("/v2/chat")),
+    WireFormat.OLLAMA_CHAT: Wire(path=_at("/api/chat"), streamed=_LINES, models="/api/tags"),
+    WireFormat.COHERE_CHAT: Wire(path=_at("/v2/chat"), models="/v1/models"),
 }
 
 
@@ -157,6 +163,12 @@ def count_url(provider: Provider, model: str) -> str:
     """Where the provider counts the tokens of a request; empty when it cannot, or not for nothing."""
     count = wire(provider).count
     return provider.base_url.rstrip("/") + count(model) if count is not None else ""
+
+
+def models_url(provider: Provider) -> str:
+    """Where the provider lists its models; empty where it does not."""
+    path = wire(provider).models
+    return provider.base_url.rstrip("/") + path if path else ""
 
 
 def streams_only(provider: Provider) -> bool:

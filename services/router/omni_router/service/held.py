@@ -38,7 +38,7 @@ from omni_router.domain.offer import Offer
 from omni_router.domain.records import AbortFacts, AttemptRecord, RequestRecord
 from omni_router.domain.request import Request
 from omni_router.domain.taps.base import StreamTap
-from omni_router.ports import EventCodec, Upstream, UpstreamAnswer
+from omni_router.ports import EventCodec, Probe, Upstream, UpstreamAnswer
 from omni_router.service.credentials import Credentials
 from omni_router.service.quota_news import QuotaNews
 from omni_router.service.rates import Rates
@@ -67,6 +67,7 @@ class Tools(msgspec.Struct, frozen=True):
     rates: Rates = msgspec.field(default_factory=Rates)
     quotas: QuotaNews = msgspec.field(default_factory=QuotaNews)
     tracer: Tracer | None = None
+    probe: Probe | None = None
 
 
 class Begun(msgspec.Struct, frozen=True):

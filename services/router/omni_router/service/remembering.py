@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from omni_catalogue.snapshot import Snapshot
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, Frame, ModelEntry
+from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, ModelEntry
 from omni_wire.formats import WireFormat
 
 from omni_router.domain import cached, recorded
@@ -92,6 +92,12 @@ class RememberingRouter:
 
     async def explain(self, call: CompleteCall) -> bytes:
         return await self._service.explain(call)
+
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        return await self._service.test_account(context, account_id, model)
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        return await self._service.test_proxy(context, name)
 
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         return await self._service.models(context, key_id)

@@ -12,7 +12,7 @@ from omni_catalogue.catalogue import Candidate, Catalogue
 from omni_catalogue.snapshot import KeyPolicy, Limit, MidStream, Queue, Snapshot
 from omni_core import clock
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import TRACE, CompleteCall, Frame, Head, ModelEntry
+from omni_core.ports.router import TRACE, CompleteCall, ConnectionTest, Frame, Head, ModelEntry
 from omni_core.telemetry import about
 from omni_core.tracing import sampled
 from omni_ledger import Settlement
@@ -37,7 +37,7 @@ from omni_router.domain.pricing import BILLED_APART, beyond_bounds
 from omni_router.domain.records import RequestRecord
 from omni_router.domain.request import Request, read, read_model
 from omni_router.domain.strategies import Draw
-from omni_router.service import counting, ruling
+from omni_router.service import counting, ruling, testing
 from omni_router.service.choosing import Chooser
 from omni_router.service.explaining import Foresight
 from omni_router.service.gathering import Gathering
@@ -217,6 +217,17 @@ class RouterService:
                 refused=refused,
             )
         )
+
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        return await testing.account(self._tools, self._in_force(), context, account_id, model)
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        return await testing.proxy(self._tools, self._in_force(), name)
+
+    def _in_force(self) -> Snapshot:
+        if self._catalogue is None:
+            raise DependencyUnavailable("there is no configuration yet", retry_after=1.0)
+        return self._catalogue.snapshot
 
     # ---- before the first byte --------------------------------------------------------------------------------------
 

@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 from omni_analytics.adapters.store import SqlStore
 
-from tests.support.store import KINDS
-from tests.support.usage_store import Usage
+from tests.support.usage_store import KINDS, Usage
 
 
 @pytest.fixture(params=KINDS)
 def usage(request: pytest.FixtureRequest, tmp_path: Path) -> Usage:
-    kind = request.param
-    return Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
+    return Usage.of(request, request.param, tmp_path)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from omni_analytics.adapters.retention import horizon
 from omni_analytics.adapters.store import SqlStore
 from omni_analytics.domain.rollup import GOOD_OUTCOMES, GRAINS, MEASURES, cell_of, status_class, sums_of
 from omni_analytics.domain.rows import AttemptRow, RequestRow
-from omni_core.ports.analytics import OF_REQUESTS, ROLLED, Breakdown, Slice, UsageTotals
+from omni_core.ports.analytics import OF_REQUESTS, ROLLED, TAG, Breakdown, Slice, UsageTotals
 from omni_wire.errors import InvalidRequest
 from omni_wire.latency import bucket_of
 
@@ -21,6 +21,11 @@ from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
 
 change = msgspec.structs.replace
 HOUR = T0 - T0 % GRAINS["hour"]
+
+
+def tags_of(request_id: str) -> tuple[str, ...]:
+    number = int(request_id[1:])
+    return tuple(f"t{tag}" for tag in (1, 2, 3) if number % (tag + 1) == 0)
 
 
 def rows_of(places: list[tuple[int, int, int, str]]) -> list[AttemptRow | RequestRow]:
@@ -32,7 +37,7 @@ def rows_of(places: list[tuple[int, int, int, str]]) -> list[AttemptRow | Reques
         found.append(
             change(
                 REQUEST, id=f"r{number}", model_served=f"m{model}", outcome=outcome, status=status,
-                combo=f"c{key % 2}", stream=bool(model), duration_ms=100 * number, **own,
+                combo=f"c{key % 2}", stream=bool(model), duration_ms=100 * number, tags=tags_of(f"r{number}"), **own,
             )
         )  # fmt: skip
         found.append(
@@ -78,7 +83,10 @@ def expected(rows: list[AttemptRow | RequestRow], asked: Breakdown) -> tuple[Sli
             continue
         if row.started_ms < asked.from_ms or (asked.until_ms and row.started_ms >= asked.until_ms):
             continue
-        if any(value_of(row, name) not in wanted for name, wanted in asked.filters.items()):
+        if any(value_of(row, name) not in wanted for name, wanted in asked.filters.items() if name != TAG):
+            continue
+        request = row.request_id if isinstance(row, AttemptRow) else row.id
+        if TAG in asked.filters and not {*tags_of(request)} & {*asked.filters[TAG]}:
             continue
         unit = GRAINS[asked.grain] if asked.grain else 0
         at = row.started_ms - row.started_ms % unit if unit else 0
@@ -109,8 +117,10 @@ PLACES = st.lists(
     places=PLACES,
     dimensions=st.lists(st.sampled_from([*ROLLED, *OF_REQUESTS]), max_size=3, unique=True),
     filters=st.dictionaries(
-        st.sampled_from(["key", "model", "status", "combo"]),
-        st.lists(st.sampled_from(["k0", "k1", "m0", "m1", "2xx", "c0"]), max_size=3, unique=True).map(tuple),
+        st.sampled_from(["key", "model", "status", "combo", "tag"]),
+        st.lists(st.sampled_from(["k0", "k1", "m0", "m1", "2xx", "c0", "t1", "t2", "t3"]), max_size=3, unique=True).map(
+            tuple
+        ),
         max_size=2,
     ),
     grain=st.sampled_from(["", *GRAINS]),
@@ -150,6 +160,27 @@ async def test_too_many_slices_are_refused_and_what_to_do_is_said(
     with pytest.raises(InvalidRequest, match="coarser grain, a shorter span or fewer dimensions"):
         await store.breakdown(Breakdown(dimensions=("key",)))
     assert len(await store.breakdown(Breakdown(dimensions=("status",)))) == 1
+
+
+async def test_what_has_a_tag_adds_up_as_in_the_rollups_and_a_replaced_request_has_its_newest_tags(
+    store: SqlStore,
+) -> None:
+    rows = [
+        change(row, tags=("x", "y")) if isinstance(row, RequestRow) else row for row in rows_of([(1, 1, 1, "ok")] * 5)
+    ]
+    await store.record(rows)
+    asked = Breakdown(dimensions=("model", "status"), latency=("total",), grain="minute")
+    for tags in (("x",), ("x", "y", "none")):
+        assert await store.breakdown(change(asked, filters={"tag": tags})) == await store.breakdown(asked)
+    await store.record(
+        [change(row, seq=9, tags=("z",)) for row in rows if isinstance(row, RequestRow) and row.id == "r3"]
+    )
+    ((one,), (four,)) = [await store.breakdown(Breakdown(filters={"tag": (tag,)})) for tag in "zx"]
+    assert [(found.totals.requests, found.totals.attempts, found.totals.cost_nano_usd) for found in (one, four)] == [
+        (1, 1, 1003),
+        (4, 4, 4007),
+    ]
+    assert await store.breakdown(Breakdown(filters={"tag": ("y'z",)})) == ()
 
 
 async def test_what_only_rows_know_is_refused_where_they_are_forgotten(store: SqlStore) -> None:

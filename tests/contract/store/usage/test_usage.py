@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omni_analytics.adapters import asking, schema, schema_postgres
 from omni_analytics.adapters.asking import Piece, pieces, read_key_use
+from omni_analytics.adapters.copying import AT_THE_END
 from omni_analytics.adapters.retention import horizon
 from omni_analytics.adapters.store import SqlStore
 from omni_analytics.adapters.tables import _STANDING, _TIMED
@@ -335,7 +336,7 @@ def test_a_span_is_read_from_the_coarsest_rollups_that_fit_and_the_rest_from_the
     h, m, d = HOUR_MS, MINUTE_MS, DAY_MS
     assert pieces(0, 0) == [Piece("day", 0, 0)]
     assert pieces(h, 5 * h) == [Piece("hour", h, 5 * h)]
-    assert pieces(h + 1, d + 2 * m) == [
+    assert pieces(h + 1, d + 2 * m, exactly=True) == [
         Piece("", h + 1, h + m),
         Piece("minute", h + m, 2 * h),
         Piece("hour", 2 * h, d),
@@ -348,11 +349,36 @@ def test_a_span_is_read_from_the_coarsest_rollups_that_fit_and_the_rest_from_the
     assert pieces(0, d + h, grain="hour") == [Piece("hour", 0, d + h)]
 
 
+def test_of_what_is_asked_in_its_greater_part_all_is_read_and_the_rest_taken_from_it() -> None:
+    h, m, d = HOUR_MS, MINUTE_MS, DAY_MS
+    assert pieces(d + h, 3 * d - h - m) == [
+        Piece("hour", d, d + h, -1),
+        Piece("day", d, 3 * d),
+        Piece("minute", 3 * d - h - m, 3 * d - h, -1),
+        Piece("hour", 3 * d - h, 3 * d, -1),
+    ]
+    assert pieces(d + m, d + h - 1) == [
+        Piece("minute", d, d + m, -1),
+        Piece("hour", d, d + h),
+        Piece("", d + h - 1, d + h, -1),
+    ]
+
+
+@given(ends=st.tuples(st.integers(0, 5 * DAY_MS), st.integers(1, 5 * DAY_MS)), exactly=st.booleans())
+def test_the_pieces_of_a_span_are_the_span(ends: tuple[int, int], *, exactly: bool) -> None:
+    start, end = ends
+    edges: Counter[int] = Counter()
+    for piece in pieces(start, end, exactly=exactly):
+        edges[piece.from_ms] += piece.times
+        edges[piece.until_ms] -= piece.times
+    assert {at: count for at, count in edges.items() if count} == ({start: 1, end: -1} if start < end else {})
+
+
 def test_what_is_asked_of_the_rows_is_read_from_the_rollups_only_where_rows_are_forgotten() -> None:
     h, d = HOUR_MS, DAY_MS
     assert pieces(h, 0, from_rows=True) == [Piece("", h, 0)]
     assert pieces(h, 9 * d, from_rows=True) == [Piece("", h, 9 * d)]
-    assert pieces(h, 9 * d, kept_from_ms=2 * d, from_rows=True) == [
+    assert pieces(h, 9 * d, kept_from_ms=2 * d, from_rows=True, exactly=True) == [
         Piece("hour", h, d),
         Piece("day", d, 2 * d),
         Piece("", 2 * d, 9 * d),
@@ -460,15 +486,20 @@ async def test_a_row_that_comes_after_its_day_was_forgotten_still_counts(store: 
 async def test_a_rollup_that_is_wrong_is_found_and_put_right(store: SqlStore, usage: Usage) -> None:
     await store.record([ATTEMPT, REQUEST, change(REQUEST, id="r2", started_ms=T0 + 2 * DAY_MS, duration_ms=77)])
     tables = [f"{name}_{grain}" for name in ("usage", "latency") for grain in GRAINS]
-    right = {table: sorted(usage.asked(f"SELECT * FROM {table}")) for table in tables}
+    columns = {table: AT_THE_END[table] for table in tables}
+    right = {table: sorted(usage.asked(f"SELECT {columns[table]} FROM {table}")) for table in tables}
     assert usage.rebuilt(check=True).wrong == 0
     usage.change("UPDATE usage_hour SET cost_nano_usd = cost_nano_usd + 1 WHERE cost_nano_usd > 0")
     usage.change("DELETE FROM usage_day WHERE at_ms > ?", DAY)
-    usage.change("INSERT INTO latency_minute SELECT 60000, key_id, 'x', account_id, model, status, measure, counts "
-                 "FROM latency_minute WHERE measure = 'total' AND at_ms < ?", DAY + DAY_MS)  # fmt: skip
+    usage.change(
+        f"INSERT INTO latency_minute ({columns['latency_minute']}) "
+        "SELECT 60000, key_id, 'x', account_id, model, status, measure, counts "
+        "FROM latency_minute WHERE measure = 'total' AND at_ms < ?",
+        DAY + DAY_MS,
+    )
     assert usage.rebuilt(check=True).wrong == 3
     assert usage.rebuilt().wrong == 3
-    assert {table: sorted(usage.asked(f"SELECT * FROM {table}")) for table in tables} == right
+    assert {table: sorted(usage.asked(f"SELECT {columns[table]} FROM {table}")) for table in tables} == right
     assert usage.rebuilt(check=True).wrong == 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
-from omni_analytics.adapters import copying, limit_events
+from omni_analytics.adapters import copying
 from omni_analytics.adapters.copying import AT_THE_END, BESIDE, copy
 from omni_analytics.adapters.location import URL
 from omni_analytics.domain.reached import Reached
@@ -57,11 +57,9 @@ async def history(usage: Usage, seed: int = 1, first: int = 0) -> None:
             await store.record([attempt])
     while await store.forget_some((T0 // DAY_MS + 1) * DAY_MS):
         pass
+    reached = Reached(f"l{seed}", T0, 80, 81, "l1", "team/core", "default", "usd", "day", 100)
+    await store.keep_reached([reached], notify=True)
     await store.close()
-    with usage.opened() as database, database.writing():
-        limit_events.keep(
-            database, [Reached(f"l{seed}", T0, 80, 81, "l1", "team/core", "default", "usd", "day", 100)], notify=True
-        )
 
 
 def everything(usage: Usage) -> dict[str, list[tuple[Any, ...]]]:

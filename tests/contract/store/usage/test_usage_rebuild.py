@@ -7,15 +7,13 @@ from click.testing import CliRunner
 from omni_analytics.adapters.location import URL
 from omni_launch.cli import cli
 
-from tests.support.store import KINDS
-from tests.support.usage_store import Usage
+from tests.support.usage_store import KINDS, Usage
 from tests.unit.analytics.events import ATTEMPT, REQUEST
 
 
 @pytest.fixture(params=KINDS)
 def usage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Usage:
-    kind = request.param
-    made = Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
+    made = Usage.of(request, request.param, tmp_path)
     monkeypatch.delenv(URL, raising=False)
     for name, value in made.env.items():
         monkeypatch.setenv(name, value)

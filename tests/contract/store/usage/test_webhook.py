@@ -15,8 +15,7 @@ from omni_core.ports.analytics import LimitEvent, LimitEvents
 from omni_core.web import HttpWeb
 
 from tests.contract.store.usage.test_limit_events import reached
-from tests.support.store import KINDS
-from tests.support.usage_store import Usage
+from tests.support.usage_store import KINDS, Usage
 
 KEY = b"k" * 32
 NOW = 1_700_000_000_000
@@ -85,8 +84,7 @@ class Stage:
 
 @pytest.fixture(params=KINDS)
 async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
-    kind = request.param
-    usage = Usage(kind, tmp_path, request.getfixturevalue("postgres") if kind == "postgresql" else None)
+    usage = Usage.of(request, request.param, tmp_path)
     async with AsyncExitStack() as exits:
         made = Stage(usage, exits)
         await made.begin()

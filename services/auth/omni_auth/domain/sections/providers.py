@@ -3,7 +3,6 @@
 from typing import Annotated, NoReturn, Self
 
 from omni_catalogue.logins import LOGINS, NAMES
-from omni_catalogue.proxies import TLS_PROFILES
 from omni_catalogue.quotas import MEASURES as QUOTA_MEASURES
 from omni_catalogue.quotas import RESETS, SPANS, VENDORS, window_name
 from omni_catalogue.snapshot import IDENTITIES, RESUMES, TIERS
@@ -173,7 +172,6 @@ class AccountSection(Section):
     rate_limit: RateLimitSection = RateLimitSection()
     quota: Quotas = None
     proxy: ProxyName = ""
-    tls_profile: Annotated[str, BeforeValidator(scalars.one_of(TLS_PROFILES))] = ""
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:

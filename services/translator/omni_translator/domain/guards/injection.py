@@ -36,8 +36,8 @@ _SHOWS_AS: Final = str.maketrans(
 )
 _LEET: Final = str.maketrans("0134578@$", "oieastbas")
 _TAGS: Final = range(0xE0020, 0xE007F)  # characters that show as nothing and mean ASCII
-_GAPS: Final = re.compile(r"(?<!\w)(?:[A-Za-z][ .\-_*]){4,200}[A-Za-z](?!\w)")
-_LETTER: Final = re.compile(r"[^A-Za-z]")
+_SPREAD: Final = re.compile(r"(?<!\w)(?:[A-Za-z][ .\-_*]){4}[A-Za-z](?!\w)")  # l i k e this
+_GAP: Final = re.compile(r"(?<=\b[A-Za-z])[ .\-_*](?=[A-Za-z]\b)")
 _MIXED: Final = re.compile(r"(?<!\w)(?=[a-z0-9@$]{0,20}[a-z])[a-z0-9@$]{3,24}")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{24,8192}={0,2}")
 _MARKUP: Final = str.maketrans("", "", "*`~")
@@ -142,7 +142,8 @@ def _plain(text: str) -> tuple[str, str]:
         hidden = "".join(chr(ord(char) - 0xE0000) for char in text if ord(char) in _TAGS)
         text = unicodedata.normalize("NFKC", text).translate(_SHOWS_AS)
         text = "".join(char for char in text if unicodedata.category(char) not in ("Cf", "Mn"))
-    text = _GAPS.sub(lambda found: _LETTER.sub("", found[0]), text)
+    if _SPREAD.search(text) is not None:
+        text = _GAP.sub("", text)
     return _SPACES.sub(" ", text.translate(_MARKUP)).lower(), hidden
 
 

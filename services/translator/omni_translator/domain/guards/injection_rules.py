@@ -49,8 +49,8 @@ _RULES: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         "system_override",
-        r"\b(?:new|updated|real|actual) (?:system )?(?:instructions?|orders?|directives?|objective|"
-        r"task)~(?:from (?:the )?(?:admin|administrator|developer|system|operator|openai|anthropic)~)?:\s",
+        r"\b(?:new|updated|real|actual) (?:system )?(?:instructions?|orders?|directives?|"
+        r"objective)~(?:from (?:the )?(?:admin|administrator|developer|system|operator|openai|anthropic)~)?:\s",
     ),
     (
         "system_override",
@@ -112,14 +112,14 @@ _RULES: Final[tuple[tuple[str, str], ...]] = (
         "jailbreak",
         r"\b(?:you are|act as|become|be|play|pretend (?:to be|you are)|enter|enable|activate|switch (?:to|"
         r"into)|you're|as) (?:now )?(?:(?:in|a|an|the|going to act as) ){0,2}(?:dan\b|do anything now|stan\b|"
-        r"aim\b \(|evil~bot|developer mode|god mode|jailbreak(?:ed|en)?\b|unrestricted (?:ai|mode|model|"
+        r"aim\b \(|evil~bot|god mode|jailbreak(?:ed|en)?\b|unrestricted (?:ai|mode|model|"
         r"assistant|version)|unfiltered (?:ai|mode|model|assistant|version)|uncensored (?:ai|mode|model|"
         r"assistant|version))",
     ),
     (
         "jailbreak",
-        r"\bdo anything now\b|\bdan mode\b|\bjailbreak mode\b|\bdeveloper mode (?:is )?(?:now )?(?:enabled|on|"
-        r"activated|output)",
+        r"\bdo anything now\b|\bdan mode\b|\bjailbreak mode\b|\bdeveloper mode (?:is )?(?:now )?(?:enabled|"
+        r"activated|output)|\byou are (?:now )?in developer mode\b",
     ),
     (
         "jailbreak",
