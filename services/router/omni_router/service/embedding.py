@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 from omni_catalogue import circuits as names
-from omni_catalogue.catalogue import Candidate, Catalogue
+from omni_catalogue.catalogue import Candidate, upstream_of
 from omni_catalogue.lanes import lanes_of
 from omni_catalogue.prices import ceilings, cost, in_force, version
-from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, UPSTREAM, KeyPolicy, Limit, Price, Snapshot
+from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, KeyPolicy, Limit, Price, Snapshot
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
@@ -66,9 +66,7 @@ class Embedder:
         semantic = snapshot.routing.caching.semantic if snapshot.routing.caching is not None else None
         self._named = semantic.embeddings if semantic is not None else ""
         self._snapshot, self._places = snapshot, tuple(_places(snapshot, self._named))
-        upstream = self._places and any(limit.of in UPSTREAM for limit in snapshot.limits)
-        found = map(Catalogue(snapshot).limits_upstream, self._places) if upstream else ((),) * len(self._places)
-        self._limits = tuple(found)
+        self._limits = tuple(_limits_upstream(snapshot, place) for place in self._places)
         if self._named == LOCAL_EMBEDDINGS:
             self._local.prepare()
 
@@ -110,6 +108,12 @@ def _places(snapshot: Snapshot, named: str) -> Iterator[Candidate]:
     for provider in snapshot.providers:
         if provider.id == wanted and (model := provider.model(model_id)) is not None:
             yield from (Candidate(provider, model, account) for account in provider.accounts)
+
+
+def _limits_upstream(snapshot: Snapshot, place: Candidate) -> tuple[Limit, ...]:
+    """As ``Catalogue`` has them, of which it would be another."""
+    places = upstream_of(place)
+    return tuple(limit.counted() for limit in snapshot.limits if (limit.of, limit.owner) in places)
 
 
 class _Asking:
