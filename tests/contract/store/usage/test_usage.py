@@ -168,7 +168,10 @@ async def test_the_file_is_durable_and_versioned(file: Usage) -> None:
 
 
 # What rows of the first versions do not say.
-UNTOLD = {"repriced_nano_usd": 0, "apart": "", "price_version": "", "charged": "", "suspect": ""}
+UNTOLD = {
+    **dict.fromkeys(("apart", "price_version", "charged", "suspect", "proxy", "proxy_level"), ""),
+    "repriced_nano_usd": 0,
+}
 ADDED_LATER = {"overhead_us", *UNTOLD}
 
 

@@ -14,10 +14,12 @@ from omni_auth.adapters.store.entities import Repository
 from omni_auth.adapters.store.tables import ENTITIES, login_tries, logins, one_time_tokens, sessions
 from omni_auth.domain import people, scalars, throttle
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
+from omni_auth.domain.oidc import Flow, Identified
 from omni_auth.domain.people import Login, OneTime, Session
 from omni_auth.domain.throttle import Tries
 from omni_auth.ports import Noted
 
+MOST_FLOWS = 5_000
 _USERS = ENTITIES["users"]
 _COLUMNS = ("id", "organisation", "role", "password", "subject")
 _DOCUMENT = ("has_totp", "totp_step", "recovery", "last_login")
@@ -49,10 +51,6 @@ class SqlPeople:
         """Whether somebody owns the platform, so that there is nothing to set up."""
         with self._database.reading() as connection:
             return _has_owner(connection)
-
-    def by_subject(self, subject: str) -> Login | None:
-        with self._database.reading() as connection:
-            return _one(connection, logins.c.subject == subject)
 
     def asks_for_totp(self, organisation: str) -> bool:
         table = ENTITIES["organisations"]
@@ -194,6 +192,55 @@ class SqlPeople:
             _note(connection, now, login, who, "people.login", after={"address": session[1].address})
             self._open(connection, login, session, now)
         return login
+
+    def come_in(
+        self,
+        found: Identified,
+        organisation: str,
+        decide: Callable[[Login | None], Login],
+        session: tuple[bytes, Session],
+        now: int,
+    ) -> Login:
+        """A session for whom a provider names: by its word for them, else by their address, in an ``organisation``.
+        ``decide`` makes a login of what there is, and refuses those who may not."""
+        with self._database.writing() as connection:
+            held = _one(connection, logins.c.subject == found.subject)
+            if held is None and found.email:
+                by_address = func.lower(_USERS.c.label) == found.email
+                alone = logins.c.subject.is_(None)  # whoever has come in by another word of theirs is somebody else
+                held = _one(connection, logins.c.organisation == organisation, by_address, alone)
+            login = decide(held)
+            if held is None:
+                login = self._join(connection, login, now, f"oidc:{found.provider}")
+            login = msgspec.structs.replace(login, last_login=now)
+            _write(connection, login, now)
+            who = f"person:{login.id} ({login.name})"
+            told = {**_told(login), "provider": found.provider, "address": session[1].address}
+            _note(connection, now, login, who, "people.login", before=_told(held) if held else None, after=told)
+            self._open(connection, login, session, now)
+        return login
+
+    def begin_flow(self, digest: bytes, flow: Flow, expires: int, now: int) -> None:
+        """Keep what the answer of a provider is held against."""
+        row = {
+            "digest": digest, "kind": "oidc", "organisation": "", "login": None, "expires_at": expires,
+            "document": msgspec.json.encode(flow).decode(),
+        }  # fmt: skip
+        kind = one_time_tokens.c.kind == "oidc"
+        with self._database.writing() as connection:
+            connection.execute(one_time_tokens.delete().where(kind, one_time_tokens.c.expires_at <= now))
+            flows = connection.scalar(select(func.count()).select_from(one_time_tokens).where(kind)) or 0
+            if flows >= MOST_FLOWS:
+                raise RateLimited("too many log-ins are under way: wait a little", retry_after=30)
+            connection.execute(one_time_tokens.insert(), row)
+
+    def end_flow(self, digest: bytes, now: int) -> Flow | None:
+        """What was kept, which is good once."""
+        good = one_time_tokens.c.digest == digest, one_time_tokens.c.kind == "oidc"
+        with self._database.writing() as connection:
+            row = connection.execute(select(one_time_tokens).where(*good)).mappings().first()
+            connection.execute(one_time_tokens.delete().where(*good))
+        return msgspec.json.decode(row["document"], type=Flow) if row and row["expires_at"] > now else None
 
     def refused(self, login: Login | None, address: str, why: str, now: int) -> None:
         """Write down a log-in that came to nothing. What was typed for a name is not: it may have been a password."""
