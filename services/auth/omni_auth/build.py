@@ -138,7 +138,7 @@ def build(
     people = PeopleService(
         SqlPeople(store.database, vault),
         Argon2(),
-        OidcLogins(service.oidc, HttpWeb(), now_ms),
+        OidcLogins(service.oidc, HttpWeb(outbound=outbound), now_ms),
         now=now_ms,
         chance=os.urandom,
         mint=new_id,
