@@ -211,6 +211,12 @@ class Walk:
             return f"{template}?provider=acme&from=0&until=86400000", None
         if template == "/api/usage/reprice":
             return template, {"from_ms": 0, "until_ms": 86_400_000}
+        if template.startswith("/api/logins"):
+            bodies = {"": {"login": "claude", "accept_terms": "claude-code"}, "/finish": {"callback": "code#state"}}
+            path = template.replace("{login}", "codex/nobody").replace("{flow}", "ab")
+            tokens = {"login": "cursor", "accept_terms": "cursor", "account": _word(), "tokens": "a-token"}
+            said = bodies | {"/import": tokens}
+            return path, said.get(template.removeprefix("/api/logins")) if method == "POST" else None
         if "{proxy}" in template:
             return template.replace("{proxy}", "office"), None
         if "{account}" in template:

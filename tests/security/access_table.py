@@ -105,6 +105,13 @@ GET    /api/limit-events                   quota  asked    401  401  403  403  2
 POST   /api/quota/breakers/{account}/reset quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
 POST   /api/quota/rates/{account}/forget   quota  platform 401  401  403  403  403  204  403  204  403  403  403  403
 POST   /api/quota/accounts/{account}/refresh quota  platform 401  401  403  403  403  200  403  200  403  403  403  403
+GET    /api/logins                         config platform 401  401  403  403  200  200  403  200  403  403  403  403
+POST   /api/logins                         config platform 401  401  403  403  403  200  403  200  403  403  403  403
+POST   /api/logins/finish                  config platform 401  401  403  403  403  404  403  404  403  403  403  403
+POST   /api/logins/import                  config platform 401  401  403  403  403  200  403  200  403  403  403  403
+POST   /api/logins/flows/{flow}/poll       config platform 401  401  403  403  403  404  403  404  403  403  403  403
+POST   /api/logins/{login}/refresh         config platform 401  401  403  403  403  404  403  404  403  403  403  403
+DELETE /api/logins/{login}                 config platform 401  401  403  403  403  404  403  404  403  403  403  403
 GET    /api/system                         system platform 401  401  403  403  200  200  403  200  403  403  403  403
 GET    /api/events/dead                    system platform 401  401  403  403  200  200  403  200  403  403  403  403
 POST   /api/events/dead/redrive            system platform 401  401  403  403  403  200  403  200  403  403  403  403

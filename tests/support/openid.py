@@ -57,13 +57,13 @@ class Code:
         self.auth_time = int(time.time())
 
     def get_redirect_uri(self) -> str:
-        return self.redirect_uri  # type: ignore[attr-defined,no-any-return]
+        return self.redirect_uri  # type: ignore[attr-defined]
 
     def get_scope(self) -> str:
-        return self.scope  # type: ignore[attr-defined,no-any-return]
+        return self.scope  # type: ignore[attr-defined]
 
     def get_nonce(self) -> str:
-        return self.nonce  # type: ignore[attr-defined,no-any-return]
+        return self.nonce  # type: ignore[attr-defined]
 
     def get_auth_time(self) -> int:
         return self.auth_time
@@ -75,7 +75,7 @@ class Code:
         return None
 
 
-class Provider(AuthorizationServer):  # type: ignore[misc]
+class Provider(AuthorizationServer):
     """``person`` is who is logged in there: claims. ``claims`` go over those of the token."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def _base64(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
-class _CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]
+class _CodeGrant(grants.AuthorizationCodeGrant):
     TOKEN_ENDPOINT_AUTH_METHODS: ClassVar = ["client_secret_basic"]
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> Code:
@@ -143,16 +143,16 @@ class _CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]
         return kept
 
     def query_authorization_code(self, code: str, client: Client) -> Code | None:
-        return self.server.codes.get(code)  # type: ignore[no-any-return]
+        return self.server.codes.get(code)
 
     def delete_authorization_code(self, code: Code) -> None:
         del self.server.codes[code.code]  # type: ignore[attr-defined]
 
     def authenticate_user(self, code: Code) -> dict[str, Any]:
-        return self.server.person  # type: ignore[no-any-return]
+        return self.server.person
 
 
-class _Said(OpenIDCode):  # type: ignore[misc]
+class _Said(OpenIDCode):
     def exists_nonce(self, nonce: str, request: OAuth2Request) -> bool:
         return False
 
@@ -166,7 +166,7 @@ class _Said(OpenIDCode):  # type: ignore[misc]
         """As authlib's own, with what is wrong on purpose."""
         token = response if isinstance(response, dict) else response[1]
         token["id_token"] = grant.server.token(grant.request.authorization_code.get_nonce())
-        return token  # type: ignore[no-any-return]
+        return token
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from omni_auth.domain.audit import Entry, Verdict
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.logins.calls import Asked, ClientId
-from omni_auth.domain.logins.flow import Flow
+from omni_auth.domain.logins.flow import Flow as ProviderFlow
 from omni_auth.domain.logins.steps import Answered
 from omni_auth.domain.logins.stored import Leased, StoredLogin
 from omni_auth.domain.logins.tokens import Grant, Tokens
@@ -391,13 +391,13 @@ class LoginStore(Protocol):
         """Nobody gets its tokens from now on; ``reason`` is for people. Whether the lease is the newest."""
         ...
 
-    def put_flow(self, flow: Flow) -> None: ...
+    def put_flow(self, flow: ProviderFlow) -> None: ...
 
-    def take_flow(self, flow_id: str, now: int) -> Flow | None:
+    def take_flow(self, flow_id: str, now: int) -> ProviderFlow | None:
         """That one, which is then gone: it is finished once. None where there is none, or it is over."""
         ...
 
-    def look_flow(self, flow_id: str, now: int) -> Flow | None: ...
+    def look_flow(self, flow_id: str, now: int) -> ProviderFlow | None: ...
 
     def turn(self, flow_id: str, now: int, gap: int) -> int:
         """0, if a device's code may be asked about now, and then not again for ``gap`` ms; else the ms until then."""
@@ -420,8 +420,9 @@ class LoginCatalogue(Protocol):
 
 
 class LoginWeb(Protocol):
-    async def fetch(self, asked: Asked, *, allow_private: bool, within: float) -> Answered:
-        """Raises an ``UpstreamError``."""
+    async def fetch(self, asked: Asked, *, allow_private: bool, within: float, login_id: str = "") -> Answered:
+        """By the ways out of the accounts that use the login, else those of all. Raises an ``UpstreamError``, or
+        ``CredentialUnavailable`` where a proxy's password cannot be had."""
         ...
 
 

@@ -86,6 +86,13 @@ MATRIX = [
     ("GET", "/api/events/dead", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/events/dead/redrive", {"ids": ["17"]}, (401, 401, 403, 403, 200)),
     ("POST", "/api/events/dead/discard", {"ids": ["17"]}, (401, 401, 403, 403, 200)),
+    ("GET", "/api/logins", None, (401, 401, 403, 403, 200)),
+    ("POST", "/api/logins", {"login": "codex", "accept_terms": "codex"}, (401, 401, 403, 403, 200)),
+    ("POST", "/api/logins/finish", {"callback": "code#state"}, (401, 401, 403, 403, 200)),
+    ("POST", "/api/logins/import", {"login": "cursor", "tokens": "{}"}, (401, 401, 403, 403, 200)),
+    ("POST", "/api/logins/flows/abc123/poll", None, (401, 401, 403, 403, 200)),
+    ("POST", "/api/logins/codex/work/refresh", None, (401, 401, 403, 403, 200)),
+    ("DELETE", "/api/logins/codex/work", None, (401, 401, 403, 403, 204)),
     ("GET", "/api/system", None, (401, 401, 403, 403, 200)),
     ("POST", "/api/config/apply?source=a.yaml", {}, (401, 401, 403, 403, 200)),
     ("GET", "/api/config/export", None, (401, 401, 403, 403, 200)),
@@ -271,8 +278,9 @@ def test_every_route_of_the_api_is_in_the_matrix_and_says_which_role_it_needs(ho
                 .replace("oidc/{id}", "oidc/corp")
                 .replace("{id}", "key_dev")
             )
-            path = path.replace("{name:path}", "some/thing")
-            for kind in KINDS:
+            path = path.replace("{name:path}", "some/thing").replace("{login:path}", "codex/work")
+            path = path.replace("{flow}", "abc123").replace("{proxy}", "office")
+            for kind in KINDS if path != "/api/accounts/acme/first/test" and "office" not in path else ():
                 path = path.replace(kind.path, "/api/teams")
             assert all((method, path) in tried for method in route.methods), route.path
 

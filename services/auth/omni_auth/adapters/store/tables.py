@@ -197,8 +197,8 @@ login_tries = Table(
 # Logins at providers; their tokens are sealed among the credentials, under "login:" and the id. ``version`` is of the
 # tokens, and none comes twice. Who renews them holds a lease until ``lease_until`` by the database's clock, under a
 # fence that grows with each; ``begun_at`` is when tokens were asked for that have not been kept yet, 0 for none.
-logins = Table(
-    "logins",
+provider_logins = Table(
+    "provider_logins",
     metadata,
     Column("id", Text, primary_key=True),
     Column("kind", Text, nullable=False),
@@ -216,8 +216,8 @@ logins = Table(
 )
 
 # Logins under way; what they need to be finished is sealed among the credentials, under "login_flow:" and the id.
-login_flows = Table(
-    "login_flows",
+provider_login_flows = Table(
+    "provider_login_flows",
     metadata,
     Column("id", Text, primary_key=True),
     Column("ends_at", Number, nullable=False),
