@@ -124,7 +124,7 @@ async def test_who_may_call_what(
     assert answer.status_code == status, answer.text
     if status >= 400:
         codes = {401: "invalid_api_key", 403: "permission_denied", 404: "not_found", 422: "invalid_parameter"}
-        own = status == 403 and path.startswith(("/api/account", "/api/session"))
+        own = status == 403 and path.startswith(("/api/account/", "/api/session"))
         is_problem(answer, status, "not_a_person" if own else codes[status])
     if status == 401:
         assert answer.headers["www-authenticate"].startswith("Bearer")
