@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from omni_core.addresses import Resolver
 from omni_core.clock import now_ms
 from omni_core.component import Check, ConfigState
 from omni_core.ids import new_id
+from omni_core.meters import Meter
+from omni_core.outbound import Outbound
+from omni_core.outbound_health import TUNNELS, ProxyHealth
 from omni_core.runtime import Runtime
 from omni_core.signatures import PublicKeys, SigningKey
 from omni_core.web import HttpWeb
@@ -18,8 +22,9 @@ from omni_auth.adapters.bucket import KvBucket
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.login_catalogue import EnvironmentLogins
-from omni_auth.adapters.login_web import AuthorizationServers
+from omni_auth.adapters.login_web import AuthorizationServers, HeldSecrets
 from omni_auth.adapters.metrics import PrometheusLogins, PrometheusMetrics
+from omni_auth.adapters.oidc import OidcLogins
 from omni_auth.adapters.own_secrets import OwnSecrets
 from omni_auth.adapters.passwords import Argon2
 from omni_auth.adapters.store.audit import AuditLog
@@ -96,10 +101,16 @@ def build(
     audit = AuditLog(store.database)
     own = OwnSecrets(env, runtime.settings.data_dir, config_file)
     tracer = runtime.tracer(AuthComponent.name)
+    tunnels = Meter("omniroute_auth_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
+    outbound = Outbound(
+        resolver=Resolver(runtime.settings.allowed_networks),
+        secrets=HeldSecrets(lambda proxy_id: service.proxy_secret(proxy_id)),
+        health=ProxyHealth(tunnels),
+    )
     logins = partial(
         _logins,
         SqlLogins(store.database, vault),
-        AuthorizationServers(HttpWeb()),
+        AuthorizationServers(HttpWeb(outbound=outbound), lambda login_id: service.ways_of_login(login_id)),
         EnvironmentLogins(env),
         PrometheusLogins(runtime.metrics),
         settings,
@@ -124,7 +135,14 @@ def build(
         logins=logins,
         demo=demo,
     )
-    people = PeopleService(SqlPeople(store.database, vault), Argon2(), now=now_ms, chance=os.urandom, mint=new_id)
+    people = PeopleService(
+        SqlPeople(store.database, vault),
+        Argon2(),
+        OidcLogins(service.oidc, HttpWeb(outbound=outbound), now_ms),
+        now=now_ms,
+        chance=os.urandom,
+        mint=new_id,
+    )
     return AuthComponent(service, people, audit_file(audit, env))
 
 
