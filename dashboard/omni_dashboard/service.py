@@ -36,6 +36,7 @@ from omni_core.ports.audit import AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration, CreatedKey, Identity, KeyInfo, NewKey
 from omni_core.ports.configuration import Applied, Caller, ConfigObject, ObjectPage, Written
 from omni_core.ports.context import CallContext
+from omni_core.ports.logins import LOGIN_TIMEOUT, LoginPort
 from omni_core.ports.quota import AccountQuota, QuotaPort, QuotaSnapshot
 from omni_core.ports.router import CompleteCall, ConnectionTest, RouterPort
 from omni_wire.errors import DependencyUnavailable, GatewayError, InvalidRequest, PermissionDenied, WireError
@@ -179,6 +180,11 @@ class Management:
             raise PermissionDenied(told, code="second_factor_needed")
         allow(identity.role, role, what or area, write)
         return identity
+
+    @property
+    def endpoint(self) -> str:
+        """The base URL for models, as it was told; "" for one's own."""
+        return self._settings.endpoint
 
     def _keep(self, digest: bytes, now: float, identity: Identity) -> None:
         while len(self._identities) >= self._settings.identity_entries:
@@ -578,6 +584,11 @@ class Management:
     async def forget_rates(self, identity: Identity, account_id: str) -> None:
         platform_only(identity.organisation, "forget rate limits")
         await self._ask("quota", self._quota.forget_rates(account_id))
+
+    async def login(self, identity: Identity, asking: Callable[[LoginPort, Caller], Awaitable[T]]) -> T:
+        """What the LoginPort answers to who asks."""
+        platform_only(identity.organisation, "log in at providers")
+        return await self._ask("auth", asking(self._auth, self.caller(identity)), LOGIN_TIMEOUT)
 
     async def configuration(self, identity: Identity) -> Configuration:
         platform_only(identity.organisation, "see how it is")

@@ -88,6 +88,9 @@ def test_every_method_is_in_the_table_and_nothing_else_is() -> None:
 def test_credentials_go_to_those_that_call_providers_and_keys_are_made_by_the_dashboard() -> None:
     """Not only what the table says, but what it must never say."""
     assert CALLERS["/omniroute.auth.v1.AuthPort/Credential"] == {"router", "quota"}
+    assert CALLERS["/omniroute.auth.v1.AuthPort/RefreshCredential"] == {"router", "quota"}
+    for method in ("BeginLogin", "FinishLogin", "ImportLogin", "ForgetLogin"):
+        assert CALLERS[f"/omniroute.auth.v1.AuthPort/{method}"] == {"dashboard"}
     for method in ("CreateKey", "ListKeys", "RotateKey", "RevokeKey"):
         assert CALLERS[f"/omniroute.auth.v1.AuthPort/{method}"] == {"dashboard"}
     assert not any("auth" in callers or "analytics" in callers for callers in CALLERS.values()), "they call nobody"

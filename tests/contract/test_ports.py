@@ -54,6 +54,7 @@ from omni_core.ports.auth import AuthPort, Configuration, CreatedKey, Credential
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
+from omni_core.ports.logins import LoginInfo, LoginKind, LoginPoll, Logins, LoginStart, NewLogin
 from omni_core.ports.people import Enrolment, LogIn, LoginOptions, OidcProvider, Origin, PeoplePort
 from omni_core.ports.quota import (
     AccountQuota,
@@ -526,6 +527,16 @@ KEY = KeyInfo(
 PLAIN = KeyInfo("k2", "plain", "developer", (), 0, 0, "month", "file", 0)
 
 
+ASKER = Asker("key:k1 (ci)", "default")
+CREDENTIAL = Credential(
+    "sk-secret", "v3", "codex/work", {"authorization": "Bearer sk-secret", "x-account": "a"}, 2**41, "p", "https://x",
+    "gh-secret",
+)  # fmt: skip
+NEW_LOGIN = NewLogin("kiro-idc", "work", "device", 8080, "kiro-idc", {"region": "eu-west-1"})
+LOGIN = LoginInfo("codex/work", "codex", "Codex", "ann@example.com", "closed", "log in again", 9, 8, 7, ("codex/a",))
+LOGIN_KIND = LoginKind("codex", "Codex", ("code", "import"), "a risk", "a note", ("idp",), "set X", 1455, True)
+
+
 class Auth:
     async def authenticate(self, context: CallContext, key_digest: bytes) -> Identity:
         assert context == CONTEXT
@@ -537,7 +548,36 @@ class Auth:
         assert context == CONTEXT
         if account_id != "acme/first":
             raise CredentialUnavailable(f"{account_id} has no credential")
-        return Credential("sk-secret", "v3")
+        return CREDENTIAL
+
+    async def refresh_credential(self, context: CallContext, account_id: str, version_seen: str) -> Credential:
+        assert context == CONTEXT
+        return msgspec.structs.replace(CREDENTIAL, version=f"after {version_seen}")
+
+    async def begin_login(self, caller: Asker, new: NewLogin) -> LoginStart:
+        assert (caller, new) == (ASKER, NEW_LOGIN)
+        return LoginStart("f1", "device", "https://provider.example", 9, "http://localhost:1", "AB-CD", 5.5)
+
+    async def finish_login(self, caller: Asker, callback: str) -> LoginInfo:
+        assert (caller, callback) == (ASKER, "code#state")
+        return LOGIN
+
+    async def poll_login(self, caller: Asker, flow: str) -> LoginPoll:
+        return LoginPoll(wait=2.5) if flow == "f1" else LoginPoll(LOGIN)
+
+    async def import_login(self, caller: Asker, new: NewLogin, tokens: str) -> LoginInfo:
+        assert (new.login, new.accept_terms, new.parameters, tokens) == ("kiro", "kiro", {"idp": "Google"}, "{}")
+        return LOGIN
+
+    async def list_logins(self, caller: Asker) -> Logins:
+        return Logins((LOGIN,), (LOGIN_KIND,))
+
+    async def forget_login(self, caller: Asker, login: str) -> None:
+        if login != LOGIN.id:
+            raise InvalidRequest("no such login", status=404)
+
+    async def refresh_login(self, caller: Asker, login: str) -> LoginInfo:
+        return LOGIN
 
     async def configuration(self) -> Configuration:
         return Configuration(2**63 + 1, b'{"revision":\xff}', "line 3: no such provider")
@@ -581,10 +621,27 @@ async def test_a_key_is_known_by_its_digest(reach: Reach) -> None:
 async def test_a_credential_comes_with_its_version_or_not_at_all(reach: Reach) -> None:
     port: AuthPort = await reach(Auth(), AuthClient)
     found = await port.credential(CONTEXT, "acme/first")
-    assert (found.secret, found.version) == ("sk-secret", "v3")
-    assert "sk-secret" not in repr(found)
+    assert found == CREDENTIAL
+    assert "secret" not in repr(found)
+    assert (await port.refresh_credential(CONTEXT, "acme/first", "v3")).version == "after v3"
     with pytest.raises(CredentialUnavailable):
         await port.credential(CONTEXT, "acme/second")
+
+
+async def test_logins_cross_whole_and_without_a_secret(reach: Reach) -> None:
+    port = await reach(Auth(), AuthClient)
+    assert await port.begin_login(ASKER, NEW_LOGIN) == await Auth().begin_login(ASKER, NEW_LOGIN)
+    assert await port.finish_login(ASKER, "code#state") == LOGIN
+    assert await port.poll_login(ASKER, "f1") == LoginPoll(wait=2.5)
+    assert await port.poll_login(ASKER, "f2") == LoginPoll(LOGIN)
+    new = NewLogin("kiro", accept_terms="kiro", parameters={"idp": "Google"})
+    assert await port.import_login(ASKER, new, "{}") == LOGIN
+    assert await port.list_logins(ASKER) == Logins((LOGIN,), (LOGIN_KIND,))
+    assert await port.refresh_login(ASKER, "codex/work") == LOGIN
+    await port.forget_login(ASKER, "codex/work")
+    with pytest.raises(InvalidRequest, match="no such login") as refused:
+        await port.forget_login(ASKER, "codex/other")
+    assert refused.value.status == 404
 
 
 async def test_the_configuration_crosses_byte_for_byte(reach: Reach) -> None:

@@ -16,6 +16,7 @@ from tests.security import (
     content,
     flood,
     listing,
+    logins,
     revocation,
     schema,
     siege,
@@ -47,6 +48,13 @@ TESTS: dict[str, Test] = {
     "access: every route for every caller": lambda home, n, seed: asyncio.run(access.of_every_route(home, seed)),
     "listing: models shown are models that may be called": lambda home, n, seed: listing.of_random_catalogues(
         min(n, 2000), seed
+    ),
+    "oauth: every flow end to end": lambda home, n, seed: asyncio.run(logins.every_flow(home, seed)),
+    "oauth: killed at each step": lambda home, n, seed: asyncio.run(
+        logins.killed_at_each_step(home, max(1, n // 3000), seed)
+    ),
+    "oauth: ten who renew at once": lambda home, n, seed: asyncio.run(
+        logins.ten_who_renew(home, max(5, n // 100), seed)
     ),
     "canary: secrets of one process": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "all"),
     "canary: secrets of a process a service": lambda home, n, seed: canary.of_a_whole_gateway(home, seed, "separate"),

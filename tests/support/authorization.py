@@ -8,6 +8,7 @@ import base64
 import json
 import threading
 import time
+import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,15 +100,16 @@ class Token(TokenMixin):
 
 
 class Server(Grants):
-    """``user`` is who comes to the page next. ``grace`` (s) is how long a rotated refresh token is taken again; -1 for
-    ever. ``lives`` (s) is how long an access token does. ``spoil`` is what is answered in the place of tokens: "html",
-    "huge", "error", "issuer", or "" for nothing. ``hold`` keeps answers to refreshes back while it is not set."""
+    """``user`` is who comes to the page next. ``lives`` (s) is how long an access token does, and ``grace`` (s) how
+    long a rotated refresh token is taken again, -1 for ever. ``spoil`` is what is answered in the place of tokens:
+    "html", "huge", "error", "issuer", or "" for nothing. ``hold`` keeps answers to refreshes back while it is not set.
+    ``behind`` is the URL of what a good token opens."""
 
     def __init__(self) -> None:
         super().__init__()
         self.user, self.grace, self.lives, self.spoil = "ann", 60.0, 3600, ""
         self.plan = "plus"
-        self.issuer = ""
+        self.issuer = self.behind = ""
         self.codes: dict[str, Code] = {}
         self.tokens: list[Token] = []
         self.devices: dict[str, DeviceCredentialDict] = {}
@@ -175,6 +177,14 @@ class Server(Grants):
         self.revoked |= {token.said["access_token"] for token in self.tokens}
         if refresh:
             self.revoked |= {token.said["refresh_token"] for token in self.tokens}
+
+    def until_asked(self, before: int, within: float) -> None:
+        """Wait until more than ``before`` refreshes were asked for. Raises ``TimeoutError``."""
+        until = time.monotonic() + within
+        while self.seen["refresh_token"] <= before:
+            if time.monotonic() > until:
+                raise TimeoutError("nobody asked for a refresh")
+            time.sleep(0.02)
 
     def approve(self, user_code: str, *, yes: bool = True) -> None:
         self.device_grants[user_code] = (self.user, yes)
@@ -305,8 +315,25 @@ class _Handler(BaseHTTPRequestHandler):
             )
         elif path == "/v1internal:loadCodeAssist":
             self._say(200, {"cloudaicompanionProject": "project-of-ann"})
+        elif oauth.behind:
+            self._front(method, bearer, body)
         else:
             self._say(404, {})
+
+    def _front(self, method: str, bearer: str, body: bytes) -> None:
+        """What is behind, for who has a token that is good."""
+        oauth = self.oauth
+        if not oauth.is_live(bearer):
+            self._say(401, {"error": {"message": "the token is not good", "type": "authentication_error"}})
+            return
+        with oauth.lock:
+            oauth.used.append(bearer)
+        kept = {name: value for name, value in self.headers.items() if name.lower() in ("content-type", "accept")}
+        user = next(token.user for token in oauth.tokens if token.said["access_token"] == bearer)
+        headers = {**kept, "authorization": f"Bearer plan-of-{user}"}  # which is a person's, whatever the token
+        asked = urllib.request.Request(oauth.behind + self.path, body or None, headers, method=method)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            self._raw(answer.status, answer.read(), answer.headers.get("content-type", ""))
 
     def _token(self, body: bytes) -> None:
         oauth = self.oauth
@@ -366,15 +393,14 @@ class Provider:
                 raise AssertionError(refused.description) from refused
         return str(dict(headers)["Location"])
 
-    def overrides(self, **more: str) -> str:
-        """The TOML that leads Codex' login here, Copilot's and Gemini CLI's."""
-        scopes = "".join(f"{line}\n" for line in more.values())
+    def overrides(self, port: int = 1455) -> str:
+        """The TOML that leads logins here; Codex' goes back to ``port``."""
         return f"""
 [codex]
 allow_private_address = true
 client = {{ id = "{CLIENT}" }}
 lead = 60
-authorize = {{ url = "{self.url}/authorize" }}
+authorize = {{ url = "{self.url}/authorize", port = {port} }}
 token = {{ url = "{self.url}/token" }}
 identity = {{ issuer = "{self.url}" }}
 [claude-code]
@@ -401,7 +427,7 @@ authorize = {{ url = "{self.url}/authorize" }}
 token = {{ url = "{self.url}/token" }}
 identity = {{ issuer = "{self.url}", userinfo = "{self.url}/userinfo" }}
 follow_url = "{self.url}"
-{scopes}"""
+"""
 
 
 @contextmanager

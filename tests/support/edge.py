@@ -156,6 +156,9 @@ class ScriptedAuth:
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         raise NotImplementedError
 
+    async def refresh_credential(self, context: CallContext, account_id: str, version_seen: str) -> Credential:
+        raise NotImplementedError
+
     async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
         raise NotImplementedError
 

@@ -2,8 +2,8 @@
 
     python -m tests.support.killed_login FOLDER ID STEP
 
-STEP is "before-ask", "asked" (the provider has the question), "answered" (it is here, and not kept), "kept" (and nobody
-was told yet) or "never".
+STEP is "before-ask", "asked" (the provider has the question, and whoever began us kills us before it answers),
+"answered" (the answer is here, and not kept), "kept" (and nobody was told yet) or "never".
 """
 
 import asyncio
@@ -36,8 +36,6 @@ class _Web(AuthorizationServers):
     async def fetch(self, asked: Any, *, allow_private: bool, within: float, login_id: str = "") -> Any:
         if self._step == "before-ask":
             _die()
-        if self._step == "asked":
-            print("asking", flush=True)  # who reads it holds the answer back, and kills us
         found = await super().fetch(asked, allow_private=allow_private, within=within, login_id=login_id)
         if self._step == "answered":
             _die()

@@ -9,6 +9,7 @@ import click
 from omni_launch.analytics_cli import analytics
 from omni_launch.audit_cli import audit
 from omni_launch.backup_cli import backup
+from omni_launch.bans_cli import bans
 from omni_launch.bodies_cli import bodies
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
@@ -17,6 +18,7 @@ from omni_launch.environment import Flags, config_file, merged
 from omni_launch.events_cli import events
 from omni_launch.explain_cli import explain
 from omni_launch.keys_cli import keys
+from omni_launch.login_cli import login
 from omni_launch.options import PATH, Command, config, data_dir
 from omni_launch.people_cli import people
 from omni_launch.problems import CannotStart, told
@@ -85,6 +87,7 @@ Then:
   omniroute apply gateway.yaml          the configuration of a running gateway from a file
   omniroute keys create laptop          a key for one of your programs
   omniroute explain best                which way a request would take now, and why
+  omniroute login codex                 log in at a provider that gives no API key
   omniroute quota                       how much of providers' quotas is left, until when
   omniroute certs init                  certificates, for services that run on several machines
   omniroute doctor                      what is missing on this machine, and how to get it
@@ -289,13 +292,14 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain, quota, report, bodies, probe):
+for verb in (apply, diff, export, take_in, explain, login, quota, report, bodies, probe):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)
 cli.add_command(reprice)
 cli.add_command(vault)
 cli.add_command(backup)
+cli.add_command(bans)
 cli.add_command(events)
 cli.add_command(certs)
 cli.add_command(keys)

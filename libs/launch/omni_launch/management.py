@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol
 import msgspec
 from omni_core.ports.analytics import REPRICE_TIMEOUT
 from omni_core.ports.configuration import APPLY_TIMEOUT, Applied, ObjectChange
+from omni_core.ports.logins import LOGIN_TIMEOUT
 from omni_core.ports.quota import REFRESH_TIMEOUT
 from omni_core.redaction import keep_secret
 from omni_wire.errors import InvalidRequest
@@ -28,6 +29,7 @@ TIMEOUT = 30.0
 APPLY_WITHIN = APPLY_TIMEOUT + 10  # more than the dashboard gives auth, so that what it says of that is heard
 TEST_WITHIN = 40.0
 REFRESH_WITHIN = REFRESH_TIMEOUT + 10
+LOGIN_WITHIN = LOGIN_TIMEOUT + 10
 REPRICE_WITHIN = 2 * REPRICE_TIMEOUT + 10  # it is looked at, and then written
 _MOST = 64 * 1024 * 1024
 _PLATFORM = "This needs an admin's key of who runs the gateway"
@@ -221,6 +223,25 @@ class Remote:
         found: list[str] = self._sent("/api/events/dead/discard", {"ids": ids})["discarded"]
         return found
 
+    def settings(self) -> tuple[dict[str, Any], str]:
+        """The document of the settings, and its ETag; "" where there are none, or they are a file's."""
+        try:
+            found = self._got("/api/settings/settings", needs=_NEEDS)
+        except InvalidRequest as error:
+            if error.status == 404:
+                return {}, ""
+            raise
+        return found["document"], found["etag"] if found["managed_by"] == "api" else ""
+
+    def put_settings(self, document: Mapping[str, Any], etag: str) -> None:
+        """Raises ``InvalidRequest`` where they are a file's (409), or not those of ``etag`` any more (412)."""
+        body = msgspec.json.encode(document)
+        request = self._request("PUT", "/api/settings/settings", body, "application/json")
+        if etag:
+            request.add_header("If-Match", f'"{etag}"')
+        with self._answer(request, TIMEOUT, _NEEDS) as answer:
+            answer.read(_MOST)
+
     def bodies(self, id_: str) -> dict[str, Any]:
         """What ``GET /api/requests/{id}/bodies`` answers. Raises ``InvalidRequest`` (404) where nothing is kept."""
         return self._got(f"/api/requests/{urllib.parse.quote(id_, safe='')}/bodies", _NEEDS_BODIES)
@@ -263,6 +284,35 @@ class Remote:
         just."""
         path = f"/api/quota/accounts/{urllib.parse.quote(account, safe='/')}/refresh"
         self._ask("POST", path, b"", REFRESH_WITHIN, needs=_NEEDS_QUOTA)
+
+    def logins(self) -> dict[str, Any]:
+        """What ``GET /api/logins`` answers."""
+        return self._got("/api/logins", needs=_NEEDS_CONFIG)
+
+    def begin_login(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``POST /api/logins`` answers."""
+        return self._login("", asked)
+
+    def finish_login(self, callback: str) -> dict[str, Any]:
+        return self._login("/finish", {"callback": callback})
+
+    def import_login(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        return self._login("/import", asked)
+
+    def poll_login(self, flow: str) -> dict[str, Any]:
+        return self._login(f"/flows/{urllib.parse.quote(flow)}/poll", None)
+
+    def refresh_login(self, login: str) -> dict[str, Any]:
+        return self._login(f"/{urllib.parse.quote(login)}/refresh", None)
+
+    def forget_login(self, login: str) -> None:
+        self._ask("DELETE", f"/api/logins/{urllib.parse.quote(login)}", needs=_NEEDS_CONFIG)
+
+    def _login(self, path: str, asked: Mapping[str, Any] | None) -> dict[str, Any]:
+        body = msgspec.json.encode(asked) if asked is not None else b""
+        return self._told(
+            self._ask("POST", f"/api/logins{path}", body, LOGIN_WITHIN, kind="application/json", needs=_NEEDS_CONFIG)
+        )
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, timeout: float = TIMEOUT, *,

@@ -34,6 +34,7 @@ from omni_auth.domain.objects import Held
 from omni_auth.domain.own_keys import OwnKeys, own_keys
 from omni_auth.domain.problems import ConfigErrors
 from omni_auth.domain.secrecy import secret_version
+from omni_auth.domain.sections.logins import OidcSection
 from omni_auth.keys import changed_meanwhile, check_new, make_key, policy_info, stored_info
 from omni_auth.logins.answering import LoggingIn
 from omni_auth.logins.flows import Flows
@@ -246,7 +247,8 @@ class AuthService(Configuring, LoggingIn):
 
     async def configuration(self) -> PublishedConfiguration:
         state = self._in_force()
-        return PublishedConfiguration(state.revision, state.snapshot, "\n".join((*self._rejected, *self._left_out)))
+        told = (*self._rejected, *self._left_out, *self._renewing.notices())
+        return PublishedConfiguration(state.revision, state.snapshot, "\n".join(told))
 
     async def create_key(self, new: NewKey, caller: Caller = ANYBODY) -> CreatedKey:
         state = self._in_force()
@@ -293,6 +295,12 @@ class AuthService(Configuring, LoggingIn):
         state = self._in_force()
         in_file = state.file_names(caller.organisation)
         return apikeys.find(key, state.of(caller.organisation), in_file, state.configuration.filename)
+
+    def oidc(self) -> tuple[tuple[OidcSection, str], ...]:
+        """The OpenID providers of the configuration in force, each with its secret."""
+        found = self._in_force().configuration
+        listed = enumerate(found.config.logins.oidc)
+        return tuple((one, found.secrets["logins", "oidc", at, "client_secret"]) for at, one in listed)
 
     # ---- AuditPort --------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Applied, Caller
 from omni_core.ports.context import CallContext
 from omni_core.rpc import CALL_TIMEOUT, RpcServer, open_channel
-from omni_wire.errors import InvalidRequest, PermissionDenied
+from omni_wire.errors import CredentialUnavailable, InvalidRequest, PermissionDenied
 from prometheus_client import CollectorRegistry
 
 from tests.support.logins import logins_of
@@ -159,6 +159,19 @@ async def test_what_the_api_makes_is_in_force_beside_the_file(house: House) -> N
     assert priced.price is not None
     assert (priced.price.input, priced.price.output) == (1_250_000_000, 10_000_000_000)
     assert (await house.service.credential(CallContext("r"), "beta/main")).secret == "beta-secret-1"
+
+
+async def test_an_account_may_be_logged_in_to_in_the_place_of_a_key(house: House) -> None:
+    await house.put("providers", "beta", BETA)
+    with refused(400):
+        await house.put("accounts", "beta/main", {"login": "codex/work"})
+    document = {"login": "codex/work", "accept_terms": "codex"}
+    await house.put("accounts", "beta/main", document)
+    found = await house.port.get_object(ME, "accounts", "beta/main")
+    assert document.items() <= msgspec.json.decode(found.document).items()
+    with pytest.raises(CredentialUnavailable, match="omniroute login codex --account work"):
+        await house.port.credential(CallContext("r"), "beta/main")
+    assert "login: codex/work" in await house.port.export_configuration(ME)
 
 
 async def test_a_price_keeps_its_dates_and_whose_it_is_and_the_same_again_changes_nothing(house: House) -> None:

@@ -146,6 +146,24 @@ def test_an_account_that_needs_no_credential_says_so_in_the_snapshot():
     assert found.accounts["local/any"].secret == ""
 
 
+def test_an_account_that_is_logged_in_to_has_a_version_of_its_login_and_no_secret_here():
+    text = """
+providers:
+  - id: a
+    format: openai.responses
+    base_url: https://a.example/v1
+    accounts: [{name: one, login: cx/work, accept_terms: codex}, {name: two, login: codex/home, accept_terms: codex}]
+"""
+    found = compiled(text)
+    one, two = found.accounts["a/one"], found.accounts["a/two"]
+    assert (one.secret, one.login, two.login) == ("", "codex/work", "codex/home")
+    versions = {account.id: account.secret_version for account in found.content.providers[0].accounts}
+    assert versions == {"a/one": one.version, "a/two": two.version}
+    assert one.version
+    assert one.version != two.version
+    assert b"login" not in found.stamped(1, 1)
+
+
 def test_an_accounts_project_and_identity_are_in_the_snapshot_and_else_there_is_none():
     file = """
 providers:

@@ -303,6 +303,26 @@ BROKEN = [
     (provider(accounts="[]"), "5: providers[0].accounts: must have at least one item"),
     (provider(accounts="[{name: a}]"), "5: providers[0].accounts[0].api_key: is required"),
     (
+        provider(accounts="[{name: a, login: codex/a, api_key: none, accept_terms: codex}]"),
+        "5: providers[0].accounts[0]: login: stands in the place of api_key; leave one of them out",
+    ),
+    (
+        provider(accounts="[{name: a, login: codex/a}]"),
+        "5: providers[0].accounts[0]: login: OpenAI gives a ChatGPT plan's Codex to its own clients;",
+    ),
+    (
+        provider(accounts="[{name: a, api_key: none, accept_terms: codex}]"),
+        "5: providers[0].accounts[0]: accept_terms: goes with a login whose provider minds its use here",
+    ),
+    (
+        provider(accounts="[{name: a, login: codexx/a}]"),
+        "5: providers[0].accounts[0].login: names no login that there is; did you mean 'codex'?",
+    ),
+    (
+        provider(accounts="[{name: a, login: codex}]"),
+        "5: providers[0].accounts[0].login: must be a login: KIND/NAME, such as codex/work",
+    ),
+    (
         provider(accounts="[{name: a, api_key: nothing}]"),
         "5: providers[0].accounts[0].api_key: must be exactly one of {env: NAME}, {file: PATH} and {value: TEXT}, or "
         "none for a provider that asks for no key",

@@ -43,6 +43,7 @@ from omni_core.ports.auth import Configuration, CreatedKey, Credential, Identity
 from omni_core.ports.configuration import ANYBODY, Applied, ConfigObject, ObjectChange, ObjectPage, Written
 from omni_core.ports.configuration import Caller as Asker
 from omni_core.ports.context import CallContext
+from omni_core.ports.logins import LoginInfo, LoginKind, LoginPoll, Logins, LoginStart, NewLogin
 from omni_core.ports.quota import (
     AccountQuota,
     AllowanceState,
@@ -116,6 +117,41 @@ class Auth:
 
     async def credential(self, context: CallContext, account_id: str) -> Credential:
         raise AssertionError("the dashboard never asks for a credential")
+
+    async def refresh_credential(self, context: CallContext, account_id: str, version_seen: str) -> Credential:
+        raise AssertionError("the dashboard never asks for a credential")
+
+    # ---- logins: one of Codex ---------------------------------------------------------------------------------------
+
+    login = LoginInfo("codex/work", "codex", "Codex", "ann@example.com", "good", "", 5, 4, 3, ("codex/main",))
+
+    async def _login(self, caller: Asker) -> LoginInfo:
+        await self._do()
+        self.callers.append(caller)
+        return self.login
+
+    async def begin_login(self, caller: Asker, new: NewLogin) -> LoginStart:
+        await self._login(caller)
+        return LoginStart("abc123", "code", "https://provider.example/authorize", 9, "http://localhost:1455/callback")
+
+    async def finish_login(self, caller: Asker, callback: str) -> LoginInfo:
+        return await self._login(caller)
+
+    async def poll_login(self, caller: Asker, flow: str) -> LoginPoll:
+        await self._login(caller)
+        return LoginPoll(wait=5.0)
+
+    async def import_login(self, caller: Asker, new: NewLogin, tokens: str) -> LoginInfo:
+        return await self._login(caller)
+
+    async def list_logins(self, caller: Asker) -> Logins:
+        return Logins((await self._login(caller),), (LoginKind("codex", "Codex", ("code",), "a risk"),))
+
+    async def forget_login(self, caller: Asker, login: str) -> None:
+        await self._login(caller)
+
+    async def refresh_login(self, caller: Asker, login: str) -> LoginInfo:
+        return await self._login(caller)
 
     async def configuration(self) -> Configuration:
         await self._do()

@@ -272,7 +272,7 @@ def _unknown() -> InvalidRequest:
     told = (
         "no such login is under way: it was not begun here, has ended already, or took more than 5 minutes; begin anew"
     )
-    return InvalidRequest(told, code="login_unknown")
+    return InvalidRequest(told, status=404, code="login_unknown")
 
 
 def _meant(flow: Flow) -> str:

@@ -49,6 +49,7 @@ class Renewing:
         self._known: dict[str, StoredLogin] = {}
         self._renewing: dict[str, asyncio.Task[StoredLogin | GatewayError]] = {}
         self._not_before: dict[str, tuple[float, GatewayError]] = {}
+        self._forced: dict[str, float] = {}
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._closed: Mapping[str, str] = {}
 
@@ -73,8 +74,10 @@ class Renewing:
         if login.renewal == "never":
             told = f"{login_id}: the provider refuses its token, which cannot be renewed; {self._again(found)}"
             raise CredentialUnavailable(told)
-        if self._now() - found.renewed < self._settings.login_gap * 1000 and self._is_usable(found, login):
+        forced = self._forced.get(login_id, 0.0)
+        if forced > clock.monotonic() and self._is_usable(found, login) and login_id not in self._renewing:
             raise CredentialUnavailable(f"{login_id}: the provider refuses tokens that it gave only just now")
+        self._forced[login_id] = clock.monotonic() + self._settings.login_gap
         return await self._renewed(found, self._settings.login_refused_patience)
 
     async def renew(self, login_id: str) -> StoredLogin:
@@ -99,6 +102,7 @@ class Renewing:
     def forget(self, login_id: str) -> None:
         """It is another one now, or none."""
         self._known.pop(login_id, None)
+        self._forced.pop(login_id, None)
         self._not_before.pop(login_id, None)
 
     async def look(self) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, select, text
 from omni_auth.adapters.store import audit
 from omni_auth.adapters.store.credentials import LOGIN, Vault
 from omni_auth.adapters.store.database import Database
-from omni_auth.adapters.store.tables import login_flows, logins
+from omni_auth.adapters.store.tables import provider_login_flows, provider_logins
 from omni_auth.domain.entities import DEFAULT_ORGANISATION
 from omni_auth.domain.logins.flow import Flow
 from omni_auth.domain.logins.stored import Leased, StoredLogin
@@ -33,7 +33,7 @@ class SqlLogins:
 
     def all(self) -> list[StoredLogin]:
         with self._database.reading() as connection:
-            rows = connection.execute(select(logins).order_by(logins.c.id)).mappings().all()
+            rows = connection.execute(select(provider_logins).order_by(provider_logins.c.id)).mappings().all()
         return [_login(row) for row in rows]
 
     def get(self, login_id: str) -> StoredLogin | None:
@@ -58,8 +58,8 @@ class SqlLogins:
                 "lease_until": 0, "begun_at": 0, "ends_at": ends, "renewed_at": now, "connected_at": now,
             }  # fmt: skip
             if before is not None:
-                connection.execute(logins.delete().where(logins.c.id == login_id))
-            connection.execute(logins.insert(), row)
+                connection.execute(provider_logins.delete().where(provider_logins.c.id == login_id))
+            connection.execute(provider_logins.insert(), row)
             self._seal(connection, login_id, version, grant.tokens, now)
             action = "connect" if before is None else "reconnect"
             _note(connection, login_id, action, now, actor, {"label": row["label"], "ends": ends})
@@ -70,7 +70,7 @@ class SqlLogins:
             row = self._row(connection, login_id)
             if row is None:
                 return False
-            connection.execute(logins.delete().where(logins.c.id == login_id))
+            connection.execute(provider_logins.delete().where(provider_logins.c.id == login_id))
             self._vault.forget(connection, _SEALED + login_id)
             _note(connection, login_id, "forget", now, actor, {"label": row["label"]})
         return True
@@ -91,8 +91,8 @@ class SqlLogins:
                 return Leased(found)
             fence = int(row["fence"]) + 1
             connection.execute(
-                logins.update()
-                .where(logins.c.id == login_id)
+                provider_logins.update()
+                .where(provider_logins.c.id == login_id)
                 .values(fence=fence, lease_until=now + lasts, begun_at=row["begun_at"] or now)
             )
             return Leased(found, fence, broken_off=int(row["begun_at"]))
@@ -105,14 +105,14 @@ class SqlLogins:
             fresh = {**row, "version": int(row["version"]) + 1, "begun_at": 0, "ends_at": ends, "renewed_at": now}
             if done:
                 fresh["lease_until"] = 0
-            connection.execute(logins.update().where(logins.c.id == login_id).values(**fresh))
+            connection.execute(provider_logins.update().where(provider_logins.c.id == login_id).values(**fresh))
             self._seal(connection, login_id, fresh["version"], tokens, now)
             return _login(fresh, tokens)
 
     def give_back(self, login_id: str, fence: int) -> None:
-        mine = logins.c.id == login_id, logins.c.fence == fence
+        mine = provider_logins.c.id == login_id, provider_logins.c.fence == fence
         with self._database.writing() as connection:
-            connection.execute(logins.update().where(*mine).values(lease_until=0))
+            connection.execute(provider_logins.update().where(*mine).values(lease_until=0))
 
     def close_login(self, login_id: str, fence: int, reason: str, now: int) -> bool:
         with self._database.writing() as connection:
@@ -120,7 +120,7 @@ class SqlLogins:
             if row is None or row["fence"] != fence:
                 return False
             values = {"state": CLOSED, "reason": reason, "lease_until": 0, "begun_at": 0}
-            connection.execute(logins.update().where(logins.c.id == login_id).values(**values))
+            connection.execute(provider_logins.update().where(provider_logins.c.id == login_id).values(**values))
             _note(connection, login_id, "close", now, "auth", {"reason": reason})
         return True
 
@@ -129,9 +129,9 @@ class SqlLogins:
     def put_flow(self, flow: Flow) -> None:
         now = clock.now_ms()
         with self._database.writing() as connection:
-            connection.execute(login_flows.delete().where(login_flows.c.id == flow.id))
+            connection.execute(provider_login_flows.delete().where(provider_login_flows.c.id == flow.id))
             row = {"id": flow.id, "ends_at": flow.ends, "next_at": now + flow.interval}
-            connection.execute(login_flows.insert(), row)
+            connection.execute(provider_login_flows.insert(), row)
             self._sealed(connection, _FLOW + flow.id, "1", msgspec.json.encode(flow), now)
 
     def take_flow(self, flow_id: str, now: int) -> Flow | None:
@@ -146,14 +146,19 @@ class SqlLogins:
 
     def turn(self, flow_id: str, now: int, gap: int) -> int:
         with self._database.writing() as connection:
-            next_at = connection.scalar(select(login_flows.c.next_at).where(login_flows.c.id == flow_id)) or 0
+            next_at = (
+                connection.scalar(select(provider_login_flows.c.next_at).where(provider_login_flows.c.id == flow_id))
+                or 0
+            )
             if next_at > now:
                 return int(next_at) - now
-            connection.execute(login_flows.update().where(login_flows.c.id == flow_id).values(next_at=now + gap))
+            connection.execute(
+                provider_login_flows.update().where(provider_login_flows.c.id == flow_id).values(next_at=now + gap)
+            )
             return 0
 
     def sweep(self, now: int) -> None:
-        over = select(login_flows.c.id).where(login_flows.c.ends_at <= now)
+        over = select(provider_login_flows.c.id).where(provider_login_flows.c.ends_at <= now)
         with self._database.reading() as connection:
             gone = list(connection.scalars(over))
         if gone:
@@ -162,14 +167,14 @@ class SqlLogins:
                     self._drop(connection, flow_id)
 
     def _flow(self, connection: Connection, flow_id: str, now: int) -> Flow | None:
-        ends = connection.scalar(select(login_flows.c.ends_at).where(login_flows.c.id == flow_id))
+        ends = connection.scalar(select(provider_login_flows.c.ends_at).where(provider_login_flows.c.id == flow_id))
         if ends is None or ends <= now:
             return None
         said = self._open(connection, _FLOW + flow_id)
         return msgspec.json.decode(said, type=Flow) if said else None
 
     def _drop(self, connection: Connection, flow_id: str) -> None:
-        connection.execute(login_flows.delete().where(login_flows.c.id == flow_id))
+        connection.execute(provider_login_flows.delete().where(provider_login_flows.c.id == flow_id))
         self._vault.forget(connection, _FLOW + flow_id)
 
     # ---- sealed -----------------------------------------------------------------------------------------------------
@@ -198,14 +203,16 @@ class SqlLogins:
         return _login(row, msgspec.json.decode(said, type=Tokens) if said else None)
 
     def _row(self, connection: Connection, login_id: str) -> RowMapping | None:
-        return connection.execute(select(logins).where(logins.c.id == login_id)).mappings().first()
+        return connection.execute(select(provider_logins).where(provider_logins.c.id == login_id)).mappings().first()
 
     def _of(self, connection: Connection, kind: str, subject: str) -> RowMapping | None:
         """The row of that person; none is where the provider does not tell people apart."""
         if not subject:
             return None
-        mine = logins.c.kind == kind, logins.c.subject == subject
-        return connection.execute(select(logins).where(*mine).order_by(logins.c.id)).mappings().first()
+        mine = provider_logins.c.kind == kind, provider_logins.c.subject == subject
+        return (
+            connection.execute(select(provider_logins).where(*mine).order_by(provider_logins.c.id)).mappings().first()
+        )
 
     def _now(self, connection: Connection) -> int:
         """Epoch ms by the one clock that all processes on this database share."""

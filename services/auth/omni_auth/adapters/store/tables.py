@@ -143,8 +143,8 @@ credentials = Table(
 
 # People who log in, each a user of the configuration with that id. No reference: a version that knows nothing of logins
 # deletes users, and a login without one is nobody's. What has no column is in ``document``.
-logins = Table(
-    "logins",
+people = Table(
+    "people",
     metadata,
     Column("id", Text, primary_key=True),
     Column("organisation", Text, nullable=False, index=True),
@@ -155,7 +155,7 @@ logins = Table(
     Column("document", Text, nullable=False),
     Column("created_at", Number, nullable=False),
     Column("updated_at", Number, nullable=False),
-    Index("logins_subject", "subject", unique=True),
+    Index("people_subject", "subject", unique=True),
 )
 
 sessions = Table(
@@ -163,7 +163,7 @@ sessions = Table(
     metadata,
     Column("digest", LargeBinary, primary_key=True),
     Column("id", Text, nullable=False),
-    Column("login", Text, ForeignKey("logins.id"), nullable=False, index=True),
+    Column("login", Text, ForeignKey("people.id"), nullable=False, index=True),
     Column("created_at", Number, nullable=False),
     Column("seen_at", Number, nullable=False),
     Column("expires_at", Number, nullable=False),
@@ -179,7 +179,7 @@ one_time_tokens = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("organisation", Text, nullable=False),
-    Column("login", Text, ForeignKey("logins.id")),
+    Column("login", Text, ForeignKey("people.id")),
     Column("expires_at", Number, nullable=False),
     Column("document", Text, nullable=False),
 )
@@ -197,8 +197,8 @@ login_tries = Table(
 # Logins at providers; their tokens are sealed among the credentials, under "login:" and the id. ``version`` is of the
 # tokens, and none comes twice. Who renews them holds a lease until ``lease_until`` by the database's clock, under a
 # fence that grows with each; ``begun_at`` is when tokens were asked for that have not been kept yet, 0 for none.
-logins = Table(
-    "logins",
+provider_logins = Table(
+    "provider_logins",
     metadata,
     Column("id", Text, primary_key=True),
     Column("kind", Text, nullable=False),
@@ -216,8 +216,8 @@ logins = Table(
 )
 
 # Logins under way; what they need to be finished is sealed among the credentials, under "login_flow:" and the id.
-login_flows = Table(
-    "login_flows",
+provider_login_flows = Table(
+    "provider_login_flows",
     metadata,
     Column("id", Text, primary_key=True),
     Column("ends_at", Number, nullable=False),

@@ -11,7 +11,7 @@ Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.create_table(
-        "logins",
+        "provider_logins",
         sa.Column("id", sa.Text, primary_key=True),
         *(sa.Column(name, sa.Text, nullable=False) for name in ("kind", "subject", "label", "state", "reason")),
         *(
@@ -20,7 +20,7 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
-        "login_flows",
+        "provider_login_flows",
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("ends_at", Number, nullable=False),
         sa.Column("next_at", Number, nullable=False),
@@ -28,6 +28,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("login_flows")
-    op.drop_table("logins")
+    op.drop_table("provider_login_flows")
+    op.drop_table("provider_logins")
     op.execute("DELETE FROM credentials WHERE id LIKE 'login%'")
