@@ -19,7 +19,7 @@ from annotated_types import MinLen
 from omni_auth.domain import scalars
 from omni_auth.domain.entities import KINDS
 from omni_auth.domain.schema import Config
-from omni_auth.domain.sections import base, combos, guards, limits, prices, providers, routing, rules
+from omni_auth.domain.sections import base, combos, guards, limits, logins, prices, providers, routing, rules
 from omni_auth.domain.sections.base import Section
 from omni_auth.domain.sections.prices import PriceSection
 from omni_catalogue import tags
@@ -135,6 +135,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     providers._quota: {
         "anyOf": [FLAG, {"type": "array", "items": ref("QuotaWindowSection"), "maxItems": 16}, ref("QuotaSection")]
     },
+    logins._issuer: text(rf"https?://({_HOST}|{_V4}|{_V6}){_PORT}(/[A-Za-z0-9._~-]+)*/?"),
     combos._after: {"anyOf": [SECONDS, {"const": "p95"}]},
     routing._dedup: {"anyOf": [lasting(3_600), {"const": "off"}]},
     base.secret_source: SECRET,

@@ -64,6 +64,10 @@ class People:
         finally:
             self.forget()
 
+    async def ask_elsewhere(self, answer: Awaitable[T]) -> T:
+        """As ``ask``, for what auth asks others about."""
+        return await within(self._settings.provider_timeout, "auth", answer)
+
     async def ask(self, answer: Awaitable[T]) -> T:
         return await within(self._settings.login_timeout, "auth", answer)
 

@@ -181,6 +181,11 @@ class Management:
         allow(identity.role, role, what or area, write)
         return identity
 
+    @property
+    def endpoint(self) -> str:
+        """The base URL for models, as it was told; "" for one's own."""
+        return self._settings.endpoint
+
     def _keep(self, digest: bytes, now: float, identity: Identity) -> None:
         while len(self._identities) >= self._settings.identity_entries:
             del self._identities[next(iter(self._identities))]

@@ -29,6 +29,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     refresh_timeout: float = REFRESH_TIMEOUT
     login_timeout: float = 12.0
     test_timeout: float = 30.0
+    provider_timeout: float = 25.0
     probe_interval: float = 10.0
     probe_timeout: float = 2.0
     max_body_bytes: int = 64 * 1024

@@ -11,7 +11,7 @@ import pytest
 from omni_ledger import Grant, Hold, Janitor, Settlement
 from omni_wire.errors import DependencyUnavailable
 
-from tests.support.leasing import Leaser, events_of, leaser, told
+from tests.support.leasing import Leaser, events_of, heard, leaser, told
 from tests.support.ledger import POLICY, budget, hold, settlement, until
 from tests.support.servers import RedisServer
 
@@ -79,7 +79,7 @@ async def test_a_closed_limit_is_refused_though_there_is_a_slice_and_an_open_one
     async with leaser(server.url, "one", tmp_path, refused_within=0.05) as one:
         opens: dict[str, Any] = {"key_id": "open", "serves_away": True}
         warm = await warmed(one, "o", **opens) + await warmed(one, "c")
-        await asyncio.sleep(0.15)  # the slices have what they shall have
+        await heard(one.ledger, 3)  # the slices have what they shall have
         server.kill()
         await known_away(one)
         for _ in range(3):
@@ -132,7 +132,7 @@ async def test_what_was_settled_while_redis_is_away_outlives_a_killed_router(
     assert lessee is not None
     noted = {name for name in names[50:] if lessee.has(name)}
     assert bool(noted) is leases
-    await journal.sync()
+    assert journal.synced, "what waits for Redis outlives the machine"
     await one.kill()
     await asyncio.to_thread(server.start)
     async with leaser(server.url, "two", tmp_path) as two:

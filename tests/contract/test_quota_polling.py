@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import msgspec
 import pytest
 from omni_catalogue import snapshot as s
+from omni_catalogue.proxies import Egress, Proxy
 from omni_catalogue.quotas import Quota, QuotaWindow
 from omni_core.ports.auth import Credential
 from omni_core.ports.context import CallContext
@@ -27,6 +28,7 @@ from omni_wire.errors import CredentialUnavailable, InvalidRequest, RateLimited
 from omni_wire.formats import WireFormat
 
 from tests.support.ledger import POLICY, allowance, hold, level, open_ledger, settlement
+from tests.support.proxies import ConnectProxy
 
 # By vendor: the path at the simulator, and the windows that a plan of ten with one used has.
 VENDORS = {
@@ -68,7 +70,14 @@ class Desk:
         self.registry = new_registry()
         self.meter = PrometheusMeter(self.registry)
 
-    def configure(self, quota: Quota, *, names: tuple[str, ...] = ("first",), allow_private: bool = True) -> None:
+    def configure(
+        self,
+        quota: Quota,
+        *,
+        names: tuple[str, ...] = ("first",),
+        allow_private: bool = True,
+        egress: tuple[Egress, ...] = (),
+    ) -> None:
         self.snapshot = s.Snapshot(
             revision=1, created=0, server=s.Server(), combos=(), keys=(), routing=s.Routing(breaker=POLICY),
             providers=(
@@ -76,7 +85,8 @@ class Desk:
                     id="acme", format=WireFormat.OPENAI_CHAT, base_url=self.simulator.url,
                     allow_private_address=allow_private, models=(s.Model(id="*"), s.Model(id="small")),
                     accounts=tuple(
-                        s.Account(id=f"acme/{name}", name=name, secret_version="1", quota=quota) for name in names
+                        s.Account(id=f"acme/{name}", name=name, secret_version="1", quota=quota, egress=egress)
+                        for name in names
                     ),
                 ),
             ),
@@ -143,6 +153,15 @@ async def test_every_vendors_address_is_asked_with_the_token_and_read(desk: Desk
     assert TOKEN in (seen.header("authorization") or "")
     assert seen.header("chatgpt-account-id") == ("ws-12345678" if vendor == "codex" else None)
     assert only(await accounts.states()) == state
+
+
+async def test_the_question_goes_out_as_the_accounts_calls_do(desk: Desk) -> None:
+    async with ConnectProxy() as proxy:
+        way = Proxy(name="office", kind="http", host="127.0.0.1", port=proxy.port, allow_private=True)
+        desk.configure(desk.ask("claude-code"), egress=(Egress(proxy=way, level="global"),))
+        accounts = await desk.replica()
+        assert (await accounts.refresh("acme/first")).failures == 0
+        assert len(proxy.asked) == desk.questions == 1
 
 
 async def test_of_many_replicas_one_asks_and_all_know(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from omni_core.redis import open_redis
 from omni_ledger import Janitor
 from omni_wire.errors import BudgetExhausted, BudgetHeld, DependencyUnavailable
 
+from tests.support.leasing import heard
 from tests.support.ledger import until
 from tests.support.router import PATIENT, Harness, fleet
 from tests.support.servers import RedisServer
@@ -79,7 +80,7 @@ async def test_while_redis_is_away_only_what_all_limits_open_is_served(server: R
             for key in keys:
                 await router.ask("acme/sim+tokens:5", key=key.id, max_tokens=5)
                 await asyncio.sleep(0.02)
-        await asyncio.sleep(0.15)
+        await heard(router.ledger, 3)
         before = leased(router)
         assert before > 0
         server.kill()

@@ -11,7 +11,9 @@ from omni_catalogue import snapshot as s
 from omni_catalogue.rules import Rules
 from omni_catalogue.scopes import Scopes
 from omni_core.ids import new_id
-from omni_wire.errors import DependencyUnavailable
+from omni_core.ports.auth import Credential
+from omni_core.ports.context import CallContext
+from omni_wire.errors import CredentialUnavailable, DependencyUnavailable
 
 from tests.support.recorded import Asking, Recorder, crash, recorders
 from tests.support.router import PATIENT, PRICE, provider, until
@@ -268,6 +270,30 @@ async def test_where_the_vectors_of_one_account_cannot_be_had_those_of_the_next_
     attempts, _ = await routers[0].events()
     told = [(event.account_id, event.outcome) for event in attempts if event.provider_format == "openai.embeddings"]
     assert told == [("acme/first", "failed"), ("acme/second", "ok")] * 2
+
+
+async def test_of_an_account_whose_credential_cannot_be_had_nothing_is_told_as_nothing_was_asked(
+    routers: Routers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = tuple(s.Account(id=f"acme/{name}", name=name, secret_version="1") for name in ("first", "second"))
+    acme = provider("acme", f"{routers[0].simulator.url}/v1", accounts=accounts)
+    semantic = s.Semantic(requests="any", embeddings=EMBED, timeout=PATIENTLY)
+    caching = s.Caching(requests="any", semantic=semantic)
+    routers[0].configure(acme, routing=s.Routing(breaker=None, timeouts=PATIENT, caching=caching))
+    have = routers[0].auth.credential
+
+    async def credential(context: CallContext, account_id: str) -> Credential:
+        if account_id == "acme/first":
+            raise CredentialUnavailable("it cannot be had")
+        return await have(context, account_id)
+
+    monkeypatch.setattr(routers[0].auth, "credential", credential)
+    await kept(routers[0])
+    assert word(await ask(routers[0], OTHER_WORDS)) == "semantic"
+    attempts, _ = await routers[0].events()
+    assert {(event.account_id, event.outcome) for event in attempts} == {("acme/second", "ok")}
+    assert len([event for event in attempts if event.provider_format == "openai.embeddings"]) == 2
+    assert await routers[0].open_holds() == 0
 
 
 async def test_a_vector_is_held_on_the_keys_budget_and_charged_to_it(routers: Routers) -> None:

@@ -68,6 +68,8 @@ keys:
   - {{name: several, secret: {{value: or-test-several-0123456789}}, budget: {{usd: 0.002, window: month}}}}
   - {{name: ruled, secret: {{value: or-test-ruled-0123456789}},
      rules: {{think_tags: on, sanitize: on, system_prompt: {{prefix: "House rule: be kind.", skippable: on}}}}}}
+  - {{name: guarded, secret: {{value: or-test-guarded-0123456789}},
+     rules: {{guards: {{pii: {{request: mask, answer: mask, restore: on}}, injection: block}}}}}}
   - {{name: early, secret: {{value: or-test-early-0123456789}}, rules: {{keep_alive: 0.2}}}}
   - {{name: scoped, secret: {{value: or-test-scoped-0123456789}}, providers: [claude], endpoints: [chat, models]}}
   - {{name: elsewhere, secret: {{value: or-test-elsewhere-0123456789}}, ips: [192.0.2.0/24]}}

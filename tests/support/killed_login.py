@@ -33,10 +33,10 @@ class _Web(AuthorizationServers):
         super().__init__(HttpWeb())
         self._step = step
 
-    async def fetch(self, asked: Any, *, allow_private: bool, within: float) -> Any:
+    async def fetch(self, asked: Any, *, allow_private: bool, within: float, login_id: str = "") -> Any:
         if self._step == "before-ask":
             _die()
-        found = await super().fetch(asked, allow_private=allow_private, within=within)
+        found = await super().fetch(asked, allow_private=allow_private, within=within, login_id=login_id)
         if self._step == "answered":
             _die()
         return found

@@ -1,6 +1,5 @@
 """Ledgers that lease, as router processes have them, and what is left of one that is killed."""
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -15,7 +14,7 @@ from omniroute_proto.events.v1 import events_pb2
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-WORD = 0.05  # seconds between two words about a slice
+from tests.support.ledger import until
 
 
 def leasing_of(router: str, folder: Path | None, hot: int) -> Leasing:
@@ -72,9 +71,20 @@ async def leaser(url: str, name: str, folder: Path | None, **options: Any) -> As
         await made.redis.aclose()
 
 
-async def words() -> None:
-    """Until whoever has something to say about slices has said it."""
-    await asyncio.sleep(3 * WORD)
+async def heard(ledger: Ledger, words: int = 1) -> None:
+    """Until nothing that was settled from slices is untold, and Redis has heard so many words about each slice."""
+    lessee = ledger._lessee
+    assert lessee is not None
+    await until(
+        lambda: not lessee._pending and all(part.seq >= words and part.on_its_way is None for part in lessee._slices)
+    )
+
+
+async def given_back(ledger: Ledger) -> None:
+    """Until there are no slices any more."""
+    lessee = ledger._lessee
+    assert lessee is not None
+    await until(lambda: not lessee._slices)
 
 
 async def events_of(redis: Redis, router: str) -> list[events_pb2.Event]:

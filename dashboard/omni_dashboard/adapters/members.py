@@ -47,4 +47,5 @@ def _process(member: Member) -> Process:
         revision=member.revision if member.service in FOLLOWERS else None,
         refused_revision=member.refused_revision,
         refused_reason=member.refused_reason,
+        broken_proxies=member.broken_proxies,
     )

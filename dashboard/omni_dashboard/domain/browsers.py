@@ -41,7 +41,7 @@ def check_call(headers: Mapping[str, str], session: str) -> None:
     """Raises ``PermissionDenied`` for a call that the page of ``session`` did not make."""
     check_page(headers)
     given = headers.get(TOKEN_HEADER, "")
-    if not hmac.compare_digest(_hashed(given), _hashed(csrf_token(session))):
+    if not same(given, csrf_token(session)):
         raise PermissionDenied(f"the header {TOKEN_HEADER} is not that of this session", code="csrf")
 
 
@@ -74,6 +74,10 @@ def is_secure(headers: Mapping[str, str], scheme: str) -> bool:
 def session_of(cookies: Mapping[str, str], host: str) -> str:
     """The session's token, "" without one. The name that anybody can set counts on this machine alone."""
     return cookies.get(SECURE, "") or (cookies.get(PLAIN, "") if is_loopback(host) else "")
+
+
+def same(one: str, other: str) -> bool:
+    return hmac.compare_digest(_hashed(one), _hashed(other))
 
 
 def safe_next(path: str) -> str:

@@ -10,7 +10,8 @@ _ORDER = ("edge", "router", "translator", "quota", "auth", "analytics", "dashboa
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """One component of one process, as it announced itself. ``revision`` is None where it follows no configuration."""
+    """One component of one process, as it announced itself. ``revision`` is None where it follows no configuration;
+    ``broken_proxies`` are those that it leaves alone now."""
 
     service: str
     instance: str
@@ -21,6 +22,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     revision: int | None
     refused_revision: int
     refused_reason: str
+    broken_proxies: tuple[str, ...] = ()
 
     def in_step(self, published: int) -> bool:
         return self.revision is None or self.revision == published

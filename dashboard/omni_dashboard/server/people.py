@@ -1,12 +1,13 @@
 """People over HTTP: log-in, one's own account, and the people of an organisation."""
 
 from typing import Annotated
+from urllib.parse import urlencode, urlsplit
 
-from fastapi import Path
+from fastapi import Path, Query
 from omni_core.ports.people import LogIn, Opened, Origin
-from omni_wire.errors import Unauthenticated
+from omni_wire.errors import InvalidRequest, LimitError, PermissionDenied, RequestError, Unauthenticated
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from omni_dashboard.domain import browsers
 from omni_dashboard.domain.access import ADMIN, PERSON
@@ -47,6 +48,8 @@ def rows() -> tuple[Row, ...]:
         Row("POST", "/api/session", PUBLIC, log_in, SessionOut, takes=JSON, also=(401, 403, 429)),
         Row("POST", "/api/session/look", PUBLIC, look, LookOut, takes=JSON, also=(401, 403)),
         Row("POST", "/api/session/redeem", PUBLIC, redeem, SessionOut, takes=JSON, also=(401, 403, 429)),
+        Row("GET", "/api/session/oidc/callback", PUBLIC, end_oidc, None, 302, also=(403,)),
+        Row("GET", "/api/session/oidc/{id}", PUBLIC, begin_oidc, None, 302, also=(403,)),
         Row("DELETE", "/api/session", PERSON, log_out, None, 204),
         Row("GET", "/api/account/sessions", PERSON, list_sessions, SessionsOut),
         Row("POST", "/api/account/sessions/end", PERSON, end_sessions, EndedOut, takes=JSON),
@@ -140,7 +143,10 @@ def _begin(request: Request, response: Response, opened: Opened, following: str 
 
 def set_cookie(request: Request, response: Response, token: str) -> None:
     """Raises ``PermissionDenied`` where a session would be everybody's to read."""
-    secure = browsers.is_secure(request.headers, request.url.scheme)
+    _set(response, token, browsers.is_secure(request.headers, request.url.scheme))
+
+
+def _set(response: Response, token: str, secure: bool) -> None:
     name = browsers.SECURE if secure else browsers.PLAIN
     response.set_cookie(name, token, path="/", secure=secure, httponly=True, samesite="lax")
 
@@ -149,12 +155,72 @@ def _people(request: Request) -> People:
     return management_of(request).people
 
 
-def _origin(request: Request) -> Origin:
+def _origin(request: Request, secure: bool = False) -> Origin:
     """Raises ``PermissionDenied`` where no session could be kept, before anything is done."""
-    browsers.is_secure(request.headers, request.url.scheme)
+    if not secure:
+        browsers.is_secure(request.headers, request.url.scheme)
     peer = str(request.client.host) if request.client else ""
     address = str(management_of(request).door.client(peer, request.scope["headers"]) or "")
     return Origin(address, request.headers.get("user-agent", ""))
+
+
+async def begin_oidc(
+    request: Request, id_: _Id, following: Annotated[str, Query(alias="next", max_length=2000)] = "/"
+) -> Response:
+    """Log in at a provider: the browser is sent there, and comes back to `/api/session/oidc/callback`."""
+    people, base = _people(request), _own_address(request)
+    redirect = f"{base}/api/session/oidc/callback"
+    try:
+        found = await people.ask_elsewhere(people.port.begin_oidc(id_, redirect, browsers.safe_next(following)))
+    except RequestError as error:
+        return _to_log_in(error.message)
+    answer = RedirectResponse(found.url, 302)
+    secure = base.startswith("https:")
+    name = browsers.SECURE_FLOW if secure else browsers.PLAIN_FLOW
+    answer.set_cookie(name, found.state, max_age=600, path="/", secure=secure, httponly=True, samesite="lax")
+    return answer
+
+
+async def end_oidc(
+    request: Request,
+    state: Annotated[str, Query(max_length=200)] = "",
+    code: Annotated[str, Query(max_length=4000)] = "",
+    error: Annotated[str, Query(max_length=200)] = "",
+) -> Response:
+    """Where a provider sends the browser: with a session to where it was going, or back to the log-in."""
+    people, secure = _people(request), _own_address(request).startswith("https:")
+    held = request.cookies.get(browsers.SECURE_FLOW if secure else browsers.PLAIN_FLOW, "")
+    if not state or not browsers.same(held, state):
+        return _to_log_in("this log-in was not begun in this browser, or took too long: begin again")
+    try:
+        if error or not code:
+            raise InvalidRequest(f"the provider let nobody in ({error or 'it gave no code'}): ask who looks after it")
+        found = await people.ask_elsewhere(people.port.finish_oidc(_origin(request, secure), state, code))
+    except (RequestError, LimitError) as problem:
+        answer = _to_log_in(problem.message)
+    else:
+        people.forget()
+        answer = RedirectResponse(browsers.safe_next(found.next), 302)
+        _set(answer, found.opened.token, secure)
+    answer.delete_cookie(browsers.SECURE_FLOW if secure else browsers.PLAIN_FLOW, secure=secure, httponly=True)
+    return answer
+
+
+def _own_address(request: Request) -> str:
+    """Scheme and host that a browser finds us at, as OMNIROUTE_PUBLIC_URL says, or on this machine. Raises
+    ``PermissionDenied`` where neither is known: a provider sends nobody to an address that anybody could have made
+    up."""
+    told = urlsplit(management_of(request).endpoint)
+    if told.scheme and told.netloc:
+        return f"{told.scheme}://{told.netloc}"
+    host = request.headers.get("host", "")
+    if not browsers.is_loopback(host):
+        raise PermissionDenied("set OMNIROUTE_PUBLIC_URL to log in at a provider", code="no_public_url")
+    return f"{request.url.scheme}://{host}"
+
+
+def _to_log_in(told: str) -> Response:
+    return RedirectResponse(f"/login?{urlencode({'problem': told})}", 302)
 
 
 # ---- one's own account -----------------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ class AttemptOut(BaseModel):
     """One call to one account. ``outcome`` is ok, failed, partial, cancelled or aborted; ``first_byte_ms`` is null
     when none came, ``provider_status`` when there was none. ``overrun`` is whether it cost more than was reserved,
     ``price_version`` which price that is by (`GET /api/price-list`), ``charged`` the budgets that it was charged to
-    (`key` for the key's own, ids of limits), ``repriced_nano_usd`` what the cost was corrected by since."""
+    (`key` for the key's own, ids of limits), ``repriced_nano_usd`` what the cost was corrected by since. ``proxy`` is
+    the one that it took, or that failed; ``proxy_level`` ("account", "provider", "global") is where that was said."""
 
     id: str
     started_ms: int
@@ -59,6 +60,8 @@ class AttemptOut(BaseModel):
     price_version: str
     charged: list[str]
     repriced_nano_usd: int
+    proxy: str | None
+    proxy_level: str | None
 
     @classmethod
     def of(cls, found: AttemptFound) -> "AttemptOut":
@@ -84,6 +87,8 @@ class AttemptOut(BaseModel):
             price_version=found.price_version,
             charged=list(found.charged),
             repriced_nano_usd=found.repriced_nano_usd,
+            proxy=found.proxy or None,
+            proxy_level=found.proxy_level or None,
         )
 
 

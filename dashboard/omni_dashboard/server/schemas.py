@@ -494,7 +494,7 @@ class ProcessOut(BaseModel):
     """A component of a process, as it last announced itself. ``address`` is the "host:port" it is called at, empty
     where it is not called. ``revision`` is the configuration it works with, 0 before its first and null where it
     follows none; ``refused_revision`` and ``refused_reason`` are of one that it would not take, 0 and empty when there
-    is none."""
+    is none. ``broken_proxies`` are those that failed it several times in a row and are left alone now."""
 
     service: str
     instance: str
@@ -506,6 +506,7 @@ class ProcessOut(BaseModel):
     refused_revision: int
     refused_reason: str
     in_step: bool
+    broken_proxies: list[str]
 
     @classmethod
     def of(cls, process: Process, published: int) -> "ProcessOut":
@@ -520,6 +521,7 @@ class ProcessOut(BaseModel):
             refused_revision=process.refused_revision,
             refused_reason=process.refused_reason,
             in_step=process.in_step(published),
+            broken_proxies=list(process.broken_proxies),
         )
 
 

@@ -62,6 +62,13 @@ class Listed(msgspec.Struct, frozen=True):
     max_output: int = 0
 
 
+def upstream_of(candidate: Candidate) -> tuple[tuple[str, str], ...]:
+    """What a limit may be ``of`` to hold there, whoever asks, and its ``owner`` then."""
+    provider = candidate.provider
+    owners = provider.id, candidate.account.id, f"{provider.id}/{candidate.model.id}", provider.tier
+    return tuple(zip(UPSTREAM, owners, strict=True))
+
+
 class Catalogue:
     """One snapshot, indexed. Immutable but for a bounded memo of resolved ids.
 
@@ -121,9 +128,7 @@ class Catalogue:
         """Those of what is asked there, whoever asks."""
         if not self._limits_of:
             return ()
-        provider = candidate.provider
-        owners = provider.id, candidate.account.id, f"{provider.id}/{candidate.model.id}", provider.tier
-        found = (self._limits_of.get(("", *place), ()) for place in zip(UPSTREAM, owners, strict=True))
+        found = (self._limits_of.get(("", *place), ()) for place in upstream_of(candidate))
         return tuple(limit for each in found for limit in each)
 
     def combo(self, name: str) -> Combo | None:

@@ -4,7 +4,7 @@ Made of the configuration, for the edge and the dashboard alike. What is refused
 who it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -18,6 +18,7 @@ Head = Sequence[tuple[bytes, bytes]]
 
 # Names below these are nobody's in the public DNS: none can be bought and pointed at a machine of ours.
 _PRIVATE_ENDS = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test")
+_REMEMBERED = 16_384  # clients, by what was said of them
 _METHODS = ("GET", "HEAD", "POST")
 _HEADERS = (
     "authorization", "content-type", "x-api-key", "x-goog-api-key", "x-request-id", "anthropic-version",
@@ -34,13 +35,14 @@ class Doorway:
         self._trusted = networks(server.trusted_proxies)
         self._reads_forwarded = server.trusted_header == FORWARDED
         self._header = server.trusted_header.encode()
-        self._listed = networks(server.addresses.networks)
+        self._listed = Held((network, 0) for network in networks(server.addresses.networks))
         self._allows = server.addresses.mode == ALLOW
-        self._bans = tuple((network, ban.until) for ban in server.bans for network in networks((ban.network,)))
+        self._bans = Held((network, ban.until) for ban in server.bans for network in networks((ban.network,)))
+        self._client_of = lru_cache(_REMEMBERED)(self._read_client)
         self._names = frozenset(name for name in server.hosts if not name.startswith("*."))
         self._ends = tuple(name[1:] for name in server.hosts if name.startswith("*."))
         self.names_hosts = bool(server.hosts)
-        self.filters = bool(self._listed or self._bans)
+        self.filters = bool(server.addresses.networks or server.bans)
         self.models = Origins(server.cors)
         self.management = Origins(server.management_cors)
         self.active = self.filters or self.names_hosts or self.models.any or self.management.any
@@ -49,7 +51,10 @@ class Doorway:
         """Where a request comes from, as far as those say whose word counts. See ``networks.client_address``."""
         if not self._trusted:
             return _peer(peer)
-        return client_address(peer, self.hops(headers), self._trusted)
+        return self._client_of(peer, tuple(self.hops(headers)))
+
+    def _read_client(self, peer: str, hops: tuple[str, ...]) -> Address | None:
+        return client_address(peer, hops, self._trusted)
 
     def hops(self, headers: Head) -> list[str]:
         said = [value.decode("latin-1") for name, value in headers if name == self._header]
@@ -77,12 +82,34 @@ class Doorway:
             )
 
     def _is_kept_out(self, client: Address, now: int) -> bool:
-        if any(client in network and (not until or now < until) for network, until in self._bans):
+        if any(not until or now < until for until in self._bans.of(client)):
             return True
-        return bool(self._listed) and within(client, self._listed) is not self._allows
+        return bool(self._listed) and bool(self._listed.of(client)) is not self._allows
 
     def _is_named(self, host: str) -> bool:
         return host in self._names or host.endswith(self._ends) or _is_literal(host) or host in ("", "localhost")
+
+
+class Held:
+    """Networks, each with a number, found by what an address begins with: as many looks as there are lengths of
+    prefixes, however many networks."""
+
+    def __init__(self, networks: Iterable[tuple[Network, int]]) -> None:
+        self._tables: dict[int, dict[int, dict[int, list[int]]]] = {4: {}, 6: {}}
+        for network, number in networks:
+            rest = network.max_prefixlen - network.prefixlen
+            table = self._tables[network.version].setdefault(rest, {})
+            table.setdefault(int(network.network_address) >> rest, []).append(number)
+
+    def __bool__(self) -> bool:
+        return any(self._tables.values())
+
+    def of(self, found: Address) -> list[int]:
+        """The numbers of all that it is in."""
+        bits = int(found)
+        return [
+            number for rest, table in self._tables[found.version].items() for number in table.get(bits >> rest, ())
+        ]  # fmt: skip
 
 
 class Origins:

@@ -4,6 +4,7 @@ An IPv4 address in IPv6's clothes (``::ffff:192.0.2.1``, RFC 4291 section 2.5.5.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -53,6 +54,7 @@ def forwarded_hops(values: Iterable[str]) -> list[str]:
     return hops
 
 
+@lru_cache(16_384)
 def counted_as(found: Address) -> str:
     """Under which name a client is counted: an IPv6 address with all of its /64, which is one subscriber's."""
     if isinstance(found, IPv4Address):

@@ -507,7 +507,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ``wildcards`` are as listed; ``aka`` are further names of providers, on or off, with the id of each.
     ``auto`` is whether "auto/<id>" stands for an id that one provider lists too. ``proxies`` are all that there are,
     and ``echo_url`` answers the address that it was asked from, "" where none is configured. ``bodies`` None keeps
-    nobody's."""
+    nobody's. ``egress`` are the ways out of
+    what is no account's yet."""
 
     revision: int
     created: int
@@ -525,6 +526,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     auto: bool = False
     proxies: tuple[Proxy, ...] = ()
     echo_url: str = ""
+    egress: tuple[Egress, ...] = ()
     bodies: Bodies | None = None
 
 

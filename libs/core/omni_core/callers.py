@@ -64,6 +64,8 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
             "ChangePerson",
             "ResetPerson",
             "RemovePerson",
+            "BeginOidc",
+            "FinishOidc",
         ),
         ("dashboard",),
     ),

@@ -51,6 +51,15 @@ class Component(Protocol):
 
 
 @runtime_checkable
+class UsesProxies(Protocol):
+    """A component whose calls go out through proxies."""
+
+    def broken_proxies(self) -> tuple[str, ...]:
+        """Names of those that are left alone now. Answers at once."""
+        ...
+
+
+@runtime_checkable
 class FollowsConfig(Protocol):
     """A component that works with the published configuration."""
 

@@ -41,7 +41,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One component of one process. ``address`` is the "host:port" of its gRPC listener, "" when it has none.
 
     ``started_ms`` is in epoch milliseconds. ``revision`` is of the configuration it works with, 0 when it follows none;
-    ``refused_revision`` and ``refused_reason`` of a newer one that it would not take.
+    ``refused_revision`` and ``refused_reason`` of a newer one that it would not take. ``broken_proxies`` are those that
+    it leaves alone now.
     """
 
     service: str
@@ -53,6 +54,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
     refused_revision: int = 0
     refused_reason: str = ""
+    broken_proxies: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -1,6 +1,7 @@
 """What is said to a proxy until it has opened a tunnel: CONNECT (RFC 9110, 9.3.6) and SOCKS5 (RFC 1928, 1929).
 
-Sans-IO: each is a generator that is sent what came and yields what is to be written, until it returns. What goes wrong
+Sans-IO: each is a generator that is sent what came and yields what is to be written, until it returns; having written
+something, it is sent nothing, as what it waits for may be there. What goes wrong
 is ``ProxyFailed`` with a code of its own; where the proxy itself is well and cannot reach the target, that is
 ``UpstreamUnreachable``. Nothing that a proxy says is repeated but its status.
 """

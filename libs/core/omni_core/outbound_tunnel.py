@@ -44,15 +44,14 @@ class Talk(asyncio.Protocol):
         if self._through.done() or self._transport is None or self._handshake is None:
             return
         try:
-            answer = self._handshake.send(data)
+            while answer := self._handshake.send(data):
+                self._transport.write(answer)
+                data = b""  # what came may hold what comes next, too
         except StopIteration:
             self._transport.pause_reading()
             self._through.set_result(None)
         except GatewayError as error:
             self._through.set_exception(error)
-        else:
-            if answer:
-                self._transport.write(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -9,10 +9,11 @@ import click
 from omni_launch.analytics_cli import analytics
 from omni_launch.audit_cli import audit
 from omni_launch.backup_cli import backup
+from omni_launch.bans_cli import bans
 from omni_launch.bodies_cli import bodies
 from omni_launch.certs_cli import certs
 from omni_launch.config_cli import apply, diff, export, take_in
-from omni_launch.connection_cli import test
+from omni_launch.connection_cli import probe
 from omni_launch.environment import Flags, config_file, merged
 from omni_launch.events_cli import events
 from omni_launch.explain_cli import explain
@@ -291,13 +292,14 @@ def health(url: str, timeout: float) -> None:
     click.echo(f"{url} answers {status}")
 
 
-for verb in (apply, diff, export, take_in, explain, login, quota, report, bodies, test):
+for verb in (apply, diff, export, take_in, explain, login, quota, report, bodies, probe):
     cli.add_command(verb)
 cli.add_command(analytics)
 cli.add_command(audit)
 cli.add_command(reprice)
 cli.add_command(vault)
 cli.add_command(backup)
+cli.add_command(bans)
 cli.add_command(events)
 cli.add_command(certs)
 cli.add_command(keys)

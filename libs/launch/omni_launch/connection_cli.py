@@ -27,7 +27,7 @@ Examples:
 @click.option("--proxy", metavar="NAME", default="", help="Test this proxy.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answers, for programs.")
 @asking
-def test(who: str, model: str, proxy: str, as_json: bool, access: "Access") -> None:
+def probe(who: str, model: str, proxy: str, as_json: bool, access: "Access") -> None:
     """Make the running gateway call a provider as it does for an account: through the same proxy, with the same
     certificates, addresses and headers. Where the provider lists its models these are asked for, which costs nothing;
     otherwise, or with --model, one token, which is in the account's usage and on nobody's budget.

@@ -223,6 +223,25 @@ class Remote:
         found: list[str] = self._sent("/api/events/dead/discard", {"ids": ids})["discarded"]
         return found
 
+    def settings(self) -> tuple[dict[str, Any], str]:
+        """The document of the settings, and its ETag; "" where there are none, or they are a file's."""
+        try:
+            found = self._got("/api/settings/settings", needs=_NEEDS)
+        except InvalidRequest as error:
+            if error.status == 404:
+                return {}, ""
+            raise
+        return found["document"], found["etag"] if found["managed_by"] == "api" else ""
+
+    def put_settings(self, document: Mapping[str, Any], etag: str) -> None:
+        """Raises ``InvalidRequest`` where they are a file's (409), or not those of ``etag`` any more (412)."""
+        body = msgspec.json.encode(document)
+        request = self._request("PUT", "/api/settings/settings", body, "application/json")
+        if etag:
+            request.add_header("If-Match", f'"{etag}"')
+        with self._answer(request, TIMEOUT, _NEEDS) as answer:
+            answer.read(_MOST)
+
     def bodies(self, id_: str) -> dict[str, Any]:
         """What ``GET /api/requests/{id}/bodies`` answers. Raises ``InvalidRequest`` (404) where nothing is kept."""
         return self._got(f"/api/requests/{urllib.parse.quote(id_, safe='')}/bodies", _NEEDS_BODIES)

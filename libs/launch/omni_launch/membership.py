@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from omni_core import clock
-from omni_core.component import Component, FollowsConfig
+from omni_core.component import Component, FollowsConfig, UsesProxies
 from omni_core.members import Announcer, Member
 from omni_core.process_metrics import version
 from omni_core.runtime import Runtime
@@ -72,6 +72,7 @@ class Membership:
             revision=config.revision if config is not None else 0,
             refused_revision=config.refused_revision if config is not None else 0,
             refused_reason=config.refused_reason if config is not None else "",
+            broken_proxies=component.broken_proxies() if isinstance(component, UsesProxies) else (),
         )
 
     async def _find(self) -> None:

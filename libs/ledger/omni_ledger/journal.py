@@ -52,11 +52,11 @@ def framed(record: Record) -> bytes:
 
 
 class Read(msgspec.Struct):
-    """What a journal says: ``records``, ``bad`` bytes that are none, and how many bytes at the end were ``torn``."""
+    """What a journal says: ``records``, and ``bad`` bytes that are none; what a killed process had only begun to write
+    is neither."""
 
     records: list[list[Any]]
     bad: list[bytes]
-    torn: int = 0
 
     def is_whole(self, life: str) -> bool:
         """Whether nothing is missing that its process had written, in a machine that is in this ``life``."""
@@ -73,7 +73,6 @@ def read(data: bytes) -> Read:
             break
         payload = data[at + _HEAD.size : at + _HEAD.size + size]
         if len(head) < _HEAD.size or (len(payload) < size <= MAX_RECORD):
-            found.torn = len(data) - at
             break
         if size > MAX_RECORD:  # no length: what follows cannot be told apart
             found.bad.append(data[at:])
@@ -162,13 +161,6 @@ class Journal:
         self.broken = True
         self._map.close()
         os.close(self._file)
-
-    async def sync(self) -> None:
-        """Wait until all that was written is on the disk."""
-        self._unsynced = True
-        self._sync_soon()
-        while self._syncing is not None and not self._syncing.done():
-            await asyncio.shield(self._syncing)
 
     def _sync_soon(self) -> None:
         self._unsynced = True

@@ -173,8 +173,7 @@ class Slice:
             one = self.pending.popleft()
             told.append(one)
             events += one.events
-            for event in one.events:
-                size += len(event)
+            size += sum(map(len, one.events))
         for kind in range(5):
             back[kind] = self.free[kind] if self.draining else max(0, self.free[kind] - keep[kind])
             self.free[kind] -= back[kind]

@@ -92,6 +92,7 @@ class Lessee:
         self._leasing = leasing
         self._batcher = batcher
         self._metrics = metrics
+        self._admitted = metrics.admissions.series()
         self._told = told
         self._on_overrun = overrun
         self._journal = leasing.journal
@@ -112,7 +113,8 @@ class Lessee:
             return None
         known = self._attempts.get(hold.attempt_id)
         if known is not None:
-            return self._granted(known[1], known[2], self._slices[known[0]])
+            reserved = known[2][4] if self._slices[known[0]].bounded else 0
+            return Grant(known[1].wanted_output, reserved, probe=False)
         asked = leases.ask(hold)
         if asked is None:
             return None
@@ -152,8 +154,8 @@ class Lessee:
         purse.demand.attempt = amounts
         part.used_at = now
         self._attempts[hold.attempt_id] = part, hold, amounts
-        self._metrics.admissions.add(())
-        return self._granted(hold, amounts, purse)
+        self._admitted.value += 1
+        return Grant(hold.wanted_output, amounts[4] if purse.bounded else 0, probe=False)
 
     def settle(self, settlement: Settlement, done: Callable[[], None] | None) -> bool:
         """Whether the attempt was paid from a slice; Redis is told in a twentieth of a second."""
@@ -191,9 +193,6 @@ class Lessee:
 
     def has(self, attempt_id: str) -> bool:
         return attempt_id in self._attempts
-
-    def _granted(self, hold: Hold, amounts: Amounts, purse: Purse) -> Grant:
-        return Grant(hold.wanted_output, amounts[4] if purse.bounded else 0, probe=False)
 
     def _ended(self, part: Slice, attempt_id: str, settled: Settled) -> None:
         if self._journal is not None:

@@ -48,6 +48,7 @@ class Ledger:
         refused_within: float = DEADLINE,
     ) -> None:
         self._metrics = LedgerMetrics(metrics)
+        self._granted = self._metrics.admissions.series(("granted",))
         self._journal = leasing.journal if leasing is not None else None
         connection = ScriptConnection(redis, script)
         self._batcher = batcher = Batcher(connection, self._metrics, self._journal, refused_within=refused_within)
@@ -108,7 +109,7 @@ class Ledger:
                 counts.add(("unavailable",))
                 raise
             if grant is not None:
-                counts.add(("granted",))
+                self._granted.value += 1
                 return grant
         outcome, resent = await self._ask(hold)
         try:

@@ -133,9 +133,9 @@ def _warned(asked: "AllowanceHold | Pot") -> tuple[object, ...]:
 
 
 def _with_blobs(head: bytes, blobs: tuple[bytes, ...]) -> Operation:
-    for blob in blobs:
-        if len(blob) > MAX_EVENT_BYTES:
-            raise ValueError(f"an event has {len(blob)} bytes, more than {MAX_EVENT_BYTES}")
+    largest = max(map(len, blobs), default=0)
+    if largest > MAX_EVENT_BYTES:
+        raise ValueError(f"an event has {largest} bytes, more than {MAX_EVENT_BYTES}")
     return [head, *blobs]
 
 

@@ -5,6 +5,7 @@ HEADER = "cdn-loop"
 NAME = "omniroute"
 # A gateway of a team before that of the house before another house's: nobody has more on purpose.
 MOST = 3
+_LONGEST = 1_024  # characters
 
 
 def passed(value: str) -> int:
@@ -14,5 +15,8 @@ def passed(value: str) -> int:
 
 
 def onward(value: str) -> str:
-    """What the header is to say when the request is sent on."""
+    """What the header is to say when the request is sent on. Of one that could not be sent as it is, or is longer than
+    anybody's way, our own names are left."""
+    if not value.isascii() or not value.isprintable() or len(value) > _LONGEST:
+        return ", ".join([NAME] * (passed(value) + 1))
     return f"{value}, {NAME}" if value else NAME

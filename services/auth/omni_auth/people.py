@@ -16,18 +16,20 @@ from omni_core.ports.people import (
     Invitation,
     LogIn,
     LoginOptions,
+    OidcOpened,
     Opened,
     Origin,
     Person,
+    Redirect,
     SessionInfo,
     TokenInfo,
     Who,
 )
 from omni_wire.errors import InvalidRequest, Unauthenticated
 
-from omni_auth.domain import people, throttle, totp
+from omni_auth.domain import oidc, people, throttle, totp
 from omni_auth.domain.people import Login, OneTime, Session
-from omni_auth.ports import Chance, Noted, Passwords, PeopleStore
+from omni_auth.ports import Chance, Noted, Oidc, Passwords, PeopleStore
 
 SESSION, ONE_TIME = "ors", "orl"
 _LONGEST = 1_000  # characters of what is hashed or looked for at all
@@ -40,12 +42,13 @@ class PeopleService:
         self,
         store: PeopleStore,
         passwords: Passwords,
+        oidc_logins: Oidc | None = None,
         *,
         now: Callable[[], int],
         chance: Chance,
         mint: Callable[[], str],
     ) -> None:
-        self._store, self._passwords = store, passwords
+        self._store, self._passwords, self._oidc = store, passwords, oidc_logins
         self._now, self._chance, self._mint = now, chance, mint
 
     async def offer_setup(self, *, renew: bool = False) -> str:
@@ -60,7 +63,8 @@ class PeopleService:
         self._passwords.close()
 
     async def options(self) -> LoginOptions:
-        return LoginOptions(not await asyncio.to_thread(self._store.has_owner))
+        offered = self._oidc.offered() if self._oidc is not None else ()
+        return LoginOptions(not await asyncio.to_thread(self._store.has_owner), offered)
 
     # ---- logging in -------------------------------------------------------------------------------------------------
 
@@ -90,6 +94,50 @@ class PeopleService:
         return await self._opened(
             origin, lambda session: self._store.log_in(held.id, tried[-1:], session, now, asked.known, decide)
         )
+
+    async def begin_oidc(self, provider: str, redirect: str, following: str) -> Redirect:
+        state, nonce, verifier = (people.secret("oro", self._chance(people.SECRET_BYTES)) for _ in range(3))
+        flow, now = oidc.Flow(provider, nonce, verifier, redirect, following), self._now()
+        url = await self._at_providers().address(flow, state)
+        await asyncio.to_thread(self._store.begin_flow, people.digest(state), flow, now + oidc.LASTS, now)
+        return Redirect(url, state)
+
+    async def finish_oidc(self, origin: Origin, state: str, code: str) -> OidcOpened:
+        flow = await asyncio.to_thread(self._store.end_flow, people.digest(state), self._now())
+        if flow is None:
+            raise oidc.refused("it", "it took too long, or was done already: begin again from the log-in page")
+        section = self._at_providers().section(flow.provider)
+        found = await self._at_providers().identified(flow, code)
+        fresh, role = self._mint(), oidc.role_of(section, found.groups)
+
+        def decide(held: Login | None) -> Login:
+            oidc.check_domain(section, found.email)
+            if held is None:
+                if not section.provision or not found.email:
+                    who = f"'{found.email}'" if found.email else "an address that it has not verified"
+                    told = f"nobody has invited {who}: ask an owner of {section.organisation}"
+                    raise oidc.refused(section.id, told)
+                name = people.check_name(found.email)
+                organisation, rank = section.organisation, role or section.role
+                return Login(
+                    id=fresh, organisation=organisation, name=name, role=rank, subject=found.subject,
+                    created=self._now(),
+                )  # fmt: skip
+            if not held.may_log_in:
+                raise oidc.refused(section.id, "this login is disabled: ask an owner")
+            rank = role if role and held.role != "owner" else held.role
+            return msgspec.structs.replace(held, subject=found.subject, role=rank)
+
+        come_in = self._store.come_in
+        opened = await self._opened(
+            origin, lambda session: come_in(found, section.organisation, decide, session, self._now())
+        )
+        return OidcOpened(opened, flow.next)
+
+    def _at_providers(self) -> Oidc:
+        if self._oidc is None:
+            raise oidc.refused("it", "there is no provider in the configuration")
+        return self._oidc
 
     async def _second_factor(self, login: Login, code: str, origin: Origin) -> Login:
         """The login with what was used of it. Raises ``Unauthenticated``."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 from omni_catalogue.logins import Login as ProviderLogin
+from omni_core.ports.people import OidcProvider
 
 from omni_auth.domain.apikeys import StoredKey
 from omni_auth.domain.applied_keys import HeldKeys, KeyStep
@@ -12,15 +13,18 @@ from omni_auth.domain.audit import Entry, Verdict
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.logins.calls import Asked, ClientId
-from omni_auth.domain.logins.flow import Flow
+from omni_auth.domain.logins.flow import Flow as ProviderFlow
 from omni_auth.domain.logins.steps import Answered
 from omni_auth.domain.logins.stored import Leased, StoredLogin
 from omni_auth.domain.logins.tokens import Grant, Tokens
 from omni_auth.domain.objects import Held
+from omni_auth.domain.oidc import Flow as OidcFlow
+from omni_auth.domain.oidc import Identified
 from omni_auth.domain.own_keys import OwnKeys
 from omni_auth.domain.people import Login, OneTime, Session
 from omni_auth.domain.planning import Step
 from omni_auth.domain.sections.base import SecretSource
+from omni_auth.domain.sections.logins import OidcSection
 from omni_auth.domain.whole import Fetch
 
 
@@ -221,8 +225,6 @@ class PeopleStore(Protocol):
 
     def has_owner(self) -> bool: ...
 
-    def by_subject(self, subject: str) -> Login | None: ...
-
     def asks_for_totp(self, organisation: str) -> bool:
         """Whether everybody of an organisation is asked for a second factor."""
         ...
@@ -265,6 +267,19 @@ class PeopleStore(Protocol):
 
     def refused(self, login: Login | None, address: str, why: str, now: int) -> None: ...
 
+    def begin_flow(self, digest: bytes, flow: OidcFlow, expires: int, now: int) -> None: ...
+
+    def end_flow(self, digest: bytes, now: int) -> OidcFlow | None: ...
+
+    def come_in(
+        self,
+        found: Identified,
+        organisation: str,
+        decide: Callable[[Login | None], Login],
+        session: tuple[bytes, Session],
+        now: int,
+    ) -> Login: ...
+
     def who(self, digest: bytes, now: int) -> tuple[Login, Session] | None: ...
 
     def knows(self, digest: bytes, login_id: str) -> bool: ...
@@ -278,6 +293,18 @@ class PeopleStore(Protocol):
     def seal_totp(self, login: Login, secret: str, now: int) -> None: ...
 
     def totp(self, login_id: str) -> str: ...
+
+
+class Oidc(Protocol):
+    """Log-ins at OpenID providers. All raise ``Unauthenticated``."""
+
+    def offered(self) -> tuple[OidcProvider, ...]: ...
+
+    def section(self, provider: str) -> OidcSection: ...
+
+    async def address(self, flow: OidcFlow, state: str) -> str: ...
+
+    async def identified(self, flow: OidcFlow, code: str) -> Identified: ...
 
 
 class Passwords(Protocol):
@@ -364,13 +391,13 @@ class LoginStore(Protocol):
         """Nobody gets its tokens from now on; ``reason`` is for people. Whether the lease is the newest."""
         ...
 
-    def put_flow(self, flow: Flow) -> None: ...
+    def put_flow(self, flow: ProviderFlow) -> None: ...
 
-    def take_flow(self, flow_id: str, now: int) -> Flow | None:
+    def take_flow(self, flow_id: str, now: int) -> ProviderFlow | None:
         """That one, which is then gone: it is finished once. None where there is none, or it is over."""
         ...
 
-    def look_flow(self, flow_id: str, now: int) -> Flow | None: ...
+    def look_flow(self, flow_id: str, now: int) -> ProviderFlow | None: ...
 
     def turn(self, flow_id: str, now: int, gap: int) -> int:
         """0, if a device's code may be asked about now, and then not again for ``gap`` ms; else the ms until then."""
@@ -393,8 +420,9 @@ class LoginCatalogue(Protocol):
 
 
 class LoginWeb(Protocol):
-    async def fetch(self, asked: Asked, *, allow_private: bool, within: float) -> Answered:
-        """Raises an ``UpstreamError``."""
+    async def fetch(self, asked: Asked, *, allow_private: bool, within: float, login_id: str = "") -> Answered:
+        """By the ways out of the accounts that use the login, else those of all. Raises an ``UpstreamError``, or
+        ``CredentialUnavailable`` where a proxy's password cannot be had."""
         ...
 
 

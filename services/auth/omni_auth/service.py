@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
+from omni_catalogue.proxies import Egress
 from omni_core.component import Check, ConfigState
 from omni_core.ports.audit import AuditEntry, AuditPage, AuditVerdict
 from omni_core.ports.auth import Configuration as PublishedConfiguration
@@ -33,6 +34,7 @@ from omni_auth.domain.objects import Held
 from omni_auth.domain.own_keys import OwnKeys, own_keys
 from omni_auth.domain.problems import ConfigErrors
 from omni_auth.domain.secrecy import secret_version
+from omni_auth.domain.sections.logins import OidcSection
 from omni_auth.keys import changed_meanwhile, check_new, make_key, policy_info, stored_info
 from omni_auth.logins.answering import LoggingIn
 from omni_auth.logins.flows import Flows
@@ -229,6 +231,20 @@ class AuthService(Configuring, LoggingIn):
                 found[account.login] = (*found.get(account.login, ()), account_id)
         return found
 
+    def ways_of_login(self, login_id: str) -> tuple[Egress, ...]:
+        """As the calls of the first account that uses it go out; where none does, as those of all."""
+        content = self._in_force().compiled.content
+        users = self._accounts_by_login().get(login_id, ())
+        accounts = (account for provider in content.providers for account in provider.accounts)
+        return next((account.egress for account in accounts if account.id in users), content.egress)
+
+    def proxy_secret(self, proxy_id: str) -> str:
+        """Raises ``CredentialUnavailable``."""
+        found = self._in_force().compiled.accounts.get(proxy_id)
+        if found is None:
+            raise CredentialUnavailable(f"there is no proxy '{proxy_id}' in the configuration in force")
+        return found.secret
+
     async def configuration(self) -> PublishedConfiguration:
         state = self._in_force()
         told = (*self._rejected, *self._left_out, *self._renewing.notices())
@@ -279,6 +295,12 @@ class AuthService(Configuring, LoggingIn):
         state = self._in_force()
         in_file = state.file_names(caller.organisation)
         return apikeys.find(key, state.of(caller.organisation), in_file, state.configuration.filename)
+
+    def oidc(self) -> tuple[tuple[OidcSection, str], ...]:
+        """The OpenID providers of the configuration in force, each with its secret."""
+        found = self._in_force().configuration
+        listed = enumerate(found.config.logins.oidc)
+        return tuple((one, found.secrets["logins", "oidc", at, "client_secret"]) for at, one in listed)
 
     # ---- AuditPort --------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,8 @@ class QuotaComponent:
         tunnels = Meter("omniroute_quota_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
         secrets = AskedSecrets(auth) if auth is not None else None
         resolver = Resolver(runtime.settings.allowed_networks)
-        web = HttpWeb(outbound=Outbound(resolver=resolver, secrets=secrets, health=ProxyHealth(tunnels)))
+        self._proxies = ProxyHealth(tunnels)
+        web = HttpWeb(outbound=Outbound(resolver=resolver, secrets=secrets, health=self._proxies))
         accounts = Accounts(self._book, self._janitor, web, auth, meter, current, settings)
         self.service = QuotaService(self._janitor, self._courier, meter, current, settings, accounts)
 
@@ -60,6 +61,9 @@ class QuotaComponent:
         await self._courier.close()
         await self._janitor.close()
         await self._book.close()
+
+    def broken_proxies(self) -> tuple[str, ...]:
+        return self._proxies.broken()
 
     def config_state(self) -> ConfigState:
         return self._feed.state

@@ -64,7 +64,8 @@ class RouterComponent:
         self._credentials = Credentials(auth, settings.credential_ttl)
         tunnels = Meter("omniroute_router_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
         resolver, secrets = Resolver(runtime.settings.allowed_networks), ProxySecrets(self._credentials)
-        outbound = Outbound(resolver=resolver, secrets=secrets, health=ProxyHealth(tunnels))
+        self._proxies = ProxyHealth(tunnels)
+        outbound = Outbound(resolver=resolver, secrets=secrets, health=self._proxies)
         self._upstream = HttpUpstream(outbound=outbound)
         cache_file = runtime.settings.data_dir / "router" / "snapshot.json"
         keys = PublicKeys.of(runtime.settings)
@@ -115,6 +116,9 @@ class RouterComponent:
         await self._relay.stop()
         await self._credentials.close()
         await self._upstream.stop()
+
+    def broken_proxies(self) -> tuple[str, ...]:
+        return self._proxies.broken()
 
     def config_state(self) -> ConfigState:
         return self._feed.state

@@ -118,6 +118,12 @@ class EmbeddingPort(Protocol):
         ...
 
 
+class AskedEmbeddingPort(EmbeddingPort, Protocol):
+    """Of one account of a provider; ``sent`` is whether that has been called."""
+
+    sent: bool
+
+
 class LocalEmbeddingPort(EmbeddingPort, Protocol):
     def prepare(self) -> None:
         """Begin with what takes long before the first text, and say so where it cannot be had."""

@@ -13,7 +13,7 @@ ATTEMPT = AttemptRow(
     provider_status=200, input_tokens=100, cached_input_tokens=10, cache_write_tokens=5, output_tokens=50,
     reasoning_tokens=7, estimated=False, cost_nano_usd=600_000, reserved_nano_usd=900_000, pricing="priced",
     overrun=False, config_revision=3, router_id="router-1", repriced_nano_usd=0, apart="", price_version="v1",
-    charged="key limit-all", suspect="",
+    charged="key limit-all", suspect="", proxy="", proxy_level="",
 )  # fmt: skip
 
 REQUEST = RequestRow(

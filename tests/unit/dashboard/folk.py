@@ -11,10 +11,12 @@ from omni_core.ports.people import (
     Invitation,
     LogIn,
     LoginOptions,
+    OidcOpened,
     OidcProvider,
     Opened,
     Origin,
     Person,
+    Redirect,
     SessionInfo,
     TokenInfo,
     Who,
@@ -63,6 +65,18 @@ class Folk:
         fresh = f"{token(role)}-{len(self.sessions)}"
         self.sessions[digest(fresh)] = who(role)
         return Opened(fresh, self.sessions[digest(fresh)])
+
+    async def begin_oidc(self, provider: str, redirect: str, following: str) -> Redirect:
+        if provider != "corp":
+            raise Unauthenticated("there is no such provider", code="oidc_refused")
+        self.asked.append((provider, redirect, following))
+        return Redirect("https://corp.example/authorize?state=oro-state", "oro-state")
+
+    async def finish_oidc(self, origin: Origin, state: str, code: str) -> OidcOpened:
+        if code != "good":
+            raise Unauthenticated("it has expired: try again", code="oidc_refused")
+        self.origins.append(origin)
+        return OidcOpened(self._open("viewer"), "/people")
 
     async def who(self, session: bytes) -> Who:
         self.calls += 1

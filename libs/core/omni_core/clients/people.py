@@ -18,10 +18,12 @@ from omni_core.ports.people import (
     Invitation,
     LogIn,
     LoginOptions,
+    OidcOpened,
     OidcProvider,
     Opened,
     Origin,
     Person,
+    Redirect,
     SessionInfo,
     TokenInfo,
     Who,
@@ -30,6 +32,8 @@ from omni_core.rpc import Peer, ServiceChannel
 
 # Seconds: whoever logs in may wait for others who do.
 _HASHING = 10.0
+# And a provider may be slow to answer: up to four calls to it.
+_ELSEWHERE = 22.0
 
 
 class PeopleClient:
@@ -39,6 +43,8 @@ class PeopleClient:
         peer = Peer(channel, "omniroute.auth.v1.PeoplePort", "auth")
         self._options = peer.unary("Options", pb.OptionsResponse)
         self._log_in = peer.unary("LogIn", pb.LogInResponse, _HASHING)
+        self._begin_oidc = peer.unary("BeginOidc", pb.BeginOidcResponse, _ELSEWHERE)
+        self._finish_oidc = peer.unary("FinishOidc", pb.FinishOidcResponse, _ELSEWHERE)
         self._who = peer.unary("Who", pb.WhoResponse)
         self._look = peer.unary("Look", pb.LookResponse)
         self._redeem = peer.unary("Redeem", pb.RedeemResponse, _HASHING)
@@ -68,6 +74,16 @@ class PeopleClient:
             known=asked.known,
         )
         return opened_from((await self._log_in(request)).opened)
+
+    async def begin_oidc(self, provider: str, redirect: str, following: str) -> Redirect:
+        request = pb.BeginOidcRequest(provider=provider, redirect=redirect, next=following)
+        found = await self._begin_oidc(request)
+        return Redirect(found.url, found.state)
+
+    async def finish_oidc(self, origin: Origin, state: str, code: str) -> OidcOpened:
+        request = pb.FinishOidcRequest(origin=origin_message(origin), state=state, code=code)
+        found = await self._finish_oidc(request)
+        return OidcOpened(opened_from(found.opened), found.next)
 
     async def who(self, session: bytes) -> Who:
         return who_from((await self._who(pb.WhoRequest(session=session))).who)

@@ -190,7 +190,8 @@ APART = frozenset(("usage", "losses", "attempts", "charged", "tags"))
 class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
     """One call to one account. Times in epoch milliseconds, spans in milliseconds (-1: no first byte came), money in
     nano-USD. ``price_version`` stands for the price that the cost is by, ``repriced_nano_usd`` is what it was changed
-    by since it was settled, ``charged`` are the budgets that it was charged to ("key", ids of limits)."""
+    by since it was settled, ``charged`` are the budgets that it was charged to ("key", ids of limits). ``proxy`` is the
+    one that it took, or that failed, ``proxy_level`` where that was said; empty for none."""
 
     id: str
     started_ms: int
@@ -214,6 +215,8 @@ class AttemptFound(msgspec.Struct, frozen=True, kw_only=True):
     price_version: str = ""
     charged: tuple[str, ...] = ()
     repriced_nano_usd: int = 0
+    proxy: str = ""
+    proxy_level: str = ""
 
 
 class RequestFound(msgspec.Struct, frozen=True, kw_only=True):

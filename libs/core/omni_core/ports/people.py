@@ -122,6 +122,23 @@ class OidcProvider(msgspec.Struct, frozen=True):
     title: str
 
 
+class Redirect(msgspec.Struct, frozen=True):
+    """Where a browser goes to log in elsewhere, and the ``state`` that it must still have when it comes back."""
+
+    url: str
+    state: str
+
+    def __repr__(self) -> str:
+        return "Redirect()"
+
+
+class OidcOpened(msgspec.Struct, frozen=True):
+    """``next`` is what was said when it began."""
+
+    opened: Opened
+    next: str
+
+
 class LoginOptions(msgspec.Struct, frozen=True):
     """``needs_setup`` while nobody owns the platform."""
 
@@ -133,6 +150,13 @@ class PeoplePort(Protocol):
     async def options(self) -> LoginOptions: ...
 
     async def log_in(self, origin: Origin, asked: LogIn) -> Opened: ...
+
+    async def begin_oidc(self, provider: str, redirect: str, following: str) -> Redirect:
+        """At an OpenID provider, which sends the browser back to ``redirect``. Raises ``Unauthenticated``
+        ("oidc_refused"), which says what is to be done; so does the end of it."""
+        ...
+
+    async def finish_oidc(self, origin: Origin, state: str, code: str) -> OidcOpened: ...
 
     async def who(self, session: bytes) -> Who:
         """Whose session that is; it counts as used. Raises ``Unauthenticated``."""

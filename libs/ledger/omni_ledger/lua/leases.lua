@@ -78,6 +78,10 @@ local function pot_sharers(key, router)
   return call('ZCARD', slices) + (call('ZSCORE', slices, router) and 0 or 1)
 end
 
+local function is_recalled(pot)
+  return call('EXISTS', QUOTA .. 'recall:' .. string.sub(pot[1], #QUOTA + 1)) == 1
+end
+
 -- What a slice gets of each kind: as much as is wanted, but no more than a share of what is left anywhere. All or nothing: with less
 -- than is needed of one kind there is no use for the others. Returns the windows too, until when they are good, and
 -- which are new.
@@ -93,7 +97,7 @@ local function lease_share(asked, wanted, least, router)
     if room < ANY and wanted[kind] > 0 then
       added[kind] = min(added[kind], max(0, floor(room / (SHARE * pot_sharers(pot[1], router)))))
     end
-    recall = recall or call('EXISTS', QUOTA .. 'recall:' .. string.sub(pot[1], #QUOTA + 1)) == 1
+    recall = recall or is_recalled(pot)
   end
   for kind = 1, 5 do
     if recall or added[kind] < least[kind] then
@@ -147,12 +151,22 @@ local function lease_word(op, blobs)
     emit(router, blobs)
     return { 'u' }
   end
-  local added, pots, good, fresh, recall = lease_share(op[14], op[12], op[13], router)
+  local wants, pots, good, fresh = false, nil, nil, nil
+  for kind = 1, 5 do
+    wants = wants or op[12][kind] > 0
+  end
+  local added, recall = { 0, 0, 0, 0, 0 }, false
+  if wants or not lease then
+    added, pots, good, fresh, recall = lease_share(op[14], op[12], op[13], router)
+  elseif #op[14] > 0 then -- it has enough
+    for _, pot in ipairs(lease[9]) do
+      recall = recall or is_recalled(pot)
+    end
+  end
   if not lease then
     lease = { 'H', 0, router, op[5], 0, good, { 0, 0, 0, 0, 0 }, added, pots, deposit, 0 }
-    local nothing = #op[14] > 0 and added[1] + added[2] + added[3] + added[4] + added[5] == 0
-    if nothing or op[8] == 1 then
-      lease[1], lease[8] = 'S', { 0, 0, 0, 0, 0 }
+    if added[1] + added[2] + added[3] + added[4] + added[5] == 0 then
+      lease[1] = 'S'
     end
   elseif lease[1] == 'R' or (lease[6] > 0 and lease[6] <= now) then
     added = { 0, 0, 0, 0, 0 }

@@ -14,7 +14,7 @@ from omni_analytics.adapters.finding import ATTEMPT, REQUEST, attempt_found, req
 _IDS = {"request": ("id", "request_id"), "attempt": ("id", "request_id")}
 _NAMES = {
     "request": ("model_requested", "model_served", "combo", "account_id", "error_kind"),
-    "attempt": ("model", "account_id", "error_kind"),
+    "attempt": ("model", "account_id", "error_kind", "proxy"),
 }
 
 

@@ -196,11 +196,24 @@ _LIMITS = (
 
 _TAGGED = ("CREATE INDEX request_tag_of ON request_tag (tag, id)",)
 
+# Which proxy an attempt took.
+_PROXIES = (
+    "DROP VIEW usage_fact",
+    "DROP VIEW attempt_event",
+    "ALTER TABLE attempt_row ADD COLUMN proxy TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE attempt_row ADD COLUMN proxy_level TEXT NOT NULL DEFAULT ''",
+    f"""CREATE VIEW attempt_event AS
+  SELECT {_ATTEMPT_OWN}, proxy, proxy_level, repriced_nano_usd, apart, {_PRICED_KIND}
+  FROM attempt_row JOIN attempt_kind USING (kind)""",
+    _VERSION_4[-1],
+)
+
 # Never edit a statement above once a version of it was released: add a tuple here.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
     _LIMITS,
     _TAGGED,
+    _PROXIES,
 )
 # Since when rows are rolled up as they are now.
 _ROLLED_UP = 4

@@ -68,4 +68,6 @@ _VERSION_3 = tuple(
 
 _LIMITS = tuple(map(_here, schema._LIMITS))
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _LIMITS, schema._TAGGED)
+_PROXIES = tuple(map(_here, schema._PROXIES))
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (*(_VERSION_1, _VERSION_2, _VERSION_3, _LIMITS, schema._TAGGED, _PROXIES),)

@@ -22,7 +22,8 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
 
     ``repriced_nano_usd`` is what the cost was changed by since it was settled. ``apart`` is JSON of what was counted
     apart (``omni_wire.usage.Apart``), empty where nothing was. ``charged`` are the budgets that the cost was charged
-    to, with a space between; ``suspect`` is as ``Usage`` has it.
+    to, with a space between; ``suspect`` is as ``Usage`` has it. ``proxy`` is the one that it took, or that failed, and
+    ``proxy_level`` where that was said, both empty where there was none.
     """
 
     id: str
@@ -33,6 +34,8 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     first_byte_ms: int
     cost_nano_usd: int
     reserved_nano_usd: int
+    proxy: str
+    proxy_level: str
     repriced_nano_usd: int
 
     input_tokens: int

@@ -24,6 +24,14 @@ def register(server: RpcServer, port: PeoplePort) -> None:
         asked = LogIn(request.organisation, request.name, request.password, request.code, request.known)
         return pb.LogInResponse(opened=opened_message(await port.log_in(origin_from(request.origin), asked)))
 
+    async def begin_oidc(request: pb.BeginOidcRequest) -> pb.BeginOidcResponse:
+        found = await port.begin_oidc(request.provider, request.redirect, request.next)
+        return pb.BeginOidcResponse(url=found.url, state=found.state)
+
+    async def finish_oidc(request: pb.FinishOidcRequest) -> pb.FinishOidcResponse:
+        found = await port.finish_oidc(origin_from(request.origin), request.state, request.code)
+        return pb.FinishOidcResponse(opened=opened_message(found.opened), next=found.next)
+
     async def who(request: pb.WhoRequest) -> pb.WhoResponse:
         return pb.WhoResponse(who=who_message(await port.who(request.session)))
 
@@ -84,6 +92,8 @@ def register(server: RpcServer, port: PeoplePort) -> None:
         {
             "Options": unary(pb.OptionsRequest, options),
             "LogIn": unary(pb.LogInRequest, log_in),
+            "BeginOidc": unary(pb.BeginOidcRequest, begin_oidc),
+            "FinishOidc": unary(pb.FinishOidcRequest, finish_oidc),
             "Who": unary(pb.WhoRequest, who),
             "Look": unary(pb.LookRequest, look),
             "Redeem": unary(pb.RedeemRequest, redeem),

@@ -187,6 +187,7 @@ def compile_snapshot(
         auto=is_auto(config),
         proxies=tuple(egress.proxies.values()),
         echo_url=config.outbound.echo_url,
+        egress=egress.of_all(),
         bodies=compile_bodies(config.bodies, policies),
     )
     return Compiled(content, accounts, identities, aside)

@@ -22,12 +22,20 @@ class EgressCompiler:
 
     def of(self, provider: ProviderSection, account: AccountSection) -> tuple[Egress, ...]:
         """Empty where nothing is said: such a call is any connection."""
-        ca_files = tuple(dict.fromkeys(filter(None, (self._outbound.ca_file, provider.ca_file))))
-        trust = Trust(ca_files=ca_files, client_certificate=provider.client_certificate, client_key=provider.client_key)
-        found = tuple(
-            Egress(proxy=proxy, level=level, trust=trust)
-            for proxy, level in self._ways((account.proxy, provider.proxy, self._outbound.proxy))
+        trust = Trust(
+            ca_files=tuple(dict.fromkeys(filter(None, (self._outbound.ca_file, provider.ca_file)))),
+            client_certificate=provider.client_certificate,
+            client_key=provider.client_key,
         )
+        return self._found((account.proxy, provider.proxy, self._outbound.proxy), trust)
+
+    def of_all(self) -> tuple[Egress, ...]:
+        """For what is no account's yet: a login under way."""
+        trust = Trust(ca_files=tuple(filter(None, (self._outbound.ca_file,))))
+        return self._found(("", "", self._outbound.proxy), trust)
+
+    def _found(self, said: tuple[str, ...], trust: Trust) -> tuple[Egress, ...]:
+        found = tuple(Egress(proxy=proxy, level=level, trust=trust) for proxy, level in self._ways(said))
         is_plain = trust == SYSTEM and not any(way.proxy for way in found)
         return () if is_plain else found
 

@@ -23,9 +23,9 @@ _Plain.yaml_implicit_resolvers = {
 def text(live: Tree, held: Held) -> str:
     """``live`` is the configuration file's tree. Keys are left out, the store's as well as the file's: of their secrets
     there are digests only, and a file without them changes none. With the keys of the live file go their limits. What
-    is sealed, or stands in the file itself, is exported as ``{vault: keep}``."""
+    is sealed, or stands in the file itself, is exported as ``{vault: keep}``. How people log in stays where it is."""
     merged = merging.merge(live, held).tree
-    tree = {key: value for key, value in merged.items() if key not in ("keys", LIMITS)}
+    tree = {key: value for key, value in merged.items() if key not in ("keys", LIMITS, "logins")}
     limits: list[Tree] = [one for one in mappings(merged, LIMITS) if one.get("key") is None]
     limits += objects.limit_entries(held)
     if limits:

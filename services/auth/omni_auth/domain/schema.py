@@ -11,6 +11,7 @@ from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import KeySection, LimitEntry
+from omni_auth.domain.sections.logins import LoginsSection
 from omni_auth.domain.sections.outbound import OutboundSection, ProxySection
 from omni_auth.domain.sections.prices import PriceEntry
 from omni_auth.domain.sections.providers import ProviderSection
@@ -29,6 +30,7 @@ class Config(Section):
     prices: tuple[PriceEntry, ...] = ()
     keys: tuple[KeySection, ...] = ()
     limits: tuple[LimitEntry, ...] = ()
+    logins: LoginsSection = LoginsSection()
     routing: RoutingSection = RoutingSection()
     rules: RulesSection = RulesSection()
     outbound: OutboundSection = OutboundSection()

@@ -38,6 +38,9 @@ def sources(tree: Tree) -> Iterator[tuple[Loc, SecretSource]]:
         yield from _source((*loc, "credentials"), proxy.get("credentials"))
     for loc, key in sections(tree, (), "keys"):
         yield from _source((*loc, "secret"), key.get("secret"))
+    logins = tree.get("logins") if isinstance(tree, dict) else None
+    for loc, provider in sections(logins, ("logins",), "oidc"):
+        yield from _source((*loc, "client_secret"), provider.get("client_secret"))
 
 
 def _source(loc: Loc, value: Tree) -> Iterator[tuple[Loc, SecretSource]]:

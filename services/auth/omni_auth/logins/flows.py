@@ -69,7 +69,7 @@ class Flows:
 
     async def _begin_device(self, login: Login, client: ClientId, begun: Flow) -> LoginStart:
         asking = steps.device_begun(login, client, begun.verifier, begun.parameters)
-        code = await told(self._web, login, asking, self._settings.login_ask)
+        code = await told(self._web, login, asking, self._settings.login_ask, _meant(begun))
         keep_secret(code.code)
         made = code.client or ClientId()
         begun = msgspec.structs.replace(
@@ -109,7 +109,8 @@ class Flows:
             flow.parameters,
             self._now(),
         )
-        return await self._ended(caller, login, flow, await told(self._web, login, asking, self._settings.login_ask))
+        found = await told(self._web, login, asking, self._settings.login_ask, _meant(flow))
+        return await self._ended(caller, login, flow, found)
 
     async def poll(self, caller: Caller, flow: str) -> LoginPoll:
         refuse_guests(caller)
@@ -123,7 +124,7 @@ class Flows:
         client = ClientId(found.client_id, found.client_secret) if found.client_id else self._catalogue.client(login)
         asking = steps.device_polled(login, client, found.device_code, found.verifier, found.parameters, self._now())
         try:
-            answer = await told(self._web, login, asking, self._settings.login_ask)
+            answer = await told(self._web, login, asking, self._settings.login_ask, _meant(found))
         except InvalidRequest:
             await asyncio.to_thread(self._store.take_flow, flow, self._now())
             raise
@@ -157,8 +158,9 @@ class Flows:
         over = found.tokens.expires and found.tokens.expires <= self._now()
         tokens = msgspec.structs.replace(found.tokens, parameters=dict(flow.parameters))
         if not over:  # what is imported may have to be renewed first
-            found = await told(self._web, login, steps.identified(login, found), within)
-            tokens = await told(self._web, login, steps.followed(login, tokens, self._now()), within)
+            found = await told(self._web, login, steps.identified(login, found), within, _meant(flow))
+            following = steps.followed(login, tokens, self._now())
+            tokens = await told(self._web, login, following, within, _meant(flow))
         found = msgspec.structs.replace(found, tokens=tokens)
         name = flow.account or name_of(found.person, login)
 
@@ -271,3 +273,8 @@ def _unknown() -> InvalidRequest:
         "no such login is under way: it was not begun here, has ended already, or took more than 5 minutes; begin anew"
     )
     return InvalidRequest(told, status=404, code="login_unknown")
+
+
+def _meant(flow: Flow) -> str:
+    """The login that it may become; "" where it is named by whom it turns out to be."""
+    return f"{flow.kind}/{flow.account}" if flow.account else ""

@@ -239,12 +239,13 @@ class Renewing:
         try:
             if not login.follow or (login.renews is not None and (tokens.followed or found.is_over(self._now()))):
                 steps = refreshed(login, self._catalogue.client(login), tokens, self._now())
-                tokens = await drive(self._web, login, steps, self._settings.login_ask)
+                tokens = await drive(self._web, login, steps, self._settings.login_ask, found.id)
                 _hide(tokens)
                 kept = await self._keep(found, fence, tokens, done=not login.follow)
                 if kept is None or not login.follow:
                     return self._won(kept)
-            tokens = await drive(self._web, login, followed(login, tokens, self._now()), self._settings.login_ask)
+            following = followed(login, tokens, self._now())
+            tokens = await drive(self._web, login, following, self._settings.login_ask, found.id)
             _hide(tokens)
             return self._won(await self._keep(found, fence, tokens, done=True))
         except LoginRefused as error:

@@ -36,12 +36,14 @@ class ProviderEmbeddings:
         self._upstream = upstream
         self._credentials = credentials
         self._place = place
+        self.sent = False
 
     async def embed(self, context: CallContext, text: str, within: float) -> Embedding:
         provider, account = self._place.provider, self._place.account
         credential = await self._credentials.have(context, account)
         body = msgspec.json.encode({"model": self._place.model.id, "input": text, "encoding_format": "float"})
         url = provider.base_url.rstrip("/") + "/embeddings"
+        self.sent = True
         try:
             answer = await self._upstream.send(
                 UpstreamRequest(

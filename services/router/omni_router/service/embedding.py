@@ -6,11 +6,12 @@ What is spent on it is the request's: an attempt of its own beside those that an
 import random
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
 from omni_catalogue import circuits as names
-from omni_catalogue.catalogue import Candidate, Catalogue
+from omni_catalogue.catalogue import Candidate, upstream_of
 from omni_catalogue.lanes import lanes_of
 from omni_catalogue.prices import ceilings, cost, in_force, version
-from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, UPSTREAM, KeyPolicy, Limit, Price, Snapshot
+from omni_catalogue.snapshot import LOCAL_EMBEDDINGS, KeyPolicy, Limit, Price, Snapshot
 from omni_core import clock
 from omni_core.ids import new_id
 from omni_core.ports.router import CompleteCall
@@ -32,10 +33,10 @@ from omni_router.domain.believing import believed
 from omni_router.domain.circuits import Circuits
 from omni_router.domain.offers import charged
 from omni_router.domain.records import AbortFacts, AttemptRecord, Source
-from omni_router.ports import Embedding, EmbeddingPort, LocalEmbeddingPort
+from omni_router.ports import AskedEmbeddingPort, Embedding, LocalEmbeddingPort
 from omni_router.service.held import Tools
 from omni_router.service.metrics import RouterMetrics
-from omni_router.service.refusing import as_error
+from omni_router.service.refusing import as_error, is_own_matter
 
 FORMAT = "openai.embeddings"
 _TRIES = 2  # accounts: nobody waits long for a vector
@@ -46,7 +47,11 @@ class Embedder:
     """``at`` is what asks one account for vectors of a model, ``local`` the model that is installed here."""
 
     def __init__(
-        self, tools: Tools, metrics: RouterMetrics, at: Callable[[Candidate], EmbeddingPort], local: LocalEmbeddingPort
+        self,
+        tools: Tools,
+        metrics: RouterMetrics,
+        at: Callable[[Candidate], AskedEmbeddingPort],
+        local: LocalEmbeddingPort,
     ) -> None:
         self._tools = tools
         self._metrics = metrics
@@ -61,9 +66,7 @@ class Embedder:
         semantic = snapshot.routing.caching.semantic if snapshot.routing.caching is not None else None
         self._named = semantic.embeddings if semantic is not None else ""
         self._snapshot, self._places = snapshot, tuple(_places(snapshot, self._named))
-        upstream = self._places and any(limit.of in UPSTREAM for limit in snapshot.limits)
-        found = map(Catalogue(snapshot).limits_upstream, self._places) if upstream else ((),) * len(self._places)
-        self._limits = tuple(found)
+        self._limits = tuple(_limits_upstream(snapshot, place) for place in self._places)
         if self._named == LOCAL_EMBEDDINGS:
             self._local.prepare()
 
@@ -105,6 +108,12 @@ def _places(snapshot: Snapshot, named: str) -> Iterator[Candidate]:
     for provider in snapshot.providers:
         if provider.id == wanted and (model := provider.model(model_id)) is not None:
             yield from (Candidate(provider, model, account) for account in provider.accounts)
+
+
+def _limits_upstream(snapshot: Snapshot, place: Candidate) -> tuple[Limit, ...]:
+    """As ``Catalogue`` has them, of which it would be another."""
+    places = upstream_of(place)
+    return tuple(limit.counted() for limit in snapshot.limits if (limit.of, limit.owner) in places)
 
 
 class _Asking:
@@ -204,8 +213,7 @@ class _Asking:
             )
         )
         if isinstance(outcome, Refusal):
-            own_matter = any(limit.window_owner == outcome.level for limit in self._upstream)
-            if outcome.reason not in ("breaker_open", "paced") and not own_matter:
+            if not is_own_matter(outcome, self._upstream):
                 raise as_error(outcome, self._limits)
             return False
         self._grant = outcome
@@ -226,7 +234,7 @@ class _Asking:
         price = self._price
         return ceilings(price, self._size).of_input(self._size) if price is not None else 0
 
-    async def ask(self, port: EmbeddingPort, until: float) -> Embedding:
+    async def ask(self, port: AskedEmbeddingPort, until: float) -> Embedding:
         """Raises what ``port`` does; whatever becomes of it is settled."""
         usage, at = _NOTHING, -1
         error: GatewayError | None = None
@@ -238,7 +246,7 @@ class _Asking:
             error = failure
             raise
         except BaseException:  # it may have been read, and then is billed
-            usage, error = guess, ClientGone("nobody waits for the vector any more")
+            usage, error = guess if port.sent else _NOTHING, ClientGone("nobody waits for the vector any more")
             raise
         else:
             told = Usage(input_tokens=found.tokens) if found.tokens else guess
@@ -247,9 +255,10 @@ class _Asking:
             at = self._elapsed_ms()
             return found
         finally:
-            self._settle(usage, error, at)
+            self._settle(usage, error, at, sent=port.sent)
 
-    def _settle(self, usage: Usage, error: GatewayError | None, first_byte_ms: int) -> None:
+    def _settle(self, usage: Usage, error: GatewayError | None, first_byte_ms: int, *, sent: bool) -> None:
+        """As an attempt is: one that was not ``sent`` leaves no event."""
         tools, place, reserved = self._tools, self._place, self._grant.reserved_nano_usd
         spent = cost(usage, self._price)
         gone = isinstance(error, ClientGone)
@@ -259,6 +268,7 @@ class _Asking:
             200 if error is None else error.status if isinstance(error, UpstreamRejected) else 0,
             usage, spent, reserved, 0 < reserved < spent,
         )  # fmt: skip
+        undone = b"" if sent else tools.events.attempt(replace(record, outcome="aborted"))
         breaker = self._snapshot.routing.breaker
         of = Circuits(place.account.id, names.seat(place.account.id, place.model.id))
         tools.ledger.settle_soon(
@@ -266,7 +276,7 @@ class _Asking:
                 attempt_id=self._id,
                 cost_nano_usd=spent,
                 breaker=breaker,
-                events=(tools.events.attempt(record),),
+                events=(tools.events.attempt(record),) if sent else (),
                 router_id=tools.router_id,
                 evidence=tuple(
                     Evidence(each.circuit, each.outcome, each.cause, each.told) for each in circuits.evidence(of, error)
@@ -277,6 +287,7 @@ class _Asking:
                 jitter=random.random(),
                 tokens=usage.input_tokens,
                 used=(usage.input_tokens, usage.output_tokens),
+                if_reaped=undone,
             )
         )
         self._metrics.embedded(self._source, usage, spent)

@@ -9,7 +9,7 @@ from omni_catalogue.snapshot import Snapshot
 from omni_core import clock
 from omni_core.kept_bodies import KeptBody
 from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, Frame, ModelEntry
+from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, ModelEntry
 from omni_wire.errors import GatewayError, render_body
 from omni_wire.formats import WireFormat
 
@@ -118,6 +118,12 @@ class KeepingRouter:
 
     async def explain(self, call: CompleteCall) -> bytes:
         return await self._inner.explain(call)
+
+    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
+        return await self._inner.test_account(context, account_id, model)
+
+    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
+        return await self._inner.test_proxy(context, name)
 
     async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
         return await self._inner.models(context, key_id)

@@ -1,5 +1,6 @@
 """What the ledger refuses, as the client's error."""
 
+from collections.abc import Iterable
 from math import ceil
 
 from omni_catalogue.snapshot import Limit
@@ -27,13 +28,23 @@ _WINDOWS = {
 }
 
 
+_OWN = ("breaker_open", "paced")
+
+
+def is_own_matter(refusal: Refusal, upstream: Iterable[Limit]) -> bool:
+    """Whether a candidate that has these limits of what is upstream is refused alone, and another may be asked."""
+    if refusal.reason in _OWN:
+        return True
+    return bool(refusal.level) and any(limit.window_owner == refusal.level for limit in upstream)
+
+
 def skip_of(offer: Offer, refusal: Refusal) -> Skip | None:
     """What keeps this candidate alone from being asked: a breaker, a lane or a limit of what is upstream. None where
     the key is refused whoever is asked."""
-    if refusal.reason in ("breaker_open", "paced"):
-        return Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told)
-    if not refusal.level or all(limit.window_owner != refusal.level for limit in offer.limits):
+    if not is_own_matter(refusal, offer.limits):
         return None
+    if refusal.reason in _OWN:
+        return Skip(offer, refusal.circuit, refusal.cause, refusal.retry_after, refusal.told)
     waits = refusal.retry_after and (refusal.cause or refusal.reason != "budget_exhausted")
     cause = LIMITED if waits else SPENT
     return Skip(offer, refusal.level, cause, refusal.retry_after, told=False)

@@ -823,6 +823,8 @@ class Attempt(_message.Message):
     REPRICED_NANO_USD_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
+    PROXY_FIELD_NUMBER: _builtins.int
+    PROXY_LEVEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     started_ms: _builtins.int
     duration_ms: _builtins.int
@@ -845,6 +847,9 @@ class Attempt(_message.Message):
     request_id: _builtins.str
     """Of the RequestEvent."""
     key_id: _builtins.str
+    proxy: _builtins.str
+    """As in AttemptEvent."""
+    proxy_level: _builtins.str
     @_builtins.property
     def usage(self) -> _common_pb2.Usage: ...
     @_builtins.property
@@ -874,10 +879,12 @@ class Attempt(_message.Message):
         repriced_nano_usd: _builtins.int = ...,
         request_id: _builtins.str = ...,
         key_id: _builtins.str = ...,
+        proxy: _builtins.str = ...,
+        proxy_level: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "repriced_nano_usd", b"repriced_nano_usd", "request_id", b"request_id", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charged", b"charged", "cost_nano_usd", b"cost_nano_usd", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "first_byte_ms", b"first_byte_ms", "id", b"id", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "overrun", b"overrun", "price_version", b"price_version", "pricing", b"pricing", "provider", b"provider", "provider_format", b"provider_format", "provider_status", b"provider_status", "proxy", b"proxy", "proxy_level", b"proxy_level", "repriced_nano_usd", b"repriced_nano_usd", "request_id", b"request_id", "reserved_nano_usd", b"reserved_nano_usd", "router_id", b"router_id", "started_ms", b"started_ms", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

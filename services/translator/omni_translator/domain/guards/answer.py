@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from omni_catalogue.guards import BLOCK, MASK, OFF, AnswerGuards
+from omni_catalogue.guards import BLOCK, MASK, OFF, REPORT, AnswerGuards
 
 from omni_translator.domain.events import Event, OfChoice, PartDelta, PartEnded, PartStarted
 from omni_translator.domain.fields import to_json
@@ -53,7 +53,7 @@ class AnswerGuard:
             case _:
                 return [event]
         self._refuse()
-        return [event] if self._mode not in (MASK, OFF) else told_here
+        return told_here
 
     def whole(self, response: Response) -> Response:
         parts = tuple([self._whole(part) for part in response.parts])
@@ -66,8 +66,6 @@ class AnswerGuard:
             ]
         )
         self._refuse()
-        if self._mode not in (MASK, OFF):
-            return response
         return msgspec.structs.replace(response, parts=parts, others=others, extra=self._hangs(response.extra))
 
     def _refuse(self) -> None:
@@ -91,7 +89,7 @@ class AnswerGuard:
 
     def _block(self, part: Part) -> Part:
         def plain(text: str) -> str:
-            open_ = _Open(TextMasker(self._detectors, self._marks), Restorer(self._originals))
+            open_ = self._reading(TextMasker(self._detectors, self._marks), self._originals)
             return open_.feed(text) + open_.end()
 
         return tree.of_part(part, tree.Texts(plain, plain))
@@ -127,21 +125,26 @@ class AnswerGuard:
         masker: Masker = (JsonMasker if json else TextMasker)(self._detectors, self._marks)
         thinks = isinstance(part, Reasoning)
         restored: dict[str, str] = {} if thinks else self._escaped if json else self._originals
-        return _Open(masker, Restorer(restored), thinks=thinks)
+        return self._reading(masker, restored, thinks=thinks)
+
+    def _reading(self, masker: Masker, restored: dict[str, str], *, thinks: bool = False) -> "_Open":
+        return _Open(masker, Restorer(restored), thinks=thinks, reports=self._mode == REPORT)
 
     def _hangs(self, extra: Json) -> Json:
         return _without(extra, _PROBABLE, 0) if extra and self._mode == MASK and self._marks.found else extra
 
 
 class _Open:
-    """A part on its way. ``changed``: something of it was masked."""
+    """A part on its way, of which what is found is only reported where it ``reports``. ``changed``: something of it was
+    masked."""
 
-    __slots__ = ("_came", "_masker", "_restorer", "_went", "thinks")
+    __slots__ = ("_came", "_masker", "_reports", "_restorer", "_went", "thinks")
 
-    def __init__(self, masker: Masker, restorer: Restorer, *, thinks: bool = False) -> None:
+    def __init__(self, masker: Masker, restorer: Restorer, *, thinks: bool, reports: bool) -> None:
         self._masker = masker
         self._restorer = restorer
         self._came = self._went = ""
+        self._reports = reports
         self.thinks = thinks
 
     @property
@@ -155,6 +158,8 @@ class _Open:
         return self._tell("", self._masker.end()) + self._restorer.end()
 
     def _tell(self, text: str, masked: str) -> str:
+        if self._reports:
+            masked = text
         if self.thinks:
             self._came += text
             self._went += masked
