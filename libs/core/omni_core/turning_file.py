@@ -47,6 +47,7 @@ class TurningFile:
         self._lock_file = path.with_name(path.name + ".lock")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._fd = self._open()
+        self._mend()
 
     def write(self, lines: Iterable[bytes], *, sync: bool = False) -> None:
         """Each with its line end. With ``sync`` they survive a power cut once this returns."""
@@ -70,6 +71,12 @@ class TurningFile:
 
     def close(self) -> None:
         os.close(self._fd)
+
+    def _mend(self) -> None:
+        """End a line that a power cut has cut short, so that the next one stands alone."""
+        with self._file.open("rb") as there:
+            if there.seek(0, os.SEEK_END) and there.seek(-1, os.SEEK_END) >= 0 and there.read() != b"\n":
+                os.write(self._fd, b"\n")
 
     def _put(self, lines: list[bytes], *, sync: bool) -> None:
         data = b"".join(lines)
