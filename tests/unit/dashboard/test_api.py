@@ -261,9 +261,9 @@ async def test_system_names_every_process_and_who_is_out_of_step_and_why(house: 
     assert [one["instance"] for one in body["processes"]] == ["router-1", "router-2", "translator-1"]
     good, behind, indifferent = body["processes"]
     assert good == {
-        "service": "router", "instance": "router-1", "address": "10.0.0.1:20141", "draining": False, "broken_proxies": [],
+        "service": "router", "instance": "router-1", "address": "10.0.0.1:20141", "draining": False,
         "started_ms": 1_700_000_000_000, "version": "1.2.3", "revision": 7, "refused_revision": 0,
-        "refused_reason": "", "in_step": True,
+        "refused_reason": "", "in_step": True, "broken_proxies": [],
     }  # fmt: skip
     assert (behind["revision"], behind["in_step"], behind["refused_revision"]) == (6, False, 7)
     assert behind["refused_reason"] == "the combo 'best' leads nowhere"
