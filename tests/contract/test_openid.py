@@ -17,7 +17,8 @@ from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.adapters.store.people import SqlPeople
-from omni_auth.adapters.store.tables import logins, sessions
+from omni_auth.adapters.store.tables import people as persons
+from omni_auth.adapters.store.tables import sessions
 from omni_auth.domain import people
 from omni_auth.domain.configuration import load
 from omni_auth.people import PeopleService
@@ -94,7 +95,7 @@ class House:
 
     def kept(self) -> list[int]:
         with self.store.database.reading() as connection:
-            tables = (logins, sessions)
+            tables = (persons, sessions)
             return [connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables]
 
 

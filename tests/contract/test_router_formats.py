@@ -389,8 +389,9 @@ async def test_a_strict_client_is_answered_by_the_target_that_loses_nothing(gw: 
     with pytest.raises(LossRefused, match="logit_bias"):
         await ask(gw, strict)
     _, requests = await gw.events()
-    told = [(request.outcome, request.attempts) for request in requests]
-    assert told == [("ok", 1), ("failed", 0)], "what is refused before it is sent is no attempt"
+    assert [(request.outcome, request.attempts) for request in requests] == [("ok", 1), ("failed", 0)], (
+        "what is refused before it is sent is no attempt"
+    )
     assert await gw.open_holds() == 0
 
 

@@ -16,6 +16,7 @@ from tests.security import (
     content,
     flood,
     listing,
+    log_ins,
     logins,
     revocation,
     schema,
@@ -31,6 +32,9 @@ TESTS: dict[str, Test] = {
     "timing of wrong and unknown keys in auth": lambda home, n, seed: asyncio.run(timing.in_auth(home, n, seed)),
     "timing of wrong and unknown keys at the edge": lambda home, n, seed: asyncio.run(
         timing.at_the_edge(home, n, seed)
+    ),
+    "timing of log-ins that are refused": lambda home, n, seed: asyncio.run(
+        log_ins.of_every_kind(home, max(50, n // 20), seed)
     ),
     "flood of noise and guesses": lambda home, n, seed: asyncio.run(flood.of_noise_and_guesses(n, seed)),
     "flood of connections": lambda home, n, seed: asyncio.run(siege.of_connections(2_000, 50, quiet=5)),

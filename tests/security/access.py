@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from omni_catalogue.scopes import AREAS
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Caller
+from omni_dashboard.domain import browsers
 from omni_edge.domain import surfaces
 from starlette.routing import Route
 
@@ -41,6 +42,13 @@ OBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
     "settings": ("settings", {"routing": {"retries": 1}}),
     "limits": ("WORD", {"requests_per_minute": 1}),
 }
+# Of log-in and one's own account: bodies that are refused before anybody is logged in or out.
+BODIES: dict[str, Any] = {
+    "/api/session": {}, "/api/session/look": {}, "/api/session/redeem": {}, "/api/session/oidc/{id}": None,
+    "/api/session/oidc/callback": None, "/api/account/sessions": None, "/api/account/sessions/end": {"only": "none"},
+    "/api/account/password": {}, "/api/account/totp": None, "/api/account/totp/confirm": {},
+    "/api/account/totp/remove": {},
+}  # fmt: skip
 _words = count(1)
 
 
@@ -67,7 +75,7 @@ async def of_every_route(home: Path, seed: int, kinds: tuple[str, ...] = tuple(O
                 await walk.surface(client, line)
         async with made.client("dashboard") as client:
             await walk.furnish()
-            for line in access_table.management():
+            for line in (*access_table.management(), *access_table.people()):
                 if (kind := line.route.split("/")[2:3]) and (kind[0] in kinds or kind[0] not in OBJECTS):
                     await walk.management(client, line)
     wrong += walk.wrong
@@ -186,6 +194,13 @@ class Walk:
             return f"{template}?source={word}.yaml", f"combos: [{{name: {word}, targets: [{MODEL}]}}]"
         if template in ("/api/events/dead/redrive", "/api/events/dead/discard"):
             return template, {"ids": ["17"]}
+        if template in BODIES:
+            return template.replace("{id}", "corp"), BODIES[template] if method != "GET" else None
+        if template.startswith("/api/people/"):
+            body = {"PATCH": {"role": "viewer"}, "POST": {"what": "password"}}.get(method)
+            return template.replace("{id}", await self._thing("people", owner, used_up)), body
+        if template == "/api/people" and method == "POST":
+            return template, {"name": _word()}
         if template.startswith("/api/requests/{id}"):
             return template.replace("{id}", await self._thing("requests", owner, used_up)), None
         if template == "/api/simulate-route":
@@ -232,6 +247,8 @@ class Walk:
         if kind in ("keys", "named keys"):
             made = await self.made.auth.create_key(NewKey(name=word), Caller("t", owner))
             return made.key.id if kind == "keys" else word
+        if kind == "people":
+            return (await self.made.people.invite(Caller("t", owner), word, "developer")).person.id
         if kind == "requests":
             self.made.analytics.told[word] = self.made.ids[owner]
             return word
@@ -279,6 +296,10 @@ class Walk:
 
 
 def _bearer(key: str) -> dict[str, str]:
+    """Also that of a session: its cookie, and what its page sends along."""
+    if key.startswith("ors-"):
+        proof = {browsers.TOKEN_HEADER: browsers.csrf_token(key), "sec-fetch-site": "same-origin"}
+        return {"cookie": f"{browsers.SECURE}={key}"} | proof
     return {"authorization": f"Bearer {key}"} if key else {}
 
 

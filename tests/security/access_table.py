@@ -13,6 +13,7 @@ reader      an admin's that may read every area
 area        an admin's for this route's area
 others      an admin's for one area, any but this route's
 admin       an admin's without scopes
+p…          a person who has logged in, with that role (in ``PEOPLE``), and gp… one of another organisation
 g…          the same of an organisation that is not the platform's: its admins manage their own keys and people, and
             read nothing of the platform's
 
@@ -54,6 +55,10 @@ GET    /static/app.css                     -      -        200  200  200  200  2
 GET    /static/app.js                      -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /static/live.js                     -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /static/icon.svg                    -      -        200  200  200  200  200  200  200  200  200  200  200  200
+GET    /static/people.js                   -      -        200  200  200  200  200  200  200  200  200  200  200  200
+GET    /login                              -      -        200  200  200  200  200  200  200  200  200  200  200  200
+GET    /account                            -      -        200  200  200  200  200  200  200  200  200  200  200  200
+GET    /people                             -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /healthz                            -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /readyz                             -      -        200  200  200  200  200  200  200  200  200  200  200  200
 GET    /metrics                            -      -        200  200  200  200  200  200  200  200  200  200  200  200
@@ -119,6 +124,32 @@ GET    /api/audit/usage                    audit  platform 401  401  403  403  2
 
 POST   /api/accounts/{account}/test        config platform 401  401  403  403  403  200  403  200  403  403  403  403
 POST   /api/proxies/{proxy}/test           config platform 401  401  403  403  403  200  403  200  403  403  403  403
+
+GET    /api/session                        -      -        200  200  200  200  200  200  200  200  200  200  200  200
+POST   /api/session                        -      -        422  422  422  422  422  422  422  422  422  422  422  422
+POST   /api/session/look                   -      -        422  422  422  422  422  422  422  422  422  422  422  422
+POST   /api/session/redeem                 -      -        422  422  422  422  422  422  422  422  422  422  422  422
+GET    /api/session/oidc/callback          -      -        403  403  403  403  403  403  403  403  403  403  403  403
+GET    /api/session/oidc/{id}              -      -        403  403  403  403  403  403  403  403  403  403  403  403
+DELETE /api/session                        -      own      401  401  403  403  403  403  403  403  403  403  403  403
+GET    /api/account/sessions               -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/sessions/end           -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/password               -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/totp                   -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/totp/confirm           -      own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/account/totp/remove            -      own      401  401  403  403  403  403  403  403  403  403  403  403
+GET    /api/people                         people own      401  401  403  403  200  200  403  200  403  200  200  200
+GET    /api/people                         people asked    401  401  403  403  200  200  403  200  403  403  403  403
+POST   /api/people                         people own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/people                         people asked    401  401  403  403  403  403  403  403  403  403  403  403
+PATCH  /api/people/{id}                    people own      401  401  403  403  403  403  403  403  403  403  403  403
+PATCH  /api/people/{id}                    people asked    401  401  403  403  403  403  403  403  403  403  403  403
+DELETE /api/people/{id}                    people own      401  401  403  403  403  403  403  403  403  403  403  403
+DELETE /api/people/{id}                    people asked    401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/people/{id}/reset              people own      401  401  403  403  403  403  403  403  403  403  403  403
+POST   /api/people/{id}/reset              people asked    401  401  403  403  403  403  403  403  403  403  403  403
+PATCH  /api/people/{id}                    people named    401  401  403  403  403  403  403  403  403  403  403  403
+
 POST   /api/config/apply                   config platform 401  401  403  403  403  200  403  200  403  403  403  403
 GET    /api/price-list                     config platform 401  401  403  403  200  200  403  200  403  403  403  403
 GET    /api/config/export                  config platform 401  401  403  403  200  200  403  200  403  403  403  403
@@ -150,6 +181,113 @@ GET    /api/organisations/{name}           config platform 401  401  403  403  2
 PUT    /api/organisations/{name}           config platform 401  401  403  403  403  200  403  200  403  403  403  403
 DELETE /api/organisations/{name}           config platform 401  401  403  403  403  200  403  200  403  403  403  403
 POST   /api/organisations/{name}/adopt     config platform 401  401  403  403  403  200  403  200  403  403  403  403
+"""
+
+# People who have logged in, by their role; the same of another organisation than the platform's. One kind of object
+# stands for those that are alike.
+PEOPLE_CALLERS = (
+    "powner", "padmin", "pbilling", "pdeveloper", "pviewer", "gpowner", "gpadmin", "gpbilling", "gpdeveloper",
+    "gpviewer",
+)  # fmt: skip
+
+PEOPLE = """
+                                                           ownr admn bill dev  view gown gadm gbil gdev gvie
+GET    /api/me                             -      own      200  200  200  200  200  200  200  200  200  200
+GET    /api/account/sessions               -      own      200  200  200  200  200  200  200  200  200  200
+POST   /api/account/sessions/end           -      own      200  200  200  200  200  200  200  200  200  200
+POST   /api/account/password               -      own      422  422  422  422  422  422  422  422  422  422
+POST   /api/account/totp                   -      own      200  200  200  200  200  200  200  200  200  200
+POST   /api/account/totp/confirm           -      own      422  422  422  422  422  422  422  422  422  422
+POST   /api/account/totp/remove            -      own      422  422  422  422  422  422  422  422  422  422
+
+GET    /api/people                         people own      200  200  403  403  403  200  200  403  403  403
+GET    /api/people                         people asked    200  200  403  403  403  403  403  403  403  403
+POST   /api/people                         people own      201  403  403  403  403  201  403  403  403  403
+POST   /api/people                         people asked    201  403  403  403  403  403  403  403  403  403
+PATCH  /api/people/{id}                    people own      200  403  403  403  403  200  403  403  403  403
+PATCH  /api/people/{id}                    people named    404  403  403  403  403  404  403  403  403  403
+PATCH  /api/people/{id}                    people asked    200  403  403  403  403  403  403  403  403  403
+DELETE /api/people/{id}                    people own      200  403  403  403  403  200  403  403  403  403
+DELETE /api/people/{id}                    people named    404  403  403  403  403  404  403  403  403  403
+DELETE /api/people/{id}                    people asked    200  403  403  403  403  403  403  403  403  403
+POST   /api/people/{id}/reset              people own      200  403  403  403  403  200  403  403  403  403
+POST   /api/people/{id}/reset              people named    404  403  403  403  403  404  403  403  403  403
+POST   /api/people/{id}/reset              people asked    200  403  403  403  403  403  403  403  403  403
+
+GET    /api/usage                          usage  own      200  200  200  200  200  200  200  200  200  200
+GET    /api/usage                          usage  named    200  200  200  403  200  200  200  200  403  200
+GET    /api/analytics                      usage  own      200  200  200  200  200  200  200  200  200  200
+GET    /api/analytics                      usage  named    200  200  200  403  200  200  200  200  403  200
+GET    /api/reports/spend                  usage  own      200  200  200  200  200  200  200  200  200  200
+GET    /api/live                           usage  own      200  200  200  200  200  200  200  200  200  200
+GET    /api/logs                           usage  own      200  200  200  200  200  200  200  200  200  200
+GET    /api/logs                           usage  named    200  200  200  403  200  200  200  200  403  200
+GET    /api/export                         usage  own      200  200  200  200  200  200  200  200  200  200
+GET    /api/export                         usage  named    200  200  200  403  200  200  200  200  403  200
+GET    /api/analytics/meta                 usage  own      200  200  200  200  200  200  200  200  200  200
+GET    /api/usage/statement                usage  platform 200  200  200  403  200  403  403  403  403  403
+POST   /api/usage/reprice                  usage  platform 200  200  403  403  403  403  403  403  403  403
+GET    /api/requests/{id}                  usage  own      200  200  200  200  200  200  200  200  200  200
+GET    /api/requests/{id}                  usage  named    200  200  404  404  404  404  404  404  404  404
+GET    /api/requests/{id}/bodies           bodies own      200  200  403  403  403  200  200  403  403  403
+GET    /api/requests/{id}/bodies           bodies named    200  200  403  403  403  404  404  403  403  403
+DELETE /api/requests/{id}/bodies           bodies own      200  200  403  403  403  200  200  403  403  403
+DELETE /api/requests/{id}/bodies           bodies named    200  200  403  403  403  404  404  403  403  403
+POST   /api/simulate-route                 usage  own      200  200  200  200  200  200  200  200  200  200
+POST   /api/simulate-route                 usage  named    404  404  404  404  404  404  404  404  404  404
+POST   /api/simulate-route                 usage  asked    200  200  403  403  403  403  403  403  403  403
+
+GET    /api/keys                           keys   own      200  200  403  403  403  200  200  403  403  403
+GET    /api/keys                           keys   asked    200  200  403  403  403  403  403  403  403  403
+POST   /api/keys                           keys   own      201  201  403  403  403  201  201  403  403  403
+POST   /api/keys                           keys   asked    201  201  403  403  403  403  403  403  403  403
+POST   /api/keys/{id}/rotate               keys   own      200  200  403  403  403  200  200  403  403  403
+POST   /api/keys/{id}/rotate               keys   named    404  404  403  403  403  404  404  403  403  403
+POST   /api/keys/{id}/rotate               keys   asked    200  200  403  403  403  403  403  403  403  403
+DELETE /api/keys/{id}                      keys   own      200  200  403  403  403  200  200  403  403  403
+DELETE /api/keys/{id}                      keys   named    404  404  403  403  403  404  404  403  403  403
+DELETE /api/keys/{id}                      keys   asked    200  200  403  403  403  403  403  403  403  403
+GET    /api/quota                          quota  own      200  200  200  403  200  200  200  200  403  200
+GET    /api/limit-events                   quota  own      200  200  200  403  200  200  200  200  403  200
+GET    /api/limit-events                   quota  asked    200  200  403  403  403  403  403  403  403  403
+POST   /api/quota/breakers/{account}/reset quota  platform 204  204  403  403  403  403  403  403  403  403
+POST   /api/quota/rates/{account}/forget   quota  platform 204  204  403  403  403  403  403  403  403  403
+POST   /api/quota/accounts/{account}/refresh quota  platform 200  200  403  403  403  403  403  403  403  403
+GET    /api/system                         system platform 200  200  403  403  403  403  403  403  403  403
+GET    /api/events/dead                    system platform 200  200  403  403  403  403  403  403  403  403
+POST   /api/events/dead/redrive            system platform 200  200  403  403  403  403  403  403  403  403
+POST   /api/events/dead/discard            system platform 200  200  403  403  403  403  403  403  403  403
+GET    /api/audit                          audit  own      200  200  403  403  403  200  200  403  403  403
+GET    /api/audit                          audit  asked    200  200  403  403  403  403  403  403  403  403
+GET    /api/audit/verify                   audit  platform 200  200  403  403  403  403  403  403  403  403
+GET    /api/audit/usage                    audit  platform 200  200  403  403  403  403  403  403  403  403
+POST   /api/accounts/{account}/test        config platform 200  200  403  403  403  403  403  403  403  403
+POST   /api/proxies/{proxy}/test           config platform 200  200  403  403  403  403  403  403  403  403
+POST   /api/config/apply                   config platform 200  200  403  403  403  403  403  403  403  403
+GET    /api/price-list                     config platform 200  200  403  403  403  403  403  403  403  403
+GET    /api/config/export                  config platform 200  200  403  403  403  403  403  403  403  403
+
+GET    /api/teams                          config own      200  200  403  403  403  200  200  403  403  403
+GET    /api/teams                          config asked    200  200  403  403  403  403  403  403  403  403
+GET    /api/teams/{name}                   config named    404  404  403  403  403  404  404  403  403  403
+PUT    /api/teams/{name}                   config own      200  200  403  403  403  200  200  403  403  403
+PUT    /api/teams/{name}                   config asked    200  200  403  403  403  403  403  403  403  403
+DELETE /api/teams/{name}                   config own      200  200  403  403  403  200  200  403  403  403
+POST   /api/teams/{name}/adopt             config own      200  200  403  403  403  200  200  403  403  403
+GET    /api/limits                         config own      200  200  200  403  200  200  200  200  403  200
+GET    /api/limits                         config asked    200  200  403  403  403  403  403  403  403  403
+GET    /api/limits/{name}                  config own      200  200  200  403  200  200  200  200  403  200
+GET    /api/limits/{name}                  config named    404  404  404  403  404  404  404  404  403  404
+PUT    /api/limits/{name}                  config own      200  200  200  403  403  200  200  200  403  403
+PUT    /api/limits/{name}                  config asked    200  200  403  403  403  403  403  403  403  403
+DELETE /api/limits/{name}                  config own      200  200  200  403  403  200  200  200  403  403
+POST   /api/limits/{name}/adopt            config own      200  200  200  403  403  200  200  200  403  403
+GET    /api/combos                         config platform 200  200  403  403  403  200  200  403  403  403
+PUT    /api/combos/{name}                  config platform 200  200  403  403  403  403  403  403  403  403
+DELETE /api/combos/{name}                  config platform 200  200  403  403  403  403  403  403  403  403
+GET    /api/organisations                  config own      200  200  403  403  403  200  200  403  403  403
+PUT    /api/organisations/{name}           config platform 200  200  403  403  403  403  403  403  403  403
+DELETE /api/organisations/{name}           config platform 200  200  403  403  403  403  403  403  403  403
 """
 
 # Callers of the surfaces: ``endpoint``, ``provider`` and ``model`` are keys whose scopes have others than this one,
@@ -201,6 +339,10 @@ def management() -> list[Line]:
         for own in (OWN_KINDS if "{own}" in line.route else ("",))
         for platform in (PLATFORM_KINDS if "{platform}" in line.route else ("",))
     ]
+
+
+def people() -> list[Line]:
+    return _lines(PEOPLE, PEOPLE_CALLERS, whose=True)
 
 
 def edge() -> list[Line]:

@@ -136,7 +136,7 @@ def _kill(folder: Path, login_id: str, step: str, provider: Provider) -> None:
     command = [sys.executable, "-m", "tests.support.killed_login", str(folder), login_id, step]
     if step == "asked":
         provider.oauth.hold.clear()
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(command, env=env) as child:
         if step == "asked":
             provider.oauth.until_asked(before, _HANG)
             child.kill()

@@ -14,6 +14,7 @@ from tests.security import (
     content,
     flood,
     listing,
+    log_ins,
     schema,
     siege,
     smuggling,
@@ -153,3 +154,9 @@ def test_injections_are_found_in_labelled_requests_and_harmless_ones_pass() -> N
     assert figures["pass"], figures
     assert figures["attempts"] >= 200
     assert figures["benign"] >= 300
+
+
+async def test_nobody_is_let_in_while_log_ins_are_timed(tmp_path: Path) -> None:
+    figures = await log_ins.of_every_kind(tmp_path, 20, 1, kib=64)
+    assert figures["samples"] == 20
+    assert {"t_unknown", "t_disabled", "median_ms_wrong"} <= set(figures)

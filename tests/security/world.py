@@ -16,11 +16,14 @@ from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.metrics import PrometheusMetrics
 from omni_auth.adapters.own_secrets import OwnSecrets
+from omni_auth.adapters.passwords import Argon2
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
 from omni_auth.adapters.store.objects import SqlObjects
+from omni_auth.adapters.store.people import SqlPeople
 from omni_auth.adapters.store_secrets import AccountSecrets
+from omni_auth.people import PeopleService
 from omni_auth.ports import InBucket
 from omni_auth.service import AuthService
 from omni_auth.settings import AuthSettings
@@ -52,6 +55,7 @@ from omni_core.ports.analytics import (
 )
 from omni_core.ports.auth import NewKey
 from omni_core.ports.configuration import Caller
+from omni_core.ports.people import Origin
 from omni_core.ports.quota import AccountQuota, BreakerState, KeyState, QuotaSnapshot
 from omni_core.redis import open_redis
 from omni_core.runtime import Runtime
@@ -75,6 +79,7 @@ from tests.support.servers import redis_server
 from tests.unit.dashboard.ports import FOUND, KEPT
 
 PLATFORM, GUEST = "default", "other"
+PERSONS = ("owner", "admin", "billing", "developer", "viewer")
 ORGANISATIONS = (PLATFORM, GUEST)
 OWN_ADDRESS, ELSEWHERE = ("127.0.0.0/8",), ("192.0.2.0/24",)
 
@@ -218,6 +223,10 @@ class World:
         )  # fmt: skip
         self.router = router
         self.quota, self.analytics = Quotas(), Recorded()
+        people = SqlPeople(self.store.database, vault)
+        self.people = PeopleService(
+            people, Argon2(kib=64, passes=1), now=lambda: self.now * 1000, chance=os.urandom, mint=new_id
+        )
         self.keys: dict[str, tuple[str, ...]] = {}
         self.ids: dict[str, list[str]] = {name: [] for name in ORGANISATIONS}
         core = CoreSettings(
@@ -226,7 +235,7 @@ class World:
         runtime = Runtime(core, open_redis(core.redis_url), Bus(core.nats_url, name="t"), new_registry(), "world")
         dashboard = build(
             runtime, auth=self.auth, quota=self.quota, analytics=self.analytics, router=router.service,
-            fleet=Nobody(),
+            fleet=Nobody(), people=self.people,
             settings=DashboardSettings(call_timeout=30.0, identity_ttl=3600.0),
         )  # fmt: skip
         self.management = dashboard.service
@@ -252,6 +261,8 @@ class World:
                 *((f"area {area}", "admin", Scopes(management=(area,))) for area in AREAS),
             ):
                 self.keys[prefix + role] = (await self.key(organisation, rank, scopes),)
+            for role in PERSONS:
+                await self.person(organisation, role, prefix[:1])
         for left_out in ENDPOINTS:
             some = Scopes(endpoints=tuple(word for word in ENDPOINTS if word != left_out))
             self.keys[f"endpoint {left_out}"] = (await self.key(PLATFORM, "developer", some),)
@@ -283,6 +294,15 @@ class World:
         self.ids[organisation].append(made.key.id)
         return made.secret
 
+    async def person(self, organisation: str, role: str, prefix: str) -> None:
+        """Somebody who has logged in, with a key of their own; their session is a key "powner", "gpowner" and so on."""
+        caller, name = Caller("t", organisation), f"{role}@{organisation}.example"
+        made = await self.people.invite(caller, name, role)
+        opened = await self.people.redeem(Origin("127.0.0.1"), made.token, "", "a horse and a staple")
+        self.keys[f"{prefix}p{role}"] = (opened.token,)
+        key = await self.auth.create_key(NewKey(name=f"k{new_id()}", user=name), caller)
+        self.ids[organisation].append(key.key.id)
+
     async def put(self, kind: str, name: str, document: Mapping[str, Any], organisation: str = PLATFORM) -> None:
         """``kind`` by the word in a path."""
         called = next((one.name for one in KINDS if one.at == kind), kind)
@@ -309,4 +329,5 @@ async def world(home: Path) -> AsyncIterator[World]:
             try:
                 yield made
             finally:
+                made.people.close()
                 await made.auth.stop()

@@ -21,6 +21,7 @@ from omni_analytics.adapters.decode import decode_batch
 from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.keeper import Keeper
 from omni_analytics.adapters.location import usage_database
+from omni_analytics.adapters.log_files import LogFiles, log_files
 from omni_analytics.adapters.metrics import PrometheusMeter
 from omni_analytics.adapters.notifier import Notifier
 from omni_analytics.adapters.store import SqlStore
@@ -46,6 +47,7 @@ class AnalyticsComponent:
         notifier: Notifier | None,
         bodies: BodiesConsumer,
         bodies_store: SqlBodies,
+        files: LogFiles | None,
         meter: PrometheusMeter,
         bus: Bus,
         settings: AnalyticsSettings,
@@ -57,6 +59,7 @@ class AnalyticsComponent:
         self._notifier = notifier
         self._bodies = bodies
         self._bodies_store = bodies_store
+        self._files = files
         self._meter = meter
         self._bus = bus
         self._settings = settings
@@ -86,6 +89,8 @@ class AnalyticsComponent:
         await self._consumer.stop()
         await self._bodies_store.close()
         await self._store.close()
+        if self._files is not None:
+            self._files.close()
 
     def checks(self) -> dict[str, Check]:
         lag = self._meter.lag_seconds
@@ -111,6 +116,7 @@ def build(
     hook = webhook(env)
     meter = PrometheusMeter(runtime.metrics)
     store = SqlStore(usage_database(runtime.settings.data_dir, env), query_timeout=settings.query_timeout)
+    files = log_files(env)
     bodies_store = SqlBodies(
         bodies_database(runtime.settings.data_dir, env), BodiesKeys(runtime.settings.data_dir, env)
     )
@@ -129,10 +135,11 @@ def build(
         notifies=hook is not None,
         watchers=Watchers(Recent(new_id()), row_found),
         bodies=bodies_store,
+        log=files,
     )
     take = service.take if tracer is None else traced(service.take, tracer)
     keeper = Keeper(store, settings, now_ms, lambda: not consumer.state and not meter.lag_seconds)
     notifier = Notifier(store, HttpWeb(), hook, meter, settings, now_ms) if hook is not None else None
     return AnalyticsComponent(
-        service, store, consumer, keeper, notifier, bodies, bodies_store, meter, runtime.bus, settings
+        service, store, consumer, keeper, notifier, bodies, bodies_store, files, meter, runtime.bus, settings
     )

@@ -141,6 +141,14 @@ class BodiesStore(Protocol):
     async def close(self) -> None: ...
 
 
+class UsageLog(Protocol):
+    """Where rows are told of beside the store."""
+
+    async def write(self, rows: Sequence[UsageRow]) -> None:
+        """Rows that the store has; what was told before is not told again. Never raises."""
+        ...
+
+
 class UsageMessage(Protocol):
     """One message of the stream, as the bus delivers it."""
 

@@ -47,7 +47,17 @@ from omni_analytics import ports
 from omni_analytics.domain import rollup
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import CLOCK_AHEAD, MAX_ID, AttemptRow, UsageRow
-from omni_analytics.ports import Backlog, BodiesStore, Decoded, Decoder, Letter, Meter, UsageMessage, UsageStore
+from omni_analytics.ports import (
+    Backlog,
+    BodiesStore,
+    Decoded,
+    Decoder,
+    Letter,
+    Meter,
+    UsageLog,
+    UsageMessage,
+    UsageStore,
+)
 from omni_analytics.settings import AnalyticsSettings
 from omni_analytics.watching import Watchers
 
@@ -74,7 +84,7 @@ def _check_times(from_ms: int, until_ms: int) -> None:
 
 class Analytics:
     """Satisfies ``AnalyticsPort``; ``now_ms`` is the wall clock, ``clock`` a monotonic one in seconds;
-    ``notifies`` is whether there is a webhook to be told of limits."""
+    ``notifies`` is whether there is a webhook to be told of limits; ``log`` is told of rows as they are stored."""
 
     def __init__(
         self,
@@ -90,8 +100,10 @@ class Analytics:
         watchers: Watchers,
         bodies: BodiesStore,
         notifies: bool = False,
+        log: UsageLog | None = None,
     ) -> None:
         self._watchers = watchers
+        self._log = log
         self._bodies = bodies
         self._store = store
         self._decode = decode
@@ -275,6 +287,8 @@ class Analytics:
         began = self._clock()
         recorded = await self._store.record(rows)
         self._meter.committed(recorded, messages, self._clock() - began)
+        if self._log is not None:
+            await self._log.write(rows)
         if recorded.requests_stored:
             self._watchers.stored(rows, again=recorded.requests_ignored > 0)
         if rows:

@@ -17,6 +17,7 @@ from omni_core.runtime import Runtime
 from omni_core.signatures import PublicKeys, SigningKey
 from omni_core.web import HttpWeb
 
+from omni_auth.adapters.audit_file import AuditFile, audit_file
 from omni_auth.adapters.bucket import KvBucket
 from omni_auth.adapters.config_file import ConfigFile
 from omni_auth.adapters.keyring import open_keyring
@@ -52,14 +53,17 @@ class AuthComponent:
 
     name = "auth"
 
-    def __init__(self, service: AuthService, people: PeopleService) -> None:
+    def __init__(self, service: AuthService, people: PeopleService, audit_file: AuditFile | None = None) -> None:
         self._service = service
         self.service = service
         self.people = people
+        self._audit_file = audit_file
 
     async def start(self) -> None:
         """Raises ``ConfigErrors`` with every problem of a file that cannot be used."""
         await self._service.start()
+        if self._audit_file is not None:
+            self._audit_file.start()
         if token := await self.people.offer_setup():
             log.warning("nobody owns this gateway yet: within a day, open /login#setup=%s on its dashboard", token)
 
@@ -67,6 +71,8 @@ class AuthComponent:
         """Nothing runs longer than a call."""
 
     async def stop(self) -> None:
+        if self._audit_file is not None:
+            await self._audit_file.stop()
         self.people.close()
         await self._service.stop()
 
@@ -92,6 +98,7 @@ def build(
     store = SqlStore(runtime.settings.data_dir, env)
     vault = Vault(store.database, open_keyring(runtime.settings.data_dir, env), os.urandom)
     objects = SqlObjects(store.database, vault)
+    audit = AuditLog(store.database)
     own = OwnSecrets(env, runtime.settings.data_dir, config_file)
     tracer = runtime.tracer(AuthComponent.name)
     tunnels = Meter("omniroute_auth_proxy_tunnels", TUNNELS, ("proxy", "outcome"), runtime.metrics)
@@ -111,7 +118,7 @@ def build(
     service = (AuthService if tracer is None else partial(TracedAuth, tracer))(
         store=store,
         objects=objects,
-        audit=AuditLog(store.database),
+        audit=audit,
         secrets=AccountSecrets(env, config_file.parent if config_file else runtime.settings.data_dir, vault, own),
         source=ConfigFile(config_file, env, objects.held) if config_file else None,
         bucket=KvBucket(
@@ -131,12 +138,12 @@ def build(
     people = PeopleService(
         SqlPeople(store.database, vault),
         Argon2(),
-        OidcLogins(service.oidc, HttpWeb(), now_ms),
+        OidcLogins(service.oidc, HttpWeb(outbound=outbound), now_ms),
         now=now_ms,
         chance=os.urandom,
         mint=new_id,
     )
-    return AuthComponent(service, people)
+    return AuthComponent(service, people, audit_file(audit, env))
 
 
 def _logins(

@@ -18,7 +18,8 @@ from omni_auth.domain.logins.steps import Answered
 from omni_auth.domain.logins.stored import Leased, StoredLogin
 from omni_auth.domain.logins.tokens import Grant, Tokens
 from omni_auth.domain.objects import Held
-from omni_auth.domain.oidc import Flow, Identified
+from omni_auth.domain.oidc import Flow as OidcFlow
+from omni_auth.domain.oidc import Identified
 from omni_auth.domain.own_keys import OwnKeys
 from omni_auth.domain.people import Login, OneTime, Session
 from omni_auth.domain.planning import Step
@@ -266,9 +267,9 @@ class PeopleStore(Protocol):
 
     def refused(self, login: Login | None, address: str, why: str, now: int) -> None: ...
 
-    def begin_flow(self, digest: bytes, flow: Flow, expires: int, now: int) -> None: ...
+    def begin_flow(self, digest: bytes, flow: OidcFlow, expires: int, now: int) -> None: ...
 
-    def end_flow(self, digest: bytes, now: int) -> Flow | None: ...
+    def end_flow(self, digest: bytes, now: int) -> OidcFlow | None: ...
 
     def come_in(
         self,
@@ -301,9 +302,9 @@ class Oidc(Protocol):
 
     def section(self, provider: str) -> OidcSection: ...
 
-    async def address(self, flow: Flow, state: str) -> str: ...
+    async def address(self, flow: OidcFlow, state: str) -> str: ...
 
-    async def identified(self, flow: Flow, code: str) -> Identified: ...
+    async def identified(self, flow: OidcFlow, code: str) -> Identified: ...
 
 
 class Passwords(Protocol):

@@ -168,7 +168,7 @@ def _killed(folder, login_id: str, step: str, provider) -> None:
     command = [sys.executable, "-m", "tests.support.killed_login", str(folder), login_id, step]
     if step == "asked":
         provider.oauth.hold.clear()
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(command, env=env) as child:
         if step == "asked":
             provider.oauth.until_asked(0, HANG)
             child.kill()

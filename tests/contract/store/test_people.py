@@ -115,7 +115,7 @@ async def test_every_log_in_is_a_session_of_its_own_and_only_its_hash_is_kept(ho
     assert (await house.service.who(people.digest(second.token))).person.name == "ada"
     place = house.store.database
     with place.reading() as connection:
-        for table in ("sessions", "one_time_tokens", "logins", "audit"):
+        for table in ("sessions", "one_time_tokens", "people", "audit"):
             rows = str(connection.exec_driver_sql(f"SELECT * FROM {table}").fetchall())
             assert second.token not in rows
             assert PASSWORD not in rows

@@ -21,9 +21,10 @@ from omni_core.ports.analytics import (
     UsageTotals,
 )
 from omni_wire.errors import InvalidRequest
-from omni_wire.latency import BUCKETS, OVERHEAD, TOTAL, TTFT, Counts, bucket_of, numbers
+from omni_wire.latency import BUCKETS, OVERHEAD, TOTAL, TTFT, Counts, bucket_of
 
 from omni_analytics.adapters.database import Database
+from omni_analytics.adapters.histograms import Histograms
 from omni_analytics.adapters.retention import kept_from
 from omni_analytics.domain.rollup import DAY_MS, GOOD_OUTCOMES, GRAINS, MEASURES, MINUTE_MS, ZERO, Sums
 
@@ -182,7 +183,7 @@ class Question(msgspec.Struct, frozen=True):
         return (_REQUESTS, _ATTEMPTS) if TAG in self.filters else (Source(*piece.source, _COLUMN, _SUMS),)
 
 
-def slices(database: Database, asked: Breakdown) -> tuple[Slice, ...]:
+def slices(database: Database, histograms: Histograms, asked: Breakdown) -> tuple[Slice, ...]:
     """Raises ``InvalidRequest`` for too many of them, and for rows that are not kept."""
     kept = kept_from(database)
     told = any(name not in (*_COLUMN, TAG) for name in (*asked.dimensions, *asked.filters))
@@ -198,11 +199,11 @@ def slices(database: Database, asked: Breakdown) -> tuple[Slice, ...]:
         if of_rows
         else [pieces(*span, kept, grain=asked.grain, exactly=exactly) for exactly in (False, True)]
     )
-    sums, timed = _answered(database, question, plans, MOST_POINTS, asked.latency)
+    sums, timed = _answered(database, histograms, question, plans, MOST_POINTS, asked.latency)
     return tuple(Slice(*place, UsageTotals(*sums[place]), timed.get(place, {})) for place in sorted(sums))
 
 
-def report(database: Database, query: UsageQuery) -> UsageReport:
+def report(database: Database, histograms: Histograms, query: UsageQuery) -> UsageReport:
     """Raises ``InvalidRequest`` for too many points."""
     kept = kept_from(database)
     span = (query.from_ms, query.until_ms, kept)
@@ -210,7 +211,7 @@ def report(database: Database, query: UsageQuery) -> UsageReport:
     filters: dict[str, tuple[str, ...]] = {"key": (query.key_id,)} if query.key_id else {}
     question = Question((query.group_by,) if query.group_by else (), filters, query.grain)
     most = MOST_POINTS if query.grain or query.latency else None
-    sums, timed = _answered(database, question, plans, most, (TOTAL, TTFT) if query.latency else ())
+    sums, timed = _answered(database, histograms, question, plans, most, (TOTAL, TTFT) if query.latency else ())
     groups: dict[str, Sums] = {}
     for (_, values), counted in sums.items():
         value = "".join(values)
@@ -228,14 +229,19 @@ def report(database: Database, query: UsageQuery) -> UsageReport:
 
 
 def _answered(
-    database: Database, question: Question, plans: Sequence[list[Piece]], most: int | None, measures: Sequence[str]
+    database: Database,
+    histograms: Histograms,
+    question: Question,
+    plans: Sequence[list[Piece]],
+    most: int | None,
+    measures: Sequence[str],
 ) -> tuple[dict[Place, Sums], dict[Place, dict[str, Counts]]]:
     """By the first of the plans for which there are not too many places: one that reads more than is asked for may find
     more of them."""
     for found in plans:
         sums = _summed_up(database, question, found, most)
         if sums is not None:
-            return sums, _added_up(database, question, found, measures) if measures else {}
+            return sums, _added_up(database, histograms, question, found, measures) if measures else {}
     raise _too_many(f"{most} points")
 
 
@@ -257,13 +263,13 @@ def _summed_up(
 
 
 def _added_up(
-    database: Database, question: Question, found: list[Piece], measures: Sequence[str]
+    database: Database, histograms: Histograms, question: Question, found: list[Piece], measures: Sequence[str]
 ) -> dict[Place, dict[str, Counts]]:
     """Thousands of histograms make one answer: they are added up in lists, a place for each bucket."""
     sums: dict[tuple[Any, ...], list[int]] = {}
     for piece in found:
         times = piece.times
-        for where, counts in _times(database, question, piece, measures):
+        for where, counts in _times(database, histograms, question, piece, measures):
             buckets = sums.get(where)
             if buckets is None:
                 if len(sums) == MOST_HISTOGRAMS:
@@ -304,7 +310,7 @@ def _sum_up(database: Database, question: Question, piece: Piece, sums: dict[Pla
 
 
 def _times(
-    database: Database, question: Question, piece: Piece, measures: Sequence[str]
+    database: Database, histograms: Histograms, question: Question, piece: Piece, measures: Sequence[str]
 ) -> Iterator[tuple[tuple[Any, ...], Sequence[int]]]:
     """Histograms of a piece, bucket, count, bucket, …: as they are kept, or of the requests themselves. Before each
     stands where it belongs: its time, a value for each dimension, and what was measured."""
@@ -314,8 +320,7 @@ def _times(
     if piece.grain:
         wanted = f"measure IN ({', '.join('?' * len(measures))})"
         sql = f"SELECT {placed}, measure, counts FROM {source.table}{where or ' WHERE 1 = 1'} AND {wanted}"
-        for row in database.execute(sql, [*values, *measures]):
-            yield tuple(row[:-1]), numbers(row[-1])
+        yield from histograms.by_place(database.execute(sql, [*values, *measures]))
         return
     sql = f"SELECT {placed}, {', '.join(_TIMED[measure] for measure in measures)} FROM {source.table}{where}"
     size = 1 + len(question.dimensions)

@@ -53,6 +53,9 @@ Key = tuple[str | int, ...]
 class KnownId(Exception):
     """An id is stored already, or stands there twice."""
 
+    def __init__(self) -> None:
+        super().__init__("an id is stored already")
+
 
 class TakenEntry(Exception):
     """Somebody else has written meanwhile."""
@@ -91,7 +94,7 @@ class ClickhouseDatabase:
                 "ClickHouse needs its driver here: pip install 'omniroute[clickhouse]'"
             ) from error
         self.shown = where.shown
-        self.failures: tuple[type[Exception], ...] = (ClickHouseError, OSError, OverflowError, TakenEntry)
+        self.failures: tuple[type[Exception], ...] = (ClickHouseError, OSError, OverflowError, TakenEntry, KnownId)
         self._connect = clickhouse_connect.get_client
         self._refuses = ClickHouseError
         self._where = where
@@ -213,8 +216,6 @@ class ClickhouseDatabase:
         what = (str(error).strip() or type(error).__name__).splitlines()[0]
         if isinstance(error, OverflowError):
             return WireError(f"the usage store refuses a row: {what}")
-        if isinstance(error, TakenEntry):
-            return DependencyUnavailable(f"the usage store is not available: {what}")
         return DependencyUnavailable(f"the usage store is not available: {what[:300]}")
 
     # ---- the journal ------------------------------------------------------------------------------------------------

@@ -63,8 +63,7 @@ def copy(source: Database, target: Database, told: Callable[[int], None]) -> Cop
             _rows(source, target, name, table, into, there, told)
         with target.writing():
             for name, columns in AT_THE_END.items():
-                if found:
-                    there.empty(name)  # of a copy that was cut short in the end
+                there.empty(name)  # of a copy that was cut short in the end
                 there.fill(name, columns, source.execute(f"SELECT {columns} FROM {name}"))  # noqa: S608 - as above
             there.note(MARK, 1)
         _prove(source, target)

@@ -31,6 +31,7 @@ from omni_wire.errors import DependencyUnavailable
 from omni_analytics.adapters import asking, limit_events
 from omni_analytics.adapters.database import Database, Tables
 from omni_analytics.adapters.finding import find_request
+from omni_analytics.adapters.histograms import Histograms
 from omni_analytics.adapters.listing import listed
 from omni_analytics.adapters.repricing import reprice, repriced, told
 from omni_analytics.adapters.retention import kept_from
@@ -55,6 +56,7 @@ class SqlStore:
     def __init__(self, database: Database, *, query_timeout: float = 5.0) -> None:
         self._database = database
         self._tables = database.tables()
+        self._histograms = Histograms()
         self._query_timeout = query_timeout
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="usage-store")
         self._ended = False
@@ -77,10 +79,10 @@ class SqlStore:
         return await self._run(lambda: self._record(rows)) if rows else Recorded()
 
     async def query(self, query: UsageQuery) -> UsageReport:
-        return await self._run(lambda: self._in_time(lambda: asking.report(self._database, query)))
+        return await self._run(lambda: self._in_time(lambda: asking.report(self._database, self._histograms, query)))
 
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
-        return await self._run(lambda: self._in_time(lambda: asking.slices(self._database, asked)))
+        return await self._run(lambda: self._in_time(lambda: asking.slices(self._database, self._histograms, asked)))
 
     async def listed(self, asked: Listing) -> Listed:
         return await self._run(lambda: self._in_time(lambda: listed(self._database, asked)))

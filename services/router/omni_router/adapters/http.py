@@ -47,42 +47,24 @@ class HttpUpstream:
             await pool.close()
         self._pools.clear()
 
-    async def send(self, request: UpstreamRequest) -> HttpAnswer:
-        """The answer, once its head is there. Cancelled, it closes the connection.
+    async def send(self, request: UpstreamRequest, way: Egress | None = None) -> HttpAnswer:
+        """The answer, once its head is there. Cancelled, it closes the connection. ``way`` is the one of the request's
+        to take, None for them all in their order.
 
         A connection from the pool that is closed before the first byte of an answer, at once, is replaced by a new
         one, once. Raises ``UpstreamUnreachable``, ``UpstreamTimeout``, ``UpstreamFailed`` (not HTTP),
         ``StreamInterrupted`` (cut within the head) or ``ProxyFailed``.
         """
-        if request.egress:
+        if way is not None:
+            known = self._ways.get((request.url, request.allow_private, way))
+        elif request.egress:
             return await self._send_by_ways(request)
-        known = self._routes.get((request.url, request.allow_private))
-        route, pool = known if known is not None else self._route(request)
-        return await self._send(request, route, pool)
-
-    async def _send_by_ways(self, request: UpstreamRequest) -> HttpAnswer:
-        """A proxy fails before anything is sent, so the next way can be taken."""
-        *others, last = request.egress
-        for way in others:
-            with contextlib.suppress(ProxyFailed):
-                return await self._send_by(request, way)
-        return await self._send_by(request, last)
-
-    async def _send_by(self, request: UpstreamRequest, way: Egress) -> HttpAnswer:
-        known = self._ways.get((request.url, request.allow_private, way))
-        route, pool = known if known is not None else self._route(request, way)
-        try:
-            answer = await self._send(request, route, pool)
-        except ProxyFailed as error:
-            error.level = way.level
-            raise
-        answer.way = way
-        return answer
-
-    async def _send(self, request: UpstreamRequest, route: Route, pool: Pool) -> HttpAnswer:
+        else:
+            known = self._routes.get((request.url, request.allow_private))
         loop = self._loop
         if loop is None:
             raise UpstreamUnreachable("the router is not started")
+        route, pool = known if known is not None else self._route(request, way)
         data = route.encode(request.headers, request.body)
         timeouts = request.timeouts
         now = loop.time()
@@ -104,6 +86,23 @@ class HttpUpstream:
         answer = HttpAnswer(timeouts, begin_by, end_by)
         connection.start(answer, data)
         await answer.opened()
+        return answer
+
+    async def _send_by_ways(self, request: UpstreamRequest) -> HttpAnswer:
+        """A proxy fails before anything is sent, so the next way can be taken."""
+        *others, last = request.egress
+        for way in others:
+            with contextlib.suppress(ProxyFailed):
+                return await self._send_by(request, way)
+        return await self._send_by(request, last)
+
+    async def _send_by(self, request: UpstreamRequest, way: Egress) -> HttpAnswer:
+        try:
+            answer = await self.send(request, way)
+        except ProxyFailed as error:
+            error.level = way.level
+            raise
+        answer.way = way
         return answer
 
     def _route(self, request: UpstreamRequest, way: Egress | None = None) -> tuple[Route, Pool]:

@@ -160,6 +160,10 @@ async def test_too_many_slices_are_refused_and_what_to_do_is_said(
     with pytest.raises(InvalidRequest, match="coarser grain, a shorter span or fewer dimensions"):
         await store.breakdown(Breakdown(dimensions=("key",)))
     assert len(await store.breakdown(Breakdown(dimensions=("status",)))) == 1
+    monkeypatch.setattr(asking, "MOST_HISTOGRAMS", 1)
+    assert len(await store.breakdown(Breakdown(dimensions=("status",), latency=("total",)))) == 1
+    with pytest.raises(InvalidRequest, match="more than 1 histograms: take a coarser grain"):
+        await store.breakdown(Breakdown(dimensions=("status",), latency=("total", "ttft")))
 
 
 async def test_what_has_a_tag_adds_up_as_in_the_rollups_and_a_replaced_request_has_its_newest_tags(

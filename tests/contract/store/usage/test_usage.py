@@ -23,7 +23,7 @@ from omni_wire.errors import DependencyUnavailable, Internal, InvalidRequest, Wi
 from omni_wire.latency import bucket_of
 
 from tests.support.postgres import PostgresServer
-from tests.support.usage_store import Usage
+from tests.support.usage_store import KINDS, Usage
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
 
 change = msgspec.structs.replace
@@ -558,15 +558,17 @@ async def test_any_order_of_any_events_leaves_rollups_rows_and_answers_equal(
     await adds_up(file, batches, questions)
 
 
+@pytest.mark.parametrize("kind", KINDS[1:])
 @settings(max_examples=8, deadline=None, suppress_health_check=once)
 @given(batches=histories, questions=questions)
 async def test_any_order_of_any_events_leaves_them_equal_in_a_server_too(
-    tmp_path_factory: pytest.TempPathFactory,
-    postgres: PostgresServer,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    kind: str,
     batches: list[list[UsageRow]],
     questions: list[Question],
 ) -> None:
-    await adds_up(Usage("postgresql", tmp_path_factory.getbasetemp(), postgres), batches, questions)
+    await adds_up(Usage.of(request, kind, tmp_path), batches, questions)
 
 
 async def adds_up(usage: Usage, batches: list[list[UsageRow]], questions: list[Question]) -> None:

@@ -1,4 +1,4 @@
-"""``omniroute analytics copy``: all of a file's usage into an empty PostgreSQL, however often it is cut short."""
+"""``omniroute analytics copy``: all of a file's usage into an empty server, however often it is cut short."""
 
 import random
 from pathlib import Path
@@ -12,11 +12,12 @@ from omni_analytics.adapters.copying import AT_THE_END, BESIDE, copy
 from omni_analytics.adapters.location import URL
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rollup import DAY_MS
+from omni_analytics.domain.rows import AttemptRow, RequestRow, parts
 from omni_launch.cli import cli
 from omni_wire.errors import InvalidRequest
 
 from tests.support.postgres import PostgresServer
-from tests.support.usage_store import Usage
+from tests.support.usage_store import KINDS, Usage
 from tests.unit.analytics.events import ATTEMPT, REQUEST, T0
 
 ROWS = 60
@@ -29,9 +30,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Usage:
     return Usage("sqlite", tmp_path, None)
 
 
-@pytest.fixture
-def there(postgres: PostgresServer, tmp_path: Path) -> Usage:
-    return Usage("postgresql", tmp_path, postgres)
+@pytest.fixture(params=KINDS[1:])
+def there(request: pytest.FixtureRequest, tmp_path: Path) -> Usage:
+    return Usage.of(request, request.param, tmp_path)
 
 
 async def history(usage: Usage, seed: int = 1, first: int = 0) -> None:
@@ -64,7 +65,9 @@ async def history(usage: Usage, seed: int = 1, first: int = 0) -> None:
 
 def everything(usage: Usage) -> dict[str, list[tuple[Any, ...]]]:
     """What there is, by table; rows with their kinds."""
-    tables = {"attempt_event": "*", "request_event": "*", **BESIDE, **AT_THE_END}
+    rows = {"attempt_event": AttemptRow, "request_event": RequestRow}
+    whole = {name: ", ".join(parts(row).all) for name, row in rows.items()}
+    tables = {**whole, **BESIDE, **AT_THE_END}
     return {name: sorted(usage.asked(f"SELECT {columns} FROM {name}"), key=repr) for name, columns in tables.items()}
 
 
@@ -86,6 +89,14 @@ async def test_all_is_there_bit_for_bit_what_was_forgotten_stays_counted_and_rec
     await history(here, 2, ROWS)
     await history(there, 2, ROWS)
     assert everything(there) == everything(here)
+
+
+async def test_what_is_in_a_server_goes_into_another(there: Usage, postgres: PostgresServer, tmp_path: Path) -> None:
+    await history(there)
+    other = Usage("postgresql", tmp_path, postgres)
+    copied(there, other)
+    assert everything(other) == everything(there)
+    assert other.rebuilt(check=True).wrong == 0
 
 
 async def test_one_that_is_cut_short_goes_on_where_it_was(here: Usage, there: Usage) -> None:
@@ -124,7 +135,7 @@ async def test_a_database_with_usage_of_its_own_is_refused_also_after_a_copy(her
     await history(here)
     copied(here, there)
     before = everything(there)
-    with pytest.raises(InvalidRequest, match=r"there is usage in postgresql://.* already"):
+    with pytest.raises(InvalidRequest, match=rf"there is usage in {there.kind}://.* already"):
         copied(here, there)
     assert everything(there) == before
 
@@ -154,7 +165,7 @@ async def test_the_command_says_what_it_did_and_never_a_password(here: Usage, th
     assert "counts and sums are the same" in told
     code, told = said("--to", url)
     assert code == 1
-    assert "there is usage in postgresql://" in told
+    assert f"there is usage in {there.kind}://" in told
     code, told = said("--to", "postgresql://somebody:hunter2@127.0.0.1:1/nothing")
     assert code == 1
     assert "not available" in told

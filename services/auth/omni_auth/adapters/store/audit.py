@@ -70,6 +70,12 @@ class AuditLog:
         with self._database.reading() as connection:
             return [_entry(tuple(row)) for row in connection.execute(asked)]
 
+    def following(self, number: int, limit: int) -> list[Entry]:
+        """Those behind the entry of that number, oldest first."""
+        asked = select(*self._columns()).where(audit.c.seq > number).order_by(audit.c.seq).limit(limit)
+        with self._database.reading() as connection:
+            return [_entry(tuple(row)) for row in connection.execute(asked)]
+
     def verify(self, expected: str = "") -> Verdict:
         """See ``omni_auth.domain.audit.verify``."""
         asked = select(*self._columns()).order_by(audit.c.seq).execution_options(yield_per=1_000)

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, select
 
 from omni_auth.adapters.store import changes
 from omni_auth.adapters.store.database import Database
-from omni_auth.adapters.store.tables import ENTITIES, keys, logins, metadata
+from omni_auth.adapters.store.tables import ENTITIES, keys, metadata, people
 from omni_auth.domain import entities
 from omni_auth.domain.entities import KINDS, Entity
 from omni_auth.ports import Page
@@ -85,7 +85,7 @@ class Repository:
             connection.execute(
                 keys.update().where(owner == held.id, keys.c.revoked.is_not(None)).values({owner.name: None})
             )
-        if self._kind.name == "users" and connection.scalar(select(logins.c.id).where(logins.c.id == held.id)):
+        if self._kind.name == "users" and connection.scalar(select(people.c.id).where(people.c.id == held.id)):
             told = "this user may log in: take the login away first (DELETE /api/people, 'omniroute people remove')"
             raise InvalidRequest(told, status=409, code="in_use")
         if user := self._user(connection, held.id):

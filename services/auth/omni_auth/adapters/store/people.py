@@ -11,7 +11,8 @@ from omni_auth.adapters.store import audit
 from omni_auth.adapters.store.credentials import OF_PEOPLE, Vault
 from omni_auth.adapters.store.database import Database
 from omni_auth.adapters.store.entities import Repository
-from omni_auth.adapters.store.tables import ENTITIES, login_tries, logins, one_time_tokens, sessions
+from omni_auth.adapters.store.tables import ENTITIES, login_tries, one_time_tokens, sessions
+from omni_auth.adapters.store.tables import people as persons
 from omni_auth.domain import people, scalars, throttle
 from omni_auth.domain.entities import DEFAULT_ORGANISATION, Entity
 from omni_auth.domain.oidc import Flow, Identified
@@ -40,9 +41,9 @@ class SqlPeople:
     def find(self, organisation: str, name: str) -> Login | None:
         """As it is written, else whichever case it is in, where that is one person."""
         alike = func.lower(_USERS.c.label) == name.lower()
-        mine = select(logins, _USERS.c.label).join(_USERS, _USERS.c.id == logins.c.id)
+        mine = select(persons, _USERS.c.label).join(_USERS, _USERS.c.id == persons.c.id)
         with self._database.reading() as connection:
-            rows = connection.execute(mine.where(logins.c.organisation == organisation, alike)).mappings().all()
+            rows = connection.execute(mine.where(persons.c.organisation == organisation, alike)).mappings().all()
         found = [_login(row) for row in rows]
         exact = [login for login in found if login.name == name]
         return (exact or found)[0] if len(exact or found) == 1 else None
@@ -84,7 +85,7 @@ class SqlPeople:
             token = _token(connection, digest, now)
             if token is None or (token.kind == "setup" and _has_owner(connection)):
                 raise people.bad_token()
-            held = _one(connection, logins.c.id == token.login) if token.login else None
+            held = _one(connection, persons.c.id == token.login) if token.login else None
             if token.login and (held is None or not held.may_log_in):
                 raise people.bad_token()
             login = decide(token, held)
@@ -125,7 +126,7 @@ class SqlPeople:
         """What ``decide`` makes of a login, which sees all of the organisation; with ``end`` its sessions are over.
         ``token`` is digest, kind and end of one to keep for it. Raises ``InvalidRequest`` (404) for none."""
         with self._database.writing() as connection:
-            held = _one(connection, logins.c.id == login_id, logins.c.organisation == organisation)
+            held = _one(connection, persons.c.id == login_id, persons.c.organisation == organisation)
             if held is None:
                 raise people.unknown_person()
             login = decide(held, _all(connection, organisation))
@@ -145,7 +146,7 @@ class SqlPeople:
     ) -> Login:
         """The login and all that is its; the user stays, for the keys that are theirs."""
         with self._database.writing() as connection:
-            held = _one(connection, logins.c.id == login_id, logins.c.organisation == organisation)
+            held = _one(connection, persons.c.id == login_id, persons.c.organisation == organisation)
             if held is None:
                 raise people.unknown_person()
             check(held, _all(connection, organisation))
@@ -165,7 +166,7 @@ class SqlPeople:
             )  # fmt: skip
             Repository(self._database, "users").write(connection, entity, expected=0, now=now, actor=actor)
             return login
-        if connection.scalar(select(logins.c.id).where(logins.c.id == user)) is not None:
+        if connection.scalar(select(persons.c.id).where(persons.c.id == user)) is not None:
             told = f"'{login.name}' has a login already"
             raise InvalidRequest(told, status=409, code="taken", param="name")
         return msgspec.structs.replace(login, id=str(user))
@@ -179,7 +180,7 @@ class SqlPeople:
         """A new session for whom ``decide`` changes by the way; what was tried in their name before is forgotten. The
         session ``replaces`` is over. Raises ``Unauthenticated`` for who may not any more."""
         with self._database.writing() as connection:
-            held = _one(connection, logins.c.id == login_id)
+            held = _one(connection, persons.c.id == login_id)
             if held is None or not held.may_log_in:
                 raise people.refused()
             login = msgspec.structs.replace(decide(held), last_login=now)
@@ -204,11 +205,11 @@ class SqlPeople:
         """A session for whom a provider names: by its word for them, else by their address, in an ``organisation``.
         ``decide`` makes a login of what there is, and refuses those who may not."""
         with self._database.writing() as connection:
-            held = _one(connection, logins.c.subject == found.subject)
+            held = _one(connection, persons.c.subject == found.subject)
             if held is None and found.email:
                 by_address = func.lower(_USERS.c.label) == found.email
-                alone = logins.c.subject.is_(None)  # whoever has come in by another word of theirs is somebody else
-                held = _one(connection, logins.c.organisation == organisation, by_address, alone)
+                alone = persons.c.subject.is_(None)  # whoever has come in by another word of theirs is somebody else
+                held = _one(connection, persons.c.organisation == organisation, by_address, alone)
             login = decide(held)
             if held is None:
                 login = self._join(connection, login, now, f"oidc:{found.provider}")
@@ -259,7 +260,7 @@ class SqlPeople:
         """Whose session it is, and that it was used now."""
         with self._database.reading() as connection:
             session = _session(connection, digest)
-            login = _one(connection, logins.c.id == session.login) if session else None
+            login = _one(connection, persons.c.id == session.login) if session else None
         if session is None or login is None or not session.is_live(now) or not login.may_log_in:
             return None
         if now - session.seen >= people.SEEN_EVERY:
@@ -341,13 +342,13 @@ class SqlPeople:
 
 
 def _all(connection: Connection, organisation: str) -> tuple[Login, ...]:
-    mine = select(logins, _USERS.c.label).join(_USERS, _USERS.c.id == logins.c.id)
-    rows = connection.execute(mine.where(logins.c.organisation == organisation).order_by(_USERS.c.label)).mappings()
+    mine = select(persons, _USERS.c.label).join(_USERS, _USERS.c.id == persons.c.id)
+    rows = connection.execute(mine.where(persons.c.organisation == organisation).order_by(_USERS.c.label)).mappings()
     return tuple(map(_login, rows))
 
 
 def _one(connection: Connection, *where: ColumnElement[bool]) -> Login | None:
-    mine = select(logins, _USERS.c.label).join(_USERS, _USERS.c.id == logins.c.id)
+    mine = select(persons, _USERS.c.label).join(_USERS, _USERS.c.id == persons.c.id)
     row = connection.execute(mine.where(*where)).mappings().first()
     return _login(row) if row is not None else None
 
@@ -372,11 +373,11 @@ def _write(connection: Connection, login: Login, now: int) -> None:
         "subject": login.subject or None, "disabled": int(login.disabled), "updated_at": now,
         "document": msgspec.json.encode({name: values[name] for name in _DOCUMENT}).decode(),
     }  # fmt: skip
-    same = logins.c.id == login.id
-    if connection.scalar(select(logins.c.id).where(same)) is None:
-        connection.execute(logins.insert(), row | {"created_at": now})
+    same = persons.c.id == login.id
+    if connection.scalar(select(persons.c.id).where(same)) is None:
+        connection.execute(persons.insert(), row | {"created_at": now})
     else:
-        connection.execute(logins.update().where(same).values(**row))
+        connection.execute(persons.update().where(same).values(**row))
 
 
 def _told(login: Login) -> dict[str, object]:
@@ -460,12 +461,12 @@ def _end(connection: Connection, login_id: str, now: int, *, only: str = "", but
 def _forget(connection: Connection, login_id: str) -> None:
     for table in (sessions, one_time_tokens):
         connection.execute(table.delete().where(table.c.login == login_id))
-    connection.execute(logins.delete().where(logins.c.id == login_id))
+    connection.execute(persons.delete().where(persons.c.id == login_id))
 
 
 def _prune(connection: Connection, now: int) -> None:
     """Sessions of long ago, tokens that are over, and logins whose user somebody deleted."""
     connection.execute(sessions.delete().where(sessions.c.expires_at < now - people.REMEMBERED))
     connection.execute(one_time_tokens.delete().where(one_time_tokens.c.expires_at < now))
-    for gone in connection.scalars(select(logins.c.id).where(logins.c.id.not_in(select(_USERS.c.id)))).all():
+    for gone in connection.scalars(select(persons.c.id).where(persons.c.id.not_in(select(_USERS.c.id)))).all():
         _forget(connection, gone)

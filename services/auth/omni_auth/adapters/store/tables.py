@@ -143,8 +143,8 @@ credentials = Table(
 
 # People who log in, each a user of the configuration with that id. No reference: a version that knows nothing of logins
 # deletes users, and a login without one is nobody's. What has no column is in ``document``.
-logins = Table(
-    "logins",
+people = Table(
+    "people",
     metadata,
     Column("id", Text, primary_key=True),
     Column("organisation", Text, nullable=False, index=True),
@@ -155,7 +155,7 @@ logins = Table(
     Column("document", Text, nullable=False),
     Column("created_at", Number, nullable=False),
     Column("updated_at", Number, nullable=False),
-    Index("logins_subject", "subject", unique=True),
+    Index("people_subject", "subject", unique=True),
 )
 
 sessions = Table(
@@ -163,7 +163,7 @@ sessions = Table(
     metadata,
     Column("digest", LargeBinary, primary_key=True),
     Column("id", Text, nullable=False),
-    Column("login", Text, ForeignKey("logins.id"), nullable=False, index=True),
+    Column("login", Text, ForeignKey("people.id"), nullable=False, index=True),
     Column("created_at", Number, nullable=False),
     Column("seen_at", Number, nullable=False),
     Column("expires_at", Number, nullable=False),
@@ -179,7 +179,7 @@ one_time_tokens = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("organisation", Text, nullable=False),
-    Column("login", Text, ForeignKey("logins.id")),
+    Column("login", Text, ForeignKey("people.id")),
     Column("expires_at", Number, nullable=False),
     Column("document", Text, nullable=False),
 )

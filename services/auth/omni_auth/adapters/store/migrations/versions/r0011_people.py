@@ -1,4 +1,4 @@
-"""People who log in: their logins, sessions, one-time tokens, and how often was guessed."""
+"""People who log in: who they are, their sessions, one-time tokens, and how often was guessed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.create_table(
-        "logins",
+        "people",
         sa.Column("id", sa.Text, nullable=False),
         sa.Column("organisation", sa.Text, nullable=False),
         sa.Column("role", sa.Text, nullable=False),
@@ -21,10 +21,10 @@ def upgrade() -> None:
         sa.Column("document", sa.Text, nullable=False),
         sa.Column("created_at", Number, nullable=False),
         sa.Column("updated_at", Number, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_logins"),
+        sa.PrimaryKeyConstraint("id", name="pk_people"),
     )
-    op.create_index("logins_organisation", "logins", ["organisation"])
-    op.create_index("logins_subject", "logins", ["subject"], unique=True)
+    op.create_index("people_organisation", "people", ["organisation"])
+    op.create_index("people_subject", "people", ["subject"], unique=True)
     op.create_table(
         "sessions",
         sa.Column("digest", sa.LargeBinary, nullable=False),
@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text, nullable=False),
         sa.Column("agent", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("digest", name="pk_sessions"),
-        sa.ForeignKeyConstraint(["login"], ["logins.id"], name="fk_sessions_login"),
+        sa.ForeignKeyConstraint(["login"], ["people.id"], name="fk_sessions_login"),
     )
     op.create_index("sessions_login", "sessions", ["login"])
     op.create_table(
@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.Column("expires_at", Number, nullable=False),
         sa.Column("document", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("digest", name="pk_one_time_tokens"),
-        sa.ForeignKeyConstraint(["login"], ["logins.id"], name="fk_one_time_tokens_login"),
+        sa.ForeignKeyConstraint(["login"], ["people.id"], name="fk_one_time_tokens_login"),
     )
     op.create_table(
         "login_tries",
@@ -65,6 +65,6 @@ def downgrade() -> None:
     op.drop_table("login_tries")
     op.drop_table("one_time_tokens")
     op.drop_table("sessions")
-    op.drop_table("logins")
+    op.drop_table("people")
     # What sealed a second factor says nothing to the version before, which takes every row for an account's.
-    op.execute("DELETE FROM credentials WHERE id LIKE 'login:%'")
+    op.execute("DELETE FROM credentials WHERE id LIKE 'person:%'")
