@@ -202,7 +202,9 @@ class PeopleService:
         stored, fresh = await self._passwords.hashed(password), self._mint()
 
         def decide(token: OneTime, held: Login | None) -> Login:
-            if held is not None and known is not None and after is not None:
+            if held is not None:
+                if known is None or after is None or held.id != known.id:
+                    raise people.bad_token()  # called otherwise meanwhile
                 if (held.totp_step, held.recovery) != (known.totp_step, known.recovery):
                     raise people.bad_token()
                 used = {"totp_step": after.totp_step, "recovery": after.recovery}

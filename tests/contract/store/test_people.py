@@ -381,3 +381,13 @@ async def test_an_organisation_may_ask_for_a_second_factor(house: House) -> None
                     document={"name": "default", "require_totp": "true"})  # fmt: skip
     repository.put(wanted, expected=None, now=1, actor="t")
     assert (await house.service.who(people.digest(opened.token))).must_enrol
+
+
+@pytest.mark.parametrize("name", ["Özlem", "ИВАН", "Élodie@example.org"])
+async def test_a_name_is_found_in_whatever_letters_it_is_written(house: House, name: str) -> None:
+    opened = await house.service.redeem(HERE, await house.service.offer_setup(), name, PASSWORD)
+    assert (await house.log_in(name)).who.person.id == opened.who.person.id
+    assert (await house.log_in(name.lower())).who.person.id == opened.who.person.id
+    made = await house.service.invite(CALLER, f"{name} the younger", "viewer")
+    reset = await house.service.redeem(HERE, made.token, "", OTHER)
+    assert (reset.who.person.id, reset.who.person.role) == (made.person.id, "viewer")

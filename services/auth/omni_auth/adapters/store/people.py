@@ -40,13 +40,8 @@ class SqlPeople:
 
     def find(self, organisation: str, name: str) -> Login | None:
         """As it is written, else whichever case it is in, where that is one person."""
-        alike = func.lower(_USERS.c.label) == name.lower()
-        mine = select(persons, _USERS.c.label).join(_USERS, _USERS.c.id == persons.c.id)
         with self._database.reading() as connection:
-            rows = connection.execute(mine.where(persons.c.organisation == organisation, alike)).mappings().all()
-        found = [_login(row) for row in rows]
-        exact = [login for login in found if login.name == name]
-        return (exact or found)[0] if len(exact or found) == 1 else None
+            return _named(connection, organisation, name)
 
     def has_owner(self) -> bool:
         """Whether somebody owns the platform, so that there is nothing to set up."""
@@ -207,9 +202,8 @@ class SqlPeople:
         with self._database.writing() as connection:
             held = _one(connection, persons.c.subject == found.subject)
             if held is None and found.email:
-                by_address = func.lower(_USERS.c.label) == found.email
                 alone = persons.c.subject.is_(None)  # whoever has come in by another word of theirs is somebody else
-                held = _one(connection, persons.c.organisation == organisation, by_address, alone)
+                held = _named(connection, organisation, found.email, alone)
             login = decide(held)
             if held is None:
                 login = self._join(connection, login, now, f"oidc:{found.provider}")
@@ -351,6 +345,17 @@ def _one(connection: Connection, *where: ColumnElement[bool]) -> Login | None:
     mine = select(persons, _USERS.c.label).join(_USERS, _USERS.c.id == persons.c.id)
     row = connection.execute(mine.where(*where)).mappings().first()
     return _login(row) if row is not None else None
+
+
+def _named(connection: Connection, organisation: str, name: str, *where: ColumnElement[bool]) -> Login | None:
+    # A database may know the case of ASCII alone: of other names all that are as long are looked at.
+    alike = func.lower(_USERS.c.label) == name.lower() if name.isascii() else func.length(_USERS.c.label) == len(name)
+    mine = select(persons, _USERS.c.label).join(_USERS, _USERS.c.id == persons.c.id)
+    mine = mine.where(persons.c.organisation == organisation, or_(_USERS.c.label == name, alike), *where)
+    rows = connection.execute(mine).mappings()
+    found = [_login(row) for row in rows if row["label"].casefold() == name.casefold()]
+    exact = [login for login in found if login.name == name]
+    return (exact or found)[0] if len(exact or found) == 1 else None
 
 
 def _has_owner(connection: Connection) -> bool:
