@@ -160,6 +160,27 @@ async def test_groups_give_roles_and_never_that_of_an_owner(house: House) -> Non
     assert (await house.log_in()).who.person.role == "owner"
 
 
+async def test_who_leaves_a_group_leaves_its_role_and_what_an_owner_gave_stays(house: House) -> None:
+    house.provider.person["groups"] = ["money"]
+    person = (await house.log_in()).who.person
+    assert person.role == "billing"
+    house.provider.person["groups"] = []
+    assert (await house.log_in()).who.person.role == "viewer"
+    house.provider.person["groups"] = ["money"]
+    assert (await house.log_in()).who.person.role == "billing"
+    await house.service.change_person(CALLER, person.id, role="billing")
+    house.provider.person["groups"] = []
+    assert (await house.log_in()).who.person.role == "billing"
+
+
+async def test_a_provider_of_one_organisation_gives_nothing_in_another(house: House) -> None:
+    person = (await house.log_in()).who.person
+    house.changed = {"organisation": "elsewhere"}
+    house.provider.person["groups"] = ["money"]
+    await house.refused("not of elsewhere")
+    assert [(one.id, one.role) for one in await house.service.list_people(CALLER)] == [(person.id, "viewer")]
+
+
 async def test_who_is_disabled_stays_out(house: House) -> None:
     person = (await house.log_in()).who.person
     await house.service.change_person(CALLER, person.id, disabled=True)

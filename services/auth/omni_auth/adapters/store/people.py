@@ -23,7 +23,7 @@ from omni_auth.ports import Noted
 MOST_FLOWS = 5_000
 _USERS = ENTITIES["users"]
 _COLUMNS = ("id", "organisation", "role", "password", "subject")
-_DOCUMENT = ("has_totp", "totp_step", "recovery", "last_login")
+_DOCUMENT = ("granted", "has_totp", "totp_step", "recovery", "last_login")
 
 
 class SqlPeople:
