@@ -16,6 +16,7 @@ from omni_auth.adapters.passwords import Argon2
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
+from omni_auth.adapters.store import people as stored_people
 from omni_auth.adapters.store.people import SqlPeople
 from omni_auth.adapters.store.tables import people as persons
 from omni_auth.adapters.store.tables import sessions
@@ -239,6 +240,13 @@ async def test_a_state_is_good_once_and_not_for_long(house: House) -> None:
     house.ahead += 601_000
     with pytest.raises(Unauthenticated, match="too long"):
         await house.service.finish_oidc(HERE, back["state"], back["code"])
+
+
+async def test_who_begins_thousands_of_log_ins_keeps_nobody_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_people, "MOST_FLOWS", 20)
+    for _ in range(30):
+        await house.service.begin_oidc("corp", REDIRECT, "/")
+    assert (await house.log_in()).who.person.name == "ada@example.org"
 
 
 async def test_a_code_of_another_log_in_is_of_no_use(house: House) -> None:

@@ -92,7 +92,7 @@ class PeopleService:
             return msgspec.structs.replace(found, password=renewed, totp_step=after.totp_step, recovery=after.recovery)
 
         return await self._opened(
-            origin, lambda session: self._store.log_in(held.id, tried[-1:], session, now, asked.known, decide)
+            origin, lambda session: self._store.log_in(held.id, tried, session, now, asked.known, decide)
         )
 
     async def begin_oidc(self, provider: str, redirect: str, following: str) -> Redirect:
@@ -320,7 +320,8 @@ class PeopleService:
         def decide(held: Login, every: tuple[Login, ...]) -> Login:
             wanted = role or held.role, held.disabled if disabled is None else disabled
             people.keep_an_owner(held, every, *wanted)
-            return msgspec.structs.replace(held, role=wanted[0], disabled=wanted[1], granted="" if role else held.granted)
+            granted = "" if role else held.granted
+            return msgspec.structs.replace(held, role=wanted[0], disabled=wanted[1], granted=granted)
 
         action = "people.role" if disabled is None else "people.disable" if disabled else "people.enable"
         return _person(await self._changed(caller, person, decide, action))

@@ -175,6 +175,17 @@ async def test_an_address_that_tries_many_names_is_slowed(house: House) -> None:
     assert await house.log_in("ada", origin=Origin("198.51.100.1"))
 
 
+async def test_an_office_behind_one_address_logs_in_and_a_guesser_there_is_slowed_all_the_same(house: House) -> None:
+    await house.owner()
+    for _ in range(40):
+        await house.log_in("ada")
+    for number in range(30):
+        await refused(house.log_in(f"nobody-{number}"), "wrong_login")
+        if number % 10 == 0:
+            await house.log_in("ada")
+    assert isinstance(await refused(house.log_in("one more"), "rate_limit_exceeded"), RateLimited)
+
+
 async def test_tries_count_when_they_begin(house: House) -> None:
     await house.owner()
     answers = await asyncio.gather(*(house.log_in("ada", OTHER) for _ in range(12)), return_exceptions=True)
