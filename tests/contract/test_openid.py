@@ -13,10 +13,10 @@ import pytest
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.oidc import OidcLogins
 from omni_auth.adapters.passwords import Argon2
+from omni_auth.adapters.store import people as stored_people
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
-from omni_auth.adapters.store import people as stored_people
 from omni_auth.adapters.store.people import SqlPeople
 from omni_auth.adapters.store.tables import people as persons
 from omni_auth.adapters.store.tables import sessions
