@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import add
 from typing import TypeVar
@@ -127,6 +128,7 @@ class Management:
         self._identities: dict[bytes, tuple[float, Identity]] = {}
         self._owners: dict[tuple[str, bool], tuple[float, dict[str, Owner]]] = {}
         self._ending = asyncio.Event()
+        self.watching = Counter[str]()  # streams that are open, by whose
         self._console = console or LogRing()
         self._consoles = consoles
         self._ended = 0  # how often a key ended here: an answer that was under way then may be of before
