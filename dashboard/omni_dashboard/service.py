@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import add
 from typing import TypeVar
@@ -127,6 +128,7 @@ class Management:
         self._identities: dict[bytes, tuple[float, Identity]] = {}
         self._owners: dict[tuple[str, bool], tuple[float, dict[str, Owner]]] = {}
         self._ending = asyncio.Event()
+        self.watching = Counter[str]()  # streams that are open, by whose
         self._console = console or LogRing()
         self._consoles = consoles
         self._ended = 0  # how often a key ended here: an answer that was under way then may be of before
@@ -208,7 +210,7 @@ class Management:
             asked = [query.key_id] if query.key_id else [*mine]
             return combined([await self._usage(msgspec.structs.replace(query, key_id=key), tags) for key in asked])
         if not runs_gateway(identity):
-            own = [key.id for key in await self.keys(identity) if query.key_id in ("", key.id)]
+            own = [key for key in await self._own_keys(identity) or () if query.key_id in ("", key)]
             return combined([await self._usage(msgspec.structs.replace(query, key_id=key), tags) for key in own])
         return await self._usage(query, tags)
 
@@ -335,7 +337,7 @@ class Management:
         if not sees_organisation(identity):
             keys: tuple[str, ...] | None = (*await own_keys(identity, self.owners),)
         else:
-            keys = None if runs_gateway(identity) else tuple([key.id for key in await self.keys(identity)])
+            keys = await self._own_keys(identity)
         found = await self._ask("analytics", self._analytics.find_request(id_, keys), self._settings.query_timeout)
         if found is None:
             raise InvalidRequest(f"there is no request '{id_}' on record", status=404, code="not_found", param="id")

@@ -13,6 +13,7 @@ import pytest
 from omni_auth.adapters.keyring import open_keyring
 from omni_auth.adapters.oidc import OidcLogins
 from omni_auth.adapters.passwords import Argon2
+from omni_auth.adapters.store import people as stored_people
 from omni_auth.adapters.store.audit import AuditLog
 from omni_auth.adapters.store.credentials import Vault
 from omni_auth.adapters.store.keys import SqlStore
@@ -160,6 +161,27 @@ async def test_groups_give_roles_and_never_that_of_an_owner(house: House) -> Non
     assert (await house.log_in()).who.person.role == "owner"
 
 
+async def test_who_leaves_a_group_leaves_its_role_and_what_an_owner_gave_stays(house: House) -> None:
+    house.provider.person["groups"] = ["money"]
+    person = (await house.log_in()).who.person
+    assert person.role == "billing"
+    house.provider.person["groups"] = []
+    assert (await house.log_in()).who.person.role == "viewer"
+    house.provider.person["groups"] = ["money"]
+    assert (await house.log_in()).who.person.role == "billing"
+    await house.service.change_person(CALLER, person.id, role="billing")
+    house.provider.person["groups"] = []
+    assert (await house.log_in()).who.person.role == "billing"
+
+
+async def test_a_provider_of_one_organisation_gives_nothing_in_another(house: House) -> None:
+    person = (await house.log_in()).who.person
+    house.changed = {"organisation": "elsewhere"}
+    house.provider.person["groups"] = ["money"]
+    await house.refused("not of elsewhere")
+    assert [(one.id, one.role) for one in await house.service.list_people(CALLER)] == [(person.id, "viewer")]
+
+
 async def test_who_is_disabled_stays_out(house: House) -> None:
     person = (await house.log_in()).who.person
     await house.service.change_person(CALLER, person.id, disabled=True)
@@ -218,6 +240,13 @@ async def test_a_state_is_good_once_and_not_for_long(house: House) -> None:
     house.ahead += 601_000
     with pytest.raises(Unauthenticated, match="too long"):
         await house.service.finish_oidc(HERE, back["state"], back["code"])
+
+
+async def test_who_begins_thousands_of_log_ins_keeps_nobody_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_people, "MOST_FLOWS", 20)
+    for _ in range(30):
+        await house.service.begin_oidc("corp", REDIRECT, "/")
+    assert (await house.log_in()).who.person.name == "ada@example.org"
 
 
 async def test_a_code_of_another_log_in_is_of_no_use(house: House) -> None:

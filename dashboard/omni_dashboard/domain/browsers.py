@@ -62,7 +62,8 @@ def is_secure(headers: Mapping[str, str], scheme: str) -> bool:
     origin = headers.get("origin", "")
     if (urlsplit(origin).scheme if origin else scheme) == "https":
         return True
-    if not is_loopback(headers.get("host", "")):
+    # A proxy may have put its own name into Host; where the page is from the browser alone says.
+    if not all(map(is_loopback, (headers.get("host", ""), urlsplit(origin).netloc if origin else "localhost"))):
         raise PermissionDenied(
             "logging in needs https, or a browser on the gateway's own machine: put a proxy with a certificate before "
             "it, or come through ssh -L 20128:127.0.0.1:20128",

@@ -1,7 +1,8 @@
 """``/api/live``: requests as they are stored, as server-sent events (html.spec.whatwg.org, "Server-sent events")."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import Counter
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from time import monotonic
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Header
 from omni_core.ports.analytics import Update
-from omni_wire.errors import GatewayError
+from omni_wire.errors import GatewayError, RateLimited
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
@@ -21,13 +22,15 @@ from omni_dashboard.service import Management
 
 # Seconds: a client that takes nothing for so long is let go; how often it is asked whether its key is still good.
 STALLED, ASKED_AGAIN = 20.0, 30.0
+# That one person, or key, has open here at once: all who watch share what analytics serves.
+MOST_EACH = 20
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _STREAM: dict[str, Any] = {"responses": {"200": {"description": "events", "content": {"text/event-stream": {}}}}}
 _SILENCE = b": nothing new\n\n"
 
 
 def rows() -> tuple[Row, ...]:
-    return (Row("GET", "/api/live", DEVELOPER, live, None, area="usage", more=_STREAM),)
+    return (Row("GET", "/api/live", DEVELOPER, live, None, area="usage", more=_STREAM, also=(429,)),)
 
 
 async def live(
@@ -37,10 +40,14 @@ async def live(
     """Requests as they are stored: events `requests`, at most four a second, each with all that came since the one
     before; `ready` first, and `end` with a reason before it is closed. With `Last-Event-ID` it goes on there, and says
     how many were `missed` that are not kept any more. An admin sees all keys', a developer those of their own."""
-    management = management_of(request)
-    sees = await management.sees(identity_of(request))
+    management, identity = management_of(request), identity_of(request)
+    whose = identity.person or identity.key_id
+    if management.watching[whose] >= MOST_EACH:
+        raise RateLimited(f"you watch {MOST_EACH} times already: close one", retry_after=10.0)
+    sees = await management.sees(identity)
     updates = management.live(sees, last_event_id)
-    return EventStream(_events(request, management, sees, updates), media_type="text/event-stream", headers=_HEADERS)
+    parts = _counted(management.watching, whose, _events(request, management, sees, updates))
+    return EventStream(parts, media_type="text/event-stream", headers=_HEADERS)
 
 
 class EventStream(StreamingResponse):
@@ -54,9 +61,23 @@ class EventStream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+async def _counted(
+    watching: Counter[str], whose: str, events: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    watching[whose] += 1
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    finally:
+        watching[whose] -= 1
+        if not watching[whose]:
+            del watching[whose]
+
+
 async def _events(
     request: Request, management: Management, sees: tuple[str, ...] | None, updates: AsyncGenerator[Update, None]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     first, asked = True, monotonic()
     async with aclosing(updates):
         try:

@@ -92,7 +92,7 @@ class PeopleService:
             return msgspec.structs.replace(found, password=renewed, totp_step=after.totp_step, recovery=after.recovery)
 
         return await self._opened(
-            origin, lambda session: self._store.log_in(held.id, tried[-1:], session, now, asked.known, decide)
+            origin, lambda session: self._store.log_in(held.id, tried, session, now, asked.known, decide)
         )
 
     async def begin_oidc(self, provider: str, redirect: str, following: str) -> Redirect:
@@ -120,13 +120,14 @@ class PeopleService:
                 name = people.check_name(found.email)
                 organisation, rank = section.organisation, role or section.role
                 return Login(
-                    id=fresh, organisation=organisation, name=name, role=rank, subject=found.subject,
+                    id=fresh, organisation=organisation, name=name, role=rank, granted=role, subject=found.subject,
                     created=self._now(),
                 )  # fmt: skip
             if not held.may_log_in:
                 raise oidc.refused(section.id, "this login is disabled: ask an owner")
-            rank = role if role and held.role != "owner" else held.role
-            return msgspec.structs.replace(held, subject=found.subject, role=rank)
+            if held.organisation != section.organisation:  # groups of one say nothing in another
+                raise oidc.refused(section.id, f"this login is not of {section.organisation}: take its own provider")
+            return msgspec.structs.replace(_ranked(held, role, section.role), subject=found.subject)
 
         come_in = self._store.come_in
         opened = await self._opened(
@@ -202,7 +203,9 @@ class PeopleService:
         stored, fresh = await self._passwords.hashed(password), self._mint()
 
         def decide(token: OneTime, held: Login | None) -> Login:
-            if held is not None and known is not None and after is not None:
+            if held is not None:
+                if known is None or after is None or held.id != known.id:
+                    raise people.bad_token()  # called otherwise meanwhile
                 if (held.totp_step, held.recovery) != (known.totp_step, known.recovery):
                     raise people.bad_token()
                 used = {"totp_step": after.totp_step, "recovery": after.recovery}
@@ -317,7 +320,8 @@ class PeopleService:
         def decide(held: Login, every: tuple[Login, ...]) -> Login:
             wanted = role or held.role, held.disabled if disabled is None else disabled
             people.keep_an_owner(held, every, *wanted)
-            return msgspec.structs.replace(held, role=wanted[0], disabled=wanted[1])
+            granted = "" if role else held.granted
+            return msgspec.structs.replace(held, role=wanted[0], disabled=wanted[1], granted=granted)
 
         action = "people.role" if disabled is None else "people.disable" if disabled else "people.enable"
         return _person(await self._changed(caller, person, decide, action))
@@ -358,6 +362,14 @@ class PeopleService:
         return await asyncio.to_thread(
             lambda: self._store.change(caller.organisation, person, decide, note=note, now=self._now(), token=token)
         )
+
+
+def _ranked(login: Login, role: str, otherwise: str) -> Login:
+    """With the ``role`` of one of their groups now. Whoever has left the one that gave theirs has it no more; what an
+    owner gave stays."""
+    if login.role == "owner" or not (role or (login.granted and login.granted == login.role)):
+        return login
+    return msgspec.structs.replace(login, role=role or otherwise, granted=role)
 
 
 def _without_totp(login: Login) -> Login:

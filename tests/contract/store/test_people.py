@@ -175,6 +175,17 @@ async def test_an_address_that_tries_many_names_is_slowed(house: House) -> None:
     assert await house.log_in("ada", origin=Origin("198.51.100.1"))
 
 
+async def test_an_office_behind_one_address_logs_in_and_a_guesser_there_is_slowed_all_the_same(house: House) -> None:
+    await house.owner()
+    for _ in range(40):
+        await house.log_in("ada")
+    for number in range(30):
+        await refused(house.log_in(f"nobody-{number}"), "wrong_login")
+        if number % 10 == 0:
+            await house.log_in("ada")
+    assert isinstance(await refused(house.log_in("one more"), "rate_limit_exceeded"), RateLimited)
+
+
 async def test_tries_count_when_they_begin(house: House) -> None:
     await house.owner()
     answers = await asyncio.gather(*(house.log_in("ada", OTHER) for _ in range(12)), return_exceptions=True)
@@ -381,3 +392,13 @@ async def test_an_organisation_may_ask_for_a_second_factor(house: House) -> None
                     document={"name": "default", "require_totp": "true"})  # fmt: skip
     repository.put(wanted, expected=None, now=1, actor="t")
     assert (await house.service.who(people.digest(opened.token))).must_enrol
+
+
+@pytest.mark.parametrize("name", ["Özlem", "ИВАН", "Élodie@example.org"])
+async def test_a_name_is_found_in_whatever_letters_it_is_written(house: House, name: str) -> None:
+    opened = await house.service.redeem(HERE, await house.service.offer_setup(), name, PASSWORD)
+    assert (await house.log_in(name)).who.person.id == opened.who.person.id
+    assert (await house.log_in(name.lower())).who.person.id == opened.who.person.id
+    made = await house.service.invite(CALLER, f"{name} the younger", "viewer")
+    reset = await house.service.redeem(HERE, made.token, "", OTHER)
+    assert (reset.who.person.id, reset.who.person.role) == (made.person.id, "viewer")

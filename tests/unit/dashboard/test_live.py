@@ -52,6 +52,29 @@ async def test_who_missed_some_before_coming_is_told_and_who_reads_too_slowly_is
     assert told[1:] == [("end", "k-99", {"reason": "you read too slowly", "missed": 7})]
 
 
+async def test_one_who_watches_often_leaves_room_for_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MOST_EACH", 2)
+    opened = asyncio.Semaphore(0)
+
+    async def silent(*_: object) -> AsyncGenerator[Update, None]:
+        opened.release()
+        yield Update("k-0")
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(house.analytics, "live", silent)
+    watching = [asyncio.ensure_future(house.call("GET", "/api/live", DEV)) for _ in range(2)]
+    async with asyncio.timeout(20):
+        for _ in watching:
+            await opened.acquire()
+    is_problem(await house.call("GET", "/api/live", DEV), 429)
+    watching.append(asyncio.ensure_future(house.call("GET", "/api/live", ADMIN)))
+    async with asyncio.timeout(20):
+        await opened.acquire()
+    await house.component.drain()
+    assert [answer.status_code for answer in await asyncio.gather(*watching)] == [200] * 3
+    assert not house.component.service.watching
+
+
 async def test_why_it_ends_is_said(house: House) -> None:
     house.analytics.failure = DependencyUnavailable("200 watch already")
     assert events((await house.call("GET", "/api/live", ADMIN)).text) == [("end", "", {"reason": "200 watch already"})]

@@ -57,6 +57,8 @@ async def test_behind_a_proxy_it_is_the_browser_who_says_that_it_came_over_https
         answer = await log_in(client, headers={"origin": "https://gateway.example"})
         assert answer.headers["set-cookie"].startswith("__Host-omniroute=")
         is_problem(await log_in(client), 403, "https_needed")
+    async with browser(house, HERE) as client:  # behind one that writes its own Host
+        is_problem(await log_in(client, headers=OWN | {"origin": "http://gateway.example"}), 403, "https_needed")
 
 
 async def test_on_this_machine_a_session_needs_no_https(house: House) -> None:
@@ -186,6 +188,15 @@ async def test_who_does_not_run_the_gateway_sees_their_own_organisation_though_i
             assert house.analytics.breakdowns[-1].filters == {"key": ("key_admin", "key_dev")}
             is_problem(await client.get("/api/limit-events?organisation=guests", headers=cookie(role)), 403)
         assert (await client.get("/api/limit-events?organisation=guests", headers=cookie("admin"))).status_code == 200
+
+
+async def test_what_a_key_used_is_its_organisations_after_it_was_revoked_too(house: House) -> None:
+    house.auth.revoked = [msgspec.structs.replace(house.auth.list[1], id="key_old")]
+    async with browser(house, HERE) as client:
+        await client.get("/api/usage", headers=cookie("viewer"))
+        assert {query.key_id for query in house.analytics.queries} == {"key_admin", "key_dev", "key_old"}
+        await client.get("/api/requests/abc", headers=cookie("viewer"))
+        assert house.analytics.asked[-1] == ("abc", ("key_admin", "key_dev", "key_old"))
 
 
 async def test_billing_changes_limits_and_nothing_else(house: House) -> None:

@@ -25,8 +25,9 @@ _PADDING = "0123456789!?.-_@#$%&*+ "
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
     """A person of an organisation, ``id`` and ``name`` those of the user that they are. ``password`` is an argon2id
-    string, "" without one; ``subject`` who they are to an OpenID provider; ``totp_step`` the last step a code was
-    taken of, ``recovery`` SHA-256 of codes that are left. Times in epoch ms, 0 for never."""
+    string, "" without one; ``subject`` who they are to an OpenID provider, ``granted`` the role that a group there gave
+    them, "" for none; ``totp_step`` the last step a code was taken of, ``recovery`` SHA-256 of codes that are left.
+    Times in epoch ms, 0 for never."""
 
     id: str
     organisation: str
@@ -35,6 +36,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     disabled: bool = False
     password: str = ""
     subject: str = ""
+    granted: str = ""
     has_totp: bool = False
     totp_step: int = 0
     recovery: tuple[bytes, ...] = ()

@@ -42,6 +42,11 @@ def address(text: str) -> str:
     return f"address:{found}"
 
 
+def is_shared(subject: str) -> bool:
+    """Whether many may be behind it."""
+    return subject.startswith("address:")
+
+
 def waits(subject: str, tries: Tries, now: int) -> int:
     """Milliseconds until the next try, 0 for none."""
     over = tries.count - FREE[subject.partition(":")[0]]

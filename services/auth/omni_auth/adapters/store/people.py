@@ -23,7 +23,7 @@ from omni_auth.ports import Noted
 MOST_FLOWS = 5_000
 _USERS = ENTITIES["users"]
 _COLUMNS = ("id", "organisation", "role", "password", "subject")
-_DOCUMENT = ("has_totp", "totp_step", "recovery", "last_login")
+_DOCUMENT = ("granted", "has_totp", "totp_step", "recovery", "last_login")
 
 
 class SqlPeople:
@@ -40,13 +40,8 @@ class SqlPeople:
 
     def find(self, organisation: str, name: str) -> Login | None:
         """As it is written, else whichever case it is in, where that is one person."""
-        alike = func.lower(_USERS.c.label) == name.lower()
-        mine = select(persons, _USERS.c.label).join(_USERS, _USERS.c.id == persons.c.id)
         with self._database.reading() as connection:
-            rows = connection.execute(mine.where(persons.c.organisation == organisation, alike)).mappings().all()
-        found = [_login(row) for row in rows]
-        exact = [login for login in found if login.name == name]
-        return (exact or found)[0] if len(exact or found) == 1 else None
+            return _named(connection, organisation, name)
 
     def has_owner(self) -> bool:
         """Whether somebody owns the platform, so that there is nothing to set up."""
@@ -177,15 +172,16 @@ class SqlPeople:
         self, login_id: str, tried: Sequence[str], session: tuple[bytes, Session], now: int, replaces: bytes = b"",
         decide: Callable[[Login], Login] = lambda login: login,
     ) -> Login:  # fmt: skip
-        """A new session for whom ``decide`` changes by the way; what was tried in their name before is forgotten. The
-        session ``replaces`` is over. Raises ``Unauthenticated`` for who may not any more."""
+        """A new session for whom ``decide`` changes by the way. Of what was ``tried``, an address is given back the try
+        that was right, the rest is forgotten. The session ``replaces`` is over. Raises ``Unauthenticated`` for who may
+        not any more."""
         with self._database.writing() as connection:
             held = _one(connection, persons.c.id == login_id)
             if held is None or not held.may_log_in:
                 raise people.refused()
             login = msgspec.structs.replace(decide(held), last_login=now)
             _write(connection, login, now)
-            connection.execute(login_tries.delete().where(login_tries.c.subject.in_(tried)))
+            _forgive(connection, tried)
             if replaces:
                 same = sessions.c.digest == replaces, sessions.c.ended_at == 0
                 connection.execute(sessions.update().where(*same).values(ended_at=now))
@@ -207,9 +203,8 @@ class SqlPeople:
         with self._database.writing() as connection:
             held = _one(connection, persons.c.subject == found.subject)
             if held is None and found.email:
-                by_address = func.lower(_USERS.c.label) == found.email
                 alone = persons.c.subject.is_(None)  # whoever has come in by another word of theirs is somebody else
-                held = _one(connection, persons.c.organisation == organisation, by_address, alone)
+                held = _named(connection, organisation, found.email, alone)
             login = decide(held)
             if held is None:
                 login = self._join(connection, login, now, f"oidc:{found.provider}")
@@ -231,8 +226,10 @@ class SqlPeople:
         with self._database.writing() as connection:
             connection.execute(one_time_tokens.delete().where(kind, one_time_tokens.c.expires_at <= now))
             flows = connection.scalar(select(func.count()).select_from(one_time_tokens).where(kind)) or 0
-            if flows >= MOST_FLOWS:
-                raise RateLimited("too many log-ins are under way: wait a little", retry_after=30)
+            if flows >= MOST_FLOWS:  # the oldest go: whoever begins many and ends none keeps nobody out for long
+                oldest = select(one_time_tokens.c.digest).where(kind).order_by(one_time_tokens.c.expires_at)
+                gone = one_time_tokens.c.digest.in_(oldest.limit(MOST_FLOWS // 10))
+                connection.execute(one_time_tokens.delete().where(gone))
             connection.execute(one_time_tokens.insert(), row)
 
     def end_flow(self, digest: bytes, now: int) -> Flow | None:
@@ -351,6 +348,26 @@ def _one(connection: Connection, *where: ColumnElement[bool]) -> Login | None:
     mine = select(persons, _USERS.c.label).join(_USERS, _USERS.c.id == persons.c.id)
     row = connection.execute(mine.where(*where)).mappings().first()
     return _login(row) if row is not None else None
+
+
+def _forgive(connection: Connection, tried: Sequence[str]) -> None:
+    """Many log in from one address, who must not slow each other; who guesses gets nothing back for a guess."""
+    shared = [subject for subject in tried if throttle.is_shared(subject)]
+    own = login_tries.c.subject.in_([subject for subject in tried if subject not in shared])
+    connection.execute(login_tries.delete().where(own))
+    counted = login_tries.c.subject.in_(shared), login_tries.c.count > 0
+    connection.execute(login_tries.update().where(*counted).values(count=login_tries.c.count - 1))
+
+
+def _named(connection: Connection, organisation: str, name: str, *where: ColumnElement[bool]) -> Login | None:
+    # A database may know the case of ASCII alone: of other names all that are as long are looked at.
+    alike = func.lower(_USERS.c.label) == name.lower() if name.isascii() else func.length(_USERS.c.label) == len(name)
+    mine = select(persons, _USERS.c.label).join(_USERS, _USERS.c.id == persons.c.id)
+    mine = mine.where(persons.c.organisation == organisation, or_(_USERS.c.label == name, alike), *where)
+    rows = connection.execute(mine).mappings()
+    found = [_login(row) for row in rows if row["label"].casefold() == name.casefold()]
+    exact = [login for login in found if login.name == name]
+    return (exact or found)[0] if len(exact or found) == 1 else None
 
 
 def _has_owner(connection: Connection) -> bool:
