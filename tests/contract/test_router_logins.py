@@ -178,3 +178,22 @@ async def test_an_account_that_is_led_elsewhere_is_asked_there(house):
     auth.base_url = f"{served.url}/elsewhere"
     await router.ask("acme/m")
     assert theirs.seen[0].startswith("POST /elsewhere/chat/completions ")
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [("", b"GET /elsewhere/models "), ("m", b"POST /elsewhere/chat/completions ")],
+    ids=["its models", "a token"],
+)
+async def test_a_test_of_an_account_that_is_led_elsewhere_asks_there(house, model, asked):
+    router, auth, _, _ = house
+    seen: list[bytes] = []
+
+    async def play(peer: Peer) -> None:
+        seen.append(await peer.reader.readuntil(b"\r\n\r\n"))
+        await peer.say(b"HTTP/1.1 401 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+    async with scripted(play) as elsewhere:
+        auth.base_url = f"{elsewhere.url}/elsewhere"
+        await router.service.test_account(CallContext("a-test"), "acme/first", model)
+    assert [each.startswith(asked) for each in seen] == [True]

@@ -6,7 +6,9 @@ import pytest
 from omni_catalogue import snapshot as s
 from omni_catalogue.proxies import Egress, Proxy
 from omni_core.outbound_health import FAILURES
-from omni_wire.errors import GatewayError, ProxyFailed
+from omni_core.ports.auth import Credential
+from omni_core.ports.context import CallContext
+from omni_wire.errors import CredentialUnavailable, GatewayError, ProxyFailed
 
 from tests.support.proxies import ConnectProxy, SocksProxy
 from tests.support.router import Harness, harness, provider
@@ -66,3 +68,26 @@ async def test_the_client_is_told_which_proxy_it_was_and_never_its_password(rout
             await router.ask("acme/m")
         assert isinstance(raised.value, ProxyFailed)
         assert USER not in str(raised.value)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_proxy_whose_password_cannot_be_had_is_not_gone_around_and_nothing_is_charged(
+    router: Harness, stream: bool
+) -> None:
+    credential = router.auth.credential
+
+    async def without_the_proxys(context: CallContext, account_id: str) -> Credential:
+        if account_id.startswith("proxy:"):
+            raise CredentialUnavailable("the vault is sealed")
+        return await credential(context, account_id)
+
+    router.auth.credential = without_the_proxys  # type: ignore[method-assign]
+    async with ConnectProxy(USER, PASSWORD) as proxy:
+        ways = (way("http", proxy.port, "account"), Egress(level="account"))
+        router.configure(provider("acme", f"{router.simulator.url}/v1", accounts=(account("first", *ways),)))
+        with pytest.raises(CredentialUnavailable):
+            await router.ask("acme/m", stream=stream)
+        assert (len(proxy.asked), len(router.simulator.requests)) == (0, 0)
+    attempts, (request,) = await router.events()
+    assert [(each.cost_nano_usd, each.usage.input_tokens) for each in attempts] in ([], [(0, 0)])
+    assert request.cost_nano_usd == 0

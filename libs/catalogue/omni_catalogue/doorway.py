@@ -19,6 +19,7 @@ Head = Sequence[tuple[bytes, bytes]]
 # Names below these are nobody's in the public DNS: none can be bought and pointed at a machine of ours.
 _PRIVATE_ENDS = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test")
 _REMEMBERED = 16_384  # clients, by what was said of them
+_MOST_SAID = 256  # characters that are remembered of one: a header may have 64 KB, and another for each request
 _METHODS = ("GET", "HEAD", "POST")
 _HEADERS = (
     "authorization", "content-type", "x-api-key", "x-goog-api-key", "x-request-id", "anthropic-version",
@@ -49,9 +50,11 @@ class Doorway:
 
     def client(self, peer: str, headers: Head) -> Address | None:
         """Where a request comes from, as far as those say whose word counts. See ``networks.client_address``."""
-        if not self._trusted:
+        if not self.is_proxy(peer):  # nobody's word is looked at, nor kept
             return _peer(peer)
-        return self._client_of(peer, tuple(self.hops(headers)))
+        hops = tuple(self.hops(headers))
+        read = self._client_of if sum(map(len, hops)) <= _MOST_SAID else self._read_client
+        return read(peer, hops)
 
     def _read_client(self, peer: str, hops: tuple[str, ...]) -> Address | None:
         return client_address(peer, hops, self._trusted)

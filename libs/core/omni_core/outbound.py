@@ -15,7 +15,7 @@ from omni_wire.errors import ProxyFailed, UpstreamTimeout, UpstreamUnreachable
 
 from omni_core.addresses import Resolver
 from omni_core.ids import new_id
-from omni_core.outbound_handshake import failed, handshake
+from omni_core.outbound_handshake import Handshake, failed, handshake
 from omni_core.outbound_health import ProxyHealth
 from omni_core.outbound_trust import Contexts
 from omni_core.outbound_tunnel import ProxyCut, Talk
@@ -145,10 +145,12 @@ class Outbound:
         secret = ""
         if via.secret_version and self._secrets is not None:
             secret = await self._secrets.secret(via)
-        with self.health.watched(via):
+        with self.health.watched(via, target.host) as watched:
             try:
                 async with asyncio.timeout_at(until):
-                    return await self._opened(loop, target, address, via, secret)
+                    transport, talk = await self._reached(loop, via)
+                    watched.asked = True
+                    return await _opened(transport, talk, handshake(via, secret, address, target.port))
             except TimeoutError as error:
                 raise failed(via, "opened no tunnel in time", "timeout") from error
             except ProxyCut as error:
@@ -162,23 +164,24 @@ class Outbound:
                     self._secrets.refused(via)
                 raise
 
-    async def _opened(
-        self, loop: asyncio.AbstractEventLoop, target: Target, address: str, via: Proxy, secret: str
-    ) -> asyncio.Transport:
+    async def _reached(self, loop: asyncio.AbstractEventLoop, via: Proxy) -> tuple[asyncio.Transport, Talk]:
         try:
             tls = await self._contexts.of(via.trust) if via.kind == "https" else None
             hosts = await self.resolver.resolve(via.host, via.port, allow_private=via.allow_private)
         except UpstreamUnreachable as error:
             raise failed(via, f"cannot be used: {error.message}", "unusable") from error
-        transport, talk = await loop.create_connection(
+        return await loop.create_connection(
             Talk, hosts[0], via.port, ssl=tls, server_hostname=via.host.rstrip(".") if tls is not None else None
         )
-        try:
-            await talk.follow(handshake(via, secret, address, target.port))
-        except BaseException:
-            transport.abort()
-            raise
-        return transport
+
+
+async def _opened(transport: asyncio.Transport, talk: Talk, said: Handshake) -> asyncio.Transport:
+    try:
+        await talk.follow(said)
+    except BaseException:
+        transport.abort()
+        raise
+    return transport
 
 
 async def _straight(

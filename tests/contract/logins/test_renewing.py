@@ -11,7 +11,7 @@ from omni_auth.adapters.login_catalogue import OVERRIDES
 from omni_auth.adapters.store.logins import SqlLogins
 from omni_core.ports.configuration import ANYBODY
 from omni_core.ports.logins import NewLogin
-from omni_wire.errors import CredentialUnavailable
+from omni_wire.errors import CredentialUnavailable, DependencyUnavailable
 
 from tests.contract.logins.conftest import CODEX, SETTINGS, log_in
 from tests.support.killed_login import STEPS
@@ -100,6 +100,38 @@ async def test_a_holder_that_was_held_up_overwrites_nothing(opened, provider):
     assert house.store.keep(info.id, stale.fence, late, ends=0, now=0, done=True) is None
     assert house.store.close_login(info.id, stale.fence, "late", 0) is False
     assert house.store.get(info.id).tokens == fresh.tokens
+
+
+async def test_a_holder_from_before_a_login_was_forgotten_overwrites_nothing_of_its_successor(opened, provider):
+    house = opened()
+    info = await log_in(house, provider)
+    stored = house.store.get(info.id)
+    stale = house.store.lease(info.id, stored.version, 60_000)
+    await house.flows.forget(ANYBODY, info.id)
+    await log_in(house, provider)
+    fresh = house.store.get(info.id)
+    assert house.store.lease(info.id, fresh.version, 60_000).fence != stale.fence
+    assert house.store.keep(info.id, stale.fence, stored.tokens, ends=0, now=0, done=True) is None
+    assert house.store.get(info.id).tokens == fresh.tokens
+
+
+async def test_tokens_are_kept_though_the_store_goes_away_while_the_provider_is_asked(opened, provider):
+    """The provider has taken the old refresh token by then, and gives it to nobody again."""
+    house = opened()
+    info = await log_in(house, provider)
+    provider.oauth.grace = 0.0
+    keep, away = house.store.keep, [True, True, True]
+
+    def kept_later(*asked, **more):
+        if away:
+            away.pop()
+            raise DependencyUnavailable("the key store cannot be used")
+        return keep(*asked, **more)
+
+    house.store.keep = kept_later
+    assert (await house.renewing.renew(info.id)).is_good
+    assert (await house.renewing.renew(info.id)).is_good
+    assert away == []
 
 
 async def test_while_one_holds_the_lease_nobody_else_asks(opened, provider):

@@ -105,3 +105,15 @@ def test_networks_are_found_as_one_by_one(rows: list[tuple[object, int, int]], a
     some = address(str(rows[near][0] if near < len(rows) else asked))
     assert some is not None
     assert sorted(Held(held).of(some)) == sorted(number for network, number in held if some in network)
+
+
+def test_what_a_client_writes_of_itself_is_remembered_of_nobody_but_a_proxy_and_never_at_length() -> None:
+    """A header may have 64 KB: remembered for 16,384 requests that would be a gigabyte."""
+    door = Doorway(Server(trusted_proxies=("10.0.0.0/8",)))
+    for number in range(3):
+        said = head(x_forwarded_for=f"{'203.0.113.1, ' * 100}198.51.100.{number}")
+        assert str(door.client("192.0.2.1", said)) == "192.0.2.1"
+        assert str(door.client("10.0.0.1", said)) == f"198.51.100.{number}"
+    assert door._client_of.cache_info().currsize == 0
+    assert str(door.client("10.0.0.1", head(x_forwarded_for="198.51.100.9"))) == "198.51.100.9"
+    assert door._client_of.cache_info().currsize == 1

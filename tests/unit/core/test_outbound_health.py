@@ -24,10 +24,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def tried(health: ProxyHealth, code: str = "") -> str:
+def tried(health: ProxyHealth, code: str = "", target: str = "", asked: bool = False) -> str:
     """What becomes of a tunnel that fails with ``code``, "" for one that opens."""
     try:
-        with health.watched(OFFICE):
+        with health.watched(OFFICE, target) as watched:
+            watched.asked = asked
             if code == "target":
                 raise UpstreamUnreachable("no way")
             if code:
@@ -74,3 +75,22 @@ def test_failures_in_a_row_are_counted_and_no_others(clock: Clock) -> None:
             tried(health, "cut")
         assert tried(health) == ""
     assert health.broken() == ()
+
+
+def test_a_target_that_lets_it_wait_is_left_alone_behind_it_and_no_other_one(clock: Clock) -> None:
+    health = ProxyHealth()
+    for _ in range(FAILURES):
+        assert tried(health, "timeout", "away.example", asked=True) == "proxy_timeout"
+        assert tried(health, "", "well.example") == ""
+    assert tried(health, "", "away.example") == "proxy_left_alone"
+    assert tried(health, "", "well.example") == ""
+    clock.now += OPEN_FOR
+    assert tried(health, "", "away.example") == ""
+    assert health.broken() == ()
+
+
+def test_one_that_cannot_be_connected_to_is_left_alone_whomever_it_leads_to(clock: Clock) -> None:
+    health = ProxyHealth()
+    for target in ("one.example", "two.example", "three.example"):
+        assert tried(health, "timeout", target) == "proxy_timeout"
+    assert tried(health, "", "four.example") == "proxy_left_alone"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from omni_catalogue.guards import KINDS
 from omni_translator.domain.guards.detectors import detectors
 from omni_translator.domain.guards.masking import JsonMasker, Restorer, TextMasker, mask_json, mask_text
-from omni_translator.domain.guards.scanner import Mark, Marks, Scanner
+from omni_translator.domain.guards.scanner import Mark, Marks, Scanner, Stretch
 
 ALL = detectors(KINDS, (("ticket", r"(?i)TKT-\d{6}"),))
 TELLING = (
@@ -137,3 +137,25 @@ def test_a_mark_never_shows_what_it_stands_for() -> None:
 def test_a_key_that_never_ends_is_masked_as_far_as_one_may_go() -> None:
     masked = mask_text("sk-proj-" + "a1" * 10_000, ALL, Marks())
     assert masked.startswith("[SECRET_1]a1")
+
+
+def test_a_string_is_searched_once_however_many_escapes_are_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[str] = []
+    feed = Scanner.feed
+
+    def counted(scanner: Scanner, text: str) -> list[Stretch]:
+        fed.append(text)
+        return feed(scanner, text)
+
+    monkeypatch.setattr(Scanner, "feed", counted)
+    code = 'def f():\n    return "jane.roe@example.com"\n' * 50
+    masked = json.loads(mask_json(json.dumps({"code": code}), ALL, Marks()))
+    assert masked == {"code": code.replace("jane.roe@example.com", "[EMAIL_1]")}
+    assert fed == ["code", code]
+
+
+def test_only_marks_of_the_request_turn_back_and_what_may_become_one_waits_for_its_end() -> None:
+    restorer = Restorer({f"[EMAIL_{number}]": f"{number}@example.com" for number in range(1, 20_001)})
+    assert restorer.feed("a[0] [X_1] [EMAIL_20001] [EMAIL_2] [EMAIL_200") == "a[0] [X_1] [EMAIL_20001] 2@example.com "
+    assert restorer.feed("00] [email") == "20000@example.com [email"
+    assert (restorer.feed(" [EMAIL_1"), restorer.end(), restorer.restored) == (" ", "[EMAIL_1", 2)

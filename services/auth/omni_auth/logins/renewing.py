@@ -29,6 +29,7 @@ from omni_auth.settings import AuthSettings
 log = logging.getLogger("omniroute.auth")
 
 _LOOK_AGAIN = 0.1
+_INSIST = 300.0  # seconds for which a store that is away is asked to keep tokens; their fence says if they are too late
 _AT_ONCE = 4
 
 
@@ -259,7 +260,7 @@ class Renewing:
             return self._store.keep(found.id, fence, tokens, ends=tokens.ends, now=self._now(), done=done)
 
         # Not to be broken off: what is not kept is lost for good.
-        return await asyncio.shield(asyncio.create_task(asyncio.to_thread(keep)))
+        return await asyncio.shield(asyncio.create_task(_insisting(keep)))
 
     def _won(self, kept: StoredLogin | None) -> StoredLogin | None:
         if kept is not None:
@@ -296,6 +297,18 @@ class Renewing:
     @staticmethod
     def _again(found: StoredLogin) -> str:
         return f"log in again: run `{again(found.id, found.tokens.parameters if found.tokens else None)}`"
+
+
+async def _insisting(keep: Callable[[], StoredLogin | None]) -> StoredLogin | None:
+    """Raises ``DependencyUnavailable`` once nothing is left to be hoped for."""
+    until = clock.monotonic() + _INSIST
+    while True:
+        try:
+            return await asyncio.to_thread(keep)
+        except DependencyUnavailable:
+            if clock.monotonic() > until:
+                raise
+            await asyncio.sleep(_LOOK_AGAIN)
 
 
 def _hide(tokens: Tokens) -> None:

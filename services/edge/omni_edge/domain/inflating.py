@@ -11,12 +11,15 @@ MAX_RATIO = 20
 _FREE = 1024 * 1024
 PIECE = 256 * 1024  # bytes that are opened at a time, so that others get their turn in between
 _GZIP = 16 + zlib.MAX_WBITS
+# Members of one gzip body: what packs in blocks makes them of 64 KB. Of many that hold nothing each costs as much.
+_FREE_MEMBERS = 64
+_LEAST_MEMBER = 1024  # bytes of the body for each one more
 
 
 class Inflater:
     """gzip (several members too) and deflate (with its zlib wrapping and without, as clients disagree)."""
 
-    __slots__ = ("_engine", "_gzip", "_held", "_in", "_out")
+    __slots__ = ("_engine", "_gzip", "_held", "_in", "_members", "_out")
 
     def __init__(self, encoding: bytes) -> None:
         """``encoding`` is one of ``ENCODINGS``."""
@@ -24,6 +27,7 @@ class Inflater:
         self._engine = zlib.decompressobj(_GZIP) if self._gzip else None
         self._held = b""
         self._in = 0
+        self._members = 1
         self._out = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -44,6 +48,9 @@ class Inflater:
             if engine.eof:
                 if not self._gzip:
                     raise InvalidRequest("The compressed body has something behind its end.", code="bad_encoding")
+                self._members += 1
+                if self._members > _FREE_MEMBERS + self._in // _LEAST_MEMBER:
+                    raise InvalidRequest("The compressed body has too many parts.", code="bad_encoding")
                 engine = self._engine = zlib.decompressobj(_GZIP)
             try:
                 piece = engine.decompress(data, PIECE)

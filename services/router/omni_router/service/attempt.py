@@ -25,6 +25,7 @@ from omni_core.ports.translator import (
 from omni_wire import loops
 from omni_wire.body import Body
 from omni_wire.errors import (
+    CredentialUnavailable,
     DependencyUnavailable,
     LossRefused,
     ProxyFailed,
@@ -141,6 +142,9 @@ class Attempt(Held):
                     answer.close()
                     answer = self._answer = await self._tools.upstream.send(self._request(body))
             await self._await_first_byte(answer)
+        except CredentialUnavailable:  # the proxy's, so nothing went out
+            self._awaited = False
+            raise
         except UpstreamError as error:
             self._awaited = False
             if isinstance(error, ProxyFailed):

@@ -18,7 +18,7 @@ from omni_core.ids import new_id
 from omni_core.ports.auth import Credential
 from omni_core.ports.context import CallContext
 from omni_core.ports.router import ConnectionTest
-from omni_core.ports.translator import EncodeCall
+from omni_core.ports.translator import EncodeCall, Parties
 from omni_ledger import Hold, Refusal, Settlement
 from omni_wire.errors import GatewayError, InvalidRequest, ProxyFailed, UpstreamFailed
 from omni_wire.formats import WireFormat
@@ -158,8 +158,9 @@ class _Listing:
     """The provider's list of models. ``status`` is the HTTP status that came, 0 before."""
 
     def __init__(self, probe: Probe, context: CallContext, place: Candidate, url: str, credential: Credential) -> None:
-        self._probe, self._place, self._url = probe, place, url
-        self._headers = _headers(context, place, credential, url, b"", False)
+        self._probe, self._place = probe, place
+        self._url = provider_call.at(url, place.provider, credential.base_url)
+        self._headers = _headers(context, place, credential, self._url, b"", False)
         del self._headers["content-type"]
         self.status = 0
 
@@ -275,7 +276,9 @@ class _OneToken:
 
     async def _call(self) -> Usage:
         tools, place = self._tools, self._place
-        provider, stream = place.provider, provider_call.asks_stream(place.provider, place.model, False)
+        provider, account = place.provider, place.account
+        stream = provider_call.asks_stream(provider, place.model, False)
+        project = account.project or self._credential.project
         encoded = await tools.translator.encode_request(
             EncodeCall(
                 context=self._context,
@@ -285,9 +288,11 @@ class _OneToken:
                 model=place.model.id,
                 max_output=1 if provider_call.takes_limit(provider) else 0,
                 stream=stream,
+                parties=Parties("", provider.id, account.id, place.model.id, project, account.identity),
             )
         )
         url = provider_call.url(provider, place.model.id, stream=stream)
+        url = provider_call.at(url, provider, self._credential.base_url)
         answer = await tools.upstream.send(
             UpstreamRequest(
                 url=url,

@@ -48,9 +48,9 @@ class SqlLogins:
             if before is not None and before["subject"] and subject and before["subject"] != subject:
                 told = f"{before['id']} is {before['label'] or 'somebody else'}'s: give another account name"
                 raise InvalidRequest(told, status=409, code="name_taken", param="account")
-            # No version comes twice, not even where one was forgotten and made again.
+            # No version and no fence comes twice, not even where one was forgotten and made again.
             version = max(now, before["version"] + 1 if before is not None else 0)
-            fence = before["fence"] + 1 if before is not None else 1
+            fence = before["fence"] + 1 if before is not None else now
             login_id = str(before["id"]) if before is not None else f"{kind}/{name}"
             row: dict[str, object] = {
                 "id": login_id, "kind": kind, "subject": subject,

@@ -16,6 +16,9 @@ _OUTSIDE: Final = re.compile(r'[^"]+')
 _WORD: Final = re.compile(r"[^\s{}\[\],:]+|[\s{}\[\],:]+")
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _UNICODE: Final = 6  # characters of \u00e9
+# A mark, whichever, and what could be the beginning of one: however many there are, they cost no more to look for.
+_ONE: Final = re.compile(r"\[[A-Z][A-Z0-9_]{0,40}_[0-9]{1,9}\]")
+_BEGUN: Final = re.compile(r"\[(?:[A-Z][A-Z0-9_]{0,50})?")
 
 
 class Masker(Protocol):
@@ -93,24 +96,34 @@ class JsonMasker:
         return "".join(out)
 
     def _string(self, text: str, at: int, out: list[str]) -> int:
-        char = text[at]
-        if char == '"':
+        """As much of a string as is there, read at one go: its escapes one by one would cost a search each."""
+        meant: list[str] = []
+        spelt: list[str] = []
+        while at < len(text) and (char := text[at]) != '"':
+            if char != "\\":
+                plain = _PLAIN.match(text, at)
+                end = plain.end() if plain is not None else at + 1
+                meant.append(text[at:end])
+                spelt += text[at:end]
+                at = end
+                continue
+            wanted = _UNICODE if text[at + 1 : at + 2] == "u" else 2
+            escape = text[at : at + wanted]
+            if len(escape) < wanted:
+                self._escape = escape
+                at = len(text)
+                break
+            meant.append(_meant(escape))
+            spelt.append(escape)
+            at += wanted
+        if spelt:
+            self._read("".join(meant), spelt, out)
+        if at < len(text):
             self._close(out)
             self._inside = False
             out.append('"')
-            return at + 1
-        if char != "\\":
-            plain = _PLAIN.match(text, at)
-            end = plain.end() if plain is not None else at + 1
-            self._read(text[at:end], list(text[at:end]), out)
-            return end
-        wanted = _UNICODE if text[at + 1 : at + 2] == "u" else 2
-        spelt = text[at : at + wanted]
-        if len(spelt) < wanted:
-            self._escape = spelt
-            return len(text)
-        self._read(_meant(spelt), [spelt], out)
-        return at + wanted
+            at += 1
+        return at
 
     def _between(self, text: str, at: int, out: list[str]) -> int:
         """Numbers and words, each a text of its own."""
@@ -165,27 +178,30 @@ class Restorer:
     """Marks of a request, back to what they stand for, in a text that comes in pieces; what could be the beginning of
     one is held back. In JSON the originals are escaped, as marks stand in strings there."""
 
-    __slots__ = ("_held", "_originals", "_pattern", "_tokens", "restored")
+    __slots__ = ("_held", "_originals", "restored")
 
     def __init__(self, originals: dict[str, str]) -> None:
         self._originals = originals
-        self._tokens = tuple(originals)
-        self._pattern = re.compile("|".join(map(re.escape, self._tokens)) or "(?!)")
         self._held = ""
         self.restored = 0
 
     def feed(self, text: str) -> str:
         text = self._held + text
         self._held = ""
-        begun = text.rfind("[")
-        if begun >= 0 and any(token.startswith(text[begun:]) and token != text[begun:] for token in self._tokens):
+        begun = text.rfind("[") if self._originals else -1
+        if begun < 0:
+            return text
+        if _BEGUN.fullmatch(text, begun):
             text, self._held = text[:begun], text[begun:]
-        return self._pattern.sub(self._original, text) if "[" in text else text
+        return _ONE.sub(self._original, text)
 
     def end(self) -> str:
         held, self._held = self._held, ""
         return held
 
     def _original(self, found: re.Match[str]) -> str:
+        original = self._originals.get(found[0])
+        if original is None:
+            return found[0]
         self.restored += 1
-        return self._originals[found[0]]
+        return original
