@@ -95,6 +95,16 @@ def metric(runtime, name, **labels):
     return runtime.metrics.get_sample_value(name, labels)
 
 
+async def test_the_link_for_the_first_owner_is_in_no_log(nats, tmp_path, config, capfd, caplog):
+    caplog.set_level(logging.INFO, "omniroute")
+    async with auth(nats.url, tmp_path / "data", config) as (component, _):
+        link = next(line for line in capfd.readouterr().err.splitlines() if "#setup=" in line)
+        token = link.partition("#setup=")[2]
+        assert (await component.people.look(token)).kind == "setup"
+        assert "nobody owns this gateway yet" in caplog.text
+        assert token not in caplog.text
+
+
 async def test_start_publishes_what_the_file_says(nats, tmp_path, config):
     async with auth(nats.url, tmp_path / "data", config) as (component, runtime):
         snapshot = await held(runtime)

@@ -215,6 +215,23 @@ async def test_bodies_arrive_masked_and_cut_and_without_a_stream_they_are_droppe
     await bus.close()
 
 
+async def test_what_is_cut_in_two_at_the_end_is_not_kept_though_masks_before_it_are_shorter(nats_url: str) -> None:
+    registry, bus = new_registry(), Bus(nats_url, name="test")
+    await bus.connect()
+    await bus.ensure_stream(kept_bodies.STREAM, [kept_bodies.SUBJECTS], max_bytes=1 << 20)
+    source = await bus.pull(kept_bodies.STREAM, "test", kept_bodies.SUBJECTS)
+    bodies = BusBodies(bus, "r", registry)
+    gathered = b"a-very-long-address-of-somebody@mail.example.com " * 300 + b"ada.lovelace@exa"
+    long = msgspec.structs.replace(body(content=gathered), size=len(gathered) + 100)
+    bodies.keep([long], len(gathered) - 1024)
+    (message,) = await source.fetch(1, 20)
+    content = unpack(message.data).content
+    assert content.startswith(b"[e-mail] [e-mail]")
+    assert b"lovelace" not in content
+    await bodies.stop()
+    await bus.close()
+
+
 async def test_what_finds_no_room_is_dropped_and_the_stream_holds_so_much_and_no_more(nats_url: str) -> None:
     registry, bus = new_registry(), Bus(nats_url, name="test")
     await bus.connect()

@@ -16,7 +16,7 @@ from omni_dashboard.server.problems import problem
 
 logger = logging.getLogger("omniroute.dashboard")
 
-_REQUEST_ID = re.compile(rb"(?!or-|sk-)[A-Za-z0-9._-]{8,128}")  # what looks like a key is no id: ids are logged
+_REQUEST_ID = re.compile(rb"(?!or[slo]?-|sk-)[A-Za-z0-9._-]{8,128}")  # what looks like a key is no id: ids are logged
 
 _PROBES = ("/healthz", "/readyz", "/metrics")
 

@@ -2,9 +2,9 @@
 
 import re
 
-# Shapes of keys: ours, the model vendors' own prefixes, cloud keys, signed tokens.
+# Shapes of keys: ours, and of sessions and links to log in; the model vendors' own prefixes, cloud keys, signed tokens.
 _KEY = re.compile(
-    r"(?:\b(?:or-[A-Za-z0-9_-]{8}|sk-[A-Za-z0-9_-]{6}|AIza[A-Za-z0-9_-]{6}|AKIA[A-Z0-9]{8}|eyJ[A-Za-z0-9_-]{8}"
+    r"(?:\b(?:or[slo]?-[A-Za-z0-9_-]{8}|sk-[A-Za-z0-9_-]{6}|AIza[A-Za-z0-9_-]{6}|AKIA[A-Z0-9]{8}|eyJ[A-Za-z0-9_-]{8}"
     r"|(?:gsk|xai|hf|nvapi|pplx|gh[opsu]|r8|csk|fw|tgp)[_-][A-Za-z0-9]{8})"
     r"|[Bb]earer\s+[^\s\x22\\]{4}|Basic\s+[A-Za-z0-9+/]{6})[A-Za-z0-9._~+/=-]*"
 )

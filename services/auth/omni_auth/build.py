@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,10 @@ class AuthComponent:
         if self._audit_file is not None:
             self._audit_file.start()
         if token := await self.people.offer_setup():
-            log.warning("nobody owns this gateway yet: within a day, open /login#setup=%s on its dashboard", token)
+            log.warning("nobody owns this gateway yet: stderr has a link for the first owner, good for a day")
+            # Not in the log: admins read that over HTTP, and are no owners.
+            sys.stderr.write(f"for the first owner, once, on the dashboard: /login#setup={token}\n")
+            sys.stderr.flush()
 
     async def drain(self) -> None:
         """Nothing runs longer than a call."""

@@ -126,6 +126,8 @@ SHAPED = [
     ("password=correct-horse-battery", "correct-horse"),
     ("gsk_AbCdEf0123456789 and hf_AbCdEf0123456789", "AbCdEf0123456789"),
     ("AKIAIOSFODNN7EXAMPLE", "IOSFODNN7"),
+    ("open /login#setup=orl-c2V0dXBzZXR1cHNldHVw", "c2V0dXBzZXR1cHNldHVw"),
+    ("the cookie omniroute=ors-c2Vzc2lvbnNlc3Npb24 and oro-c3RhdGVzdGF0ZQ", "c2Vzc2lvbnNlc3Npb24"),
     ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
 ]
 
