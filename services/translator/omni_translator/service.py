@@ -39,6 +39,7 @@ from omni_translator.domain.codecs import CODECS
 from omni_translator.domain.contradictions import refuse_contradictions
 from omni_translator.domain.events import Event, Failed, KeepAlive, UsageReported, fold, unfold
 from omni_translator.domain.guards.answer import AnswerGuard
+from omni_translator.domain.guards.doubles import refuse_doubles
 from omni_translator.domain.guards.request import Finding as DomainFinding
 from omni_translator.domain.guards.request import Refused
 from omni_translator.domain.guards.scanner import Mark as DomainMark
@@ -99,6 +100,8 @@ def _relayed(call: EncodeCall, codec: Codec) -> tuple[bytes, rules.Ruled]:
         if call.rules is not None and (call.rules.prefix or call.rules.suffix or call.rules.guards is not None):
             raise
         return call.body, rules.Ruled(Conversation(origin=codec.format, model=call.model, messages=()))
+    if call.rules is not None and call.rules.guards is not None:
+        refuse_doubles(call.body)
     ruled = rules.guarded(_ruled(call, conversation), call.rules)
     if ruled.conversation is conversation:
         return call.body, ruled

@@ -10,13 +10,16 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omni_auth.adapters.login_web import AuthorizationServers
 from omni_auth.domain.logins import pasted, reading, steps
-from omni_auth.domain.logins.calls import ClientId, authorize_url, challenge
+from omni_auth.domain.logins.calls import Asked, ClientId, authorize_url, challenge
 from omni_auth.domain.logins.deviations import FOLLOWS
 from omni_auth.domain.logins.steps import Answered
 from omni_auth.domain.logins.stored import StoredLogin
 from omni_auth.domain.logins.tokens import LoginRefused, LoginUnreadable, Person, Tokens, base_url, carried, name_of
 from omni_catalogue.logins import LOGINS
+from omni_catalogue.proxies import DIRECT
+from omni_core.web import WebAnswer
 from omni_wire.errors import InvalidRequest
 
 NOW = 1_800_000_000_000
@@ -255,3 +258,17 @@ def test_no_repr_shows_a_secret() -> None:
         pasted.Callback("s3cret", "s3cret"), SimpleNamespace(),
     ])  # fmt: skip
     assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize("ways", [0, 1, 3])
+async def test_all_ways_out_together_take_no_longer_than_one_call_may(ways: int) -> None:
+    """A lease lasts longer than a call; a second holder would ask with the same refresh token."""
+    given: list[float] = []
+
+    async def fetch_for(ways: Any, asked: Any, *, allow_private: bool, within: float) -> WebAnswer:
+        given.append(within * max(1, len(ways)))
+        return WebAnswer(200, {}, b"{}")
+
+    servers = AuthorizationServers(SimpleNamespace(fetch_for=fetch_for), lambda _: (DIRECT,) * ways)
+    await servers.fetch(Asked("GET", "https://a.example", {}), allow_private=False, within=15.0, login_id="codex/work")
+    assert given == [15.0]

@@ -18,6 +18,7 @@ from omni_translator.domain.events import (
     unfold,
 )
 from omni_translator.domain.guards.answer import AnswerGuard
+from omni_translator.domain.guards.doubles import refuse_doubles
 from omni_translator.domain.guards.injection import MOST, MOST_OF_ALL, rules_in
 from omni_translator.domain.guards.request import Refused, guard
 from omni_translator.domain.guards.scanner import Mark
@@ -38,6 +39,7 @@ from omni_translator.domain.model import (
     ToolCall,
     ToolResult,
 )
+from omni_wire.errors import WireError
 from omni_wire.formats import WireFormat
 
 CHAT = WireFormat.OPENAI_CHAT
@@ -274,3 +276,37 @@ def test_an_answer_is_refused_before_what_was_found_is_told() -> None:
             told += guarded.see(event)
     assert "jane" not in repr(told)
     assert caught.value.told().code == "answer_refused"
+
+
+def test_what_stands_beside_the_words_of_a_part_a_message_or_a_tool_is_masked_too() -> None:
+    """It is relayed to its own format as it came: what a document is about, examples of a tool."""
+    document = Document(text="a", extra={"context": f"of {ADDRESS}", "url": ADDRESS})
+    thought = Reasoning(text="b", origin=CHAT, signature="proof", extra={"context": ADDRESS})
+    tool = Tool(name="f", extra={"input_examples": [{"to": ADDRESS}]})
+    message = Message(
+        role=Role.USER, parts=(document, thought), extra={"note": ADDRESS, "name": ADDRESS, "id": ADDRESS}
+    )
+    past = guard(Conversation(origin=CHAT, model="m", messages=(message,), tools=(tool,)), MASK).conversation
+    (said,) = past.messages
+    assert said.extra == {"note": "[EMAIL_1]", "name": "[EMAIL_1]", "id": ADDRESS}
+    assert said.parts == (Document(text="a", extra={"context": "of [EMAIL_1]", "url": ADDRESS}), thought)
+    assert past.tools == (Tool(name="f", extra={"input_examples": [{"to": "[EMAIL_1]"}]}),)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages":[{"content":"jane.roe@example.com"}],"messages":[]}',
+        b'{"messages":[{"content":"jane.roe@example.com","c\\u006fntent":"hi"}]}',
+        b"[" * 100_000,
+        b"{",
+    ],
+    ids=["twice", "in another spelling", "too deep", "no JSON"],
+)
+def test_a_body_that_others_may_read_otherwise_is_relayed_past_no_guard(body: bytes) -> None:
+    with pytest.raises(WireError):
+        refuse_doubles(body)
+
+
+def test_a_body_that_says_each_thing_once_is_no_matter_how_large_its_numbers() -> None:
+    refuse_doubles(b'{"a":{"a":1},"b":[{"a":1},{"a":1e999}],"c":' + b"9" * 5_000 + b"}")

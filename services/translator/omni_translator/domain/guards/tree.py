@@ -60,6 +60,13 @@ def of_conversation(conversation: Conversation, texts: Texts) -> Conversation:
 
 
 def of_part(part: Part, texts: Texts) -> Part:
+    """What it says, and what nobody here knows a meaning of that stands beside it (``extra``)."""
+    if isinstance(part, Opaque) or not part.extra or (isinstance(part, Reasoning) and part.signature):
+        return _said_by(part, texts)
+    return _with(_said_by(part, texts), extra=_json(part.extra, texts, 0))
+
+
+def _said_by(part: Part, texts: Texts) -> Part:
     match part:
         case Text() | Refusal():
             return _with(part, text=texts.plain(part.text))
@@ -79,12 +86,18 @@ def of_part(part: Part, texts: Texts) -> Part:
 
 
 def _message(message: Message, texts: Texts) -> Message:
-    return _with(message, parts=tuple([of_part(part, texts) for part in message.parts]))
+    parts = tuple([of_part(part, texts) for part in message.parts])
+    extra = _json(message.extra, texts, 0)
+    if isinstance(name := extra.get("name"), str):  # of somebody, and of no tool
+        extra = {**extra, "name": texts.plain(name)}
+    return _with(message, parts=parts, extra=extra)
 
 
 def _tool(tool: Tool | Opaque, texts: Texts) -> Tool | Opaque:
     if isinstance(tool, Opaque):
         return tool
+    if tool.extra:
+        tool = _with(tool, extra=_json(tool.extra, texts, 0))
     return _with(tool, description=texts.plain(tool.description)) if tool.description else tool
 
 
