@@ -82,7 +82,7 @@ class _Wired(Assembly):
         super().__init__(target(name), runtime, inputs, ProcessState())
 
     def _port(self, name: str) -> Any:
-        return self._others[name].service
+        return self._others["auth"].people if name == "people" else self._others[name].service
 
 
 def runtime(name: str, redis_url: str, nats_url: str, home: Path) -> Runtime:

@@ -121,7 +121,8 @@ class Decoder(SseDecoder):
         """Read what stands beside the choices; whether that was nothing that changes from chunk to chunk."""
         plain = True
         self._padded = self._padded or "obfuscation" in chunk
-        usage, rest = read_usage(chunk.get("usage"), chunk.get("service_tier"))
+        tier = chunk.get("service_tier") or self._top.get("service_tier")  # some say it once, ahead of the usage
+        usage, rest = read_usage(chunk.get("usage"), tier)
         if usage is not None:
             events.append(UsageReported(usage))
             plain = False
