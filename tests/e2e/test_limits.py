@@ -286,6 +286,10 @@ def told_of(hooked: tuple[str, list[dict[str, Any]]], name: str, path: str = "/h
     return [one for one in [*hooked[1]] if one["data"]["name"] == name and one["path"] == path]
 
 
+def is_told(hooked: tuple[str, list[dict[str, Any]]], name: str, path: str) -> bool:
+    return bool(told_of(hooked, name, path))
+
+
 def test_a_webhook_of_the_settings_is_named_and_moved_while_the_gateway_runs(
     made: Fleet, hooked: tuple[str, list[dict[str, Any]]]
 ) -> None:
@@ -306,6 +310,7 @@ def test_a_webhook_of_the_settings_is_named_and_moved_while_the_gateway_runs(
         eventually(lambda: len(told_of(hooked, f"tag/{tag}/few")) == 2, 20)
         return next(one for one in told_of(hooked, f"tag/{tag}/few") if one["data"]["percent"] == 100)
 
+    manage(made, "POST", "settings/settings/adopt")  # from the file, which has no webhooks
     refused = {"webhooks": [pager | {"url": base, "secret": {"value": PAGER_SECRET}}]}
     answer = manage(made, "PUT", "settings/settings", {"notify": refused}, refused=400)
     assert PAGER_SECRET not in json.dumps(answer)
@@ -313,7 +318,7 @@ def test_a_webhook_of_the_settings_is_named_and_moved_while_the_gateway_runs(
         manage(made, "PUT", "settings/settings", {"notify": {"webhooks": [pager | {"url": base + path}]}})
         in_step(made)
         own, name = use_up(tag), f"tag/{tag}/few"
-        eventually(partial(told_of, hooked, name, path), 20)
+        eventually(partial(is_told, hooked, name, path), 20)
         (told,) = told_of(hooked, name, path)
         assert told["data"] == own["data"]
         assert told["type"] == "limit.reached"
