@@ -84,6 +84,7 @@ READERS: dict[Callable[..., Any], Schema] = {
     scalars.host: {"anyOf": [text(_HOST), text(_V4, format="ipv4"), {"type": "string", "format": "ipv6"}]},
     scalars.base_url: text(rf"https?://({_HOST}|{_V4}|{_V6}){_PORT}(/[A-Za-z0-9._~-]+)*/?"),
     scalars.proxy_url: text(rf"(https?|socks5h?)://({_HOST}|{_V4}|{_V6}){_PORT}/?"),
+    scalars.webhook_url: text(rf"https?://({_HOST}|{_V4}|{_V6}){_PORT}(/[A-Za-z0-9._~-]+)*/?(\?[A-Za-z0-9=&_.~-]{{0,60}})?"),
     scalars.pem_file: text(r"(/[A-Za-z0-9._-]{1,40}){1,6}"),
     scalars.network: {
         "anyOf": [

@@ -147,7 +147,7 @@ NATS: dict[str, tuple[list[str], str]] = {
     "quota": ([*_CONFIG_READ, *_USAGE_WRITE], ""),
     "auth": ([*_CONFIG_READ, f"$KV.{config_feed.BUCKET}.{config_feed.KEY}"], ""),
     "analytics": (
-        [*_made(outbox.STREAM), *_USAGE_READ, *_DEAD_WRITE, *_DEAD_READ, *_BODIES_READ, *_SHAPE],
+        [*_CONFIG_READ, *_made(outbox.STREAM), *_USAGE_READ, *_DEAD_WRITE, *_DEAD_READ, *_BODIES_READ, *_SHAPE],
         "",
     ),
     "dashboard": ([f"{console.SUBJECT}.*.*"], ">"),

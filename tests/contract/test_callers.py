@@ -7,14 +7,19 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
 from grpc import aio
+from omni_auth import server as auth_server
 from omni_core.callers import CALLERS
+from omni_core.clients.auth import AuthClient
 from omni_core.identity import SERVICES, TOKEN_METADATA, Caller, Proofs, proof
+from omni_core.ports.auth import Credential
+from omni_core.ports.context import CallContext
 from omni_core.rpc import RpcServer, ServiceChannel, open_channel
+from omni_wire.errors import GatewayError
 from omniroute_proto.analytics.v1 import analytics_pb2
 from omniroute_proto.auth.v1 import auth_pb2, people_pb2
 from omniroute_proto.quota.v1 import quota_pb2
@@ -88,13 +93,16 @@ def test_every_method_is_in_the_table_and_nothing_else_is() -> None:
 
 def test_credentials_go_to_those_that_call_providers_and_keys_are_made_by_the_dashboard() -> None:
     """Not only what the table says, but what it must never say."""
-    assert CALLERS["/omniroute.auth.v1.AuthPort/Credential"] == {"router", "quota"}
+    assert CALLERS["/omniroute.auth.v1.AuthPort/Credential"] == {"router", "quota", "analytics"}
     assert CALLERS["/omniroute.auth.v1.AuthPort/RefreshCredential"] == {"router", "quota"}
     for method in ("BeginLogin", "FinishLogin", "ImportLogin", "ForgetLogin"):
         assert CALLERS[f"/omniroute.auth.v1.AuthPort/{method}"] == {"dashboard"}
     for method in ("CreateKey", "ListKeys", "RotateKey", "RevokeKey"):
         assert CALLERS[f"/omniroute.auth.v1.AuthPort/{method}"] == {"dashboard"}
-    assert not any("auth" in callers or "analytics" in callers for callers in CALLERS.values()), "they call nobody"
+    assert not any("auth" in callers for callers in CALLERS.values()), "it calls nobody"
+    assert [method for method, callers in CALLERS.items() if "analytics" in callers] == [
+        "/omniroute.auth.v1.AuthPort/Credential"
+    ]
 
 
 async def test_each_service_may_call_what_the_table_says_by_its_token() -> None:
@@ -209,3 +217,51 @@ def test_the_documented_table_is_the_one_in_force() -> None:
         for method in re.findall(r"\w+", methods)
     }
     assert documented == CALLERS
+
+
+class _Secrets:
+    """As much of auth as gives secrets."""
+
+    async def credential(self, context: CallContext, account_id: str) -> Credential:
+        return Credential(f"secret of {account_id}", "1")
+
+    async def refresh_credential(self, context: CallContext, account_id: str, version_seen: str) -> Credential:
+        return Credential(f"secret of {account_id}", "2")
+
+
+async def secrets_for(address: str, caller: Caller) -> dict[str, str]:
+    """What becomes of a question for each kind of secret: "had", or the error's kind; first asked, then refreshed."""
+    found = {}
+    async with open_channel(address, caller, SERVER) as channel:
+        client = AuthClient(channel)
+        for id_ in ("acme/first", "proxy:office", "notify:pager"):
+            for way, call in (
+                ("", client.credential(CallContext("r1"), id_)),
+                ("refresh ", client.refresh_credential(CallContext("r1"), id_, "0")),
+            ):
+                try:
+                    found[way + id_] = "had" if (await call).secret == f"secret of {id_}" else "another"
+                except GatewayError as error:
+                    found[way + id_] = error.kind
+    return found
+
+
+@pytest.mark.parametrize("certified", [False, True])
+async def test_secrets_of_webhooks_are_for_analytics_alone_and_no_others(tmp_path: Path, certified: bool) -> None:
+    folder = certificates(tmp_path / "tls")
+    server = RpcServer("127.0.0.1", 0, TOKEN, tls=tls_of(folder, SERVER) if certified else None)
+    auth_server.register(server, cast(Any, _Secrets()))
+    address = f"127.0.0.1:{await server.start()}"
+    try:
+        for name in ("router", "quota", "analytics", "gateway"):
+            services = ("edge", "router", "translator") if name == "gateway" else (name,)
+            # The token alone would let them have everything.
+            caller = Caller(SERVICES, TOKEN, tls_of(folder, name)) if certified else Caller(services, TOKEN)
+            found = await secrets_for(address, caller)
+            had = {id_ for id_, outcome in found.items() if outcome == "had"}
+            if name == "analytics":
+                assert had == {"notify:pager"}, found
+            else:
+                assert had == {way + id_ for way in ("", "refresh ") for id_ in ("acme/first", "proxy:office")}, found
+    finally:
+        await server.stop(0)

@@ -190,10 +190,10 @@ def test_containers_can_do_as_little_as_possible(model: dict[str, Any]) -> None:
             assert service["user"] == "65532:65532", name
 
 
-def test_ways_out_are_only_for_those_that_call_providers(model: dict[str, Any]) -> None:
+def test_ways_out_are_only_for_those_that_call_providers_or_webhooks(model: dict[str, Any]) -> None:
     assert model["networks"]["internal"]["internal"] is True
     out = {name for name, service in model["services"].items() if "egress" in service["networks"]}
-    assert out == {"auth", "quota", "router", "router-more"}
+    assert out == {"auth", "quota", "router", "router-more", "analytics"}
 
 
 def test_secrets_are_files_given_to_those_that_need_them(model: dict[str, Any]) -> None:
@@ -210,7 +210,7 @@ def test_secrets_are_files_given_to_those_that_need_them(model: dict[str, Any]) 
         assert holders(f"nats_{user}_password") == {"nats"} | replicas[user]
     assert holders("api_key") == {"auth"}
     assert holders("config_signing_key") == holders("vault_keys") == {"auth"}
-    assert holders("config_public_keys") == {"auth", "edge", "quota", "router", "router-more"}
+    assert holders("config_public_keys") == {"auth", "analytics", "edge", "quota", "router", "router-more"}
     assert holders("grafana_password") == {"grafana"}
     assert holders("service_token") == set(OURS) - {"simulator"}
     for name, service in model["services"].items():

@@ -185,7 +185,7 @@ def test_every_rule_was_broken() -> None:
 def test_the_graph_is_the_one_of_the_launcher(rendered: dict[str, list[Document]]) -> None:
     """Not a rule of nothing: the policies of prod, spelt out for those who read this."""
     out, into = allowed(Manifests(rendered["prod"]))
-    assert {edge.caller for edge in out if edge.callee == "internet"} == {"auth", "quota", "router"}
+    assert {edge.caller for edge in out if edge.callee == "internet"} == {"auth", "quota", "router", "analytics"}
     assert {edge.callee for edge in into if edge.caller == "anywhere"} == {"edge", "dashboard"}
     for name, part in PARTS.items():
         assert {edge.callee for edge in out if edge.caller == name} >= set(part.calls)
@@ -224,7 +224,7 @@ def test_a_secret_is_given_to_those_that_need_it(rendered: dict[str, list[Docume
 
     assert holders("api_key") == {"auth"}
     assert holders("config_signing_key") == holders(VAULT) == {"auth"}
-    assert holders("config_public_keys") == {"auth", "edge", "quota", "router"}
+    assert holders("config_public_keys") == {"auth", "analytics", "edge", "quota", "router"}
     assert holders("service_token") == set(PARTS)
     assert holders("redis_password") == {"redis"}, "the admin's"
     assert holders("nats_password") == {"nats"}, "the admin's"

@@ -260,7 +260,7 @@ WRITES = {
     "_INBOX_edge.x": set(),
     "anything": set(),
     **{f"$KV.omniroute_members.{name}.one": {name} for name in PARTS},
-    "$JS.API.STREAM.MSG.GET.KV_omniroute_config": {"auth", "edge", "router", "quota", "gateway"},
+    "$JS.API.STREAM.MSG.GET.KV_omniroute_config": {"auth", "edge", "router", "quota", "analytics", "gateway"},
 }
 for _name in ("edge", "router", "translator"):
     WRITES[f"$KV.omniroute_members.{_name}.one"] = {_name, "gateway"}

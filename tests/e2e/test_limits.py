@@ -1,10 +1,13 @@
 """Limits that keys share, through all processes: made by API and file, held by two routers, told in every dialect."""
 
 import asyncio
+import base64
+import hmac
 import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,6 +18,7 @@ from tests.support.fleet import ADMIN, HELLO, KEY, Fleet, config, eventually, fl
 from tests.support.stack import simulator
 
 CAP_NANO_USD = 400_000
+PAGER_SECRET = "whsec_cGFnZXItc2VjcmV0LW9mLXRoZS1lMmU="
 FILE = """\
 limits:
   - {name: research, team: core, budget: {usd: 0.0004}}
@@ -35,7 +39,8 @@ def hooked() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))) | dict(self.headers))
+            body = self.rfile.read(int(self.headers["content-length"]))
+            told.append(json.loads(body) | dict(self.headers) | {"path": self.path, "body": body})
             self.send_response(204)
             self.end_headers()
 
@@ -55,6 +60,7 @@ def made(
 ) -> Iterator[Fleet]:
     hook = {"_URL": hooked[0], "_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "_PRIVATE": "on"}
     env = {f"OMNIROUTE_ANALYTICS_WEBHOOK{name}": value for name, value in hook.items()}
+    env |= {"PAGER_SECRET": PAGER_SECRET}
     home = tmp_path_factory.mktemp("limits")
     with fleet(home, config(provider_url, breaker="on"), routers=2, env=env) as running:
         edge = running["edge"][0]
@@ -264,7 +270,7 @@ def test_what_is_upstream_and_tags_have_limits_that_are_edited_while_they_run(
         return [one for one in made.get("/api/limit-events").json()["items"] if one["name"] == "tag/batch/few"]
 
     eventually(lambda: [one["webhook"] for one in few()] == ["delivered"], 10)
-    (told,) = (one for one in hooked[1] if one["data"]["name"] == "tag/batch/few")
+    (told,) = told_of(hooked, "tag/batch/few")
     assert (told["data"]["used"], told["data"]["percent"]) == (4, 100)
     assert told["webhook-signature"].startswith("v1,")
     manage(made, "PUT", "limits/provider/acme/most", {"budget": {"usd": 5, "window": "5h"}})
@@ -274,6 +280,59 @@ def test_what_is_upstream_and_tags_have_limits_that_are_edited_while_they_run(
     assert ask("acme/sim", secret, "batch").status_code == 200
     for name in ("provider/acme/most", "tier/api_key/most"):
         manage(made, "DELETE", f"limits/{name}")
+
+
+def told_of(hooked: tuple[str, list[dict[str, Any]]], name: str, path: str = "/hook") -> list[dict[str, Any]]:
+    return [one for one in [*hooked[1]] if one["data"]["name"] == name and one["path"] == path]
+
+
+def is_told(hooked: tuple[str, list[dict[str, Any]]], name: str, path: str) -> bool:
+    return bool(told_of(hooked, name, path))
+
+
+def test_a_webhook_of_the_settings_is_named_and_moved_while_the_gateway_runs(
+    made: Fleet, hooked: tuple[str, list[dict[str, Any]]]
+) -> None:
+    """As operations.md has it: signed with the secret that is auth's, at the URL of now, beside the process's own."""
+    secret = key(made, "watched")
+    base = hooked[0].removesuffix("/hook")
+    pager = {"name": "pager", "secret": {"env": "PAGER_SECRET"}, "percents": [100], "allow_private_address": True}
+
+    def use_up(tag: str) -> dict[str, Any]:
+        """A limit of the tag, to its end; gives what the process's own webhook was told of that."""
+        manage(made, "PUT", f"limits/tag/{tag}/few", {"requests": {"count": 2}, "mode": "soft", "warn": [50, 100]})
+        in_step(made)
+        headers = {"authorization": f"Bearer {secret}", "x-omniroute-tags": tag}
+        for _ in range(2):
+            body = {"model": "acme/sim", "messages": HELLO, "max_tokens": 10}
+            answer = httpx.post(f"{made.openai}/chat/completions", json=body, headers=headers, timeout=30)
+            assert answer.status_code == 200, answer.text
+        eventually(lambda: len(told_of(hooked, f"tag/{tag}/few")) == 2, 20)
+        return next(one for one in told_of(hooked, f"tag/{tag}/few") if one["data"]["percent"] == 100)
+
+    manage(made, "POST", "settings/settings/adopt")  # from the file, which has no webhooks
+    refused = {"webhooks": [pager | {"url": base, "secret": {"value": PAGER_SECRET}}]}
+    answer = manage(made, "PUT", "settings/settings", {"notify": refused}, refused=400)
+    assert PAGER_SECRET not in json.dumps(answer)
+    for path, elsewhere, tag in (("/first", "/second", "moved1"), ("/second", "/first", "moved2")):
+        manage(made, "PUT", "settings/settings", {"notify": {"webhooks": [pager | {"url": base + path}]}})
+        in_step(made)
+        own, name = use_up(tag), f"tag/{tag}/few"
+        eventually(partial(is_told, hooked, name, path), 20)
+        (told,) = told_of(hooked, name, path)
+        assert told["data"] == own["data"]
+        assert told["type"] == "limit.reached"
+        assert told_of(hooked, name, elsewhere) == []
+        signed = f"{told['webhook-id']}.{told['webhook-timestamp']}.".encode() + told["body"]
+        digest = hmac.digest(base64.b64decode(PAGER_SECRET.removeprefix("whsec_")), signed, "sha256")
+        assert told["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+    shown = "".join(made.get(f"/api/{path}").text for path in ("settings/settings", "config/export", "audit"))
+    assert "PAGER_SECRET" in shown
+    assert PAGER_SECRET not in shown
+    manage(made, "DELETE", "settings/settings")
+    for tag in ("moved1", "moved2"):
+        manage(made, "DELETE", f"limits/tag/{tag}/few")
+    in_step(made)
 
 
 # ---- how fast a provider may be asked -------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from omni_launch.targets import PARTS
 
 from tests.support.kubernetes import Document, Manifests, Workload
 
-# Who opens connections to providers (docs/architecture.md).
-CALL_PROVIDERS = frozenset({"auth", "quota", "router"})
+# Who opens connections to providers (docs/architecture.md) and to webhooks.
+CALL_OUT = frozenset({"auth", "quota", "router", "analytics"})
 STORES = {"redis": 6379, "nats": 4222}
 NATS_PEERS = 6222
 SIMULATOR = 9100
@@ -41,7 +41,7 @@ def declared(manifests: Manifests) -> tuple[set[Edge], set[Edge]]:
         for store, port in STORES.items():
             if getattr(one.target, store) and any(each.component == store for each in manifests.workloads):
                 out.add(Edge(one.component, store, port))
-        if CALL_PROVIDERS & set(one.target.parts):
+        if CALL_OUT & set(one.target.parts):
             out.add(Edge(one.component, INTERNET, 443))
         into |= {
             Edge(ANYWHERE, one.component, HTTP_PORTS[part]) for part in one.target.parts if PARTS[part].serves == "http"

@@ -12,6 +12,7 @@ from omni_wire.formats import WireFormat
 
 from omni_catalogue.bodies import Bodies
 from omni_catalogue.guard import FORWARDED_FOR, Addresses, Ban, Cors, Guard
+from omni_catalogue.notify import Webhook
 from omni_catalogue.prices import Above as Above
 from omni_catalogue.prices import Dated, History, Terms, history
 from omni_catalogue.prices import Price as Price
@@ -508,7 +509,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ``auto`` is whether "auto/<id>" stands for an id that one provider lists too. ``proxies`` are all that there are,
     and ``echo_url`` answers the address that it was asked from, "" where none is configured. ``bodies`` None keeps
     nobody's. ``egress`` are the ways out of
-    what is no account's yet."""
+    what is no account's yet, ``webhooks`` who is told of limits."""
 
     revision: int
     created: int
@@ -528,6 +529,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     echo_url: str = ""
     egress: tuple[Egress, ...] = ()
     bodies: Bodies | None = None
+    webhooks: tuple[Webhook, ...] = ()
 
 
 def encode(snapshot: Snapshot) -> bytes:

@@ -1,10 +1,12 @@
 """Which services may make which call: one table, asked by every listener. A call that is not in it is refused.
 
-Credentials of accounts go to those that call providers, keys are made by the management surface alone. A process that
-runs several services may do what any of them may.
+Credentials of accounts go to those that call providers, secrets of webhooks to who tells them; keys are made by the
+management surface alone. A process that runs several services may do what any of them may.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from omni_catalogue import notify
 
 _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
     "omniroute.router.v1.RouterPort": {
@@ -21,7 +23,7 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "omniroute.auth.v1.AuthPort": {
         "Authenticate": ("edge", "dashboard"),
-        "Credential": ("router", "quota"),
+        "Credential": ("router", "quota", "analytics"),
         "RefreshCredential": ("router", "quota"),
         "BeginLogin": ("dashboard",),
         "FinishLogin": ("dashboard",),
@@ -99,4 +101,14 @@ _PORTS: dict[str, dict[str, tuple[str, ...]]] = {
 CALLERS: Mapping[str, frozenset[str]] = {
     f"/{port}/{method}": frozenset(callers) for port, methods in _PORTS.items() for method, callers in methods.items()
 }
+# What ``Credential`` and ``RefreshCredential`` give to whom: by what an id begins with, "" for all others.
+_SECRETS: dict[str, tuple[str, ...]] = {notify.PREFIX: ("analytics",), "": ("router", "quota")}
+
+
+def may_have(services: Iterable[str], account_id: str) -> bool:
+    """Whether a process of these services may have the secret of that id."""
+    allowed = next(callers for prefix, callers in _SECRETS.items() if account_id.startswith(prefix))
+    return not set(allowed).isdisjoint(services)
+
+
 NOBODY: frozenset[str] = frozenset()

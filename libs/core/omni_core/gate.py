@@ -81,6 +81,16 @@ def certificate_services(context: "Context") -> frozenset[str]:
     return frozenset(service for name in names if (service := service_of(name.decode("ascii", "replace"))))
 
 
+def calling_services(context: "Context") -> frozenset[str]:
+    """The services of whoever makes a call that the gate has let in: those that its token names, and its certificate,
+    where it has one."""
+    metadata = dict(context.invocation_metadata() or ())
+    token = metadata.get(TOKEN_METADATA, "")
+    names = (token if isinstance(token, str) else token.decode("ascii", "replace")).partition(".")[0]
+    services = frozenset(filter(None, names.split("+")))
+    return services & certificate_services(context) if _PEER_URI in context.auth_context() else services
+
+
 def _told(method: str, services: Iterable[str]) -> str:
     who = "+".join(sorted(services)) or "a process that is no service"
     log.warning("refused %s to %s", method, who)

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from omni_core.callers import CALLERS
 from omni_core.failures import FAILURE_TRAILER, from_failure, from_rpc_error, grpc_status, is_away, to_failure
-from omni_core.gate import Gate, certified
+from omni_core.gate import Gate, calling_services, certified
 from omni_core.identity import TOKEN_METADATA, Caller
 from omni_core.rpc_metrics import CallMeter
 from omni_core.rpc_tls import channel_credentials, server_credentials
@@ -40,6 +40,7 @@ __all__ = [
     "settled",
     "to_failure",
     "unary",
+    "unary_of",
 ]
 
 log = logging.getLogger("omniroute.rpc")
@@ -199,6 +200,19 @@ def unary(request_type: type[Req], handle: Callable[[Req], Awaitable[Res]]) -> H
         try:
             return await handle(request)
         except Exception as error:  # noqa: BLE001 — the border: settled() logs what is not of the tree
+            await _abort(context, settled(error, request))
+            return None
+
+    return grpc.unary_unary_rpc_method_handler(call, request_type.FromString, _serialize)
+
+
+def unary_of(request_type: type[Req], handle: Callable[[Req, frozenset[str]], Awaitable[Res]]) -> Handler:
+    """As ``unary``, for a handler that is told the services of the process that calls."""
+
+    async def call(request: Req, context: Context) -> Res | None:
+        try:
+            return await handle(request, calling_services(context))
+        except Exception as error:  # noqa: BLE001 — as above
             await _abort(context, settled(error, request))
             return None
 

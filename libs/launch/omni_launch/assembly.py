@@ -161,7 +161,7 @@ class Assembly:
             case "analytics":
                 from omni_analytics import build as analytics
 
-                return analytics.build(runtime, env=self._inputs.env)
+                return analytics.build(runtime, auth=port("auth"), env=self._inputs.env)
             case "translator":
                 from omni_translator import build as translator
 

@@ -29,7 +29,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 # In the order they start: callees before callers, and the edge, which lets requests in, last. They stop in reverse.
 PARTS: dict[str, Part] = {
     "auth": Part(nats=True, owns_files=True),
-    "analytics": Part(nats=True, owns_files=True),
+    "analytics": Part(asks=("auth",), nats=True, owns_files=True),
     "translator": Part(redis=True, nats=True),
     "quota": Part(asks=("auth",), redis=True, nats=True),
     "router": Part(calls=("translator", "auth"), redis=True, nats=True),

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 import msgspec
 from omni_core.bus import Bus
 from omni_core.clock import monotonic, now_ms
-from omni_core.component import Check
+from omni_core.component import Check, ConfigState
+from omni_core.config_feed import ConfigFeed, ConfigMetrics
 from omni_core.ids import new_id
+from omni_core.ports.auth import AuthPort
 from omni_core.runtime import Runtime
+from omni_core.signatures import PublicKeys
 from omni_core.web import HttpWeb
 from omni_wire.errors import DependencyUnavailable
 
@@ -27,6 +30,7 @@ from omni_analytics.adapters.notifier import Notifier
 from omni_analytics.adapters.store import SqlStore
 from omni_analytics.adapters.tracing import traced
 from omni_analytics.adapters.webhook import webhook
+from omni_analytics.adapters.webhooks import Webhooks
 from omni_analytics.domain.recent import Recent
 from omni_analytics.service import Analytics
 from omni_analytics.settings import AnalyticsSettings, kept_days, most_bodies
@@ -42,9 +46,10 @@ class AnalyticsComponent:
         self,
         service: Analytics,
         store: SqlStore,
+        feed: ConfigFeed,
         consumer: Consumer,
         keeper: Keeper,
-        notifier: Notifier | None,
+        notifier: Notifier,
         bodies: BodiesConsumer,
         bodies_store: SqlBodies,
         files: LogFiles | None,
@@ -54,6 +59,7 @@ class AnalyticsComponent:
     ) -> None:
         self.service = service
         self._store = store
+        self._feed = feed
         self._consumer = consumer
         self._keeper = keeper
         self._notifier = notifier
@@ -72,18 +78,18 @@ class AnalyticsComponent:
         except DependencyUnavailable:
             if not self._store.may_be_away:
                 raise
+        await self._feed.start(self._settings.config_wait)
         self._consumer.start()
         self._keeper.start()
         self._bodies.start()
-        if self._notifier is not None:
-            self._notifier.start()
+        self._notifier.start()
 
     async def drain(self) -> None:
         await self._consumer.drain()
 
     async def stop(self) -> None:
-        if self._notifier is not None:
-            await self._notifier.stop()
+        await self._notifier.stop()
+        await self._feed.stop()
         await self._keeper.stop()
         await self._bodies.stop()
         await self._consumer.stop()
@@ -91,6 +97,9 @@ class AnalyticsComponent:
         await self._store.close()
         if self._files is not None:
             self._files.close()
+
+    def config_state(self) -> ConfigState:
+        return self._feed.state
 
     def checks(self) -> dict[str, Check]:
         lag = self._meter.lag_seconds
@@ -105,15 +114,26 @@ class AnalyticsComponent:
 
 
 def build(
-    runtime: Runtime, *, env: Mapping[str, str] = os.environ, settings: AnalyticsSettings | None = None
+    runtime: Runtime,
+    *,
+    auth: AuthPort | None = None,
+    env: Mapping[str, str] = os.environ,
+    settings: AnalyticsSettings | None = None,
 ) -> AnalyticsComponent:
-    """The store lives in ``data_dir/analytics/usage.sqlite3``, or where ``env`` says. Nothing is opened before
-    ``start``. Raises ``DependencyUnavailable``, ``InvalidRequest`` for what is wrong in ``env``."""
+    """The store lives in ``data_dir/analytics/usage.sqlite3``, or where ``env`` says. Without ``auth`` only the
+    environment's webhook is told of limits. Nothing is opened before ``start``. Raises ``DependencyUnavailable``,
+    ``InvalidRequest`` for what is wrong in ``env``."""
     settings = settings or AnalyticsSettings()
     settings = msgspec.structs.replace(
         settings, keep_days=kept_days(env) or settings.keep_days, bodies_most_bytes=most_bodies(env)
     )
-    hook = webhook(env)
+    feed = ConfigFeed(
+        runtime.bus,
+        runtime.settings.data_dir / "analytics" / "snapshot.json",
+        PublicKeys.of(runtime.settings),
+        ConfigMetrics(AnalyticsComponent.name, runtime.metrics),
+    )
+    webhooks = Webhooks(webhook(env), lambda: feed.current, auth)
     meter = PrometheusMeter(runtime.metrics)
     store = SqlStore(usage_database(runtime.settings.data_dir, env), query_timeout=settings.query_timeout)
     files = log_files(env)
@@ -132,14 +152,14 @@ def build(
         settings,
         now_ms=now_ms,
         clock=monotonic,
-        notifies=hook is not None,
+        notify=webhooks.recipients,
         watchers=Watchers(Recent(new_id()), row_found),
         bodies=bodies_store,
         log=files,
     )
     take = service.take if tracer is None else traced(service.take, tracer)
     keeper = Keeper(store, settings, now_ms, lambda: not consumer.state and not meter.lag_seconds)
-    notifier = Notifier(store, HttpWeb(), hook, meter, settings, now_ms) if hook is not None else None
+    notifier = Notifier(store, HttpWeb(), webhooks, meter, settings, now_ms)
     return AnalyticsComponent(
-        service, store, consumer, keeper, notifier, bodies, bodies_store, files, meter, runtime.bus, settings
+        service, store, feed, consumer, keeper, notifier, bodies, bodies_store, files, meter, runtime.bus, settings
     )

@@ -22,7 +22,7 @@ from omni_core.ports.analytics import (
     UsageReport,
 )
 
-from omni_analytics.domain.notices import Notice
+from omni_analytics.domain.notices import Notice, Recipients
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import UsageRow
 
@@ -79,17 +79,17 @@ class UsageStore(Protocol):
         """As ``query``."""
         ...
 
-    async def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
-        """Store what is not stored yet, in one durable transaction, and give that; with ``notify`` a webhook is to be
-        told. Raises as ``record``."""
+    async def keep_reached(self, reached: Sequence[Reached], notify: Recipients) -> list[Reached]:
+        """Store what is not stored yet, in one durable transaction, and give that; the webhooks that ``notify`` says
+        are to be told. Raises as ``record``."""
         ...
 
-    async def due_notices(self, now_ms: int, most: int) -> list[Notice]:
-        """Those that are to be sent now, at ``most`` so many, for nobody else to have; they are due again later unless
-        they are settled. Raises ``DependencyUnavailable``."""
+    async def due_notices(self, now_ms: int, most: int, webhooks: Sequence[str]) -> list[Notice]:
+        """Those that are to be sent to ``webhooks`` now, at ``most`` so many, for nobody else to have; they
+        are due again later unless they are settled. Raises ``DependencyUnavailable``."""
         ...
 
-    async def settle_notice(self, event_id: str, state: str) -> None:
+    async def settle_notice(self, notice: Notice, state: str) -> None:
         """``state`` is "delivered" or "dead". Raises ``DependencyUnavailable``."""
         ...
 

@@ -45,6 +45,7 @@ from omni_wire.latency import OVERHEAD, TOTAL, TTFT
 
 from omni_analytics import ports
 from omni_analytics.domain import rollup
+from omni_analytics.domain.notices import Recipients, nobody
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rows import CLOCK_AHEAD, MAX_ID, AttemptRow, UsageRow
 from omni_analytics.ports import (
@@ -84,7 +85,7 @@ def _check_times(from_ms: int, until_ms: int) -> None:
 
 class Analytics:
     """Satisfies ``AnalyticsPort``; ``now_ms`` is the wall clock, ``clock`` a monotonic one in seconds;
-    ``notifies`` is whether there is a webhook to be told of limits; ``log`` is told of rows as they are stored."""
+    ``notify`` says which webhooks are to be told of a limit; ``log`` is told of rows as they are stored."""
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class Analytics:
         clock: Callable[[], float],
         watchers: Watchers,
         bodies: BodiesStore,
-        notifies: bool = False,
+        notify: Recipients = nobody,
         log: UsageLog | None = None,
     ) -> None:
         self._watchers = watchers
@@ -113,7 +114,7 @@ class Analytics:
         self._settings = settings
         self._now_ms = now_ms
         self._clock = clock
-        self._notifies = notifies
+        self._notify = notify
 
     async def query(self, query: UsageQuery) -> UsageReport:
         """Raises ``InvalidRequest`` for an unknown ``group_by`` or ``grain``, a time before the epoch, and too many
@@ -272,7 +273,7 @@ class Analytics:
         return [(message, found.fault) for message, found in decoded]
 
     async def _tell(self, reached: Sequence[Reached]) -> None:
-        for news in await self._store.keep_reached(reached, notify=self._notifies) if reached else ():
+        for news in await self._store.keep_reached(reached, self._notify) if reached else ():
             self._meter.reached(news.of)
             logger.warning("a limit is used to %d %%", news.percent, extra={"fields": msgspec.structs.asdict(news)})
 

@@ -25,10 +25,10 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     A message that cannot be taken is tried ``max_deliveries`` times, ``retry_delay`` (doubling, at most
     ``retry_delay_max``) apart. Behind by more than ``lag_limit`` is reported as not well. What begins more than
     ``clock_slack`` from now is marked. Rows are kept ``keep_days``
-    whole days, 0 for ever; whether there are older ones is looked for every ``keep_every``. What the webhook is to be
+    whole days, 0 for ever; whether there are older ones is looked for every ``keep_every``. What webhooks are to be
     told is looked for every ``notify_every``, ``notices_at_once``, each for ``notify_timeout`` at the most. Bodies that
     are kept take ``bodies_most_bytes`` at the most, sealed; which of them must go is looked for every
-    ``bodies_sweep_every``.
+    ``bodies_sweep_every``. The first start waits ``config_wait`` for the configuration that names webhooks.
     """
 
     fetch_messages: int = 64
@@ -48,6 +48,7 @@ class AnalyticsSettings(msgspec.Struct, frozen=True, kw_only=True):
     notices_at_once: int = 16
     bodies_most_bytes: int = BODIES_BYTES
     bodies_sweep_every: float = 30.0
+    config_wait: float = 2.0
 
 
 KEEP_DAYS = "OMNIROUTE_ANALYTICS_KEEP_DAYS"

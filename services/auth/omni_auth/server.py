@@ -4,6 +4,7 @@ from typing import Protocol
 
 import msgspec
 from omni_core import key_scopes
+from omni_core.callers import may_have
 from omni_core.config_objects import caller_from, change_message, entry_message, object_message
 from omni_core.login_messages import credential_message, kind_message, login_message, new_login_from
 from omni_core.ports.audit import AuditPort
@@ -11,7 +12,8 @@ from omni_core.ports.auth import AuthPort, KeyInfo, NewKey
 from omni_core.ports.configuration import ConfigurationPort
 from omni_core.ports.context import CallContext
 from omni_core.ports.logins import LoginPort, NewLogin
-from omni_core.rpc import RpcServer, unary
+from omni_core.rpc import RpcServer, unary, unary_of
+from omni_wire.errors import PermissionDenied
 from omniroute_proto.auth.v1 import auth_pb2 as pb
 from omniroute_proto.common.v1 import common_pb2
 
@@ -31,11 +33,15 @@ def register(server: RpcServer, port: Ports) -> None:
             organisation=identity.organisation,
         )
 
-    async def credential(request: pb.CredentialRequest) -> pb.CredentialResponse:
+    async def credential(request: pb.CredentialRequest, services: frozenset[str]) -> pb.CredentialResponse:
+        _refuse_foreign(services, request.account_id)
         found = await port.credential(_context(request.context), request.account_id)
         return credential_message(found)
 
-    async def refresh_credential(request: pb.RefreshCredentialRequest) -> pb.CredentialResponse:
+    async def refresh_credential(
+        request: pb.RefreshCredentialRequest, services: frozenset[str]
+    ) -> pb.CredentialResponse:
+        _refuse_foreign(services, request.account_id)
         found = await port.refresh_credential(_context(request.context), request.account_id, request.version_seen)
         return credential_message(found)
 
@@ -190,8 +196,8 @@ def register(server: RpcServer, port: Ports) -> None:
         "omniroute.auth.v1.AuthPort",
         {
             "Authenticate": unary(pb.AuthenticateRequest, authenticate),
-            "Credential": unary(pb.CredentialRequest, credential),
-            "RefreshCredential": unary(pb.RefreshCredentialRequest, refresh_credential),
+            "Credential": unary_of(pb.CredentialRequest, credential),
+            "RefreshCredential": unary_of(pb.RefreshCredentialRequest, refresh_credential),
             "BeginLogin": unary(pb.BeginLoginRequest, begin_login),
             "FinishLogin": unary(pb.FinishLoginRequest, finish_login),
             "PollLogin": unary(pb.PollLoginRequest, poll_login),
@@ -216,6 +222,11 @@ def register(server: RpcServer, port: Ports) -> None:
             "VerifyAudit": unary(pb.VerifyAuditRequest, verify_audit),
         },
     )
+
+
+def _refuse_foreign(services: frozenset[str], account_id: str) -> None:
+    if not may_have(services, account_id):
+        raise PermissionDenied(f"the secret of '{account_id}' is not for {'+'.join(sorted(services))}")
 
 
 def _context(context: common_pb2.CallContext) -> CallContext:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omni_analytics.adapters.webhook import WEBHOOK, webhook
-from omni_analytics.domain.notices import PAUSES, Notice, Webhook, key_of, pause_ms, post, signature
+from omni_analytics.domain.notices import PAUSES, Notice, Webhook, pause_ms, post, signature
 from omni_analytics.domain.reached import Reached
+from omni_catalogue.notify import key_of
 from omni_wire.errors import InvalidRequest
 
 KEY = bytes(range(32))

@@ -11,7 +11,7 @@ from omni_analytics.adapters.bodies_tables import BodiesFile
 from omni_analytics.adapters.decode import decode_batch
 from omni_analytics.adapters.finding import row_found
 from omni_analytics.adapters.keeper import Keeper
-from omni_analytics.domain.notices import Notice
+from omni_analytics.domain.notices import Notice, Recipients
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.recent import Recent
 from omni_analytics.domain.rollup import DAY_MS
@@ -90,17 +90,17 @@ class Store:
     async def breakdown(self, asked: Breakdown) -> tuple[Slice, ...]:
         return ()
 
-    async def due_notices(self, now_ms: int, most: int) -> list[Notice]:
+    async def due_notices(self, now_ms: int, most: int, webhooks: Sequence[str]) -> list[Notice]:
         return []
 
-    async def settle_notice(self, event_id: str, state: str) -> None:
+    async def settle_notice(self, notice: Notice, state: str) -> None:
         raise AssertionError("there is none")
 
     async def listed(self, asked: Listing) -> Listed:
         return Listed()
 
-    async def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
-        assert not notify
+    async def keep_reached(self, reached: Sequence[Reached], notify: Recipients) -> list[Reached]:
+        assert not any(map(notify, reached))
         if self.away:
             raise DependencyUnavailable("the disk is full")
         news = [each for each in reached if each.id not in self.reached]

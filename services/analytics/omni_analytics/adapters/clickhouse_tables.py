@@ -7,10 +7,11 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from omni_wire.latency import added, packed, unpacked
 
+from omni_analytics.adapters import limit_events
 from omni_analytics.adapters.clickhouse import ClickhouseDatabase, Key, KnownId
 from omni_analytics.adapters.retention import AT_ONCE, KEPT, kept_from
 from omni_analytics.adapters.schema_clickhouse import TABLES
-from omni_analytics.domain.notices import Notice, claimed_until
+from omni_analytics.domain.notices import OWN, Notice, Recipients, claimed_until
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rollup import DAY_MS, MEASURES, ZERO, Cell, Row, Sums, Tally, Timed, by_grain
 from omni_analytics.domain.rows import AttemptRow, RequestRow, parts
@@ -156,11 +157,15 @@ class ClickhouseTables:
         old = self._database.execute(
             "SELECT id FROM limit_event WHERE at_ms < ? ORDER BY at_ms, id LIMIT ?", (before_ms, AT_ONCE)
         ).fetchall()
-        for (id_,) in old:
+        ids = [id_ for (id_,) in old]
+        if ids:
+            for found in self._database.execute("SELECT id, hook FROM limit_notice WHERE id IN ?", (ids,)):
+                self._put("limit_notice", tuple(found), None)
+        for id_ in ids:
             self._put("limit_event", (id_,), None)
         return len(old) >= AT_ONCE
 
-    def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
+    def keep_reached(self, reached: Sequence[Reached], notify: Recipients) -> list[Reached]:
         ids = [each.id for each in reached]
         known = {id_ for (id_,) in self._database.execute("SELECT id FROM limit_event WHERE id IN ?", (ids,))}
         news = list[Reached]()
@@ -168,24 +173,41 @@ class ClickhouseTables:
             if each.id not in known:
                 known.add(each.id)
                 news.append(each)
-                values = (*msgspec.structs.astuple(each)[1:], "waiting" if notify else "", 0, 0)
+                names = notify(each)
+                values = (*msgspec.structs.astuple(each)[1:], "waiting" if OWN in names else "", 0, 0)
                 self._put("limit_event", (each.id,), values)
+                for name in names:
+                    if name != OWN:
+                        self._put("limit_notice", (each.id, name), ("waiting", 0, 0))
         return news
 
-    def claim(self, now_ms: int, most: int) -> list[Notice]:
-        due = self._database.execute(
-            f"SELECT {_EVENT} FROM limit_event WHERE webhook = 'waiting' AND due_ms <= ? ORDER BY due_ms, id LIMIT ?",
-            (now_ms, most),
-        )
+    def claim(self, now_ms: int, most: int, webhooks: Sequence[str]) -> list[Notice]:
         found = []
-        for *event, webhook, tries, _ in due:
-            self._put("limit_event", (event[0],), (*event[1:], webhook, tries + 1, claimed_until(now_ms, tries + 1)))
-            found.append(Notice(Reached(*event), tries + 1))
+        if OWN in webhooks:
+            due = self._database.execute(
+                f"SELECT {_EVENT} FROM limit_event WHERE webhook = 'waiting' AND due_ms <= ? "
+                "ORDER BY due_ms, id LIMIT ?",
+                (now_ms, most),
+            )
+            for *event, webhook, tries, _ in due:
+                until = claimed_until(now_ms, tries + 1)
+                self._put("limit_event", (event[0],), (*event[1:], webhook, tries + 1, until))
+                found.append(Notice(Reached(*event), tries + 1))
+        for reached, hook, tries, _ in limit_events.due_of(self._database, now_ms, most - len(found), webhooks):
+            until = claimed_until(now_ms, tries + 1)
+            self._put("limit_notice", (reached.id, hook), ("waiting", tries + 1, until))
+            found.append(Notice(reached, tries + 1, hook))
         return found
 
-    def settle(self, event_id: str, state: str) -> None:
+    def settle(self, notice: Notice, state: str) -> None:
+        if notice.webhook != OWN:
+            asked = "SELECT tries, due_ms FROM limit_notice WHERE id = ? AND hook = ? AND state = 'waiting'"
+            key = (notice.event.id, notice.webhook)
+            for tries, due_ms in self._database.execute(asked, key):
+                self._put("limit_notice", key, (state, tries, due_ms))
+            return
         waiting = self._database.execute(
-            f"SELECT {_EVENT} FROM limit_event WHERE id = ? AND webhook = 'waiting'", (event_id,)
+            f"SELECT {_EVENT} FROM limit_event WHERE id = ? AND webhook = 'waiting'", (notice.event.id,)
         )
         for id_, *event in waiting:
             self._put("limit_event", (id_,), (*event[: _REACHED - 1], state, *event[_REACHED:]))

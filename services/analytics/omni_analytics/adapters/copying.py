@@ -23,6 +23,7 @@ _SUMMED = "cost_nano_usd, input_tokens, cached_input_tokens, cache_write_tokens,
 BESIDE = {"decision": "id, document", "request_tag": "id, tag"}
 AT_THE_END = {
     "limit_event": limit_events.COLUMNS,
+    "limit_notice": limit_events.NOTICE_COLUMNS,
     **{f"usage_{grain}": f"{CELL}, {', '.join(MEASURES)}" for grain in GRAINS},
     **{f"latency_{grain}": f"{CELL}, measure, counts" for grain in GRAINS},
     "meta": "name, value",
@@ -32,6 +33,7 @@ _PROOFS = {
     "attempt_row": f"{_SUMMED}, reserved_nano_usd, repriced_nano_usd, seq, duration_ms",
     "request_row": f"{_SUMMED}, overhead_us, seq, duration_ms",
     "limit_event": "used, percent",
+    "limit_notice": "tries, due_ms",
     **{f"usage_{grain}": ", ".join(MEASURES) for grain in GRAINS},
     **dict.fromkeys(("decision", "request_tag", *(f"latency_{grain}" for grain in GRAINS)), ""),
 }

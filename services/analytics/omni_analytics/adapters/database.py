@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from omni_wire.errors import GatewayError, WireError
 
-from omni_analytics.domain.notices import Notice
+from omni_analytics.domain.notices import Notice, Recipients
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rollup import Row, Tally
 from omni_analytics.domain.rows import AttemptRow, RequestRow
@@ -92,15 +92,16 @@ class Tables(Protocol):
         all of it is there."""
         ...
 
-    def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
-        """Those that are news. With ``notify`` a webhook is to be told."""
+    def keep_reached(self, reached: Sequence[Reached], notify: Recipients) -> list[Reached]:
+        """Those that are news. The webhooks that ``notify`` says are to be told."""
         ...
 
-    def claim(self, now_ms: int, most: int) -> list[Notice]:
-        """Those to be sent now, by whoever gets them; should it die meanwhile, they are due again after their pause."""
+    def claim(self, now_ms: int, most: int, webhooks: Sequence[str]) -> list[Notice]:
+        """Those to be sent to ``webhooks`` now, by whoever gets them; should it die meanwhile, they are due again after
+        their pause."""
         ...
 
-    def settle(self, event_id: str, state: str) -> None: ...
+    def settle(self, notice: Notice, state: str) -> None: ...
 
     def fill(self, table: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
         """Write what another database has in ``columns`` of a table that is no row's."""

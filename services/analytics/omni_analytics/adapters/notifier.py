@@ -1,4 +1,4 @@
-"""Tells the webhook what is due, again until it is told, and gives up after a little more than a day."""
+"""Tells each webhook what is due for it, again until it is told, and gives up after a little more than a day."""
 
 import asyncio
 import logging
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from omni_core.web import HttpWeb
 from omni_wire.errors import DependencyUnavailable, GatewayError
 
-from omni_analytics.domain.notices import Notice, Webhook, pause_ms, post
+from omni_analytics.adapters.webhooks import Webhooks
+from omni_analytics.domain.notices import Notice, pause_ms, post
 from omni_analytics.ports import Meter, UsageStore
 from omni_analytics.settings import AnalyticsSettings
 
@@ -22,12 +23,12 @@ class Notifier:
         self,
         store: UsageStore,
         web: HttpWeb,
-        webhook: Webhook,
+        webhooks: Webhooks,
         meter: Meter,
         settings: AnalyticsSettings,
         now_ms: Callable[[], int],
     ) -> None:
-        self._store, self._web, self._webhook = store, web, webhook
+        self._store, self._web, self._webhooks = store, web, webhooks
         self._meter, self._settings, self._now_ms = meter, settings, now_ms
         self._task: asyncio.Task[None] | None = None
 
@@ -41,7 +42,10 @@ class Notifier:
 
     async def notify(self) -> int:
         """Send what is due; how many that were. Raises ``DependencyUnavailable`` where the store does not say."""
-        due = await self._store.due_notices(self._now_ms(), self._settings.notices_at_once)
+        names = self._webhooks.names()
+        if not names:
+            return 0
+        due = await self._store.due_notices(self._now_ms(), self._settings.notices_at_once, names)
         ended = await asyncio.gather(*map(self._send, due), return_exceptions=True)
         for error in ended:
             if isinstance(error, Exception):  # its time comes again, as nothing was written down
@@ -53,21 +57,22 @@ class Notifier:
         given_up = pause_ms(notice.tries) is None
         self._meter.notified("delivered" if not trouble else "dead" if given_up else "failed")
         if trouble:
-            told = {"event": notice.event.id, "tries": notice.tries, "error": trouble}
+            told = {"webhook": notice.webhook, "event": notice.event.id, "tries": notice.tries, "error": trouble}
             logger.log(
                 logging.ERROR if given_up else logging.WARNING,
                 "the webhook was not told of a limit" + (", and will not be" if given_up else ""),
                 extra={"fields": told},
             )
         if not trouble or given_up:
-            await self._store.settle_notice(notice.event.id, "dead" if trouble else "delivered")
+            await self._store.settle_notice(notice, "dead" if trouble else "delivered")
 
     async def _trouble(self, notice: Notice) -> str:
         """What came between; "" where it was told."""
-        call = post(self._webhook, notice, self._now_ms() // 1000)
         try:
+            webhook = await self._webhooks.find(notice.webhook)
+            call = post(webhook, notice, self._now_ms() // 1000)
             answer = await self._web.fetch(
-                call, allow_private=self._webhook.allow_private, within=self._settings.notify_timeout
+                call, allow_private=webhook.allow_private, within=self._settings.notify_timeout
             )
         except GatewayError as error:
             if error.code == "address_refused":

@@ -11,6 +11,9 @@ KEPT = "kept_from_ms"
 
 _ROWS = "DELETE FROM {0}_row WHERE id IN (SELECT id FROM {0}_row WHERE started_ms < ? ORDER BY started_ms, id LIMIT ?)"
 _LIMITS = "DELETE FROM limit_event WHERE id IN (SELECT id FROM limit_event WHERE at_ms < ? ORDER BY at_ms, id LIMIT ?)"
+_NOTICES = (
+    "DELETE FROM limit_notice WHERE id IN (SELECT id FROM limit_event WHERE at_ms < ? ORDER BY at_ms, id LIMIT ?)"
+)
 _BESIDE = (
     "DELETE FROM {0} WHERE id IN (SELECT id FROM request_row WHERE started_ms < ? ORDER BY started_ms, id LIMIT ?)"
 )
@@ -31,6 +34,7 @@ def forget_some(database: Database, before_ms: int) -> bool:
     """Forget some of the rows that started before then; whether there may be more. In a transaction of the caller's."""
     for table in ("decision", "request_tag"):
         database.execute(_BESIDE.format(table), (before_ms, AT_ONCE))
+    database.execute(_NOTICES, (before_ms, AT_ONCE))
     more = database.execute(_LIMITS, (before_ms, AT_ONCE)).rowcount >= AT_ONCE
     for kind in ("attempt", "request"):
         gone = database.execute(_ROWS.format(kind), (before_ms, AT_ONCE))

@@ -208,12 +208,20 @@ _PROXIES = (
     _VERSION_4[-1],
 )
 
+# What is to be told to the webhooks of the configuration, which are several; ``limit_event`` has the environment's own.
+_NOTICES = (
+    """CREATE TABLE limit_notice (id TEXT NOT NULL, hook TEXT NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL,
+  due_ms INTEGER NOT NULL, PRIMARY KEY (id, hook)) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX limit_notice_due ON limit_notice (due_ms) WHERE state = 'waiting'",
+)
+
 # Never edit a statement above once a version of it was released: add a tuple here.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
     _LIMITS,
     _TAGGED,
     _PROXIES,
+    _NOTICES,
 )
 # Since when rows are rolled up as they are now.
 _ROLLED_UP = 4

@@ -12,7 +12,8 @@ from omni_analytics.adapters import limit_events, schema
 from omni_analytics.domain.rollup import DAY_MS, GRAINS, MEASURES, Cell
 from omni_analytics.domain.rows import AttemptRow, RequestRow, parts
 
-VERSION = 1
+# Raise it with a table: each statement below leaves what is there already.
+VERSION = 2
 # Entries of the journal a partition: older ones are dropped when a new one is begun.
 ENTRIES = 100
 
@@ -65,6 +66,10 @@ TABLES = {
     },
     "limit_event": Table(
         {name: _WHOLE if name in _NUMBERS else _TEXT for name in limit_events.COLUMNS.split(", ")}, ("id",)
+    ),
+    "limit_notice": Table(
+        {name: _WHOLE if name in _NUMBERS else _TEXT for name in limit_events.NOTICE_COLUMNS.split(", ")},
+        ("id", "hook"),
     ),
     "meta": Table({"name": _TEXT, "value": _WHOLE}, ("name",)),
 }

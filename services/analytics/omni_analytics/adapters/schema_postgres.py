@@ -70,4 +70,9 @@ _LIMITS = tuple(map(_here, schema._LIMITS))
 
 _PROXIES = tuple(map(_here, schema._PROXIES))
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (*(_VERSION_1, _VERSION_2, _VERSION_3, _LIMITS, schema._TAGGED, _PROXIES),)
+_NOTICES = tuple(map(_here, schema._NOTICES))
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    *(_VERSION_1, _VERSION_2, _VERSION_3, _LIMITS, schema._TAGGED, _PROXIES),
+    _NOTICES,
+)

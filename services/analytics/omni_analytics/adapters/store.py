@@ -36,7 +36,7 @@ from omni_analytics.adapters.listing import listed
 from omni_analytics.adapters.repricing import reprice, repriced, told
 from omni_analytics.adapters.retention import kept_from
 from omni_analytics.adapters.statements import charges, statement
-from omni_analytics.domain.notices import Notice
+from omni_analytics.domain.notices import Notice, Recipients
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.repricing import Looked, together
 from omni_analytics.domain.rollup import HOUR_MS, merge, plan, tally
@@ -93,14 +93,14 @@ class SqlStore:
     async def find_request(self, id_: str, key_ids: tuple[str, ...] | None) -> RequestFound | None:
         return await self._run(lambda: self._in_time(lambda: find_request(self._database, id_, key_ids)))
 
-    async def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
-        return await self._run(lambda: self._transact(lambda tables: tables.keep_reached(reached, notify=notify)))
+    async def keep_reached(self, reached: Sequence[Reached], notify: Recipients) -> list[Reached]:
+        return await self._run(lambda: self._transact(lambda tables: tables.keep_reached(reached, notify)))
 
-    async def due_notices(self, now_ms: int, most: int) -> list[Notice]:
-        return await self._run(lambda: self._transact(lambda tables: tables.claim(now_ms, most)))
+    async def due_notices(self, now_ms: int, most: int, webhooks: Sequence[str]) -> list[Notice]:
+        return await self._run(lambda: self._transact(lambda tables: tables.claim(now_ms, most, webhooks)))
 
-    async def settle_notice(self, event_id: str, state: str) -> None:
-        await self._run(lambda: self._transact(lambda tables: tables.settle(event_id, state)))
+    async def settle_notice(self, notice: Notice, state: str) -> None:
+        await self._run(lambda: self._transact(lambda tables: tables.settle(notice, state)))
 
     async def limit_events(self, asked: LimitEvents) -> tuple[LimitEvent, ...]:
         return await self._run(lambda: self._in_time(lambda: limit_events.listed(self._database, asked)))

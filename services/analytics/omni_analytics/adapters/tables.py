@@ -8,7 +8,7 @@ from omni_wire.latency import Counts, added, packed, unpacked
 
 from omni_analytics.adapters import limit_events, retention
 from omni_analytics.adapters.database import SqlDatabase
-from omni_analytics.domain.notices import Notice
+from omni_analytics.domain.notices import Notice, Recipients
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rollup import GRAINS, MEASURES, Cell, Row, Tally, Timed, by_grain
 from omni_analytics.domain.rows import AttemptRow, Parts, RequestRow, parts
@@ -201,14 +201,14 @@ class SqlTables:
             self.note(retention.KEPT, before_ms)
         return retention.forget_some(self._database, before_ms)
 
-    def keep_reached(self, reached: Sequence[Reached], *, notify: bool) -> list[Reached]:
-        return limit_events.keep(self._database, reached, notify=notify)
+    def keep_reached(self, reached: Sequence[Reached], notify: Recipients) -> list[Reached]:
+        return limit_events.keep(self._database, reached, notify)
 
-    def claim(self, now_ms: int, most: int) -> list[Notice]:
-        return limit_events.claim(self._database, now_ms, most)
+    def claim(self, now_ms: int, most: int, webhooks: Sequence[str]) -> list[Notice]:
+        return limit_events.claim(self._database, now_ms, most, webhooks)
 
-    def settle(self, event_id: str, state: str) -> None:
-        limit_events.settle(self._database, event_id, state)
+    def settle(self, notice: Notice, state: str) -> None:
+        limit_events.settle(self._database, notice, state)
 
     def fill(self, table: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
         marks = _marks(columns.count(",") + 1)

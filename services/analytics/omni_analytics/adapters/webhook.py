@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from omni_catalogue.notify import key_of
 from omni_core.redaction import keep_secret
 from omni_wire.errors import InvalidRequest
 
-from omni_analytics.domain.notices import Webhook, key_of
+from omni_analytics.domain.notices import Webhook
 
 WEBHOOK = "OMNIROUTE_ANALYTICS_WEBHOOK"
 

@@ -6,21 +6,26 @@ being the base64 behind "whsec_".
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from omni_wire.errors import InvalidRequest
 
 from omni_analytics.domain.reached import Reached
 
-PREFIX = "whsec_"
+OWN = ""  # what the environment's webhook is called among those of the configuration
 KIND = "limit.reached"
 # Seconds after each try that failed; behind the last it is given up.
 PAUSES = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200)
-_LEAST_KEY, _MOST_KEY = 16, 64  # bytes
+
+
+# The names of the webhooks that are to be told of a limit.
+Recipients = Callable[[Reached], Sequence[str]]
+
+
+def nobody(_: Reached) -> tuple[str, ...]:
+    return ()
 
 
 class Webhook(msgspec.Struct, frozen=True):
@@ -35,10 +40,11 @@ class Webhook(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """One to be sent, for the ``tries``-th time, from 1."""
+    """One to be sent to ``webhook``, for the ``tries``-th time, from 1."""
 
     event: Reached
     tries: int
+    webhook: str = OWN
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -48,18 +54,6 @@ class Post(msgspec.Struct, frozen=True):
     url: str
     headers: Mapping[str, str]
     body: bytes
-
-
-def key_of(secret: str) -> bytes:
-    """Raises ``InvalidRequest``, without repeating it."""
-    try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True) if secret.startswith(PREFIX) else b""
-    except (binascii.Error, ValueError):
-        key = b""
-    if not _LEAST_KEY <= len(key) <= _MOST_KEY:
-        told = f"a webhook's secret is {PREFIX} and the base64 of {_LEAST_KEY} to {_MOST_KEY} bytes"
-        raise InvalidRequest(f"{told}: echo {PREFIX}$(openssl rand -base64 32)")
-    return key
 
 
 def post(webhook: Webhook, notice: Notice, now: int) -> Post:

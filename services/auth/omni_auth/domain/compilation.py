@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from omni_catalogue import notify
 from omni_catalogue.keyshape import is_wellformed
 from omni_catalogue.proxies import PREFIX
 from omni_catalogue.scopes import Scopes
@@ -51,6 +52,7 @@ from omni_auth.domain.compiled_rules import compile_rules
 from omni_auth.domain.configuration import Configuration
 from omni_auth.domain.secrecy import secret_version
 from omni_auth.domain.sections.limits import KeySection
+from omni_auth.domain.sections.notify import WebhookSection
 from omni_auth.domain.sections.prices import PriceEntry
 from omni_auth.domain.sections.providers import AccountSection, ModelSection, ProviderSection, RateLimitSection
 from omni_auth.domain.sections.routing import CacheSection
@@ -132,6 +134,11 @@ def compile_snapshot(
     if demo is not None and not providers:
         _keep(accounts, "demo/demo", demo.secret, pepper)
         providers.append(_demo(demo, accounts))
+    webhooks = []
+    for index, section in enumerate(config.notify.webhooks):
+        webhook_id = notify.PREFIX + section.name
+        _keep(accounts, webhook_id, configuration.secrets["notify", "webhooks", index, "secret"], pepper)
+        webhooks.append(_webhook(section, accounts[webhook_id].version))
     stored = tuple(stored)
     checked = all(key.is_shaped for key in stored)
     ids = {key.id for key in stored}
@@ -189,8 +196,20 @@ def compile_snapshot(
         echo_url=config.outbound.echo_url,
         egress=egress.of_all(),
         bodies=compile_bodies(config.bodies, policies),
+        webhooks=tuple(webhooks),
     )
     return Compiled(content, accounts, identities, aside)
+
+
+def _webhook(section: WebhookSection, version: str) -> notify.Webhook:
+    return notify.Webhook(
+        name=section.name,
+        url=section.url,
+        secret_version=version,
+        organisation=section.organisation,
+        percents=section.percents,
+        allow_private=section.allow_private_address,
+    )
 
 
 def _caching(section: CacheSection) -> Caching:

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
+from omni_catalogue.notify import SECRET_PREFIX
 from omni_wire.formats import WireFormat
 
 from omni_auth.domain import document, merging, overrides, rules, schema, secrecy
@@ -115,7 +116,8 @@ def declared_keys(text: str, env: Mapping[str, str]) -> tuple[KeySection, ...]:
 
 
 def _trust(path: str) -> str:
-    return hashlib.sha256(path.encode()).hexdigest()  # another for each file, so that none looks used twice
+    # Another for each file, so that none looks used twice, and such as every place of a secret takes.
+    return SECRET_PREFIX + hashlib.sha256(path.encode()).hexdigest()
 
 
 # What each vendor's own SDK takes.

@@ -20,6 +20,7 @@ from omni_auth.domain.sections.bodies import BodiesSection
 from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import LIMITED, LimitSection
+from omni_auth.domain.sections.notify import NotifySection
 from omni_auth.domain.sections.outbound import OutboundSection, ProxySection
 from omni_auth.domain.sections.prices import ModelPriceSection
 from omni_auth.domain.sections.providers import AccountSection, ProviderDocument
@@ -58,6 +59,7 @@ class SettingsSection(Section):
     rules: RulesSection = RulesSection()
     outbound: OutboundSection = OutboundSection()
     bodies: BodiesSection = BodiesSection()
+    notify: NotifySection = NotifySection()
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -182,6 +184,13 @@ def check(entity: Entity) -> None:
     if entity.kind == "proxies":
         alone = rules.proxy_addresses({"proxies": [entity.document]})
         problems += [Problem(problem.loc[2:], problem.message) for problem in alone]
+    if entity.kind == "settings":
+        problems += rules.webhooks(entity.document)
+        problems += [
+            Problem((*loc, "secret"), "a secret itself is not kept in the settings; name an env or a file")
+            for loc, webhook in rules.sections(entity.document.get("notify"), ("notify",), "webhooks")
+            if isinstance(said := webhook.get("secret"), dict) and ("value" in said or "vault" in said)
+        ]
     if not problems and kind.label and not entity.name.isprintable():
         problems = [Problem((kind.label,), "must not have control characters")]
     if problems:

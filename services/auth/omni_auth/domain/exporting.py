@@ -36,6 +36,9 @@ def text(live: Tree, held: Held) -> str:
     providers = tree.get("providers")
     if isinstance(providers, list):
         tree["providers"] = [_provider(item) for item in providers]
+    notify = tree.get("notify")
+    if isinstance(notify, dict) and isinstance(listed := notify.get("webhooks"), list):
+        tree["notify"] = {**notify, "webhooks": [_kept(item, "secret") for item in listed]}
     return yaml.dump(tree, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
 
 

@@ -12,7 +12,7 @@ from omni_auth.domain.document import Tree
 from omni_auth.domain.objects import LIMITS, PLATFORM, Held, Named, mappings
 from omni_auth.domain.problems import Loc, Problem, dotted
 from omni_auth.domain.schema import Config
-from omni_auth.domain.sections.base import SecretSource, optional_source
+from omni_auth.domain.sections.base import SecretSource, optional_source, secret_source
 
 _LABELS = {
     "proxies": "name",
@@ -119,13 +119,17 @@ def problems(merged: Merged) -> tuple[Config | None, list[Problem], list[StorePr
 
 
 def sealed(merged: Merged) -> dict[Loc, tuple[Named, SecretSource]]:
-    """Where secrets of the store's accounts and proxies are used: each place with whose it is, and its source."""
+    """Where secrets of the store's accounts, proxies and settings are used: each place with whose it is, and its
+    source."""
     found: dict[Loc, tuple[Named, SecretSource]] = {}
     start = len(merged.kept.get("proxies", ()))
     for index, name in enumerate(merged.added.get("proxies", ()), start):
         source = optional_source(mappings(merged.tree, "proxies")[index].get("credentials", "none"))
         if source.kind != "none":
             found["proxies", index, "credentials"] = (("proxies", name), source)
+    if ("notify", "webhooks") in merged.settings:
+        for loc, webhook in rules.sections(merged.tree.get("notify"), ("notify",), "webhooks"):
+            found[*loc, "secret"] = ((objects.SETTINGS, objects.SETTINGS), secret_source(webhook.get("secret")))
     start = len(merged.kept.get("providers", ()))
     for index, name in enumerate(merged.added.get("providers", ()), start):
         for number, account in enumerate(mappings(mappings(merged.tree, "providers")[index], "accounts")):

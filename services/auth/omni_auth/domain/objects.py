@@ -19,7 +19,7 @@ from omni_auth.domain.problems import Loc, suggestion
 ANYWHERE = "*"
 SETTINGS, LIMITS = "settings", "limits"
 # What of a file is of no list: the settings.
-SECTIONS = ("server", "routing", "rules", "outbound", "bodies")
+SECTIONS = ("server", "routing", "rules", "outbound", "bodies", "notify")
 
 # What the organisation that runs the gateway decides for all; the other kinds each organisation has for itself.
 PLATFORM = ("organisations", "proxies", "providers", "accounts", "combos", "aliases", "prices", "settings")

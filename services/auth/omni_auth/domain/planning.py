@@ -186,7 +186,17 @@ def shown(document: Mapping[str, Tree]) -> dict[str, Tree]:
         for kind in KINDS.values()
         if kind.secret and isinstance(said := document.get(kind.secret), dict) and "value" in said
     }
+    notify = document.get("notify")
+    if isinstance(notify, dict) and isinstance(listed := notify.get("webhooks"), list):
+        hidden["notify"] = {**notify, "webhooks": [_without_value(item) for item in listed]}
     return {**document, **hidden}
+
+
+def _without_value(item: Tree) -> Tree:
+    """A webhook without the secret that stands in it."""
+    if isinstance(item, dict) and isinstance(said := item.get("secret"), dict) and "value" in said:
+        return {**item, "secret": {"value": REDACTED}}
+    return item
 
 
 def _write_all(held: Held, writer: Writer, wanted: Iterable[FileObject]) -> list[Step]:

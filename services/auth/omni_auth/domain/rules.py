@@ -26,7 +26,7 @@ def cross_check(tree: Tree) -> list[Problem]:
     return [
         *repeated(tree), *_clashes(tree), *addresses(tree), *_targets(tree, names), *_aliases(tree, names),
         *_aka(tree, names), *_prices(tree), *_blocked(tree), *_limited(tree, names), *_embeddings(tree, names),
-        *late_hedges(tree), *proxy_addresses(tree), *_proxied(tree), *_kept(tree),
+        *late_hedges(tree), *proxy_addresses(tree), *_proxied(tree), *_kept(tree), *webhooks(tree),
     ]  # fmt: skip
 
 
@@ -131,6 +131,18 @@ def proxy_addresses(tree: Tree) -> Iterator[Problem]:
     """As ``addresses``, of proxies."""
     for loc, proxy in sections(tree, (), "proxies"):
         url, allowed = proxy.get("url"), scalars.flag_or_none(proxy.get("allow_private_address"))
+        if isinstance(url, str) and not allowed and scalars.is_private(url):
+            yield Problem(
+                (*loc, "url"), "is a loopback or private address; set allow_private_address: true if it is meant"
+            )
+
+
+def webhooks(tree: Tree) -> Iterator[Problem]:
+    """As ``addresses``, of webhooks, and those that are called alike."""
+    notify = tree.get("notify") if isinstance(tree, dict) else None
+    yield from _unique(sections(notify, ("notify",), "webhooks"), "name", "webhook")
+    for loc, webhook in sections(notify, ("notify",), "webhooks"):
+        url, allowed = webhook.get("url"), scalars.flag_or_none(webhook.get("allow_private_address"))
         if isinstance(url, str) and not allowed and scalars.is_private(url):
             yield Problem(
                 (*loc, "url"), "is a loopback or private address; set allow_private_address: true if it is meant"

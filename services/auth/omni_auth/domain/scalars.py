@@ -420,6 +420,16 @@ def proxy_url(value: object) -> str:
     return f"{scheme}://{base_url(f'http://{rest}').partition('://')[2]}"
 
 
+def webhook_url(value: object) -> str:
+    """As ``base_url``, but as it stands: it may have a query, which the receiver goes by."""
+    word = text(value)
+    base, _, query = word.partition("?")
+    base_url(base.partition("#")[0])
+    if "#" in word or not query.isascii() or not query.isprintable() or " " in query:
+        _refuse("must not have a fragment, nor blanks in its query")
+    return word
+
+
 def pem_file(value: object) -> str:
     """An absolute path, for whichever process makes the connection reads it."""
     word = text(value)

@@ -12,6 +12,7 @@ from omni_auth.domain.sections.combos import AliasSection, ComboSection
 from omni_auth.domain.sections.edge import ServerSection
 from omni_auth.domain.sections.limits import KeySection, LimitEntry
 from omni_auth.domain.sections.logins import LoginsSection
+from omni_auth.domain.sections.notify import NotifySection
 from omni_auth.domain.sections.outbound import OutboundSection, ProxySection
 from omni_auth.domain.sections.prices import PriceEntry
 from omni_auth.domain.sections.providers import ProviderSection
@@ -35,6 +36,7 @@ class Config(Section):
     rules: RulesSection = RulesSection()
     outbound: OutboundSection = OutboundSection()
     bodies: BodiesSection = BodiesSection()
+    notify: NotifySection = NotifySection()
 
 
 def validate(tree: Tree) -> tuple[Config | None, list[Problem]]:
@@ -69,6 +71,8 @@ def _words(kind: str, loc: Loc, message: str, root: type[Section]) -> str:
         return f"unknown key{suggestion(str(loc[-1]), known)} (known: {', '.join(known)})"
     if kind == "tuple_type":
         return "must be a list"
+    if kind == "too_long":
+        return "has too many items"
     if kind == "too_short":
         return "must have at least one item"
     return message

@@ -4,6 +4,8 @@ import hmac
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from omni_catalogue.notify import key_of
+from omni_wire.errors import InvalidRequest
 from pydantic_core import PydanticCustomError
 
 from omni_auth.domain.document import Tree
@@ -38,6 +40,9 @@ def sources(tree: Tree) -> Iterator[tuple[Loc, SecretSource]]:
         yield from _source((*loc, "credentials"), proxy.get("credentials"))
     for loc, key in sections(tree, (), "keys"):
         yield from _source((*loc, "secret"), key.get("secret"))
+    notify = tree.get("notify") if isinstance(tree, dict) else None
+    for loc, webhook in sections(notify, ("notify",), "webhooks"):
+        yield from _source((*loc, "secret"), webhook.get("secret"))
     logins = tree.get("logins") if isinstance(tree, dict) else None
     for loc, provider in sections(logins, ("logins",), "oidc"):
         yield from _source((*loc, "client_secret"), provider.get("client_secret"))
@@ -56,7 +61,7 @@ def resolve(tree: Tree, env: Mapping[str, str], read_secret: ReadSecret) -> tupl
     problems: list[Problem] = []
     for loc, source in sources(tree):
         try:
-            secrets[loc] = fetch(source, env, read_secret)
+            secrets[loc] = fitting(loc, fetch(source, env, read_secret))
         except SecretUnreadable as error:
             problems.append(Problem(loc, str(error)))
     first: dict[str, Loc] = {}
@@ -64,6 +69,16 @@ def resolve(tree: Tree, env: Mapping[str, str], read_secret: ReadSecret) -> tupl
         if loc[0] == "keys" and first.setdefault(secret, loc) != loc:
             problems.append(Problem(loc, f"is the same secret as that of keys[{first[secret][1]}]"))
     return secrets, problems
+
+
+def fitting(loc: Loc, secret: str) -> str:
+    """The secret that stands at a place. Raises ``SecretUnreadable`` for one that is none of its kind."""
+    if loc[0] == "notify":
+        try:
+            key_of(secret)
+        except InvalidRequest as error:
+            raise SecretUnreadable(error.message) from None
+    return secret
 
 
 def secret_version(pepper: bytes, account: str, secret: str) -> str:

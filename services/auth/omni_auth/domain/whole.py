@@ -12,10 +12,10 @@ from omni_auth.domain.merging import Merged, StoreProblem
 from omni_auth.domain.objects import SETTINGS, Held, Named
 from omni_auth.domain.problems import ConfigErrors, Loc, dotted
 from omni_auth.domain.schema import Config
-from omni_auth.domain.secrecy import SecretUnreadable
+from omni_auth.domain.secrecy import SecretUnreadable, fitting
 from omni_auth.domain.sections.base import SecretSource
 
-# The secret of the store's account or proxy of that name. Raises ``SecretUnreadable``.
+# The secret of the store's account or proxy of that name, or one of its settings. Raises ``SecretUnreadable``.
 Fetch = Callable[[Named, SecretSource], str]
 
 
@@ -111,6 +111,8 @@ def _secrets(file: Configuration, merged: Merged, fetch: Fetch) -> tuple[dict[Lo
     }
     secrets: dict[Loc, str] = {}
     for loc, secret in file.secrets.items():
+        if loc[:2] in merged.settings:
+            continue
         if loc[0] not in ("proxies", "providers"):
             secrets[loc] = secret
         elif (at := (str(loc[0]), int(loc[1]))) in kept:
@@ -118,7 +120,9 @@ def _secrets(file: Configuration, merged: Merged, fetch: Fetch) -> tuple[dict[Lo
     missing = []
     for place, (whose, source) in merging.sealed(merged).items():
         try:
-            secrets[place] = fetch(whose, source)
+            secrets[place] = fitting(place, fetch(whose, source))
         except SecretUnreadable as error:
-            missing.append(StoreProblem(whose, (KINDS[whose[0]].secret,), str(error)))
+            # Of the settings what the secret is of goes as a whole: nothing there can be without it.
+            field = (KINDS[whose[0]].secret,) if whose[0] != SETTINGS else place[:-1]
+            missing.append(StoreProblem(whose, field, str(error)))
     return secrets, missing

@@ -2,6 +2,7 @@
 
 import msgspec
 from omni_analytics.adapters.store import SqlStore
+from omni_analytics.domain.notices import nobody
 from omni_analytics.domain.reached import Reached
 from omni_analytics.domain.rollup import DAY_MS
 from omni_core.ports.analytics import LimitEvents
@@ -20,12 +21,12 @@ def reached(number: int, **more: object) -> Reached:
 
 async def test_each_is_kept_once_however_often_it_comes_and_over_a_restart(store: SqlStore, usage: Usage) -> None:
     one, two = reached(1), reached(2)
-    assert await store.keep_reached([one, one], notify=False) == [one]
-    assert await store.keep_reached([two, one], notify=False) == [two]
+    assert await store.keep_reached([one, one], nobody) == [one]
+    assert await store.keep_reached([two, one], nobody) == [two]
     await store.close()
     again = usage.store()
     await again.open()
-    assert await again.keep_reached([one, two, reached(3)], notify=False) == [reached(3)]
+    assert await again.keep_reached([one, two, reached(3)], nobody) == [reached(3)]
     listed = await again.limit_events(LimitEvents())
     assert [msgspec.structs.astuple(each) for each in listed] == [
         (*msgspec.structs.astuple(reached(number)), "", 0) for number in (3, 2, 1)
@@ -39,7 +40,7 @@ async def test_they_are_listed_by_what_is_asked_page_by_page(store: SqlStore) ->
         reached(20, organisation="guests", name="all", limit_id="l2", percent=100),
         reached(21, at_ms=DAY + 50, percent=150),
     ]
-    await store.keep_reached([*same_time, *others], notify=False)
+    await store.keep_reached([*same_time, *others], nobody)
     seen, last = list[str](), LimitEvents(name="tag/batch/soft", until_ms=DAY + 50, most=2)
     while page := await store.limit_events(last):
         seen += [each.id for each in page]
@@ -58,7 +59,7 @@ async def test_they_are_listed_by_what_is_asked_page_by_page(store: SqlStore) ->
 async def test_they_are_forgotten_with_the_rows_of_their_time_and_tags_too(store: SqlStore, usage: Usage) -> None:
     tagged = msgspec.structs.replace(REQUEST, started_ms=DAY, tags=("batch", "blue"))
     await store.record([tagged])
-    await store.keep_reached([reached(1), reached(2, at_ms=DAY + DAY_MS)], notify=False)
+    await store.keep_reached([reached(1), reached(2, at_ms=DAY + DAY_MS)], nobody)
     while await store.forget_some(DAY + DAY_MS):
         pass
     assert [each.id for each in await store.limit_events(LimitEvents())] == ["l1/tokens/day/2/80"]

@@ -59,7 +59,7 @@ async def history(usage: Usage, seed: int = 1, first: int = 0) -> None:
     while await store.forget_some((T0 // DAY_MS + 1) * DAY_MS):
         pass
     reached = Reached(f"l{seed}", T0, 80, 81, "l1", "team/core", "default", "usd", "day", 100)
-    await store.keep_reached([reached], notify=True)
+    await store.keep_reached([reached], lambda _: ("", "pager"))
     await store.close()
 
 
