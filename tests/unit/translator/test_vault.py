@@ -277,11 +277,11 @@ def test_a_stream_gives_what_the_whole_answer_gives(response: Response) -> None:
     assert keep(MADE_BY[response.origin], response.origin, keeper.answer_id, keeper.parts) == entry_of(response)
 
 
-@given(thoughtful())
+@given(thoughtful() | thoughtful(sure=True))
 def test_an_entry_survives_its_bytes(response: Response) -> None:
     entry = entry_of(response)
-    assume(entry is not None)
-    assert entry is not None
+    if entry is None:
+        return  # nothing of it is kept, which is seldom so where it has a thought and a call for sure
     packed = pack(entry)
     assert packed is not None
     assert unpack(packed) == entry
