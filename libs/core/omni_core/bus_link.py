@@ -32,7 +32,7 @@ class Link(TcpTransport):
         return True  # else the client takes one of its own while this one has not connected yet
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
-        self._abort()  # a try that came half way is not closed by anyone else
+        self.abort()  # a try that came half way is not closed by anyone else
         self._bare = uri.scheme == "tls"
         await super().connect(uri, buffer_size, connect_timeout)
 
@@ -60,9 +60,10 @@ class Link(TcpTransport):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await super().wait_closed()  # type: ignore[no-untyped-call]
         except TimeoutError:
-            self._abort()
+            self.abort()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """End the connection at once, whatever state it is in."""
         writer: Any = self._io_writer
         if writer is not None:
             writer.transport.abort()

@@ -52,8 +52,8 @@ async def probe_nats(url: str, *, contexts: Encryption | None = None, timeout: f
 
 
 async def _probe_nats(url: str, contexts: Encryption | None, timeout: float) -> str:
-    client = Client()
-    client._transport = Link(contexts)  # there is no public way in
+    client, link = Client(), Link(contexts)
+    client._transport = link  # there is no public way in
     told: list[Exception] = []
 
     async def hear(error: Exception) -> None:
@@ -81,6 +81,7 @@ async def _probe_nats(url: str, contexts: Encryption | None, timeout: float) -> 
         raise CannotStart(f"NATS does not answer: {why}") from error
     finally:
         await client.close()  # after a failed connect too: the client keeps the half-open socket
+        link.abort()  # and does not wait for one that is being closed, which the loop would not outlive
     return f"{version.major}.{version.minor}.{version.patch}"
 
 

@@ -282,9 +282,9 @@ class Process:
         if self._waiting is not None:
             self._waiting.cancel()  # from now on nothing is waited for
         await self._state.drain()
+        self._doors.leave()
         if self._membership is not None:
             await _within(FLUSH_WITHIN, "membership", "drain", self._membership.drain)
-        self._doors.leave()
         if self._workers is not None:  # they have the same delay, and the same time
             within = self._drain_delay + self._drain_seconds + STOP_WITHIN
             await _within(within, "workers", "drain", self._workers.drain)
