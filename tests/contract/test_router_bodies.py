@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from omni_router.service.keeping import KeepingRouter
 from omni_wire.errors import UpstreamError, WireError
 
 from tests.support.router import PATIENT, Harness, provider
+from tests.support.servers import nats_server
 
 
 class Kept:
@@ -198,8 +199,15 @@ async def test_while_nats_is_away_bodies_are_dropped_at_once_and_counted() -> No
     await bodies.stop()
 
 
-async def test_bodies_arrive_masked_and_cut_and_without_a_stream_they_are_dropped(nats_url: str) -> None:
-    registry, bus = new_registry(), Bus(nats_url, name="test")
+@pytest.fixture
+def own_nats() -> Iterator[str]:
+    """With streams that nobody else has made: the name of ours is everybody's."""
+    with nats_server() as url:
+        yield url
+
+
+async def test_bodies_arrive_masked_and_cut_and_without_a_stream_they_are_dropped(own_nats: str) -> None:
+    registry, bus = new_registry(), Bus(own_nats, name="test")
     await bus.connect()
     bodies = BusBodies(bus, "r", registry)
     bodies.keep([body()], 100)
@@ -215,8 +223,8 @@ async def test_bodies_arrive_masked_and_cut_and_without_a_stream_they_are_droppe
     await bus.close()
 
 
-async def test_what_is_cut_in_two_at_the_end_is_not_kept_though_masks_before_it_are_shorter(nats_url: str) -> None:
-    registry, bus = new_registry(), Bus(nats_url, name="test")
+async def test_what_is_cut_in_two_at_the_end_is_not_kept_though_masks_before_it_are_shorter(own_nats: str) -> None:
+    registry, bus = new_registry(), Bus(own_nats, name="test")
     await bus.connect()
     await bus.ensure_stream(kept_bodies.STREAM, [kept_bodies.SUBJECTS], max_bytes=1 << 20)
     source = await bus.pull(kept_bodies.STREAM, "test", kept_bodies.SUBJECTS)
@@ -232,8 +240,8 @@ async def test_what_is_cut_in_two_at_the_end_is_not_kept_though_masks_before_it_
     await bus.close()
 
 
-async def test_what_finds_no_room_is_dropped_and_the_stream_holds_so_much_and_no_more(nats_url: str) -> None:
-    registry, bus = new_registry(), Bus(nats_url, name="test")
+async def test_what_finds_no_room_is_dropped_and_the_stream_holds_so_much_and_no_more(own_nats: str) -> None:
+    registry, bus = new_registry(), Bus(own_nats, name="test")
     await bus.connect()
     await bus.ensure_stream(kept_bodies.STREAM, [kept_bodies.SUBJECTS], max_bytes=20_000)
     bodies = BusBodies(bus, "r", registry, redactor=lambda content: content)
