@@ -8,9 +8,10 @@ being the base64 behind "whsec_".
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
+from omni_wire.asked import Asked
 
 from omni_analytics.domain.reached import Reached
 
@@ -47,16 +48,7 @@ class Notice(msgspec.Struct, frozen=True):
     webhook: str = OWN
 
 
-class Post(msgspec.Struct, frozen=True):
-    """A call, as ``omni_core.web`` takes it."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-def post(webhook: Webhook, notice: Notice, now: int) -> Post:
+def post(webhook: Webhook, notice: Notice, now: int) -> Asked:
     """``now`` in epoch seconds. The id is the same at every try, for who gets it twice to know."""
     event = notice.event
     body = msgspec.json.encode({"type": KIND, "data": event})
@@ -67,7 +59,7 @@ def post(webhook: Webhook, notice: Notice, now: int) -> Post:
         "webhook-timestamp": str(now),
         "webhook-signature": signature(webhook.key, name, now, body),
     }
-    return Post("POST", webhook.url, headers, body)
+    return Asked("POST", webhook.url, headers, body)
 
 
 def signature(key: bytes, name: str, now: int, body: bytes) -> str:

@@ -1,13 +1,14 @@
 """OpenID providers over HTTP: their discovery, their keys, and the exchange of a code. The ``Oidc`` port."""
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 from omni_core.ports.people import OidcProvider
 from omni_core.web import HttpWeb
+from omni_wire.asked import Asked
 from omni_wire.errors import GatewayError
 
 from omni_auth.domain import oidc
@@ -19,16 +20,6 @@ KEPT = 3_600_000  # ms for which a provider's discovery and keys are
 AGAIN = 10_000  # ms after which keys are fetched again for one that is not among them
 
 Providers = Callable[[], tuple[tuple[OidcSection, str], ...]]
-
-
-class _Call(msgspec.Struct, frozen=True):
-    method: str
-    url: str
-    headers: Mapping[str, str] = {}
-    body: bytes = b""
-
-    def __repr__(self) -> str:
-        return f"_Call({self.method!r})"
 
 
 class OidcLogins:
@@ -75,7 +66,7 @@ class OidcLogins:
     async def _discovered(self, section: OidcSection) -> Metadata:
         at, found = self._metadata.get(section.issuer, (0, None))
         if found is None or self._now() - at > KEPT:
-            body = await self._fetched(section, _Call("GET", section.issuer.removesuffix("/") + oidc.DISCOVERY))
+            body = await self._fetched(section, Asked("GET", section.issuer.removesuffix("/") + oidc.DISCOVERY))
             found = oidc.metadata(section, body)
             self._metadata[section.issuer] = self._now(), found
         return found
@@ -83,7 +74,7 @@ class OidcLogins:
     async def _keys_of(self, section: OidcSection, found: Metadata, kept: int) -> dict[str, Any]:
         at, keys = self._keys.get(found.jwks_uri, (0, None))
         if keys is None or self._now() - at > kept:
-            body = await self._fetched(section, _Call("GET", found.jwks_uri))
+            body = await self._fetched(section, Asked("GET", found.jwks_uri))
             try:
                 keys = msgspec.json.decode(body, type=dict[str, Any])
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -102,13 +93,13 @@ class OidcLogins:
             headers["authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
         else:
             asked |= {"client_id": section.client_id, "client_secret": secret}
-        body = await self._fetched(section, _Call("POST", found.token_endpoint, headers, urlencode(asked).encode()))
+        body = await self._fetched(section, Asked("POST", found.token_endpoint, headers, urlencode(asked).encode()))
         try:
             return msgspec.json.decode(body, type=_Tokens).id_token
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise oidc.refused(section.id, "it gave no id_token: ask it for the scope openid") from None
 
-    async def _fetched(self, section: OidcSection, call: _Call) -> bytes:
+    async def _fetched(self, section: OidcSection, call: Asked) -> bytes:
         where = call.url.partition("?")[0]
         try:
             answer = await self._web.fetch(call, allow_private=section.allow_private_address, within=WITHIN)

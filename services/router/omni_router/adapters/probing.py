@@ -3,20 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-import msgspec
 from omni_catalogue.proxies import DIRECT, Egress, Proxy
 from omni_core.outbound import Outbound, Target
 from omni_core.web import HttpWeb
+from omni_wire.asked import Asked
 from omni_wire.errors import ProxyFailed
 
 from omni_router.ports import Probed
-
-
-class _Get(msgspec.Struct, frozen=True):
-    url: str
-    headers: Mapping[str, str]
-    method: str = "GET"
-    body: bytes = b""
 
 
 class OutboundProbe:
@@ -43,7 +36,7 @@ class OutboundProbe:
         self._outbound.health.forget()
         try:
             found = await self._web.fetch(
-                _Get(url, headers), allow_private=allow_private, within=within, via=way.proxy, trust=way.trust
+                Asked("GET", url, headers), allow_private=allow_private, within=within, via=way.proxy, trust=way.trust
             )
         except ProxyFailed as error:
             error.level = way.level

@@ -8,22 +8,21 @@ from omni_catalogue.bodies import Bodies
 from omni_catalogue.snapshot import Snapshot
 from omni_core import clock
 from omni_core.kept_bodies import KeptBody
-from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, ModelEntry
+from omni_core.ports.router import CompleteCall, Frame
 from omni_wire.errors import GatewayError, render_body
-from omni_wire.formats import WireFormat
 
 from omni_router.ports import BodyKeeper
 from omni_router.service.gathering import Gathering
+from omni_router.service.passing import PassingOn
 from omni_router.service.remembering import RememberingRouter
 from omni_router.service.router import RouterService
 
 
-class KeepingRouter:
+class KeepingRouter(PassingOn[RememberingRouter]):
     """Around ``inner``; ``service`` is the one that calls providers, whose attempts are listened to."""
 
     def __init__(self, inner: RememberingRouter, service: RouterService, keeper: BodyKeeper) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._service = service
         self._keeper = keeper
         self._bodies: Bodies | None = None
@@ -115,26 +114,3 @@ class KeepingRouter:
         ]
         if found:
             self._keeper.keep(found, bodies.most_bytes)
-
-    async def explain(self, call: CompleteCall) -> bytes:
-        return await self._inner.explain(call)
-
-    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
-        return await self._inner.test_account(context, account_id, model)
-
-    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
-        return await self._inner.test_proxy(context, name)
-
-    async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
-        return await self._inner.models(context, key_id)
-
-    async def count_tokens(
-        self,
-        context: CallContext,
-        key_id: str,
-        client_format: WireFormat,
-        model: str,
-        body: bytes,
-        headers: dict[str, str] = {},  # noqa: B006 — never written to
-    ) -> int:
-        return await self._inner.count_tokens(context, key_id, client_format, model, body, headers)

@@ -6,9 +6,7 @@ A request that is neither goes straight on to the ``RouterService``.
 from collections.abc import AsyncGenerator, Callable
 
 from omni_catalogue.snapshot import Snapshot
-from omni_core.ports.context import CallContext
-from omni_core.ports.router import CompleteCall, ConnectionTest, Frame, ModelEntry
-from omni_wire.formats import WireFormat
+from omni_core.ports.router import CompleteCall, Frame
 
 from omni_router.domain import cached, recorded
 from omni_router.ports import Meanings, Recordings
@@ -18,13 +16,14 @@ from omni_router.service.held import Tools
 from omni_router.service.idempotency import Duplicates
 from omni_router.service.metrics import RouterMetrics
 from omni_router.service.once import Once
+from omni_router.service.passing import PassingOn
 from omni_router.service.recorder import Recorder
 from omni_router.service.router import RouterService
 from omni_router.service.semantic import ByMeaning
 from omni_router.service.spending import Spending
 
 
-class RememberingRouter:
+class RememberingRouter(PassingOn[RouterService]):
     """Around ``service``, to which it hands snapshots on. ``answers`` and ``entries`` are where it keeps what is told
     again, and the cache; ``meanings`` is what of the cache is found by meaning, with vectors of ``embedder``."""
 
@@ -38,7 +37,7 @@ class RememberingRouter:
         embedder: Embedder,
         metrics: RouterMetrics,
     ) -> None:
-        self._service = service
+        super().__init__(service)
         lease = tools.settings.recording_lease
         spending = Spending(service)
 
@@ -55,11 +54,11 @@ class RememberingRouter:
 
     @property
     def revision(self) -> int:
-        return self._service.revision
+        return self._inner.revision
 
     def prepare(self, snapshot: Snapshot) -> Callable[[], None]:
         """As ``RouterService.prepare``."""
-        switch = self._service.prepare(snapshot)
+        switch = self._inner.prepare(snapshot)
 
         def all_of_it() -> None:
             switch()
@@ -77,7 +76,7 @@ class RememberingRouter:
     def complete(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         if self._looks or recorded.HEADER in call.headers or cached.HEADER in call.headers:
             return self._remembered(call)
-        return self._service.complete(call)
+        return self._inner.complete(call)
 
     def _remembered(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         duplicates = self._duplicates
@@ -88,27 +87,4 @@ class RememberingRouter:
     def _cached(self, call: CompleteCall) -> AsyncGenerator[Frame, None]:
         if self._cache.looks or cached.HEADER in call.headers:
             return self._cache.complete(call)
-        return self._service.complete(call)
-
-    async def explain(self, call: CompleteCall) -> bytes:
-        return await self._service.explain(call)
-
-    async def test_account(self, context: CallContext, account_id: str, model: str = "") -> ConnectionTest:
-        return await self._service.test_account(context, account_id, model)
-
-    async def test_proxy(self, context: CallContext, name: str) -> ConnectionTest:
-        return await self._service.test_proxy(context, name)
-
-    async def models(self, context: CallContext, key_id: str) -> list[ModelEntry]:
-        return await self._service.models(context, key_id)
-
-    async def count_tokens(
-        self,
-        context: CallContext,
-        key_id: str,
-        client_format: WireFormat,
-        model: str,
-        body: bytes,
-        headers: dict[str, str] = {},  # noqa: B006 — never written to
-    ) -> int:
-        return await self._service.count_tokens(context, key_id, client_format, model, body, headers)
+        return self._inner.complete(call)

@@ -3,27 +3,16 @@
 import base64
 import hashlib
 from collections.abc import Mapping
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 from omni_catalogue.logins import Device, Endpoint, Login
+from omni_wire.asked import Asked as Asked
 from omni_wire.errors import InvalidRequest
 
 # RFC 7636: the verifier is of 43 characters at least.
 VERIFIER_BYTES = 48
 STATE_BYTES = 24
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A call. Its headers and body hold secrets."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-    def __repr__(self) -> str:
-        return f"Asked({self.method} {urlsplit(self.url).netloc})"
 
 
 class ClientId(msgspec.Struct, frozen=True):

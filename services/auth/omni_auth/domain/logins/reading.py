@@ -4,11 +4,12 @@ import base64
 import binascii
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 
 import msgspec
 from omni_catalogue.logins import Answer, Identity, Login
+from omni_wire.asked import line
+from omni_wire.asked import number as number
 
 from omni_auth.domain.logins.tokens import Grant, LoginRefused, LoginUnreadable, Person, Tokens
 
@@ -73,19 +74,7 @@ def wait_told(headers: Mapping[str, str]) -> float:
 
 def text(value: object) -> str:
     """One line of it, of a bounded length; empty for anything else than a text."""
-    if not isinstance(value, str):
-        return ""
-    return " ".join("".join(char if char.isprintable() else " " for char in value[: 4 * _TEXT]).split())[:_TEXT]
-
-
-def number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if isfinite(found) and 0 <= found <= 1e15 else None
+    return line(value, _TEXT)
 
 
 def at(found: object, path: tuple[str, ...]) -> object:

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 
 import msgspec
 from omni_catalogue.quotas import PERCENT, SCALE, Quota
 from omni_catalogue.snapshot import Account
+from omni_wire.asked import Asked as Asked
+from omni_wire.asked import line
+from omni_wire.asked import number as number
 from omni_wire.errors import WireError
 
 # Seconds. What ends later, or ended so long ago, is no end of a window.
 _LATEST, _PASSED = 400 * 86_400, 86_400
-# No plan has more of anything.
-_MOST = 1e15
 _EPOCH_MS = 1e11  # from here on a number of an epoch is of milliseconds
 _MOST_ENTRIES = 200
 _TEXT = 120
@@ -25,18 +25,6 @@ class UsageUnreadable(WireError):
     def __init__(self, message: str, *, wait: float = 0.0) -> None:
         super().__init__(message)
         self.wait = wait
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A call. Its headers hold the account's secret."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-    def __repr__(self) -> str:
-        return f"Asked({self.method} {self.url})"
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -116,22 +104,9 @@ def named(of: object, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield key[:_TEXT], each
 
 
-def number(value: object) -> float | None:
-    """A figure that can be one, whether it is written as a number or a text; not NaN, not negative, nothing absurd."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if isfinite(found) and 0 <= found <= _MOST else None
-
-
 def text(value: object) -> str:
     """One line of it, of a bounded length; empty for anything else than a text."""
-    if not isinstance(value, str):
-        return ""
-    return " ".join("".join(char if char.isprintable() else " " for char in value[: 4 * _TEXT]).split())[:_TEXT]
+    return line(value, _TEXT)
 
 
 def ends(value: object, now: float) -> float:
